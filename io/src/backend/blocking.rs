@@ -1,0 +1,1 @@
+//! A small bounded pool for what can only block a thread: name lookups.

@@ -1,0 +1,15 @@
+//! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
+
+mod start;
+
+pub use start::{Refused, Start, StartHow, TaskRef};
+
+pub use crate::cancel::CarriesCanceled;
+pub use crate::context::{
+    Context, Interest, Park, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current, park, set_current,
+    wait_ready, yield_now,
+};
+pub use crate::time::monotonic_now;
+
+#[cfg(doc)]
+use crate::Io;

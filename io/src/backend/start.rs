@@ -1,0 +1,163 @@
+//! A task on its way to where it runs.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+
+use crate::cancel::STICKY;
+use crate::error::SpawnErrorKind;
+use crate::task::{Body, Outcome, Run, TaskCell};
+
+/// What a task needs in order to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartHow {
+    /// Order does not matter: on a unit of concurrency if one is free, else inline, before
+    /// [`Io::start`](crate::Io::start) returns. Counted against `async_limit`.
+    Async,
+    /// It must make progress beside the caller, or is refused. Counted against `concurrent_limit`.
+    Concurrent,
+    /// As `Concurrent`, but the caller waits for a slot, which is a cancellation point.
+    Waiting,
+    /// On a thread of its own, named after the task's label, which it may block: a worker of a
+    /// pool for what can only block. Counted against no limit; who starts it bounds it.
+    Thread,
+}
+
+/// A task that has not started. Whoever holds it runs it, once, on a context of its choice;
+/// dropping it unrun completes the task as abandoned.
+#[must_use]
+pub struct Start {
+    run: Option<Arc<dyn Run>>,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").field("name", &self.run.as_ref().map(|run| run.name())).finish()
+    }
+}
+
+impl Start {
+    pub(crate) fn new(run: Arc<dyn Run>) -> Self {
+        Self { run: Some(run) }
+    }
+
+    /// A task that runs `body` and is not started through an `Io`: the main task of a runtime.
+    ///
+    /// # Safety
+    ///
+    /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends, and `body`
+    /// need not be `Send` only if that happens on the calling thread.
+    pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
+        let cell = TaskCell::new(AssumeSend(body), None);
+        let run: Arc<dyn Run + 'a> = cell.clone();
+        // SAFETY: only the lifetime changes; the caller says that it is over before 'a ends.
+        let run = unsafe { std::mem::transmute::<Arc<dyn Run + 'a>, Arc<dyn Run + 'static>>(run) };
+        (Self::new(run), ScopedOutcome(cell))
+    }
+
+    /// Runs the task on the calling context, to its end. On top of a running task it is an inline
+    /// child: it has a cancellation state of its own, and requests to the task below are copied.
+    ///
+    /// Never panics: a panic of the task goes to who joins it.
+    ///
+    /// # Panics
+    ///
+    /// When inline tasks nest deeper than 128; the task is then abandoned.
+    pub fn run(mut self) {
+        if let Some(run) = &self.run {
+            // Still armed: if entering panics, dropping `self` abandons the task.
+            run.run();
+        }
+        self.run = None;
+    }
+
+    /// The task, for cancellation at shutdown and for reports.
+    pub fn task(&self) -> TaskRef {
+        TaskRef(self.run.clone().expect("a start holds its task until it runs"))
+    }
+
+    /// Gives the task up without completing it; which one it was.
+    pub(crate) fn forget(mut self) -> *const () {
+        self.run.take().map_or(std::ptr::null(), |run| Arc::as_ptr(&run).cast())
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            run.abandon();
+        }
+    }
+}
+
+/// A started task as its runtime knows it.
+#[derive(Clone)]
+pub struct TaskRef(Arc<dyn Run>);
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskRef").field(&self.name()).finish()
+    }
+}
+
+impl TaskRef {
+    /// Requests cancellation for good: every cancellation point of the task returns `Canceled`.
+    pub fn tear_down(&self) {
+        self.0.state().request(STICKY);
+    }
+
+    /// What the task is called in reports: its label, or else the path of its closure.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+/// An `Io` does not start a task.
+#[derive(Debug)]
+pub struct Refused {
+    /// The task, unrun.
+    pub start: Start,
+    /// Why.
+    pub kind: SpawnErrorKind,
+}
+
+/// Something that stays on its thread, by the promise of [`Start::scoped`]'s caller.
+struct AssumeSend<T>(T);
+
+// SAFETY: the caller of `Start::scoped` runs the body and takes the result on one thread, or knows
+// them to be `Send`.
+unsafe impl<T> Send for AssumeSend<T> {}
+
+impl<F: FnOnce() -> T, T> Body<AssumeSend<T>> for AssumeSend<F> {
+    type Closure = F;
+
+    fn call(self) -> AssumeSend<T> {
+        AssumeSend((self.0)())
+    }
+
+    fn into_closure(self) -> F {
+        self.0
+    }
+}
+
+/// The result of a [`Start::scoped`].
+pub struct ScopedOutcome<'a, T>(Arc<dyn Outcome<AssumeSend<T>> + 'a>);
+
+impl<T> fmt::Debug for ScopedOutcome<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedOutcome").field("done", &self.is_done()).finish()
+    }
+}
+
+impl<T> ScopedOutcome<'_, T> {
+    /// Whether the task has ended.
+    pub fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+
+    /// The result, after the task has ended.
+    pub fn take(self) -> thread::Result<T> {
+        self.0.take().map(|value| value.0)
+    }
+}

@@ -1,0 +1,1 @@
+//! The operations that never block, for every backend on an operating system.

@@ -1,0 +1,340 @@
+//! Cancellation: requests, cancellation points, protection and timeouts. Other docs link here.
+//!
+//! - A **request** ([`Task::cancel`](crate::Task::cancel), [`Group::cancel`](crate::Group::cancel))
+//!   makes the task's next *cancellation point*, or the one it is blocked in, return [`Canceled`],
+//!   **once**. The points after it succeed, so that clean-up code can do I/O. Every call that can
+//!   block is a point, also when it would not have to block, and its documentation says so.
+//! - [`recancel`](crate::Io#method.recancel) takes the `Canceled` back and re-arms it.
+//! - **Tear-down is sticky**: shutdown, a dropped [`Task`](crate::Task) and a group that ends by
+//!   error or panic make *every* point return `Canceled`, so that a loop with back-off cannot
+//!   swallow it. Clean-up I/O then goes into `protect` plus `timeout`.
+//! - [`protect`](crate::Io#method.protect) shields a region: the request waits and arrives after it.
+//! - **Completion wins**: an operation that succeeded although it was being canceled reports its
+//!   success, and the request stays pending for the next point. No byte, socket, item, permit or
+//!   lock is lost.
+//! - A request to a task that waits for a task or a group is **copied** to them and stays pending
+//!   on the waiter, whose next point returns it.
+//! - A **timeout** ([`timeout`](crate::Io#method.timeout)) is a cancellation with a scope. It nests,
+//!   passes to the tasks started within it, and is told from a request by its identity: only the
+//!   `timeout` whose own request comes back in the error reports that the time is over.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use crate::context::{InheritedTimeout, TimeoutId, Unparker, WakeBlock};
+use crate::primitive::Lock;
+use crate::stream::Incomplete;
+
+/// The running task was asked to stop: what a cancellation point returns, once per request.
+///
+/// Return it, or hand it back with [`recancel`](crate::Io#method.recancel). It converts to
+/// [`io::Error`], and [`Canceled::from_error`] gets it back.
+#[must_use = "a request that is dropped is forgotten: return it, or hand it back with `recancel`"]
+#[derive(Debug)]
+pub struct Canceled {
+    timeout: Option<TimeoutId>,
+}
+
+impl Canceled {
+    pub(crate) fn requested() -> Self {
+        Self { timeout: None }
+    }
+
+    pub(crate) fn timed_out(id: TimeoutId) -> Self {
+        Self { timeout: Some(id) }
+    }
+
+    pub(crate) fn into_timeout(self) -> Option<TimeoutId> {
+        self.timeout
+    }
+
+    pub(crate) fn is_from(&self, id: TimeoutId) -> bool {
+        self.timeout == Some(id)
+    }
+
+    /// Whether `error` carries a `Canceled`. The kernel's `ECANCELED` does not.
+    pub fn is_in(error: &io::Error) -> bool {
+        error.canceled().is_some()
+    }
+
+    /// Gets the `Canceled` out of an error that was made from one, also out of an
+    /// [`Incomplete`](crate::Incomplete).
+    ///
+    /// # Errors
+    ///
+    /// The error itself, when it is another one.
+    pub fn from_error(error: io::Error) -> Result<Self, io::Error> {
+        match error.downcast::<Incomplete>() {
+            Ok(Incomplete { count, source }) => {
+                source.downcast::<Self>().map_err(|source| io::Error::new(source.kind(), Incomplete { count, source }))
+            }
+            Err(error) => error.downcast::<Self>(),
+        }
+    }
+}
+
+impl fmt::Display for Canceled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.timeout {
+            None => "canceled: the task was asked to stop",
+            Some(_) => "canceled: a timeout around this call has passed",
+        })
+    }
+}
+
+impl Error for Canceled {}
+
+impl From<Canceled> for io::Error {
+    /// Never [`io::ErrorKind::Interrupted`], which std's helpers retry.
+    fn from(canceled: Canceled) -> Self {
+        io::Error::other(canceled)
+    }
+}
+
+/// The time given to a call or a block is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("timed out")
+    }
+}
+
+impl Error for TimedOut {}
+
+impl From<TimedOut> for io::Error {
+    fn from(timed_out: TimedOut) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, timed_out)
+    }
+}
+
+/// Why a wait with a deadline did not get what it waited for.
+#[derive(Debug)]
+pub enum WaitError {
+    /// The task was asked to stop.
+    Canceled(Canceled),
+    /// The deadline passed first.
+    TimedOut(TimedOut),
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitError::Canceled(canceled) => canceled.fmt(f),
+            WaitError::TimedOut(timed_out) => timed_out.fmt(f),
+        }
+    }
+}
+
+impl Error for WaitError {}
+
+impl From<Canceled> for WaitError {
+    fn from(canceled: Canceled) -> Self {
+        WaitError::Canceled(canceled)
+    }
+}
+
+impl From<TimedOut> for WaitError {
+    fn from(timed_out: TimedOut) -> Self {
+        WaitError::TimedOut(timed_out)
+    }
+}
+
+impl From<WaitError> for io::Error {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Canceled(canceled) => canceled.into(),
+            WaitError::TimedOut(timed_out) => timed_out.into(),
+        }
+    }
+}
+
+/// An error type in which a `Canceled` can be recognized, so that it can pass through
+/// [`timeout`](crate::Io#method.timeout). Implement it for your own error types.
+pub trait CarriesCanceled: Sized {
+    /// What `timeout` returns: this error, or that the time is over.
+    type OrTimedOut: From<TimedOut>;
+
+    /// The `Canceled` in this error, if there is one.
+    fn canceled(&self) -> Option<&Canceled>;
+
+    /// The same error, where `timeout` passes it on.
+    fn into_or_timed_out(self) -> Self::OrTimedOut;
+}
+
+impl CarriesCanceled for io::Error {
+    type OrTimedOut = io::Error;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        let source = self.get_ref()?;
+        match source.downcast_ref::<Incomplete>() {
+            Some(incomplete) => incomplete.source.get_ref()?.downcast_ref(),
+            None => source.downcast_ref(),
+        }
+    }
+
+    fn into_or_timed_out(self) -> io::Error {
+        self
+    }
+}
+
+impl CarriesCanceled for Canceled {
+    type OrTimedOut = WaitError;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        Some(self)
+    }
+
+    fn into_or_timed_out(self) -> WaitError {
+        self.into()
+    }
+}
+
+impl CarriesCanceled for WaitError {
+    type OrTimedOut = WaitError;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        match self {
+            WaitError::Canceled(canceled) => Some(canceled),
+            WaitError::TimedOut(_) => None,
+        }
+    }
+
+    fn into_or_timed_out(self) -> WaitError {
+        self
+    }
+}
+
+impl CarriesCanceled for Box<dyn Error + Send + Sync> {
+    type OrTimedOut = Self;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        self.downcast_ref::<Canceled>()
+            .or_else(|| self.downcast_ref::<io::Error>().and_then(CarriesCanceled::canceled))
+            .or_else(|| self.downcast_ref::<WaitError>().and_then(CarriesCanceled::canceled))
+    }
+
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
+}
+
+/// Set by a request, cleared when it is delivered.
+pub(crate) const REQUESTED: u32 = 1;
+/// Set by tear-down, never cleared.
+pub(crate) const STICKY: u32 = 2;
+
+/// The cancellation state of one task, shared by the task and all that may cancel it.
+#[derive(Debug)]
+pub(crate) struct TaskState {
+    /// `REQUESTED | STICKY`. Written under `link` by cancelers, and cleared by the task.
+    requests: AtomicU32,
+    /// Where the task runs: null before and after. The task's SeqCst store here comes before its
+    /// load of `requests`, the canceler's SeqCst update of `requests` before its load here: one of
+    /// the two sees the other.
+    block: AtomicPtr<WakeBlock>,
+    /// The inline child that runs on top of this task, while it does, unless this task was
+    /// shielded when it began. The child unlinks itself before it ends.
+    link: Lock<Link>,
+    inherited: Vec<InheritedTimeout>,
+}
+
+#[derive(Debug)]
+struct Link(Option<NonNull<TaskState>>);
+
+// SAFETY: the pointer is used under its lock only, and is valid while it is there.
+#[allow(unsafe_code)]
+unsafe impl Send for Link {}
+
+impl TaskState {
+    pub(crate) const fn new(inherited: Vec<InheritedTimeout>) -> Self {
+        Self {
+            requests: AtomicU32::new(0),
+            block: AtomicPtr::new(std::ptr::null_mut()),
+            link: Lock::new(Link(None)),
+            inherited,
+        }
+    }
+
+    /// Stands for "no task": a plain thread outside of every task. Nobody can cancel it.
+    pub(crate) fn none() -> &'static TaskState {
+        static NONE: TaskState = TaskState::new(Vec::new());
+        &NONE
+    }
+
+    fn is_none(&self) -> bool {
+        std::ptr::eq(self, Self::none())
+    }
+
+    pub(crate) fn inherited(&self) -> &[InheritedTimeout] {
+        &self.inherited
+    }
+
+    #[inline]
+    pub(crate) fn requests(&self) -> u32 {
+        // SeqCst: see `block`.
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Requests cancellation of the task and of what runs inline on top of it.
+    #[allow(unsafe_code)]
+    pub(crate) fn request(&self, bits: u32) {
+        if bits == 0 {
+            return;
+        }
+        // Under the lock, so that a child that links itself at this moment gets one copy.
+        let link = self.link.lock();
+        self.requests.fetch_or(bits, Ordering::SeqCst);
+        if let Some(child) = link.0 {
+            // SAFETY: it unlinks itself, under this lock, before it ends.
+            unsafe { child.as_ref() }.request(bits);
+        }
+        drop(link);
+        let block = self.block.load(Ordering::SeqCst);
+        if !block.is_null() {
+            // SAFETY: `runs_on` stored it.
+            unsafe { Unparker::from_ptr(block) }.unpark();
+        }
+    }
+
+    /// Delivers a request: clears the one-shot bit. `false` when there is none.
+    pub(crate) fn take_request(&self) -> bool {
+        self.requests.fetch_and(!REQUESTED, Ordering::SeqCst) != 0
+    }
+
+    /// Makes a delivered request pending again. For the task itself.
+    pub(crate) fn rearm(&self) {
+        if !self.is_none() {
+            self.requests.fetch_or(REQUESTED, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn runs_on(&self, context: Option<Unparker>) {
+        self.block.store(context.map_or(std::ptr::null_mut(), Unparker::as_ptr), Ordering::SeqCst);
+    }
+
+    /// Lets requests to this task reach `child`, which begins to run on top of it, together with
+    /// those already pending. A shielded task passes nothing on.
+    pub(crate) fn link_inline_child(&self, child: &TaskState, shielded: bool) {
+        if self.is_none() || shielded {
+            return;
+        }
+        let mut link = self.link.lock();
+        link.0 = Some(NonNull::from(child));
+        child.request(self.requests());
+    }
+
+    pub(crate) fn unlink_inline_child(&self, child: &TaskState) {
+        if self.is_none() {
+            return;
+        }
+        let mut link = self.link.lock();
+        if link.0 == Some(NonNull::from(child)) {
+            link.0 = None;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Wake blocks: where a context is woken, valid for the whole life of the process.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use super::park_state::ParkState;
+use super::thread::ThreadParker;
+
+/// The park token of one context, and the way to wake that context.
+///
+/// Blocks are leaked and reused, never freed: a waker that comes late finds a block, at worst
+/// somebody else's, who then wakes once for nothing. Every wait is a loop over its own condition,
+/// so that is harmless.
+#[derive(Debug)]
+pub struct WakeBlock {
+    state: ParkState,
+    target: Target,
+    /// The next block of the [`WakeStack`] that holds this one; written by the waker whose
+    /// `notify` said that it has to wake, and by nobody else until `woken`.
+    next: AtomicPtr<WakeBlock>,
+    /// What the owning backend keeps here to find its fiber again; only the owner's thread reads it.
+    owner: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Target {
+    Thread(ThreadParker),
+    Backend(&'static dyn Wake),
+}
+
+/// How a backend is told that one of its parked contexts has to run.
+pub trait Wake: Sync + std::fmt::Debug {
+    /// Brings `block` to the executor that owns it, from any thread.
+    ///
+    /// The block is the caller's until the executor says [`WakeBlock::woken`]; a [`WakeStack`] is
+    /// the usual vehicle. Must not block and must not panic.
+    fn wake(&self, block: &'static WakeBlock);
+}
+
+impl WakeBlock {
+    /// Makes a block that `target` wakes. It is never freed, so keep and reuse it.
+    pub fn leak(target: &'static dyn Wake) -> &'static WakeBlock {
+        Self::leak_with(Target::Backend(target))
+    }
+
+    pub(crate) fn leak_thread() -> &'static WakeBlock {
+        Self::leak_with(Target::Thread(ThreadParker::default()))
+    }
+
+    fn leak_with(target: Target) -> &'static WakeBlock {
+        Box::leak(Box::new(WakeBlock {
+            state: ParkState::new(),
+            target,
+            next: AtomicPtr::new(ptr::null_mut()),
+            owner: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Announces that the owner goes to sleep; `false` says that a token was there, was consumed,
+    /// and that the owner has to go on. Call it when the owner's context is saved.
+    #[must_use]
+    #[inline]
+    pub fn begin_park(&self) -> bool {
+        self.state.begin_park()
+    }
+
+    /// Announces that the owner runs again and consumes the token; says whether there was one.
+    #[inline]
+    pub fn end_park(&self) -> bool {
+        self.state.end_park()
+    }
+
+    /// Ends a wake that [`Wake::wake`] began; the owner is to be made ready **after** it.
+    #[inline]
+    pub fn woken(&self) {
+        self.state.woken();
+    }
+
+    /// Whether a waker still holds this block, so that its owner must not give it up yet.
+    pub fn is_queued(&self) -> bool {
+        self.state.is_queued()
+    }
+
+    /// Whether a token waits for the owner.
+    pub fn is_notified(&self) -> bool {
+        self.state.is_notified()
+    }
+
+    /// Forgets what an earlier owner left. The new owner calls it first.
+    pub fn reset(&self) {
+        self.state.reset();
+    }
+
+    /// Sets the word by which the owning backend finds its context.
+    pub fn set_owner(&self, owner: usize) {
+        self.owner.store(owner, Ordering::Relaxed);
+    }
+
+    /// The word set last by [`set_owner`](Self::set_owner); for the owner's own thread.
+    pub fn owner(&self) -> usize {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn thread(&self) -> Option<&ThreadParker> {
+        match &self.target {
+            Target::Thread(parker) => Some(parker),
+            Target::Backend(_) => None,
+        }
+    }
+}
+
+/// Leaves a token with one context. Copyable, usable from any thread, valid for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Unparker(pub(super) &'static WakeBlock);
+
+impl PartialEq for Unparker {
+    /// Whether both wake the same context.
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Unparker {}
+
+impl Unparker {
+    /// Lets the context's current or next [`park`](crate::Io::park) return.
+    ///
+    /// Tokens do not add up. Never blocks.
+    #[inline]
+    pub fn unpark(self) {
+        if self.0.state.notify() {
+            match &self.0.target {
+                Target::Thread(parker) => {
+                    self.0.state.woken();
+                    parker.wake();
+                }
+                Target::Backend(target) => target.wake(self.0),
+            }
+        }
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut WakeBlock {
+        ptr::from_ref(self.0).cast_mut()
+    }
+
+    /// # Safety
+    ///
+    /// `pointer` came from [`as_ptr`](Self::as_ptr).
+    pub(crate) unsafe fn from_ptr(pointer: *mut WakeBlock) -> Self {
+        // SAFETY: the caller says that it was a `&'static WakeBlock`.
+        Self(unsafe { &*pointer })
+    }
+}
+
+/// A lock-free stack of blocks to be woken: many wakers push, the executor takes all.
+///
+/// Intrusive, so pushing never allocates.
+#[derive(Debug)]
+pub struct WakeStack {
+    /// Release on push, Acquire on take: what a waker did before is visible to the executor.
+    head: AtomicPtr<WakeBlock>,
+}
+
+impl Default for WakeStack {
+    fn default() -> Self {
+        Self { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+}
+
+impl WakeStack {
+    /// Adds a block. Only from within [`Wake::wake`], which has it exclusively.
+    pub fn push(&self, block: &'static WakeBlock) {
+        let pointer = ptr::from_ref(block).cast_mut();
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            block.next.store(head, Ordering::Relaxed);
+            // SeqCst: pairs with the executor's look at the stack after it announced its sleep.
+            match self.head.compare_exchange_weak(head, pointer, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Whether there is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        // SeqCst: see `push`.
+        self.head.load(Ordering::SeqCst).is_null()
+    }
+
+    /// Takes all blocks, the one pushed first first, and ends each one's wake before it is given
+    /// to `ready`.
+    pub fn drain(&self, mut ready: impl FnMut(&'static WakeBlock)) {
+        if self.head.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let mut newest = self.head.swap(ptr::null_mut(), Ordering::AcqRel);
+        let mut oldest = ptr::null_mut::<WakeBlock>();
+        while !newest.is_null() {
+            // SAFETY: only `push` puts pointers here, and blocks live for ever.
+            let block: &'static WakeBlock = unsafe { &*newest };
+            newest = block.next.swap(oldest, Ordering::Relaxed);
+            oldest = ptr::from_ref(block).cast_mut();
+        }
+        while !oldest.is_null() {
+            // SAFETY: as above.
+            let block: &'static WakeBlock = unsafe { &*oldest };
+            // Before `woken`: after it the block may be pushed again.
+            oldest = block.next.load(Ordering::Relaxed);
+            block.woken();
+            ready(block);
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Contexts: what can park. A fiber, a pool worker or a plain thread.
+//!
+//! An [`Io`] performs; the *calling context* parks. That is why a fiber of one backend can lock a
+//! mutex that a thread of another backend holds, and call through any `Io` it was handed: whoever
+//! wakes it needs only its [`Unparker`], and need not know what it wakes.
+//!
+//! The current context is kept in one thread-local cell, which an executor swaps around each
+//! switch of fibers with [`set_current`]. A thread that was never told otherwise is a context of
+//! its own. On a context runs at most one task, and on top of it inline children
+//! ([`crate::backend::Start::run`]).
+#![allow(unsafe_code)]
+
+mod block;
+mod park_state;
+mod primitive;
+mod scopes;
+mod signal;
+mod thread;
+mod wait;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::marker::PhantomData;
+use std::ptr;
+use std::rc::Rc;
+
+pub use block::{Unparker, Wake, WakeBlock, WakeStack};
+pub(crate) use scopes::{InheritedTimeout, TimeoutId};
+pub use thread::{Interest, claim_thread, wait_ready};
+pub(crate) use wait::{WaitEnd, wait, wait_uncancelable};
+
+use crate::Io;
+use crate::cancel::{Canceled, TaskState};
+use crate::primitive::Lock;
+use crate::time::Instant;
+use scopes::Scopes;
+
+/// How deep inline tasks may nest on one context.
+const INLINE_DEPTH_MAX: u32 = 128;
+
+/// How a kind of context sleeps. Implemented once per backend.
+pub trait Park {
+    /// Blocks the calling context until `block` has a token or the deadline passes; may return
+    /// early. Consumes the token: [`WakeBlock::begin_park`] before, [`WakeBlock::end_park`] after.
+    /// Must not panic.
+    fn park(&self, block: &'static WakeBlock, deadline: Option<Instant>);
+
+    /// Lets other contexts of the same executor run.
+    fn yield_now(&self);
+
+    /// Whether blocking the thread blocks nobody but the calling context.
+    fn is_thread(&self) -> bool;
+}
+
+/// A fiber, pool worker or plain thread: its wake block and what runs on it.
+pub struct Context {
+    block: &'static WakeBlock,
+    park: Rc<dyn Park>,
+    /// The innermost running task, or [`TaskState::none`]; alive while it is here.
+    task: Cell<*const TaskState>,
+    scopes: RefCell<Scopes>,
+    inline_depth: Cell<u32>,
+    no_suspend: Cell<u32>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("block", &self.block).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
+    static THREAD: ThreadContext = const { ThreadContext(OnceCell::new()) };
+}
+
+impl Context {
+    /// Makes a context that parks with `park` and is woken through `block`.
+    pub fn new(block: &'static WakeBlock, park: Rc<dyn Park>) -> Self {
+        block.reset();
+        Self {
+            block,
+            park,
+            task: Cell::new(TaskState::none()),
+            scopes: RefCell::default(),
+            inline_depth: Cell::new(0),
+            no_suspend: Cell::new(0),
+        }
+    }
+
+    /// The context's wake block.
+    pub fn block(&self) -> &'static WakeBlock {
+        self.block
+    }
+
+    /// What wakes this context.
+    pub fn unparker(&self) -> Unparker {
+        Unparker(self.block)
+    }
+
+    /// Whether the context is a thread of its own, so that blocking it blocks nobody else.
+    pub fn is_thread(&self) -> bool {
+        self.park.is_thread()
+    }
+
+    /// A bare cancellation point: delivers a pending request, once.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`] when the running task was asked to stop or one of its timeouts has passed.
+    ///
+    /// # Panics
+    ///
+    /// Inside [`no_suspend`].
+    #[inline]
+    pub fn check(&self, io: &dyn Io) -> Result<(), Canceled> {
+        self.assert_may_suspend();
+        if self.requests() == 0 && self.scopes.borrow().is_empty() {
+            return Ok(());
+        }
+        self.check_slow(io)
+    }
+
+    #[cold]
+    fn check_slow(&self, io: &dyn Io) -> Result<(), Canceled> {
+        if self.unshielded_requests() != 0 && self.task().take_request() {
+            return Err(Canceled::requested());
+        }
+        // Outside the borrow: `now` may be somebody's decorator and call back.
+        if self.scopes.borrow().deadline().is_none() {
+            return Ok(());
+        }
+        let now = io.now();
+        match self.scopes.borrow_mut().take_passed(now) {
+            Some(id) => Err(Canceled::timed_out(id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a delivered request back: the next cancellation point returns it again.
+    pub fn recancel(&self, canceled: Canceled) {
+        match canceled.into_timeout() {
+            Some(id) if self.scopes.borrow_mut().rearm(id) => {}
+            _ => self.task().rearm(),
+        }
+    }
+
+    /// When the running task's innermost effective timeout passes.
+    pub fn deadline(&self) -> Option<Instant> {
+        let scopes = self.scopes.borrow();
+        if scopes.is_empty() { None } else { scopes.deadline() }
+    }
+
+    /// The requests to the running task that are pending and not shielded, without taking them.
+    pub(crate) fn unshielded_requests(&self) -> u32 {
+        let requests = self.requests();
+        if requests != 0 && self.scopes.borrow().is_shielded() { 0 } else { requests }
+    }
+
+    /// The timeouts a task started now takes over.
+    pub(crate) fn inheritable_timeouts(&self) -> Vec<InheritedTimeout> {
+        let mut scopes = self.scopes.borrow_mut();
+        if scopes.is_empty() { Vec::new() } else { scopes.inheritable() }
+    }
+
+    pub(crate) fn push_timeout(&self, deadline: Instant) -> (TimeoutId, ScopeGuard<'_>) {
+        let mut scopes = self.scopes.borrow_mut();
+        let guard = ScopeGuard { context: self, depth: scopes.depth() };
+        (scopes.push_timeout(deadline), guard)
+    }
+
+    pub(crate) fn push_shield(&self) -> ScopeGuard<'_> {
+        let mut scopes = self.scopes.borrow_mut();
+        let guard = ScopeGuard { context: self, depth: scopes.depth() };
+        scopes.push_shield();
+        guard
+    }
+
+    /// Makes `state` the running task until the guard drops.
+    ///
+    /// # Panics
+    ///
+    /// When inline tasks nest deeper than [`INLINE_DEPTH_MAX`].
+    pub(crate) fn enter_task<'a>(&'a self, state: &'a TaskState) -> TaskGuard<'a> {
+        let previous = self.task();
+        let depth = self.inline_depth.get();
+        assert!(
+            depth < INLINE_DEPTH_MAX,
+            "inline tasks nest deeper than {INLINE_DEPTH_MAX}: spawn_async ran each task on top of the one that \
+             spawned it because no unit of concurrency was free; raise async_limit or do not recurse through \
+             spawn_async",
+        );
+        self.inline_depth.set(depth + 1);
+        let mut scopes = self.scopes.borrow_mut();
+        let shielded = scopes.is_shielded();
+        let scope_depth = scopes.depth();
+        scopes.push_task(state.inherited());
+        drop(scopes);
+        // Before the link: a request that comes through it finds where to wake.
+        state.runs_on(Some(self.unparker()));
+        previous.link_inline_child(state, shielded);
+        self.task.set(state);
+        TaskGuard { context: self, state, previous, scope_depth }
+    }
+
+    /// Panics where a suspension was forbidden; every wait asks before it begins.
+    #[inline]
+    pub(crate) fn assert_may_suspend(&self) {
+        assert!(
+            self.no_suspend.get() == 0,
+            "a blocking call inside no_suspend: it would suspend the fiber and let others run in the middle of a \
+             section that must not be interleaved",
+        );
+    }
+
+    fn requests(&self) -> u32 {
+        self.task().requests()
+    }
+
+    fn task(&self) -> &TaskState {
+        // SAFETY: `enter_task` puts a task here that outlives the guard, which puts the previous
+        // one back; the outermost is a static.
+        unsafe { &*self.task.get() }
+    }
+}
+
+/// Ends the scopes that were opened since it was made.
+pub(crate) struct ScopeGuard<'a> {
+    context: &'a Context,
+    depth: usize,
+}
+
+impl Drop for ScopeGuard<'_> {
+    fn drop(&mut self) {
+        self.context.scopes.borrow_mut().truncate(self.depth);
+    }
+}
+
+/// Ends the running of a task.
+pub(crate) struct TaskGuard<'a> {
+    context: &'a Context,
+    state: &'a TaskState,
+    previous: &'a TaskState,
+    scope_depth: usize,
+}
+
+impl Drop for TaskGuard<'_> {
+    fn drop(&mut self) {
+        self.previous.unlink_inline_child(self.state);
+        self.state.runs_on(None);
+        self.context.task.set(self.previous);
+        self.context.scopes.borrow_mut().truncate(self.scope_depth);
+        self.context.inline_depth.set(self.context.inline_depth.get() - 1);
+    }
+}
+
+/// Calls `f` with the current context.
+#[inline]
+pub fn current<R>(f: impl FnOnce(&Context) -> R) -> R {
+    let pointer = current_pointer();
+    if pointer.is_null() {
+        return thread_slow(f);
+    }
+    // SAFETY: `set_current`'s caller keeps the context alive while it is current, and whoever runs
+    // `f` is what makes it current: a fiber's own context is there whenever the fiber runs.
+    f(unsafe { &*pointer })
+}
+
+/// Never inlined, so that no compiler keeps the address of a thread-local over a suspension.
+#[inline(never)]
+fn current_pointer() -> *const Context {
+    CURRENT.get()
+}
+
+#[cold]
+fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
+    let mut f = Some(f);
+    let made = THREAD.try_with(|thread| {
+        let context = thread.0.get_or_init(|| Context::new(take_thread_block(), Rc::new(thread::ThreadPark)));
+        ptr::from_ref(context)
+    });
+    let f = f.take().expect("taken once");
+    match made {
+        Ok(pointer) => {
+            CURRENT.set(pointer);
+            // SAFETY: it lives in a thread-local of this thread, whose destructor clears `CURRENT`.
+            f(unsafe { &*pointer })
+        }
+        // The thread is ending: a context for this call only.
+        Err(_) => {
+            let context = ThreadContext(OnceCell::new());
+            f(context.0.get_or_init(|| Context::new(take_thread_block(), Rc::new(thread::ThreadPark))))
+        }
+    }
+}
+
+/// Makes `context` the current one of this thread and returns the one that was.
+///
+/// # Safety
+///
+/// `context` is null or stays valid until it is replaced by another call; it is replaced before
+/// the code that runs in that context is suspended, and set again before that code goes on.
+#[inline(never)]
+pub unsafe fn set_current(context: *const Context) -> *const Context {
+    CURRENT.replace(context)
+}
+
+/// The context of a thread, whose block goes back to the pool with the thread.
+struct ThreadContext(OnceCell<Context>);
+
+static FREE_BLOCKS: Lock<Vec<&'static WakeBlock>> = Lock::new(Vec::new());
+
+fn take_thread_block() -> &'static WakeBlock {
+    FREE_BLOCKS.lock().pop().unwrap_or_else(WakeBlock::leak_thread)
+}
+
+impl Drop for ThreadContext {
+    fn drop(&mut self) {
+        if let Some(context) = self.0.take() {
+            let _ = CURRENT.try_with(|current| current.set(ptr::null()));
+            FREE_BLOCKS.lock().push(context.block);
+        }
+    }
+}
+
+/// Forbids suspending while it lives; see [`no_suspend`].
+struct NoSuspend<'a>(&'a Context, PhantomData<*const ()>);
+
+impl Drop for NoSuspend<'_> {
+    fn drop(&mut self) {
+        self.0.no_suspend.set(self.0.no_suspend.get() - 1);
+    }
+}
+
+/// Runs `f`, in which every blocking call panics.
+///
+/// For sections that rely on per-thread nesting (`scoped_tls`, FFI handle scopes, a std lock held
+/// over calls into unknown code): another fiber of the same thread must not run in the middle of
+/// them. It panics in every build and in every kind of context, so that a program tested on threads
+/// does not deadlock on fibers.
+///
+/// # Panics
+///
+/// Whatever `f` does; and any cancellation point in `f` panics.
+pub fn no_suspend<R>(f: impl FnOnce() -> R) -> R {
+    current(|context| {
+        context.no_suspend.set(context.no_suspend.get() + 1);
+        let _guard = NoSuspend(context, PhantomData);
+        f()
+    })
+}
+
+/// Blocks the calling context until its token arrives or the deadline passes; may return early.
+///
+/// What [`Io::park`] does unless a backend or decorator does something else.
+pub fn park(deadline: Option<Instant>) {
+    current(|context| context.park.park(context.block, deadline));
+}
+
+/// Lets other contexts run; what [`Io::yield_now`] does.
+pub fn yield_now() {
+    current(|context| context.park.yield_now());
+}

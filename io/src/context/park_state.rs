@@ -1,0 +1,96 @@
+//! The one-shot park token of a context, as one atomic word.
+//!
+//! The word is shared by its owner (the fiber or thread that parks) and any number of wakers.
+//!
+//! ```text
+//!            begin_park            notify
+//!   empty ───────────────▶ PARKED ────────▶ PARKED|NOTIFIED|QUEUED ──┐ the notifier wakes the owner,
+//!     │                      │                                       │ then clears QUEUED
+//!     │ notify               │ end_park (deadline, completion)       │
+//!     ▼                      ▼                                       ▼
+//!  NOTIFIED ──begin_park──▶ empty  ◀──────────────end_park────────────
+//! ```
+//!
+//! Whoever turns `PARKED` into `PARKED|NOTIFIED` while `QUEUED` is clear sets `QUEUED` in the same
+//! step and must wake the owner; everybody else's token is picked up by that wake. `QUEUED` also
+//! says that a waker still holds the block, so that the owner's memory is not given to another
+//! context meanwhile. The models of `tests/loom_park.rs` run this very file under loom.
+
+use super::primitive::{AtomicU32, Ordering};
+
+/// The owner sleeps, or is about to; set and cleared by the owner.
+const PARKED: u32 = 1;
+/// A token is there; set by wakers, consumed by the owner.
+const NOTIFIED: u32 = 2;
+/// A waker is on its way to the owner; set by the waker that has to wake, cleared when it did.
+const QUEUED: u32 = 4;
+
+/// The state word of a park token.
+#[derive(Debug)]
+pub(crate) struct ParkState {
+    /// `PARKED | NOTIFIED | QUEUED`. A waker's Release publishes what the owner waits for; the
+    /// owner's Acquire in `begin_park` and `end_park` receives it.
+    bits: AtomicU32,
+}
+
+impl ParkState {
+    pub(crate) fn new() -> Self {
+        Self { bits: AtomicU32::new(0) }
+    }
+
+    /// Announces that the owner goes to sleep. `false`: a token was there; it is consumed, and the
+    /// owner goes on.
+    #[must_use]
+    pub(crate) fn begin_park(&self) -> bool {
+        let mut bits = self.bits.load(Ordering::Relaxed);
+        loop {
+            let (next, sleep) = if bits & NOTIFIED != 0 { (bits & !NOTIFIED, false) } else { (bits | PARKED, true) };
+            match self.bits.compare_exchange_weak(bits, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return sleep,
+                Err(now) => bits = now,
+            }
+        }
+    }
+
+    /// Announces that the owner is awake again, for whatever reason, and consumes the token.
+    /// Returns whether there was one.
+    pub(crate) fn end_park(&self) -> bool {
+        self.bits.fetch_and(!(PARKED | NOTIFIED), Ordering::AcqRel) & NOTIFIED != 0
+    }
+
+    /// Whether a token is there. Only a hint unless the owner asks.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.bits.load(Ordering::Acquire) & NOTIFIED != 0
+    }
+
+    /// Leaves a token. `true`: the owner sleeps, and the caller has to wake it and then say
+    /// [`woken`](Self::woken).
+    #[must_use]
+    pub(crate) fn notify(&self) -> bool {
+        let mut bits = self.bits.load(Ordering::Relaxed);
+        loop {
+            let wake = bits & PARKED != 0 && bits & (NOTIFIED | QUEUED) == 0;
+            let next = bits | NOTIFIED | if wake { QUEUED } else { 0 };
+            match self.bits.compare_exchange_weak(bits, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return wake,
+                Err(now) => bits = now,
+            }
+        }
+    }
+
+    /// Ends what [`notify`](Self::notify) began. The caller wakes the owner **after** this, so that
+    /// a token left between the two is covered by that wake.
+    pub(crate) fn woken(&self) {
+        self.bits.fetch_and(!QUEUED, Ordering::AcqRel);
+    }
+
+    /// Whether a waker is still on its way to the owner.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.bits.load(Ordering::Acquire) & QUEUED != 0
+    }
+
+    /// Forgets tokens of an earlier owner; the new owner calls it before it publishes the block.
+    pub(crate) fn reset(&self) {
+        self.end_park();
+    }
+}

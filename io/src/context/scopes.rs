@@ -1,0 +1,163 @@
+//! The stack of cancellation scopes of a context: timeouts, shields, inline tasks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::time::Instant;
+
+/// Which timeout a `Canceled` came from; unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeoutId(u64);
+
+/// A timeout that encloses the place where a task was started.
+///
+/// It passes to the task by value: the task finds out by itself that the deadline has passed,
+/// wherever its parent is at that time.
+#[derive(Clone, Debug)]
+pub(crate) struct InheritedTimeout {
+    id: TimeoutId,
+    deadline: Instant,
+    /// Set when the scope ends: a task that outlives it is no longer bound by it.
+    ended: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Scope {
+    /// A task begins; what is below belongs to the task that it runs on top of.
+    Task,
+    /// `protect`: what encloses it is not delivered.
+    Shield,
+    Timeout {
+        id: TimeoutId,
+        deadline: Instant,
+        /// Its request was delivered, and not given back.
+        delivered: bool,
+        /// Made when the first task takes the timeout over.
+        ended: Option<Arc<AtomicBool>>,
+        inherited: bool,
+    },
+}
+
+/// The scopes of one context, innermost last. Keeps its memory, so that a warm fiber opens scopes
+/// without allocating.
+#[derive(Debug, Default)]
+pub(super) struct Scopes(Vec<Scope>);
+
+impl Scopes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn push_task(&mut self, inherited: &[InheritedTimeout]) {
+        if self.0.is_empty() && inherited.is_empty() {
+            return;
+        }
+        self.0.push(Scope::Task);
+        self.0.extend(inherited.iter().map(|timeout| Scope::Timeout {
+            id: timeout.id,
+            deadline: timeout.deadline,
+            delivered: false,
+            ended: Some(timeout.ended.clone()),
+            inherited: true,
+        }));
+    }
+
+    pub(super) fn push_shield(&mut self) {
+        self.0.push(Scope::Shield);
+    }
+
+    pub(super) fn push_timeout(&mut self, deadline: Instant) -> TimeoutId {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = TimeoutId(NEXT.fetch_add(1, Ordering::Relaxed));
+        self.0.push(Scope::Timeout { id, deadline, delivered: false, ended: None, inherited: false });
+        id
+    }
+
+    /// Ends every scope above `depth`.
+    pub(super) fn truncate(&mut self, depth: usize) {
+        for scope in self.0.drain(depth..) {
+            if let Scope::Timeout { ended: Some(ended), inherited: false, .. } = scope {
+                ended.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// Whether requests to the running task are held back.
+    pub(super) fn is_shielded(&self) -> bool {
+        self.0
+            .iter()
+            .rev()
+            .take_while(|scope| !matches!(scope, Scope::Task))
+            .any(|scope| matches!(scope, Scope::Shield))
+    }
+
+    /// The earliest deadline that is still to be delivered.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.effective().filter_map(|scope| scope.undelivered()).map(|(_, deadline)| deadline).min()
+    }
+
+    /// Delivers the outermost timeout that has passed.
+    pub(super) fn take_passed(&mut self, now: Instant) -> Option<TimeoutId> {
+        let first = self.first_effective();
+        self.0[first..].iter_mut().find_map(|scope| match scope.undelivered() {
+            Some((id, deadline)) if deadline <= now => {
+                scope.set_delivered(true);
+                Some(id)
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes a delivered request back; `false` when this task is in no such scope.
+    pub(super) fn rearm(&mut self, wanted: TimeoutId) -> bool {
+        let found = self.0.iter_mut().find(|scope| matches!(scope, Scope::Timeout { id, .. } if *id == wanted));
+        found.map(|scope| scope.set_delivered(false)).is_some()
+    }
+
+    /// What a task started here takes over.
+    pub(super) fn inheritable(&mut self) -> Vec<InheritedTimeout> {
+        let first = self.first_effective();
+        self.0[first..]
+            .iter_mut()
+            .filter_map(|scope| match scope {
+                Scope::Timeout { id, deadline, ended, .. } => Some(InheritedTimeout {
+                    id: *id,
+                    deadline: *deadline,
+                    ended: ended.get_or_insert_default().clone(),
+                }),
+                Scope::Task | Scope::Shield => None,
+            })
+            .collect()
+    }
+
+    fn effective(&self) -> impl Iterator<Item = &Scope> {
+        self.0[self.first_effective()..].iter()
+    }
+
+    /// The first scope above the innermost shield or the beginning of the task.
+    fn first_effective(&self) -> usize {
+        self.0.iter().rposition(|scope| !matches!(scope, Scope::Timeout { .. })).map_or(0, |below| below + 1)
+    }
+}
+
+impl Scope {
+    fn undelivered(&self) -> Option<(TimeoutId, Instant)> {
+        match self {
+            Scope::Timeout { id, deadline, delivered: false, ended, inherited } => {
+                let over = *inherited && ended.as_ref().is_some_and(|ended| ended.load(Ordering::Acquire));
+                (!over).then_some((*id, *deadline))
+            }
+            _ => None,
+        }
+    }
+
+    fn set_delivered(&mut self, value: bool) {
+        if let Scope::Timeout { delivered, .. } = self {
+            *delivered = value;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The one loop in which every wait of the vocabulary sleeps.
+
+use super::current;
+use crate::Io;
+use crate::cancel::Canceled;
+use crate::time::Instant;
+
+/// Why a wait ended before its condition was true.
+#[derive(Debug)]
+pub(crate) enum WaitEnd {
+    Canceled(Canceled),
+    TimedOut,
+}
+
+/// Waits until `ready`. A cancellation point, but only for as long as it is not ready: completion
+/// wins. The caller checks for a request before it begins.
+pub(crate) fn wait(io: &dyn Io, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> Result<(), WaitEnd> {
+    current(|context| {
+        context.assert_may_suspend();
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            context.check(io).map_err(WaitEnd::Canceled)?;
+            if deadline.is_some_and(|deadline| deadline <= io.now()) {
+                return Err(WaitEnd::TimedOut);
+            }
+            park(io, [deadline, context.deadline()].into_iter().flatten().min());
+        }
+    })
+}
+
+/// Waits until `ready`, whatever is requested meanwhile; `requested` is called with the requests
+/// to the waiter (bits of [`crate::cancel::TaskState`]) each time it wakes, for it to copy them to
+/// what it waits for.
+pub(crate) fn wait_uncancelable(io: &dyn Io, mut ready: impl FnMut() -> bool, mut requested: impl FnMut(u32)) {
+    current(|context| {
+        context.assert_may_suspend();
+        while !ready() {
+            requested(context.unshielded_requests());
+            if ready() {
+                return;
+            }
+            park(io, None);
+        }
+    });
+}
+
+/// Parks through `io`. `Io` is a safe trait, and waiters are linked from their stack frames: a
+/// panic that would unwind such a frame ends the process.
+fn park(io: &dyn Io, deadline: Option<Instant>) {
+    struct Abort;
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            std::process::abort();
+        }
+    }
+    let abort = Abort;
+    io.park(deadline);
+    std::mem::forget(abort);
+}

@@ -1,0 +1,149 @@
+//! Errors of starting tasks.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::cancel::Canceled;
+
+/// No unit of concurrency is free: a limit is reached, or the system gives no more threads.
+#[derive(Debug)]
+pub struct ConcurrencyUnavailable {
+    limit: &'static str,
+    value: usize,
+    cause: Option<io::Error>,
+}
+
+impl ConcurrencyUnavailable {
+    /// The configured limit named `limit`, of `value` units, is reached.
+    pub fn limit_reached(limit: &'static str, value: usize) -> Self {
+        Self { limit, value, cause: None }
+    }
+
+    /// The system refused a unit although the limit is not reached.
+    pub fn refused_by_system(limit: &'static str, value: usize, cause: io::Error) -> Self {
+        Self { limit, value, cause: Some(cause) }
+    }
+
+    /// The name of the limit, as in the configuration.
+    pub fn limit(&self) -> &'static str {
+        self.limit
+    }
+
+    /// How many units the limit allows.
+    pub fn value(&self) -> usize {
+        self.value
+    }
+}
+
+impl fmt::Display for ConcurrencyUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, value, cause } = self;
+        match cause {
+            None => write!(f, "no unit of concurrency is free: {limit} = {value} is reached"),
+            Some(cause) => {
+                write!(f, "no unit of concurrency is free, though {limit} = {value} is not reached: {cause}")
+            }
+        }
+    }
+}
+
+impl Error for ConcurrencyUnavailable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}
+
+/// The runtime behind an `Io` has shut down, or is shutting down; `run` has returned or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutDown;
+
+impl fmt::Display for ShutDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the runtime behind this Io has shut down")
+    }
+}
+
+impl Error for ShutDown {}
+
+impl From<ShutDown> for io::Error {
+    fn from(error: ShutDown) -> Self {
+        io::Error::other(error)
+    }
+}
+
+/// Why a task was not started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SpawnErrorKind {
+    /// A limit is reached.
+    ConcurrencyUnavailable(ConcurrencyUnavailable),
+    /// The caller was canceled while it waited for a slot.
+    Canceled(Canceled),
+    /// The runtime takes no more tasks.
+    ShutDown(ShutDown),
+    /// The `Io` is a borrowed decorator without a [`handle`](crate::Io::handle): it starts members
+    /// of groups only.
+    NoHandle,
+}
+
+impl fmt::Display for SpawnErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConcurrencyUnavailable(error) => error.fmt(f),
+            Self::Canceled(error) => error.fmt(f),
+            Self::ShutDown(error) => error.fmt(f),
+            Self::NoHandle => {
+                f.write_str("this Io is borrowed and has no handle, so it starts members of groups only: use io.group")
+            }
+        }
+    }
+}
+
+impl Error for SpawnErrorKind {}
+
+impl From<SpawnErrorKind> for io::Error {
+    fn from(kind: SpawnErrorKind) -> Self {
+        match kind {
+            SpawnErrorKind::Canceled(canceled) => canceled.into(),
+            SpawnErrorKind::ConcurrencyUnavailable(error) => io::Error::new(io::ErrorKind::WouldBlock, error),
+            SpawnErrorKind::ShutDown(error) => error.into(),
+            kind @ SpawnErrorKind::NoHandle => io::Error::new(io::ErrorKind::Unsupported, kind),
+        }
+    }
+}
+
+/// A task was not started. The closure comes back, so that what it owns, an accepted socket for
+/// instance, is not lost.
+pub struct SpawnError<F> {
+    /// What was to run.
+    pub closure: F,
+    /// Why it does not.
+    pub kind: SpawnErrorKind,
+}
+
+impl<F> fmt::Debug for SpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for SpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl<F> Error for SpawnError<F> {}
+
+impl<F> From<SpawnError<F>> for io::Error {
+    fn from(error: SpawnError<F>) -> Self {
+        error.kind.into()
+    }
+}
+
+impl From<Canceled> for SpawnErrorKind {
+    fn from(canceled: Canceled) -> Self {
+        Self::Canceled(canceled)
+    }
+}

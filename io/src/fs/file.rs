@@ -1,0 +1,318 @@
+//! Files.
+
+use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::options::OpenOptions;
+use crate::Io;
+use crate::descriptor::Descriptor;
+use crate::operation::Operation;
+use crate::stream::{self, IntoWith, Streaming, With};
+
+/// An open file.
+///
+/// Positional calls (`read_at`, `write_at`) leave the file's position alone and may go on side by
+/// side; streaming calls (`read`, `write`, `seek`) share it.
+#[derive(Debug)]
+pub struct File(Descriptor);
+
+impl File {
+    /// Opens an existing file for reading.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`.
+    pub fn open(io: &dyn Io, path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new().read(true).open(io, path)
+    }
+
+    /// Opens a file for writing, made if it does not exist and cut to length 0 if it does.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`.
+    pub fn create(io: &dyn Io, path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(io, path)
+    }
+
+    /// Reads at the file's position and moves it. 0 at the end of the file.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_from(io, buffer, None)
+    }
+
+    /// Reads at `offset` bytes from the beginning. 0 at the end of the file.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pread`.
+    pub fn read_at(&self, io: &dyn Io, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_from(io, buffer, Some(offset))
+    }
+
+    /// Fills `buffer` from the file's position.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the error tells how many bytes had been read.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] when the file is too short; those of `read`. An error after
+    /// the first byte carries an [`Incomplete`](crate::Incomplete).
+    pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
+        stream::read_exact(buffer, |buffer| self.read(io, buffer))
+    }
+
+    /// Fills `buffer` from `offset`.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`read_exact`](Self::read_exact).
+    ///
+    /// # Errors
+    ///
+    /// As [`read_exact`](Self::read_exact).
+    pub fn read_exact_at(&self, io: &dyn Io, buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        stream::read_exact(buffer, |buffer| {
+            let count = self.read_at(io, buffer, offset)?;
+            offset += count as u64;
+            Ok(count)
+        })
+    }
+
+    /// Reads from the file's position to its end and appends to `bytes`; how many were read.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; what was read by then is in `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn read_to_end(&self, io: &dyn Io, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        let before = bytes.len();
+        loop {
+            let filled = bytes.len();
+            bytes.resize(filled + (filled - before).clamp(4096, 1 << 20), 0);
+            let read = self.read(io, &mut bytes[filled..]);
+            bytes.truncate(filled + read.as_ref().map_or(0, |count| *count));
+            if read? == 0 {
+                return Ok(bytes.len() - before);
+            }
+        }
+    }
+
+    /// Writes some of `buffer` at the file's position and moves it.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; what was written is reported nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`; [`io::ErrorKind::StorageFull`] when the disk is full before the first
+    /// byte.
+    pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
+        self.write_to(io, buffer, None)
+    }
+
+    /// Writes some of `buffer` at `offset` bytes from the beginning.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_at(&self, io: &dyn Io, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.write_to(io, buffer, Some(offset))
+    }
+
+    /// Writes all of `buffer` at the file's position.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the error tells how many bytes had been written.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write). An error after the first byte carries an
+    /// [`Incomplete`](crate::Incomplete).
+    pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
+        stream::write_all(buffer, |buffer| self.write(io, buffer))
+    }
+
+    /// Writes all of `buffer` at `offset`.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write_all`](Self::write_all).
+    ///
+    /// # Errors
+    ///
+    /// As [`write_all`](Self::write_all).
+    pub fn write_all_at(&self, io: &dyn Io, buffer: &[u8], mut offset: u64) -> io::Result<()> {
+        stream::write_all(buffer, |buffer| {
+            let count = self.write_at(io, buffer, offset)?;
+            offset += count as u64;
+            Ok(count)
+        })
+    }
+
+    /// Brings content and metadata to the disk.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fsync`. After an error, what was written since the last success may be lost.
+    pub fn sync_all(&self, io: &dyn Io) -> io::Result<()> {
+        io.operate(Operation::Sync { file: &self.0, data_only: false })?.done()
+    }
+
+    /// Brings the content to the disk, and the metadata that reading it needs.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fdatasync`.
+    pub fn sync_data(&self, io: &dyn Io) -> io::Result<()> {
+        io.operate(Operation::Sync { file: &self.0, data_only: true })?.done()
+    }
+
+    /// Moves the position of the streaming calls and returns the new one, in bytes from the
+    /// beginning.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `lseek`.
+    pub fn seek(&self, io: &dyn Io, position: SeekFrom) -> io::Result<u64> {
+        io.operate(Operation::Seek { file: &self.0, position })?.position()
+    }
+
+    /// Cuts or extends (with zeros) to `length` bytes.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ftruncate`.
+    pub fn set_len(&self, io: &dyn Io, length: u64) -> io::Result<()> {
+        io.operate(Operation::SetLength { file: &self.0, length })?.done()
+    }
+
+    /// The length in bytes.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat`.
+    pub fn len(&self, io: &dyn Io) -> io::Result<u64> {
+        io.operate(Operation::Length { file: &self.0 })?.position()
+    }
+
+    /// Closes it and reports what went wrong; dropping closes too.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the file is closed in any case.
+    ///
+    /// # Errors
+    ///
+    /// Those of `close`.
+    pub fn close(self, io: &dyn Io) -> io::Result<()> {
+        io.operate(Operation::Close { descriptor: self.0 })?.done()
+    }
+
+    /// The file as [`std::io::Read`], [`std::io::Write`] and [`std::io::Seek`].
+    pub fn with<'a>(&'a self, io: &'a dyn Io) -> With<'a, Self> {
+        With::new(self, io)
+    }
+
+    /// As [`with`](Self::with), but it owns the file and keeps the `Io`.
+    pub fn into_with(self, io: Arc<dyn Io>) -> IntoWith<Self> {
+        IntoWith::new(self, io)
+    }
+
+    fn read_from(&self, io: &dyn Io, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
+        let available = buffer.len();
+        io.operate(Operation::Read { file: &self.0, buffer, offset })?.count(available)
+    }
+
+    fn write_to(&self, io: &dyn Io, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
+        io.operate(Operation::Write { file: &self.0, buffer, offset })?.count(buffer.len())
+    }
+}
+
+impl Streaming for File {
+    fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(io, buffer)
+    }
+
+    fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        buffers.iter_mut().find(|buffer| !buffer.is_empty()).map_or(Ok(0), |buffer| self.read(io, buffer))
+    }
+
+    fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
+        self.write(io, buffer)
+    }
+
+    fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        buffers.iter().find(|buffer| !buffer.is_empty()).map_or(Ok(0), |buffer| self.write(io, buffer))
+    }
+}
+
+impl From<Descriptor> for File {
+    fn from(descriptor: Descriptor) -> Self {
+        Self(descriptor)
+    }
+}
+
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> Self {
+        Self(Descriptor::from(OwnedFd::from(file)))
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,7 @@
+//! Files over any [`Io`](crate::Io).
+
+mod file;
+mod options;
+
+pub use file::File;
+pub use options::OpenOptions;

@@ -1,0 +1,83 @@
+//! How to open a file.
+
+use std::io;
+use std::path::Path;
+
+use super::file::File;
+use crate::Io;
+use crate::operation::Operation;
+
+/// How to open a file, as in std.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) append: bool,
+    pub(crate) truncate: bool,
+    pub(crate) create: bool,
+    pub(crate) create_new: bool,
+    pub(crate) mode: Option<u32>,
+}
+
+impl OpenOptions {
+    /// Nothing chosen yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For reading.
+    pub fn read(&mut self, read: bool) -> &mut Self {
+        self.read = read;
+        self
+    }
+
+    /// For writing.
+    pub fn write(&mut self, write: bool) -> &mut Self {
+        self.write = write;
+        self
+    }
+
+    /// For writing at the end, wherever that is by then.
+    pub fn append(&mut self, append: bool) -> &mut Self {
+        self.append = append;
+        self
+    }
+
+    /// Cut to length 0.
+    pub fn truncate(&mut self, truncate: bool) -> &mut Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// Make it if it does not exist.
+    pub fn create(&mut self, create: bool) -> &mut Self {
+        self.create = create;
+        self
+    }
+
+    /// Make it, and fail if it exists.
+    pub fn create_new(&mut self, create_new: bool) -> &mut Self {
+        self.create_new = create_new;
+        self
+    }
+
+    /// The permission bits of a file that is made, before the process' mask; 0o666 by default.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Opens the file.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a file that was opened is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`; [`io::ErrorKind::InvalidInput`] for options that do not go together, as in
+    /// std.
+    pub fn open(&self, io: &dyn Io, path: impl AsRef<Path>) -> io::Result<File> {
+        io.operate(Operation::Open { path: path.as_ref(), options: self })?.opened().map(File::from)
+    }
+}

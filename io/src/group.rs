@@ -1,0 +1,501 @@
+//! Groups: any number of tasks, awaited or canceled as a whole.
+//!
+//! The memory of a member is freed when the member returns, not when the group ends, so a group
+//! can live for months.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::Io;
+use crate::backend::StartHow;
+use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
+use crate::context::{self, Unparker};
+use crate::error::{SpawnError, SpawnErrorKind};
+use crate::list::{List, Node};
+use crate::primitive::Lock;
+use crate::task::{self, Body, Outcome, Run, TaskCell};
+
+/// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
+///
+/// ```compile_fail
+/// # fn demo(io: &dyn iolite_io::Io) -> std::io::Result<()> {
+/// io.group(|group| {
+///     let local = String::from("inside");
+///     group.spawn_async(|_| println!("{local}")); // `local` does not live long enough
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct Group<'scope, 'env: 'scope> {
+    shared: Arc<GroupShared>,
+    io: &'env (dyn Io + 'env),
+    /// Invariant, as in `std::thread::Scope`.
+    scope: PhantomData<&'scope mut &'scope ()>,
+}
+
+impl fmt::Debug for Group<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'scope, 'env> Group<'scope, 'env> {
+    /// Starts a member that may run at once, inline, when no unit of concurrency is free: order
+    /// does not matter.
+    ///
+    /// # Panics
+    ///
+    /// When inline tasks nest deeper than 128 (a recursion through `spawn_async` without a free
+    /// unit).
+    pub fn spawn_async<F, T>(&'scope self, closure: F) -> Member<'scope, T>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        match self.spawn(StartHow::Async, closure) {
+            Ok(member) => member,
+            // An `Io` that starts nothing any more still has the calling context to run it on.
+            Err(SpawnError { closure, .. }) => {
+                let cell = TaskCell::new(WithGroupIo { closure, io: self.io }, Some(self.shared.clone()));
+                cell.run();
+                Member { outcome: Some(cell) }
+            }
+        }
+    }
+
+    /// Starts a member that makes progress beside the caller.
+    ///
+    /// # Errors
+    ///
+    /// When no unit of concurrency is free; the closure comes back in the error.
+    pub fn spawn_concurrent<F, T>(&'scope self, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn(StartHow::Concurrent, closure)
+    }
+
+    /// Waits for a unit of concurrency, then starts a member that makes progress beside the caller.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnErrorKind::Canceled`], [`SpawnErrorKind::ShutDown`], or when the system gives no
+    /// thread; the closure comes back in the error.
+    pub fn spawn_waiting<F, T>(&'scope self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        if let Err(canceled) = io.check_cancel() {
+            return Err(SpawnError { closure, kind: SpawnErrorKind::Canceled(canceled) });
+        }
+        self.spawn(StartHow::Waiting, closure)
+    }
+
+    /// Waits until every member has ended. Members may be started meanwhile; they are waited for
+    /// too. The group can be used again afterwards.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point. The request is copied to every member; when this returns
+    /// [`Canceled`], all of them have ended.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a member whose handle was dropped, after all members have ended.
+    pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
+        self.shared.wait_explicitly(io)
+    }
+
+    /// Requests cancellation of every member, once, and waits until all have ended. A member that
+    /// is started meanwhile starts canceled. The group can be used again afterwards.
+    ///
+    /// # Cancellation
+    ///
+    /// Not ended by a request: the caller's next cancellation point returns it.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn cancel(&self, io: &dyn Io) {
+        self.shared.cancel(io);
+    }
+
+    /// How many members have not ended.
+    pub fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Whether every member has ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn spawn<F, T>(&'scope self, how: StartHow, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let cell = TaskCell::new(WithGroupIo { closure, io: self.io }, Some(self.shared.clone()));
+        let run: Arc<dyn Run + 'scope> = cell.clone();
+        // SAFETY: only the lifetime changes. `run_scope` does not return before every member has
+        // left the group, and a member leaves when its closure is consumed and its result is
+        // dropped or belongs to its `Member<'scope>`; what is left of the cell borrows nothing.
+        #[allow(unsafe_code)]
+        let run = unsafe { mem::transmute::<Arc<dyn Run + 'scope>, Arc<dyn Run + 'static>>(run) };
+        task::start(self.io, how, run, &cell)?;
+        Ok(Member { outcome: Some(cell) })
+    }
+}
+
+/// Runs `body` with a group and waits for the members.
+pub(crate) fn run_scope<'env, T, E>(
+    io: &'env (dyn Io + 'env),
+    body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
+) -> Result<T, E> {
+    let group = Group { shared: Arc::default(), io, scope: PhantomData };
+    // Waiting happens outside of any unwinding: std's panic count is the thread's, and waiting lets
+    // other fibers of the thread run.
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&group)));
+    if !matches!(outcome, Ok(Ok(_))) {
+        group.shared.request(STICKY);
+    }
+    group.shared.wait(io);
+    match outcome {
+        Ok(result) => {
+            group.shared.resume_panic();
+            result
+        }
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// A member of a group: its result, and a way to cancel it alone. Dropping it does nothing; the
+/// group owns the task.
+pub struct Member<'scope, T> {
+    outcome: Option<Arc<dyn Outcome<T> + 'scope>>,
+}
+
+impl<T> fmt::Debug for Member<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+impl<T> Member<'_, T> {
+    /// Waits for the member to end and returns its result.
+    ///
+    /// # Cancellation
+    ///
+    /// Not ended by a request: the request is copied to the member, the wait goes on, and the
+    /// caller's next cancellation point returns it.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the member's panic, which then is not the group's.
+    pub fn join(mut self, io: &dyn Io) -> T {
+        let outcome = self.outcome.take().expect("a member is consumed once");
+        task::join(io, &*outcome)
+    }
+
+    /// Requests cancellation of this member, once, waits for it to end and returns its result.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn cancel(self, io: &dyn Io) -> T {
+        self.request_cancel();
+        self.join(io)
+    }
+
+    /// Requests cancellation of this member, once, and does not wait.
+    pub fn request_cancel(&self) {
+        if let Some(outcome) = &self.outcome {
+            outcome.state().request(REQUESTED);
+        }
+    }
+
+    /// Whether the member has ended, so that [`join`](Self::join) would not wait.
+    pub fn is_finished(&self) -> bool {
+        self.outcome.as_ref().is_some_and(|outcome| outcome.is_done())
+    }
+}
+
+impl<T> Drop for Member<'_, T> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            outcome.detach();
+        }
+    }
+}
+
+/// A group of tasks that borrow nothing, for fields of structs that live long.
+///
+/// Dropping it requests cancellation of every member, for good, and does not wait: the runtime
+/// does, at its end. [`wait`](Self::wait) and [`cancel`](Self::cancel) wait.
+pub struct OwnedGroup {
+    shared: Arc<GroupShared>,
+    io: Arc<dyn Io>,
+}
+
+impl fmt::Debug for OwnedGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedGroup").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl OwnedGroup {
+    /// Makes a group whose members are handed `io`, an [`Io::handle`](crate::Io::handle).
+    pub fn new(io: Arc<dyn Io>) -> Self {
+        Self { shared: Arc::default(), io }
+    }
+
+    /// As [`Group::spawn_async`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Group::spawn_async`].
+    pub fn spawn_async<F, T>(&self, closure: F) -> Member<'static, T>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.spawn(StartHow::Async, closure) {
+            Ok(member) => member,
+            Err(SpawnError { closure, .. }) => {
+                let cell = TaskCell::new(self.body(closure), Some(self.shared.clone()));
+                cell.run();
+                Member { outcome: Some(cell) }
+            }
+        }
+    }
+
+    /// As [`Group::spawn_concurrent`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::spawn_concurrent`].
+    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'static, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn(StartHow::Concurrent, closure)
+    }
+
+    /// As [`Group::spawn_waiting`].
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::spawn_waiting`].
+    pub fn spawn_waiting<F, T>(&self, io: &dyn Io, closure: F) -> Result<Member<'static, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if let Err(canceled) = io.check_cancel() {
+            return Err(SpawnError { closure, kind: SpawnErrorKind::Canceled(canceled) });
+        }
+        self.spawn(StartHow::Waiting, closure)
+    }
+
+    /// As [`Group::wait`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Group::wait`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Group::wait`].
+    pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
+        self.shared.wait_explicitly(io)
+    }
+
+    /// As [`Group::cancel`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Group::cancel`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Group::wait`].
+    pub fn cancel(&self, io: &dyn Io) {
+        self.shared.cancel(io);
+    }
+
+    /// How many members have not ended.
+    pub fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Whether every member has ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn spawn<F, T>(&self, how: StartHow, closure: F) -> Result<Member<'static, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let cell = TaskCell::new(self.body(closure), Some(self.shared.clone()));
+        task::start(&*self.io, how, cell.clone(), &cell)?;
+        Ok(Member { outcome: Some(cell) })
+    }
+
+    fn body<F>(&self, closure: F) -> task::WithHandle<F> {
+        task::WithHandle { closure, io: self.io.clone() }
+    }
+}
+
+impl Drop for OwnedGroup {
+    fn drop(&mut self) {
+        self.shared.request(STICKY);
+    }
+}
+
+/// The body of a scoped member: the closure and the group's `Io`.
+struct WithGroupIo<'scope, F> {
+    closure: F,
+    io: &'scope (dyn Io + 'scope),
+}
+
+impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithGroupIo<'_, F> {
+    type Closure = F;
+
+    fn call(self) -> T {
+        (self.closure)(self.io)
+    }
+
+    fn into_closure(self) -> F {
+        self.closure
+    }
+}
+
+/// What a group and its members share.
+#[derive(Debug, Default)]
+pub(crate) struct GroupShared(Lock<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    members: List<TaskState>,
+    /// The requests that a new member starts with: `STICKY` after tear-down, `REQUESTED` while a
+    /// `cancel` waits.
+    requests: u32,
+    /// The first panic that nobody else will see.
+    panic: Option<Box<dyn Any + Send>>,
+    waiters: Vec<Unparker>,
+}
+
+impl GroupShared {
+    /// # Safety
+    ///
+    /// The node is in no group, and is alive and in place until it left.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn enter(&self, node: NonNull<Node<TaskState>>) {
+        let mut state = self.0.lock();
+        // SAFETY: the caller's promise.
+        unsafe {
+            state.members.push_back(node);
+            node.as_ref().value.request(state.requests);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The node entered this group.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn leave(&self, node: NonNull<Node<TaskState>>) {
+        let mut state = self.0.lock();
+        // SAFETY: the caller's promise.
+        unsafe { state.members.remove(node) };
+        if state.members.is_empty() {
+            state.waiters.drain(..).for_each(Unparker::unpark);
+        }
+    }
+
+    /// Takes the panic of a member that has no handle: the siblings are torn down.
+    pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>) {
+        self.0.lock().panic.get_or_insert(panic);
+        self.request(STICKY);
+    }
+
+    /// Requests cancellation of every member. Tear-down also meets those that are started later.
+    fn request(&self, bits: u32) {
+        self.request_with_new(bits, bits & STICKY);
+    }
+
+    fn request_with_new(&self, bits: u32, new_members: u32) {
+        let mut state = self.0.lock();
+        state.requests |= new_members;
+        state.members.for_each(|member| member.request(bits));
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().members.len()
+    }
+
+    /// Waits until the group is empty, passing requests to the waiter on.
+    fn wait(&self, io: &dyn Io) {
+        let unparker = context::current(|context| context.unparker());
+        let mut passed_on = 0;
+        context::wait_uncancelable(
+            io,
+            || {
+                let mut state = self.0.lock();
+                let empty = state.members.is_empty();
+                // Asked each time: the group may have been empty, and been used again, meanwhile.
+                if !empty && !state.waiters.contains(&unparker) {
+                    state.waiters.push(unparker);
+                }
+                empty
+            },
+            |requests| {
+                self.request(requests & !passed_on);
+                passed_on |= requests;
+            },
+        );
+    }
+
+    fn wait_explicitly(&self, io: &dyn Io) -> Result<(), Canceled> {
+        self.wait(io);
+        self.resume_panic();
+        io.check_cancel()
+    }
+
+    fn cancel(&self, io: &dyn Io) {
+        self.request_with_new(REQUESTED, REQUESTED);
+        self.wait(io);
+        self.0.lock().requests &= !REQUESTED;
+        self.resume_panic();
+    }
+
+    fn resume_panic(&self) {
+        let panic = self.0.lock().panic.take();
+        if let Some(panic) = panic {
+            // The panic has been told; the group is for use again.
+            self.0.lock().requests &= !STICKY;
+            resume_unwind(panic);
+        }
+    }
+}

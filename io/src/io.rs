@@ -1,0 +1,299 @@
+//! The `Io` trait: the narrow waist between programs and backends.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::{Refused, Start, StartHow};
+use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
+use crate::context;
+use crate::error::SpawnError;
+use crate::group::{self, Group};
+use crate::operation::{Operation, Output};
+use crate::task::{self, Task};
+use crate::time::Instant;
+
+/// What performs a program's input and output and runs its tasks.
+///
+/// A program is handed an `&dyn Io` and hands it on; it never asks for one. What it calls are
+/// mostly the conveniences on `dyn Io` below and the types of [`crate::net`], [`crate::fs`] and
+/// [`crate::sync`], all of which are written once, on the methods of this trait.
+///
+/// # For implementers
+///
+/// A backend performs operations and starts tasks; a decorator passes them on to another `Io` and
+/// does something beside. The trait is safe to implement: nothing that is memory safe depends on
+/// what an implementation does. What it must do to be *useful*:
+///
+/// - [`operate`](Self::operate) is a cancellation point: it asks
+///   [`Context::check`](crate::backend::Context::check) before it begins, gives up when a request
+///   arrives meanwhile, and reports a success even if it was being canceled, after
+///   [`Context::recancel`](crate::backend::Context::recancel).
+/// - [`park`](Self::park) blocks the *calling* context, whatever that is, and may return early.
+/// - [`start`](Self::start) runs every [`Start`] it accepts, also during shutdown.
+/// - A panic out of `park` ends the process: waiters are linked from their stack frames.
+pub trait Io: Send + Sync {
+    /// Starts a task, or gives it back.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point for [`StartHow::Waiting`] while it waits.
+    ///
+    /// # Errors
+    ///
+    /// The start and the reason, when it cannot run in the wanted way.
+    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused>;
+
+    /// Performs one operation and waits for its end.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// The operation's, with its errno; or [`Canceled`].
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output>;
+
+    /// Blocks the calling context until its token arrives ([`crate::backend::Unparker`]) or the
+    /// deadline passes. May return early. Not a cancellation point by itself.
+    fn park(&self, deadline: Option<Instant>) {
+        context::park(deadline);
+    }
+
+    /// Lets other tasks run. Not a cancellation point.
+    fn yield_now(&self) {
+        context::yield_now();
+    }
+
+    /// The time of the monotonic clock.
+    fn now(&self) -> Instant;
+
+    /// Fills `bytes` with random bytes that are fit for cryptography.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no source of randomness.
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Which backend this is, with the features in use.
+    fn backend(&self) -> Backend;
+
+    /// This very `Io`, to be kept; `None` for a decorator that borrows another.
+    fn handle(&self) -> Option<Arc<dyn Io>>;
+}
+
+/// The name of a backend and what it uses; prints like `evented(io_uring: defer-taskrun, ext-arg)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// `threaded`, `evented` or another implementation's name.
+    pub name: &'static str,
+    /// The kernel interfaces and features in use, and the size of the backend.
+    pub detail: String,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.name, self.detail)
+    }
+}
+
+impl fmt::Debug for dyn Io + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dyn Io {}", self.backend())
+    }
+}
+
+impl<'io> dyn Io + 'io {
+    /// Starts a task that may run at once, inline, when no unit of concurrency is free: order does
+    /// not matter. The closure is handed the [`handle`](Io::handle) of this `Io`; where there is
+    /// none, it runs inline.
+    ///
+    /// # Panics
+    ///
+    /// When inline tasks nest deeper than 128 (a recursion through `spawn_async` without a free
+    /// unit). A panic of the closure goes to who joins, also if it ran inline.
+    pub fn spawn_async<F, T>(&self, closure: F) -> Task<T>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match task::spawn(self, StartHow::Async, None, closure) {
+            Ok(task) => task,
+            Err(SpawnError { closure, .. }) => task::run_inline(self, closure),
+        }
+    }
+
+    /// Starts a task that makes progress beside the caller.
+    ///
+    /// # Errors
+    ///
+    /// When no unit of concurrency is free; the closure comes back in the error.
+    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Task<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        task::spawn(self, StartHow::Concurrent, None, closure)
+    }
+
+    /// Waits for a unit of concurrency, then starts a task that makes progress beside the caller.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// When the caller is canceled, the runtime shuts down, or the system gives no thread; the
+    /// closure comes back in the error.
+    pub fn spawn_waiting<F, T>(&self, closure: F) -> Result<Task<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if let Err(canceled) = self.check_cancel() {
+            return Err(SpawnError { closure, kind: canceled.into() });
+        }
+        task::spawn(self, StartHow::Waiting, None, closure)
+    }
+
+    /// Starts a task on an operating-system thread of its own, named `name`, which it may block
+    /// with calls that know nothing of `Io`. Calls through `io` work there as everywhere.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread; the closure comes back in the error.
+    pub fn spawn_thread<F, T>(&self, name: &str, closure: F) -> Result<Task<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        task::spawn(self, StartHow::Thread, Some(name.into()), closure)
+    }
+
+    /// Runs `body` with a group of tasks that may borrow from outside of it, and returns when all
+    /// of them have ended. The body's value is always returned.
+    ///
+    /// When the body returns an error or panics, the members are canceled, for good.
+    ///
+    /// # Cancellation
+    ///
+    /// The final wait is not ended by a request to the caller: it is copied to the members, and
+    /// the caller's next cancellation point returns it.
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the body's panic, or else the first panic of a member whose handle was dropped; the
+    /// other members are then canceled.
+    pub fn group<'env, T, E>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        group::run_scope(self, body)
+    }
+
+    /// A bare cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`] when the task was asked to stop or a timeout around it has passed.
+    ///
+    /// # Panics
+    ///
+    /// As every cancellation point, inside [`no_suspend`](crate::no_suspend).
+    pub fn check_cancel(&self) -> Result<(), Canceled> {
+        context::current(|context| context.check(self))
+    }
+
+    /// Takes a delivered request back: the next cancellation point returns it again.
+    pub fn recancel(&self, canceled: Canceled) {
+        context::current(|context| context.recancel(canceled));
+    }
+
+    /// Runs `f` shielded from requests that come from outside of it: they wait and are delivered
+    /// after it. A timeout opened inside it fires. Nests.
+    pub fn protect<T>(&self, f: impl FnOnce(&dyn Io) -> T) -> T {
+        context::current(|context| {
+            let _guard = context.push_shield();
+            f(self)
+        })
+    }
+
+    /// Runs `f`, in which cancellation points return [`Canceled`], once, when `duration` is over,
+    /// as they do in the tasks started within it.
+    ///
+    /// An `Ok` always wins. An error becomes [`TimedOut`] only if it carries the request of this
+    /// very timeout; so nested timeouts, and a cancellation from outside, are told apart.
+    ///
+    /// # Errors
+    ///
+    /// `f`'s, or the error's form of `TimedOut` (for [`io::Error`],
+    /// [`ErrorKind::TimedOut`](io::ErrorKind::TimedOut)).
+    pub fn timeout<T, E: CarriesCanceled>(
+        &self,
+        duration: Duration,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<T, E::OrTimedOut> {
+        self.deadline(self.now() + duration, f)
+    }
+
+    /// As [`timeout`](Self::timeout), with the instant at which the time is over.
+    ///
+    /// # Errors
+    ///
+    /// As `timeout`.
+    pub fn deadline<T, E: CarriesCanceled>(
+        &self,
+        deadline: Instant,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<T, E::OrTimedOut> {
+        context::current(|context| {
+            let (id, guard) = context.push_timeout(deadline);
+            let result = f(self);
+            drop(guard);
+            result.map_err(|error| {
+                if error.canceled().is_some_and(|canceled| canceled.is_from(id)) {
+                    TimedOut.into()
+                } else {
+                    error.into_or_timed_out()
+                }
+            })
+        })
+    }
+
+    /// Waits for `duration`.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a canceled sleep never reports success.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn sleep(&self, duration: Duration) -> Result<(), Canceled> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    /// Waits until `deadline`; returns at once if it has passed.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn sleep_until(&self, deadline: Instant) -> Result<(), Canceled> {
+        self.check_cancel()?;
+        match context::wait(self, Some(deadline), || false) {
+            Ok(()) | Err(context::WaitEnd::TimedOut) => Ok(()),
+            Err(context::WaitEnd::Canceled(canceled)) => Err(canceled),
+        }
+    }
+}

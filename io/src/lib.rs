@@ -1,0 +1,47 @@
+//! The vocabulary of iolite: the [`Io`] trait, and all that a program or a library uses with it.
+//!
+//! Whoever does input or output is handed an `&dyn Io`. A library depends on this crate alone;
+//! only `main` picks a backend, through the facade `iolite`.
+//!
+//! - Tasks: [`Io::spawn_async`](crate::Io#method.spawn_async) and its siblings, [`Task`]; groups
+//!   whose members borrow from outside ([`Io::group`](crate::Io#method.group)), [`OwnedGroup`].
+//! - [`cancel`]: requests, points, protection, timeouts. Every call that can block is a
+//!   cancellation point.
+//! - [`net`], [`fs`]: handles whose calls take `io`; [`sync`]: locks and channels that work between
+//!   fibers, workers and plain threads, also of two backends at once.
+//! - [`backend`]: for those who implement an `Io`.
+
+#![warn(missing_docs)]
+
+mod io;
+
+pub mod cancel;
+mod error;
+mod group;
+mod task;
+
+mod descriptor;
+mod operation;
+mod stream;
+
+pub mod fs;
+pub mod net;
+pub mod sync;
+pub mod time;
+
+pub mod backend;
+
+mod context;
+mod list;
+mod primitive;
+
+pub use cancel::{Canceled, TimedOut, WaitError};
+pub use context::no_suspend;
+pub use descriptor::Descriptor;
+pub use error::{ConcurrencyUnavailable, ShutDown, SpawnError, SpawnErrorKind};
+pub use group::{Group, Member, OwnedGroup};
+pub use io::{Backend, Io};
+pub use operation::{Operation, Output, SocketOption};
+pub use stream::{Incomplete, IntoWith, Streaming, With};
+pub use task::Task;
+pub use time::Instant;

@@ -1,0 +1,275 @@
+//! Operations as data: what a program can ask an [`Io`](crate::Io) to do.
+
+use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
+use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::descriptor::Descriptor;
+use crate::fs::OpenOptions;
+use crate::net::ListenOptions;
+
+/// One request, with what it borrows from the caller until it has ended.
+///
+/// Each variant says what [`Output`] answers it. Counts are bytes. An empty buffer is answered with
+/// `Count(0)`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Operation<'a> {
+    /// Does nothing, through the whole machinery. Answered with `Done`.
+    Nop,
+    /// Makes a TCP listener: socket, options, bind, listen. Answered with `Opened`. The listener is
+    /// non-blocking (`O_NONBLOCK`), so that two acceptors on threads can race for one connection
+    /// and both stay cancelable; connections accepted from it are not.
+    Listen {
+        /// Where to listen; port 0 lets the system choose.
+        address: SocketAddr,
+        /// Backlog and socket options.
+        options: &'a ListenOptions,
+    },
+    /// Takes the next connection. Answered with `Accepted`.
+    Accept {
+        /// A listener.
+        listener: &'a Descriptor,
+    },
+    /// Makes a TCP socket and connects it. Answered with `Opened`. Nothing stays open on error.
+    Connect {
+        /// The peer.
+        address: SocketAddr,
+    },
+    /// Receives what is there, at least one byte; `Count(0)` at the end. Answered with `Count`.
+    Receive {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// Where to put the bytes.
+        buffer: &'a mut [u8],
+        /// Leave the bytes in the socket's queue.
+        peek: bool,
+    },
+    /// As `Receive`, into several buffers.
+    ReceiveVectored {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// Filled in order.
+        buffers: &'a mut [IoSliceMut<'a>],
+    },
+    /// Sends bytes. Answered with `Count`, short when the peer reads slowly.
+    Send {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// What to send.
+        buffer: &'a [u8],
+        /// Wait until all of it is sent, where that costs nothing more. The answer may be short
+        /// nevertheless.
+        all: bool,
+    },
+    /// As `Send`, from several buffers.
+    SendVectored {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// Sent in order.
+        buffers: &'a [IoSlice<'a>],
+    },
+    /// Shuts one or both directions of a connection down. Answered with `Done`.
+    Shutdown {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// Which directions.
+        how: Shutdown,
+    },
+    /// Sets a socket option. Answered with `Done`.
+    SetOption {
+        /// A socket.
+        socket: &'a Descriptor,
+        /// The option and its value.
+        option: SocketOption,
+    },
+    /// Reads a socket option. Answered with `Option`, the same one with its present value.
+    GetOption {
+        /// A socket.
+        socket: &'a Descriptor,
+        /// The option; its value does not matter.
+        option: SocketOption,
+    },
+    /// The address a socket is bound to. Answered with `Address`.
+    LocalAddress {
+        /// A socket.
+        socket: &'a Descriptor,
+    },
+    /// The address a socket is connected to. Answered with `Address`.
+    PeerAddress {
+        /// A connected socket.
+        socket: &'a Descriptor,
+    },
+    /// Looks a host name up, as the system's configuration says. Answered with `Addresses`.
+    Resolve {
+        /// A host name or an address.
+        host: &'a str,
+        /// Goes into the addresses.
+        port: u16,
+    },
+    /// Opens a file. Answered with `Opened`.
+    Open {
+        /// The path, relative to the working directory.
+        path: &'a Path,
+        /// How.
+        options: &'a OpenOptions,
+    },
+    /// Reads from a file. Answered with `Count`, 0 at the end.
+    Read {
+        /// A file.
+        file: &'a Descriptor,
+        /// Where to put the bytes.
+        buffer: &'a mut [u8],
+        /// From where, in bytes; `None` from the file's position, which moves.
+        offset: Option<u64>,
+    },
+    /// Writes to a file. Answered with `Count`, short when the disk is full in the middle.
+    Write {
+        /// A file.
+        file: &'a Descriptor,
+        /// What to write.
+        buffer: &'a [u8],
+        /// Where to, in bytes; `None` to the file's position, which moves.
+        offset: Option<u64>,
+    },
+    /// Brings a file's content to the disk. Answered with `Done`.
+    Sync {
+        /// A file.
+        file: &'a Descriptor,
+        /// Without the metadata that reading the content does not need.
+        data_only: bool,
+    },
+    /// Moves a file's position. Answered with `Position`.
+    Seek {
+        /// A file.
+        file: &'a Descriptor,
+        /// Where to.
+        position: SeekFrom,
+    },
+    /// Cuts or extends a file (with zeros). Answered with `Done`.
+    SetLength {
+        /// A file.
+        file: &'a Descriptor,
+        /// The new length in bytes.
+        length: u64,
+    },
+    /// The length of a file in bytes. Answered with `Position`.
+    Length {
+        /// A file.
+        file: &'a Descriptor,
+    },
+    /// Closes a descriptor and reports what went wrong. Answered with `Done`. The descriptor is
+    /// gone, also after an error or a cancellation.
+    Close {
+        /// What to close.
+        descriptor: Descriptor,
+    },
+}
+
+/// A socket option and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketOption {
+    /// `TCP_NODELAY`: send small packets at once.
+    NoDelay(bool),
+    /// `SO_KEEPALIVE`.
+    KeepAlive(bool),
+    /// `SO_LINGER`: what closing does with unsent bytes; `Some(ZERO)` resets the connection.
+    Linger(Option<Duration>),
+    /// `SO_RCVBUF`, in bytes; the kernel doubles what is set.
+    ReceiveBufferSize(usize),
+    /// `SO_SNDBUF`, in bytes; the kernel doubles what is set.
+    SendBufferSize(usize),
+    /// `IP_TTL`, or the hop limit of IPv6.
+    TimeToLive(u32),
+    /// `SO_ERROR`, as an errno; 0 if there is none. Reading it clears it; it cannot be set.
+    PendingError(i32),
+}
+
+/// The answer to an [`Operation`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// It is done.
+    Done,
+    /// That many bytes.
+    Count(usize),
+    /// A new socket or file.
+    Opened(Descriptor),
+    /// A connection, and whose.
+    Accepted(Descriptor, SocketAddr),
+    /// An address.
+    Address(SocketAddr),
+    /// What a name stands for, in the order in which to try.
+    Addresses(Vec<SocketAddr>),
+    /// An option with its value.
+    Option(SocketOption),
+    /// A position or length, in bytes.
+    Position(u64),
+}
+
+/// An `Io` answered an operation with something that is no answer to it.
+#[cold]
+fn wrong(output: &Output) -> io::Error {
+    io::Error::other(format!("the Io answered an operation with {output:?}, which is no answer to it"))
+}
+
+impl Output {
+    pub(crate) fn done(self) -> io::Result<()> {
+        match self {
+            Output::Done => Ok(()),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    /// The count, checked: `Io` is a safe trait, and a count past the buffer must not reach anyone.
+    pub(crate) fn count(self, available: usize) -> io::Result<usize> {
+        match self {
+            Output::Count(count) if count <= available => Ok(count),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn opened(self) -> io::Result<Descriptor> {
+        match self {
+            Output::Opened(descriptor) => Ok(descriptor),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn accepted(self) -> io::Result<(Descriptor, SocketAddr)> {
+        match self {
+            Output::Accepted(descriptor, address) => Ok((descriptor, address)),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn address(self) -> io::Result<SocketAddr> {
+        match self {
+            Output::Address(address) => Ok(address),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn addresses(self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Output::Addresses(addresses) => Ok(addresses),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn option(self) -> io::Result<SocketOption> {
+        match self {
+            Output::Option(option) => Ok(option),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn position(self) -> io::Result<u64> {
+        match self {
+            Output::Position(position) => Ok(position),
+            other => Err(wrong(&other)),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! A mutex for short critical sections that never suspend.
+
+use std::sync::{self, MutexGuard, PoisonError};
+
+/// A std mutex that does not know poison.
+///
+/// std's panic count belongs to the thread and not to the fiber, so poison would say nothing here.
+/// Nobody may suspend while holding the guard.
+#[derive(Debug, Default)]
+pub(crate) struct Lock<T>(sync::Mutex<T>);
+
+impl<T> Lock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(sync::Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

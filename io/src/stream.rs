@@ -1,0 +1,205 @@
+//! Streams as std's traits, and the loops that std's helpers cannot do.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use crate::Io;
+use crate::fs::File;
+
+/// A `read_exact` or `write_all` ended in the middle: the source of such an error.
+#[derive(Debug)]
+pub struct Incomplete {
+    /// How many bytes had been read or written.
+    pub count: usize,
+    /// What ended it.
+    pub source: io::Error,
+}
+
+impl Incomplete {
+    /// How many bytes had been read or written when `error` ended a `read_exact` or `write_all`.
+    pub fn count_of(error: &io::Error) -> usize {
+        error.get_ref().and_then(|source| source.downcast_ref::<Self>()).map_or(0, |incomplete| incomplete.count)
+    }
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (after {} bytes)", self.source, self.count)
+    }
+}
+
+impl Error for Incomplete {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+fn incomplete(count: usize, error: io::Error) -> io::Error {
+    if count == 0 { error } else { io::Error::new(error.kind(), Incomplete { count, source: error }) }
+}
+
+pub(crate) fn read_exact(buffer: &mut [u8], mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match read(&mut buffer[count..]) {
+            Ok(0) => return Err(incomplete(count, io::ErrorKind::UnexpectedEof.into())),
+            Ok(more) => count += more,
+            Err(error) => return Err(incomplete(count, error)),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn write_all(buffer: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match write(&buffer[count..]) {
+            Ok(0) => return Err(incomplete(count, io::ErrorKind::WriteZero.into())),
+            Ok(more) => count += more,
+            Err(error) => return Err(incomplete(count, error)),
+        }
+    }
+    Ok(())
+}
+
+/// A handle that reads and writes a stream of bytes.
+pub trait Streaming {
+    /// Reads what is there.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// The handle's.
+    fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// As `read`, into several buffers.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// The handle's.
+    fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
+
+    /// Writes some of `buffer`.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// The handle's.
+    fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize>;
+
+    /// As `write`, from several buffers.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// The handle's.
+    fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`].
+///
+/// std's own helpers (`read_to_end`, `copy`) do not report how far they came when they are
+/// canceled: after [`Canceled`](crate::Canceled) such a stream is for closing.
+#[derive(Debug)]
+pub struct With<'a, S> {
+    stream: &'a S,
+    io: &'a (dyn Io + 'a),
+}
+
+impl<'a, S> With<'a, S> {
+    pub(crate) fn new(stream: &'a S, io: &'a (dyn Io + 'a)) -> Self {
+        Self { stream, io }
+    }
+}
+
+impl<S> Clone for With<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for With<'_, S> {}
+
+/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`].
+#[derive(Debug)]
+pub struct IntoWith<S> {
+    stream: S,
+    io: Arc<dyn Io>,
+}
+
+impl<S> IntoWith<S> {
+    pub(crate) fn new(stream: S, io: Arc<dyn Io>) -> Self {
+        Self { stream, io }
+    }
+
+    /// The stream.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// The stream, by itself again.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+/// Both adapters read and write alike.
+macro_rules! std_traits {
+    ($(($($generics:tt)*) $adapter:ty;)*) => {$(
+        impl<$($generics)* S: Streaming> Read for $adapter {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.stream.read(&*self.io, buffer)
+            }
+
+            fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.stream.read_vectored(&*self.io, buffers)
+            }
+        }
+
+        impl<$($generics)* S: Streaming> Write for $adapter {
+            fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+                self.stream.write(&*self.io, buffer)
+            }
+
+            fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.stream.write_vectored(&*self.io, buffers)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+std_traits! {
+    ('a,) With<'a, S>;
+    () IntoWith<S>;
+}
+
+impl Seek for With<'_, File> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.stream.seek(self.io, position)
+    }
+}
+
+impl Seek for IntoWith<File> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.stream.seek(&*self.io, position)
+    }
+}

@@ -1,0 +1,474 @@
+//! A bounded channel, many to many.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::queue::{Queue, Served, Until, Waited, wait};
+use crate::cancel::TimedOut;
+use crate::primitive::Lock;
+use crate::time::Instant;
+use crate::{Canceled, Io};
+
+/// Makes a channel that holds up to `capacity` items. With capacity 0 it is a rendezvous: a sender
+/// waits for a receiver.
+///
+/// Items arrive in the order in which they were sent, each exactly once. The channel closes when
+/// all senders or all receivers are gone, or by `close`; items that are in it are still received.
+pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared(Lock::new(State {
+        items: VecDeque::new(),
+        capacity,
+        senders: 1,
+        receivers: 1,
+        closed: false,
+        sending: Queue::new(),
+        receiving: Queue::new(),
+    })));
+    (Sender { shared: shared.clone() }, Receiver { shared })
+}
+
+/// The sending end of a [`channel`].
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The receiving end of a [`channel`].
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T>(Lock<State<T>>);
+
+/// At most one of the queues has waiters, except that both are empty. `items` is full whenever a
+/// sender waits, and empty whenever a receiver does.
+struct State<T> {
+    items: VecDeque<T>,
+    capacity: usize,
+    senders: usize,
+    receivers: usize,
+    closed: bool,
+    /// Senders, each with its item.
+    sending: Queue<T>,
+    receiving: Queue<T>,
+}
+
+impl<T> Sender<T> {
+    /// Sends an item, waiting while the channel is full.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when there is room. A canceled send comes back with its item; an
+    /// item that was taken was sent.
+    ///
+    /// # Errors
+    ///
+    /// The item and the reason: canceled, or closed.
+    pub fn send(&self, io: &dyn Io, item: T) -> Result<(), SendError<T>> {
+        if let Err(canceled) = io.check_cancel() {
+            return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
+        }
+        self.send_until(io, item, Until::Canceled)
+    }
+
+    /// Sends an item, waiting while the channel is full, whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// The item, when the channel is closed.
+    pub fn send_uncancelable(&self, io: &dyn Io, item: T) -> Result<(), SendError<T>> {
+        self.send_until(io, item, Until::Served)
+    }
+
+    /// As [`send`](Self::send), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `send`.
+    ///
+    /// # Errors
+    ///
+    /// The item and the reason.
+    pub fn send_deadline(&self, io: &dyn Io, item: T, deadline: Instant) -> Result<(), SendError<T>> {
+        if let Err(canceled) = io.check_cancel() {
+            return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
+        }
+        self.send_until(io, item, Until::Deadline(deadline))
+    }
+
+    /// Sends an item if there is room. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// The item and the reason: full, or closed.
+    pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
+        let mut state = self.shared.0.lock();
+        match state.put(item) {
+            Ok(served) => {
+                drop(state);
+                wake(served);
+                Ok(())
+            }
+            Err(item) if state.closed => Err(SendError { item, kind: SendErrorKind::Closed }),
+            Err(item) => Err(SendError { item, kind: SendErrorKind::Full }),
+        }
+    }
+
+    /// Closes the channel for everybody. Items that are in it are still received; senders that wait
+    /// get theirs back.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether the channel is closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.0.lock().closed
+    }
+
+    /// How many items are in the channel.
+    pub fn len(&self) -> usize {
+        self.shared.0.lock().items.len()
+    }
+
+    /// Whether no item is in the channel.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn send_until(&self, io: &dyn Io, item: T, until: Until) -> Result<(), SendError<T>> {
+        let mut state = self.shared.0.lock();
+        let item = match state.put(item) {
+            Ok(served) => {
+                drop(state);
+                wake(served);
+                return Ok(());
+            }
+            Err(item) if state.closed => return Err(SendError { item, kind: SendErrorKind::Closed }),
+            Err(item) => item,
+        };
+        let (item, kind) = match wait(io, &self.shared.0, state, |state| &mut state.sending, Some(item), until) {
+            // Whoever served it took the item; closing leaves it.
+            Waited::Served(None) => return Ok(()),
+            Waited::Served(item) => (item, SendErrorKind::Closed),
+            Waited::Canceled(item, canceled) => (item, SendErrorKind::Canceled(canceled)),
+            Waited::TimedOut(item) => (item, SendErrorKind::TimedOut),
+        };
+        Err(SendError { item: item.expect("a sender that gave up has its item"), kind })
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Receives the next item, waiting while there is none.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when there is an item. An item that was handed over is returned
+    /// nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Canceled; or closed, once no item is left.
+    pub fn recv(&self, io: &dyn Io) -> Result<T, RecvError> {
+        io.check_cancel().map_err(RecvError::Canceled)?;
+        self.recv_until(io, Until::Canceled)
+    }
+
+    /// Receives the next item, whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Closed, once no item is left.
+    pub fn recv_uncancelable(&self, io: &dyn Io) -> Result<T, RecvError> {
+        self.recv_until(io, Until::Served)
+    }
+
+    /// As [`recv`](Self::recv), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `recv`.
+    ///
+    /// # Errors
+    ///
+    /// As `recv`, or timed out.
+    pub fn recv_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<T, RecvError> {
+        io.check_cancel().map_err(RecvError::Canceled)?;
+        self.recv_until(io, Until::Deadline(deadline))
+    }
+
+    /// Receives the next item if there is one. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// Empty; or closed, once no item is left.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut state = self.shared.0.lock();
+        match state.get() {
+            Some((item, served)) => {
+                drop(state);
+                wake(served);
+                Ok(item)
+            }
+            None if state.closed => Err(TryRecvError::Closed),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Closes the channel for everybody; see [`Sender::close`].
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// How many items are in the channel.
+    pub fn len(&self) -> usize {
+        self.shared.0.lock().items.len()
+    }
+
+    /// Whether no item is in the channel.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn recv_until(&self, io: &dyn Io, until: Until) -> Result<T, RecvError> {
+        let mut state = self.shared.0.lock();
+        if let Some((item, served)) = state.get() {
+            drop(state);
+            wake(served);
+            return Ok(item);
+        }
+        if state.closed {
+            return Err(RecvError::Closed);
+        }
+        match wait(io, &self.shared.0, state, |state| &mut state.receiving, None, until) {
+            Waited::Served(Some(item)) => Ok(item),
+            Waited::Served(None) => Err(RecvError::Closed),
+            Waited::Canceled(_, canceled) => Err(RecvError::Canceled(canceled)),
+            Waited::TimedOut(_) => Err(RecvError::TimedOut),
+        }
+    }
+}
+
+impl<T> State<T> {
+    /// Hands the item to a waiting receiver or stores it; it comes back when there is no room or
+    /// the channel is closed.
+    fn put(&mut self, item: T) -> Result<Option<Served>, T> {
+        if self.closed {
+            return Err(item);
+        }
+        match self.receiving.give(item) {
+            Ok(served) => Ok(Some(served)),
+            Err(item) if self.items.len() < self.capacity => {
+                self.items.push_back(item);
+                Ok(None)
+            }
+            Err(item) => Err(item),
+        }
+    }
+
+    /// Takes the next item, and lets a waiting sender's move up.
+    fn get(&mut self) -> Option<(T, Option<Served>)> {
+        match (self.items.pop_front(), self.sending.take()) {
+            (Some(item), Some((next, served))) => {
+                self.items.push_back(next);
+                Some((item, Some(served)))
+            }
+            (Some(item), None) => Some((item, None)),
+            (None, Some((item, served))) => Some((item, Some(served))),
+            (None, None) => None,
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    fn close(&self) {
+        loop {
+            let mut state = self.0.lock();
+            state.closed = true;
+            let next = state.sending.release().or_else(|| state.receiving.release());
+            drop(state);
+            match next {
+                Some(next) => next.wake(),
+                None => return,
+            }
+        }
+    }
+}
+
+fn wake(served: Option<Served>) {
+    if let Some(served) = served {
+        served.wake();
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.shared.0.lock().senders += 1;
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.shared.0.lock().receivers += 1;
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.0.lock();
+        state.senders -= 1;
+        let last = state.senders == 0;
+        drop(state);
+        if last {
+            self.shared.close();
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.0.lock();
+        state.receivers -= 1;
+        if state.receivers > 0 {
+            return;
+        }
+        drop(state);
+        self.shared.close();
+        // Nobody will receive them; dropped outside of the lock, since they may hold senders.
+        let items = std::mem::take(&mut self.shared.0.lock().items);
+        drop(items);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// An item was not sent; here it is.
+pub struct SendError<T> {
+    /// The item.
+    pub item: T,
+    /// Why.
+    pub kind: SendErrorKind,
+}
+
+/// Why an item was not sent.
+#[derive(Debug)]
+pub enum SendErrorKind {
+    /// The task was asked to stop.
+    Canceled(Canceled),
+    /// The channel is closed.
+    Closed,
+    /// There is no room (only [`Sender::try_send`]).
+    Full,
+    /// The deadline passed (only [`Sender::send_deadline`]).
+    TimedOut,
+}
+
+impl fmt::Display for SendErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendErrorKind::Canceled(canceled) => canceled.fmt(f),
+            SendErrorKind::Closed => f.write_str("the channel is closed"),
+            SendErrorKind::Full => f.write_str("the channel is full"),
+            SendErrorKind::TimedOut => TimedOut.fmt(f),
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl<T> Error for SendError<T> {}
+
+impl<T> From<SendError<T>> for io::Error {
+    fn from(error: SendError<T>) -> Self {
+        match error.kind {
+            SendErrorKind::Canceled(canceled) => canceled.into(),
+            SendErrorKind::Closed => io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed"),
+            SendErrorKind::Full => io::Error::new(io::ErrorKind::WouldBlock, "the channel is full"),
+            SendErrorKind::TimedOut => TimedOut.into(),
+        }
+    }
+}
+
+/// No item was received.
+#[derive(Debug)]
+pub enum RecvError {
+    /// The task was asked to stop.
+    Canceled(Canceled),
+    /// The channel is closed and empty.
+    Closed,
+    /// The deadline passed (only [`Receiver::recv_deadline`]).
+    TimedOut,
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecvError::Canceled(canceled) => canceled.fmt(f),
+            RecvError::Closed => f.write_str("the channel is closed and empty"),
+            RecvError::TimedOut => TimedOut.fmt(f),
+        }
+    }
+}
+
+impl Error for RecvError {}
+
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Canceled(canceled) => canceled.into(),
+            RecvError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed and empty"),
+            RecvError::TimedOut => TimedOut.into(),
+        }
+    }
+}
+
+/// No item was received without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// No item is there now.
+    Empty,
+    /// The channel is closed and empty.
+    Closed,
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryRecvError::Empty => "the channel is empty",
+            TryRecvError::Closed => "the channel is closed and empty",
+        })
+    }
+}
+
+impl Error for TryRecvError {}

@@ -1,0 +1,261 @@
+//! The one allocation of a task: its cancellation state, its closure, and later its result.
+//!
+//! Who may touch the slot, and when:
+//!
+//! - the runner, from the start until it swaps the join word to `DONE`; there is one runner, since
+//!   [`Start`](crate::backend::Start) is consumed by running;
+//! - after `DONE`, the join handle; there is one, and it is consumed by joining or dropping;
+//! - where the handle was dropped first (`DETACHED`), the runner again, which drops the result
+//!   **before** it leaves the group: results may borrow what the group's scope borrows.
+#![allow(unsafe_code)]
+
+use std::any::{Any, type_name};
+use std::cell::UnsafeCell;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::thread;
+
+use crate::Io;
+use crate::cancel::TaskState;
+use crate::context::{self, Unparker, WakeBlock};
+use crate::group::GroupShared;
+use crate::list::Node;
+
+/// What a task runs.
+pub(crate) trait Body<T> {
+    type Closure;
+    fn call(self) -> T;
+    fn into_closure(self) -> Self::Closure;
+}
+
+/// A task as its runner sees it.
+pub(crate) trait Run: Send + Sync {
+    fn run(&self);
+    /// Completes the task without having run it.
+    fn abandon(&self);
+    fn state(&self) -> &TaskState;
+    /// What the task is called in reports: its label, or else the path of its closure.
+    fn name(&self) -> &str;
+}
+
+/// A task as its join handle sees it.
+pub(crate) trait Outcome<T>: Send + Sync {
+    fn state(&self) -> &TaskState;
+    fn is_done(&self) -> bool;
+    /// Waits for the task to end, passing requests to the waiter on.
+    fn wait(&self, io: &dyn Io);
+    /// The result. Once, after the task has ended.
+    fn take(&self) -> thread::Result<T>;
+    /// Gives the handle up: whoever comes last disposes of the result.
+    fn detach(&self);
+}
+
+enum Slot<B, T> {
+    Body(B),
+    Finished(thread::Result<T>),
+    Empty,
+}
+
+pub(crate) struct TaskCell<B, T> {
+    node: Node<TaskState>,
+    /// `RUNNING`, `DONE`, `DETACHED` or the block of the waiting joiner.
+    join: AtomicPtr<WakeBlock>,
+    group: Option<Arc<GroupShared>>,
+    label: Option<Box<str>>,
+    slot: UnsafeCell<Slot<B, T>>,
+}
+
+const RUNNING: *mut WakeBlock = ptr::null_mut();
+const DONE: *mut WakeBlock = ptr::without_provenance_mut(1);
+const DETACHED: *mut WakeBlock = ptr::without_provenance_mut(2);
+
+// SAFETY: see the module's page on who touches the slot; the join word orders them. The body is
+// called on the runner's thread and the result moves to the joiner's, so both are `Send`.
+unsafe impl<B: Send, T: Send> Send for TaskCell<B, T> {}
+// SAFETY: as above.
+unsafe impl<B: Send, T: Send> Sync for TaskCell<B, T> {}
+
+/// The body of a task that has already ended.
+pub(crate) enum Ended {}
+
+impl<T> Body<T> for Ended {
+    type Closure = Self;
+
+    fn call(self) -> T {
+        match self {}
+    }
+
+    fn into_closure(self) -> Self {
+        self
+    }
+}
+
+impl<T> TaskCell<Ended, T> {
+    /// A task that ended with `result`.
+    pub(crate) fn finished(result: thread::Result<T>) -> Arc<Self> {
+        Arc::new(Self {
+            node: Node::new(TaskState::new(Vec::new())),
+            join: AtomicPtr::new(DONE),
+            group: None,
+            label: None,
+            slot: UnsafeCell::new(Slot::Finished(result)),
+        })
+    }
+}
+
+impl<B: Body<T>, T> TaskCell<B, T> {
+    /// Makes the cell, in the group if there is one, with the timeouts of the calling task.
+    pub(crate) fn new(body: B, group: Option<Arc<GroupShared>>) -> Arc<Self> {
+        Self::with_label(body, group, None)
+    }
+
+    pub(crate) fn with_label(body: B, group: Option<Arc<GroupShared>>, label: Option<Box<str>>) -> Arc<Self> {
+        let inherited = context::current(|context| context.inheritable_timeouts());
+        let cell = Arc::new(Self {
+            node: Node::new(TaskState::new(inherited)),
+            join: AtomicPtr::new(RUNNING),
+            group,
+            label,
+            slot: UnsafeCell::new(Slot::Body(body)),
+        });
+        if let Some(group) = &cell.group {
+            // SAFETY: the node lives in the cell, which its runner keeps alive until it left the
+            // group in `complete`, or the refusal did in `take_back`.
+            unsafe { group.enter(NonNull::from(&cell.node)) };
+        }
+        cell
+    }
+
+    /// Takes the closure of a task that will never run.
+    ///
+    /// # Safety
+    ///
+    /// The task's `Start` is gone without having run, and no handle was made.
+    pub(crate) unsafe fn take_back(&self) -> Option<B::Closure> {
+        self.leave();
+        // SAFETY: without a runner and a handle, the caller is the only one.
+        match unsafe { self.replace_slot(Slot::Empty) } {
+            Slot::Body(body) => Some(body.into_closure()),
+            Slot::Finished(_) | Slot::Empty => None,
+        }
+    }
+
+    fn complete(&self, result: thread::Result<T>) {
+        // SAFETY: the runner's turn, see the module's page.
+        unsafe { self.replace_slot(Slot::Finished(result)) };
+        // AcqRel: publishes the slot to the joiner; receives the joiner's block or its leaving.
+        let waiter = self.join.swap(DONE, Ordering::AcqRel);
+        if waiter == DETACHED {
+            self.dispose();
+        } else if waiter != RUNNING {
+            // SAFETY: no other word: `wait` stored it.
+            unsafe { Unparker::from_ptr(waiter) }.unpark();
+        }
+        self.leave();
+    }
+
+    fn leave(&self) {
+        if let Some(group) = &self.group {
+            // SAFETY: `new` entered it, and nobody else lets it leave.
+            unsafe { group.leave(NonNull::from(&self.node)) };
+        }
+    }
+
+    /// Drops a result that nobody will take; its panic becomes the group's.
+    fn dispose(&self) {
+        // SAFETY: the join word says that this is the only one left.
+        let panic = match unsafe { self.replace_slot(Slot::Empty) } {
+            Slot::Finished(Ok(value)) => catch_unwind(AssertUnwindSafe(|| drop(value))).err(),
+            Slot::Finished(Err(panic)) => Some(panic),
+            Slot::Body(_) | Slot::Empty => None,
+        };
+        if let (Some(panic), Some(group)) = (panic, &self.group) {
+            group.panicked(panic);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// It is the caller's turn, by the module's page.
+    unsafe fn replace_slot(&self, slot: Slot<B, T>) -> Slot<B, T> {
+        // SAFETY: the caller's turn means that nobody else has a reference into the cell.
+        mem::replace(unsafe { &mut *self.slot.get() }, slot)
+    }
+}
+
+impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
+    fn run(&self) {
+        // SAFETY: the runner's turn.
+        let Slot::Body(body) = (unsafe { self.replace_slot(Slot::Empty) }) else { return };
+        let result = context::current(|context| {
+            let _guard = context.enter_task(&self.node.value);
+            catch_unwind(AssertUnwindSafe(|| body.call()))
+        });
+        self.complete(result);
+    }
+
+    fn abandon(&self) {
+        // SAFETY: the runner's turn.
+        let body = unsafe { self.replace_slot(Slot::Empty) };
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
+        let reason: Box<dyn Any + Send> =
+            Box::new(format!("the task {} was abandoned: its Io dropped it before it ran", self.name()));
+        self.complete(Err(dropped.err().unwrap_or(reason)));
+    }
+
+    fn state(&self) -> &TaskState {
+        &self.node.value
+    }
+
+    fn name(&self) -> &str {
+        self.label.as_deref().unwrap_or_else(|| type_name::<B::Closure>())
+    }
+}
+
+impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
+    fn state(&self) -> &TaskState {
+        &self.node.value
+    }
+
+    fn is_done(&self) -> bool {
+        self.join.load(Ordering::Acquire) == DONE
+    }
+
+    fn wait(&self, io: &dyn Io) {
+        if self.is_done() {
+            return;
+        }
+        let block = context::current(|context| context.unparker()).as_ptr();
+        // Release: the block is initialized. Acquire on failure: the task has ended.
+        if self.join.compare_exchange(RUNNING, block, Ordering::Release, Ordering::Acquire).is_err() {
+            return;
+        }
+        let mut passed_on = 0;
+        context::wait_uncancelable(
+            io,
+            || self.is_done(),
+            |requests| {
+                self.node.value.request(requests & !passed_on);
+                passed_on |= requests;
+            },
+        );
+    }
+
+    fn take(&self) -> thread::Result<T> {
+        // SAFETY: the handle's turn, after `DONE`; the caller consumes the handle.
+        match unsafe { self.replace_slot(Slot::Empty) } {
+            Slot::Finished(result) => result,
+            Slot::Body(_) | Slot::Empty => unreachable!("a handle is consumed by taking"),
+        }
+    }
+
+    fn detach(&self) {
+        // AcqRel: receives the slot if the task has ended.
+        if self.join.swap(DETACHED, Ordering::AcqRel) == DONE {
+            self.dispose();
+        }
+    }
+}
