@@ -1,8 +1,10 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
 mod start;
+mod syscall;
 
 pub use start::{Refused, Start, StartHow, TaskRef};
+pub use syscall::{close, new_stream_socket, open_flags, perform_quick, take_socket_error};
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
