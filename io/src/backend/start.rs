@@ -64,10 +64,25 @@ impl Start {
     /// # Panics
     ///
     /// When inline tasks nest deeper than 128; the task is then abandoned.
-    pub fn run(mut self) {
+    pub fn run(self) {
+        self.run_then(|| {});
+    }
+
+    /// As [`run`](Self::run), and calls `ended` when the task has ended and before anybody is told:
+    /// a slot that is given back there is free for whoever joined the task. It must not panic.
+    ///
+    /// # Panics
+    ///
+    /// As `run`; `ended` is then not called.
+    pub fn run_then(mut self, ended: impl FnOnce()) {
         if let Some(run) = &self.run {
+            let mut ended = Some(ended);
             // Still armed: if entering panics, dropping `self` abandons the task.
-            run.run();
+            run.run(&mut || {
+                if let Some(ended) = ended.take() {
+                    ended();
+                }
+            });
         }
         self.run = None;
     }

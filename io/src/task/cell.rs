@@ -33,7 +33,8 @@ pub(crate) trait Body<T> {
 
 /// A task as its runner sees it.
 pub(crate) trait Run: Send + Sync {
-    fn run(&self);
+    /// Runs the task to its end; `ended` is called before anybody is told.
+    fn run(&self, ended: &mut dyn FnMut());
     /// Completes the task without having run it.
     fn abandon(&self);
     fn state(&self) -> &TaskState;
@@ -187,13 +188,14 @@ impl<B: Body<T>, T> TaskCell<B, T> {
 }
 
 impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
-    fn run(&self) {
+    fn run(&self, ended: &mut dyn FnMut()) {
         // SAFETY: the runner's turn.
         let Slot::Body(body) = (unsafe { self.replace_slot(Slot::Empty) }) else { return };
         let result = context::current(|context| {
             let _guard = context.enter_task(&self.node.value);
             catch_unwind(AssertUnwindSafe(|| body.call()))
         });
+        ended();
         self.complete(result);
     }
 
