@@ -64,10 +64,28 @@ impl Start {
     /// # Panics
     ///
     /// When inline tasks nest deeper than 128; the task is then abandoned.
-    pub fn run(mut self) {
+    pub fn run(self) {
+        self.run_with(|| {});
+    }
+
+    /// As [`run`](Self::run), and calls `ended` when the closure has ended and before whoever joins
+    /// can know: what a task occupies is free again by the time its join returns. The result of a
+    /// task that nobody joins has been dropped by then.
+    ///
+    /// `ended` must neither block for long nor panic.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run); `ended` is then dropped without having been called.
+    pub fn run_with(mut self, ended: impl FnOnce()) {
+        let mut ended = Some(ended);
         if let Some(run) = &self.run {
             // Still armed: if entering panics, dropping `self` abandons the task.
-            run.run();
+            run.run(&mut || {
+                if let Some(ended) = ended.take() {
+                    ended();
+                }
+            });
         }
         self.run = None;
     }

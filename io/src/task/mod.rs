@@ -159,7 +159,7 @@ where
     T: Send + 'static,
 {
     let cell = TaskCell::new(WithRef { closure, io }, None);
-    cell.run();
+    cell.run(&mut || {});
     Task { outcome: Some(TaskCell::finished(cell.take())) }
 }
 
