@@ -1,1 +1,339 @@
 //! A small bounded pool for what can only block a thread: name lookups.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::Io;
+use crate::primitive::Lock;
+use crate::sync::{Event, Semaphore};
+
+/// A few operating-system threads for jobs that block and cannot be interrupted.
+///
+/// Callers wait with the vocabulary's own means, so a fiber that waits blocks no executor. Threads
+/// are started when they are needed and end when they have been idle for a while; dropping the pool
+/// waits for nobody.
+pub struct BlockingPool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Threads are called `name-1` and so on.
+    name: String,
+    limit: usize,
+    idle_timeout: Duration,
+    /// One permit per thread there may be: whoever has one finds a thread.
+    free: Semaphore,
+    state: Lock<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Jobs that have a permit and no thread yet, at most `limit`.
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    /// How many threads were ever started, for their names.
+    started: usize,
+    closed: bool,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+impl fmt::Debug for BlockingPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingPool").field("name", &self.shared.name).field("limit", &self.shared.limit).finish()
+    }
+}
+
+impl Default for BlockingPool {
+    /// Up to [`LIMIT_DEFAULT`](Self::LIMIT_DEFAULT) threads named `blocking`.
+    fn default() -> Self {
+        Self::new("blocking", Self::LIMIT_DEFAULT)
+    }
+}
+
+impl BlockingPool {
+    /// How many threads the default pool has at most.
+    pub const LIMIT_DEFAULT: usize = 4;
+
+    /// Makes a pool of at most `limit` threads, at least one, named after `name`.
+    pub fn new(name: &str, limit: usize) -> Self {
+        Self::with_idle_timeout(name, limit, Duration::from_secs(10))
+    }
+
+    fn with_idle_timeout(name: &str, limit: usize, idle_timeout: Duration) -> Self {
+        let limit = limit.max(1);
+        let shared = Shared {
+            name: name.into(),
+            limit,
+            idle_timeout,
+            free: Semaphore::new(limit),
+            state: Lock::default(),
+            wake: Condvar::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Runs `job` on a thread of the pool and returns its value. Waits for a free thread first, in
+    /// the order of the calls.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point. A job that has begun cannot be stopped: it goes on unobserved, keeps
+    /// its thread until it ends, and its value is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`](crate::Canceled); when the system gives no thread at all; when the job panics.
+    pub fn run<T: Send + 'static>(&self, io: &dyn Io, job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        // The permit goes back when the job has ended, whoever still waits for it.
+        self.shared.free.acquire(io)?.forget();
+        let answer = Arc::new(Answer { value: Lock::new(None), given: Event::new() });
+        let (shared, theirs) = (self.shared.clone(), answer.clone());
+        self.shared.submit(Box::new(move || {
+            let value = catch_unwind(AssertUnwindSafe(job));
+            shared.free.release();
+            *theirs.value.lock() = Some(value);
+            theirs.given.set();
+        }))?;
+        answer.given.wait(io)?;
+        let value = answer.value.lock().take();
+        match value {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(panic)) => Err(self.panicked(&*panic)),
+            None => unreachable!("the event is set after the value"),
+        }
+    }
+
+    #[cold]
+    fn panicked(&self, panic: &(dyn Any + Send)) -> io::Error {
+        let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        let message = message.unwrap_or("a value that is no text");
+        io::Error::other(format!("a job of the pool `{}` panicked: {message}", self.shared.name))
+    }
+}
+
+impl Drop for BlockingPool {
+    fn drop(&mut self) {
+        self.shared.state.lock().closed = true;
+        self.shared.wake.notify_all();
+    }
+}
+
+/// What a job and its caller share. The caller may be gone.
+struct Answer<T> {
+    value: Lock<Option<thread::Result<T>>>,
+    given: Event,
+}
+
+impl Shared {
+    /// Queues a job whose caller has a permit, and sees to it that a thread will take it.
+    fn submit(self: &Arc<Self>, job: Job) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.jobs.push_back(job);
+        if state.jobs.len() <= state.idle {
+            drop(state);
+            self.wake.notify_one();
+            return Ok(());
+        }
+        // A thread that gave its permit back and has not come round yet takes the job.
+        if state.threads == self.limit {
+            return Ok(());
+        }
+        state.started += 1;
+        let shared = self.clone();
+        let thread = thread::Builder::new().name(format!("{}-{}", self.name, state.started));
+        match thread.spawn(move || shared.work()) {
+            Ok(_) => state.threads += 1,
+            // Those that are there will take it in turn.
+            Err(_) if state.threads > 0 => {}
+            Err(error) => {
+                let job = state.jobs.pop_back();
+                drop(state);
+                drop(job);
+                self.free.release();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            // What is caught here is a panic of dropping a value that nobody waits for.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    }
+
+    /// The next job; `None` when the thread has to end, which is then counted already.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let (guard, timeout) =
+                self.wake.wait_timeout(state, self.idle_timeout).unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            state.idle -= 1;
+            if timeout.timed_out() && state.jobs.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+        None
+    }
+}
+
+/// Looks a host name up, as the system's configuration says. Blocks the thread; for a
+/// [`BlockingPool`].
+///
+/// # Errors
+///
+/// Those of `getaddrinfo`; the error names the host.
+pub fn resolve_blocking(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    match (host, port).to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("cannot look up the name `{host}`: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::Canceled;
+    use crate::backend::{Refused, Start, StartHow, monotonic_now};
+    use crate::{Backend, Operation, Output};
+
+    /// An `Io` that only parks.
+    struct Parks;
+
+    impl Io for Parks {
+        fn start(&self, start: Start, _: StartHow) -> Result<(), Refused> {
+            start.run();
+            Ok(())
+        }
+        fn operate(&self, _: Operation<'_>) -> io::Result<Output> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn now(&self) -> crate::Instant {
+            monotonic_now()
+        }
+        fn random(&self, _: &mut [u8]) -> io::Result<()> {
+            Ok(())
+        }
+        fn backend(&self) -> Backend {
+            Backend { name: "parks", detail: String::new() }
+        }
+        fn handle(&self) -> Option<Arc<dyn Io>> {
+            None
+        }
+    }
+
+    fn threads(pool: &BlockingPool) -> usize {
+        pool.shared.state.lock().threads
+    }
+
+    #[test]
+    fn values_and_panics_come_back() {
+        let pool = BlockingPool::new("test", 2);
+        assert_eq!(pool.run(&Parks, || 1 + 1).unwrap(), 2);
+        let error = pool.run(&Parks, || panic!("no {}", "luck")).unwrap_err();
+        assert_eq!(error.to_string(), "a job of the pool `test` panicked: no luck");
+        let name = pool.run(&Parks, || thread::current().name().map(str::to_owned)).unwrap().unwrap();
+        assert!(name.starts_with("test-"), "{name}");
+    }
+
+    #[test]
+    fn jobs_beyond_the_limit_wait_in_order() {
+        let pool = BlockingPool::new("test", 1);
+        let order = Lock::new(Vec::new());
+        let order = Arc::new(order);
+        let (release, blocked) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let (began, begun) = mpsc::channel();
+            let pool = &pool;
+            scope.spawn(move || {
+                pool.run(&Parks, move || {
+                    began.send(()).unwrap();
+                    blocked.recv().unwrap();
+                })
+            });
+            begun.recv().unwrap();
+            for index in 0..4 {
+                let order = order.clone();
+                scope.spawn(move || pool.run(&Parks, move || order.lock().push(index)));
+                // A fact, not a time: the caller waits for the permit.
+                while pool.shared.free.waiting() <= index {
+                    thread::yield_now();
+                }
+            }
+            assert_eq!(threads(pool), 1);
+            release.send(()).unwrap();
+        });
+        assert_eq!(*order.lock(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_canceled_caller_leaves_a_job_that_goes_on() {
+        let pool = BlockingPool::new("test", 1);
+        let (release, blocked) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel();
+        let io: &dyn Io = &Parks;
+        let result: io::Result<()> = io.timeout(Duration::from_millis(1), |io| {
+            pool.run(io, move || {
+                blocked.recv().unwrap();
+                ended.send(()).unwrap();
+            })
+        });
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let result = io.timeout(Duration::from_millis(1), |io| pool.run(io, || ()));
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut, "the only thread is taken");
+        release.send(()).unwrap();
+        end.recv().unwrap();
+        pool.run(io, || ()).unwrap();
+        assert_eq!(threads(&pool), 1);
+    }
+
+    #[test]
+    fn a_canceled_caller_without_a_thread_leaves_nothing() {
+        let pool = BlockingPool::new("test", 1);
+        let result: Result<(), _> = (&Parks as &dyn Io).timeout(Duration::ZERO, |io| {
+            let error = pool.run(io, || unreachable!("it has no thread")).unwrap_err();
+            Err(Canceled::from_error(error).unwrap())
+        });
+        assert!(matches!(result, Err(crate::WaitError::TimedOut(_))));
+        assert_eq!((threads(&pool), pool.shared.free.available()), (0, 1));
+    }
+
+    #[test]
+    fn idle_threads_retire() {
+        let pool = BlockingPool::with_idle_timeout("test", 2, Duration::from_millis(1));
+        pool.run(&Parks, || ()).unwrap();
+        while threads(&pool) > 0 {
+            thread::yield_now();
+        }
+        pool.run(&Parks, || ()).unwrap();
+    }
+
+    #[test]
+    fn names_are_looked_up_and_named_in_errors() {
+        assert!(resolve_blocking("localhost", 7).unwrap().iter().all(|address| address.port() == 7));
+        let error = resolve_blocking("no such host.invalid", 7).unwrap_err();
+        assert!(error.to_string().contains("no such host.invalid"), "{error}");
+    }
+}

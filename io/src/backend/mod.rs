@@ -1,8 +1,10 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
+mod blocking;
 mod start;
 mod syscall;
 
+pub use blocking::{BlockingPool, resolve_blocking};
 pub use start::{Refused, Start, StartHow, TaskRef};
 pub use syscall::{close, new_stream_socket, open_flags, perform_quick, take_socket_error};
 

@@ -65,18 +65,21 @@ impl Start {
     ///
     /// When inline tasks nest deeper than 128; the task is then abandoned.
     pub fn run(self) {
-        self.run_then(|| {});
+        self.run_with(|| {});
     }
 
-    /// As [`run`](Self::run), and calls `ended` when the task has ended and before anybody is told:
-    /// a slot that is given back there is free for whoever joined the task. It must not panic.
+    /// As [`run`](Self::run), and calls `ended` when the closure has ended and before whoever joins
+    /// can know: what a task occupies is free again by the time its join returns. The result of a
+    /// task that nobody joins has been dropped by then.
+    ///
+    /// `ended` must neither block for long nor panic.
     ///
     /// # Panics
     ///
-    /// As `run`; `ended` is then not called.
-    pub fn run_then(mut self, ended: impl FnOnce()) {
+    /// As [`run`](Self::run); `ended` is then dropped without having been called.
+    pub fn run_with(mut self, ended: impl FnOnce()) {
+        let mut ended = Some(ended);
         if let Some(run) = &self.run {
-            let mut ended = Some(ended);
             // Still armed: if entering panics, dropping `self` abandons the task.
             run.run(&mut || {
                 if let Some(ended) = ended.take() {

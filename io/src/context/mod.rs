@@ -49,6 +49,11 @@ pub trait Park {
 
     /// Whether blocking the thread blocks nobody but the calling context.
     fn is_thread(&self) -> bool;
+
+    /// The name of the backend whose contexts these are, for errors.
+    fn backend_name(&self) -> &'static str {
+        if self.is_thread() { "threads" } else { "fibers" }
+    }
 }
 
 /// A fiber, pool worker or plain thread: its wake block and what runs on it.
@@ -100,6 +105,11 @@ impl Context {
     /// Whether the context is a thread of its own, so that blocking it blocks nobody else.
     pub fn is_thread(&self) -> bool {
         self.park.is_thread()
+    }
+
+    /// The name of the backend that the context belongs to, for errors.
+    pub fn backend_name(&self) -> &'static str {
+        self.park.backend_name()
     }
 
     /// A bare cancellation point: delivers a pending request, once.

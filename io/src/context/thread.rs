@@ -108,7 +108,7 @@ pub fn claim_thread() {
 }
 
 /// Waits on the calling **thread** until `fd` is ready, the context's token arrives or the deadline
-/// passes; which of them it was, the caller finds out by trying again. Consumes the token.
+/// passes; whether it is ready. Consumes the token.
 ///
 /// # Errors
 ///
@@ -117,7 +117,7 @@ pub fn claim_thread() {
 /// # Panics
 ///
 /// When the calling context is no thread but a fiber.
-pub fn wait_ready(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>) -> io::Result<()> {
+pub fn wait_ready(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
     let block = current(|context| context.block());
     let Some(parker) = block.thread() else {
         panic!("wait_ready blocks its thread and was called from a fiber");
@@ -127,7 +127,7 @@ pub fn wait_ready(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Insta
     let mask = kept.unwrap_or_else(block_wake_signal);
     // SAFETY: no preconditions.
     *parker.mode.lock() = Mode::Polling(unsafe { libc::pthread_self() });
-    let result = if block.begin_park() { poll(fd, interest, deadline, &mask) } else { Ok(()) };
+    let result = if block.begin_park() { poll(fd, interest, deadline, &mask) } else { Ok(false) };
     let notified = block.end_park();
     *parker.mode.lock() = Mode::Parking;
     if kept.is_none() {
@@ -136,7 +136,7 @@ pub fn wait_ready(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Insta
     result
 }
 
-fn poll(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>, mask: &libc::sigset_t) -> io::Result<()> {
+fn poll(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>, mask: &libc::sigset_t) -> io::Result<bool> {
     let mut entry = libc::pollfd {
         fd: fd.as_raw_fd(),
         events: match interest {
@@ -156,10 +156,10 @@ fn poll(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>, mask:
     let ready = unsafe { libc::ppoll(&mut entry, 1, timeout.as_ref().map_or(ptr::null(), ptr::from_ref), mask) };
     match ready {
         -1 => match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::EINTR) => Ok(()),
+            error if error.raw_os_error() == Some(libc::EINTR) => Ok(false),
             error => Err(error),
         },
-        _ => Ok(()),
+        count => Ok(count > 0),
     }
 }
 

@@ -67,6 +67,11 @@ impl<V> Queue<V> {
         self.waiters.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
     /// Removes the longest waiting and exchanges its value; `None` when nobody waits.
     fn serve(&mut self, exchange: impl FnOnce(&mut Option<V>)) -> Option<Served> {
         let node = self.waiters.pop_front()?;

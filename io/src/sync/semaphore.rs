@@ -29,6 +29,12 @@ impl Semaphore {
         self.state.lock().permits
     }
 
+    /// How many contexts wait for a permit.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().waiters.len()
+    }
+
     /// Waits for a permit and takes it.
     ///
     /// # Cancellation

@@ -2,11 +2,15 @@
 //!
 //! Who may touch the slot, and when:
 //!
-//! - the runner, from the start until it swaps the join word to `DONE`; there is one runner, since
+//! - the runner, from the start until it swaps the join word to `ENDED`; there is one runner, since
 //!   [`Start`](crate::backend::Start) is consumed by running;
-//! - after `DONE`, the join handle; there is one, and it is consumed by joining or dropping;
+//! - after `ENDED`, the join handle; there is one, and it is consumed by joining, which waits for
+//!   `DONE`, or by dropping, which does not;
 //! - where the handle was dropped first (`DETACHED`), the runner again, which drops the result
 //!   **before** it leaves the group: results may borrow what the group's scope borrows.
+//!
+//! Between `ENDED` and `DONE` the runner gives back what the task occupied: whoever joined finds it
+//! free, and no destructor of a result, which may take its time, runs after that on the runner.
 #![allow(unsafe_code)]
 
 use std::any::{Any, type_name};
@@ -33,7 +37,8 @@ pub(crate) trait Body<T> {
 
 /// A task as its runner sees it.
 pub(crate) trait Run: Send + Sync {
-    /// Runs the task to its end; `ended` is called before anybody is told.
+    /// Runs the task. `ended` is called once, when the closure has ended and its joiner does not
+    /// know yet.
     fn run(&self, ended: &mut dyn FnMut());
     /// Completes the task without having run it.
     fn abandon(&self);
@@ -62,7 +67,7 @@ enum Slot<B, T> {
 
 pub(crate) struct TaskCell<B, T> {
     node: Node<TaskState>,
-    /// `RUNNING`, `DONE`, `DETACHED` or the block of the waiting joiner.
+    /// `RUNNING`, `ENDED`, `DONE`, `DETACHED` or the block of the waiting joiner.
     join: AtomicPtr<WakeBlock>,
     group: Option<Arc<GroupShared>>,
     label: Option<Box<str>>,
@@ -72,6 +77,7 @@ pub(crate) struct TaskCell<B, T> {
 const RUNNING: *mut WakeBlock = ptr::null_mut();
 const DONE: *mut WakeBlock = ptr::without_provenance_mut(1);
 const DETACHED: *mut WakeBlock = ptr::without_provenance_mut(2);
+const ENDED: *mut WakeBlock = ptr::without_provenance_mut(3);
 
 // SAFETY: see the module's page on who touches the slot; the join word orders them. The body is
 // called on the runner's thread and the result moves to the joiner's, so both are `Send`.
@@ -144,16 +150,25 @@ impl<B: Body<T>, T> TaskCell<B, T> {
         }
     }
 
-    fn complete(&self, result: thread::Result<T>) {
+    fn complete(&self, result: thread::Result<T>, ended: &mut dyn FnMut()) {
         // SAFETY: the runner's turn, see the module's page.
         unsafe { self.replace_slot(Slot::Finished(result)) };
-        // AcqRel: publishes the slot to the joiner; receives the joiner's block or its leaving.
-        let waiter = self.join.swap(DONE, Ordering::AcqRel);
-        if waiter == DETACHED {
+        // AcqRel: publishes the slot to the handle; receives the joiner's block or its leaving.
+        let early = self.join.swap(ENDED, Ordering::AcqRel);
+        if early == DETACHED {
             self.dispose();
-        } else if waiter != RUNNING {
-            // SAFETY: no other word: `wait` stored it.
-            unsafe { Unparker::from_ptr(waiter) }.unpark();
+            ended();
+        } else {
+            ended();
+            // Release: what `ended` gave back is free for the joiner. Acquire: a joiner's block. One
+            // that left since `ENDED` has disposed of the result itself.
+            let late = self.join.swap(DONE, Ordering::AcqRel);
+            for waiter in [early, late] {
+                if ![RUNNING, ENDED, DETACHED].contains(&waiter) {
+                    // SAFETY: no other word: `wait` stored it.
+                    unsafe { Unparker::from_ptr(waiter) }.unpark();
+                }
+            }
         }
         self.leave();
     }
@@ -195,8 +210,7 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
             let _guard = context.enter_task(&self.node.value);
             catch_unwind(AssertUnwindSafe(|| body.call()))
         });
-        ended();
-        self.complete(result);
+        self.complete(result, ended);
     }
 
     fn abandon(&self) {
@@ -205,7 +219,7 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
         let reason: Box<dyn Any + Send> =
             Box::new(format!("the task {} was abandoned: its Io dropped it before it ran", self.name()));
-        self.complete(Err(dropped.err().unwrap_or(reason)));
+        self.complete(Err(dropped.err().unwrap_or(reason)), &mut || {});
     }
 
     fn state(&self) -> &TaskState {
@@ -232,7 +246,9 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         }
         let block = context::current(|context| context.unparker()).as_ptr();
         // Release: the block is initialized. Acquire on failure: the task has ended.
-        if self.join.compare_exchange(RUNNING, block, Ordering::Release, Ordering::Acquire).is_err() {
+        let announce = |word| self.join.compare_exchange(word, block, Ordering::Release, Ordering::Acquire);
+        let announced = announce(RUNNING).or_else(|word| if word == ENDED { announce(ENDED) } else { Err(word) });
+        if announced.is_err() {
             return;
         }
         let mut passed_on = 0;
@@ -256,7 +272,7 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
 
     fn detach(&self) {
         // AcqRel: receives the slot if the task has ended.
-        if self.join.swap(DETACHED, Ordering::AcqRel) == DONE {
+        if [ENDED, DONE].contains(&self.join.swap(DETACHED, Ordering::AcqRel)) {
             self.dispose();
         }
     }
