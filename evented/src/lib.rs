@@ -1,39 +1,35 @@
 //! The io_uring fiber backend of iolite.
-#![allow(missing_docs)]
+//!
+//! A program picks a backend in `main`, through the facade `iolite`; this crate is what stands
+//! behind `evented`. N executors, a thread and a ring each, run *fibers*: tasks on stacks of their
+//! own, which give the thread to others while they wait. A fiber stays on the executor on which it
+//! first ran; tasks that have not started may be taken by any executor.
+//!
+//! - [`Options`]: how many executors, tasks and bytes of stack.
+//! - [`Evented::prepare`] and [`Prepared::run`]: a whole program, its main task on the calling
+//!   thread. [`Evented::new`]: executors beside the threads of a program that is not iolite's.
+//! - [`probe`]: whether io_uring can be used here, and why not.
 
-use iolite_io::Io;
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+mod options;
+mod runtime;
 
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub executors: usize,
-    pub async_limit: usize,
-    pub concurrent_limit: usize,
-    pub stack_size: usize,
-    pub grace: Duration,
-    pub report: Option<fn(&str)>,
-}
+mod io;
+mod shared;
 
-#[derive(Debug)]
-pub struct Evented {}
+mod executor;
+mod fiber;
+mod op;
+mod ring;
 
-impl Evented {
-    pub fn new(options: Options) -> io::Result<Self> {
-        let _ = options;
-        todo!()
-    }
-    pub fn io(&self) -> &dyn Io {
-        todo!()
-    }
-    pub fn handle(&self) -> Arc<dyn Io> {
-        todo!()
-    }
-    /// The main closure runs on the calling thread, as a fiber.
-    pub fn run<T>(options: Options, main: impl FnOnce(&dyn Io) -> T) -> io::Result<T> {
-        let _ = (options, main);
-        todo!()
-    }
-    pub fn shutdown(self) {}
+pub use options::{Options, STACK_BYTES_MIN};
+pub use runtime::{Evented, Prepared};
+
+/// Says whether io_uring can be used here.
+///
+/// # Errors
+///
+/// The cause, in words: the kernel lacks it or one of the operations, it is denied, or there is no
+/// memory or no descriptor for a ring.
+pub fn probe() -> std::io::Result<()> {
+    ring::probe()
 }

@@ -119,6 +119,15 @@ impl fmt::Debug for TaskRef {
     }
 }
 
+impl PartialEq for TaskRef {
+    /// Whether both are the same task.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for TaskRef {}
+
 impl TaskRef {
     /// Requests cancellation for good: every cancellation point of the task returns `Canceled`.
     pub fn tear_down(&self) {

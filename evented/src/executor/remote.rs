@@ -1,0 +1,148 @@
+//! The side of an executor that other threads see.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use iolite_io::backend::{Wake, WakeBlock, WakeStack};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
+
+use super::Executor;
+use super::foreign::{Message, Messages};
+
+/// What other threads leave for an executor, and how they wake it.
+///
+/// Remotes are leaked and reused by later executors, as wake blocks are: a waker that comes late
+/// finds one, at worst somebody else's, who then looks around once for nothing.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    /// Contexts that were woken.
+    woken: WakeStack,
+    /// Operations of contexts that are not this executor's fibers.
+    messages: Messages,
+    /// The executor waits in its ring, or is about to. SeqCst on both sides: a waker leaves its
+    /// thing and then looks here; the executor announces itself here and then looks for things.
+    sleeping: AtomicBool,
+    /// Written to wake the executor.
+    event: OwnedFd,
+    /// Wake blocks of fibers, for reuse. They wake this remote for ever, so they stay with it.
+    blocks: Mutex<Vec<&'static WakeBlock>>,
+}
+
+static FREE: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
+
+impl Remote {
+    /// Takes a free remote, or makes one.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor is free.
+    pub(crate) fn take() -> io::Result<&'static Self> {
+        if let Some(remote) = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(remote);
+        }
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Box::leak(Box::new(Remote {
+            woken: WakeStack::default(),
+            messages: Messages::default(),
+            sleeping: AtomicBool::new(false),
+            event,
+            blocks: Mutex::new(Vec::new()),
+        })))
+    }
+
+    /// Lets a later executor use it. Nothing is queued here any more.
+    pub(crate) fn give_back(&'static self) {
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    pub(crate) fn event(&self) -> &OwnedFd {
+        &self.event
+    }
+
+    pub(crate) fn take_block(&'static self) -> &'static WakeBlock {
+        let free = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| WakeBlock::leak(self))
+    }
+
+    /// Takes a block back that no waker holds.
+    pub(crate) fn give_block(&self, block: &'static WakeBlock) {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+    }
+
+    /// Hands an operation to the executor.
+    pub(crate) fn send(&self, message: &Message) {
+        self.messages.push(message);
+        self.wake_executor();
+    }
+
+    /// Makes the executor look around, if it sleeps. At most one system call per sleep.
+    pub(crate) fn wake_executor(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            // A full counter (EAGAIN) wakes as well.
+            let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    pub(crate) fn is_sleeping(&self) -> bool {
+        self.sleeping.load(Ordering::SeqCst)
+    }
+
+    /// Announces that the executor goes to sleep; `false` when something was left for it, so that
+    /// it must not.
+    #[must_use]
+    pub(crate) fn begin_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        let nothing = self.woken.is_empty() && self.messages.is_empty();
+        if !nothing {
+            self.end_sleep();
+        }
+        nothing
+    }
+
+    pub(crate) fn end_sleep(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn drain_woken(&self, ready: impl FnMut(&'static WakeBlock)) {
+        self.woken.drain(ready);
+    }
+
+    pub(crate) fn drain_messages(&self, submit: impl FnMut(&Message)) {
+        self.messages.drain(submit);
+    }
+}
+
+impl Wake for Remote {
+    fn wake(&self, block: &'static WakeBlock) {
+        // On the executor's own thread the fiber goes straight into the run queue.
+        let here = Executor::with_current(|executor| {
+            let own = ptr::eq(executor.remote(), self);
+            if own {
+                block.woken();
+                executor.make_ready_block(block);
+            }
+            own
+        });
+        if here != Some(true) {
+            self.woken.push(block);
+            self.wake_executor();
+        }
+    }
+}
+
+// Used by `foreign`, here for its ordering's sake.
+pub(super) fn push_intrusive<T>(head: &AtomicPtr<T>, item: *mut T, next: &AtomicPtr<T>) {
+    let mut first = head.load(Ordering::Relaxed);
+    loop {
+        next.store(first, Ordering::Relaxed);
+        // SeqCst: pairs with the executor's look after it announced its sleep.
+        match head.compare_exchange_weak(first, item, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => first = now,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The `Io` of an evented runtime.
+
+use std::io;
+use std::sync::Arc;
+
+use iolite_io::backend::{Refused, Start, StartHow, current, monotonic_now};
+use iolite_io::{Backend, Instant, Io, Operation, Output};
+
+use crate::op;
+use crate::shared::Shared;
+
+impl Io for Shared {
+    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+        Shared::start(self, self, start, how)
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        current(|context| {
+            context.check(self)?;
+            op::perform(self, context, operation)
+        })
+    }
+
+    fn now(&self) -> Instant {
+        monotonic_now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(bytes).map_err(io::Error::from)
+    }
+
+    fn backend(&self) -> Backend {
+        let count = self.options().executors;
+        let executors = if count == 1 { "executor" } else { "executors" };
+        Backend { name: "evented", detail: format!("io_uring: {}; {count} {executors}", self.features()) }
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        self.this().map(|shared| shared as _)
+    }
+}

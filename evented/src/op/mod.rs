@@ -1,0 +1,48 @@
+//! Operations: one file each, with how it fills an entry and how it reads the completion.
+
+mod accept;
+mod address;
+mod close;
+mod connect;
+mod open;
+mod perform;
+mod poll;
+mod read;
+mod receive;
+mod resolve;
+mod send;
+mod sync;
+mod write;
+
+use std::io;
+
+use iolite_io::backend::{Context, perform_quick};
+use iolite_io::{Operation, Output};
+
+use crate::shared::Shared;
+use perform::Performer;
+
+/// The most bytes that one read or write moves: what the kernel moves at most.
+const COUNT_MAX: usize = 0x7fff_f000;
+
+/// Performs an operation for the calling context, which has passed its cancellation point.
+pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
+    let performer = Performer::new(shared, context);
+    match operation {
+        Operation::Accept { listener } => accept::perform(&performer, listener),
+        Operation::Connect { address } => connect::perform(&performer, address),
+        Operation::Receive { socket, buffer, peek } => receive::perform(&performer, socket, buffer, peek),
+        Operation::ReceiveVectored { socket, buffers } => receive::perform_vectored(&performer, socket, buffers),
+        Operation::Send { socket, buffer, all } => send::perform(&performer, socket, buffer, all),
+        Operation::SendVectored { socket, buffers } => send::perform_vectored(&performer, socket, buffers),
+        Operation::Resolve { host, port } => resolve::perform(shared, host, port),
+        Operation::Open { path, options } => open::perform(&performer, path, options),
+        Operation::Read { file, buffer, offset } => read::perform(&performer, file, buffer, offset),
+        Operation::Write { file, buffer, offset } => write::perform(&performer, file, buffer, offset),
+        Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
+        Operation::Close { descriptor } => close::perform(&performer, descriptor),
+        other => perform_quick(other).unwrap_or_else(|operation| {
+            Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))
+        }),
+    }
+}

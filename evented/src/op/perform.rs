@@ -1,0 +1,170 @@
+//! One entry from its submission to its completion, for whatever context asks.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::process::abort;
+
+use io_uring::opcode;
+use io_uring::squeue::Entry;
+use iolite_io::backend::{Context, park};
+use iolite_io::{Canceled, Instant, ShutDown};
+
+use crate::executor::foreign::Message;
+use crate::executor::{Executor, OpSlot};
+use crate::shared::Shared;
+
+/// Performs entries for one context.
+pub(super) struct Performer<'a> {
+    shared: &'a Shared,
+    context: &'a Context,
+}
+
+/// Whether a request ends an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Canceled,
+    Completed,
+}
+
+impl<'a> Performer<'a> {
+    pub(super) fn new(shared: &'a Shared, context: &'a Context) -> Self {
+        Self { shared, context }
+    }
+
+    /// Performs `entry` and waits for its completion; the result is the kernel's, not negative.
+    ///
+    /// When a request arrives or a timeout passes, the operation is canceled in the kernel, and its
+    /// completion awaited all the same: only then the memory it was lent is the caller's again. A
+    /// success that came first is reported, and the request stays pending.
+    ///
+    /// # Errors
+    ///
+    /// The operation's, with its errno; [`Canceled`]; [`ShutDown`].
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to is valid until this returns.
+    pub(super) unsafe fn run(&self, entry: Entry) -> io::Result<u32> {
+        // SAFETY: the caller's promise.
+        unsafe { self.run_until(entry, Until::Canceled) }
+    }
+
+    /// As [`run`](Self::run), but no request ends it.
+    ///
+    /// # Safety
+    ///
+    /// As `run`.
+    pub(super) unsafe fn run_to_completion(&self, entry: Entry) -> io::Result<u32> {
+        // SAFETY: the caller's promise.
+        unsafe { self.run_until(entry, Until::Completed) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`run`](Self::run).
+    unsafe fn run_until(&self, entry: Entry, until: Until) -> io::Result<u32> {
+        loop {
+            let here = !self.context.is_thread()
+                && Executor::with_current(|executor| executor.belongs_to(self.shared)) == Some(true);
+            // SAFETY: the caller's promise; the entry was completed before it is used again.
+            let (result, canceled) = unsafe {
+                if here { self.run_here(entry.clone(), until) } else { self.run_elsewhere(entry.clone(), until)? }
+            };
+            if let Some(canceled) = canceled {
+                if result == -libc::ECANCELED || result == -libc::EINTR {
+                    return Err(canceled.into());
+                }
+                self.context.recancel(canceled);
+            } else if result == -libc::EINTR {
+                continue;
+            } else if result == -libc::ECANCELED && self.shared.is_closed() {
+                // The runtime canceled what was left of foreign operations at its end.
+                return Err(ShutDown.into());
+            }
+            return u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+        }
+    }
+
+    /// On a fiber of this runtime: in its executor's own ring.
+    ///
+    /// # Safety
+    ///
+    /// As [`run`](Self::run).
+    unsafe fn run_here(&self, entry: Entry, until: Until) -> (i32, Option<Canceled>) {
+        let bomb = AbortOnUnwind;
+        let slot = Executor::slot(self.context.block());
+        // SAFETY: the slot and the caller's memory stay until the loop has seen the result; an
+        // unwinding in between ends the process.
+        Executor::with_current(|executor| unsafe { executor.submit(&slot, entry) });
+        let outcome = self.await_slot(&slot, until);
+        mem::forget(bomb);
+        outcome
+    }
+
+    fn await_slot(&self, slot: &OpSlot, until: Until) -> (i32, Option<Canceled>) {
+        let mut canceled = None;
+        loop {
+            if let Some(result) = slot.result() {
+                return (result, canceled);
+            }
+            if canceled.is_none() && until == Until::Canceled && !slot.has_ended() {
+                canceled = self.context.check(self.shared).err();
+                if canceled.is_some() {
+                    // SAFETY: as in `run_here`.
+                    Executor::with_current(|executor| unsafe { executor.submit_cancellation(slot) });
+                }
+            }
+            park(self.deadline(until, canceled.is_some()));
+        }
+    }
+
+    /// On any other context: in the ring of some executor, while this context parks.
+    ///
+    /// # Safety
+    ///
+    /// As [`run`](Self::run).
+    unsafe fn run_elsewhere(&self, entry: Entry, until: Until) -> io::Result<(i32, Option<Canceled>)> {
+        let remote = self.shared.begin_foreign()?;
+        let bomb = AbortOnUnwind;
+        let message = Message::new(entry, self.context.unparker());
+        remote.send(&message);
+        let mut canceled = None;
+        let result = loop {
+            if let Some(result) = message.result() {
+                break result;
+            }
+            if canceled.is_none() && until == Until::Canceled {
+                canceled = self.context.check(self.shared).err();
+                if canceled.is_some() {
+                    // To the same executor, behind the message, so that it finds the operation; its
+                    // own completion is waited for, so that it cannot find a later one.
+                    let entry = opcode::AsyncCancel::new(message.user_data()).build();
+                    let cancellation = Message::new(entry, self.context.unparker());
+                    remote.send(&cancellation);
+                    while cancellation.result().is_none() {
+                        park(None);
+                    }
+                    continue;
+                }
+            }
+            park(self.deadline(until, canceled.is_some()));
+        };
+        mem::forget(bomb);
+        self.shared.end_foreign();
+        Ok((result, canceled))
+    }
+
+    fn deadline(&self, until: Until, canceled: bool) -> Option<Instant> {
+        if canceled || until == Until::Completed { None } else { self.context.deadline() }
+    }
+}
+
+/// The kernel writes to this frame: unwinding it must end the process.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        abort();
+    }
+}

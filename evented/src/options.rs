@@ -1,0 +1,75 @@
+//! How an evented backend is bounded.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The smallest stack a fiber can have, in bytes: enough for a panic with its message.
+pub const STACK_BYTES_MIN: usize = 32 * 1024;
+
+/// What an [`Evented`](crate::Evented) may use.
+#[derive(Clone)]
+pub struct Options {
+    /// How many threads run fibers, each with a ring of its own. Default: the CPUs available,
+    /// cgroup quota respected.
+    pub executors: usize,
+    /// How many tasks of `spawn_async` may be alive before further ones run inline. Default:
+    /// 10,000.
+    pub async_limit: usize,
+    /// How many tasks of `spawn_concurrent` and `spawn_waiting` may be alive before further ones
+    /// are refused, or wait. Default: 100,000.
+    pub concurrent_limit: usize,
+    /// The stack of a fiber in bytes, reserved, not committed. Default: 256 KiB; at least
+    /// [`STACK_BYTES_MIN`].
+    pub stack_size: usize,
+    /// The stack of the main task in bytes, reserved, not committed. Default: 8 MiB.
+    pub main_stack_size: usize,
+    /// How long the tasks that live at shutdown may take to end before `report` names them.
+    /// Default: 5 s.
+    pub grace: Duration,
+    /// Where such reports go; the library itself never prints. Default: nowhere.
+    pub report: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            executors: num_cpus::get(),
+            async_limit: 10_000,
+            concurrent_limit: 100_000,
+            stack_size: 256 * 1024,
+            main_stack_size: 8 * 1024 * 1024,
+            grace: Duration::from_secs(5),
+            report: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("executors", &self.executors)
+            .field("async_limit", &self.async_limit)
+            .field("concurrent_limit", &self.concurrent_limit)
+            .field("stack_size", &self.stack_size)
+            .field("main_stack_size", &self.main_stack_size)
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if self.executors == 0 {
+            return invalid("executors = 0: at least one thread has to run fibers".into());
+        }
+        for (name, bytes) in [("stack_size", self.stack_size), ("main_stack_size", self.main_stack_size)] {
+            if bytes < STACK_BYTES_MIN {
+                return invalid(format!("{name} = {bytes}: a fiber needs at least {STACK_BYTES_MIN} bytes"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! What the running kernel offers.
+
+use std::io;
+
+use io_uring::{IoUring, Probe, opcode};
+
+/// The features in use, for [`Io::backend`](iolite_io::Io::backend).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Features(Vec<&'static str>);
+
+impl Features {
+    /// The names, comma-separated.
+    pub(crate) fn names(&self) -> String {
+        self.0.join(", ")
+    }
+}
+
+/// What every operation of this backend needs, by opcode.
+const OPCODES: [(u8, &str); 13] = [
+    (opcode::Nop::CODE, "nop"),
+    (opcode::Accept::CODE, "accept"),
+    (opcode::Connect::CODE, "connect"),
+    (opcode::Recv::CODE, "recv"),
+    (opcode::Send::CODE, "send"),
+    (opcode::RecvMsg::CODE, "recvmsg"),
+    (opcode::SendMsg::CODE, "sendmsg"),
+    (opcode::PollAdd::CODE, "poll"),
+    (opcode::AsyncCancel::CODE, "cancel"),
+    (opcode::Read::CODE, "read"),
+    (opcode::Write::CODE, "write"),
+    (opcode::OpenAt::CODE, "openat"),
+    (opcode::Close::CODE, "close"),
+];
+
+/// Says whether a ring can be made here, and why not.
+///
+/// # Errors
+///
+/// The cause, in words: io_uring missing (old kernel), denied (seccomp, `io_uring_disabled`), no
+/// memory, or an operation that this kernel lacks.
+pub(crate) fn probe() -> io::Result<()> {
+    build(8, 16).map(drop)
+}
+
+/// Makes a ring with the best flags that the kernel takes.
+pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Features)> {
+    let mut entries = (sq_entries, cq_entries);
+    let (ring, mut features) = loop {
+        match build_flags(entries.0, entries.1) {
+            // RLIMIT_MEMLOCK: a smaller ring may fit.
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && entries.0 > 8 => {
+                entries = (entries.0 / 2, entries.1 / 2);
+            }
+            other => break other.map_err(explain)?,
+        }
+    };
+    require(&ring)?;
+    if ring.params().is_feature_fast_poll() {
+        features.0.push("fast-poll");
+    }
+    // File operations that would block go to kernel threads, which count as ours: few of them.
+    if ring.submitter().register_iowq_max_workers(&mut [IO_WORKERS_MAX, 0]).is_ok() {
+        features.0.push("bounded-workers");
+    }
+    Ok((ring, features))
+}
+
+/// Kernel threads of one ring for file operations.
+const IO_WORKERS_MAX: u32 = 2;
+
+fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Features)> {
+    let mut best = IoUring::builder();
+    best.setup_cqsize(cq_entries).setup_clamp().setup_submit_all();
+    let mut plain = best.clone();
+    plain.setup_coop_taskrun().setup_taskrun_flag();
+    let mut oldest = IoUring::builder();
+    oldest.setup_cqsize(cq_entries).setup_clamp();
+    best.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
+    let mut newest = best.clone();
+    newest.setup_no_sqarray();
+
+    let steps = [
+        (newest, &["defer-taskrun", "single-issuer", "no-sqarray"][..]),
+        (best, &["defer-taskrun", "single-issuer"]),
+        (plain, &["coop-taskrun"]),
+        (oldest, &[]),
+    ];
+    let mut last = io::Error::from_raw_os_error(libc::EINVAL);
+    for (builder, names) in steps {
+        match builder.build(sq_entries) {
+            Ok(ring) => return Ok((ring, Features(names.to_vec()))),
+            // This kernel does not know one of the flags.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+fn require(ring: &IoUring) -> io::Result<()> {
+    let unsupported =
+        |what: &str| io::Error::new(io::ErrorKind::Unsupported, format!("this kernel's io_uring lacks {what}"));
+    if !ring.params().is_feature_ext_arg() {
+        return Err(unsupported("waiting with a timeout (EXT_ARG, Linux 5.11)"));
+    }
+    if !ring.params().is_feature_nodrop() {
+        return Err(unsupported("lossless completions (NODROP, Linux 5.5)"));
+    }
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).map_err(|_| unsupported("the probe of operations (Linux 5.6)"))?;
+    match OPCODES.iter().find(|(code, _)| !probe.is_supported(*code)) {
+        Some((_, name)) => Err(unsupported(&format!("the operation `{name}`"))),
+        None => Ok(()),
+    }
+}
+
+fn explain(error: io::Error) -> io::Error {
+    let cause = match error.raw_os_error() {
+        Some(libc::ENOSYS) => "this kernel has no io_uring",
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is denied here (by seccomp, as in many containers, or by the sysctl kernel.io_uring_disabled)"
+        }
+        Some(libc::ENOMEM) => "there is no memory for a ring (RLIMIT_MEMLOCK: see `ulimit -l`)",
+        Some(libc::EMFILE | libc::ENFILE) => "there is no free descriptor for a ring (see `ulimit -n`)",
+        Some(libc::EINVAL) => "this kernel's io_uring is too old",
+        _ => "io_uring cannot be set up",
+    };
+    io::Error::new(error.kind(), format!("{cause}: {error}"))
+}

@@ -1,0 +1,110 @@
+//! An io_uring, owned by one executor.
+#![allow(unsafe_code)]
+
+mod features;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+
+use io_uring::squeue::Entry;
+use io_uring::{IoUring, cqueue, types};
+
+pub(crate) use features::{Features, probe};
+
+/// Submission entries of a ring. For a user without CAP_IPC_LOCK rings count against
+/// RLIMIT_MEMLOCK, so it is not larger than batching needs.
+const SQ_ENTRIES: u32 = 256;
+/// Completion entries; what does not fit, the kernel keeps (NODROP).
+const CQ_ENTRIES: u32 = 1024;
+
+/// How a turn of the ring waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all: there is work.
+    No,
+    /// Until a completion arrives.
+    Forever,
+    /// Until a completion arrives or that many nanoseconds have passed.
+    Nanos(u64),
+}
+
+/// The ring of one executor; only that executor's thread touches it.
+pub(crate) struct Ring {
+    ring: RefCell<IoUring>,
+    /// Completions taken out of the ring and not yet told; kept for its memory.
+    reaped: RefCell<Vec<cqueue::Entry>>,
+    enters: Cell<u64>,
+}
+
+impl Ring {
+    /// Makes the ring, on the thread that will use it.
+    pub(crate) fn new() -> io::Result<(Self, Features)> {
+        let (ring, features) = features::build(SQ_ENTRIES, CQ_ENTRIES)?;
+        let reaped = Vec::with_capacity(CQ_ENTRIES as usize);
+        Ok((Self { ring: RefCell::new(ring), reaped: RefCell::new(reaped), enters: Cell::new(0) }, features))
+    }
+
+    /// Queues an entry for the next turn. When the queue is full, what is in it is submitted first:
+    /// an entry, a cancellation above all, is never dropped.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to stays valid until its completion was reaped.
+    pub(crate) unsafe fn push(&self, entry: &Entry) {
+        loop {
+            // SAFETY: the caller's promise.
+            if unsafe { self.ring.borrow_mut().submission().push(entry) }.is_ok() {
+                return;
+            }
+            self.turn(Wait::No);
+        }
+    }
+
+    /// Submits what is queued and waits, in one system call; none if there is nothing to do.
+    pub(crate) fn turn(&self, wait: Wait) {
+        let mut ring = self.ring.borrow_mut();
+        let ring = &mut *ring;
+        let result = match wait {
+            Wait::No => {
+                let submission = ring.submission();
+                let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
+                drop(submission);
+                if idle {
+                    return;
+                }
+                ring.submitter().submit()
+            }
+            Wait::Forever => ring.submitter().submit_and_wait(1),
+            Wait::Nanos(nanos) => {
+                let time = types::Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32);
+                ring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&time))
+            }
+        };
+        self.enters.set(self.enters.get() + 1);
+        match result {
+            Ok(_) => {}
+            Err(error) => match error.raw_os_error() {
+                // The time is over; a signal; full completion queue or no memory just now: what is
+                // still queued goes with the next turn, after the completions were reaped.
+                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => {}
+                // Lost completions (EBADR) or a broken ring: fibers would wait for ever.
+                _ => panic!("io_uring_enter failed beyond repair: {error}"),
+            },
+        }
+    }
+
+    /// Tells every completion that has arrived: its user data and result.
+    pub(crate) fn reap(&self, mut tell: impl FnMut(u64, i32)) {
+        let mut reaped = self.reaped.take();
+        reaped.extend(self.ring.borrow_mut().completion());
+        for completion in reaped.drain(..) {
+            tell(completion.user_data(), completion.result());
+        }
+        self.reaped.replace(reaped);
+    }
+
+    /// How often the kernel was entered.
+    pub(crate) fn enters(&self) -> u64 {
+        self.enters.get()
+    }
+}

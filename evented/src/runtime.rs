@@ -1,0 +1,191 @@
+//! Making, running and ending an evented runtime.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use iolite_io::Io;
+use iolite_io::backend::{Start, current};
+
+use crate::executor::Executor;
+use crate::options::Options;
+use crate::shared::{Shared, Slot};
+
+/// A runtime of fibers on io_uring, all of its executors on threads of its own.
+///
+/// For programs whose threads are not iolite's, and for tests; a whole program is better off with
+/// [`Evented::prepare`] and [`Prepared::run`]. Dropping it shuts it down and waits.
+#[derive(Debug)]
+pub struct Evented {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Evented {
+    /// Starts the executors.
+    ///
+    /// # Errors
+    ///
+    /// A bad option, named; or why io_uring cannot be used here: the kernel lacks it, it is denied,
+    /// there is no memory or no descriptor for it, or no thread for an executor.
+    pub fn new(options: Options) -> io::Result<Self> {
+        let shared = Shared::new(options)?;
+        let mut evented = Self { shared, threads: Vec::new() };
+        for index in 0..evented.shared.options().executors {
+            let thread = spawn_executor(&evented.shared, index)?;
+            evented.threads.push(thread);
+        }
+        Ok(evented)
+    }
+
+    /// Makes ready to run a program whose main task runs on the calling thread.
+    ///
+    /// All that can fail happens here, so that a caller that has another backend to fall back to
+    /// still holds its program.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); and when the caller is itself a fiber, whose executor would be
+    /// blocked.
+    pub fn prepare(options: Options) -> io::Result<Prepared> {
+        if !current(|context| context.is_thread()) {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "run was called on a fiber: it would block the fiber's executor; call it on a thread (spawn_thread)",
+            ));
+        }
+        let shared = Shared::new(options)?;
+        // The ring belongs to the thread that makes it.
+        let (executor, features) = Executor::new(0, shared.clone())?;
+        shared.set_features(features);
+        let mut evented = Evented { shared, threads: Vec::new() };
+        for index in 1..evented.shared.options().executors {
+            match spawn_executor(&evented.shared, index) {
+                Ok(thread) => evented.threads.push(thread),
+                Err(error) => {
+                    evented.shared.close();
+                    executor.run();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Prepared { executor: Some(executor), evented })
+    }
+
+    /// The `Io` of this runtime.
+    pub fn io(&self) -> &dyn Io {
+        &*self.shared
+    }
+
+    /// The `Io` of this runtime, to be kept. It is no owner: its calls fail after the shutdown.
+    pub fn handle(&self) -> Arc<dyn Io> {
+        self.shared.clone()
+    }
+
+    /// Shuts down: cancels every task, for good, and waits until all have ended.
+    ///
+    /// A task that ignores cancellation is waited for; it is named through
+    /// [`Options::report`] after [`Options::grace`].
+    pub fn shutdown(self) {}
+
+    fn join(&mut self) {
+        self.shared.close();
+        for thread in self.threads.drain(..) {
+            if let Err(panic) = thread.join()
+                && !thread::panicking()
+            {
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+impl Drop for Evented {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+/// An evented runtime that is ready to run; executor 0 is the calling thread.
+#[must_use = "it runs nothing by itself"]
+pub struct Prepared {
+    executor: Option<Executor>,
+    evented: Evented,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("evented", &self.evented).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// Runs `main` as the first task, on a fiber of the calling thread; then shuts down, and
+    /// returns when every task has ended.
+    ///
+    /// # Panics
+    ///
+    /// Resumes `main`'s panic, after the shutdown.
+    #[allow(unsafe_code)]
+    pub fn run<T>(mut self, main: impl FnOnce(&dyn Io) -> T) -> T {
+        let executor = self.executor.take().expect("runs once");
+        let shared = self.evented.shared.clone();
+        let body = || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| main(&*shared)));
+            // The end of main is the end of the program.
+            shared.close();
+            outcome
+        };
+        // SAFETY: the task runs to its end within `executor.run()`, on this thread, before `body`'s
+        // borrows end; nothing below returns early.
+        let (start, outcome) = unsafe { Start::scoped(body) };
+        let stack_bytes = shared.options().main_stack_size;
+        match shared.accept(start, Slot::Uncounted) {
+            Ok(unstarted) => executor.assign_main(unstarted, stack_bytes).expect("memory for the main stack"),
+            Err(_) => unreachable!("a runtime that has not run accepts its main task"),
+        }
+        executor.run();
+        self.evented.join();
+        match outcome.take().and_then(|outcome| outcome) {
+            Ok(value) => value,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(executor) = self.executor.take() {
+            self.evented.shared.close();
+            executor.run();
+        }
+    }
+}
+
+/// Starts executor number `index` on a thread of its own.
+fn spawn_executor(shared: &Arc<Shared>, index: usize) -> io::Result<JoinHandle<()>> {
+    let (ready, made) = mpsc::channel();
+    let shared = shared.clone();
+    let thread = thread::Builder::new().name(format!("iolite-exec-{index}")).spawn(move || {
+        match Executor::new(index, shared.clone()) {
+            Ok((executor, features)) => {
+                shared.set_features(features);
+                let _ = ready.send(Ok(()));
+                drop((ready, shared));
+                executor.run();
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    })?;
+    match made.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => {
+            let _ = thread.join();
+            Err(error)
+        }
+        Err(_) => Err(io::Error::other("the thread of an executor ended before it began")),
+    }
+}

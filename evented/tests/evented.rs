@@ -1,0 +1,275 @@
+//! What only this backend has: executors, fibers, foreign contexts, its shutdown.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use iolite_evented::{Evented, Options};
+use iolite_io::net::{TcpListener, TcpStream};
+use iolite_io::sync::{Event, channel};
+use iolite_io::{Canceled, Io};
+
+fn one_executor() -> Options {
+    Options { executors: 1, ..Options::default() }
+}
+
+fn run<T>(options: Options, main: impl FnOnce(&dyn Io) -> T) -> T {
+    Evented::prepare(options).expect("io_uring is here").run(main)
+}
+
+fn pair(io: &dyn Io) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(io, listener.local_addr(io).unwrap()).unwrap();
+    (near, listener.accept(io).unwrap().0)
+}
+
+#[test]
+fn main_runs_on_the_calling_thread_and_returns_its_value() {
+    let thread = std::thread::current().id();
+    assert_eq!(run(one_executor(), |_| std::thread::current().id()), thread);
+}
+
+#[test]
+fn tasks_run_and_are_joined() {
+    let sum: u64 = run(Options::default(), |io| {
+        let tasks: Vec<_> = (0..1000_u64).map(|n| io.spawn_concurrent(move |_| n).unwrap()).collect();
+        tasks.into_iter().map(|task| task.join(io)).sum()
+    });
+    assert_eq!(sum, 499_500);
+}
+
+#[test]
+fn sleepers_wake_in_the_order_of_their_deadlines() {
+    let order = Mutex::new(Vec::new());
+    run(one_executor(), |io| {
+        io.group(|group| {
+            for delay in [30, 10, 20] {
+                let order = &order;
+                group.spawn_concurrent(move |io| {
+                    io.sleep(Duration::from_millis(delay)).unwrap();
+                    order.lock().unwrap().push(delay);
+                })?;
+            }
+            io::Result::Ok(())
+        })
+        .unwrap();
+    });
+    assert_eq!(*order.lock().unwrap(), [10, 20, 30]);
+}
+
+#[test]
+fn an_echo_of_many_connections_is_whole() {
+    run(Options::default(), |io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+        let address = listener.local_addr(io).unwrap();
+        io.group(|group| {
+            let server = group.spawn_concurrent(|io| {
+                io.group(|connections| {
+                    loop {
+                        let (stream, _) = listener.accept(io)?;
+                        connections.spawn_waiting(io, move |io| {
+                            let mut buffer = [0; 512];
+                            while let Ok(count @ 1..) = stream.read(io, &mut buffer) {
+                                stream.write_all(io, &buffer[..count]).unwrap();
+                            }
+                        })?;
+                    }
+                    #[allow(unreachable_code)]
+                    io::Result::Ok(())
+                })
+            })?;
+            let clients: Vec<_> = (0..200_u8)
+                .map(|index| {
+                    group.spawn_concurrent(move |io| {
+                        let stream = TcpStream::connect(io, address).unwrap();
+                        for round in 0..20 {
+                            let sent = [index ^ round; 300];
+                            stream.write_all(io, &sent).unwrap();
+                            let mut received = [0; 300];
+                            stream.read_exact(io, &mut received).unwrap();
+                            assert_eq!(sent, received);
+                        }
+                        stream.shutdown(io, Shutdown::Both).unwrap();
+                    })
+                })
+                .collect::<Result<_, _>>()?;
+            for client in clients {
+                client.join(io);
+            }
+            let ended = server.cancel(io).unwrap_err();
+            assert!(Canceled::is_in(&ended), "{ended}");
+            io::Result::Ok(())
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_blocked_receive_is_canceled_and_the_stream_is_usable_afterwards() {
+    run(one_executor(), |io| {
+        let (near, far) = pair(io);
+        io.group(|group| {
+            let near = &near;
+            let reader = group.spawn_concurrent(move |io| near.read(io, &mut [0; 8]))?;
+            io.yield_now();
+            assert!(Canceled::is_in(&reader.cancel(io).unwrap_err()));
+            far.write_all(io, b"after")?;
+            let mut received = [0; 5];
+            near.read_exact(io, &mut received)?;
+            assert_eq!(&received, b"after");
+            io::Result::Ok(())
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_timeout_ends_a_receive_and_only_its_own_error_is_timed_out() {
+    run(one_executor(), |io| {
+        let (near, _far) = pair(io);
+        let error = io.timeout(Duration::from_millis(5), |io| near.read(io, &mut [0; 8])).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        io.check_cancel().unwrap();
+    });
+}
+
+#[test]
+fn plain_threads_call_a_running_runtime() {
+    let evented = Evented::new(Options { executors: 2, ..Options::default() }).unwrap();
+    let io = evented.io();
+    let (near, far) = pair(io);
+    std::thread::scope(|scope| {
+        scope.spawn(|| near.write_all(io, b"from a thread").unwrap());
+        let mut received = [0; 13];
+        far.read_exact(io, &mut received).unwrap();
+        assert_eq!(&received, b"from a thread");
+    });
+    let task = io.spawn_concurrent(|io| io.sleep(Duration::from_secs(3600))).unwrap();
+    assert!(task.cancel(io).is_err());
+    let error = io.timeout(Duration::from_millis(5), |io| near.read(io, &mut [0; 8])).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_fiber_of_one_runtime_calls_another() {
+    let first = Evented::new(one_executor()).unwrap();
+    let second = Evented::new(one_executor()).unwrap();
+    let handle = second.handle();
+    let task = first.io().spawn_concurrent(move |_| {
+        let other = &*handle;
+        let (near, far) = pair(other);
+        near.write_all(other, b"across").unwrap();
+        let mut received = [0; 6];
+        far.read_exact(other, &mut received).unwrap();
+        received
+    });
+    assert_eq!(&task.unwrap().join(second.io()), b"across");
+}
+
+#[test]
+fn a_task_that_has_not_started_is_taken_by_an_idle_executor() {
+    run(Options { executors: 2, ..Options::default() }, |io| {
+        let done = Event::new();
+        io.group(|group| {
+            let member = group.spawn_concurrent(|_| {
+                done.set();
+                std::thread::current().id()
+            })?;
+            // Busy, without a point at which anybody else could run here.
+            while !done.is_set() {
+                std::hint::spin_loop();
+            }
+            assert_ne!(member.join(io), std::thread::current().id());
+            io::Result::Ok(())
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_yielding_task_starves_neither_timers_nor_io() {
+    run(one_executor(), |io| {
+        let stop = Event::new();
+        let (near, far) = pair(io);
+        io.group(|group| {
+            let spins = group.spawn_concurrent(|io| {
+                let mut spins = 0_u64;
+                while !stop.is_set() {
+                    io.yield_now();
+                    spins += 1;
+                }
+                spins
+            })?;
+            io.sleep(Duration::from_millis(5)).unwrap();
+            near.write_all(io, b"x")?;
+            far.read_exact(io, &mut [0])?;
+            stop.set();
+            assert!(spins.join(io) > 0);
+            io::Result::Ok(())
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn shutdown_cancels_tasks_for_good_and_waits() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let (sender, receiver) = channel::<()>(1);
+    run(Options::default(), |io| {
+        for _ in 0..100 {
+            let (ended, receiver) = (ended.clone(), receiver.clone());
+            io.spawn_concurrent(move |io| {
+                // Swallows a request, once: tear-down is sticky.
+                let _ = receiver.recv(io);
+                assert!(io.sleep(Duration::from_secs(3600)).is_err());
+                ended.fetch_add(1, Ordering::SeqCst);
+            })
+            .unwrap()
+            .detach();
+        }
+    });
+    drop(sender);
+    assert_eq!(ended.load(Ordering::SeqCst), 100);
+}
+
+#[test]
+fn shutdown_right_after_spawn_never_hangs() {
+    for round in 0..500 {
+        let evented = Evented::new(Options { executors: 1 + round % 2, ..Options::default() }).unwrap();
+        evented.io().spawn_concurrent(|io| io.sleep(Duration::from_secs(3600))).unwrap().detach();
+        evented.shutdown();
+    }
+}
+
+#[test]
+fn a_handle_says_that_the_runtime_has_shut_down() {
+    let evented = Evented::new(one_executor()).unwrap();
+    let handle = evented.handle();
+    let (near, _far) = pair(&*handle);
+    evented.shutdown();
+    let error = near.read(&*handle, &mut [0; 8]).unwrap_err();
+    assert!(error.to_string().contains("shut down"), "{error}");
+    assert!(handle.spawn_concurrent(|_| ()).is_err());
+    assert_eq!(handle.spawn_async(|_| 7).join(&*handle), 7);
+    near.close(&*handle).unwrap();
+}
+
+#[test]
+fn a_panic_of_main_is_resumed_after_the_shutdown() {
+    let panic = std::panic::catch_unwind(|| run(one_executor(), |_| panic!("from main"))).unwrap_err();
+    assert_eq!(*panic.downcast_ref::<&str>().unwrap(), "from main");
+}
+
+#[test]
+fn a_limit_hands_the_closure_back() {
+    run(Options { concurrent_limit: 1, ..one_executor() }, |io| {
+        let first = io.spawn_concurrent(|io| io.sleep(Duration::from_secs(3600))).unwrap();
+        let refused = io.spawn_concurrent(|_| "mine").unwrap_err();
+        assert!(refused.to_string().contains("concurrent_limit = 1"), "{refused}");
+        assert_eq!((refused.closure)(io), "mine");
+        assert!(first.cancel(io).is_err());
+        assert_eq!(io.spawn_concurrent(|_| "next").unwrap().join(io), "next");
+    });
+}
