@@ -1,39 +1,102 @@
 //! The bounded-thread backend of iolite.
-#![allow(missing_docs)]
+//!
+//! A [`Threaded`] runs tasks on a bounded pool of operating-system threads and performs operations
+//! with blocking system calls on the thread that asks. Every one of them can be canceled while it
+//! blocks: where a call could block, the thread waits in `ppoll`, which a request interrupts with a
+//! signal that is unblocked nowhere else, so that none is lost and no other code sees it.
+//!
+//! What cannot be interrupted, and makes a cancellation wait:
+//!
+//! - system calls on regular files, and `fsync`;
+//! - opening a FIFO, which waits for the other end;
+//! - `accept` on a listener that was not made by this library, is blocking, and is shared with
+//!   other acceptors, when one of them is faster;
+//! - writing to a terminal that is stopped.
+//!
+//! Name lookups run on a small pool of their own; a canceled one goes on there unobserved.
+//!
+//! From a fiber of another backend the same calls work: the operation is performed on a worker,
+//! counted against `concurrent_limit`, while the fiber waits and its executor goes on.
+
+#![warn(missing_docs)]
+
+mod options;
+mod runtime;
+
+mod pool;
+mod worker;
+
+mod fiber;
+mod operate;
+
+#[cfg(test)]
+mod test;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use iolite_io::Io;
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
-/// How a [`Threaded`] is bounded.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub async_limit: usize,
-    pub concurrent_limit: usize,
-    pub stack_size: usize,
-    pub idle_timeout: Duration,
-    pub grace: Duration,
-    pub report: Option<fn(&str)>,
+pub use options::{Options, Report};
+use runtime::Runtime;
+
+/// A bounded pool of threads that is an [`Io`]. The owner: where it ends, its tasks end.
+///
+/// # Shutdown
+///
+/// [`shutdown`](Self::shutdown), the end of [`run`](Self::run) and dropping are the same: every
+/// live task is canceled for good, and waited for. One that does not end within
+/// [`grace`](Options::grace) is named through [`report`](Options::report). Must not happen in a
+/// task of this very `Threaded`, which would wait for itself.
+#[derive(Debug)]
+pub struct Threaded {
+    runtime: Arc<Runtime>,
 }
 
-#[derive(Debug)]
-pub struct Threaded {}
-
 impl Threaded {
+    /// Makes the pool. Threads are started when they are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for options that cannot be; the error names the option.
     pub fn new(options: Options) -> io::Result<Self> {
-        let _ = options;
-        todo!()
+        options.check()?;
+        Ok(Self { runtime: Runtime::new(options) })
     }
+
+    /// The `Io`.
     pub fn io(&self) -> &dyn Io {
-        todo!()
+        &*self.runtime
     }
+
+    /// The `Io`, to be kept. It does not keep the pool alive: after shutdown, calls on it return
+    /// [`ShutDown`](iolite_io::ShutDown).
     pub fn handle(&self) -> Arc<dyn Io> {
-        todo!()
+        self.runtime.clone()
     }
+
+    /// Runs `main` on the calling thread, outside of every task, then shuts down.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of `main`, after all tasks have ended.
     pub fn run<T>(self, main: impl FnOnce(&dyn Io) -> T) -> T {
-        let _ = main;
-        todo!()
+        let outcome = catch_unwind(AssertUnwindSafe(|| main(self.io())));
+        self.shutdown();
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
+
+    /// Cancels every live task, for good, and waits for all of them to end.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
     pub fn shutdown(self) {}
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        self.runtime.shutdown();
+    }
 }

@@ -1,0 +1,233 @@
+//! Operations as system calls on the calling thread.
+//!
+//! None blocks where a request could not reach it: sockets are tried with `MSG_DONTWAIT`, whatever
+//! their mode, and waited for in `ppoll`; what may be a blocking descriptor of somebody else is
+//! waited for first.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use iolite_io::backend::{
+    self, Context, Interest, new_stream_socket, perform_quick, resolve_blocking, take_socket_error, wait_ready,
+};
+use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{self, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+
+use crate::fiber;
+use crate::runtime::Runtime;
+
+/// How many buffers the system takes at once (`IOV_MAX`).
+const BUFFERS_MAX: usize = 1024;
+
+/// How many bytes a pipe that is ready takes without blocking (`PIPE_BUF`).
+const PIPE_BYTES: usize = 4096;
+
+pub(crate) fn operate(runtime: &Runtime, operation: Operation<'_>) -> io::Result<Output> {
+    backend::current(|context| {
+        context.check(runtime)?;
+        if runtime.pool.is_over() {
+            return Err(ShutDown.into());
+        }
+        match perform_quick(operation) {
+            Ok(result) => result,
+            Err(Operation::Resolve { host, port }) => {
+                let host = host.to_owned();
+                runtime.lookups.run(runtime, move || resolve_blocking(&host, port))?.map(Output::Addresses)
+            }
+            Err(operation) if context.is_thread() => Caller { io: runtime, context }.perform(operation),
+            Err(operation) => fiber::operate(runtime, context, operation),
+        }
+    })
+}
+
+/// The calling thread, as a context of the vocabulary.
+struct Caller<'a> {
+    io: &'a dyn Io,
+    context: &'a Context,
+}
+
+impl Caller<'_> {
+    fn perform(&self, operation: Operation<'_>) -> io::Result<Output> {
+        match operation {
+            Operation::Accept { listener } => self.accept(listener),
+            Operation::Connect { address } => self.connect(address).map(Output::Opened),
+            Operation::Receive { socket, buffer, peek } => self.receive(socket, buffer, peek).map(Output::Count),
+            Operation::ReceiveVectored { socket, buffers } => self.receive_vectored(socket, buffers).map(Output::Count),
+            Operation::Send { socket, buffer, all } => self.send(socket, buffer, all).map(Output::Count),
+            Operation::SendVectored { socket, buffers } => self.send_vectored(socket, buffers).map(Output::Count),
+            Operation::Open { path, options } => {
+                let (flags, mode) = backend::open_flags(options)?;
+                let file = retry_on_intr(|| rustix::fs::open(path, flags, mode))?;
+                Ok(Output::Opened(file.into()))
+            }
+            Operation::Read { file, buffer, offset } => self.read(file, buffer, offset).map(Output::Count),
+            Operation::Write { file, buffer, offset } => self.write(file, buffer, offset).map(Output::Count),
+            Operation::Sync { file, data_only: true } => done(retry_on_intr(|| rustix::fs::fdatasync(file))),
+            Operation::Sync { file, data_only: false } => done(retry_on_intr(|| rustix::fs::fsync(file))),
+            Operation::Close { descriptor } => backend::close(descriptor).map(|()| Output::Done),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "threaded does not know this operation")),
+        }
+    }
+
+    fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
+        // Waited for first: the listener may be a blocking one from elsewhere.
+        let (socket, address) =
+            self.when_ready(listener, Interest::Readable, || net::acceptfrom_with(listener, SocketFlags::CLOEXEC))?;
+        let address = address.ok_or(Errno::NOTCONN).and_then(SocketAddr::try_from)?;
+        Ok(Output::Accepted(socket.into(), address))
+    }
+
+    fn connect(&self, address: SocketAddr) -> io::Result<Descriptor> {
+        let socket = new_stream_socket(&address)?;
+        let flags = rustix::fs::fcntl_getfl(&socket)?;
+        rustix::fs::fcntl_setfl(&socket, flags | OFlags::NONBLOCK)?;
+        match net::connect(&socket, &address) {
+            Ok(()) => {}
+            // Interrupted, it goes on in the kernel just as well.
+            Err(Errno::INPROGRESS | Errno::INTR) => self.until_done(&socket, Interest::Writable, || {
+                take_socket_error(&socket).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+                match net::getpeername(&socket) {
+                    // Neither failed nor connected.
+                    Err(Errno::NOTCONN) => Err(Errno::AGAIN),
+                    result => result.map(drop),
+                }
+            })?,
+            Err(error) => return Err(error.into()),
+        }
+        rustix::fs::fcntl_setfl(&socket, flags)?;
+        Ok(socket)
+    }
+
+    fn receive(&self, socket: &Descriptor, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let flags = if peek { RecvFlags::DONTWAIT | RecvFlags::PEEK } else { RecvFlags::DONTWAIT };
+        self.until_done(socket, Interest::Readable, || net::recv(socket, &mut *buffer, flags).map(|(count, _)| count))
+    }
+
+    fn receive_vectored(&self, socket: &Descriptor, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return Ok(0);
+        }
+        let count = buffers.len().min(BUFFERS_MAX);
+        self.until_done(socket, Interest::Readable, || {
+            let control = &mut RecvAncillaryBuffer::default();
+            net::recvmsg(socket, &mut buffers[..count], control, RecvFlags::DONTWAIT).map(|message| message.bytes)
+        })
+    }
+
+    fn send(&self, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<usize> {
+        let mut sent = 0;
+        while sent < buffer.len() {
+            let rest = &buffer[sent..];
+            match self.until_done(socket, Interest::Writable, || net::send(socket, rest, send_flags())) {
+                Ok(count) => sent += count,
+                Err(error) if sent == 0 => return Err(error),
+                Err(error) => {
+                    // Progress wins: the request stays pending, another error comes again.
+                    if let Ok(canceled) = Canceled::from_error(error) {
+                        self.context.recancel(canceled);
+                    }
+                    break;
+                }
+            }
+            if !all {
+                break;
+            }
+        }
+        Ok(sent)
+    }
+
+    fn send_vectored(&self, socket: &Descriptor, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return Ok(0);
+        }
+        let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
+        self.until_done(socket, Interest::Writable, || {
+            net::sendmsg(socket, buffers, &mut SendAncillaryBuffer::default(), send_flags())
+        })
+    }
+
+    fn read(&self, file: &Descriptor, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
+        if let Some(offset) = offset {
+            return Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buffer, offset))?);
+        }
+        if is_always_ready(file)? {
+            return Ok(retry_on_intr(|| rustix::io::read(file, &mut *buffer))?);
+        }
+        self.when_ready(file, Interest::Readable, || rustix::io::read(file, &mut *buffer))
+    }
+
+    fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
+        if let Some(offset) = offset {
+            return Ok(retry_on_intr(|| rustix::io::pwrite(file, buffer, offset))?);
+        }
+        if is_always_ready(file)? {
+            return Ok(retry_on_intr(|| rustix::io::write(file, buffer))?);
+        }
+        let buffer = &buffer[..buffer.len().min(PIPE_BYTES)];
+        self.when_ready(file, Interest::Writable, || rustix::io::write(file, buffer))
+    }
+
+    /// Attempts until it succeeds, waiting for the descriptor whenever it would block.
+    fn until_done<T>(
+        &self,
+        descriptor: &Descriptor,
+        interest: Interest,
+        mut attempt: impl FnMut() -> rustix::io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match attempt() {
+                Ok(value) => return Ok(value),
+                Err(Errno::AGAIN) => _ = self.wait(descriptor, interest)?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// As [`until_done`](Self::until_done), for attempts that may block unless the descriptor is
+    /// ready.
+    fn when_ready<T>(
+        &self,
+        descriptor: &Descriptor,
+        interest: Interest,
+        mut attempt: impl FnMut() -> rustix::io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            if self.wait(descriptor, interest)? {
+                match attempt() {
+                    Ok(value) => return Ok(value),
+                    // Somebody else was faster.
+                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Waits until the descriptor is ready, or something else happens. A request that arrives
+    /// between the check and the wait has left its token, so that the wait returns at once.
+    fn wait(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<bool> {
+        self.context.check(self.io)?;
+        wait_ready(descriptor.as_fd(), interest, self.context.deadline())
+    }
+}
+
+fn send_flags() -> SendFlags {
+    SendFlags::DONTWAIT | SendFlags::NOSIGNAL
+}
+
+/// Whether reading and writing never wait for anybody but the disk.
+fn is_always_ready(file: &Descriptor) -> io::Result<bool> {
+    let mode = rustix::fs::fstat(file)?.st_mode;
+    Ok(matches!(FileType::from_raw_mode(mode), FileType::RegularFile | FileType::Directory | FileType::BlockDevice))
+}
+
+fn done(result: rustix::io::Result<()>) -> io::Result<Output> {
+    Ok(result.map(|()| Output::Done)?)
+}

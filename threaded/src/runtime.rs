@@ -1,0 +1,69 @@
+//! The `Io` of a [`Threaded`](crate::Threaded).
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Weak};
+
+use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, monotonic_now};
+use iolite_io::{Backend, Instant, Io, Operation, Output};
+
+use crate::operate;
+use crate::options::Options;
+use crate::pool::Pool;
+
+/// What all handles share. It owns no task: tasks own handles.
+pub(crate) struct Runtime {
+    pub(crate) pool: Arc<Pool>,
+    /// For name lookups, which nothing can interrupt.
+    pub(crate) lookups: BlockingPool,
+    this: Weak<Runtime>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    pub(crate) fn new(options: Options) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            pool: Arc::new(Pool::new(options)),
+            lookups: BlockingPool::new("lookup", BlockingPool::LIMIT_DEFAULT),
+            this: this.clone(),
+        })
+    }
+
+    pub(crate) fn shutdown(&self) {
+        self.pool.shutdown(self);
+    }
+}
+
+impl Io for Runtime {
+    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+        self.pool.start(self, start, how)
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        operate::operate(self, operation)
+    }
+
+    fn now(&self) -> Instant {
+        monotonic_now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(bytes).map_err(|error| match error.raw_os_error() {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::other(error.to_string()),
+        })
+    }
+
+    fn backend(&self) -> Backend {
+        Backend { name: "threaded", detail: self.pool.options().to_string() }
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        self.this.upgrade().map(|this| this as _)
+    }
+}

@@ -1,0 +1,58 @@
+//! Tests of the whole crate, in folders by subject.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use iolite_io::net::{TcpListener, TcpStream};
+use iolite_io::Canceled;
+
+use crate::{Options, Threaded};
+
+pub(crate) fn threaded(async_limit: usize, concurrent_limit: usize) -> Threaded {
+    Threaded::new(Options { async_limit, concurrent_limit, ..Options::default() }).unwrap()
+}
+
+#[test]
+fn backend_tells_the_limits() {
+    let pool = threaded(1, 1024);
+    assert_eq!(pool.io().backend().to_string(), "threaded(async_limit 1, concurrent_limit 1024, stack 1 MiB)");
+}
+
+#[test]
+fn an_echo_server_answers_and_is_canceled() {
+    threaded(1, 8).run(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+        let address = listener.local_addr(io).unwrap();
+        let server = io
+            .spawn_concurrent(move |io| {
+                io.group(|group| -> std::io::Result<()> {
+                    loop {
+                        let (stream, _) = listener.accept(io)?;
+                        group.spawn_waiting(io, move |io| {
+                            let mut buffer = [0; 1024];
+                            loop {
+                                match stream.read(io, &mut buffer).unwrap() {
+                                    0 => return,
+                                    count => stream.write_all(io, &buffer[..count]).unwrap(),
+                                }
+                            }
+                        })?;
+                    }
+                })
+            })
+            .unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        let stream = TcpStream::connect(io, address).unwrap();
+        stream.write_all(io, b"again").unwrap();
+        stream.read_exact(io, &mut answer).unwrap();
+        assert_eq!(&answer, b"again");
+        drop((client, stream));
+        let error = server.cancel(io).unwrap_err();
+        assert!(Canceled::is_in(&error), "{error}");
+        io.sleep(Duration::from_millis(1)).unwrap();
+    });
+}
