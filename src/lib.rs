@@ -1,6 +1,76 @@
-//! The facade (under way).
-#![allow(missing_docs)]
-pub use iolite_bridge as bridge;
-pub use iolite_evented as evented;
+//! One program in plain blocking style, shown to the machine as bounded threads or as io_uring
+//! fibers.
+//!
+//! Whoever does input or output is handed an `&dyn` [`Io`] and hands it on. Only `main` picks a
+//! backend, and it does so by configuration: the program stays the same.
+//!
+//! - [`threaded`]: a bounded pool of threads and blocking system calls.
+//! - [`evented`]: stackful fibers on a few threads, each with an io_uring of its own.
+//! - `auto`, the default: `evented` where the kernel allows it, else `threaded` with one line that
+//!   says why.
+//!
+//! ```
+//! use iolite::net::{TcpListener, TcpStream};
+//! use iolite::{BackendChoice, Config, Io};
+//!
+//! fn echo(io: &dyn Io, stream: &TcpStream) -> std::io::Result<()> {
+//!     let mut buffer = [0; 4096]; // borrowed, on the stack: sound on both backends
+//!     loop {
+//!         match stream.read(io, &mut buffer)? {
+//!             0 => return Ok(()),
+//!             n => stream.write_all(io, &buffer[..n])?,
+//!         }
+//!     }
+//! }
+//!
+//! fn greet(io: &dyn Io) -> std::io::Result<String> {
+//!     let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+//!     let address = listener.local_addr(io)?;
+//!     io.group(|group| {
+//!         // No task outlives the group; this one borrows the listener.
+//!         let server = group.spawn_waiting(io, |io| echo(io, &listener.accept(io)?.0))?;
+//!         let client = TcpStream::connect(io, address)?;
+//!         client.write_all(io, b"hello")?;
+//!         let mut answer = [0; 5];
+//!         client.read_exact(io, &mut answer)?;
+//!         drop(client);
+//!         server.join(io)?;
+//!         Ok(String::from_utf8_lossy(&answer).into_owned())
+//!     })
+//! }
+//!
+//! let config = Config::new().backend(BackendChoice::Threaded).concurrent_limit(8);
+//! assert_eq!(iolite::run(config, greet)??, "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A `main` that reads the environment ([`Config::from_env`]) and reports errors as one line:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     iolite::main(iolite::Config::from_env(), |io| {
+//!         println!("runs on {}", io.backend());
+//!         std::io::Result::Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! [`cancel`] explains cancellation; `SOUNDNESS.md` in the repository says what is guaranteed.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod config;
+mod run;
+
+pub use config::{BackendChoice, Config, ConfigError};
+pub use run::{RunError, main, run};
+
 pub use iolite_io::*;
+
+#[doc(inline)]
+pub use iolite_bridge as bridge;
+#[doc(inline)]
+pub use iolite_evented as evented;
+#[doc(inline)]
 pub use iolite_threaded as threaded;

@@ -1,0 +1,101 @@
+//! The configuration from environment variables.
+
+use std::ffi::{OsStr, OsString};
+
+use super::key::{KEYS, Key, PREFIX, nearest};
+use super::{Config, ConfigError};
+
+/// Names a TOML file whose settings the other variables override.
+const FILE: &str = "IOLITE_CONFIG";
+/// Variables that begin so belong to the project's own tests and are ignored.
+const TEST_PREFIX: &str = "IOLITE_TEST_";
+
+impl Config {
+    /// Reads the `IOLITE_*` variables of the environment.
+    ///
+    /// | variable | value |
+    /// |---|---|
+    /// | `IOLITE_CONFIG` | the path of a TOML file, see `from_toml`; the other variables override it |
+    /// | `IOLITE_BACKEND` | `auto`, `threaded` or `evented` |
+    /// | `IOLITE_ASYNC_LIMIT`, `IOLITE_CONCURRENT_LIMIT` | a count of tasks |
+    /// | `IOLITE_STACK_SIZE` | bytes, as in `262144`, `256KiB` or `8MiB` |
+    /// | `IOLITE_EXECUTORS` | a count of threads |
+    /// | `IOLITE_IDLE_TIMEOUT`, `IOLITE_SHUTDOWN_GRACE` | a duration, as in `500ms`, `10s` or `2min` |
+    ///
+    /// Variables that begin with `IOLITE_TEST_` are left to tests.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the variable: an unknown `IOLITE_*` variable, a bad value, a combination
+    /// that cannot be, or what is wrong with the file.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_vars(std::env::vars_os())
+    }
+
+    /// As [`from_env`](Self::from_env), from other variables than the environment's.
+    ///
+    /// # Errors
+    ///
+    /// As `from_env`.
+    pub fn from_vars<N, V>(variables: impl IntoIterator<Item = (N, V)>) -> Result<Self, ConfigError>
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let mut config = Config::new();
+        let mut file = Config::new();
+        for (name, value) in ours(variables) {
+            if name == FILE {
+                file = read_file(&value).map_err(|error| ConfigError::new(FILE, &error.0))?;
+            } else {
+                set(&mut config, &name, &value)?;
+            }
+        }
+        if let Some(fault) = config.find_fault() {
+            return Err(ConfigError::new(&Key::variable(fault.key), &fault.what));
+        }
+        let config = file.overridden_by(config);
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// The variables that are meant for us, sorted, so that of two faults it is always the same that is
+/// reported.
+fn ours<N, V>(variables: impl IntoIterator<Item = (N, V)>) -> Vec<(String, OsString)>
+where
+    N: Into<OsString>,
+    V: Into<OsString>,
+{
+    let mut ours: Vec<_> = variables
+        .into_iter()
+        .map(|(name, value)| (name.into().to_string_lossy().into_owned(), value.into()))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !name.starts_with(TEST_PREFIX))
+        .collect();
+    ours.sort();
+    ours
+}
+
+fn set(config: &mut Config, variable: &str, value: &OsStr) -> Result<(), ConfigError> {
+    let Some(key) = KEYS.iter().find(|key| Key::variable(key.name) == variable) else {
+        return Err(unknown(variable));
+    };
+    let text = value.to_str().ok_or_else(|| ConfigError::new(variable, "the value is no UTF-8"))?;
+    key.set(config, text).map_err(|what| ConfigError::new(variable, &what))
+}
+
+fn unknown(variable: &str) -> ConfigError {
+    let known: Vec<_> = KEYS.iter().map(|key| Key::variable(key.name)).chain([FILE.into()]).collect();
+    let nearest = nearest(variable, known.iter().map(String::as_str));
+    ConfigError::new(variable, &format!("unknown variable; the nearest known one is {nearest}"))
+}
+
+#[cfg(feature = "config")]
+fn read_file(path: &OsStr) -> Result<Config, ConfigError> {
+    Config::from_toml_file(path)
+}
+
+#[cfg(not(feature = "config"))]
+fn read_file(_: &OsStr) -> Result<Config, ConfigError> {
+    Err(ConfigError("this program was built without iolite's feature `config`, which reads TOML".into()))
+}

@@ -1,0 +1,83 @@
+//! The keys: their names, and how a text becomes a value. The environment and TOML share them.
+
+use super::{Config, value};
+
+/// Before each key's name in the environment.
+pub(super) const PREFIX: &str = "IOLITE_";
+
+/// A setting that has a name.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// In the order in which the documentation tells them.
+pub(super) const KEYS: [Key; 7] = [
+    Key { name: "backend", set: |config, text| store(&mut config.backend, value::backend(text)) },
+    Key { name: "async_limit", set: |config, text| store(&mut config.async_limit, value::count(text)) },
+    Key { name: "concurrent_limit", set: |config, text| store(&mut config.concurrent_limit, value::count(text)) },
+    Key {
+        name: "stack_size",
+        set: |config, text| store(&mut config.stack_size, value::bytes(text).and_then(value::stack_size)),
+    },
+    Key {
+        name: "executors",
+        set: |config, text| store(&mut config.executors, value::count(text).and_then(value::executors)),
+    },
+    Key { name: "idle_timeout", set: |config, text| store(&mut config.idle_timeout, value::duration(text)) },
+    Key { name: "shutdown_grace", set: |config, text| store(&mut config.shutdown_grace, value::duration(text)) },
+];
+
+fn store<T>(setting: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
+    *setting = Some(value?);
+    Ok(())
+}
+
+impl Key {
+    /// The name of the environment variable.
+    pub(super) fn variable(name: &str) -> String {
+        format!("{PREFIX}{}", name.to_ascii_uppercase())
+    }
+
+    pub(super) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        (self.set)(config, text)
+    }
+}
+
+/// The candidate that needs the fewest edits to become `word`.
+pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
+    candidates.into_iter().min_by_key(|candidate| distance(word, candidate)).unwrap_or_default()
+}
+
+/// How many characters have to be inserted, removed or replaced.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (index, left) in from.chars().enumerate() {
+        let mut diagonal = index;
+        row[0] = index + 1;
+        for (column, right) in to.chars().enumerate() {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.chars().count()]
+}
+
+#[cfg(test)]
+mod test {
+    use super::{distance, nearest};
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("evnted", "evented"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+
+    #[test]
+    fn nearest_finds_the_typo() {
+        assert_eq!(nearest("evnted", ["threaded", "evented", "auto"]), "evented");
+    }
+}

@@ -1,0 +1,238 @@
+//! What a program may choose about its backend: in code, from the environment, from TOML.
+
+mod env;
+mod key;
+#[cfg(feature = "config")]
+mod toml;
+mod value;
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which backend runs the program, and how it is bounded.
+///
+/// Every setting is optional; `None` is the backend's default. The same settings have the same
+/// names in code, in TOML (`stack_size = "256KiB"`) and, in capitals after `IOLITE_`, in the
+/// environment (`IOLITE_STACK_SIZE=256KiB`).
+///
+/// ```
+/// use iolite::{BackendChoice, Config};
+///
+/// let file = Config::new().backend(BackendChoice::Evented).concurrent_limit(10_000);
+/// let environment = Config::from_vars([("IOLITE_BACKEND", "threaded")])?;
+/// let config = file.overridden_by(environment);
+/// assert_eq!(config.backend, Some(BackendChoice::Threaded));
+/// assert_eq!(config.concurrent_limit, Some(10_000));
+/// # Ok::<(), iolite::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Config {
+    /// The backend. Default: [`BackendChoice::Auto`].
+    pub backend: Option<BackendChoice>,
+    /// How many tasks of `spawn_async` run beside their callers; more run inline. 0 is legal: all
+    /// run inline.
+    pub async_limit: Option<usize>,
+    /// How many tasks of `spawn_concurrent` and `spawn_waiting` exist at once; more are refused, or
+    /// wait. 0 is legal: there are none.
+    pub concurrent_limit: Option<usize>,
+    /// The stack of a task in bytes, from 32 KiB to 1 GiB.
+    pub stack_size: Option<usize>,
+    /// How many threads run fibers, from 1 to 1,024. Only `evented` has executors.
+    pub executors: Option<usize>,
+    /// How long a thread without work stays. Only `threaded` has such threads.
+    pub idle_timeout: Option<Duration>,
+    /// How long shutdown waits before it names the tasks that have not ended; it then goes on
+    /// waiting.
+    pub shutdown_grace: Option<Duration>,
+    notice: Option<Notice>,
+}
+
+/// A backend, or the best that there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BackendChoice {
+    /// `Evented` where the kernel allows it, else `Threaded` and a notice that says why.
+    #[default]
+    Auto,
+    /// A bounded pool of threads.
+    Threaded,
+    /// Fibers on io_uring; [`run`](crate::run) fails with the cause where that is not to be had.
+    Evented,
+}
+
+impl Config {
+    /// A configuration in which everything is the default.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`backend`](Self#structfield.backend).
+    #[must_use]
+    pub fn backend(self, backend: BackendChoice) -> Self {
+        Self { backend: Some(backend), ..self }
+    }
+
+    /// Sets [`async_limit`](Self#structfield.async_limit).
+    #[must_use]
+    pub fn async_limit(self, tasks: usize) -> Self {
+        Self { async_limit: Some(tasks), ..self }
+    }
+
+    /// Sets [`concurrent_limit`](Self#structfield.concurrent_limit).
+    #[must_use]
+    pub fn concurrent_limit(self, tasks: usize) -> Self {
+        Self { concurrent_limit: Some(tasks), ..self }
+    }
+
+    /// Sets [`stack_size`](Self#structfield.stack_size).
+    #[must_use]
+    pub fn stack_size(self, bytes: usize) -> Self {
+        Self { stack_size: Some(bytes), ..self }
+    }
+
+    /// Sets [`executors`](Self#structfield.executors).
+    #[must_use]
+    pub fn executors(self, threads: usize) -> Self {
+        Self { executors: Some(threads), ..self }
+    }
+
+    /// Sets [`idle_timeout`](Self#structfield.idle_timeout).
+    #[must_use]
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        Self { idle_timeout: Some(timeout), ..self }
+    }
+
+    /// Sets [`shutdown_grace`](Self#structfield.shutdown_grace).
+    #[must_use]
+    pub fn shutdown_grace(self, grace: Duration) -> Self {
+        Self { shutdown_grace: Some(grace), ..self }
+    }
+
+    /// Sets who is told what the user of the program should know, a line at a time: that `auto`
+    /// fell back, that shutdown waits for a task. Default: a line on stderr.
+    ///
+    /// It may be called from any thread of the backend and must not block for long.
+    #[must_use]
+    pub fn notice(self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { notice: Some(Notice(Arc::new(notice))), ..self }
+    }
+
+    /// This configuration, with what `other` sets in place of its own.
+    #[must_use]
+    pub fn overridden_by(self, other: Config) -> Self {
+        Self {
+            backend: other.backend.or(self.backend),
+            async_limit: other.async_limit.or(self.async_limit),
+            concurrent_limit: other.concurrent_limit.or(self.concurrent_limit),
+            stack_size: other.stack_size.or(self.stack_size),
+            executors: other.executors.or(self.executors),
+            idle_timeout: other.idle_timeout.or(self.idle_timeout),
+            shutdown_grace: other.shutdown_grace.or(self.shutdown_grace),
+            notice: other.notice.or(self.notice),
+        }
+    }
+
+    /// Says whether [`run`](crate::run) would accept the values and their combination.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in one line that names the key.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.find_fault().map_or(Ok(()), |fault| Err(ConfigError::new(fault.key, &fault.what)))
+    }
+
+    pub(crate) fn notice_or_default(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+        self.notice.as_ref().map_or_else(|| Arc::new(write_line) as _, |notice| notice.0.clone())
+    }
+
+    /// The first value that is out of its range or belongs to another backend than the chosen one.
+    fn find_fault(&self) -> Option<Fault> {
+        let stack_size = self.stack_size.and_then(|bytes| value::stack_size(bytes).err());
+        let executors = self.executors.and_then(|threads| value::executors(threads).err());
+        stack_size
+            .map(|what| Fault { key: "stack_size", what })
+            .or(executors.map(|what| Fault { key: "executors", what }))
+            .or_else(|| self.find_conflict())
+    }
+
+    fn find_conflict(&self) -> Option<Fault> {
+        use BackendChoice::{Evented, Threaded};
+        let conflict = |key, only| Fault {
+            key,
+            what: format!(
+                "only the {only} backend has it, but backend is {}; leave it out or choose {only} or auto",
+                self.backend.unwrap_or_default(),
+            ),
+        };
+        match self.backend {
+            Some(Threaded) if self.executors.is_some() => Some(conflict("executors", Evented)),
+            Some(Evented) if self.idle_timeout.is_some() => Some(conflict("idle_timeout", Threaded)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for BackendChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Threaded => "threaded",
+            Self::Evented => "evented",
+        })
+    }
+}
+
+impl FromStr for BackendChoice {
+    type Err = ConfigError;
+
+    fn from_str(name: &str) -> Result<Self, ConfigError> {
+        value::backend(name).map_err(|what| ConfigError::new("backend", &what))
+    }
+}
+
+/// A configuration that cannot be used: one line that names the key and says what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(key: &str, what: &str) -> Self {
+        Self(format!("{key}: {what}"))
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for ConfigError {}
+
+/// What is wrong with the value of a key.
+struct Fault {
+    key: &'static str,
+    what: String,
+}
+
+/// Who is told what the user should know.
+#[derive(Clone)]
+struct Notice(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl fmt::Debug for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Notice(..)")
+    }
+}
+
+/// Writes a line to stderr. Unlike `eprintln!`, it does not panic where stderr is closed.
+pub(crate) fn write_line(line: &str) {
+    use std::io::Write;
+    // Nobody is left who could be told that telling failed.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod test;

@@ -1,0 +1,144 @@
+//! The configuration from TOML, and from whatever serde reads.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+
+use super::key::{KEYS, Key, nearest};
+use super::{Config, ConfigError};
+
+impl Config {
+    /// Reads a TOML document whose keys are those of [`Config`].
+    ///
+    /// ```
+    /// use iolite::{BackendChoice, Config};
+    ///
+    /// let config = Config::from_toml("backend = 'evented'\nexecutors = 2\nstack_size = '128KiB'")?;
+    /// assert_eq!(config.backend, Some(BackendChoice::Evented));
+    /// assert_eq!(config.stack_size, Some(128 << 10));
+    ///
+    /// let error = Config::from_toml("executers = 2").unwrap_err();
+    /// assert_eq!(error.to_string(), "1:1: executers: unknown key; the nearest known one is executors");
+    /// # Ok::<(), iolite::ConfigError>(())
+    /// ```
+    ///
+    /// A program that has a configuration file of its own makes `Config` a field of what it reads
+    /// with serde: it implements `Deserialize`.
+    ///
+    /// # Errors
+    ///
+    /// One line with line, column and key: an unknown key, a bad value, a combination that cannot
+    /// be, or what is no TOML.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let message = error.message().lines().collect::<Vec<_>>().join(" ");
+            ConfigError(match error.span() {
+                Some(span) => format!("{}: {message}", position(text, span.start)),
+                None => message,
+            })
+        })
+    }
+
+    /// As [`from_toml`](Self::from_toml), from a file. Blocks its thread; meant for the beginning
+    /// of a program.
+    ///
+    /// # Errors
+    ///
+    /// As `from_toml`, after the path; or why the file cannot be read.
+    pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+        Self::from_toml(&text).map_err(|error| ConfigError(format!("{}:{error}", path.display())))
+    }
+}
+
+/// `line:column` of a byte, both from 1.
+fn position(text: &str, byte: usize) -> String {
+    let before = text.get(..byte).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    format!("{}:{}", before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Table)
+    }
+}
+
+/// Reads the table.
+struct Table;
+
+impl<'de> Visitor<'de> for Table {
+    type Value = Config;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of iolite's settings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Config, A::Error> {
+        let mut config = Config::new();
+        while let Some(key) = table.next_key_seed(KeyName)? {
+            table.next_value_seed(Value { key, config: &mut config })?;
+        }
+        config.check().map_err(A::Error::custom)?;
+        Ok(config)
+    }
+}
+
+/// Reads the name of a key. A seed, so that an error gets the place of the key.
+struct KeyName;
+
+impl<'de> DeserializeSeed<'de> for KeyName {
+    type Value = &'static Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<&'static Key, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
+            let nearest = nearest(&name, KEYS.iter().map(|key| key.name));
+            D::Error::custom(format!("{name}: unknown key; the nearest known one is {nearest}"))
+        })
+    }
+}
+
+/// Reads the value of a key, a string or a number. A seed, so that an error gets its place.
+struct Value<'a> {
+    key: &'static Key,
+    config: &'a mut Config,
+}
+
+impl Value<'_> {
+    fn set<E: Error>(self, text: &str) -> Result<(), E> {
+        self.key.set(self.config, text).map_err(|what| E::custom(format!("{}: {what}", self.key.name)))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string or a whole number for {}", self.key.name)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.set(text)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.set(&number.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.set(&number.to_string())
+    }
+}

@@ -1,0 +1,76 @@
+//! Values: from text, and within their ranges. An error says what is wrong, not for which key.
+
+use std::time::Duration;
+
+use super::BackendChoice;
+use super::key::nearest;
+
+const KIB: usize = 1 << 10;
+const STACK_BYTES_MIN: usize = 32 * KIB;
+const STACK_BYTES_MAX: usize = 1 << 30;
+const EXECUTORS_MAX: usize = 1024;
+
+pub(super) fn backend(text: &str) -> Result<BackendChoice, String> {
+    match text {
+        "auto" => Ok(BackendChoice::Auto),
+        "threaded" => Ok(BackendChoice::Threaded),
+        "evented" => Ok(BackendChoice::Evented),
+        _ => Err(format!(
+            "unknown backend {text:?}; expected threaded, evented or auto (did you mean {}?)",
+            nearest(text, ["threaded", "evented", "auto"]),
+        )),
+    }
+}
+
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("{text:?} is no count; expected a whole number such as 0 or 64"))
+}
+
+/// A number of bytes, as in `262144`, `256KiB` or `8 MiB`.
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = number_and_unit(text);
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "kib" => Some(KIB),
+        "mib" => Some(KIB * KIB),
+        "gib" => Some(KIB * KIB * KIB),
+        _ => None,
+    };
+    let bytes = factor.and_then(|factor| digits.parse::<usize>().ok()?.checked_mul(factor));
+    bytes.ok_or_else(|| format!("{text:?} is no size; expected bytes such as 262144, 256KiB or 8MiB"))
+}
+
+/// A time with its unit, as in `500ms`, `10s` or `2min`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = number_and_unit(text);
+    let milliseconds = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "min" => Some(60_000),
+        _ => None,
+    };
+    let duration = milliseconds.and_then(|factor| digits.parse::<u64>().ok()?.checked_mul(factor));
+    let duration = duration.map(Duration::from_millis);
+    duration
+        .ok_or_else(|| format!("{text:?} is no duration; expected a number with its unit such as 500ms, 10s or 2min"))
+}
+
+pub(super) fn stack_size(bytes: usize) -> Result<usize, String> {
+    match bytes {
+        STACK_BYTES_MIN..=STACK_BYTES_MAX => Ok(bytes),
+        _ => Err(format!("{bytes} bytes are out of range; a stack has 32KiB to 1GiB")),
+    }
+}
+
+pub(super) fn executors(threads: usize) -> Result<usize, String> {
+    match threads {
+        1..=EXECUTORS_MAX => Ok(threads),
+        _ => Err(format!("{threads} is out of range; there are 1 to {EXECUTORS_MAX} executors")),
+    }
+}
+
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}

@@ -1,0 +1,162 @@
+//! Running a program on the configured backend.
+
+use std::error::Error;
+use std::fmt::{self, Display};
+use std::io;
+use std::process::ExitCode;
+
+use iolite_evented::Evented;
+use iolite_threaded::Threaded;
+
+use crate::Io;
+use crate::config::{BackendChoice, Config, ConfigError, write_line};
+
+/// Runs `program` on the configured backend and returns its result, after every task has ended.
+///
+/// With [`BackendChoice::Auto`], where io_uring is not to be had, the program runs on threads and
+/// one notice ([`Config::notice`]) says why.
+///
+/// ```
+/// use iolite::{BackendChoice, Config};
+///
+/// let config = Config::new().backend(BackendChoice::Threaded);
+/// let sum = iolite::run(config, |io| {
+///     let task = io.spawn_async(|_| 20 + 20);
+///     2 + task.join(io)
+/// })?;
+/// assert_eq!(sum, 42);
+/// # Ok::<(), iolite::RunError>(())
+/// ```
+///
+/// # Errors
+///
+/// When the configuration cannot be used, or the backend cannot start; `program` has then not run.
+///
+/// # Panics
+///
+/// Resumes the panic of `program`.
+pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, RunError> {
+    config.check()?;
+    match config.backend.unwrap_or_default() {
+        BackendChoice::Threaded => run_threaded(&config, program),
+        BackendChoice::Evented => match Evented::prepare(evented_options(&config)) {
+            Ok(evented) => Ok(evented.run(program)),
+            Err(cause) => Err(RunError::Unavailable { backend: BackendChoice::Evented, cause }),
+        },
+        BackendChoice::Auto => match Evented::prepare(evented_options(&config)) {
+            Ok(evented) => Ok(evented.run(program)),
+            Err(cause) => {
+                let line = format!("iolite: the evented backend is not available, running on threads: {cause}");
+                config.notice_or_default()(&one_line(&line));
+                run_threaded(&config, program)
+            }
+        },
+    }
+}
+
+/// Runs `program` as a whole `main`: an error is one line on stderr and exit code 1; a bad
+/// configuration is one line and exit code 2.
+///
+/// # Panics
+///
+/// As [`run`]; nothing else.
+pub fn main<E: Display>(
+    config: Result<Config, ConfigError>,
+    program: impl FnOnce(&dyn Io) -> Result<(), E>,
+) -> ExitCode {
+    let outcome = config.map_err(RunError::Config).and_then(|config| run(config, program));
+    let (error, code) = match outcome {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => (error.to_string(), 1),
+        Err(error @ RunError::Config(_)) => (error.to_string(), 2),
+        Err(error) => (error.to_string(), 1),
+    };
+    write_line(&one_line(&format!("error: {error}")));
+    ExitCode::from(code)
+}
+
+/// Why a program was not run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration cannot be used.
+    Config(ConfigError),
+    /// The chosen backend cannot start here.
+    Unavailable {
+        /// The backend.
+        backend: BackendChoice,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Unavailable { backend, cause } => write!(f, "the {backend} backend is not available: {cause}"),
+        }
+    }
+}
+
+impl Error for RunError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Unavailable { cause, .. } => Some(cause),
+        }
+    }
+}
+
+impl From<ConfigError> for RunError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<RunError> for io::Error {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Config(error) => io::Error::new(io::ErrorKind::InvalidInput, error),
+            RunError::Unavailable { ref cause, .. } => io::Error::new(cause.kind(), error),
+        }
+    }
+}
+
+fn run_threaded<T>(config: &Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, RunError> {
+    let threaded = Threaded::new(threaded_options(config))
+        .map_err(|cause| RunError::Unavailable { backend: BackendChoice::Threaded, cause })?;
+    Ok(threaded.run(program))
+}
+
+fn threaded_options(config: &Config) -> iolite_threaded::Options {
+    let mut options = iolite_threaded::Options::default();
+    set(&mut options.async_limit, config.async_limit);
+    set(&mut options.concurrent_limit, config.concurrent_limit);
+    set(&mut options.stack_size, config.stack_size);
+    set(&mut options.idle_timeout, config.idle_timeout);
+    set(&mut options.grace, config.shutdown_grace);
+    options.report = Some(config.notice_or_default());
+    options
+}
+
+fn evented_options(config: &Config) -> iolite_evented::Options {
+    let mut options = iolite_evented::Options::default();
+    set(&mut options.executors, config.executors);
+    set(&mut options.async_limit, config.async_limit);
+    set(&mut options.concurrent_limit, config.concurrent_limit);
+    set(&mut options.stack_size, config.stack_size);
+    set(&mut options.grace, config.shutdown_grace);
+    options.report = Some(config.notice_or_default());
+    options
+}
+
+/// Replaces the backend's default where the configuration says something.
+fn set<T: Copy>(option: &mut T, setting: Option<T>) {
+    *option = setting.unwrap_or(*option);
+}
+
+/// A text without line breaks, whatever the program's error prints.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
