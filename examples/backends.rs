@@ -1,0 +1,44 @@
+//! Which backends run here, what they use of the kernel, and which one the configuration chooses.
+//!
+//! ```text
+//! cargo run --example backends
+//! IOLITE_BACKEND=evented cargo run --example backends
+//! ```
+
+#![forbid(unsafe_code)]
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+
+use iolite::{BackendChoice, Config};
+
+fn main() -> ExitCode {
+    for backend in [BackendChoice::Threaded, BackendChoice::Evented] {
+        println!("{}", line(backend));
+    }
+    iolite::main(Config::from_env(), |io| {
+        println!("chosen: {}", io.backend());
+        Ok::<_, Infallible>(())
+    })
+}
+
+/// One backend with its features, or why it cannot run.
+fn line(backend: BackendChoice) -> String {
+    match iolite::run(Config::new().backend(backend), |io| io.backend()) {
+        Ok(found) => format!("available: {found}"),
+        Err(error) => format!("missing: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn runs() {
+        assert!(line(BackendChoice::Threaded).starts_with("available: threaded("), "threads are everywhere");
+        let evented = line(BackendChoice::Evented);
+        assert!(evented.starts_with("available: evented(") || evented.starts_with("missing: the evented backend"));
+        println!("{evented}");
+    }
+}
