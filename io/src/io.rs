@@ -63,6 +63,10 @@ pub trait Io: Send + Sync {
     }
 
     /// Lets other tasks run. Not a cancellation point.
+    ///
+    /// # Panics
+    ///
+    /// Inside [`no_suspend`](crate::no_suspend).
     fn yield_now(&self) {
         context::yield_now();
     }

@@ -362,11 +362,43 @@ pub fn no_suspend<R>(f: impl FnOnce() -> R) -> R {
 /// Blocks the calling context until its token arrives or the deadline passes; may return early.
 ///
 /// What [`Io::park`] does unless a backend or decorator does something else.
+///
+/// # Panics
+///
+/// Inside [`no_suspend`].
 pub fn park(deadline: Option<Instant>) {
-    current(|context| context.park.park(context.block, deadline));
+    current(|context| {
+        context.assert_may_suspend();
+        context.park.park(context.block, deadline);
+    });
 }
 
 /// Lets other contexts run; what [`Io::yield_now`] does.
+///
+/// # Panics
+///
+/// Inside [`no_suspend`].
 pub fn yield_now() {
-    current(|context| context.park.yield_now());
+    current(|context| {
+        context.assert_may_suspend();
+        context.park.yield_now();
+    });
+}
+
+#[cfg(test)]
+mod test {
+    use super::{no_suspend, park, yield_now};
+    use crate::time::Instant;
+
+    #[test]
+    #[should_panic(expected = "inside no_suspend")]
+    fn yielding_is_a_suspension() {
+        no_suspend(yield_now);
+    }
+
+    #[test]
+    #[should_panic(expected = "inside no_suspend")]
+    fn parking_is_a_suspension() {
+        no_suspend(|| park(Some(Instant::ZERO)));
+    }
 }
