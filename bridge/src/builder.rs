@@ -1,0 +1,149 @@
+//! How a bridge is set up.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use iolite_io::Io;
+
+use crate::Bridge;
+use crate::panics;
+use crate::queue::CAPACITY_MAX;
+use crate::wake::WORKERS_MAX;
+
+/// Sets up a [`Bridge`]; made by [`Bridge::builder`].
+pub struct Builder<S> {
+    pub(crate) name: String,
+    pub(crate) workers: usize,
+    pub(crate) queue_capacity: usize,
+    pub(crate) run_max: usize,
+    pub(crate) hooks: Hooks<S>,
+}
+
+pub(crate) type Make<S> = Box<dyn Fn() -> Result<S, String> + Send + Sync>;
+pub(crate) type AroundRun<S> = Box<dyn Fn(&mut S) + Send + Sync>;
+pub(crate) type Report = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What the user gave to be called on the workers' threads.
+pub(crate) struct Hooks<S> {
+    pub(crate) make: Make<S>,
+    pub(crate) before_run: Option<AroundRun<S>>,
+    pub(crate) after_run: Option<AroundRun<S>>,
+    pub(crate) report: Option<Report>,
+}
+
+impl Builder<()> {
+    pub(crate) fn new(name: &str) -> Self {
+        let hooks = Hooks { make: Box::new(|| Ok(())), before_run: None, after_run: None, report: None };
+        Self { name: name.into(), workers: 4, queue_capacity: 1024, run_max: 256, hooks }
+    }
+}
+
+impl<S: 'static> Builder<S> {
+    /// How many worker threads there are, 1 to 64; by default 4.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
+        self
+    }
+
+    /// How many jobs each queue holds: the shared one, and that of each worker for keyed jobs. By
+    /// default 1,024. A canceled job counts until a worker has passed it.
+    #[must_use]
+    pub fn queue_capacity(mut self, jobs: usize) -> Self {
+        self.queue_capacity = jobs;
+        self
+    }
+
+    /// How many jobs a worker takes at most between `before_run` and `after_run`; by default 256.
+    #[must_use]
+    pub fn run_max(mut self, jobs: usize) -> Self {
+        self.run_max = jobs;
+        self
+    }
+
+    /// What makes the state of a worker. Without it, the state is `()`.
+    ///
+    /// It is called on the worker's own thread, so the state need not be `Send`: once per worker at
+    /// the start, and again after a panic of a job, when the next job comes. Where that fails, jobs
+    /// are refused with [`CallError::State`](crate::CallError::State), and it is tried again with
+    /// back-off (10 ms, doubling to 1 s) as jobs come.
+    ///
+    /// Set it before the hooks that take the state: those set earlier are forgotten.
+    #[must_use]
+    pub fn state<T: 'static, E: fmt::Display>(
+        self,
+        make: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+    ) -> Builder<T> {
+        let Self { name, workers, queue_capacity, run_max, hooks } = self;
+        let make = Box::new(move || match panics::caught(&make) {
+            Ok(made) => made.map_err(|error| error.to_string()),
+            Err(message) => Err(format!("making it panicked: {message}")),
+        });
+        let hooks = Hooks { make, before_run: None, after_run: None, report: hooks.report };
+        Builder { name, workers, queue_capacity, run_max, hooks }
+    }
+
+    /// Called before the first job of each run, to begin a transaction for instance.
+    #[must_use]
+    pub fn before_run(mut self, hook: impl Fn(&mut S) + Send + Sync + 'static) -> Self {
+        self.hooks.before_run = Some(Box::new(hook));
+        self
+    }
+
+    /// Called after the last job of each run, to commit a transaction for instance.
+    ///
+    /// Callers of [`Bridge::call`] have their results by then: what has to be committed before it
+    /// is acknowledged is acknowledged from here. A run that is ended by a panic ends without this
+    /// call, and the state is dropped.
+    #[must_use]
+    pub fn after_run(mut self, hook: impl Fn(&mut S) + Send + Sync + 'static) -> Self {
+        self.hooks.after_run = Some(Box::new(hook));
+        self
+    }
+
+    /// Told, in one line each, what no caller is there to be told: that a posted job or a hook
+    /// panicked, or that a posted job was refused. Called on the workers' threads.
+    #[must_use]
+    pub fn report(mut self, report: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
+        self.hooks.report = Some(report);
+        self
+    }
+
+    /// Starts the workers, threads named `name-0`, `name-1` and so on, which `io` supplies
+    /// ([`spawn_thread`](iolite_io::Io#method.spawn_thread)), and waits until each has its state.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point. When canceled, workers that have started end by themselves.
+    ///
+    /// # Errors
+    ///
+    /// When a number is out of range, a thread cannot be started, or a state cannot be made; the
+    /// error names the bridge and the cause. Workers that had started have ended by then.
+    pub fn start(self, io: &dyn Io) -> io::Result<Bridge<S>> {
+        self.check()?;
+        Bridge::start(io, self)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let name = &self.name;
+        for (what, value, max) in [
+            ("workers", self.workers, WORKERS_MAX),
+            ("queue_capacity", self.queue_capacity, CAPACITY_MAX),
+            ("run_max", self.run_max, usize::MAX),
+        ] {
+            if !(1..=max).contains(&value) {
+                let text = format!("bridge {name}: {what} = {value} is not between 1 and {max}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S> fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("name", &self.name).field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
