@@ -1,12 +1,17 @@
 //! The handle of a bridge: what callers use.
 
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use iolite_io::Io;
+use iolite_io::{Io, Task};
 
-use crate::{Builder, CallError, Metrics, PostError};
+use crate::queue::{Carrier, Queue, Room};
+use crate::shared::Shared;
+use crate::worker::Seat;
+use crate::{Builder, CallError, Metrics, PostError, PostErrorKind};
 
 /// Bounded queues from any context to a pool of named threads that may block, each with a state of
 /// its own. See the [crate's page](crate).
@@ -14,7 +19,9 @@ use crate::{Builder, CallError, Metrics, PostError};
 /// Dropping it lets the workers end when they have run what was accepted, and does not wait;
 /// [`close`](Self::close) waits.
 pub struct Bridge<S> {
-    state: std::marker::PhantomData<fn(&mut S)>,
+    shared: Arc<Shared<S>>,
+    /// The workers, until somebody closes the bridge.
+    workers: Mutex<Vec<Task<()>>>,
 }
 
 impl Bridge<()> {
@@ -26,8 +33,38 @@ impl Bridge<()> {
 
 impl<S: 'static> Bridge<S> {
     pub(crate) fn start(io: &dyn Io, builder: Builder<S>) -> io::Result<Self> {
-        let _ = (io, builder);
-        todo!()
+        let Builder { name, workers, queue_capacity, run_max, hooks } = builder;
+        let shared = Arc::new(Shared::new(name, workers, queue_capacity, run_max, hooks));
+        let bridge = Self { shared, workers: Mutex::default() };
+        // Made before the first thread: those that get none report so when they drop.
+        let seats: Vec<_> = (0..workers).map(|index| Seat::new(bridge.shared.clone(), index)).collect();
+        let started = bridge.start_workers(io, seats);
+        // A canceled start does not wait: dropping the bridge lets the workers end.
+        bridge.shared.startup.done.wait(io)?;
+        let failure = started.err().or_else(|| {
+            let (worker, message) = bridge.shared.startup.failure()?;
+            Some(io::Error::other(format!("bridge {}: worker {worker} has no state: {message}", bridge.name())))
+        });
+        match failure {
+            None => Ok(bridge),
+            Some(error) => {
+                bridge.close(io);
+                Err(error)
+            }
+        }
+    }
+
+    fn start_workers(&self, io: &dyn Io, seats: Vec<Seat<S>>) -> io::Result<()> {
+        for (index, seat) in seats.into_iter().enumerate() {
+            let name = format!("{}-{index}", self.name());
+            // Shielded: a worker is not bound by the timeouts around the place of its start.
+            let task = io.protect(|io| io.spawn_thread(&name, |io| seat.work(io))).map_err(|error| {
+                let error = io::Error::from(error.kind);
+                io::Error::new(error.kind(), format!("bridge {}: no thread for {name}: {error}", self.name()))
+            })?;
+            self.lock_workers().push(task);
+        }
+        Ok(())
     }
 
     /// Runs `f` on some worker and waits for its result. `f` may borrow from the caller.
@@ -46,8 +83,9 @@ impl<S: 'static> Bridge<S> {
     ///
     /// Inside [`no_suspend`](iolite_io::no_suspend).
     pub fn call<T: Send>(&self, io: &dyn Io, f: impl FnOnce(&mut S) -> T + Send) -> Result<T, CallError> {
-        let _ = (io, f);
-        todo!()
+        let shared = &*self.shared;
+        let room = self.reserve_for_call(io, &shared.unkeyed)?;
+        room.call(io, || shared.wake_for_shared(), f)
     }
 
     /// As [`call`](Self::call), on the worker of `key`: jobs of one key run in the order in which
@@ -70,8 +108,10 @@ impl<S: 'static> Bridge<S> {
         key: impl Hash,
         f: impl FnOnce(&mut S) -> T + Send,
     ) -> Result<T, CallError> {
-        let _ = (io, key, f);
-        todo!()
+        let shared = &*self.shared;
+        let worker = self.worker_of(key);
+        let room = self.reserve_for_call(io, &shared.keyed[worker])?;
+        room.call(io, || shared.wake_for_keyed(worker), f)
     }
 
     /// Lets `f` run on some worker, without its result. Waits only for room in the queue.
@@ -91,8 +131,13 @@ impl<S: 'static> Bridge<S> {
     where
         F: FnOnce(&mut S) + Send + 'static,
     {
-        let _ = (io, f);
-        todo!()
+        let room = match self.reserve_for_post(io, &self.shared.unkeyed) {
+            Ok(room) => room,
+            Err(kind) => return Err(PostError { closure: f, kind }),
+        };
+        room.post(f);
+        self.shared.wake_for_shared();
+        Ok(())
     }
 
     /// As [`post`](Self::post), on the worker of `key`: jobs of one key run in the order in which
@@ -113,8 +158,14 @@ impl<S: 'static> Bridge<S> {
     where
         F: FnOnce(&mut S) + Send + 'static,
     {
-        let _ = (io, key, f);
-        todo!()
+        let worker = self.worker_of(key);
+        let room = match self.reserve_for_post(io, &self.shared.keyed[worker]) {
+            Ok(room) => room,
+            Err(kind) => return Err(PostError { closure: f, kind }),
+        };
+        room.post(f);
+        self.shared.wake_for_keyed(worker);
+        Ok(())
     }
 
     /// As [`post`](Self::post) where there is room. Never suspends.
@@ -126,8 +177,12 @@ impl<S: 'static> Bridge<S> {
     where
         F: FnOnce(&mut S) + Send + 'static,
     {
-        let _ = f;
-        todo!()
+        match self.try_reserve(&self.shared.unkeyed) {
+            Ok(room) => room.post(f),
+            Err(kind) => return Err(PostError { closure: f, kind }),
+        }
+        self.shared.wake_for_shared();
+        Ok(())
     }
 
     /// As [`try_post`](Self::try_post), on the worker of `key`.
@@ -139,8 +194,13 @@ impl<S: 'static> Bridge<S> {
     where
         F: FnOnce(&mut S) + Send + 'static,
     {
-        let _ = (key, f);
-        todo!()
+        let worker = self.worker_of(key);
+        match self.try_reserve(&self.shared.keyed[worker]) {
+            Ok(room) => room.post(f),
+            Err(kind) => return Err(PostError { closure: f, kind }),
+        }
+        self.shared.wake_for_keyed(worker);
+        Ok(())
     }
 
     /// Accepts no more jobs, runs those that were accepted, and waits until the workers have ended
@@ -155,28 +215,105 @@ impl<S: 'static> Bridge<S> {
     ///
     /// Inside [`no_suspend`](iolite_io::no_suspend), and when a job calls it.
     pub fn close(&self, io: &dyn Io) {
-        let _ = io;
-        todo!()
+        assert!(
+            !self.shared.wakes.is_worker(),
+            "a job of the bridge {} closes the same bridge and would wait for itself; it may call request_close",
+            self.name(),
+        );
+        self.request_close();
+        // Whoever comes second waits for the same end.
+        self.shared.ended.wait_uncancelable(io);
+        let workers = mem::take(&mut *self.lock_workers());
+        workers.into_iter().for_each(|worker| worker.join(io));
     }
 
     /// Accepts no more jobs and does not wait: as [`close`](Self::close) begins.
     pub fn request_close(&self) {
-        todo!()
+        self.shared.close();
     }
 
     /// What the bridge has done so far.
     pub fn metrics(&self) -> Metrics {
-        todo!()
+        self.shared.metrics()
     }
 
     /// The name of the bridge.
     pub fn name(&self) -> &str {
-        todo!()
+        &self.shared.name
+    }
+
+    fn reserve_for_call<'a, C: Carrier>(
+        &self,
+        io: &dyn Io,
+        queue: &'a Queue<S, C>,
+    ) -> Result<Room<'a, S, C>, CallError> {
+        io.check_cancel()?;
+        if self.shared.wakes.is_worker() {
+            return Err(CallError::WouldDeadlock);
+        }
+        self.unless_closed(queue.reserve(io)?).ok_or(CallError::Closed)
+    }
+
+    fn reserve_for_post<'a, C: Carrier>(
+        &self,
+        io: &dyn Io,
+        queue: &'a Queue<S, C>,
+    ) -> Result<Room<'a, S, C>, PostErrorKind> {
+        io.check_cancel()?;
+        if self.shared.wakes.is_worker() {
+            return self.try_reserve(queue).map_err(|kind| match kind {
+                PostErrorKind::Full => PostErrorKind::WouldDeadlock,
+                kind => kind,
+            });
+        }
+        self.unless_closed(queue.reserve(io)?).ok_or(PostErrorKind::Closed)
+    }
+
+    fn try_reserve<'a, C: Carrier>(&self, queue: &'a Queue<S, C>) -> Result<Room<'a, S, C>, PostErrorKind> {
+        match queue.try_reserve() {
+            Some(room) => self.unless_closed(room).ok_or(PostErrorKind::Closed),
+            None if self.shared.is_closed() => Err(PostErrorKind::Closed),
+            None => Err(PostErrorKind::Full),
+        }
+    }
+
+    /// Looks whether the bridge is closed, with room in hand: see [`Shared::close`].
+    fn unless_closed<'a, C: Carrier>(&self, room: Room<'a, S, C>) -> Option<Room<'a, S, C>> {
+        if !self.shared.is_closed() {
+            return Some(room);
+        }
+        drop(room);
+        self.shared.room_refused();
+        None
+    }
+
+    /// The same for the same key, in every process.
+    fn worker_of(&self, key: impl Hash) -> usize {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let workers = self.shared.keyed.len() as u128;
+        // The high bits of a 64-bit number times `workers` are below `workers`.
+        #[allow(clippy::cast_possible_truncation)]
+        let worker = ((u128::from(hasher.finish()) * workers) >> 64) as usize;
+        worker
+    }
+
+    fn lock_workers(&self) -> std::sync::MutexGuard<'_, Vec<Task<()>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Drop for Bridge<S> {
+    fn drop(&mut self) {
+        self.shared.close();
+        let workers = self.workers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        workers.drain(..).for_each(Task::detach);
     }
 }
 
 impl<S> fmt::Debug for Bridge<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bridge").finish_non_exhaustive()
+        let Shared { name, keyed, .. } = &*self.shared;
+        f.debug_struct("Bridge").field("name", name).field("workers", &keyed.len()).finish_non_exhaustive()
     }
 }

@@ -5,14 +5,18 @@ mod builder;
 mod error;
 mod metrics;
 
-mod panics;
+mod shared;
+mod worker;
 
-mod queue {
-    pub(crate) const CAPACITY_MAX: usize = 1 << 24;
-}
-mod wake {
-    pub(crate) const WORKERS_MAX: usize = 64;
-}
+mod job;
+mod mpsc;
+mod permits;
+mod queue;
+mod wake;
+mod word;
+
+mod panics;
+mod primitive;
 
 pub use bridge::Bridge;
 pub use builder::Builder;

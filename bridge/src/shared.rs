@@ -1,0 +1,151 @@
+//! What the handle and the workers of a bridge have in common.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crossbeam_queue::ArrayQueue;
+use iolite_io::sync::Event;
+
+use crate::builder::Hooks;
+use crate::metrics::{Metrics, WorkerMetrics};
+use crate::mpsc::Ring;
+use crate::queue::Queue;
+use crate::wake::Wakes;
+
+pub(crate) struct Shared<S> {
+    pub(crate) name: String,
+    pub(crate) unkeyed: Queue<S, ArrayQueue<u32>>,
+    /// One per worker.
+    pub(crate) keyed: Box<[Queue<S, Ring<u32>>]>,
+    pub(crate) wakes: Wakes,
+    /// Set once. A caller looks at it with a permit in hand, and a worker ends only when it saw it
+    /// set and, after that, all permits free; both SeqCst: so what a caller that saw it unset puts
+    /// into a queue is taken by a worker.
+    closed: AtomicBool,
+    /// How many workers have not ended.
+    alive: AtomicUsize,
+    /// Set when none is alive.
+    pub(crate) ended: Event,
+    pub(crate) startup: Startup,
+    pub(crate) run_max: usize,
+    pub(crate) hooks: Hooks<S>,
+    /// One per worker.
+    pub(crate) worker_metrics: Box<[WorkerMetrics]>,
+}
+
+impl<S> Shared<S> {
+    pub(crate) fn new(name: String, workers: usize, queue_capacity: usize, run_max: usize, hooks: Hooks<S>) -> Self {
+        Self {
+            name,
+            unkeyed: Queue::new(queue_capacity),
+            keyed: (0..workers).map(|_| Queue::new(queue_capacity)).collect(),
+            wakes: Wakes::new(workers),
+            closed: AtomicBool::new(false),
+            alive: AtomicUsize::new(workers),
+            ended: Event::new(),
+            startup: Startup::new(workers),
+            run_max,
+            hooks,
+            worker_metrics: (0..workers).map(|_| WorkerMetrics::default()).collect(),
+        }
+    }
+
+    pub(crate) fn has_shared_jobs(&self) -> bool {
+        !self.unkeyed.carrier().is_empty()
+    }
+
+    pub(crate) fn wake_for_shared(&self) {
+        self.wakes.wake_any(|| self.has_shared_jobs());
+    }
+
+    pub(crate) fn wake_for_keyed(&self, worker: usize) {
+        self.wakes.wake_worker(worker, || self.has_shared_jobs());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        // SeqCst: see `closed`.
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Accepts no more jobs.
+    pub(crate) fn close(&self) {
+        // SeqCst: see `closed`.
+        self.closed.store(true, Ordering::SeqCst);
+        self.wake_all();
+    }
+
+    /// Whether a worker has nothing more to wait for.
+    pub(crate) fn may_end(&self, worker: usize) -> bool {
+        self.is_closed() && self.unkeyed.is_all_free() && self.keyed[worker].is_all_free()
+    }
+
+    /// After a worker took a shared job: others may wait for this one to be the last.
+    #[inline]
+    pub(crate) fn shared_job_taken(&self) {
+        if self.is_closed() && self.unkeyed.is_all_free() {
+            self.wake_all();
+        }
+    }
+
+    /// After a caller gave room back because the bridge is closed: workers may wait for that.
+    #[cold]
+    pub(crate) fn room_refused(&self) {
+        self.wake_all();
+    }
+
+    pub(crate) fn worker_ended(&self) {
+        // AcqRel: the last one has seen all that the others did.
+        if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ended.set();
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics { wakes: self.wakes.count(), ..Metrics::default() };
+        for permits in self.keyed.iter().map(Queue::permits).chain([self.unkeyed.permits()]) {
+            metrics.depth += permits.taken();
+            metrics.accepted += permits.accepted();
+            metrics.waits += permits.waits();
+        }
+        self.worker_metrics.iter().for_each(|worker| worker.add_to(&mut metrics));
+        metrics
+    }
+
+    fn wake_all(&self) {
+        self.wakes.wake_all(|| self.has_shared_jobs());
+    }
+}
+
+/// Whether the workers have their first states.
+pub(crate) struct Startup {
+    /// What each worker reported.
+    reports: Mutex<Vec<Option<Result<(), String>>>>,
+    /// Set when all have.
+    pub(crate) done: Event,
+}
+
+impl Startup {
+    fn new(workers: usize) -> Self {
+        Self { reports: Mutex::new(vec![None; workers]), done: Event::new() }
+    }
+
+    /// Counts the first report of a worker.
+    pub(crate) fn report(&self, worker: usize, result: Result<(), String>) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports[worker].get_or_insert(result);
+        let all = reports.iter().all(Option::is_some);
+        drop(reports);
+        if all {
+            self.done.set();
+        }
+    }
+
+    /// The first worker that has no state, and why.
+    pub(crate) fn failure(&self) -> Option<(usize, String)> {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.iter().enumerate().find_map(|(worker, report)| match report {
+            Some(Err(message)) => Some((worker, message.clone())),
+            _ => None,
+        })
+    }
+}
