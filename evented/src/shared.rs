@@ -196,19 +196,19 @@ impl Shared {
                 }
             }
             None => {
-                let queue = &self.executors[self.next_executor()];
-                queue.unstarted.push(unstarted);
-                queue.remote.wake_executor();
+                let target = self.next_executor();
+                self.executors[target].unstarted.push(unstarted);
+                if !self.executors[target].remote.wake_executor() {
+                    // It is busy; somebody who is not may take the task.
+                    self.wake_a_sleeper(target);
+                }
             }
         }
     }
 
     fn wake_a_sleeper(&self, except: usize) {
-        let sleeper =
-            self.executors.iter().enumerate().find(|(index, queue)| *index != except && queue.remote.is_sleeping());
-        if let Some((_, queue)) = sleeper {
-            queue.remote.wake_executor();
-        }
+        let mut others = self.executors.iter().enumerate().filter(|(index, _)| *index != except);
+        others.any(|(_, queue)| queue.remote.wake_executor());
     }
 
     fn start_thread(&self, unstarted: Unstarted) -> Result<(), Refused> {
@@ -354,7 +354,9 @@ impl Shared {
     }
 
     fn wake_all(&self) {
-        self.executors.iter().for_each(|queue| queue.remote.wake_executor());
+        for queue in &self.executors {
+            queue.remote.wake_executor();
+        }
     }
 
     fn next_executor(&self) -> usize {

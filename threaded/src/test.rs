@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::Canceled;
+use iolite_io::net::{TcpListener, TcpStream};
 
 use crate::{Options, Threaded};
 

@@ -328,7 +328,7 @@ impl Executor {
 
     /// What the next turn of the ring may wait for.
     fn wait(&self) -> Wait {
-        if !self.ready.borrow().is_empty() || self.shared.has_unstarted() {
+        if !self.ready.borrow().is_empty() || self.ring.has_collected() || self.shared.has_unstarted() {
             return Wait::No;
         }
         self.trim();
@@ -464,7 +464,7 @@ impl Executor {
     fn end(&self) {
         while self.event.armed.get() || self.in_flight.get() > 0 {
             // The event's read ends by being served.
-            let _ = rustix::io::write(self.remote.event(), &1_u64.to_ne_bytes());
+            self.remote.ring_event();
             self.ring.turn(Wait::Forever);
             self.ring.reap(|user_data, result| self.complete(user_data, result));
         }

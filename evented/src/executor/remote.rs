@@ -44,7 +44,8 @@ impl Remote {
         if let Some(remote) = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(remote);
         }
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // Blocking: io_uring answers EAGAIN at once for a read of a non-blocking one.
+        let event = eventfd(0, EventfdFlags::CLOEXEC)?;
         Ok(Box::leak(Box::new(Remote {
             woken: WakeStack::default(),
             messages: Messages::default(),
@@ -79,16 +80,20 @@ impl Remote {
         self.wake_executor();
     }
 
-    /// Makes the executor look around, if it sleeps. At most one system call per sleep.
-    pub(crate) fn wake_executor(&self) {
-        if self.sleeping.swap(false, Ordering::SeqCst) {
-            // A full counter (EAGAIN) wakes as well.
-            let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+    /// Makes the executor look around, if it sleeps; says whether it did. At most one system call
+    /// per sleep.
+    pub(crate) fn wake_executor(&self) -> bool {
+        let asleep = self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst);
+        if asleep {
+            self.ring_event();
         }
+        asleep
     }
 
-    pub(crate) fn is_sleeping(&self) -> bool {
-        self.sleeping.load(Ordering::SeqCst)
+    /// Ends the executor's read of the event.
+    pub(super) fn ring_event(&self) {
+        // Blocks only when the counter is full, which takes 2^64 writes without a read.
+        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
     }
 
     /// Announces that the executor goes to sleep; `false` when something was left for it, so that

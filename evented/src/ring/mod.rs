@@ -57,6 +57,9 @@ impl Ring {
                 return;
             }
             self.turn(Wait::No);
+            // A full completion queue can stop submissions (EBUSY): room is made here, and what was
+            // taken out is told with the next reap.
+            self.collect();
         }
     }
 
@@ -95,12 +98,21 @@ impl Ring {
 
     /// Tells every completion that has arrived: its user data and result.
     pub(crate) fn reap(&self, mut tell: impl FnMut(u64, i32)) {
+        self.collect();
         let mut reaped = self.reaped.take();
-        reaped.extend(self.ring.borrow_mut().completion());
         for completion in reaped.drain(..) {
             tell(completion.user_data(), completion.result());
         }
         self.reaped.replace(reaped);
+    }
+
+    /// Whether completions were taken out of the ring and not told yet.
+    pub(crate) fn has_collected(&self) -> bool {
+        !self.reaped.borrow().is_empty()
+    }
+
+    fn collect(&self) {
+        self.reaped.borrow_mut().extend(self.ring.borrow_mut().completion());
     }
 
     /// How often the kernel was entered.
