@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use crossbeam_queue::SegQueue;
-use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef};
+use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef, guard_panic_hook};
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 
@@ -84,6 +84,7 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(crate) fn new(mut options: Options) -> io::Result<Arc<Self>> {
         options.check()?;
+        guard_panic_hook();
         cap_limits(&mut options)?;
         let executors = (0..options.executors)
             .map(|_| Ok(Queue { remote: Remote::take()?, unstarted: SegQueue::new() }))

@@ -35,24 +35,39 @@ use crate::stream::Incomplete;
 #[must_use = "a request that is dropped is forgotten: return it, or hand it back with `recancel`"]
 #[derive(Debug)]
 pub struct Canceled {
-    timeout: Option<TimeoutId>,
+    cause: Cause,
+}
+
+/// Where a `Canceled` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Somebody asked the task to stop.
+    Requested,
+    /// A timeout around the call has passed.
+    TimedOut(TimeoutId),
+    /// The call was made inside a panic hook.
+    PanicHook,
 }
 
 impl Canceled {
     pub(crate) fn requested() -> Self {
-        Self { timeout: None }
+        Self { cause: Cause::Requested }
     }
 
     pub(crate) fn timed_out(id: TimeoutId) -> Self {
-        Self { timeout: Some(id) }
+        Self { cause: Cause::TimedOut(id) }
     }
 
-    pub(crate) fn into_timeout(self) -> Option<TimeoutId> {
-        self.timeout
+    pub(crate) fn in_panic_hook() -> Self {
+        Self { cause: Cause::PanicHook }
+    }
+
+    pub(crate) fn into_cause(self) -> Cause {
+        self.cause
     }
 
     pub(crate) fn is_from(&self, id: TimeoutId) -> bool {
-        self.timeout == Some(id)
+        self.cause == Cause::TimedOut(id)
     }
 
     /// Whether `error` carries a `Canceled`. The kernel's `ECANCELED` does not.
@@ -78,9 +93,10 @@ impl Canceled {
 
 impl fmt::Display for Canceled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.timeout {
-            None => "canceled: the task was asked to stop",
-            Some(_) => "canceled: a timeout around this call has passed",
+        f.write_str(match self.cause {
+            Cause::Requested => "canceled: the task was asked to stop",
+            Cause::TimedOut(_) => "canceled: a timeout around this call has passed",
+            Cause::PanicHook => "refused: this call could suspend, and a panic hook runs",
         })
     }
 }

@@ -10,8 +10,8 @@ pub use syscall::{close, new_stream_socket, open_flags, perform_quick, take_sock
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
-    Context, Interest, Park, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current, park, set_current,
-    wait_ready, yield_now,
+    Context, Interest, Park, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current, guard_panic_hook, park,
+    set_current, wait_ready, yield_now,
 };
 pub use crate::time::monotonic_now;
 

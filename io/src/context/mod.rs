@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 mod block;
+mod panic_hook;
 mod park_state;
 mod primitive;
 mod scopes;
@@ -24,12 +25,13 @@ use std::ptr;
 use std::rc::Rc;
 
 pub use block::{Unparker, Wake, WakeBlock, WakeStack};
+pub use panic_hook::guard_panic_hook;
 pub(crate) use scopes::{InheritedTimeout, TimeoutId};
 pub use thread::{Interest, claim_thread, wait_ready};
 pub(crate) use wait::{WaitEnd, wait, wait_uncancelable};
 
 use crate::Io;
-use crate::cancel::{Canceled, TaskState};
+use crate::cancel::{Canceled, Cause, TaskState};
 use crate::primitive::Lock;
 use crate::time::Instant;
 use scopes::Scopes;
@@ -65,6 +67,8 @@ pub struct Context {
     scopes: RefCell<Scopes>,
     inline_depth: Cell<u32>,
     no_suspend: Cell<u32>,
+    /// A panic hook runs on this context.
+    in_panic_hook: Cell<bool>,
 }
 
 impl std::fmt::Debug for Context {
@@ -89,6 +93,7 @@ impl Context {
             scopes: RefCell::default(),
             inline_depth: Cell::new(0),
             no_suspend: Cell::new(0),
+            in_panic_hook: Cell::new(false),
         }
     }
 
@@ -116,13 +121,17 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`Canceled`] when the running task was asked to stop or one of its timeouts has passed.
+    /// [`Canceled`] when the running task was asked to stop or one of its timeouts has passed; and
+    /// inside a panic hook, where nothing may suspend.
     ///
     /// # Panics
     ///
     /// Inside [`no_suspend`].
     #[inline]
     pub fn check(&self, io: &dyn Io) -> Result<(), Canceled> {
+        if self.in_panic_hook.get() {
+            return Err(Canceled::in_panic_hook());
+        }
         self.assert_may_suspend();
         if self.requests() == 0 && self.scopes.borrow().is_empty() {
             return Ok(());
@@ -148,9 +157,11 @@ impl Context {
 
     /// Gives a delivered request back: the next cancellation point returns it again.
     pub fn recancel(&self, canceled: Canceled) {
-        match canceled.into_timeout() {
-            Some(id) if self.scopes.borrow_mut().rearm(id) => {}
-            _ => self.task().rearm(),
+        match canceled.into_cause() {
+            Cause::TimedOut(id) if self.scopes.borrow_mut().rearm(id) => {}
+            // Nobody requested anything.
+            Cause::PanicHook => {}
+            Cause::Requested | Cause::TimedOut(_) => self.task().rearm(),
         }
     }
 
@@ -216,8 +227,8 @@ impl Context {
     #[inline]
     pub(crate) fn assert_may_suspend(&self) {
         assert!(
-            self.no_suspend.get() == 0,
-            "a blocking call inside no_suspend: it would suspend the fiber and let others run in the middle of a \
+            self.no_suspend.get() == 0 && !self.in_panic_hook.get(),
+            "a blocking call inside no_suspend or a panic hook: it would suspend the fiber and let others run in the middle of a \
              section that must not be interleaved",
         );
     }

@@ -1,0 +1,30 @@
+//! Blocking calls inside a panic hook.
+//!
+//! std counts "a hook runs" per thread. A fiber that suspended inside one would let other fibers
+//! run with that mark set, and a panic of theirs would abort the process. So a hook that was there
+//! when the first runtime was made runs marked, and calls that could suspend refuse.
+
+use std::panic;
+use std::sync::Once;
+use std::thread;
+
+use super::current;
+
+/// Wraps the process' panic hook, once. A hook that is set later is not wrapped.
+pub fn guard_panic_hook() {
+    static GUARDED: Once = Once::new();
+    if thread::panicking() {
+        // `take_hook` would panic; the next runtime does it.
+        return;
+    }
+    GUARDED.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            current(|context| {
+                let outer = context.in_panic_hook.replace(true);
+                hook(info);
+                context.in_panic_hook.set(outer);
+            });
+        }));
+    });
+}
