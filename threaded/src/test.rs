@@ -56,3 +56,39 @@ fn an_echo_server_answers_and_is_canceled() {
         io.sleep(Duration::from_millis(1)).unwrap();
     });
 }
+
+#[test]
+fn there_are_never_more_workers_than_slots() {
+    let pool = threaded(1, 3);
+    let io = pool.io();
+    for _ in 0..2_000 {
+        let tasks: Vec<_> = (0..3).map(|_| io.spawn_concurrent(|_| ()).unwrap()).collect();
+        let other = io.spawn_async(|_| ());
+        tasks.into_iter().for_each(|task| task.join(io));
+        other.join(io);
+        assert!(pool.runtime.pool.threads() <= 4);
+    }
+}
+
+#[test]
+fn idle_workers_retire_and_new_ones_take_their_place() {
+    let options = Options { idle_timeout: Duration::from_millis(1), ..Options::default() };
+    let pool = Threaded::new(options).unwrap();
+    let io = pool.io();
+    for _ in 0..3 {
+        let tasks: Vec<_> = (0..8).map(|index| io.spawn_concurrent(move |_| index).unwrap()).collect();
+        assert_eq!(tasks.into_iter().map(|task| task.join(io)).sum::<i32>(), 28);
+        while pool.runtime.pool.threads() > 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn idle_workers_do_not_hold_up_the_shutdown() {
+    let options = Options { idle_timeout: Duration::from_secs(3600), ..Options::default() };
+    let pool = Threaded::new(options).unwrap();
+    pool.io().spawn_concurrent(|_| ()).unwrap().join(pool.io());
+    assert_eq!(pool.runtime.pool.threads(), 1);
+    pool.shutdown();
+}
