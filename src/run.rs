@@ -160,3 +160,65 @@ fn set<T: Copy>(option: &mut T, setting: Option<T>) {
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod test {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What `main` returns; the codes of `ExitCode` can be compared by their form only.
+    fn code(code: ExitCode) -> String {
+        format!("{code:?}")
+    }
+
+    #[test]
+    fn the_exit_code_tells_success_error_and_bad_configuration_apart() {
+        let threaded = || Ok(Config::new().backend(BackendChoice::Threaded));
+        assert_eq!(code(main(threaded(), |_| Ok::<_, io::Error>(()))), code(ExitCode::SUCCESS));
+        assert_eq!(code(main(threaded(), |_| Err("an error\nof two lines"))), code(ExitCode::from(1)));
+        let bad = Config::from_vars([("IOLITE_BACKEND", "evnted")]);
+        let unreachable = |_: &dyn Io| -> Result<(), String> { panic!("ran with a bad configuration") };
+        assert_eq!(code(main(bad, unreachable)), code(ExitCode::from(2)));
+        // Only `run` sees this one.
+        assert_eq!(code(main(threaded().map(|config| config.executors(2)), unreachable)), code(ExitCode::from(2)));
+    }
+
+    #[test]
+    fn settings_reach_the_backend() {
+        let config = Config::new().backend(BackendChoice::Threaded).async_limit(3).concurrent_limit(5);
+        let backend = run(config.stack_size(128 << 10), |io| io.backend()).unwrap();
+        assert_eq!(backend.to_string(), "threaded(async_limit 3, concurrent_limit 5, stack 128 KiB)");
+    }
+
+    #[test]
+    fn the_program_may_borrow_and_return_what_is_not_send() {
+        let local = std::rc::Rc::new(String::from("here"));
+        for backend in [BackendChoice::Threaded, BackendChoice::Auto] {
+            let config = Config::new().backend(backend).notice(|_| ());
+            let same = run(config, |_| local.clone()).unwrap();
+            assert_eq!(*same, "here");
+        }
+    }
+
+    #[test]
+    fn auto_gives_one_notice_at_most_and_runs() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let told = lines.clone();
+        let config = Config::new().notice(move |line| told.lock().unwrap().push(line.to_owned()));
+        let backend = run(config, |io| io.backend()).unwrap();
+        let expected = usize::from(backend.name == "threaded");
+        assert_eq!(lines.lock().unwrap().len(), expected, "{lines:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "out of the program")]
+    fn a_panic_of_the_program_goes_on() {
+        let _ = run(Config::new().backend(BackendChoice::Threaded), |_| panic!("out of the program"));
+    }
+
+    #[test]
+    fn an_error_is_one_line() {
+        assert_eq!(one_line("first\n  second\r\n\n third"), "first; second; third");
+    }
+}

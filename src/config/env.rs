@@ -55,8 +55,7 @@ impl Config {
             return Err(ConfigError::new(&Key::variable(fault.key), &fault.what));
         }
         let config = file.overridden_by(config);
-        config.check()?;
-        Ok(config)
+        config.find_fault().map_or(Ok(config), |fault| Err(fault.into()))
     }
 }
 

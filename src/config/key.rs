@@ -18,7 +18,10 @@ pub(super) const KEYS: [Key; 7] = [
     Key { name: "concurrent_limit", set: |config, text| store(&mut config.concurrent_limit, value::count(text)) },
     Key {
         name: "stack_size",
-        set: |config, text| store(&mut config.stack_size, value::bytes(text).and_then(value::stack_size)),
+        // Of any backend's range: which one is chosen may not have been read yet.
+        set: |config, text| {
+            store(&mut config.stack_size, value::bytes(text).and_then(|bytes| value::stack_size(bytes, None)))
+        },
     },
     Key {
         name: "executors",

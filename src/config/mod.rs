@@ -39,7 +39,8 @@ pub struct Config {
     /// How many tasks of `spawn_concurrent` and `spawn_waiting` exist at once; more are refused, or
     /// wait. 0 is legal: there are none.
     pub concurrent_limit: Option<usize>,
-    /// The stack of a task in bytes, from 32 KiB to 1 GiB.
+    /// The stack of a task in bytes, up to 1 GiB; at least 32 KiB on `evented`, and 64 KiB where
+    /// the task may have a thread.
     pub stack_size: Option<usize>,
     /// How many threads run fibers, from 1 to 1,024. Only `evented` has executors.
     pub executors: Option<usize>,
@@ -141,16 +142,18 @@ impl Config {
     ///
     /// What is wrong, in one line that names the key.
     pub fn check(&self) -> Result<(), ConfigError> {
-        self.find_fault().map_or(Ok(()), |fault| Err(ConfigError::new(fault.key, &fault.what)))
+        let whole = self.clone().backend(self.backend.unwrap_or_default());
+        whole.find_fault().map_or(Ok(()), |fault| Err(fault.into()))
     }
 
     pub(crate) fn notice_or_default(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
         self.notice.as_ref().map_or_else(|| Arc::new(write_line) as _, |notice| notice.0.clone())
     }
 
-    /// The first value that is out of its range or belongs to another backend than the chosen one.
+    /// The first value that is out of its range or does not go with the chosen backend. Where none
+    /// is chosen, another source may still choose one.
     fn find_fault(&self) -> Option<Fault> {
-        let stack_size = self.stack_size.and_then(|bytes| value::stack_size(bytes).err());
+        let stack_size = self.stack_size.and_then(|bytes| value::stack_size(bytes, self.backend).err());
         let executors = self.executors.and_then(|threads| value::executors(threads).err());
         stack_size
             .map(|what| Fault { key: "stack_size", what })
@@ -215,6 +218,12 @@ impl Error for ConfigError {}
 struct Fault {
     key: &'static str,
     what: String,
+}
+
+impl From<Fault> for ConfigError {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.key, &fault.what)
+    }
 }
 
 /// Who is told what the user should know.

@@ -124,6 +124,24 @@ fn settings_of_the_other_backend_are_refused() {
 }
 
 #[test]
+fn the_smallest_stack_is_the_backends() {
+    let fault = |choice| Config::new().backend(choice).stack_size(32 << 10).check().map_err(|error| error.to_string());
+    assert_eq!(fault(BackendChoice::Evented), Ok(()));
+    let refused = |choice| {
+        Err(format!("stack_size: 32768 bytes are out of range; a stack has 64KiB to 1GiB with backend = {choice}"))
+    };
+    assert_eq!(fault(BackendChoice::Threaded), refused("threaded"));
+    assert_eq!(fault(BackendChoice::Auto), refused("auto"));
+    assert_eq!(Config::new().stack_size(32 << 10).check().map_err(|error| error.to_string()), refused("auto"));
+    // Who reads a part of the configuration does not know yet.
+    assert_eq!(env(&[("IOLITE_STACK_SIZE", "32KiB")]).backend(BackendChoice::Evented).check(), Ok(()));
+    assert_eq!(
+        env_error(&[("IOLITE_BACKEND", "threaded"), ("IOLITE_STACK_SIZE", "32KiB")]),
+        "IOLITE_STACK_SIZE: 32768 bytes are out of range; a stack has 64KiB to 1GiB with backend = threaded"
+    );
+}
+
+#[test]
 fn values_set_in_code_are_checked_too() {
     let fault = |config: Config| config.check().unwrap_err().to_string();
     assert!(fault(Config::new().stack_size(1)).starts_with("stack_size: 1 bytes are out of range"));

@@ -83,8 +83,7 @@ impl<'de> Visitor<'de> for Table {
         while let Some(key) = table.next_key_seed(KeyName)? {
             table.next_value_seed(Value { key, config: &mut config })?;
         }
-        config.check().map_err(A::Error::custom)?;
-        Ok(config)
+        config.find_fault().map_or(Ok(config), |fault| Err(A::Error::custom(ConfigError::from(fault))))
     }
 }
 

@@ -6,7 +6,6 @@ use super::BackendChoice;
 use super::key::nearest;
 
 const KIB: usize = 1 << 10;
-const STACK_BYTES_MIN: usize = 32 * KIB;
 const STACK_BYTES_MAX: usize = 1 << 30;
 const EXECUTORS_MAX: usize = 1024;
 
@@ -55,11 +54,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is no duration; expected a number with its unit such as 500ms, 10s or 2min"))
 }
 
-pub(super) fn stack_size(bytes: usize) -> Result<usize, String> {
-    match bytes {
-        STACK_BYTES_MIN..=STACK_BYTES_MAX => Ok(bytes),
-        _ => Err(format!("{bytes} bytes are out of range; a stack has 32KiB to 1GiB")),
+/// A size that the backend takes; one of the backends, where none is chosen.
+pub(super) fn stack_size(bytes: usize, backend: Option<BackendChoice>) -> Result<usize, String> {
+    let min = match backend {
+        None | Some(BackendChoice::Evented) => iolite_evented::STACK_BYTES_MIN,
+        // `auto` may end on threads.
+        Some(BackendChoice::Threaded | BackendChoice::Auto) => iolite_threaded::Options::STACK_SIZE_MIN,
+    };
+    if (min..=STACK_BYTES_MAX).contains(&bytes) {
+        return Ok(bytes);
     }
+    let backend = backend.map_or_else(String::new, |backend| format!(" with backend = {backend}"));
+    Err(format!("{bytes} bytes are out of range; a stack has {}KiB to 1GiB{backend}", min / KIB))
 }
 
 pub(super) fn executors(threads: usize) -> Result<usize, String> {
