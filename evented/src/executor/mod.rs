@@ -410,7 +410,8 @@ impl Executor {
 
     fn discard(&self, fiber: Box<Fiber>) {
         let block = fiber.block();
-        block.set_owner(0);
+        // SAFETY: the block comes from this executor's remote, which made it.
+        unsafe { block.set_owner(0) };
         while block.is_queued() {
             // A waker is between its decision and its push; the block is its own until then.
             self.remote.drain_woken(|block| self.make_ready_block(block));

@@ -69,7 +69,8 @@ impl Fiber {
             index: Cell::new(usize::MAX),
         });
         let this = FiberRef(ptr::from_ref(&*fiber));
-        block.set_owner(this.0 as usize);
+        // SAFETY: the block comes from this executor's remote, which made it.
+        unsafe { block.set_owner(this.0 as usize) };
         let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Pause>, ()| {
             // SAFETY: the box outlives its coroutine, which is one of its fields and returns before
             // it is dropped (`exit`).

@@ -93,7 +93,12 @@ impl WakeBlock {
     }
 
     /// Sets the word by which the owning backend finds its context.
-    pub fn set_owner(&self, owner: usize) {
+    ///
+    /// # Safety
+    ///
+    /// Only the backend that made the block calls this: it may keep a pointer here, and everybody
+    /// can get hold of a block ([`Context::block`](super::Context::block)).
+    pub unsafe fn set_owner(&self, owner: usize) {
         self.owner.store(owner, Ordering::Relaxed);
     }
 
