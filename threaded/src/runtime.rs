@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, monotonic_now};
+use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, guard_panic_hook, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::operate;
@@ -27,6 +27,7 @@ impl fmt::Debug for Runtime {
 
 impl Runtime {
     pub(crate) fn new(options: Options) -> Arc<Self> {
+        guard_panic_hook();
         Arc::new_cyclic(|this| Self {
             pool: Arc::new(Pool::new(options)),
             lookups: BlockingPool::new("lookup", BlockingPool::LIMIT_DEFAULT),
