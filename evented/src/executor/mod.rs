@@ -47,9 +47,11 @@ pub(crate) struct Executor {
     /// Fibers that can run, first come first served.
     ready: RefCell<VecDeque<FiberRef>>,
     timers: Timers<FiberRef>,
-    /// Every fiber that has a task; `Fiber::index` says where.
+    /// Every fiber that has a task; `Fiber::index` says where. Boxed: queues and blocks point at them.
+    #[allow(clippy::vec_box)]
     live: RefCell<Vec<Box<Fiber>>>,
     /// Fibers without a task, the warmest last.
+    #[allow(clippy::vec_box)]
     idle: RefCell<Vec<Box<Fiber>>>,
     park: Rc<dyn Park>,
     /// Entries whose completions have not been reaped, the read of the wake-up event excepted.
