@@ -1,11 +1,10 @@
 //! Executors: one thread each, which runs fibers and waits in its ring.
 //!
-//! A turn of the loop takes what other threads left, runs every fiber that was ready at its
-//! beginning, starts some tasks, and then enters the kernel once: that submits what the fibers
-//! queued and, if nothing is ready, waits for completions, the next timer or a wake-up. Completions
-//! are reaped in one go and only make fibers ready; what waits for them runs in the next turn. So a
-//! fiber that yields all the time starves neither I/O nor timers, and completions are told in the
-//! order in which they arrived.
+//! A turn of the loop takes what other threads left, runs fibers and starts tasks up to a budget,
+//! and then enters the kernel once: that submits what the fibers queued and, if nothing is ready,
+//! waits for completions, the next timer or a wake-up. Completions are reaped in one go and only
+//! make fibers ready; what waits for them runs in the next turn. So a fiber that yields all the time
+//! starves neither I/O nor timers, and completions are told in the order in which they arrived.
 #![allow(unsafe_code)]
 
 pub(crate) mod foreign;
@@ -32,8 +31,9 @@ use foreign::Message;
 use remote::Remote;
 use timers::Timers;
 
-/// How many tasks are started in one turn, so that a flood of them does not starve completions.
-const STARTS_PER_TURN: usize = 128;
+/// How often fibers are resumed in one turn, at least: all that were ready at its beginning, or
+/// that many. A look at the ring costs as much as a few resumptions, so not after each.
+const RESUMES_PER_TURN: usize = 64;
 
 /// How many idle fibers keep their stacks warm; more are given back when the executor is idle.
 const IDLE_FIBERS_MAX: usize = 1024;
@@ -177,8 +177,7 @@ impl Executor {
 
     /// Runs `main` on a fiber of this executor with a stack of its own size.
     pub(crate) fn assign_main(&self, main: Unstarted, stack_bytes: usize) -> io::Result<()> {
-        let fiber = Fiber::with_stack_size(stack_bytes, self.remote.take_block(), self.park.clone())?;
-        self.assign(fiber, main);
+        self.assign(self.new_fiber(stack_bytes)?, main);
         Ok(())
     }
 
@@ -248,25 +247,32 @@ impl Executor {
             // SAFETY: the sender waits for the completion.
             unsafe { self.push(message.entry()) };
         });
-        self.run_ready();
-        self.start_tasks();
+        self.run_fibers();
         if self.shared.is_closing() && self.shut_down() {
             return false;
         }
         self.arm_event();
         let wait = self.wait();
         self.ring.turn(wait);
-        self.remote.end_sleep();
+        if wait != Wait::No {
+            self.remote.end_sleep();
+        }
         self.ring.reap(|user_data, result| self.complete(user_data, result));
         self.fire_timers();
         true
     }
 
-    /// Runs each fiber that is ready now, once.
-    fn run_ready(&self) {
-        let count = self.ready.borrow().len();
-        for _ in 0..count {
-            let Some(fiber) = self.ready.borrow_mut().pop_front() else { break };
+    /// Runs fibers and starts tasks, in turn, up to the budget.
+    fn run_fibers(&self) {
+        let budget = self.ready.borrow().len().max(RESUMES_PER_TURN);
+        self.start_task();
+        for _ in 0..budget {
+            let next = self.ready.borrow_mut().pop_front();
+            let next = next.or_else(|| {
+                self.start_task();
+                self.ready.borrow_mut().pop_front()
+            });
+            let Some(fiber) = next else { break };
             // SAFETY: queued fibers are live; only this loop lets one end.
             self.run_fiber(unsafe { fiber.get() });
         }
@@ -305,27 +311,24 @@ impl Executor {
         live.push(fiber);
     }
 
-    /// Starts tasks that wait here or, when there is nothing else to do, with another executor.
-    fn start_tasks(&self) {
-        for _ in 0..STARTS_PER_TURN {
-            let Some(unstarted) = self.shared.next_unstarted(self.index, self.ready.borrow().is_empty()) else { break };
-            let fiber = self.idle.borrow_mut().pop().map_or_else(
-                || {
-                    let bytes = self.shared.options().stack_size;
-                    Fiber::with_stack_size(bytes, self.remote.take_block(), self.park.clone())
-                },
-                Ok,
-            );
-            match fiber {
-                Ok(fiber) => self.assign(fiber, unstarted),
-                Err(error) => {
-                    // Its turn comes when another task has ended and left its stack.
-                    self.shared.report_once(&format!("no memory for the stack of a fiber, a task waits: {error}"));
-                    self.shared.put_back(self.index, unstarted);
-                    break;
-                }
+    /// Starts a task that waits here or, when there is nothing else to do, with another executor.
+    fn start_task(&self) {
+        let steal = self.ready.borrow().is_empty();
+        let Some(unstarted) = self.shared.next_unstarted(self.index, steal) else { return };
+        let warm = self.idle.borrow_mut().pop();
+        let fiber = warm.map_or_else(|| self.new_fiber(self.shared.options().stack_size), Ok);
+        match fiber {
+            Ok(fiber) => self.assign(fiber, unstarted),
+            Err(error) => {
+                // Its turn comes when another task has ended and left its stack.
+                self.shared.report_once(&format!("no memory for the stack of a fiber, a task waits: {error}"));
+                self.shared.put_back(self.index, unstarted);
             }
         }
+    }
+
+    fn new_fiber(&self, stack_bytes: usize) -> io::Result<Box<Fiber>> {
+        Fiber::with_stack_size(stack_bytes, self.remote.take_block(), self.park.clone())
     }
 
     /// What the next turn of the ring may wait for.
@@ -345,6 +348,7 @@ impl Executor {
         }
         // Once more, after the announcement: whoever pushed a task before it did not wake us.
         if self.shared.has_unstarted() || self.shared.is_closing() && !self.may_sleep_closing() {
+            self.remote.end_sleep();
             return Wait::No;
         }
         nanos.map_or(Wait::Forever, |nanos| Wait::Nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
