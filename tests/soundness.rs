@@ -1,0 +1,173 @@
+//! What SOUNDNESS.md says about leaked handles, panics and `no_suspend`, on every backend.
+//!
+//! Evented runs with one executor here, so that its fibers share a thread: that is where they could
+//! harm each other.
+
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use iolite::sync::{Event, Mutex};
+use iolite::{BackendChoice, Canceled, Config, Io, OwnedGroup, no_suspend};
+use rstest::rstest;
+
+/// Runs a case to the end of its runtime.
+fn run<T>(backend: BackendChoice, case: impl FnOnce(&dyn Io) -> T) -> T {
+    let config = Config::new().backend(backend);
+    let config = if backend == BackendChoice::Evented { config.executors(1) } else { config };
+    iolite::run(config, case).expect("the backend runs here")
+}
+
+/// Sleeps until it is canceled, and counts that.
+fn sleeper(canceled: &Arc<AtomicUsize>) -> impl FnOnce(&dyn Io) + Send + 'static {
+    let canceled = canceled.clone();
+    move |io| {
+        if io.sleep(Duration::MAX).is_err() {
+            canceled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[rstest]
+fn a_leaked_task_is_waited_for_at_shutdown(
+    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
+) {
+    let canceled = Arc::default();
+    run(backend, |io| mem::forget(io.spawn_concurrent(sleeper(&canceled)).unwrap()));
+    assert_eq!(canceled.load(Ordering::Relaxed), 1);
+}
+
+#[rstest]
+fn a_leaked_member_is_waited_for_by_its_group(
+    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
+) {
+    run(backend, |io| {
+        let (begin, ended) = (Event::new(), AtomicBool::new(false));
+        let result: Result<(), Canceled> = io.group(|group| {
+            let member = group.spawn_concurrent(|io| {
+                begin.wait_uncancelable(io);
+                ended.store(true, Ordering::Relaxed);
+            });
+            mem::forget(member.unwrap());
+            begin.set();
+            Ok(())
+        });
+        result.unwrap();
+        assert!(ended.load(Ordering::Relaxed), "the group returned before its member");
+    });
+}
+
+#[rstest]
+fn a_leaked_owned_group_ends_with_the_runtime(
+    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
+) {
+    let canceled = Arc::default();
+    run(backend, |io| {
+        let group = OwnedGroup::new(io.handle().unwrap());
+        for _ in 0..3 {
+            drop(group.spawn_concurrent(sleeper(&canceled)).unwrap());
+        }
+        mem::forget(group);
+    });
+    assert_eq!(canceled.load(Ordering::Relaxed), 3);
+}
+
+#[rstest]
+fn whoever_waits_for_a_leaked_guard_can_be_canceled(
+    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
+) {
+    run(backend, |io| {
+        let mutex = Mutex::new(());
+        mem::forget(mutex.lock(io).unwrap());
+        let result: Result<(), Canceled> = io.group(|group| {
+            let waiter = group.spawn_concurrent(|io| mutex.lock(io).map(drop)).unwrap();
+            assert!(waiter.cancel(io).is_err(), "nobody unlocks it");
+            Ok(())
+        });
+        result.unwrap();
+        assert!(mutex.try_lock().is_none());
+    });
+}
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Sets a thread-local, calls out, and puts the old value back, as `scoped_tls` does.
+fn nested(call: impl FnOnce()) -> u32 {
+    let before = DEPTH.replace(DEPTH.get() + 1);
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    let inside = DEPTH.replace(before);
+    outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    inside
+}
+
+#[rstest]
+#[case::sleep(|io: &dyn Io| drop(io.sleep(Duration::ZERO)))]
+#[case::point(|io: &dyn Io| drop(io.check_cancel()))]
+#[case::yielding(|io: &dyn Io| io.yield_now())]
+#[case::parking(|io: &dyn Io| io.park(Some(io.now())))]
+fn no_suspend_refuses_what_would_interleave_a_thread_local(
+    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
+    #[case] suspension: fn(&dyn Io),
+) {
+    run(backend, |io| {
+        let refused = catch_unwind(AssertUnwindSafe(|| nested(|| no_suspend(|| suspension(io)))));
+        let message = *refused.expect_err("it suspended").downcast::<&str>().expect("a message");
+        assert!(message.contains("inside no_suspend"), "{message}");
+        assert_eq!(nested(|| no_suspend(|| ())), 1);
+        // Outside of it all is well again.
+        suspension(io);
+    });
+}
+
+#[rstest]
+fn a_panic_ends_its_own_task_and_is_its_joiners(
+    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
+) {
+    run(backend, |io| {
+        let go = Event::new();
+        let result: Result<(), Canceled> = io.group(|group| {
+            let bystander = group.spawn_concurrent(|io| {
+                go.wait_uncancelable(io);
+                thread::panicking()
+            });
+            let bystander = bystander.unwrap();
+            let panicking = group.spawn_concurrent(|_| resume_unwind(Box::new("told to"))).unwrap();
+            let panic = catch_unwind(AssertUnwindSafe(|| panicking.join(io))).map(|()| "no panic").unwrap_err();
+            assert_eq!(*panic.downcast::<&str>().unwrap(), "told to");
+            go.set();
+            assert!(!bystander.join(io));
+            Ok(())
+        });
+        result.unwrap();
+    });
+}
+
+#[rstest]
+fn a_group_waits_outside_of_its_bodys_unwinding(
+    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
+) {
+    run(backend, |io| {
+        let panicking = AtomicBool::new(false);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            io.group(|group| -> Result<(), Canceled> {
+                let member = group.spawn_concurrent(|io| {
+                    drop(io.sleep(Duration::MAX));
+                    // On Evented: on the very thread of the body that panicked.
+                    panicking.store(thread::panicking(), Ordering::Relaxed);
+                });
+                drop(member.unwrap());
+                resume_unwind(Box::new("the body"));
+            })
+        }));
+        outcome.map(drop).expect_err("the panic went on");
+        assert!(!panicking.load(Ordering::Relaxed), "a member ran in the middle of the unwinding");
+    });
+}
