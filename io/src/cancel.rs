@@ -76,7 +76,7 @@ impl Canceled {
     }
 
     /// Gets the `Canceled` out of an error that was made from one, also out of an
-    /// [`Incomplete`](crate::Incomplete).
+    /// [`Incomplete`].
     ///
     /// # Errors
     ///

@@ -247,7 +247,7 @@ impl<'io> dyn Io + 'io {
         self.deadline(self.now() + duration, f)
     }
 
-    /// As [`timeout`](Self::timeout), with the instant at which the time is over.
+    /// As [`timeout`](crate::Io#method.timeout), with the instant at which the time is over.
     ///
     /// # Errors
     ///
