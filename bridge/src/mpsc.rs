@@ -105,7 +105,8 @@ impl<T> Ring<T> {
     pub(crate) fn consumer(&self) -> Option<Consumer<'_, T>> {
         // Acquire: receives `head` from the consumer before.
         let taken = self.consumed.swap(true, Ordering::Acquire);
-        (!taken).then_some(Consumer { ring: self, not_sync: PhantomData })
+        // Lazily: a consumer that is dropped makes place for another.
+        (!taken).then(|| Consumer { ring: self, not_sync: PhantomData })
     }
 
     /// Whether there is nothing to pop, as far as this thread can tell.

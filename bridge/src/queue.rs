@@ -71,7 +71,8 @@ impl<S, C: Carrier> Queue<S, C> {
     }
 
     pub(crate) fn try_reserve(&self) -> Option<Room<'_, S, C>> {
-        self.permits.try_acquire().then_some(Room(self))
+        // Lazily: a room that is dropped gives its permit back.
+        self.permits.try_acquire().then(|| Room(self))
     }
 
     /// Takes the oldest job that `source`, the other end of this queue's carrier, has.

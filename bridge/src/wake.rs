@@ -23,6 +23,8 @@ pub(crate) struct Wakes {
     /// them, or sees them when it looks once more, and the last one to find a job wakes another if
     /// there are more.
     searching: AtomicUsize,
+    /// A bit per worker: it has registered and not ended. Written by the worker.
+    working: AtomicU64,
     /// What wakes each worker; set by the worker before it first sleeps.
     unparkers: Box<[OnceLock<Unparker>]>,
     /// How many wakes were paid.
@@ -34,6 +36,7 @@ impl Wakes {
         Self {
             asleep: AtomicU64::new(0),
             searching: AtomicUsize::new(0),
+            working: AtomicU64::new(0),
             unparkers: (0..workers).map(|_| OnceLock::new()).collect(),
             count: AtomicU64::new(0),
         }
@@ -42,12 +45,19 @@ impl Wakes {
     /// Makes the calling context known as that worker.
     pub(crate) fn register(&self, worker: usize) {
         let _ = self.unparkers[worker].set(current(|context| context.unparker()));
+        self.working.fetch_or(bit(worker), Ordering::Relaxed);
+    }
+
+    /// Undoes [`register`](Self::register): the context may become another thread's.
+    pub(crate) fn unregister(&self, worker: usize) {
+        self.working.fetch_and(!bit(worker), Ordering::Relaxed);
     }
 
     /// Whether the calling context is one of the workers.
     pub(crate) fn is_worker(&self) -> bool {
         let caller = current(|context| context.unparker());
-        self.unparkers.iter().any(|worker| worker.get() == Some(&caller))
+        // Relaxed: a worker sees its own bit.
+        bits(self.working.load(Ordering::Relaxed)).any(|worker| self.unparkers[worker].get() == Some(&caller))
     }
 
     /// After a job was put into the shared queue: sees to it that a worker comes for it. `more`

@@ -75,6 +75,7 @@ impl<S: 'static> Seat<S> {
             worker.work();
             worker.drop_state();
         }
+        self.shared.wakes.unregister(self.index);
         drop(self);
         std::mem::forget(abort);
     }
