@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::database::Location;
+
+/// A relay in the shape of the AT Protocol's: it follows many hosts, stores their events, and sends
+/// them on. By default it starts hosts of its own and runs once on each backend.
+#[derive(Debug, Parser)]
+#[command(name = "relay", args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) relay: RelayArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The hosts that the relay follows, in a process of its own. Prints its address.
+    Upstreams(UpstreamsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelayArguments {
+    /// The backend; by default what IOLITE_BACKEND says, or else both, one after the other.
+    #[arg(long, value_enum)]
+    pub(crate) backend: Option<Backends>,
+    /// How many hosts to follow; by default 300 on threads and 1000 on fibers.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) hosts: Option<u32>,
+    /// How many events per second each host emits (of the relay's own hosts).
+    #[arg(long, default_value_t = 5.0, value_parser = rate)]
+    pub(crate) rate: f64,
+    /// How long to run; by default 12 with hosts of its own, and until Ctrl-C with --upstreams.
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+    /// How to print the summary.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+    /// A file, or postgres://user@host/name (with the feature `postgres`); by default a temporary
+    /// file.
+    #[arg(long)]
+    pub(crate) database: Option<String>,
+    /// How careful the database is with what is acknowledged.
+    #[arg(long, value_enum, default_value = "full")]
+    pub(crate) synchronous: Synchronous,
+    /// Follow the hosts at this address (`relay upstreams`) instead of own ones.
+    #[arg(long)]
+    pub(crate) upstreams: Option<SocketAddr>,
+    /// Where to serve /subscribe and /metrics.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// How many tasks may run at once; by default what IOLITE_CONCURRENT_LIMIT says, or else 1024
+    /// on threads.
+    #[arg(long)]
+    pub(crate) concurrent_limit: Option<usize>,
+    /// Let the relay's own hosts behave: no pauses, no cut frames, no dropped connections.
+    #[arg(long)]
+    pub(crate) no_faults: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpstreamsArguments {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// How many hosts there are.
+    #[arg(long, default_value_t = 4000)]
+    pub(crate) hosts: u32,
+    /// How many events per second each host emits.
+    #[arg(long, default_value_t = 5.0, value_parser = rate)]
+    pub(crate) rate: f64,
+    /// Behave: no pauses, no cut frames, no malformed ones, no dropped connections.
+    #[arg(long)]
+    pub(crate) no_faults: bool,
+    /// The backend; by default what IOLITE_BACKEND says, or else auto.
+    #[arg(long)]
+    pub(crate) backend: Option<UpstreamsBackend>,
+    /// End when standard input does: for whoever started this process.
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backends {
+    Threaded,
+    Evented,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UpstreamsBackend {
+    Auto,
+    Threaded,
+    Evented,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table.
+    Table,
+    /// One JSON object per backend and line.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Synchronous {
+    /// What is acknowledged is on disk: neither a kill nor a power cut loses it.
+    Full,
+    /// A kill of the process loses nothing, but a power cut may lose events that were acknowledged:
+    /// those committed since SQLite's last checkpoint, about 4 MiB (1,000 pages) and the last
+    /// transaction; with PostgreSQL those of the last 0.6 seconds.
+    Normal,
+}
+
+impl RelayArguments {
+    /// Where the database was asked to be.
+    pub(crate) fn location(&self) -> Option<Location> {
+        self.database.as_ref().map(|text| {
+            let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+            if postgres { Location::Postgres(text.clone()) } else { Location::File(PathBuf::from(text)) }
+        })
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "it is no number")?;
+    if (0.001..=1_000_000.0).contains(&rate) { Ok(rate) } else { Err("it is not between 0.001 and 1000000".into()) }
+}
+
+#[cfg(test)]
+mod test {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Arguments, Backends};
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+        let arguments = Arguments::parse_from(["relay", "--backend", "evented", "--hosts", "2800"]);
+        assert_eq!((arguments.relay.backend, arguments.relay.hosts), (Some(Backends::Evented), Some(2800)));
+        assert!(Arguments::try_parse_from(["relay", "--rate", "0"]).is_err());
+        assert!(Arguments::try_parse_from(["relay", "upstreams", "--rate", "50"]).is_ok());
+    }
+}

@@ -1,0 +1,81 @@
+//! The relay's own upstreams: this program again, in a process of its own.
+
+use std::env;
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+
+/// How to start it.
+#[derive(Clone, Debug)]
+pub(crate) struct ChildSettings {
+    pub(crate) hosts: u32,
+    pub(crate) rate: f64,
+    pub(crate) faults: bool,
+    pub(crate) backend: &'static str,
+}
+
+/// The running process; ended by dropping.
+#[derive(Debug)]
+pub(crate) struct UpstreamsChild {
+    settings: ChildSettings,
+    child: Child,
+    /// It ends when this closes, however this process ends.
+    _stdin: Option<ChildStdin>,
+    pub(crate) address: SocketAddr,
+}
+
+impl UpstreamsChild {
+    /// Starts it and waits until it listens. Blocks the thread.
+    pub(crate) fn start(settings: ChildSettings) -> io::Result<Self> {
+        Self::start_at(settings, SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The process has ended, which nobody asked for.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Starts it anew at the address that the hosts had. Blocks the thread.
+    pub(crate) fn restart(settings: ChildSettings, address: SocketAddr) -> io::Result<Self> {
+        Self::start_at(settings, address)
+    }
+
+    pub(crate) fn settings(&self) -> &ChildSettings {
+        &self.settings
+    }
+
+    fn start_at(settings: ChildSettings, address: SocketAddr) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["upstreams", "--until-stdin-closes", "--backend", settings.backend]);
+        command.arg("--listen").arg(address.to_string());
+        command.arg("--hosts").arg(settings.hosts.to_string());
+        command.arg("--rate").arg(settings.rate.to_string());
+        command.args((!settings.faults).then_some("--no-faults"));
+        // The configuration is the relay's; and so is Ctrl-C, which a terminal sends to the group.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("IOLITE_")) {
+            command.env_remove(name);
+        }
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let Some(address) = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok()) else {
+            let _ = child.kill();
+            let status = child.wait()?;
+            return Err(io::Error::other(format!("the upstreams process did not start ({status})")));
+        };
+        Ok(Self { settings, child, _stdin: stdin, address })
+    }
+}
+
+impl Drop for UpstreamsChild {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,231 @@
+//! The database: what a worker of the bridge does with events, on one of two stores.
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(not(feature = "postgres"))]
+#[path = "no_postgres.rs"]
+mod postgres;
+mod sqlite;
+
+use std::error::Error;
+use std::mem;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use crate::arguments::Synchronous;
+use crate::counts::Counts;
+use crate::host::{Host, Offer};
+use crate::live::{Event, Live};
+
+pub(crate) type StoreResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A store of events, ordered by their position, with a cursor per host.
+///
+/// A trait, because the second store is compiled only on demand.
+pub(crate) trait Store {
+    fn begin(&mut self) -> StoreResult<()>;
+
+    /// Fails when the host's event of this number is there already.
+    fn insert(&mut self, position: u64, host: u32, seq: u64, frame: &[u8]) -> StoreResult<()>;
+
+    fn set_cursor(&mut self, host: u32, seq: u64) -> StoreResult<()>;
+
+    fn commit(&mut self) -> StoreResult<()>;
+
+    fn roll_back(&mut self) -> StoreResult<()>;
+
+    /// The last stored number per host.
+    fn cursors(&mut self) -> StoreResult<Vec<(u32, u64)>>;
+
+    /// The last position; 0 when there is no event.
+    fn head(&mut self) -> StoreResult<u64>;
+
+    /// The committed events after `position`, `count` at most.
+    fn page(&mut self, position: u64, count: usize) -> StoreResult<Vec<Event>>;
+
+    /// The runs of events per host, counted anew from the rows.
+    fn audit(&mut self) -> StoreResult<Vec<Audited>>;
+}
+
+/// What the rows of one host say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Audited {
+    pub(crate) host: u32,
+    pub(crate) rows: u64,
+    pub(crate) seq_min: u64,
+    pub(crate) seq_max: u64,
+}
+
+/// Which store, and how careful it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) location: Location,
+    pub(crate) synchronous: Synchronous,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Location {
+    File(PathBuf),
+    Postgres(String),
+}
+
+impl Place {
+    pub(crate) fn open(&self) -> StoreResult<Box<dyn Store>> {
+        match &self.location {
+            Location::File(path) => Ok(Box::new(sqlite::Sqlite::open(path, self.synchronous)?)),
+            Location::Postgres(url) => postgres::open(url, self.synchronous),
+        }
+    }
+}
+
+/// The state of the one worker that writes: events in a transaction per run of jobs.
+///
+/// It alone decides what is stored: of each host the event that follows the last one, so that a
+/// cursor never passes a gap, and no event is stored twice.
+pub(crate) struct Database {
+    store: Box<dyn Store>,
+    hosts: Arc<[Host]>,
+    counts: Arc<Counts>,
+    live: Arc<Live>,
+    /// The last event of each host that is stored or part of the transaction.
+    last: Vec<u64>,
+    /// The position of the last event that is stored or part of the transaction.
+    position: u64,
+    transaction: Transaction,
+}
+
+enum Transaction {
+    None,
+    Open(Vec<(u64, Offer)>),
+    /// Nothing of it will be stored, and `last` and `position` have to be read again.
+    Failed,
+}
+
+impl Database {
+    /// Opens the store and tells the hosts their cursors.
+    pub(crate) fn open(
+        place: &Place,
+        hosts: &Arc<[Host]>,
+        counts: &Arc<Counts>,
+        live: &Arc<Live>,
+    ) -> StoreResult<Self> {
+        let mut database = Self {
+            store: place.open()?,
+            hosts: hosts.clone(),
+            counts: counts.clone(),
+            live: live.clone(),
+            last: Vec::new(),
+            position: 0,
+            transaction: Transaction::None,
+        };
+        database.reload()?;
+        for (host, &last) in database.hosts.iter().zip(&database.last) {
+            host.committed.store(last, SeqCst);
+        }
+        database.live.start_at(database.position);
+        Ok(database)
+    }
+
+    /// Makes the event part of the run's transaction. One that is refused makes its host's reader
+    /// start again from the last cursor, by being dropped.
+    pub(crate) fn store(&mut self, offer: Offer) {
+        if let Err(error) = self.try_store(offer) {
+            self.fail(&*error);
+        }
+    }
+
+    /// Commits the run's transaction, and only then lets the events be acknowledged and sent on.
+    pub(crate) fn end_run(&mut self) {
+        match mem::replace(&mut self.transaction, Transaction::None) {
+            Transaction::None => {}
+            Transaction::Open(stored) => match self.commit(&stored) {
+                Ok(()) => self.publish(stored),
+                Err(error) => {
+                    self.fail(&*error);
+                    self.recover();
+                }
+            },
+            Transaction::Failed => self.recover(),
+        }
+    }
+
+    fn try_store(&mut self, offer: Offer) -> StoreResult<()> {
+        let (number, seq) = (offer.host().number, offer.seq);
+        let index = number as usize - 1;
+        match &mut self.transaction {
+            Transaction::Failed => return Ok(()),
+            Transaction::None => {
+                self.store.begin()?;
+                self.transaction = Transaction::Open(Vec::new());
+            }
+            Transaction::Open(_) => {}
+        }
+        if seq <= self.last[index] {
+            self.counts.duplicates.fetch_add(1, Relaxed);
+            // Not acknowledged by this: the cursor says what is committed.
+            return Ok(());
+        }
+        if seq > self.last[index] + 1 {
+            return Ok(());
+        }
+        self.store.insert(self.position + 1, number, seq, &offer.frame)?;
+        self.position += 1;
+        self.last[index] = seq;
+        if let Transaction::Open(stored) = &mut self.transaction {
+            stored.push((self.position, offer));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, stored: &[(u64, Offer)]) -> StoreResult<()> {
+        let mut hosts: Vec<u32> = stored.iter().map(|(_, offer)| offer.host().number).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        for host in hosts {
+            self.store.set_cursor(host, self.last[host as usize - 1])?;
+        }
+        self.store.commit()
+    }
+
+    fn publish(&self, stored: Vec<(u64, Offer)>) {
+        self.counts.stored.fetch_add(stored.len() as u64, Relaxed);
+        self.counts.transactions.fetch_add(1, Relaxed);
+        let events = stored.into_iter().map(|(position, mut offer)| {
+            let event = Event { position, frame: mem::take(&mut offer.frame) };
+            offer.stored();
+            event
+        });
+        self.live.publish(events);
+    }
+
+    fn fail(&mut self, error: &dyn Error) {
+        self.counts.fail(error);
+        self.transaction = Transaction::Failed;
+    }
+
+    /// Leaves a failed transaction. As long as that does not work, events are refused.
+    fn recover(&mut self) {
+        self.transaction = Transaction::None;
+        // It fails when the store has rolled back by itself, which reading again would show.
+        let _ = self.store.roll_back();
+        if let Err(error) = self.reload() {
+            self.fail(&*error);
+        }
+    }
+
+    fn reload(&mut self) -> StoreResult<()> {
+        self.last = vec![0; self.hosts.len()];
+        for (host, seq) in self.store.cursors()? {
+            // A file of an earlier run may know more hosts.
+            if let Some(last) = self.last.get_mut(host as usize - 1) {
+                *last = seq;
+            }
+        }
+        self.position = self.store.head()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod test;

@@ -1,0 +1,8 @@
+//! Stands for PostgreSQL where the program was built without it.
+
+use super::{Store, StoreResult};
+use crate::arguments::Synchronous;
+
+pub(super) fn open(_: &str, _: Synchronous) -> StoreResult<Box<dyn Store>> {
+    Err("PostgreSQL is behind a feature: cargo run --example relay --features postgres".into())
+}

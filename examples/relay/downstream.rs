@@ -1,0 +1,184 @@
+//! The relay's own side: `/subscribe?cursor=N` and `/metrics`.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use iolite::net::{TcpListener, TcpStream};
+use iolite::sync::{Receiver, RecvError, TryRecvError};
+use iolite::{Canceled, Group, Instant, Io};
+use tungstenite::protocol::Role;
+
+use crate::codec::{self, Duplex, End, Outgoing};
+use crate::frame;
+use crate::http::{self, Request};
+use crate::live::{Event, Next};
+use crate::run::Relay;
+
+/// A client has to send its request in this time.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A subscriber that does not take an event in this time is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many events are sent, or read from the database, at once.
+const PAGE_EVENTS: usize = 128;
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// A subscriber from whom nothing comes for so long, pongs included, is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// After a failed accept: first and longest.
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Accepts connections, each a member of the group, until it is canceled.
+pub(crate) fn serve<'scope>(
+    io: &dyn Io,
+    relay: &'scope Relay,
+    listener: &TcpListener,
+    group: &'scope Group<'scope, '_>,
+) {
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let stream = match listener.accept(io) {
+            Ok((stream, _)) => stream,
+            Err(error) if Canceled::is_in(&error) => return,
+            // No free descriptor, for instance: the connection waits in the queue.
+            Err(error) => {
+                relay.console.limited(&relay.limits.accept, || format!("accepting a subscriber failed: {error}"));
+                if io.sleep(backoff).is_err() {
+                    return;
+                }
+                backoff = BACKOFF_MAX.min(backoff * 2);
+                continue;
+            }
+        };
+        backoff = BACKOFF_MIN;
+        let conversation = move |io: &dyn Io| {
+            if let Err(End::Failed(reason)) = converse(io, relay, &stream) {
+                relay.console.limited(&relay.limits.subscriber, || format!("a subscriber left: {reason}"));
+            }
+        };
+        if let Err(error) = group.spawn_concurrent(conversation) {
+            // Its closure is dropped, and closes the connection.
+            relay.console.limited(&relay.limits.accept, || format!("a subscriber was turned away: {error}"));
+        }
+    }
+}
+
+fn converse(io: &dyn Io, relay: &Relay, stream: &TcpStream) -> Result<(), End> {
+    stream.set_nodelay(io, true)?;
+    let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_head::<Request>(io, stream))?;
+    let (status, body) = match (&*request.path, request.upgrade(), request.number("cursor")) {
+        ("/subscribe", Some(upgrade), Some(cursor)) => {
+            stream.write_all(io, upgrade.as_bytes())?;
+            return subscribe(io, relay, stream, rest, cursor);
+        }
+        ("/subscribe", ..) => ("400 Bad Request", "a websocket, and ?cursor=N if you like\n".into()),
+        ("/metrics", ..) => ("200 OK", relay.metrics()),
+        _ => ("404 Not Found", "there are /subscribe?cursor=N and /metrics\n".into()),
+    };
+    Ok(http::respond(io, stream, status, "text/plain; version=0.0.4", body.as_bytes())?)
+}
+
+/// Two tasks again: this one reads and owns the codec, the other one writes.
+fn subscribe(io: &dyn Io, relay: &Relay, stream: &TcpStream, rest: Vec<u8>, cursor: u64) -> Result<(), End> {
+    let (sender, receiver) = codec::outgoing();
+    let heard = AtomicU64::new(io.now().as_nanos());
+    let end = io.group(|group| {
+        let _following = relay.live.follow(sender.clone());
+        let writer = group.spawn_concurrent(|io| {
+            let subscriber = Subscriber { relay, stream, heard: &heard, position: cursor, pinged: io.now() };
+            let end = subscriber.write(io, &receiver);
+            // The reader sees its end.
+            let _ = stream.shutdown(io, std::net::Shutdown::Both);
+            end
+        });
+        let writer = writer.map_err(io::Error::from)?;
+        let duplex = Duplex { io, stream, outgoing: &sender, heard: &heard };
+        let mut socket = codec::websocket(duplex, rest, Role::Server);
+        let end: End = loop {
+            if let Err(error) = socket.read() {
+                break error.into();
+            }
+        };
+        sender.close();
+        // Closed, it ends; and it knows better why, unless it was told so.
+        match (writer.join(io), end) {
+            (Err(end), End::Failed(_)) => Err(end),
+            (_, end) => Err(end),
+        }
+    });
+    end
+}
+
+struct Subscriber<'a> {
+    relay: &'a Relay,
+    stream: &'a TcpStream,
+    heard: &'a AtomicU64,
+    /// The last event that was sent.
+    position: u64,
+    pinged: Instant,
+}
+
+impl Subscriber<'_> {
+    /// Replays from the database, then follows live: always the events after `position`, which are
+    /// contiguous, so that nothing is missing or doubled where the two meet.
+    fn write(mut self, io: &dyn Io, outgoing: &Receiver<Outgoing>) -> Result<(), End> {
+        loop {
+            let more = self.send_page(io)?;
+            let next = if more {
+                outgoing.try_recv().map_err(|error| match error {
+                    TryRecvError::Empty => RecvError::TimedOut,
+                    TryRecvError::Closed => RecvError::Closed,
+                })
+            } else {
+                outgoing.recv_deadline(io, io.now() + PING_INTERVAL)
+            };
+            match next {
+                Ok(Outgoing::Frames(frames)) => self.send(io, &frames)?,
+                Ok(_) => {}
+                Err(RecvError::TimedOut) => self.ping(io)?,
+                Err(RecvError::Closed) => return Ok(()),
+                Err(RecvError::Canceled(canceled)) => return Err(canceled.into()),
+            }
+        }
+    }
+
+    /// Sends some of the events that are there; says whether there may be more.
+    fn send_page(&mut self, io: &dyn Io) -> Result<bool, End> {
+        match self.relay.live.after(self.position, PAGE_EVENTS) {
+            Next::UpToDate => return Ok(false),
+            Next::Events(events) => events.iter().try_for_each(|event| self.send_event(io, event))?,
+            Next::Older => {
+                let position = self.position;
+                let page = self.relay.reader.call(io, |store| store.page(position, PAGE_EVENTS));
+                let page = page.map_err(io::Error::from)?.map_err(|error| End::Failed(error.to_string()))?;
+                page.iter().try_for_each(|event| self.send_event(io, event))?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn send_event(&mut self, io: &dyn Io, event: &Event) -> Result<(), End> {
+        // Checked when it came, so this is the relay's fault if anybody's.
+        let mut commit = frame::decode(&event.frame).map_err(|malformed| End::Failed(malformed.to_string()))?;
+        commit.seq = event.position;
+        self.send(io, &codec::binary(commit.encode()))?;
+        self.position = event.position;
+        Ok(())
+    }
+
+    fn ping(&mut self, io: &dyn Io) -> Result<(), End> {
+        let now = io.now();
+        if now.saturating_duration_since(Instant::from_nanos(self.heard.load(Relaxed))) > SILENCE_MAX {
+            return Err(End::Failed("it has fallen silent".into()));
+        }
+        if now - self.pinged >= PING_INTERVAL {
+            self.pinged = now;
+            self.send(io, &codec::ping())?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, io: &dyn Io, bytes: &[u8]) -> Result<(), End> {
+        Ok(io.timeout(WRITE_TIMEOUT, |io| self.stream.write_all(io, bytes))?)
+    }
+}

@@ -1,0 +1,170 @@
+//! The events that were committed last, for subscribers that follow live.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use iolite::sync::Sender;
+
+use crate::codec::Outgoing;
+
+/// How many events are kept; who is further behind reads from the database.
+const EVENTS_MAX: usize = 4096;
+
+/// A committed event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// The relay's own number of it, contiguous from 1.
+    pub(crate) position: u64,
+    pub(crate) frame: Box<[u8]>,
+}
+
+/// The tail of what is committed, and who waits for more.
+///
+/// Its lock is std's: it is held for moments, never over a suspension, and the database's worker,
+/// who publishes, has no `Io` at hand.
+#[derive(Debug, Default)]
+pub(crate) struct Live(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The position of the last committed event.
+    head: u64,
+    /// Events up to `head`.
+    recent: VecDeque<Arc<Event>>,
+    followers: Vec<(u64, Sender<Outgoing>)>,
+    followers_ever: u64,
+}
+
+/// What comes after a position.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// These events, and perhaps more.
+    Events(Vec<Arc<Event>>),
+    /// Events that only the database has.
+    Older,
+    /// Nothing yet.
+    UpToDate,
+}
+
+impl Live {
+    /// What is committed begins, for this process, after `head`.
+    pub(crate) fn start_at(&self, head: u64) {
+        let mut state = self.lock();
+        if state.head != head {
+            state.head = head;
+            state.recent.clear();
+        }
+    }
+
+    /// Appends committed events and wakes all followers. Never suspends.
+    pub(crate) fn publish(&self, events: impl Iterator<Item = Event>) {
+        let mut state = self.lock();
+        for event in events {
+            state.head = event.position;
+            if state.recent.len() == EVENTS_MAX {
+                state.recent.pop_front();
+            }
+            state.recent.push_back(Arc::new(event));
+        }
+        for (_, follower) in &state.followers {
+            // Full: it has something to wake up for anyway, and then looks here. Closed: it leaves.
+            let _ = follower.try_send(Outgoing::Wake);
+        }
+    }
+
+    /// The events after `position`, `count` at most.
+    pub(crate) fn after(&self, position: u64, count: usize) -> Next {
+        let state = self.lock();
+        if position >= state.head {
+            return Next::UpToDate;
+        }
+        let behind = (state.head - position) as usize;
+        match state.recent.len().checked_sub(behind) {
+            Some(skipped) => Next::Events(state.recent.iter().skip(skipped).take(count).cloned().collect()),
+            None => Next::Older,
+        }
+    }
+
+    /// The position of the last committed event.
+    pub(crate) fn head(&self) -> u64 {
+        self.lock().head
+    }
+
+    /// Sends [`Outgoing::Wake`] after each commit, until the returned value drops.
+    pub(crate) fn follow(&self, follower: Sender<Outgoing>) -> Following<'_> {
+        let mut state = self.lock();
+        state.followers_ever += 1;
+        let id = state.followers_ever;
+        state.followers.push((id, follower));
+        Following { live: self, id }
+    }
+
+    /// How many follow.
+    pub(crate) fn followers(&self) -> usize {
+        self.lock().followers.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A follower's place, given up by dropping.
+#[derive(Debug)]
+pub(crate) struct Following<'a> {
+    live: &'a Live,
+    id: u64,
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        self.live.lock().followers.retain(|(id, _)| *id != self.id);
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::{EVENTS_MAX, Event, Live, Next};
+    use crate::codec::outgoing;
+
+    fn publish(live: &Live, positions: std::ops::RangeInclusive<u64>) {
+        live.publish(positions.map(|position| Event { position, frame: Box::default() }));
+    }
+
+    fn positions(next: Next) -> Vec<u64> {
+        match next {
+            Next::Events(events) => events.iter().map(|event| event.position).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn positions_go_on_without_gap_or_repetition() {
+        let live = Live::default();
+        live.start_at(10);
+        assert!(matches!(live.after(10, 5), Next::UpToDate));
+        assert!(matches!(live.after(9, 5), Next::Older), "event 10 is in the database only");
+        publish(&live, 11..=14);
+        assert!(matches!(live.after(9, 5), Next::Older));
+        assert_eq!(positions(live.after(10, 3)), [11, 12, 13]);
+        assert_eq!(positions(live.after(13, 3)), [14]);
+        assert!(matches!(live.after(14, 3), Next::UpToDate));
+        assert!(matches!(live.after(99, 3), Next::UpToDate), "a cursor from the future waits");
+        publish(&live, 15..=14 + EVENTS_MAX as u64);
+        assert!(matches!(live.after(13, 1), Next::Older));
+        assert_eq!(positions(live.after(14, 1)), [15]);
+    }
+
+    #[test]
+    fn followers_are_woken_until_they_leave() {
+        let live = Live::default();
+        let (sender, receiver) = outgoing();
+        let following = live.follow(sender);
+        publish(&live, 1..=1);
+        assert!(receiver.try_recv().is_ok());
+        drop(following);
+        publish(&live, 2..=2);
+        assert!(receiver.try_recv().is_err());
+        assert_eq!(live.followers(), 0);
+    }
+}

@@ -1,0 +1,153 @@
+//! A relay: it follows many hosts over websockets, stores their events in a database, and sends
+//! them on. One program for threads and for fibers; `README.md` beside this file tells the rest.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod run;
+
+mod codec;
+mod frame;
+mod host;
+mod http;
+
+mod database;
+mod downstream;
+mod live;
+
+mod child;
+mod emitter;
+mod upstreams;
+
+mod console;
+mod counts;
+mod process;
+mod stop;
+mod summary;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use iolite::{BackendChoice, Config};
+
+use arguments::{Arguments, Backends, Command, Format, RelayArguments};
+use console::Console;
+use database::{Location, Place};
+use run::{Settings, UpstreamsChoice};
+use stop::Stop;
+use summary::Summary;
+
+/// The default where threads are the unit of concurrency: two per host, and some for subscribers.
+const CONCURRENT_LIMIT_THREADED: usize = 1024;
+/// The default where the hosts are the relay's own.
+const SECONDS: u64 = 12;
+
+fn main() -> ExitCode {
+    let Arguments { command, relay } = Arguments::parse();
+    process::raise_file_limit();
+    if let Some(Command::Upstreams(arguments)) = command {
+        return upstreams::main(&arguments);
+    }
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("relay: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run_backends(&relay, &config) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("relay: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs on each of the wanted backends; says whether all went well.
+fn run_backends(arguments: &RelayArguments, config: &Config) -> Result<bool, Box<dyn Error>> {
+    let stop = Stop::on_signals()?;
+    let mut summaries: Vec<Summary> = Vec::new();
+    let mut well = true;
+    for choice in choices(arguments, config) {
+        // Where `auto` had to take threads, the run on threads has been.
+        if stop.is_set() || choice == BackendChoice::Threaded && summaries.iter().any(|run| run.backend == "threaded") {
+            continue;
+        }
+        match run_backend(arguments, config_for(arguments, config, choice), &stop) {
+            Ok(summary) => {
+                if arguments.format == Format::Json {
+                    writeln!(io::stdout(), "{}", summary.json())?;
+                }
+                well &= summary.is_sound();
+                summaries.push(summary);
+            }
+            Err(error) => {
+                eprintln!("relay: {error}");
+                well = false;
+            }
+        }
+    }
+    if arguments.format == Format::Table && !summaries.is_empty() {
+        writeln!(io::stdout(), "{}", summary::table(&summaries))?;
+    }
+    Ok(well)
+}
+
+/// Fibers first: what they leave of the heap is little beside what threads leave.
+fn choices(arguments: &RelayArguments, config: &Config) -> Vec<BackendChoice> {
+    match (arguments.backend, config.backend) {
+        (Some(Backends::Threaded), _) => vec![BackendChoice::Threaded],
+        (Some(Backends::Evented), _) => vec![BackendChoice::Evented],
+        (Some(Backends::Both), _) => vec![BackendChoice::Evented, BackendChoice::Threaded],
+        (None, Some(choice)) => vec![choice],
+        // Where there are no fibers, one line says why and it goes on with threads.
+        (None, None) => vec![BackendChoice::Auto, BackendChoice::Threaded],
+    }
+}
+
+fn config_for(arguments: &RelayArguments, config: &Config, choice: BackendChoice) -> Config {
+    let config = config.clone().backend(choice);
+    match (arguments.concurrent_limit, config.concurrent_limit) {
+        (Some(limit), _) => config.concurrent_limit(limit),
+        (None, Some(_)) => config,
+        (None, None) if choice == BackendChoice::Evented => config,
+        (None, None) => {
+            // `auto` may take threads, whose default is smaller, or fibers, whose hosts are more.
+            let hosts = arguments.hosts.unwrap_or(0) as usize;
+            let fibers = if choice == BackendChoice::Auto { (2 * hosts + 64).max(4096) } else { 0 };
+            config.concurrent_limit(CONCURRENT_LIMIT_THREADED.max(fibers))
+        }
+    }
+}
+
+fn run_backend(arguments: &RelayArguments, config: Config, stop: &Stop) -> Result<Summary, Box<dyn Error>> {
+    let console = Arc::new(Console::new());
+    // Removed at the end of the run.
+    let directory = tempfile::Builder::new().prefix("iolite-relay-").tempdir()?;
+    let location = arguments.location().unwrap_or_else(|| {
+        let path = directory.path().join("relay.db");
+        console.line(&format!("the database is {}, for this run; --database FILE keeps one", path.display()));
+        Location::File(path)
+    });
+    let upstreams = match arguments.upstreams {
+        Some(address) => UpstreamsChoice::At(address),
+        None => UpstreamsChoice::Own { rate: arguments.rate, faults: !arguments.no_faults },
+    };
+    let seconds = arguments.seconds.or(arguments.upstreams.is_none().then_some(SECONDS));
+    let settings = Settings {
+        hosts: arguments.hosts,
+        duration: seconds.map(Duration::from_secs),
+        place: Place { location, synchronous: arguments.synchronous },
+        upstreams,
+        listen: arguments.listen,
+        console,
+        stop: stop.clone(),
+    };
+    Ok(iolite::run(config, |io| run::run(io, &settings))??)
+}

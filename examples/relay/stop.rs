@@ -1,0 +1,52 @@
+//! The wish to stop, from signals and other threads that know no `Io`.
+
+use std::io::{self, Read};
+use std::process;
+use std::sync::Arc;
+use std::thread;
+
+use iolite::sync::Event;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Set once; any task of any backend can wait for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<Event>);
+
+impl Stop {
+    /// Set by Ctrl-C and SIGTERM. A second signal ends the process at once.
+    pub(crate) fn on_signals() -> io::Result<Self> {
+        let stop = Self::default();
+        let event = stop.0.clone();
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        // A plain thread, because it waits for what no backend knows, beyond the end of any.
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            for signal in signals.forever() {
+                if event.is_set() {
+                    process::exit(128 + signal);
+                }
+                event.set();
+            }
+        })?;
+        Ok(stop)
+    }
+
+    /// Set when standard input ends, too.
+    pub(crate) fn when_stdin_closes(&self) -> io::Result<()> {
+        let event = self.0.clone();
+        thread::Builder::new().name("stdin".into()).spawn(move || {
+            let mut buffer = [0; 64];
+            while io::stdin().read(&mut buffer).is_ok_and(|count| count > 0) {}
+            event.set();
+        })?;
+        Ok(())
+    }
+
+    pub(crate) fn event(&self) -> &Event {
+        &self.0
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_set()
+    }
+}

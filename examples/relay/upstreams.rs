@@ -1,0 +1,140 @@
+//! The hosts: a process that the relay follows, itself a program on `Io`.
+//!
+//! Events are made up from the host's and their own number, so nothing has to be stored: whatever
+//! cursor a relay comes with, the host can go on after it, even when this process is a new one.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use iolite::net::{TcpListener, TcpStream};
+use iolite::{BackendChoice, Canceled, Config, Group, Io};
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::{UpstreamsArguments, UpstreamsBackend};
+use crate::codec::End;
+use crate::console::{Console, Limit};
+use crate::emitter::{self, Emitter};
+use crate::http::{self, Request};
+use crate::stop::Stop;
+
+/// A client has to send its request in this time.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Connections beside those of the hosts: reports, and hosts that connect again while the end of
+/// their last connection is not yet seen.
+const CONNECTIONS_MORE: usize = 1024;
+/// After a failed accept: first and longest.
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// What `/report` answers.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Report {
+    pub(crate) hosts: Vec<HostReport>,
+}
+
+/// What one host says; hosts that nobody asked for say nothing.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct HostReport {
+    pub(crate) host: u32,
+    /// The last event that it sent.
+    pub(crate) sent: u64,
+    /// The last cursor that was acknowledged to it.
+    pub(crate) acknowledged: u64,
+}
+
+/// Runs the process.
+pub(crate) fn main(arguments: &UpstreamsArguments) -> ExitCode {
+    let config = Config::from_env().map(|config| {
+        let config = match arguments.backend {
+            None => config,
+            Some(UpstreamsBackend::Auto) => config.backend(BackendChoice::Auto),
+            Some(UpstreamsBackend::Threaded) => config.backend(BackendChoice::Threaded),
+            Some(UpstreamsBackend::Evented) => config.backend(BackendChoice::Evented),
+        };
+        if config.concurrent_limit.is_some() {
+            return config;
+        }
+        config.concurrent_limit(arguments.hosts as usize + CONNECTIONS_MORE)
+    });
+    iolite::main(config, |io| serve(io, arguments))
+}
+
+struct Upstreams {
+    /// Host 1 first.
+    emitters: Vec<Emitter>,
+    console: Console,
+    accept: Limit,
+}
+
+fn serve(io: &dyn Io, arguments: &UpstreamsArguments) -> io::Result<()> {
+    let stop = Stop::on_signals()?;
+    if arguments.until_stdin_closes {
+        stop.when_stdin_closes()?;
+    }
+    let settings = emitter::Settings { rate: arguments.rate, faults: !arguments.no_faults };
+    let upstreams = Upstreams {
+        emitters: (1..=arguments.hosts).map(|number| Emitter::new(number, settings)).collect(),
+        console: Console::new(),
+        accept: Limit::default(),
+    };
+    let listener = TcpListener::bind(io, arguments.listen)?;
+    writeln!(io::stdout(), "listening on {}", listener.local_addr(io)?)?;
+    io.group(|group| {
+        let accepting = group.spawn_concurrent(|io| accept(io, &upstreams, &listener, group))?;
+        let stopped = stop.event().wait(io);
+        group.cancel(io);
+        accepting.join(io);
+        Ok(stopped?)
+    })
+}
+
+/// Accepts connections until it is canceled.
+fn accept<'scope>(io: &dyn Io, upstreams: &'scope Upstreams, listener: &TcpListener, group: &'scope Group<'scope, '_>) {
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let failed = match listener.accept(io) {
+            Ok((stream, _)) => {
+                group.spawn_concurrent(move |io| converse(io, upstreams, &stream)).err().map(io::Error::from)
+            }
+            Err(error) => Some(error),
+        };
+        match failed {
+            None => backoff = BACKOFF_MIN,
+            Some(error) if Canceled::is_in(&error) => return,
+            Some(error) => {
+                upstreams.console.limited(&upstreams.accept, || format!("upstreams: accepting failed: {error}"));
+                if io.sleep(backoff).is_err() {
+                    return;
+                }
+                backoff = BACKOFF_MAX.min(backoff * 2);
+            }
+        }
+    }
+}
+
+/// How a relay's connection ends is the relay's business.
+fn converse(io: &dyn Io, upstreams: &Upstreams, stream: &TcpStream) {
+    let _: Result<(), End> = answer(io, upstreams, stream);
+}
+
+fn answer(io: &dyn Io, upstreams: &Upstreams, stream: &TcpStream) -> Result<(), End> {
+    stream.set_nodelay(io, true)?;
+    let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_head::<Request>(io, stream))?;
+    if request.path == "/report" {
+        let report = Report { hosts: upstreams.emitters.iter().filter_map(Emitter::report).collect() };
+        let body = serde_json::to_vec(&report).expect("a report is JSON");
+        return Ok(http::respond(io, stream, "200 OK", "application/json", &body)?);
+    }
+    let number = request.path.strip_prefix("/hosts/").and_then(|path| path.strip_suffix("/subscribe"));
+    let index = number.and_then(|number| number.parse::<usize>().ok()?.checked_sub(1));
+    let emitter = index.and_then(|index| upstreams.emitters.get(index));
+    match (emitter, request.upgrade(), request.number("cursor")) {
+        (Some(emitter), Some(upgrade), Some(cursor)) => {
+            stream.write_all(io, upgrade.as_bytes())?;
+            emitter.emit(io, stream, rest, cursor)
+        }
+        (None, ..) => Ok(http::respond(io, stream, "404 Not Found", "text/plain", b"no such host\n")?),
+        _ => Ok(http::respond(io, stream, "400 Bad Request", "text/plain", b"a websocket, from ?cursor=N\n")?),
+    }
+}
