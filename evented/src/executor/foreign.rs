@@ -12,8 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 use io_uring::squeue::Entry;
 use iolite_io::backend::Unparker;
 
-use super::Tag;
-use super::remote::push_intrusive;
+use super::completion::Tag;
 
 /// One submission entry and, later, its result.
 #[derive(Debug)]
@@ -74,11 +73,20 @@ impl Default for Messages {
 
 impl Messages {
     pub(super) fn push(&self, message: &Message) {
-        push_intrusive(&self.0, ptr::from_ref(message).cast_mut(), &message.next);
+        let pointer = ptr::from_ref(message).cast_mut();
+        let mut first = self.0.load(Ordering::Relaxed);
+        loop {
+            message.next.store(first, Ordering::Relaxed);
+            // SeqCst: pairs with the executor's look after it announced its sleep.
+            match self.0.compare_exchange_weak(first, pointer, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        // SeqCst: see `push_intrusive`.
+        // SeqCst: see `push`.
         self.0.load(Ordering::SeqCst).is_null()
     }
 

@@ -7,28 +7,29 @@
 //! starves neither I/O nor timers, and completions are told in the order in which they arrived.
 #![allow(unsafe_code)]
 
+mod completion;
 pub(crate) mod foreign;
 pub(crate) mod remote;
+mod shutdown;
 pub(crate) mod timers;
 
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use io_uring::squeue::Entry;
-use io_uring::{opcode, types};
 use iolite_io::Instant;
 use iolite_io::backend::{Park, WakeBlock, monotonic_now};
 
 use crate::fiber::{Fiber, FiberRef, Pause, overflow};
 use crate::ring::{Features, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
-use foreign::Message;
+use completion::EventRead;
+pub(crate) use completion::OpSlot;
 use remote::Remote;
+use shutdown::Shutdown;
 use timers::Timers;
 
 /// How often fibers are resumed in one turn, at least: all that were ready at its beginning, or
@@ -60,67 +61,8 @@ pub(crate) struct Executor {
     shutdown: Cell<Shutdown>,
 }
 
-/// The read that waits for a wake-up.
-#[derive(Default)]
-struct EventRead {
-    armed: Cell<bool>,
-    /// Written by the kernel while armed.
-    count: UnsafeCell<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shutdown {
-    No,
-    /// The tasks have been torn down; at this instant those that are left are named.
-    Since(Instant),
-    Reported,
-}
-
 thread_local! {
     static CURRENT: Cell<*const Executor> = const { Cell::new(ptr::null()) };
-}
-
-/// What a completion's user data points to, in its lowest bits; the rest is the pointer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-enum Tag {
-    /// An operation of a fiber: an [`OpSlot`].
-    Operation = 0,
-    /// The cancellation of one: the same slot.
-    Cancellation = 1,
-    /// A [`Message`].
-    Foreign = 2,
-    /// The executor's own: the wake-up event, or something nobody waits for.
-    Own = 3,
-}
-
-const TAG_MASK: u64 = 7;
-const EVENT: u64 = 8 | Tag::Own as u64;
-const NOBODY: u64 = Tag::Own as u64;
-
-/// Where an operation of a fiber leaves its result; lives on the fiber's stack until both its
-/// completion and that of its cancellation, if there is one, were reaped.
-#[repr(align(8))]
-pub(crate) struct OpSlot {
-    fiber: FiberRef,
-    result: Cell<Option<i32>>,
-    cancellation_pending: Cell<bool>,
-}
-
-impl OpSlot {
-    /// The result, once nothing in the kernel refers to the operation any more.
-    pub(crate) fn result(&self) -> Option<i32> {
-        if self.cancellation_pending.get() { None } else { self.result.get() }
-    }
-
-    /// Whether the operation itself has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.result.get().is_some()
-    }
-
-    fn user_data(&self, tag: Tag) -> u64 {
-        ptr::from_ref(self) as u64 | tag as u64
-    }
 }
 
 impl Executor {
@@ -181,36 +123,6 @@ impl Executor {
         Ok(())
     }
 
-    /// Queues an operation of the calling fiber.
-    ///
-    /// # Safety
-    ///
-    /// The slot, and what the entry points to, stay in place until `slot.result()` is there.
-    pub(crate) unsafe fn submit(&self, slot: &OpSlot, entry: Entry) {
-        slot.result.set(None);
-        // SAFETY: the caller's promise.
-        unsafe { self.push(entry.user_data(slot.user_data(Tag::Operation))) };
-    }
-
-    /// Makes the slot of an operation of the calling fiber.
-    pub(crate) fn slot(block: &WakeBlock) -> OpSlot {
-        OpSlot { fiber: FiberRef::of_block(block), result: Cell::new(None), cancellation_pending: Cell::new(false) }
-    }
-
-    /// Queues the cancellation of a submitted operation. Its completion is waited for too: the user
-    /// data names a place on a stack, where another operation could be by the time the kernel
-    /// looks.
-    ///
-    /// # Safety
-    ///
-    /// As [`submit`](Self::submit).
-    pub(crate) unsafe fn submit_cancellation(&self, slot: &OpSlot) {
-        slot.cancellation_pending.set(true);
-        let entry = opcode::AsyncCancel::new(slot.user_data(Tag::Operation)).build();
-        // SAFETY: it points to nothing but the slot, as user data.
-        unsafe { self.push(entry.user_data(slot.user_data(Tag::Cancellation))) };
-    }
-
     /// Makes the fiber of a woken block run.
     pub(crate) fn make_ready_block(&self, block: &WakeBlock) {
         if block.owner() != 0 {
@@ -229,15 +141,6 @@ impl Executor {
         if !fiber.queued.replace(true) {
             self.ready.borrow_mut().push_back(FiberRef::new(fiber));
         }
-    }
-
-    /// # Safety
-    ///
-    /// What the entry points to stays valid until its completion was reaped.
-    unsafe fn push(&self, entry: Entry) {
-        self.in_flight.set(self.in_flight.get() + 1);
-        // SAFETY: the caller's promise.
-        unsafe { self.ring.push(&entry) };
     }
 
     /// One turn; `false` when the runtime has shut down.
@@ -365,44 +268,6 @@ impl Executor {
         }
     }
 
-    fn complete(&self, user_data: u64, result: i32) {
-        let pointer = user_data & !TAG_MASK;
-        match user_data & TAG_MASK {
-            tag if tag == Tag::Foreign as u64 => {
-                self.in_flight.set(self.in_flight.get() - 1);
-                // SAFETY: the message's one completion; it is there until this call.
-                unsafe { &*(pointer as *const Message) }.complete(result);
-            }
-            _ if user_data == EVENT => self.event.armed.set(false),
-            tag if tag == Tag::Own as u64 => self.in_flight.set(self.in_flight.get() - 1),
-            tag => {
-                self.in_flight.set(self.in_flight.get() - 1);
-                // SAFETY: the slot waits for this completion.
-                let slot = unsafe { &*(pointer as *const OpSlot) };
-                if tag == Tag::Cancellation as u64 {
-                    slot.cancellation_pending.set(false);
-                } else {
-                    slot.result.set(Some(result));
-                }
-                if slot.result().is_some() {
-                    // SAFETY: its fiber is live: it waits for this.
-                    self.make_ready(unsafe { slot.fiber.get() });
-                }
-            }
-        }
-    }
-
-    /// Keeps a read of the wake-up event in flight.
-    fn arm_event(&self) {
-        if self.event.armed.replace(true) {
-            return;
-        }
-        let fd = types::Fd(self.remote.event().as_raw_fd());
-        let entry = opcode::Read::new(fd, self.event.count.get().cast(), size_of::<u64>() as u32).build();
-        // SAFETY: the buffer is a field of the executor, which ends only when the read has.
-        unsafe { self.ring.push(&entry.user_data(EVENT)) };
-    }
-
     /// Gives cold stacks back when there is nothing to do.
     fn trim(&self) {
         let mut idle = self.idle.borrow_mut();
@@ -425,60 +290,6 @@ impl Executor {
         }
         fiber.exit();
         self.remote.give_block(block);
-    }
-
-    /// What shutting down needs in each turn; `true` when all is done.
-    fn shut_down(&self) -> bool {
-        match self.shutdown.get() {
-            Shutdown::No => {
-                self.shutdown.set(Shutdown::Since(monotonic_now() + self.shared.options().grace));
-                let tasks: Vec<_> = self.live.borrow().iter().filter_map(|fiber| fiber.task()).collect();
-                tasks.iter().for_each(|task| task.tear_down());
-            }
-            Shutdown::Since(instant) if instant <= monotonic_now() => {
-                self.shutdown.set(Shutdown::Reported);
-                self.shared.report_stuck(self.live.borrow().iter().filter_map(|fiber| fiber.task()));
-            }
-            Shutdown::Since(_) | Shutdown::Reported => {}
-        }
-        if !self.shared.is_closed() {
-            return false;
-        }
-        if self.in_flight.get() > 0 {
-            self.cancel_all();
-        }
-        self.shared.has_no_foreign() && self.in_flight.get() == 0
-    }
-
-    /// Whether nothing has changed since `shut_down` looked.
-    fn may_sleep_closing(&self) -> bool {
-        let told = self.shutdown.get() != Shutdown::No;
-        let ended = self.shared.is_closed() && self.shared.has_no_foreign() && self.in_flight.get() == 0;
-        told && !ended
-    }
-
-    /// Cancels every operation in flight: those of threads that called a runtime which ends.
-    fn cancel_all(&self) {
-        let all = types::CancelBuilder::any();
-        let entry = opcode::AsyncCancel2::new(all).build().user_data(NOBODY);
-        // SAFETY: it points to nothing.
-        unsafe { self.push(entry) };
-        self.ring.turn(Wait::No);
-        self.ring.reap(|user_data, result| self.complete(user_data, result));
-    }
-
-    /// Waits for the last completions and gives the fibers back.
-    fn end(&self) {
-        while self.event.armed.get() || self.in_flight.get() > 0 {
-            // The event's read ends by being served.
-            self.remote.ring_event();
-            self.ring.turn(Wait::Forever);
-            self.ring.reap(|user_data, result| self.complete(user_data, result));
-        }
-        let idle = self.idle.take();
-        idle.into_iter().for_each(|fiber| self.discard(fiber));
-        debug_assert!(self.live.borrow().is_empty());
-        self.shared.add_enters(self.ring.enters());
     }
 }
 

@@ -1,9 +1,8 @@
 //! The side of an executor that other threads see.
-#![allow(unsafe_code)]
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use iolite_io::backend::{Wake, WakeBlock, WakeStack};
@@ -135,19 +134,6 @@ impl Wake for Remote {
         if here != Some(true) {
             self.woken.push(block);
             self.wake_executor();
-        }
-    }
-}
-
-// Used by `foreign`, here for its ordering's sake.
-pub(super) fn push_intrusive<T>(head: &AtomicPtr<T>, item: *mut T, next: &AtomicPtr<T>) {
-    let mut first = head.load(Ordering::Relaxed);
-    loop {
-        next.store(first, Ordering::Relaxed);
-        // SeqCst: pairs with the executor's look after it announced its sleep.
-        match head.compare_exchange_weak(first, item, Ordering::SeqCst, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => first = now,
         }
     }
 }

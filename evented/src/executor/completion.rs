@@ -1,0 +1,145 @@
+//! Entries in flight: what their user data says, and what their completions do.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, UnsafeCell};
+use std::os::fd::AsRawFd;
+use std::ptr;
+
+use io_uring::squeue::Entry;
+use io_uring::{opcode, types};
+use iolite_io::backend::WakeBlock;
+
+use super::Executor;
+use super::foreign::Message;
+use crate::fiber::FiberRef;
+
+/// What a completion's user data points to, in its lowest bits; the rest is the pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(super) enum Tag {
+    /// An operation of a fiber: an [`OpSlot`].
+    Operation = 0,
+    /// The cancellation of one: the same slot.
+    Cancellation = 1,
+    /// A [`Message`].
+    Foreign = 2,
+    /// The executor's own: the wake-up event, or something nobody waits for.
+    Own = 3,
+}
+
+const TAG_MASK: u64 = 7;
+const EVENT: u64 = 8 | Tag::Own as u64;
+pub(super) const NOBODY: u64 = Tag::Own as u64;
+
+/// Where an operation of a fiber leaves its result; lives on the fiber's stack until both its
+/// completion and that of its cancellation, if there is one, were reaped.
+#[repr(align(8))]
+pub(crate) struct OpSlot {
+    fiber: FiberRef,
+    result: Cell<Option<i32>>,
+    cancellation_pending: Cell<bool>,
+}
+
+impl OpSlot {
+    /// The result, once nothing in the kernel refers to the operation any more.
+    pub(crate) fn result(&self) -> Option<i32> {
+        if self.cancellation_pending.get() { None } else { self.result.get() }
+    }
+
+    /// Whether the operation itself has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.result.get().is_some()
+    }
+
+    fn user_data(&self, tag: Tag) -> u64 {
+        ptr::from_ref(self) as u64 | tag as u64
+    }
+}
+
+/// The read that waits for a wake-up.
+#[derive(Default)]
+pub(super) struct EventRead {
+    pub(super) armed: Cell<bool>,
+    /// Written by the kernel while armed.
+    count: UnsafeCell<u64>,
+}
+
+impl Executor {
+    /// Queues an operation of the calling fiber.
+    ///
+    /// # Safety
+    ///
+    /// The slot, and what the entry points to, stay in place until `slot.result()` is there.
+    pub(crate) unsafe fn submit(&self, slot: &OpSlot, entry: Entry) {
+        slot.result.set(None);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry.user_data(slot.user_data(Tag::Operation))) };
+    }
+
+    /// Makes the slot of an operation of the calling fiber.
+    pub(crate) fn slot(block: &WakeBlock) -> OpSlot {
+        OpSlot { fiber: FiberRef::of_block(block), result: Cell::new(None), cancellation_pending: Cell::new(false) }
+    }
+
+    /// Queues the cancellation of a submitted operation. Its completion is waited for too: the user
+    /// data names a place on a stack, where another operation could be by the time the kernel
+    /// looks.
+    ///
+    /// # Safety
+    ///
+    /// As [`submit`](Self::submit).
+    pub(crate) unsafe fn submit_cancellation(&self, slot: &OpSlot) {
+        slot.cancellation_pending.set(true);
+        let entry = opcode::AsyncCancel::new(slot.user_data(Tag::Operation)).build();
+        // SAFETY: it points to nothing but the slot, as user data.
+        unsafe { self.push(entry.user_data(slot.user_data(Tag::Cancellation))) };
+    }
+
+    /// # Safety
+    ///
+    /// What the entry points to stays valid until its completion was reaped.
+    pub(super) unsafe fn push(&self, entry: Entry) {
+        self.in_flight.set(self.in_flight.get() + 1);
+        // SAFETY: the caller's promise.
+        unsafe { self.ring.push(&entry) };
+    }
+
+    /// Does what a completion is for: it makes a fiber ready, or tells a foreign context.
+    pub(super) fn complete(&self, user_data: u64, result: i32) {
+        let pointer = user_data & !TAG_MASK;
+        match user_data & TAG_MASK {
+            tag if tag == Tag::Foreign as u64 => {
+                self.in_flight.set(self.in_flight.get() - 1);
+                // SAFETY: the message's one completion; it is there until this call.
+                unsafe { &*(pointer as *const Message) }.complete(result);
+            }
+            _ if user_data == EVENT => self.event.armed.set(false),
+            tag if tag == Tag::Own as u64 => self.in_flight.set(self.in_flight.get() - 1),
+            tag => {
+                self.in_flight.set(self.in_flight.get() - 1);
+                // SAFETY: the slot waits for this completion.
+                let slot = unsafe { &*(pointer as *const OpSlot) };
+                if tag == Tag::Cancellation as u64 {
+                    slot.cancellation_pending.set(false);
+                } else {
+                    slot.result.set(Some(result));
+                }
+                if slot.result().is_some() {
+                    // SAFETY: its fiber is live: it waits for this.
+                    self.make_ready(unsafe { slot.fiber.get() });
+                }
+            }
+        }
+    }
+
+    /// Keeps a read of the wake-up event in flight.
+    pub(super) fn arm_event(&self) {
+        if self.event.armed.replace(true) {
+            return;
+        }
+        let fd = types::Fd(self.remote.event().as_raw_fd());
+        let entry = opcode::Read::new(fd, self.event.count.get().cast(), size_of::<u64>() as u32).build();
+        // SAFETY: the buffer is a field of the executor, which ends only when the read has.
+        unsafe { self.ring.push(&entry.user_data(EVENT)) };
+    }
+}

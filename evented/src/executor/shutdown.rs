@@ -1,0 +1,75 @@
+//! The end of an executor.
+#![allow(unsafe_code)]
+
+use io_uring::{opcode, types};
+use iolite_io::Instant;
+use iolite_io::backend::monotonic_now;
+
+use super::Executor;
+use super::completion::NOBODY;
+use crate::ring::Wait;
+
+/// How far an executor's shutdown has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shutdown {
+    No,
+    /// The tasks have been torn down; at this instant those that are left are named.
+    Since(Instant),
+    Reported,
+}
+
+impl Executor {
+    /// What shutting down needs in each turn; `true` when all is done.
+    pub(super) fn shut_down(&self) -> bool {
+        match self.shutdown.get() {
+            Shutdown::No => {
+                self.shutdown.set(Shutdown::Since(monotonic_now() + self.shared.options().grace));
+                let tasks: Vec<_> = self.live.borrow().iter().filter_map(|fiber| fiber.task()).collect();
+                tasks.iter().for_each(|task| task.tear_down());
+            }
+            Shutdown::Since(instant) if instant <= monotonic_now() => {
+                self.shutdown.set(Shutdown::Reported);
+                self.shared.report_stuck(self.live.borrow().iter().filter_map(|fiber| fiber.task()));
+            }
+            Shutdown::Since(_) | Shutdown::Reported => {}
+        }
+        if !self.shared.is_closed() {
+            return false;
+        }
+        if self.in_flight.get() > 0 {
+            self.cancel_all();
+        }
+        self.shared.has_no_foreign() && self.in_flight.get() == 0
+    }
+
+    /// Whether nothing has changed since `shut_down` looked.
+    pub(super) fn may_sleep_closing(&self) -> bool {
+        let told = self.shutdown.get() != Shutdown::No;
+        let ended = self.shared.is_closed() && self.shared.has_no_foreign() && self.in_flight.get() == 0;
+        told && !ended
+    }
+
+    /// Cancels every operation in flight: those of threads that called a runtime which ends.
+    fn cancel_all(&self) {
+        let all = types::CancelBuilder::any();
+        let entry = opcode::AsyncCancel2::new(all).build().user_data(NOBODY);
+        // SAFETY: it points to nothing.
+        unsafe { self.push(entry) };
+        self.ring.turn(Wait::No);
+        self.ring.reap(|user_data, result| self.complete(user_data, result));
+    }
+
+    /// Waits for the last completions and gives the fibers back.
+    pub(super) fn end(&self) {
+        while self.event.armed.get() || self.in_flight.get() > 0 {
+            // The event's read ends by being served.
+            self.remote.ring_event();
+            self.ring.turn(Wait::Forever);
+            self.ring.reap(|user_data, result| self.complete(user_data, result));
+        }
+        let idle = self.idle.take();
+        idle.into_iter().for_each(|fiber| self.discard(fiber));
+        debug_assert!(self.live.borrow().is_empty());
+        self.shared.add_enters(self.ring.enters());
+    }
+}
