@@ -153,6 +153,9 @@ impl Caller<'_> {
     }
 
     fn read(&self, file: &Descriptor, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         if let Some(offset) = offset {
             return Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buffer, offset))?);
         }
@@ -163,6 +166,9 @@ impl Caller<'_> {
     }
 
     fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         if let Some(offset) = offset {
             return Ok(retry_on_intr(|| rustix::io::pwrite(file, buffer, offset))?);
         }

@@ -36,7 +36,7 @@ fn cancel_against_receive() {
                 })
                 .unwrap();
             spin(random.below(20_000));
-            let gap = random.below(3_000);
+            let gap = random.below(20_000);
             if random.below(2) == 0 {
                 far.write_all(io, &byte).unwrap();
                 spin(gap);

@@ -148,3 +148,22 @@ fn a_stack_that_is_too_small_is_an_error_that_names_it() {
         io.spawn_concurrent(|io| io.sleep(Duration::ZERO)).unwrap().join(io).unwrap();
     });
 }
+
+#[test]
+fn a_refusal_of_the_system_is_told_apart_from_the_limit() {
+    // No address space holds such a stack.
+    let options = Options { async_limit: 1, concurrent_limit: 1, stack_size: 1 << 47, ..Options::default() };
+    Threaded::new(options).unwrap().run(|io| {
+        for _ in 0..2 {
+            let refused = io.spawn_concurrent(|_| 7).unwrap_err();
+            let message = refused.to_string();
+            assert!(
+                message.starts_with("no unit of concurrency is free, though concurrent_limit = 1 is not reached: "),
+                "{message}"
+            );
+            assert_eq!((refused.closure)(io), 7);
+            assert!(io.spawn_thread("own", |_| ()).is_err());
+            assert_eq!(io.spawn_async(|_| thread::current().id()).join(io), thread::current().id());
+        }
+    });
+}
