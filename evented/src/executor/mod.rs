@@ -333,4 +333,8 @@ impl Park for FiberPark {
     fn is_thread(&self) -> bool {
         false
     }
+
+    fn backend_name(&self) -> &'static str {
+        "evented"
+    }
 }
