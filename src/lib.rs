@@ -74,3 +74,8 @@ pub use iolite_bridge as bridge;
 pub use iolite_evented as evented;
 #[doc(inline)]
 pub use iolite_threaded as threaded;
+
+/// Compiles the program of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
