@@ -180,3 +180,21 @@ fn a_late_cancel_does_not_hit_the_next_job_of_the_slot() {
         assert_eq!(slot.word.take(), Taken::Job, "the second job is not touched by a cancel of the first");
     });
 }
+
+#[test]
+fn a_cancel_of_an_earlier_generation_does_nothing() {
+    model(|| {
+        let word = Word::new();
+        let first = word.claim().unwrap();
+        word.publish(first);
+        assert_eq!(word.take(), Taken::Job);
+        assert!(!word.cancel(first), "taken");
+        word.free();
+        let second = word.claim().unwrap();
+        word.publish(second);
+        assert!(!word.cancel(first), "another job's turn");
+        assert!(word.cancel(second));
+        assert_eq!(word.take(), Taken::Canceled);
+        assert!(word.claim().is_some_and(|third| third != second));
+    });
+}
