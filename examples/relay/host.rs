@@ -44,7 +44,7 @@ pub(crate) struct Host {
     /// sees that one is gone sees what became of it in `committed` and `rewind`.
     offers: AtomicU64,
     /// An event was given up: the reader has to start again from `committed`.
-    rewind: AtomicBool,
+    pub(crate) rewind: AtomicBool,
     /// When bytes last arrived.
     heard: AtomicU64,
     /// It was connected once in this run.
@@ -92,7 +92,7 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    fn new(hosts: &Arc<[Host]>, host: &Host, seq: u64, frame: &[u8]) -> Self {
+    pub(crate) fn new(hosts: &Arc<[Host]>, host: &Host, seq: u64, frame: &[u8]) -> Self {
         host.offers.fetch_add(1, SeqCst);
         Self { hosts: hosts.clone(), host: host.number, stored: false, seq, frame: frame.into() }
     }

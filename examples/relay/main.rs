@@ -25,6 +25,9 @@ mod process;
 mod stop;
 mod summary;
 
+#[cfg(test)]
+mod test;
+
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -144,7 +144,7 @@ fn start_upstreams(io: &dyn Io, settings: ChildSettings) -> io::Result<Upstreams
 }
 
 impl Relay {
-    fn open(
+    pub(crate) fn open(
         io: &dyn Io,
         settings: &Settings,
         backend: &'static str,
@@ -177,7 +177,7 @@ impl Relay {
     }
 
     /// Starts two tasks per host; returns the hosts for which there was no room.
-    fn take_hosts<'scope>(&'scope self, group: &'scope Group<'scope, '_>) -> Vec<String> {
+    pub(crate) fn take_hosts<'scope>(&'scope self, group: &'scope Group<'scope, '_>) -> Vec<String> {
         let mut untaken = Vec::new();
         let mut reason: Option<SpawnErrorKind> = None;
         for host in self.hosts.iter() {
@@ -333,7 +333,7 @@ impl Relay {
 
 /// Events that are missing: of each host all up to the highest that it was told is stored, that
 /// the cursor names, or that is stored, less those of them that are in the database.
-fn lost(hosts: &[Host], report: &Report, audit: &[Audited]) -> u64 {
+pub(crate) fn lost(hosts: &[Host], report: &Report, audit: &[Audited]) -> u64 {
     let mut expected: std::collections::BTreeMap<u32, (u64, u64)> = std::collections::BTreeMap::new();
     for host in hosts {
         expected.insert(host.number, (host.committed.load(SeqCst), 0));

@@ -60,11 +60,26 @@ pub(crate) fn main(arguments: &UpstreamsArguments) -> ExitCode {
     iolite::main(config, |io| serve(io, arguments))
 }
 
-struct Upstreams {
+/// The hosts, and what the tasks of the process share.
+pub(crate) struct Upstreams {
     /// Host 1 first.
     emitters: Vec<Emitter>,
     console: Console,
     accept: Limit,
+}
+
+impl Upstreams {
+    pub(crate) fn new(hosts: u32, settings: emitter::Settings) -> Self {
+        Self {
+            emitters: (1..=hosts).map(|number| Emitter::new(number, settings)).collect(),
+            console: Console::new(),
+            accept: Limit::default(),
+        }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        Report { hosts: self.emitters.iter().filter_map(Emitter::report).collect() }
+    }
 }
 
 fn serve(io: &dyn Io, arguments: &UpstreamsArguments) -> io::Result<()> {
@@ -73,11 +88,7 @@ fn serve(io: &dyn Io, arguments: &UpstreamsArguments) -> io::Result<()> {
         stop.when_stdin_closes()?;
     }
     let settings = emitter::Settings { rate: arguments.rate, faults: !arguments.no_faults };
-    let upstreams = Upstreams {
-        emitters: (1..=arguments.hosts).map(|number| Emitter::new(number, settings)).collect(),
-        console: Console::new(),
-        accept: Limit::default(),
-    };
+    let upstreams = Upstreams::new(arguments.hosts, settings);
     let listener = TcpListener::bind(io, arguments.listen)?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr(io)?)?;
     io.group(|group| {
@@ -90,7 +101,12 @@ fn serve(io: &dyn Io, arguments: &UpstreamsArguments) -> io::Result<()> {
 }
 
 /// Accepts connections until it is canceled.
-fn accept<'scope>(io: &dyn Io, upstreams: &'scope Upstreams, listener: &TcpListener, group: &'scope Group<'scope, '_>) {
+pub(crate) fn accept<'scope>(
+    io: &dyn Io,
+    upstreams: &'scope Upstreams,
+    listener: &TcpListener,
+    group: &'scope Group<'scope, '_>,
+) {
     let mut backoff = BACKOFF_MIN;
     loop {
         let failed = match listener.accept(io) {
@@ -122,8 +138,7 @@ fn answer(io: &dyn Io, upstreams: &Upstreams, stream: &TcpStream) -> Result<(), 
     stream.set_nodelay(io, true)?;
     let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_head::<Request>(io, stream))?;
     if request.path == "/report" {
-        let report = Report { hosts: upstreams.emitters.iter().filter_map(Emitter::report).collect() };
-        let body = serde_json::to_vec(&report).expect("a report is JSON");
+        let body = serde_json::to_vec(&upstreams.report()).expect("a report is JSON");
         return Ok(http::respond(io, stream, "200 OK", "application/json", &body)?);
     }
     let number = request.path.strip_prefix("/hosts/").and_then(|path| path.strip_suffix("/subscribe"));

@@ -1,0 +1,178 @@
+//! The whole relay in one process, on each backend.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use iolite::net::{TcpListener, TcpStream};
+use iolite::{BackendChoice, Config, Io};
+use rstest::rstest;
+use tempfile::TempDir;
+use tungstenite::protocol::Role;
+use tungstenite::{Message, WebSocket};
+
+use crate::arguments::Synchronous;
+use crate::codec;
+use crate::console::Console;
+use crate::database::{Audited, Location, Place};
+use crate::emitter;
+use crate::frame::{self, Commit};
+use crate::http;
+use crate::run::{Relay, Settings, UpstreamsChoice, lost};
+use crate::stop::Stop;
+use crate::upstreams::{self, Upstreams};
+use crate::{downstream, frame::Noise};
+
+const HOSTS: u32 = 12;
+const EMITTER: emitter::Settings = emitter::Settings { rate: 200.0, faults: true };
+
+fn run(choice: BackendChoice, program: impl FnOnce(&dyn Io) -> io::Result<()>) {
+    let config = Config::new().backend(choice).concurrent_limit(256);
+    iolite::run(config, |io| io.timeout(Duration::from_secs(60), program)).unwrap().unwrap();
+}
+
+fn settings(directory: &TempDir, upstreams: SocketAddr) -> Settings {
+    let location = Location::File(directory.path().join("relay.db"));
+    Settings {
+        hosts: Some(HOSTS),
+        duration: None,
+        place: Place { location, synchronous: Synchronous::Full },
+        upstreams: UpstreamsChoice::At(upstreams),
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        console: Arc::new(Console::new()),
+        stop: Stop::default(),
+    }
+}
+
+/// Runs a relay against `upstreams` while `body` runs, with the address of its own side; then
+/// drains it and returns the audit.
+fn with_relay(
+    io: &dyn Io,
+    settings: &Settings,
+    upstreams: SocketAddr,
+    body: impl FnOnce(&Relay, SocketAddr) -> io::Result<()>,
+) -> io::Result<(Relay, Vec<Audited>)> {
+    let relay = Relay::open(io, settings, "test", HOSTS, upstreams)?;
+    let listener = TcpListener::bind(io, settings.listen)?;
+    let address = listener.local_addr(io)?;
+    io.group(|group| {
+        group.spawn_concurrent(|io| downstream::serve(io, &relay, &listener, group))?;
+        assert_eq!(relay.take_hosts(group), Vec::<String>::new());
+        body(&relay, address)?;
+        group.cancel(io);
+        relay.database.close(io);
+        io::Result::Ok(())
+    })?;
+    let audit = relay.reader.call(io, |store| store.audit())?.map_err(io::Error::other)?;
+    relay.reader.close(io);
+    Ok((relay, audit))
+}
+
+/// Follows the relay from `cursor` on, and hands the events on, until `count` have come.
+fn subscribe(
+    io: &dyn Io,
+    address: SocketAddr,
+    cursor: u64,
+    count: u64,
+    mut event: impl FnMut(&Commit<'_>),
+) -> io::Result<()> {
+    let stream = TcpStream::connect(io, address)?;
+    let rest = http::connect_websocket(io, &stream, address, &format!("/subscribe?cursor={cursor}"))?;
+    let mut socket: WebSocket<_> = codec::websocket(stream.with(io), rest, Role::Client);
+    let mut position = cursor;
+    while position < cursor + count {
+        if let Message::Binary(bytes) = socket.read().map_err(io::Error::other)? {
+            let commit = frame::decode(&bytes).expect("the relay sends what it checked");
+            position += 1;
+            assert_eq!(commit.seq, position, "without gap or repetition");
+            event(&commit);
+        }
+    }
+    Ok(())
+}
+
+fn with_upstreams(io: &dyn Io, body: impl FnOnce(&Upstreams, SocketAddr) -> io::Result<()>) -> io::Result<()> {
+    let upstreams = Upstreams::new(HOSTS, EMITTER);
+    let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+    let address = listener.local_addr(io)?;
+    io.group(|group| {
+        group.spawn_concurrent(|io| upstreams::accept(io, &upstreams, &listener, group))?;
+        body(&upstreams, address)?;
+        group.cancel(io);
+        Ok(())
+    })
+}
+
+#[rstest]
+#[case(BackendChoice::Threaded)]
+#[case(BackendChoice::Evented)]
+fn nothing_is_lost_or_doubled_between_hosts_database_and_subscribers(#[case] choice: BackendChoice) {
+    let directory = TempDir::new().unwrap();
+    run(choice, |io| {
+        with_upstreams(io, |upstreams, address| {
+            let settings = settings(&directory, address);
+            // Twice on one file, as after a kill.
+            for _ in 0..2 {
+                let (relay, audit) = with_relay(io, &settings, address, |relay, own| {
+                    let before = relay.live.head();
+                    let mut repositories: HashSet<String> = HashSet::new();
+                    // From the beginning: the first ones are replayed, the last ones are live.
+                    subscribe(io, own, 0, before + 3000, |commit| {
+                        repositories.insert(commit.repo.into());
+                    })?;
+                    assert!(repositories.len() > HOSTS as usize, "many repositories");
+                    // From the future: nothing comes before it is there.
+                    subscribe(io, own, before + 4000, 500, |_| ())?;
+                    let metrics = String::from_utf8(http::get(io, own, "/metrics")?).unwrap();
+                    assert!(metrics.contains(&format!("relay_hosts{{backend=\"test\"}} {HOSTS}")), "{metrics}");
+                    assert!(relay.counts.stored.load(Relaxed) >= 4500);
+                    Ok(())
+                })?;
+                assert_eq!(lost(&relay.hosts, &upstreams.report(), &audit), 0);
+                assert_eq!(relay.counts.duplicates.load(Relaxed), 0);
+                assert!(audit.iter().all(|host| host.seq_min == 1 && host.rows == host.seq_max), "{audit:?}");
+                assert_eq!(relay.counts.received.load(Relaxed), relay.counts.stored.load(Relaxed));
+            }
+            Ok(())
+        })
+    });
+}
+
+#[rstest]
+#[case(BackendChoice::Threaded)]
+#[case(BackendChoice::Evented)]
+fn a_handshake_in_segments_of_any_size_is_a_handshake(#[case] choice: BackendChoice) {
+    run(choice, |io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+        let (listener, address) = (&listener, listener.local_addr(io)?);
+        io.group(|group| {
+            for sizes in [1, 2, 3, 100] {
+                let server = group.spawn_concurrent(move |io| {
+                    let (stream, _) = listener.accept(io)?;
+                    stream.set_nodelay(io, true)?;
+                    let (request, _) = http::read_head::<http::Request>(io, &stream)?;
+                    let response = [request.upgrade().unwrap().as_bytes(), &codec::binary(vec![7; 200])].concat();
+                    let mut noise = Noise(sizes);
+                    let mut rest = &response[..];
+                    while !rest.is_empty() {
+                        let (piece, after) = rest.split_at(rest.len().min(1 + (noise.next() % sizes) as usize));
+                        stream.write_all(io, piece)?;
+                        io.yield_now();
+                        rest = after;
+                    }
+                    io::Result::Ok(stream)
+                })?;
+                let stream = TcpStream::connect(io, address)?;
+                let rest = http::connect_websocket(io, &stream, address, "/")?;
+                let mut socket = codec::websocket(stream.with(io), rest, Role::Client);
+                let message = socket.read().map_err(io::Error::other)?;
+                assert_eq!(message.into_data(), vec![7; 200]);
+                server.join(io)?;
+            }
+            Ok(())
+        })
+    });
+}
