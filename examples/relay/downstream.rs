@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{Receiver, RecvError, TryRecvError};
-use iolite::{Canceled, Group, Instant, Io};
+use iolite::{Canceled, Group, Instant, Io, SocketOption};
 use tungstenite::protocol::Role;
 
 use crate::codec::{self, Duplex, End, Outgoing};
@@ -19,6 +19,8 @@ use crate::run::Relay;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A subscriber that does not take an event in this time is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the kernel may hold for a subscriber who does not take it.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// How many events are sent, or read from the database, at once.
 const PAGE_EVENTS: usize = 128;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -68,6 +70,7 @@ fn converse(io: &dyn Io, relay: &Relay, stream: &TcpStream) -> Result<(), End> {
     let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_head::<Request>(io, stream))?;
     let (status, body) = match (&*request.path, request.upgrade(), request.number("cursor")) {
         ("/subscribe", Some(upgrade), Some(cursor)) => {
+            stream.set_option(io, SocketOption::SendBufferSize(SEND_BUFFER_BYTES))?;
             stream.write_all(io, upgrade.as_bytes())?;
             return subscribe(io, relay, stream, rest, cursor);
         }
@@ -82,7 +85,7 @@ fn converse(io: &dyn Io, relay: &Relay, stream: &TcpStream) -> Result<(), End> {
 fn subscribe(io: &dyn Io, relay: &Relay, stream: &TcpStream, rest: Vec<u8>, cursor: u64) -> Result<(), End> {
     let (sender, receiver) = codec::outgoing();
     let heard = AtomicU64::new(io.now().as_nanos());
-    let end = io.group(|group| {
+    io.group(|group| {
         let _following = relay.live.follow(sender.clone());
         let writer = group.spawn_concurrent(|io| {
             let subscriber = Subscriber { relay, stream, heard: &heard, position: cursor, pinged: io.now() };
@@ -99,14 +102,13 @@ fn subscribe(io: &dyn Io, relay: &Relay, stream: &TcpStream, rest: Vec<u8>, curs
                 break error.into();
             }
         };
-        sender.close();
-        // Closed, it ends; and it knows better why, unless it was told so.
-        match (writer.join(io), end) {
-            (Err(end), End::Failed(_)) => Err(end),
+        // Asked to end, because it may be in a write that the subscriber does not take. It may know
+        // better why this is the end.
+        match (writer.cancel(io), end) {
+            (Err(better @ End::Failed(_)), End::Failed(_)) => Err(better),
             (_, end) => Err(end),
         }
-    });
-    end
+    })
 }
 
 struct Subscriber<'a> {

@@ -111,12 +111,12 @@ impl Commit<'_> {
 /// The frame that host `host` emits under the number `seq`: always the same but for its time, so
 /// that an upstreams process can tell again what it, or one before it, has told.
 pub(crate) fn emitted(host: u32, seq: u64, time: &str) -> Vec<u8> {
-    let mut noise = Noise(u64::from(host) << 32 ^ seq);
-    let repo = format!("did:plc:{:016x}", noise.next() % 1000 << 16 | u64::from(host));
+    let mut noise = Noise((u64::from(host) << 32) ^ seq);
+    let repo = format!("did:plc:{:016x}", ((noise.next() % 1000) << 16) | u64::from(host));
     let path = format!("app.bsky.feed.post/{:013x}", noise.next() >> 12);
     let mut blocks = vec![0; 96 + (noise.next() % 160) as usize];
     blocks.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&noise.next().to_le_bytes()[..chunk.len()]));
-    let action = if noise.next() % 8 == 0 { "delete" } else { "create" };
+    let action = if noise.one_in(8) { "delete" } else { "create" };
     let cid = (action == "create").then(|| address(&blocks[..32]));
     Commit { seq, repo: &repo, time, ops: vec![RepoOp { action, path: &path, cid }], blocks: &blocks }.encode()
 }
@@ -132,14 +132,14 @@ impl Noise {
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 
     /// Whether the one in `times` came up.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
-        self.next() % times == 0
+        self.next().is_multiple_of(times)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::{BackendChoice, Config, Io};
+use iolite::{BackendChoice, Config, Io, SocketOption};
 use rstest::rstest;
 use tempfile::TempDir;
 use tungstenite::protocol::Role;
@@ -61,9 +61,13 @@ fn with_relay(
     io.group(|group| {
         group.spawn_concurrent(|io| downstream::serve(io, &relay, &listener, group))?;
         assert_eq!(relay.take_hosts(group), Vec::<String>::new());
+        // One who never takes anything may not hold up the end.
+        let _stalled = stalled_subscriber(io, address)?;
         body(&relay, address)?;
+        let asked = io.now();
         group.cancel(io);
         relay.database.close(io);
+        assert!(io.now() - asked < Duration::from_secs(5), "it takes {:?} to end", io.now() - asked);
         io::Result::Ok(())
     })?;
     let audit = relay.reader.call(io, |store| store.audit())?.map_err(io::Error::other)?;
@@ -92,6 +96,13 @@ fn subscribe(
         }
     }
     Ok(())
+}
+
+fn stalled_subscriber(io: &dyn Io, address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(io, address)?;
+    stream.set_option(io, SocketOption::ReceiveBufferSize(4096))?;
+    http::connect_websocket(io, &stream, address, "/subscribe?cursor=0")?;
+    Ok(stream)
 }
 
 fn with_upstreams(io: &dyn Io, body: impl FnOnce(&Upstreams, SocketAddr) -> io::Result<()>) -> io::Result<()> {
