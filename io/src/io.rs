@@ -32,7 +32,8 @@ use crate::time::Instant;
 ///   [`Context::recancel`](crate::backend::Context::recancel).
 /// - [`park`](Self::park) blocks the *calling* context, whatever that is, and may return early.
 /// - [`start`](Self::start) runs every [`Start`] it accepts, also during shutdown.
-/// - A panic out of `park` ends the process: waiters are linked from their stack frames.
+/// - A panic out of `park` or `now` during a wait ends the process: waiters are linked from their
+///   stack frames.
 pub trait Io: Send + Sync {
     /// Starts a task, or gives it back.
     ///

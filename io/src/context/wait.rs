@@ -17,16 +17,18 @@ pub(crate) enum WaitEnd {
 pub(crate) fn wait(io: &dyn Io, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> Result<(), WaitEnd> {
     current(|context| {
         context.assert_may_suspend();
-        loop {
-            if ready() {
-                return Ok(());
+        or_abort(|| {
+            loop {
+                if ready() {
+                    return Ok(());
+                }
+                context.check(io).map_err(WaitEnd::Canceled)?;
+                if deadline.is_some_and(|deadline| deadline <= io.now()) {
+                    return Err(WaitEnd::TimedOut);
+                }
+                io.park([deadline, context.deadline()].into_iter().flatten().min());
             }
-            context.check(io).map_err(WaitEnd::Canceled)?;
-            if deadline.is_some_and(|deadline| deadline <= io.now()) {
-                return Err(WaitEnd::TimedOut);
-            }
-            park(io, [deadline, context.deadline()].into_iter().flatten().min());
-        }
+        })
     })
 }
 
@@ -36,19 +38,21 @@ pub(crate) fn wait(io: &dyn Io, deadline: Option<Instant>, mut ready: impl FnMut
 pub(crate) fn wait_uncancelable(io: &dyn Io, mut ready: impl FnMut() -> bool, mut requested: impl FnMut(u32)) {
     current(|context| {
         context.assert_may_suspend();
-        while !ready() {
-            requested(context.unshielded_requests());
-            if ready() {
-                return;
+        or_abort(|| {
+            while !ready() {
+                requested(context.unshielded_requests());
+                if ready() {
+                    return;
+                }
+                io.park(None);
             }
-            park(io, None);
-        }
+        });
     });
 }
 
-/// Parks through `io`. `Io` is a safe trait, and waiters are linked from their stack frames: a
-/// panic that would unwind such a frame ends the process.
-fn park(io: &dyn Io, deadline: Option<Instant>) {
+/// Runs a wait. `Io` is a safe trait, and waiters are linked from their stack frames, which members
+/// of groups borrow: a panic of an `Io` that would unwind such a frame ends the process.
+fn or_abort<R>(wait: impl FnOnce() -> R) -> R {
     struct Abort;
     impl Drop for Abort {
         fn drop(&mut self) {
@@ -56,6 +60,7 @@ fn park(io: &dyn Io, deadline: Option<Instant>) {
         }
     }
     let abort = Abort;
-    io.park(deadline);
+    let result = wait();
     std::mem::forget(abort);
+    result
 }

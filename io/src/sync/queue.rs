@@ -145,8 +145,8 @@ pub(super) fn wait<S, V>(
     });
     let node = Node::new(Waiter { unparker, value: UnsafeCell::new(brought), done: AtomicBool::new(false) });
     let pointer = NonNull::from(&node);
-    // SAFETY: this function leaves only when the node was popped or removed; every park in between
-    // aborts instead of unwinding, and nothing else here panics.
+    // SAFETY: this function leaves only when the node was popped or removed; the waits in between
+    // abort instead of unwinding, and nothing else here panics.
     unsafe { queue(&mut state).waiters.push_back(pointer) };
     drop(state);
 

@@ -1,0 +1,73 @@
+//! An `Io` that panics in the middle of a wait ends the process: the waiter is linked from the
+//! frame that would be unwound.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use iolite_io::backend::{Refused, Start, StartHow};
+use iolite_io::sync::Mutex;
+use iolite_io::{Backend, Instant, Io, Operation, Output};
+use iolite_threaded::{Options, Threaded};
+
+/// Set in the child process that is to end.
+const CHILD: &str = "IOLITE_TEST_PANICKING_CLOCK";
+
+/// Answers the first questions for the time and panics at a later one.
+struct PanickingClock<'a> {
+    io: &'a dyn Io,
+    asked: AtomicU32,
+}
+
+impl Io for PanickingClock<'_> {
+    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+        self.io.start(start, how)
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        self.io.operate(operation)
+    }
+
+    fn now(&self) -> Instant {
+        assert!(self.asked.fetch_add(1, Ordering::Relaxed) < 2, "the clock is broken");
+        self.io.now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.io.random(bytes)
+    }
+
+    fn backend(&self) -> Backend {
+        self.io.backend()
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
+    }
+}
+
+#[test]
+fn a_clock_that_panics_during_a_wait_ends_the_process() {
+    if std::env::var_os(CHILD).is_some() {
+        let threaded = Threaded::new(Options::default()).unwrap();
+        let clock = PanickingClock { io: threaded.io(), asked: AtomicU32::new(0) };
+        let clock: &dyn Io = &clock;
+        let mutex = Mutex::new(());
+        let held = mutex.try_lock().unwrap();
+        // Would unwind with a waiter linked to the mutex.
+        let deadline = clock.now() + Duration::from_millis(20);
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| mutex.lock_deadline(clock, deadline).is_ok()));
+        drop(held);
+        std::process::exit(0);
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_clock_that_panics_during_a_wait_ends_the_process", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    // SIGABRT.
+    assert_eq!(child.status.signal(), Some(6), "{}", String::from_utf8_lossy(&child.stderr));
+}
