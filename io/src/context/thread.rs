@@ -30,8 +30,14 @@ enum Mode {
 
 impl ThreadParker {
     pub(super) fn wake(&self) {
-        match *self.mode.lock() {
-            Mode::Parking => self.wake.notify_one(),
+        let mode = self.mode.lock();
+        match *mode {
+            Mode::Parking => {
+                // First: the woken thread would otherwise run into the lock and sleep again. It is
+                // in the wait already, or saw its token under the lock.
+                drop(mode);
+                self.wake.notify_one();
+            }
             // SAFETY: the owner leaves this mode, under this lock, before its thread can end, so
             // the handle is valid; a signal number and a handle are all there is to the call.
             Mode::Polling(thread) => unsafe {
