@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use iolite_bridge::{Bridge, CallError, PostErrorKind};
 use iolite_io::{Io, TimedOut};
+use iolite_threaded::{Options, Threaded};
 use support::Threads;
 
 /// A job that holds its worker until it is let go.
@@ -381,4 +382,21 @@ fn impossible_numbers_are_named() {
     assert_eq!(error.to_string(), "bridge odd: workers = 0 is not between 1 and 64");
     assert!(Bridge::builder("odd").queue_capacity(0).start(io).is_err());
     assert!(Bridge::builder("odd").run_max(0).start(io).is_err());
+}
+
+#[test]
+fn a_bridge_left_open_does_not_hold_up_the_shutdown_of_threaded() {
+    let threaded = Threaded::new(Options::default()).unwrap();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let bridge = threaded.run(|io| {
+        let bridge = Bridge::builder("open").workers(2).start(io).unwrap();
+        for key in 0..50 {
+            let ran = ran.clone();
+            bridge.post_keyed(io, key, move |()| _ = ran.fetch_add(1, Ordering::Relaxed)).unwrap();
+        }
+        bridge
+    });
+    assert_eq!(ran.load(Ordering::Relaxed), 50);
+    assert!(matches!(bridge.try_post(|()| {}).unwrap_err().kind, PostErrorKind::Closed));
+    assert_eq!(bridge.metrics().depth, 0);
 }
