@@ -62,7 +62,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
             // An `Io` that starts nothing any more still has the calling context to run it on.
             Err(SpawnError { closure, .. }) => {
                 let cell = TaskCell::new(WithGroupIo { closure, io: self.io }, Some(self.shared.clone()));
-                cell.run(&mut || {});
+                task::run_on_top(&*cell);
                 Member { outcome: Some(cell) }
             }
         }
@@ -278,7 +278,7 @@ impl OwnedGroup {
             Ok(member) => member,
             Err(SpawnError { closure, .. }) => {
                 let cell = TaskCell::new(self.body(closure), Some(self.shared.clone()));
-                cell.run(&mut || {});
+                task::run_on_top(&*cell);
                 Member { outcome: Some(cell) }
             }
         }

@@ -95,9 +95,14 @@ impl Start {
         TaskRef(self.run.clone().expect("a start holds its task until it runs"))
     }
 
-    /// Gives the task up without completing it; which one it was.
-    pub(crate) fn forget(mut self) -> *const () {
-        self.run.take().map_or(std::ptr::null(), |run| Arc::as_ptr(&run).cast())
+    /// Which task it is.
+    pub(crate) fn identity(&self) -> *const () {
+        self.run.as_ref().map_or(std::ptr::null(), |run| Arc::as_ptr(run).cast())
+    }
+
+    /// Gives the task up without completing it.
+    pub(crate) fn forget(mut self) {
+        self.run = None;
     }
 }
 

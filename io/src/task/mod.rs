@@ -3,13 +3,14 @@
 mod cell;
 
 use std::fmt;
+use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 pub(crate) use cell::{Body, Outcome, Run, TaskCell};
 
 use crate::Io;
-use crate::backend::{Start, StartHow};
+use crate::backend::{Refused, Start, StartHow};
 use crate::cancel::{REQUESTED, STICKY};
 use crate::error::{SpawnError, SpawnErrorKind};
 
@@ -159,8 +160,26 @@ where
     T: Send + 'static,
 {
     let cell = TaskCell::new(WithRef { closure, io }, None);
-    cell.run(&mut || {});
+    run_on_top(&*cell);
     Task { outcome: Some(TaskCell::finished(cell.take())) }
+}
+
+/// Runs a task on the calling context, without a [`Start`] that would look after it.
+///
+/// # Panics
+///
+/// When inline tasks nest too deep; the task is then abandoned, so that its group does not wait for
+/// it, nor keep it.
+pub(crate) fn run_on_top(run: &(dyn Run + '_)) {
+    struct Unrun<'a>(&'a (dyn Run + 'a));
+    impl Drop for Unrun<'_> {
+        fn drop(&mut self) {
+            self.0.abandon();
+        }
+    }
+    let unrun = Unrun(run);
+    run.run(&mut || {});
+    mem::forget(unrun);
 }
 
 /// Offers a task to `io`; the closure comes back if `io` refuses.
@@ -173,12 +192,13 @@ pub(crate) fn start<B: Body<T>, T>(
     let identity = Arc::as_ptr(&run).cast::<()>();
     match io.start(Start::new(run), how) {
         Ok(()) => Ok(()),
-        Err(refused) => {
-            let kind = refused.kind;
+        Err(Refused { start, kind }) => {
+            // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
             assert!(
-                refused.start.forget() == identity,
+                start.identity() == identity,
                 "an Io refused another task than the one that it was asked to start",
             );
+            start.forget();
             // SAFETY: its `Start` is gone, unrun, and the caller makes a handle only after `Ok`.
             #[allow(unsafe_code)]
             let closure = unsafe { cell.take_back() }.expect("a task that never ran has its closure");
