@@ -50,7 +50,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 128 (a recursion through `spawn_async` without a free
+    /// When inline tasks nest deeper than 32 (a recursion through `spawn_async` without a free
     /// unit).
     pub fn spawn_async<F, T>(&'scope self, closure: F) -> Member<'scope, T>
     where

@@ -117,7 +117,7 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 128 (a recursion through `spawn_async` without a free
+    /// When inline tasks nest deeper than 32 (a recursion through `spawn_async` without a free
     /// unit). A panic of the closure goes to who joins, also if it ran inline.
     pub fn spawn_async<F, T>(&self, closure: F) -> Task<T>
     where

@@ -63,7 +63,7 @@ impl Start {
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 128; the task is then abandoned.
+    /// When inline tasks nest deeper than 32; the task is then abandoned.
     pub fn run(self) {
         self.run_with(|| {});
     }

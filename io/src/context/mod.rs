@@ -36,8 +36,10 @@ use crate::primitive::Lock;
 use crate::time::Instant;
 use scopes::Scopes;
 
-/// How deep inline tasks may nest on one context.
-const INLINE_DEPTH_MAX: u32 = 128;
+/// How deep inline tasks may nest on one context. A level takes about 5 KiB of stack in a debug build,
+/// before what the task itself takes: with this many, the panic comes before the end of a fiber's
+/// default stack of 256 KiB.
+const INLINE_DEPTH_MAX: u32 = 32;
 
 /// How a kind of context sleeps. Implemented once per backend.
 pub trait Park {
