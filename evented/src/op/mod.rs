@@ -17,7 +17,7 @@ mod write;
 use std::io;
 
 use iolite_io::backend::{Context, perform_quick};
-use iolite_io::{Operation, Output};
+use iolite_io::{Operation, Output, ShutDown};
 
 use crate::shared::Shared;
 use perform::Performer;
@@ -41,6 +41,8 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::Write { file, buffer, offset } => write::perform(&performer, file, buffer, offset),
         Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
+        // What needs no ring ends with the runtime nevertheless, as it does on every backend.
+        _ if shared.is_closed() => Err(ShutDown.into()),
         other => perform_quick(other).unwrap_or_else(|operation| {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))
         }),
