@@ -1,0 +1,308 @@
+//! Channels on one backend: order, capacity, closing, and a ledger of every item.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use iolite::Io;
+use iolite::sync::{Event, RecvError, SendErrorKind, TryRecvError, channel};
+use rstest::rstest;
+
+use crate::support::{On, Random, concurrently, evented, rounds, scope, threaded};
+
+#[rstest]
+fn items_arrive_in_order_at_every_capacity(
+    #[values(threaded(), evented())] on: On,
+    #[values(0, 1, 2, 3, 5, 64)] capacity: usize,
+) {
+    on.run(|io| {
+        let (sender, receiver) = channel(capacity);
+        scope(io, |group| {
+            drop(concurrently(group, move |io| {
+                (0..300).for_each(|item| sender.send(io, item).expect("somebody receives"));
+            }));
+            let items: Vec<_> = std::iter::from_fn(|| receiver.recv(io).ok()).collect();
+            assert_eq!(items, (0..300).collect::<Vec<_>>());
+        });
+    });
+}
+
+#[rstest]
+fn try_forms_tell_full_empty_and_closed(#[values(threaded(), evented())] on: On) {
+    on.run(|_| {
+        let (sender, receiver) = channel(2);
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+        sender.try_send(1).expect("room");
+        sender.try_send(2).expect("room");
+        let error = sender.try_send(3).expect_err("full");
+        assert!(matches!(error.kind, SendErrorKind::Full) && error.item == 3);
+        assert_eq!((sender.len(), receiver.len(), receiver.is_empty()), (2, 2, false));
+        sender.close();
+        assert!(sender.is_closed());
+        let error = sender.try_send(3).expect_err("closed");
+        assert!(matches!(error.kind, SendErrorKind::Closed) && error.item == 3);
+        assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(1), Ok(2)));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+    });
+}
+
+#[rstest]
+fn capacity_zero_is_a_rendezvous(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(0);
+        assert!(matches!(sender.try_send(1).expect_err("nobody waits").kind, SendErrorKind::Full));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+        let received = AtomicUsize::new(0);
+        scope(io, |group| {
+            let sending = concurrently(group, |io| {
+                sender.send(io, 1).expect("received");
+                // The receiver has it by now.
+                received.load(Ordering::SeqCst)
+            });
+            // Until the sender waits, there is nothing.
+            let item = loop {
+                match receiver.try_recv() {
+                    Ok(item) => break item,
+                    Err(_) => io.yield_now(),
+                }
+            };
+            received.store(item, Ordering::SeqCst);
+            sending.join(io);
+        });
+    });
+}
+
+#[rstest]
+fn a_rendezvous_hands_over_to_a_waiting_receiver(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(0);
+        scope(io, |group| {
+            let receiving = concurrently(group, |io| receiver.recv(io));
+            let mut item = 4;
+            while let Err(error) = sender.try_send(item) {
+                item = error.item;
+                io.yield_now();
+            }
+            assert_eq!(receiving.join(io).expect("handed over"), 4);
+        });
+    });
+}
+
+#[rstest]
+fn closing_drains_first(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        for by_receiver in [false, true] {
+            let (sender, receiver) = channel(4);
+            (0..3).for_each(|item| sender.try_send(item).expect("room"));
+            if by_receiver {
+                receiver.close()
+            } else {
+                sender.close()
+            }
+            assert!(matches!(sender.send(io, 9).expect_err("closed, even with room").kind, SendErrorKind::Closed));
+            assert_eq!([(); 3].map(|()| receiver.recv(io).expect("drained first")), [0, 1, 2]);
+            assert!(matches!(receiver.recv(io), Err(RecvError::Closed)));
+            assert!(matches!(receiver.recv(io), Err(RecvError::Closed)), "and stays so");
+        }
+    });
+}
+
+#[rstest]
+fn the_last_sender_closes_it(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(2);
+        let second = sender.clone();
+        drop(sender);
+        second.try_send(1).expect("open: there is one more");
+        scope(io, |group| {
+            let receiving = concurrently(group, |io| (receiver.recv(io), receiver.recv(io)));
+            drop(second);
+            let (first, then) = receiving.join(io);
+            assert_eq!(first.expect("drained first"), 1);
+            assert!(matches!(then, Err(RecvError::Closed)));
+        });
+    });
+}
+
+#[rstest]
+fn the_last_receiver_closes_it_and_gives_items_back_to_who_waits(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(1);
+        let in_it = Arc::new(());
+        sender.try_send(in_it.clone()).expect("room");
+        scope(io, |group| {
+            let waiting = Arc::new(());
+            let theirs = waiting.clone();
+            let sending = concurrently(group, move |io| sender.send(io, theirs));
+            drop(receiver);
+            let error = sending.join(io).expect_err("nobody receives");
+            assert!(matches!(error.kind, SendErrorKind::Closed));
+            assert!(Arc::ptr_eq(&error.item, &waiting));
+        });
+        assert_eq!(Arc::strong_count(&in_it), 1, "what was in it is dropped");
+    });
+}
+
+#[rstest]
+fn a_canceled_send_comes_back_with_its_item(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(1);
+        sender.try_send(0).expect("room");
+        scope(io, |group| {
+            let sending = concurrently(group, |io| sender.send(io, 1));
+            let error = sending.cancel(io).expect_err("canceled");
+            assert!(matches!(error.kind, SendErrorKind::Canceled(_)) && error.item == 1);
+        });
+        assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(0), Err(TryRecvError::Empty)));
+    });
+}
+
+#[rstest]
+fn a_waiting_senders_item_moves_up(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(1);
+        sender.try_send(0).expect("room");
+        scope(io, |group| {
+            let sending = concurrently(group, |io| sender.send(io, 1));
+            assert_eq!(receiver.recv(io).expect("there"), 0);
+            assert_eq!(receiver.recv(io).expect("it moved up or was sent"), 1);
+            sending.join(io).expect("sent");
+        });
+    });
+}
+
+/// Senders and receivers are canceled and time out at random; each item is received once, or is
+/// back with its sender, or is in the channel.
+#[rstest]
+fn no_item_is_lost_or_doubled_under_cancellation(
+    #[values(threaded(), evented())] on: On,
+    #[values(0, 1, 4)] capacity: usize,
+) {
+    on.on_thread(|io| {
+        let mut random = Random::new("ledger of a channel");
+        let (sent, returned, received) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let tally = AtomicUsize::new(0);
+        for _ in 0..rounds(150) {
+            let (sender, receiver) = channel(capacity);
+            let (sender, receiver) = (&sender, &receiver);
+            let (sent, returned, received, tally) = (&sent, &returned, &received, &tally);
+            let began = Event::new();
+            scope(io, |group| {
+                let senders: Vec<_> = (0..3)
+                    .map(|number| {
+                        let (mut random, began) = (random.clone(), &began);
+                        (0..number).for_each(|_| _ = random.next());
+                        concurrently(group, move |io| {
+                            for _ in 0..8 {
+                                began.set();
+                                let item = random.next() as usize >> 8;
+                                let result = match random.below(3) {
+                                    0 => sender.send_deadline(
+                                        io,
+                                        item,
+                                        io.now() + Duration::from_micros(random.below(50)),
+                                    ),
+                                    _ => sender.send(io, item),
+                                };
+                                match result {
+                                    Ok(()) => {
+                                        sent.fetch_add(1, Ordering::Relaxed);
+                                        tally.fetch_add(item, Ordering::Relaxed);
+                                    }
+                                    Err(error) => {
+                                        assert_eq!(error.item, item, "its own item comes back");
+                                        returned.fetch_add(1, Ordering::Relaxed);
+                                    }
+                                }
+                            }
+                        })
+                    })
+                    .collect();
+                let receivers: Vec<_> = (0..2)
+                    .map(|number| {
+                        let mut random = random.clone();
+                        (0..10 + number).for_each(|_| _ = random.next());
+                        concurrently(group, move |io| {
+                            loop {
+                                let result = match random.below(3) {
+                                    0 => receiver.recv_deadline(io, io.now() + Duration::from_micros(random.below(50))),
+                                    _ => receiver.recv(io),
+                                };
+                                match result {
+                                    Ok(item) => {
+                                        received.fetch_add(1, Ordering::Relaxed);
+                                        tally.fetch_sub(item, Ordering::Relaxed);
+                                    }
+                                    Err(RecvError::Closed) => return,
+                                    Err(RecvError::Canceled(_) | RecvError::TimedOut) => {}
+                                }
+                            }
+                        })
+                    })
+                    .collect();
+                began.wait_uncancelable(io);
+                for _ in 0..6 {
+                    (0..random.below(4)).for_each(|_| io.yield_now());
+                    let (senders_index, receivers_index) = (random.below(3) as usize, random.below(2) as usize);
+                    senders[senders_index].request_cancel();
+                    receivers[receivers_index].request_cancel();
+                }
+                senders.into_iter().for_each(|member| member.join(io));
+                sender.close();
+            });
+        }
+        let counts = [sent, returned, received].map(AtomicUsize::into_inner);
+        println!("sent, returned, received: {counts:?}");
+        assert_eq!(counts[0], counts[2], "as many received as sent");
+        assert_eq!(tally.into_inner(), 0, "and the same ones");
+        assert!(counts[0] > 0 && counts[1] > 0, "both happen");
+    });
+}
+
+#[rstest]
+fn many_senders_and_receivers_share_a_channel(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(3);
+        let sum = AtomicUsize::new(0);
+        let sum = &sum;
+        scope(io, |group| {
+            for _ in 0..4 {
+                let (sender, receiver) = (sender.clone(), receiver.clone());
+                drop(concurrently(group, move |io| {
+                    (1..=100).for_each(|item| sender.send(io, item).expect("somebody receives"));
+                }));
+                drop(concurrently(group, move |io| {
+                    while let Ok(item) = receiver.recv(io) {
+                        sum.fetch_add(item, Ordering::Relaxed);
+                    }
+                }));
+            }
+            drop((sender, receiver));
+        });
+        assert_eq!(sum.load(Ordering::Relaxed), 4 * 5050);
+    });
+}
+
+/// A ring of tasks, each of which passes on what it gets.
+#[rstest]
+fn an_item_goes_around_a_ring_of_tasks(#[values(threaded(), evented())] on: On) {
+    fn relay(io: &dyn Io, from: &iolite::sync::Receiver<u32>, to: &iolite::sync::Sender<u32>) {
+        while let Ok(item) = from.recv(io) {
+            if item == 0 || to.send(io, item - 1).is_err() {
+                to.close();
+                return;
+            }
+        }
+        to.close();
+    }
+    on.run(|io| {
+        let links: Vec<_> = (0..5).map(|_| channel(1)).collect();
+        links[0].0.try_send(500).expect("room");
+        scope(io, |group| {
+            for number in 0..5 {
+                let (from, to) = (&links[number].1, &links[(number + 1) % 5].0);
+                drop(concurrently(group, move |io| relay(io, from, to)));
+            }
+        });
+    });
+}

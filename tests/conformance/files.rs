@@ -1,0 +1,234 @@
+//! Files.
+
+use std::fs;
+use std::io::{self, SeekFrom};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use iolite::fs::{File, OpenOptions};
+use iolite::{Incomplete, Io};
+use rstest::rstest;
+
+use crate::support::{On, concurrently, evented, scope, threaded};
+
+fn opened(io: &dyn Io, path: &Path) -> File {
+    OpenOptions::new().read(true).write(true).create(true).open(io, path).expect("open")
+}
+
+/// Runs the case with a folder of its own.
+fn in_folder(on: On, case: impl Fn(&dyn Io, &Path) + Sync) {
+    on.run(|io| {
+        let folder = tempfile::tempdir().expect("a folder");
+        case(io, folder.path());
+    });
+}
+
+/// All 64 combinations, on a file that exists and one that does not: what std answers, we answer.
+#[rstest]
+fn options_open_what_std_opens(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let (ours, stds) = (folder.join("ours"), folder.join("std's"));
+        for exists in [false, true] {
+            for bits in 0..64_u32 {
+                let bit = |number: u32| bits & (1 << number) != 0;
+                let mut options = OpenOptions::new();
+                options.read(bit(0)).write(bit(1)).append(bit(2));
+                options.truncate(bit(3)).create(bit(4)).create_new(bit(5));
+                let mut std_options = fs::OpenOptions::new();
+                std_options.read(bit(0)).write(bit(1)).append(bit(2));
+                std_options.truncate(bit(3)).create(bit(4)).create_new(bit(5));
+                for path in [&ours, &stds] {
+                    let _ = fs::remove_file(path);
+                    if exists {
+                        fs::write(path, "before").expect("written");
+                    }
+                }
+                let told = |error: io::Error| (error.kind(), error.raw_os_error());
+                let result = options.open(io, &ours).map(drop).map_err(told);
+                let std_result = std_options.open(&stds).map(drop).map_err(told);
+                assert_eq!(result, std_result, "{options:?}, exists: {exists}");
+                assert_eq!(fs::read(&ours).ok(), fs::read(&stds).ok(), "{options:?}, exists: {exists}");
+            }
+        }
+    });
+}
+
+#[rstest]
+fn exclusive_creation_fails_on_an_existing_file(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        options.open(io, &path).expect("made");
+        let error = options.open(io, &path).expect_err("it exists");
+        assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::AlreadyExists, Some(17)));
+    });
+}
+
+#[rstest]
+fn errors_keep_their_errno(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let error = File::open(io, folder.join("missing")).expect_err("missing");
+        assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::NotFound, Some(2)));
+        let error = File::create(io, folder).expect_err("a folder");
+        assert_eq!(error.raw_os_error(), Some(21));
+        let path = folder.join("file");
+        let write_only = File::create(io, &path).expect("made");
+        assert_eq!(write_only.read(io, &mut [0]).expect_err("not for reading").raw_os_error(), Some(9));
+        let read_only = File::open(io, &path).expect("opened");
+        assert_eq!(read_only.write(io, b"x").expect_err("not for writing").raw_os_error(), Some(9));
+        assert_eq!(read_only.set_len(io, 1).expect_err("not for writing").raw_os_error(), Some(22));
+        let error = File::open(io, "a path with a \0 in it").expect_err("no path");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    });
+}
+
+#[rstest]
+fn the_mode_is_the_new_files(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        OpenOptions::new().write(true).create(true).mode(0o600).open(io, &path).expect("made");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    });
+}
+
+#[rstest]
+fn streaming_calls_share_the_position(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let file = opened(io, &folder.join("file"));
+        file.write_all(io, b"0123456789").expect("written");
+        assert_eq!(file.seek(io, SeekFrom::Start(2)).expect("moved"), 2);
+        let mut buffer = [0; 3];
+        file.read_exact(io, &mut buffer).expect("read");
+        assert_eq!(&buffer, b"234");
+        assert_eq!(file.seek(io, SeekFrom::Current(-1)).expect("moved"), 4);
+        file.write_all(io, b"XY").expect("written");
+        assert_eq!(file.seek(io, SeekFrom::End(-3)).expect("moved"), 7);
+        assert_eq!(file.read(io, &mut buffer).expect("read"), 3);
+        assert_eq!(&buffer, b"789");
+        assert_eq!(file.read(io, &mut buffer).expect("the end"), 0);
+        assert_eq!(file.read(io, &mut []).expect("an empty buffer"), 0);
+        assert_eq!(file.seek(io, SeekFrom::Current(-100)).expect_err("before the beginning").raw_os_error(), Some(22));
+        assert_eq!(fs::read(folder.join("file")).expect("there"), b"0123XY6789");
+    });
+}
+
+#[rstest]
+fn positional_calls_leave_the_position_alone(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let file = opened(io, &folder.join("file"));
+        file.write_all_at(io, b"world", 5).expect("written");
+        file.write_all_at(io, b"hello", 0).expect("written");
+        assert_eq!(file.seek(io, SeekFrom::Current(0)).expect("asked"), 0);
+        let mut buffer = [0; 10];
+        file.read_exact_at(io, &mut buffer, 0).expect("read");
+        assert_eq!(&buffer, b"helloworld");
+        assert_eq!(file.read_at(io, &mut buffer, 8).expect("what is left"), 2);
+        assert_eq!(file.read_at(io, &mut buffer, 10).expect("the end"), 0);
+        assert_eq!(file.read_at(io, &mut buffer, 1 << 40).expect("past the end"), 0);
+        let error = file.read_exact_at(io, &mut buffer, 6).expect_err("too short");
+        assert_eq!((error.kind(), Incomplete::count_of(&error)), (io::ErrorKind::UnexpectedEof, 4));
+    });
+}
+
+#[rstest]
+fn appending_writes_at_the_end(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        fs::write(&path, "before ").expect("written");
+        let mut options = OpenOptions::new();
+        let first = options.append(true).open(io, &path).expect("opened");
+        let second = options.open(io, &path).expect("opened");
+        first.write_all(io, b"first ").expect("written");
+        second.write_all(io, b"second").expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("there"), "before first second");
+    });
+}
+
+#[rstest]
+fn the_length_is_set_and_told(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        let file = opened(io, &path);
+        file.write_all(io, b"0123456789").expect("written");
+        assert_eq!(file.len(io).expect("told"), 10);
+        file.set_len(io, 4).expect("cut");
+        assert_eq!(fs::read(&path).expect("there"), b"0123");
+        file.set_len(io, 6).expect("extended");
+        assert_eq!(fs::read(&path).expect("there"), b"0123\0\0");
+        assert_eq!(file.len(io).expect("told"), 6);
+    });
+}
+
+#[rstest]
+fn syncing_and_closing_succeed(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let file = opened(io, &folder.join("file"));
+        file.write_all(io, b"content").expect("written");
+        file.sync_data(io).expect("synced");
+        file.sync_all(io).expect("synced");
+        file.close(io).expect("closed");
+    });
+}
+
+#[rstest]
+fn read_to_end_appends_all_that_is_left(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        for length in [0, 1, 4095, 4096, 4097, 100_000, 3 << 20] {
+            let content: Vec<u8> = (0..=250).cycle().take(length).collect();
+            fs::write(&path, &content).expect("written");
+            let file = File::open(io, &path).expect("opened");
+            let mut bytes = b"before".to_vec();
+            assert_eq!(file.read_to_end(io, &mut bytes).expect("read"), length);
+            assert!(bytes[..6] == *b"before" && bytes[6..] == content);
+        }
+    });
+}
+
+#[rstest]
+fn a_full_disk_is_told(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let file = OpenOptions::new().write(true).open(io, "/dev/full").expect("every Linux has it");
+        let error = file.write_all(io, b"x").expect_err("full");
+        assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::StorageFull, Some(28)));
+    });
+}
+
+#[rstest]
+fn tasks_write_side_by_side_at_their_offsets(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        let file = opened(io, &path);
+        scope(io, |group| {
+            for number in 0..16_u8 {
+                let file = &file;
+                drop(concurrently(group, move |io| {
+                    file.write_all_at(io, &[number; 5000], u64::from(number) * 5000).expect("written");
+                }));
+            }
+        });
+        let content = fs::read(&path).expect("there");
+        assert_eq!(content.len(), 80_000);
+        assert!(content.chunks(5000).zip(0..).all(|(chunk, number)| chunk.iter().all(|byte| *byte == number)));
+    });
+}
+
+/// A file that is no file of a disk: reading waits, and can be canceled.
+#[rstest]
+fn a_pipe_read_as_a_file_waits_and_is_canceled(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let file = File::from(fs::File::from(std::os::fd::OwnedFd::from(reader)));
+        scope(io, |group| {
+            for _ in 0..20 {
+                let member = concurrently(group, |io| file.read(io, &mut [0; 4]));
+                io.yield_now();
+                assert!(iolite::Canceled::is_in(&member.cancel(io).expect_err("canceled")));
+            }
+            let member = concurrently(group, |io| file.read(io, &mut [0; 4]));
+            io::Write::write_all(&mut writer, b"here").expect("written");
+            assert_eq!(member.join(io).expect("read"), 4);
+        });
+    });
+}

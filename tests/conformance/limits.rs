@@ -1,0 +1,199 @@
+//! Limits: what waits, what fails, and what comes back.
+
+use std::sync::Arc;
+use std::thread;
+
+use iolite::SpawnErrorKind;
+use iolite::sync::Event;
+use rstest::rstest;
+
+use crate::support::{ExpectCanceled, On, evented, panic_of, panic_quietly, rounds, scope, threaded};
+
+#[rstest]
+fn the_concurrent_limit_is_named_in_the_error(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let first = io.spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("one is free");
+        let error = io.spawn_concurrent(|_| ()).expect_err("none is free");
+        let text = error.to_string();
+        assert!(text.contains("concurrent_limit") && text.contains('1'), "{text}");
+        let SpawnErrorKind::ConcurrencyUnavailable(error) = error.kind else { panic!("{text}") };
+        assert_eq!((error.limit(), error.value()), ("concurrent_limit", 1));
+        go.set();
+        first.join(io);
+    });
+}
+
+#[rstest]
+fn a_refused_closure_comes_back_whole(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let first = io.spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("one is free");
+        let precious = Arc::new("an accepted socket");
+        let held = precious.clone();
+        let error = io.spawn_concurrent(move |_| held).expect_err("none is free");
+        assert_eq!(Arc::strong_count(&precious), 2, "it is in the error");
+        assert_eq!(*(error.closure)(io), "an accepted socket");
+        assert_eq!(Arc::strong_count(&precious), 1);
+        go.set();
+        first.join(io);
+    });
+}
+
+#[rstest]
+fn a_refused_member_comes_back_whole_and_is_not_waited_for(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        let go = Event::new();
+        scope(io, |group| {
+            let first = group.spawn_concurrent(|io| go.wait_uncancelable(io)).expect("one is free");
+            let error = group.spawn_concurrent(|_| 5).expect_err("none is free");
+            assert_eq!(group.len(), 1);
+            assert_eq!((error.closure)(io), 5);
+            go.set();
+            first.join(io);
+        });
+    });
+}
+
+#[rstest]
+fn the_two_limits_are_counted_independently(#[values(threaded(), evented())] on: On) {
+    on.async_limit(1).concurrent_limit(3).on_thread(|io| {
+        let (go, started) = (Arc::new(Event::new()), Arc::new(Event::new()));
+        let concurrent: Vec<_> = (0..3)
+            .map(|_| {
+                let go = go.clone();
+                io.spawn_concurrent(move |io| go.wait_uncancelable(io)).expect("three are free")
+            })
+            .collect();
+        // Were it inline, it would wait for what comes after it.
+        let (theirs, start) = (go.clone(), started.clone());
+        let other = io.spawn_async(move |io| {
+            start.set();
+            theirs.wait_uncancelable(io);
+        });
+        started.wait_uncancelable(io);
+        go.set();
+        other.join(io);
+        concurrent.into_iter().for_each(|task| task.join(io));
+
+        // The other way round: a busy async unit takes none of the concurrent ones.
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let other = io.spawn_async(move |io| theirs.wait_uncancelable(io));
+        let tasks: Vec<_> = (0..3).map(|_| io.spawn_concurrent(|_| ()).expect("three are free")).collect();
+        tasks.into_iter().for_each(|task| task.join(io));
+        go.set();
+        other.join(io);
+    });
+}
+
+#[rstest]
+fn a_slot_is_free_again_when_its_task_was_joined(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        for round in 0..rounds(1_000) {
+            let task = io.spawn_concurrent(move |_| round);
+            let task = task.unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert_eq!(task.join(io), round);
+        }
+    });
+}
+
+#[rstest]
+fn a_slot_is_free_again_after_a_panic_and_after_a_cancellation(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        for round in 0..50 {
+            let task = io.spawn_concurrent(|_| panic_quietly("deliberate")).unwrap_or_else(|error| panic!("{error}"));
+            panic_of(|| task.join(io));
+            let waiting = Event::new();
+            let task = io.spawn_concurrent(move |io| waiting.wait(io));
+            task.unwrap_or_else(|error| panic!("round {round}: {error}")).cancel(io).expect_canceled("canceled");
+        }
+    });
+}
+
+#[rstest]
+fn a_slot_is_free_again_when_the_group_was_waited_for(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(2).on_thread(|io| {
+        for round in 0..200 {
+            scope(io, |group| {
+                for _ in 0..2 {
+                    drop(group.spawn_concurrent(|_| ()).unwrap_or_else(|error| panic!("round {round}: {error}")));
+                }
+            });
+        }
+    });
+}
+
+#[rstest]
+fn spawn_waiting_waits_for_a_slot(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let first = io.spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("one is free");
+        thread::scope(|scope| {
+            let second = scope.spawn(|| io.spawn_waiting(|_| 2).expect("a slot, in the end").join(io));
+            assert!(!second.is_finished());
+            go.set();
+            first.join(io);
+            assert_eq!(second.join().expect("no panic"), 2);
+        });
+    });
+}
+
+#[rstest]
+fn spawn_waiting_passes_every_task_through_few_slots(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(3).on_thread(|io| {
+        let tasks: Vec<_> = (0..1_000_u64)
+            .map(|number| {
+                io.spawn_waiting(move |io| {
+                    io.yield_now();
+                    number
+                })
+            })
+            .collect();
+        let sum: u64 = tasks.into_iter().map(|task| task.expect("started").join(io)).sum();
+        assert_eq!(sum, 499_500);
+    });
+}
+
+#[rstest]
+fn several_may_wait_for_slots(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        let spawner = |number: u64| {
+            io.spawn_thread("spawner", move |io| {
+                (0..100).map(|_| io.spawn_waiting(move |_| number).expect("started").join(io)).sum::<u64>()
+            })
+            .expect("thread")
+        };
+        let spawners: Vec<_> = (1..=4).map(spawner).collect();
+        assert_eq!(spawners.into_iter().map(|task| task.join(io)).sum::<u64>(), 1_000);
+    });
+}
+
+#[rstest]
+fn spawn_waiting_is_canceled_and_hands_the_closure_back(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let first = io.spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("one is free");
+        let precious = Arc::new(());
+        for _ in 0..100 {
+            let held = precious.clone();
+            let waiter = io.spawn_thread("waiter", move |io| {
+                let error = io.spawn_waiting(move |_| held).expect_err("no slot, but a request");
+                assert!(matches!(error.kind, SpawnErrorKind::Canceled(_)), "{error}");
+                io.check_cancel().expect("delivered once");
+                error.closure
+            });
+            let closure = waiter.expect("thread").cancel(io);
+            drop(closure(io));
+            assert_eq!(Arc::strong_count(&precious), 1);
+        }
+        go.set();
+        first.join(io);
+        // None of the canceled waiters took the slot with it.
+        io.spawn_concurrent(|_| ()).expect("it is free").join(io);
+    });
+}

@@ -1,0 +1,316 @@
+//! Mutex, semaphore and event, on one backend; `mixed` has them on several at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use iolite::sync::{Event, Mutex, Semaphore};
+use iolite::{Io, WaitError};
+use rstest::rstest;
+
+use crate::support::{ExpectCanceled, On, concurrently, evented, panic_of, panic_quietly, rounds, scope, threaded};
+
+/// Starts a member and returns when it is about to wait.
+macro_rules! started {
+    ($group:expr, $io:expr, |$inner:ident| $body:expr) => {{
+        let started = std::sync::Arc::new(iolite::sync::Event::new());
+        let theirs = started.clone();
+        let member = crate::support::concurrently($group, move |$inner: &dyn Io| {
+            theirs.set();
+            $body
+        });
+        started.wait_uncancelable($io);
+        member
+    }};
+}
+
+#[rstest]
+fn a_mutex_excludes_and_loses_no_update(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let counter = Mutex::new(0_usize);
+        let counter_ref = &counter;
+        let count = rounds(500);
+        scope(io, |group| {
+            for _ in 0..6 {
+                drop(concurrently(group, move |io| {
+                    for _ in 0..count {
+                        let mut counter = counter_ref.lock(io).expect("not canceled");
+                        let before = *counter;
+                        io.yield_now();
+                        *counter = before + 1;
+                    }
+                }));
+            }
+        });
+        assert_eq!(counter.into_inner(), 6 * count);
+    });
+}
+
+/// The guard may be held while the holder waits.
+#[rstest]
+fn a_mutex_may_be_held_over_blocking_calls(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let log = Mutex::new(Vec::new());
+        scope(io, |group| {
+            for number in 0..4 {
+                let log = &log;
+                drop(concurrently(group, move |io| {
+                    let mut log = log.lock(io).expect("not canceled");
+                    log.push(number);
+                    io.sleep(Duration::from_millis(1)).expect("not canceled");
+                    log.push(number);
+                }));
+            }
+        });
+        let log = log.into_inner();
+        assert!(log.chunks(2).all(|pair| pair[0] == pair[1]), "{log:?}");
+    });
+}
+
+#[rstest]
+fn try_lock_tells_whether_it_is_free(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let mut mutex = Mutex::new(1);
+        let held = mutex.try_lock().expect("free");
+        assert!(mutex.try_lock().is_none());
+        assert!(matches!(mutex.lock_deadline(io, io.now() + Duration::from_millis(1)), Err(WaitError::TimedOut(_))));
+        drop(held);
+        drop(mutex.lock(io).expect("free again"));
+        drop(mutex.lock_uncancelable(io));
+        *mutex.get_mut() += 1;
+        assert_eq!(mutex.into_inner(), 2);
+    });
+}
+
+#[rstest]
+fn a_panic_unlocks_and_poisons_nothing(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let mutex = Mutex::new(1);
+        scope(io, |group| {
+            let member = concurrently(group, |io| {
+                let _held = mutex.lock(io).expect("free");
+                panic_quietly("deliberate");
+            });
+            assert_eq!(panic_of(|| member.join(io)), "deliberate");
+        });
+        assert_eq!(*mutex.lock(io).expect("free again"), 1);
+    });
+}
+
+#[rstest]
+fn a_canceled_lock_leaves_the_mutex_as_it_was(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let mutex = Mutex::new(());
+        for _ in 0..50 {
+            let held = mutex.try_lock().expect("free");
+            scope(io, |group| {
+                let mutex = &mutex;
+                let canceled = started!(group, io, |io| mutex.lock(io).map(drop));
+                let waits = started!(group, io, |io| mutex.lock(io).map(drop));
+                canceled.cancel(io).expect_canceled("canceled");
+                assert!(mutex.try_lock().is_none(), "still held");
+                drop(held);
+                waits.join(io).expect("it comes to the next");
+            });
+        }
+        assert!(mutex.try_lock().is_some());
+    });
+}
+
+/// On one executor it can be told from outside that somebody waits: what was started runs until it
+/// parks. The queue is the same for all backends.
+#[rstest]
+fn waiters_are_served_in_the_order_in_which_they_came(#[values(evented())] on: On) {
+    on.executors(1).in_task(|io| {
+        let (semaphore, order) = (Semaphore::new(0), Mutex::new(Vec::new()));
+        scope(io, |group| {
+            for number in 0..6_usize {
+                let (semaphore, order) = (&semaphore, &order);
+                drop(started!(group, io, |io| {
+                    semaphore.acquire(io).expect("not canceled").forget();
+                    order.lock_uncancelable(io).push(number);
+                }));
+            }
+            (0..6).for_each(|_| semaphore.release());
+        });
+        assert_eq!(order.into_inner(), [0, 1, 2, 3, 4, 5]);
+    });
+}
+
+#[rstest]
+fn a_semaphore_counts_its_permits(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let semaphore = Semaphore::new(2);
+        let first = semaphore.try_acquire().expect("two are free");
+        let second = semaphore.acquire(io).expect("one is free");
+        assert!(semaphore.try_acquire().is_none());
+        let soon = io.now() + Duration::from_millis(1);
+        assert!(matches!(semaphore.acquire_deadline(io, soon), Err(WaitError::TimedOut(_))));
+        drop(first);
+        assert_eq!(semaphore.available(), 1);
+        second.forget();
+        assert_eq!(semaphore.available(), 1, "a forgotten permit stays taken");
+        semaphore.release();
+        semaphore.release();
+        assert_eq!(semaphore.available(), 3, "one more than there were");
+        drop(semaphore.acquire_uncancelable(io));
+        assert_eq!(semaphore.available(), 3);
+    });
+}
+
+#[rstest]
+fn a_semaphore_never_admits_more_than_its_permits(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (semaphore, inside, most) = (Semaphore::new(3), AtomicUsize::new(0), AtomicUsize::new(0));
+        scope(io, |group| {
+            for _ in 0..8 {
+                drop(concurrently(group, |io| {
+                    for _ in 0..50 {
+                        let _permit = semaphore.acquire(io).expect("not canceled");
+                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        io.yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                }));
+            }
+        });
+        assert!(most.into_inner() <= 3);
+        assert_eq!(semaphore.available(), 3);
+    });
+}
+
+#[rstest]
+fn a_canceled_acquire_takes_no_permit(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let semaphore = Semaphore::new(0);
+        for _ in 0..50 {
+            scope(io, |group| {
+                let member = concurrently(group, |io| semaphore.acquire(io).map(drop));
+                member.cancel(io).expect_canceled("canceled");
+            });
+            semaphore.release();
+            assert_eq!(semaphore.available(), 1);
+            semaphore.try_acquire().expect("free").forget();
+        }
+    });
+}
+
+#[rstest]
+fn an_event_lets_all_go_and_publishes(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let event = Event::new();
+        let published = AtomicUsize::new(0);
+        scope(io, |group| {
+            // More than one lot of the implementation.
+            let waiters: Vec<_> = (0..20)
+                .map(|_| {
+                    concurrently(group, |io| {
+                        event.wait(io).expect("not canceled");
+                        published.load(Ordering::Relaxed)
+                    })
+                })
+                .collect();
+            published.store(9, Ordering::Relaxed);
+            event.set();
+            waiters.into_iter().for_each(|waiter| assert_eq!(waiter.join(io), 9));
+        });
+        assert!(event.is_set());
+        event.wait(io).expect("set");
+        event.reset();
+        assert!(!event.is_set());
+        assert!(matches!(event.wait_deadline(io, io.now() + Duration::from_millis(1)), Err(WaitError::TimedOut(_)),));
+    });
+}
+
+/// Who was let go may drop the event while `set` has not returned yet.
+#[rstest]
+fn an_event_may_be_dropped_by_who_was_let_go(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        for _ in 0..rounds(500) {
+            let (sender, receiver) = iolite::sync::channel::<Arc<Event>>(1);
+            scope(io, |group| {
+                let setter = concurrently(group, move |io| {
+                    let event = receiver.recv(io).expect("sent");
+                    event.set();
+                });
+                let event = Arc::new(Event::new());
+                sender.try_send(event.clone()).expect("room");
+                event.wait_uncancelable(io);
+                drop(event);
+                setter.join(io);
+            });
+        }
+    });
+}
+
+/// Upstream's four steps, with a plain thread.
+#[rstest]
+fn a_handshake_with_a_plain_thread(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let steps = [const { Event::new() }; 4];
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                steps[0].wait_uncancelable(io);
+                steps[1].set();
+                steps[2].wait(io).expect("nobody cancels a plain thread");
+                steps[3].set();
+            });
+            steps[0].set();
+            steps[1].wait(io).expect("not canceled");
+            steps[2].set();
+            steps[3].wait(io).expect("not canceled");
+        });
+    });
+}
+
+#[rstest]
+fn a_barrier_of_ten(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (arrived, all) = (AtomicUsize::new(0), Event::new());
+        scope(io, |group| {
+            for _ in 0..10 {
+                drop(concurrently(group, |io| {
+                    if arrived.fetch_add(1, Ordering::SeqCst) == 9 {
+                        all.set();
+                    }
+                    all.wait(io).expect("not canceled");
+                    assert_eq!(arrived.load(Ordering::SeqCst), 10);
+                }));
+            }
+        });
+    });
+}
+
+/// Locked by some, canceled and timed out for others: the mutex ends free, the count is right.
+#[rstest]
+fn a_mutex_survives_cancellations_and_timeouts(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (mutex, entered) = (Mutex::new(0_usize), AtomicUsize::new(0));
+        for round in 0..rounds(100) {
+            scope(io, |group| {
+                let members: Vec<_> = (0..6)
+                    .map(|number| {
+                        let (mutex, entered) = (&mutex, &entered);
+                        concurrently(group, move |io| {
+                            let guard = match number % 3 {
+                                0 => mutex.lock(io).ok(),
+                                1 => mutex.lock_deadline(io, io.now() + Duration::from_micros(20)).ok(),
+                                _ => Some(mutex.lock_uncancelable(io)),
+                            };
+                            if let Some(mut guard) = guard {
+                                *guard += 1;
+                                io.yield_now();
+                                entered.fetch_add(1, Ordering::Relaxed);
+                            }
+                        })
+                    })
+                    .collect();
+                (0..round % 4).for_each(|_| io.yield_now());
+                members.iter().for_each(|member| member.request_cancel());
+            });
+            assert!(mutex.try_lock().is_some(), "free after round {round}");
+        }
+        assert_eq!(mutex.into_inner(), entered.into_inner());
+    });
+}

@@ -1,0 +1,30 @@
+//! The conformance suite: what every `Io` does, written once against `&dyn Io` and run on every
+//! backend, from plain threads and from tasks.
+//!
+//! A backend of one's own proves itself with it: make it known to `support`, and run.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod inline;
+mod limits;
+mod tasks;
+
+mod group_cancel;
+mod groups;
+
+mod cancel;
+mod points;
+mod timeouts;
+
+mod channels;
+mod locks;
+mod mixed;
+
+mod files;
+mod streams;
+mod tcp;
+
+mod decorators;
+mod races;
+mod shutdown;

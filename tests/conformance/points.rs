@@ -1,0 +1,371 @@
+//! Every call that can block is a cancellation point, also when it would not have to block; and a
+//! request meets it also while it is blocked.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use iolite::fs::{File, OpenOptions};
+use iolite::net::{ListenOptions, TcpListener, TcpStream};
+use iolite::sync::{Event, Mutex, Receiver, Semaphore, Sender, channel};
+use iolite::{Canceled, Io, SocketOption};
+use rstest::rstest;
+
+use crate::support::{ExpectCanceled, On, concurrently, evented, scope, tcp_pair, threaded};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Things on which no call has to wait.
+struct Ready {
+    mutex: Mutex<()>,
+    event: Event,
+    semaphore: Semaphore,
+    sender: Sender<u32>,
+    receiver: Receiver<u32>,
+    stream: TcpStream,
+    listener: TcpListener,
+    address: SocketAddr,
+    file: File,
+    folder: tempfile::TempDir,
+    /// What the others need to be ready.
+    _peers: (TcpStream, TcpStream),
+}
+
+impl Ready {
+    fn new(io: &dyn Io) -> Self {
+        let event = Event::new();
+        event.set();
+        let (sender, receiver) = channel(8);
+        sender.try_send(1).expect("room");
+        let (stream, peer) = tcp_pair(io);
+        peer.write_all(io, b"some bytes").expect("sent");
+        // So that the bytes are here, and not on their way.
+        stream.peek(io, &mut [0]).expect("they arrive");
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let waiting = TcpStream::connect(io, address).expect("connect");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut options = OpenOptions::new();
+        let path = folder.path().join("file");
+        let file = options.read(true).write(true).create(true).open(io, path).expect("open");
+        file.write_all_at(io, b"content", 0).expect("written");
+        Self {
+            mutex: Mutex::new(()),
+            event,
+            semaphore: Semaphore::new(1),
+            sender,
+            receiver,
+            stream,
+            listener,
+            address,
+            file,
+            folder,
+            _peers: (peer, waiting),
+        }
+    }
+}
+
+type Point = fn(&dyn Io, &Ready) -> io::Result<()>;
+
+const POINTS: &[(&str, Point)] = &[
+    ("check_cancel", |io, _| Ok(io.check_cancel()?)),
+    ("sleep", |io, _| Ok(io.sleep(Duration::from_nanos(1))?)),
+    ("sleep zero", |io, _| Ok(io.sleep(Duration::ZERO)?)),
+    ("sleep_until the past", |io, _| Ok(io.sleep_until(iolite::Instant::ZERO)?)),
+    ("lock", |io, ready| Ok(ready.mutex.lock(io).map(drop)?)),
+    ("lock_deadline", |io, ready| Ok(ready.mutex.lock_deadline(io, io.now() + LONG).map(drop)?)),
+    ("event wait", |io, ready| Ok(ready.event.wait(io)?)),
+    ("event wait_deadline", |io, ready| Ok(ready.event.wait_deadline(io, io.now() + LONG)?)),
+    ("acquire", |io, ready| Ok(ready.semaphore.acquire(io).map(drop)?)),
+    ("acquire_deadline", |io, ready| Ok(ready.semaphore.acquire_deadline(io, io.now() + LONG).map(drop)?)),
+    ("send", |io, ready| Ok(ready.sender.send(io, 1)?)),
+    ("send_deadline", |io, ready| Ok(ready.sender.send_deadline(io, 1, io.now() + LONG)?)),
+    ("recv", |io, ready| Ok(ready.receiver.recv(io).map(drop)?)),
+    ("recv_deadline", |io, ready| Ok(ready.receiver.recv_deadline(io, io.now() + LONG).map(drop)?)),
+    ("group wait", |io, _| {
+        let Ok(waited) = io.group(|group| Ok::<_, Infallible>(group.wait(io)));
+        Ok(waited?)
+    }),
+    ("spawn_waiting", |io, _| Ok(io.spawn_waiting(|_| ()).map(|task| task.join(io))?)),
+    ("peek", |io, ready| ready.stream.peek(io, &mut [0]).map(drop)),
+    ("read", |io, ready| ready.stream.read(io, &mut [0]).map(drop)),
+    ("read_vectored", |io, ready| ready.stream.read_vectored(io, &mut [io::IoSliceMut::new(&mut [0])]).map(drop)),
+    ("read_exact", |io, ready| ready.stream.read_exact(io, &mut [0])),
+    ("write", |io, ready| ready.stream.write(io, b"x").map(drop)),
+    ("write_vectored", |io, ready| ready.stream.write_vectored(io, &[io::IoSlice::new(b"x")]).map(drop)),
+    ("write_all", |io, ready| ready.stream.write_all(io, b"x")),
+    ("set_option", |io, ready| ready.stream.set_option(io, SocketOption::NoDelay(true))),
+    ("option", |io, ready| ready.stream.option(io, SocketOption::NoDelay(false)).map(drop)),
+    ("local_addr", |io, ready| ready.stream.local_addr(io).map(drop)),
+    ("peer_addr", |io, ready| ready.stream.peer_addr(io).map(drop)),
+    ("shutdown", |io, ready| ready.stream.shutdown(io, Shutdown::Write)),
+    ("bind", |io, _| TcpListener::bind(io, "127.0.0.1:0").map(drop)),
+    ("connect", |io, ready| TcpStream::connect(io, ready.address).map(drop)),
+    ("accept", |io, ready| ready.listener.accept(io).map(drop)),
+    ("resolve", |io, _| iolite::net::resolve(io, "localhost", 1).map(drop)),
+    ("open", |io, ready| File::open(io, ready.folder.path().join("file")).map(drop)),
+    ("file read", |io, ready| ready.file.read(io, &mut [0; 4]).map(drop)),
+    ("file read_at", |io, ready| ready.file.read_at(io, &mut [0; 4], 0).map(drop)),
+    ("file write", |io, ready| ready.file.write(io, b"x").map(drop)),
+    ("file write_at", |io, ready| ready.file.write_at(io, b"x", 3).map(drop)),
+    ("read_to_end", |io, ready| ready.file.read_to_end(io, &mut Vec::new()).map(drop)),
+    ("seek", |io, ready| ready.file.seek(io, io::SeekFrom::Start(0)).map(drop)),
+    ("set_len", |io, ready| ready.file.set_len(io, 4)),
+    ("len", |io, ready| ready.file.len(io).map(drop)),
+    ("sync_all", |io, ready| ready.file.sync_all(io)),
+    ("sync_data", |io, ready| ready.file.sync_data(io)),
+    ("with", |io, ready| ready.file.with(io).write(b"x").map(drop)),
+];
+
+#[rstest]
+fn each_call_delivers_a_pending_request_once(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        for (name, point) in POINTS {
+            let ready = Ready::new(io);
+            let go = Event::new();
+            scope(io, |group| {
+                let member = concurrently(group, |io| {
+                    go.wait_uncancelable(io);
+                    (point(io, &ready), point(io, &ready))
+                });
+                member.request_cancel();
+                go.set();
+                let (first, second) = member.join(io);
+                let error = first.err().unwrap_or_else(|| panic!("{name} is no cancellation point"));
+                assert!(Canceled::is_in(&error), "{name}: {error}");
+                assert_ne!(error.kind(), io::ErrorKind::Interrupted, "{name}: std's helpers would retry it");
+                second.unwrap_or_else(|error| panic!("{name}: the request was delivered: {error}"));
+            });
+        }
+    });
+}
+
+#[rstest]
+fn each_call_delivers_tear_down_every_time(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        for (name, point) in POINTS {
+            let ready = Ready::new(io);
+            let ready = &ready;
+            let result: Result<(), &str> = io.group(|group| {
+                drop(concurrently(group, |io| {
+                    io.sleep(LONG).expect_canceled("torn down");
+                    for _ in 0..3 {
+                        let error = point(io, ready).err().unwrap_or_else(|| panic!("{name} is no point"));
+                        assert!(Canceled::is_in(&error), "{name}: {error}");
+                    }
+                    io.protect(|io| point(io, ready)).unwrap_or_else(|error| panic!("{name}: protected: {error}"));
+                }));
+                Err("tear down")
+            });
+            result.expect_err("the body's");
+        }
+    });
+}
+
+/// A request of a timeout is delivered as any other, and once.
+#[rstest]
+fn each_call_delivers_a_timeout_that_has_passed(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        for (name, point) in POINTS {
+            let ready = Ready::new(io);
+            let result = io.timeout(Duration::ZERO, |io| {
+                let error = point(io, &ready).err().unwrap_or_else(|| panic!("{name} is no cancellation point"));
+                point(io, &ready).unwrap_or_else(|error| panic!("{name}: delivered once: {error}"));
+                Err::<(), _>(error)
+            });
+            assert_eq!(result.expect_err(name).kind(), io::ErrorKind::TimedOut, "{name}");
+        }
+    });
+}
+
+/// Things on which every call has to wait.
+struct Blocked {
+    mutex: Mutex<()>,
+    event: Event,
+    semaphore: Semaphore,
+    sender: Sender<u32>,
+    receiver: Receiver<u32>,
+    stream: TcpStream,
+    listener: TcpListener,
+    /// Full: connecting waits for an `accept`.
+    full: SocketAddr,
+    _full: (TcpListener, Vec<TcpStream>),
+    _peer: TcpStream,
+}
+
+impl Blocked {
+    fn new(io: &dyn Io) -> Self {
+        let (sender, _) = channel(0);
+        let (_, receiver) = channel(0);
+        let (stream, peer) = tcp_pair(io);
+        // Sizes that are set do not grow by themselves: full stays full.
+        stream.set_option(io, SocketOption::SendBufferSize(16 << 10)).expect("set");
+        peer.set_option(io, SocketOption::ReceiveBufferSize(16 << 10)).expect("set");
+        fill(io, &stream);
+        let (full, full_address, waiting) = full_listener(io);
+        Self {
+            mutex: Mutex::new(()),
+            event: Event::new(),
+            semaphore: Semaphore::new(0),
+            sender,
+            receiver,
+            stream,
+            listener: TcpListener::bind(io, "127.0.0.1:0").expect("bind"),
+            full: full_address,
+            _full: (full, waiting),
+            _peer: peer,
+        }
+    }
+}
+
+/// Writes until nothing more goes.
+fn fill(io: &dyn Io, stream: &TcpStream) {
+    let chunk = vec![0; 1 << 20];
+    while io.timeout(Duration::from_millis(5), |io| stream.write(io, &chunk)).is_ok() {}
+}
+
+/// A listener whose backlog is full, so that connecting to it waits.
+fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+    let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
+    let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
+    let address = listener.local_addr(io).expect("address");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = io.timeout(Duration::from_millis(50), |io| TcpStream::connect(io, address)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "a backlog of 1 takes {} connections", waiting.len());
+    }
+    (listener, address, waiting)
+}
+
+type BlockedPoint = fn(&dyn Io, &Blocked) -> io::Result<()>;
+
+const BLOCKED_POINTS: &[(&str, BlockedPoint)] = &[
+    ("sleep", |io, _| Ok(io.sleep(LONG)?)),
+    ("lock", |io, blocked| Ok(blocked.mutex.lock(io).map(drop)?)),
+    ("lock_deadline", |io, blocked| Ok(blocked.mutex.lock_deadline(io, io.now() + LONG).map(drop)?)),
+    ("event wait", |io, blocked| Ok(blocked.event.wait(io)?)),
+    ("event wait_deadline", |io, blocked| Ok(blocked.event.wait_deadline(io, io.now() + LONG)?)),
+    ("acquire", |io, blocked| Ok(blocked.semaphore.acquire(io).map(drop)?)),
+    ("acquire_deadline", |io, blocked| Ok(blocked.semaphore.acquire_deadline(io, io.now() + LONG).map(drop)?)),
+    ("peek", |io, blocked| blocked.stream.peek(io, &mut [0]).map(drop)),
+    ("read", |io, blocked| blocked.stream.read(io, &mut [0]).map(drop)),
+    ("read_vectored", |io, blocked| blocked.stream.read_vectored(io, &mut [io::IoSliceMut::new(&mut [0])]).map(drop)),
+    ("read_exact", |io, blocked| blocked.stream.read_exact(io, &mut [0; 10])),
+    ("write", |io, blocked| blocked.stream.write(io, &[0; 100_000]).map(drop)),
+    ("write_vectored", |io, blocked| blocked.stream.write_vectored(io, &[io::IoSlice::new(&[0; 100_000])]).map(drop)),
+    ("write_all", |io, blocked| blocked.stream.write_all(io, &[0; 100_000])),
+    ("accept", |io, blocked| blocked.listener.accept(io).map(drop)),
+    ("connect", |io, blocked| TcpStream::connect(io, blocked.full).map(drop)),
+];
+
+/// Channels close when an end is gone, so they have pairs of their own.
+fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
+    vec![
+        ("send", |io, _| {
+            let (sender, _receiver) = channel(0);
+            Ok(sender.send(io, 1)?)
+        }),
+        ("send_deadline", |io, _| {
+            let (sender, _receiver) = channel(0);
+            Ok(sender.send_deadline(io, 1, io.now() + LONG)?)
+        }),
+        ("recv", |io, _| {
+            let (_sender, receiver) = channel::<u32>(1);
+            Ok(receiver.recv(io).map(drop)?)
+        }),
+        ("recv_deadline", |io, _| {
+            let (_sender, receiver) = channel::<u32>(1);
+            Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
+        }),
+    ]
+}
+
+#[rstest]
+fn each_call_is_canceled_while_it_is_blocked(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        let blocked = Blocked::new(io);
+        let _held = blocked.mutex.try_lock().expect("free");
+        for (name, point) in BLOCKED_POINTS.iter().copied().chain(blocked_channel_points()) {
+            for round in 0..10 {
+                let started = Event::new();
+                scope(io, |group| {
+                    let member = concurrently(group, |io| {
+                        started.set();
+                        (point(io, &blocked), io.check_cancel())
+                    });
+                    started.wait_uncancelable(io);
+                    // Before it blocks, while it does, and long after.
+                    io.sleep(Duration::from_micros(round * 40)).expect("nobody cancels this thread");
+                    let (first, second) = member.cancel(io);
+                    let error = first.err().unwrap_or_else(|| panic!("{name} succeeded"));
+                    assert!(Canceled::is_in(&error), "{name}: {error}");
+                    second.unwrap_or_else(|_| panic!("{name}: the request was delivered twice"));
+                });
+            }
+        }
+    });
+}
+
+/// A timeout ends what blocks, in the calling task and in one that was started within it.
+#[rstest]
+fn each_call_is_timed_out_while_it_is_blocked(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let blocked = Blocked::new(io);
+        let _held = blocked.mutex.try_lock().expect("free");
+        let time = Duration::from_millis(3);
+        for (name, point) in BLOCKED_POINTS.iter().copied().chain(blocked_channel_points()) {
+            let begin = io.now();
+            let error = io.timeout(time, |io| point(io, &blocked)).expect_err(name);
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{name}: {error}");
+            assert!(io.now() >= begin + time, "{name}: too early");
+
+            let error = io
+                .timeout(time, |io| scope(io, |group| concurrently(group, |io| point(io, &blocked)).join(io)))
+                .expect_err(name);
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{name} in a member: {error}");
+        }
+    });
+}
+
+/// `Blocked` has channel ends whose other ends are gone: those calls end by themselves.
+#[rstest]
+fn a_closed_channel_blocks_nobody(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let blocked = Blocked::new(io);
+        blocked.sender.send(io, 1).expect_err("nobody receives");
+        blocked.receiver.recv(io).expect_err("nobody sends");
+    });
+}
+
+/// Forms for those who must not be ended hold the request back.
+#[rstest]
+fn uncancelable_forms_leave_the_request_pending(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        let (mutex, semaphore, event) = (Mutex::new(()), Semaphore::new(0), Event::new());
+        let (sender, receiver) = channel(0);
+        let held = mutex.try_lock().expect("free");
+        scope(io, |group| {
+            let locker = concurrently(group, |io| (drop(mutex.lock_uncancelable(io)), io.check_cancel()).1);
+            let acquirer = concurrently(group, |io| (drop(semaphore.acquire_uncancelable(io)), io.check_cancel()).1);
+            let waiter = concurrently(group, |io| (event.wait_uncancelable(io), io.check_cancel()).1);
+            let sending = concurrently(group, |io| (sender.send_uncancelable(io, 5), io.check_cancel()));
+            locker.request_cancel();
+            acquirer.request_cancel();
+            waiter.request_cancel();
+            sending.request_cancel();
+            drop(held);
+            semaphore.release();
+            event.set();
+            assert_eq!(receiver.recv_uncancelable(io).expect("sent"), 5);
+            for member in [locker, acquirer, waiter] {
+                member.join(io).expect_canceled("still pending");
+            }
+            let (sent, checked) = sending.join(io);
+            sent.expect("received");
+            checked.expect_canceled("still pending");
+        });
+        assert!(mutex.try_lock().is_some());
+        assert_eq!(semaphore.available(), 1);
+    });
+}

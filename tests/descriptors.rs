@@ -1,0 +1,235 @@
+//! Descriptors: none is left is an error that passes, and none is lost. A process of its own, for
+//! their number belongs to the process.
+
+mod support;
+
+use std::fs::File as StdFile;
+use std::io;
+use std::net;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use iolite::evented::{self, Evented};
+use iolite::fs::File;
+use iolite::net::{ListenOptions, TcpListener, TcpStream};
+use iolite::sync::Event;
+use iolite::{Canceled, Io};
+use rstest::rstest;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use support::{On, Random, Watchdog, concurrently, evented, rounds, scope, spin, threaded};
+
+const EMFILE: i32 = 24;
+
+/// One test at a time: all of them count the process' descriptors.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes every descriptor that the process may have, until it drops.
+struct Exhausted {
+    before: Rlimit,
+    _held: Vec<StdFile>,
+}
+
+impl Exhausted {
+    fn new() -> Self {
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(256), maximum: before.maximum }).expect("lowered");
+        let held = std::iter::from_fn(|| StdFile::open("/dev/null").ok()).collect();
+        Self { before, _held: held }
+    }
+}
+
+impl Drop for Exhausted {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.before).expect("as it was");
+    }
+}
+
+#[rstest]
+fn no_descriptor_is_an_error_that_passes(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.run(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        // Whatever a backend opens when it first needs it is open after this.
+        let stream = TcpStream::connect(io, address).expect("connect");
+        let (accepted, _) = listener.accept(io).expect("accept");
+        let waiting = net::TcpStream::connect(address).expect("connect");
+
+        let exhausted = Exhausted::new();
+        for _ in 0..20 {
+            let errors = [
+                listener.accept(io).map(drop),
+                TcpStream::connect(io, address).map(drop),
+                TcpListener::bind(io, "127.0.0.1:0").map(drop),
+                File::open(io, "/dev/null").map(drop),
+            ];
+            for (number, result) in errors.into_iter().enumerate() {
+                let error = result.expect_err("no descriptor is left");
+                assert_eq!(error.raw_os_error(), Some(EMFILE), "{number}: {error}");
+            }
+        }
+        // What is open works on.
+        stream.write_all(io, b"x").expect("sent");
+        assert_eq!(accepted.read(io, &mut [0; 4]).expect("received"), 1);
+        drop(exhausted);
+
+        let (_, peer) = listener.accept(io).expect("the connection waited");
+        assert_eq!(peer, waiting.local_addr().expect("address"));
+    });
+}
+
+/// A backend that cannot be made is an error with its cause, no panic, and leaves nothing behind.
+#[test]
+fn evented_without_descriptors_says_why() {
+    let _alone = alone();
+    let _watchdog = Watchdog::start();
+    drop(evented().start());
+    let before = open_descriptors();
+    let exhausted = Exhausted::new();
+    let error = Evented::new(evented::Options::default()).expect_err("no descriptor is left");
+    drop(exhausted);
+    assert!(error.to_string().len() > 10, "{error}");
+    println!("{error}");
+    assert_eq!(open_descriptors(), before);
+}
+
+/// How many descriptors the process has open.
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("Linux has it").count()
+}
+
+/// Runs `round` many times with a warm runtime, and compares the descriptors before and after.
+fn loses_none(on: On, name: &str, round: impl Fn(&dyn Io, &mut Random)) {
+    let _alone = alone();
+    let mut random = Random::new(name);
+    on.on_thread(|io| {
+        round(io, &mut random);
+        let before = open_descriptors();
+        for _ in 0..rounds(500) {
+            round(io, &mut random);
+        }
+        assert_eq!(open_descriptors(), before, "{name}");
+    });
+}
+
+/// Cancels a member after a random time; it may have succeeded.
+fn cancel_soon<T: Send>(
+    io: &dyn Io,
+    random: &mut Random,
+    body: impl FnOnce(&dyn Io) -> io::Result<T> + Send,
+) -> Option<T> {
+    let started = Event::new();
+    scope(io, |group| {
+        let member = concurrently(group, |io| {
+            started.set();
+            body(io)
+        });
+        started.wait_uncancelable(io);
+        spin(Duration::from_nanos(random.below(60_000)));
+        match member.cancel(io) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                assert!(Canceled::is_in(&error), "{error}");
+                None
+            }
+        }
+    })
+}
+
+#[rstest]
+fn canceled_connects_lose_none(#[values(threaded(), evented())] on: On) {
+    let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    loses_none(on, "connect", |io, random| {
+        let connected = cancel_soon(io, random, |io| TcpStream::connect(io, address));
+        listener.set_nonblocking(true).expect("set");
+        // The canceled ones may have come as far as the backlog.
+        while listener.accept().is_ok() {}
+        drop(connected);
+    });
+}
+
+#[rstest]
+fn canceled_accepts_lose_none(#[values(threaded(), evented())] on: On) {
+    loses_none(on, "accept", |io, random| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let client = net::TcpStream::connect(address).expect("connect");
+        let accepted = cancel_soon(io, random, |io| listener.accept(io));
+        // Lost to nobody: it was accepted, or is to be.
+        let (_, peer) = accepted.unwrap_or_else(|| listener.accept(io).expect("it still waits"));
+        assert_eq!(peer, client.local_addr().expect("address"));
+    });
+}
+
+#[rstest]
+fn canceled_opens_lose_none(#[values(threaded(), evented())] on: On) {
+    loses_none(on, "open", |io, random| {
+        drop(cancel_soon(io, random, |io| File::open(io, "/dev/null")));
+        drop(cancel_soon(io, random, |io| TcpListener::bind(io, "127.0.0.1:0")));
+    });
+}
+
+#[rstest]
+fn timed_out_connects_lose_none(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.on_thread(|io| {
+        // A backlog that is full lets nobody in.
+        let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
+        let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let connect = |time| io.timeout(Duration::from_millis(time), |io| TcpStream::connect(io, address));
+        let _waiting: Vec<_> = std::iter::from_fn(|| connect(50).ok()).collect();
+        let before = open_descriptors();
+        for _ in 0..30 {
+            assert_eq!(connect(1).expect_err("full").kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(open_descriptors(), before);
+    });
+}
+
+#[rstest]
+fn runtimes_that_come_and_go_lose_none(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    let _watchdog = Watchdog::start();
+    let life = || {
+        let runtime = on.start();
+        let (client, server) = support::tcp_pair(runtime.io());
+        let reader = runtime.io().spawn_concurrent(move |io| client.read(io, &mut [0]).map(drop));
+        reader.expect("concurrent").detach();
+        runtime.shutdown();
+        drop(server);
+    };
+    life();
+    let before = open_descriptors();
+    (0..50).for_each(|_| life());
+    assert_eq!(open_descriptors(), before);
+}
+
+/// A closure that is dropped unrun, or handed back, takes its sockets with it.
+#[rstest]
+fn refused_tasks_lose_none(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.concurrent_limit(1).on_thread(|io| {
+        let go = Event::new();
+        scope(io, |group| {
+            let holder = concurrently(group, |io| go.wait_uncancelable(io));
+            let round = || {
+                let (client, server) = support::tcp_pair(io);
+                let error = io.spawn_concurrent(move |io| client.read(io, &mut [0]).map(drop)).expect_err("full");
+                drop(error.closure);
+                assert_eq!(server.read(io, &mut [0]).expect("the end"), 0);
+            };
+            round();
+            let before = open_descriptors();
+            (0..50).for_each(|_| round());
+            assert_eq!(open_descriptors(), before);
+            go.set();
+            holder.join(io);
+        });
+    });
+}

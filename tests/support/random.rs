@@ -1,0 +1,37 @@
+//! Seeds and rounds.
+
+use std::collections::hash_map::RandomState;
+use std::env;
+use std::hash::BuildHasher;
+
+/// How many rounds a randomized test runs: `IOLITE_ROUNDS`, or else what the test asks for.
+pub(crate) fn rounds(default: usize) -> usize {
+    env::var("IOLITE_ROUNDS").map_or(default, |rounds| rounds.parse().expect("IOLITE_ROUNDS is a number"))
+}
+
+/// A stream of numbers from a seed, which it prints: `IOLITE_SEED` repeats a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(of: &str) -> Self {
+        let seed = env::var("IOLITE_SEED")
+            .map_or_else(|_| RandomState::new().hash_one(of), |seed| seed.parse().expect("IOLITE_SEED is a number"));
+        println!("{of}: IOLITE_SEED={seed}");
+        Self(seed)
+    }
+
+    /// The next number (splitmix64).
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}

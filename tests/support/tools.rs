@@ -1,0 +1,71 @@
+//! Small things that many cases need.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use iolite::net::{TcpListener, TcpStream};
+use iolite::{Canceled, Group, Io, Member};
+
+/// A group whose body does not fail.
+pub(crate) fn scope<'env, T>(
+    io: &'env (dyn Io + 'env),
+    body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> T,
+) -> T {
+    let Ok(value) = io.group(|group| Ok::<T, Infallible>(body(group)));
+    value
+}
+
+/// Starts a member beside the caller.
+pub(crate) fn concurrently<'scope, F, T>(group: &'scope Group<'scope, '_>, closure: F) -> Member<'scope, T>
+where
+    F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    T: Send + 'scope,
+{
+    group.spawn_concurrent(closure).expect("a unit of concurrency is free")
+}
+
+/// Panics without a word on stderr.
+pub(crate) fn panic_quietly(text: &str) -> ! {
+    resume_unwind(Box::new(text.to_owned()))
+}
+
+/// The text with which `f` panics; fails the test when it does not.
+#[track_caller]
+pub(crate) fn panic_of<T>(f: impl FnOnce() -> T) -> String {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("it did not panic"),
+        Err(panic) => text_of(&*panic),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text.clone(),
+        (None, Some(text)) => (*text).to_owned(),
+        (None, None) => "a panic without a text".to_owned(),
+    }
+}
+
+/// For results of which a case wants to see that they are a cancellation.
+pub(crate) trait ExpectCanceled {
+    /// Takes the request as delivered; panics where there is none.
+    fn expect_canceled(self, why: &str);
+}
+
+impl<T: Debug> ExpectCanceled for Result<T, Canceled> {
+    #[track_caller]
+    fn expect_canceled(self, why: &str) {
+        let Canceled { .. } = self.expect_err(why);
+    }
+}
+
+/// The two ends of a connection on loopback.
+pub(crate) fn tcp_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+    // The kernel completes the connection from its backlog, so one task can do both.
+    let client = TcpStream::connect(io, listener.local_addr(io).expect("local_addr")).expect("connect");
+    let (server, _) = listener.accept(io).expect("accept");
+    (client, server)
+}
