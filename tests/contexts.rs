@@ -2,7 +2,7 @@
 //! through one explicit `Io`, each together with each of the others.
 //!
 //! Each cell works, or gives an error that carries the names of both sides; none hangs.
-//! `IOLITE_ROUNDS=10000` is the long form.
+//! `IOLITE_TEST_ROUNDS=10000` is the long form.
 
 mod support;
 

@@ -4,20 +4,22 @@ use std::collections::hash_map::RandomState;
 use std::env;
 use std::hash::BuildHasher;
 
-/// How many rounds a randomized test runs: `IOLITE_ROUNDS`, or else what the test asks for.
+/// How many rounds a randomized test runs: `IOLITE_TEST_ROUNDS`, or else what the test asks for.
 pub(crate) fn rounds(default: usize) -> usize {
-    env::var("IOLITE_ROUNDS").map_or(default, |rounds| rounds.parse().expect("IOLITE_ROUNDS is a number"))
+    env::var("IOLITE_TEST_ROUNDS").map_or(default, |rounds| rounds.parse().expect("IOLITE_TEST_ROUNDS is a number"))
 }
 
-/// A stream of numbers from a seed, which it prints: `IOLITE_SEED` repeats a run.
+/// A stream of numbers from a seed, which it prints: `IOLITE_TEST_SEED` repeats a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(of: &str) -> Self {
-        let seed = env::var("IOLITE_SEED")
-            .map_or_else(|_| RandomState::new().hash_one(of), |seed| seed.parse().expect("IOLITE_SEED is a number"));
-        println!("{of}: IOLITE_SEED={seed}");
+        let seed = env::var("IOLITE_TEST_SEED").map_or_else(
+            |_| RandomState::new().hash_one(of),
+            |seed| seed.parse().expect("IOLITE_TEST_SEED is a number"),
+        );
+        println!("{of}: IOLITE_TEST_SEED={seed}");
         Self(seed)
     }
 

@@ -194,10 +194,7 @@ pub(crate) fn start<B: Body<T>, T>(
         Ok(()) => Ok(()),
         Err(Refused { start, kind }) => {
             // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
-            assert!(
-                start.identity() == identity,
-                "an Io refused another task than the one that it was asked to start",
-            );
+            assert!(start.identity() == identity, "an Io refused another task than the one that it was asked to start",);
             start.forget();
             // SAFETY: its `Start` is gone, unrun, and the caller makes a handle only after `Ok`.
             #[allow(unsafe_code)]
