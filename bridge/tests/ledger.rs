@@ -245,3 +245,35 @@ fn every_job_is_accounted_for_on_threaded() {
         }
     });
 }
+
+#[test]
+fn no_wake_is_lost_on_the_edge_of_sleep() {
+    let seed = seed();
+    let threads = Threads::new();
+    let io = &*threads as &dyn Io;
+    let bridge = Bridge::builder("edge").workers(3).queue_capacity(2).start(io).unwrap();
+    let calls = 10_000;
+    std::thread::scope(|scope| {
+        for caller in 0..2 {
+            let bridge = &bridge;
+            scope.spawn(move || {
+                let mut random = Random(seed + caller);
+                for _ in 0..calls {
+                    // About as long as a worker looks around before it sleeps.
+                    spin(Duration::from_nanos(random.below(30_000)));
+                    match random.below(3) {
+                        0 => bridge.call(io, |()| ()).unwrap(),
+                        1 => bridge.call_keyed(io, random.below(50), |()| ()).unwrap(),
+                        _ => bridge.post(io, |()| ()).unwrap(),
+                    }
+                }
+            });
+        }
+    });
+    bridge.close(io);
+    let metrics = bridge.metrics();
+    println!("{metrics:?}");
+    assert_eq!(metrics.ran, 2 * calls);
+    // Both are frequent: jobs that found a worker awake, and jobs that woke one.
+    assert!(metrics.wakes > calls / 10, "{metrics:?}");
+}
