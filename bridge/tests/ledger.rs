@@ -277,3 +277,29 @@ fn no_wake_is_lost_on_the_edge_of_sleep() {
     // Both are frequent: jobs that found a worker awake, and jobs that woke one.
     assert!(metrics.wakes > calls / 10, "{metrics:?}");
 }
+
+/// One caller and one worker: nobody else's job makes good for a wake that was lost. The caller does
+/// not park, so that it comes at any time.
+#[test]
+fn no_wake_is_lost_between_one_caller_and_one_worker() {
+    let mut random = Random(seed());
+    let threads = Threads::new();
+    let io = &*threads as &dyn Io;
+    let bridge = Bridge::builder("edge").workers(1).start(io).unwrap();
+    let ran = Arc::new(AtomicU64::new(0));
+    for round in 1..=20_000 {
+        spin(Duration::from_nanos(random.below(10_000)));
+        let count = ran.clone();
+        let job = move |(): &mut ()| _ = count.fetch_add(1, Ordering::Release);
+        if random.below(2) == 0 {
+            bridge.try_post(job).unwrap();
+        } else {
+            bridge.try_post_keyed(0, job).unwrap();
+        }
+        while ran.load(Ordering::Acquire) < round {
+            std::thread::yield_now();
+        }
+    }
+    bridge.close(io);
+    println!("{:?}", bridge.metrics());
+}
