@@ -151,7 +151,7 @@ impl Subscriber<'_> {
             Next::Events(events) => events.iter().try_for_each(|event| self.send_event(io, event))?,
             Next::Older => {
                 let position = self.position;
-                let page = self.relay.reader.call(io, |store| store.page(position, PAGE_EVENTS));
+                let page = self.relay.reader.call(io, |reader| reader.page(position, PAGE_EVENTS));
                 let page = page.map_err(io::Error::from)?.map_err(|error| End::Failed(error.to_string()))?;
                 page.iter().try_for_each(|event| self.send_event(io, event))?;
             }

@@ -135,17 +135,16 @@ pub(crate) fn read(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Sender<Out
 /// A connection ended; after a pause there is to be another.
 struct Restart {
     reason: String,
-    /// An event came.
+    /// Events of it are stored.
     fruitful: bool,
 }
 
 /// `Ok` when the task is canceled.
 fn read_connections(io: &dyn Io, relay: &Relay, host: &Host, outgoing: &Sender<Outgoing>) -> Result<(), Restart> {
-    let mut connection = Connection { io, relay, host, received: 0, fruitful: false };
-    let end = connection.run(outgoing);
-    match end {
+    let before = host.committed.load(SeqCst);
+    match (Connection { io, relay, host, received: 0 }).run(outgoing) {
         End::Canceled => Ok(()),
-        End::Failed(reason) => Err(Restart { reason, fruitful: connection.fruitful }),
+        End::Failed(reason) => Err(Restart { reason, fruitful: host.committed.load(SeqCst) > before }),
     }
 }
 
@@ -155,7 +154,6 @@ struct Connection<'a> {
     host: &'a Host,
     /// The last event that came.
     received: u64,
-    fruitful: bool,
 }
 
 impl Connection<'_> {
@@ -231,7 +229,6 @@ impl Connection<'_> {
         let posted = relay.database.post_keyed(self.io, host.number, move |database| database.store(offer));
         posted.map_err(|error| io::Error::from(error.kind))?;
         self.received = seq;
-        self.fruitful = true;
         relay.counts.received.fetch_add(1, Relaxed);
         Ok(())
     }

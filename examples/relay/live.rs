@@ -47,12 +47,13 @@ pub(crate) enum Next {
 }
 
 impl Live {
-    /// What is committed begins, for this process, after `head`.
+    /// What is committed up to `head` is in the database; this process goes on after it.
     pub(crate) fn start_at(&self, head: u64) {
         let mut state = self.lock();
         if state.head != head {
             state.head = head;
             state.recent.clear();
+            state.wake();
         }
     }
 
@@ -66,10 +67,7 @@ impl Live {
             }
             state.recent.push_back(Arc::new(event));
         }
-        for (_, follower) in &state.followers {
-            // Full: it has something to wake up for anyway, and then looks here. Closed: it leaves.
-            let _ = follower.try_send(Outgoing::Wake);
-        }
+        state.wake();
     }
 
     /// The events after `position`, `count` at most.
@@ -106,6 +104,15 @@ impl Live {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        for (_, follower) in &self.followers {
+            // Full: it has something to wake up for anyway, and then looks here. Closed: it leaves.
+            let _ = follower.try_send(Outgoing::Wake);
+        }
     }
 }
 

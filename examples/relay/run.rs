@@ -16,7 +16,7 @@ use crate::child::{ChildSettings, UpstreamsChild};
 use crate::codec;
 use crate::console::{Console, Limit};
 use crate::counts::Counts;
-use crate::database::{Audited, Database, Place, Store};
+use crate::database::{Audited, Database, Place, Reader};
 use crate::downstream;
 use crate::host::{self, Host};
 use crate::http;
@@ -68,7 +68,7 @@ pub(crate) struct Relay {
     /// One worker, so that there is one order of events. In runs of jobs, a transaction each.
     pub(crate) database: Bridge<Database>,
     /// For subscribers that replay, beside the writing.
-    pub(crate) reader: Bridge<Box<dyn Store>>,
+    pub(crate) reader: Bridge<Reader>,
     pub(crate) console: Arc<Console>,
     pub(crate) limits: Limits,
 }
@@ -132,7 +132,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
         io::Result::Ok(Ended { tasks, usage, shutdown: io.now() - asked })
     })?;
     let report = relay.report(io);
-    let audit = relay.reader.call(io, |store| store.audit())?.map_err(io::Error::other)?;
+    let audit = relay.reader.call(io, |reader| reader.audit())?.map_err(io::Error::other)?;
     relay.reader.close(io);
     settings.console.finish();
     Ok(relay.summary(&ended, &starts, report, &audit, untaken))
@@ -160,8 +160,11 @@ impl Relay {
             Arc::new(move |line| console.limited(&limit, || line.into()))
         };
         let place = settings.place.clone();
-        let reader =
-            Bridge::builder("reader").workers(1).report(report.clone()).state(move || place.open()).start(io)?;
+        let reader = Bridge::builder("reader")
+            .workers(1)
+            .report(report.clone())
+            .state(move || Reader::open(&place))
+            .start(io)?;
         let database = {
             let (place, hosts, counts, live) = (settings.place.clone(), hosts.clone(), counts.clone(), live.clone());
             Bridge::builder("database")

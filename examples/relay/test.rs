@@ -71,7 +71,7 @@ fn with_relay(
         assert!(io.now() - asked < Duration::from_secs(5), "it takes {:?} to end", io.now() - asked);
         io::Result::Ok(())
     })?;
-    let audit = relay.reader.call(io, |store| store.audit())?.map_err(io::Error::other)?;
+    let audit = relay.reader.call(io, |reader| reader.audit())?.map_err(io::Error::other)?;
     relay.reader.close(io);
     Ok((relay, audit))
 }

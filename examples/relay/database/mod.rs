@@ -5,7 +5,10 @@ mod postgres;
 #[cfg(not(feature = "postgres"))]
 #[path = "no_postgres.rs"]
 mod postgres;
+mod reader;
 mod sqlite;
+
+pub(crate) use reader::Reader;
 
 use std::error::Error;
 use std::mem;
@@ -84,12 +87,16 @@ impl Place {
 /// It alone decides what is stored: of each host the event that follows the last one, so that a
 /// cursor never passes a gap, and no event is stored twice.
 pub(crate) struct Database {
+    place: Place,
     store: Box<dyn Store>,
     hosts: Arc<[Host]>,
     counts: Arc<Counts>,
     live: Arc<Live>,
     /// The last event of each host that is stored or part of the transaction.
     last: Vec<u64>,
+    /// Up to here the events of each host are stored although their commit seemed to fail; they
+    /// may come again from readers that heard of the failure alone.
+    in_doubt: Vec<u64>,
     /// The position of the last event that is stored or part of the transaction.
     position: u64,
     transaction: Transaction,
@@ -111,11 +118,13 @@ impl Database {
         live: &Arc<Live>,
     ) -> StoreResult<Self> {
         let mut database = Self {
+            place: place.clone(),
             store: place.open()?,
             hosts: hosts.clone(),
             counts: counts.clone(),
             live: live.clone(),
             last: Vec::new(),
+            in_doubt: vec![0; hosts.len()],
             position: 0,
             transaction: Transaction::None,
         };
@@ -162,8 +171,8 @@ impl Database {
             Transaction::Open(_) => {}
         }
         if seq <= self.last[index] {
-            self.counts.duplicates.fetch_add(1, Relaxed);
-            // Not acknowledged by this: the cursor says what is committed.
+            let count = if seq <= self.in_doubt[index] { &self.counts.replayed } else { &self.counts.duplicates };
+            count.fetch_add(1, Relaxed);
             return Ok(());
         }
         if seq > self.last[index] + 1 {
@@ -207,11 +216,28 @@ impl Database {
     /// Leaves a failed transaction. As long as that does not work, events are refused.
     fn recover(&mut self) {
         self.transaction = Transaction::None;
-        // It fails when the store has rolled back by itself, which reading again would show.
+        // It fails when the store has rolled back by itself, or is gone.
         let _ = self.store.roll_back();
-        if let Err(error) = self.reload() {
-            self.fail(&*error);
+        let recovered = self.reload().or_else(|_| {
+            self.store = self.place.open()?;
+            self.reload()
+        });
+        match recovered {
+            Ok(()) => self.resolve_doubt(),
+            Err(error) => self.fail(&*error),
         }
+    }
+
+    /// A commit whose answer was lost may have succeeded: then what it stored is told now.
+    fn resolve_doubt(&mut self) {
+        for (index, host) in self.hosts.iter().enumerate() {
+            // Less than before, where a store that is not careful has lost what it had committed.
+            if host.committed.swap(self.last[index], SeqCst) < self.last[index] {
+                self.in_doubt[index] = self.last[index];
+            }
+        }
+        self.counts.stored.fetch_add(self.position.saturating_sub(self.live.head()), Relaxed);
+        self.live.start_at(self.position);
     }
 
     fn reload(&mut self) -> StoreResult<()> {

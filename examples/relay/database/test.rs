@@ -140,12 +140,34 @@ fn a_failed_transaction_stores_nothing_and_is_made_up_for() {
     }
 }
 
+#[test]
+fn a_commit_whose_answer_is_lost_is_found() {
+    let fixture = Fixture::new();
+    let mut database = fixture.open();
+    fixture.run(&mut database, &[(1, 1), (2, 1)]);
+    let whole = std::mem::replace(&mut database.store, fixture.place().open().unwrap());
+    database.store = Box::new(Faulty { store: whole, fault: Some(Fault::Answer) });
+
+    fixture.run(&mut database, &[(1, 2), (2, 2), (1, 3)]);
+    assert_eq!((fixture.committed(), fixture.rewound()), (vec![3, 2, 0], vec![true, true, false]));
+    assert_eq!(fixture.counts.stored.load(SeqCst), 5);
+    assert!(matches!(fixture.live.after(4, 1), Next::Older), "followers read it from the database");
+
+    // Offered again by who heard of the failure alone.
+    fixture.run(&mut database, &[(1, 3), (1, 4)]);
+    assert_eq!((fixture.committed(), fixture.counts.stored.load(SeqCst)), (vec![4, 2, 0], 6));
+    assert_eq!((fixture.counts.replayed.load(SeqCst), fixture.counts.duplicates.load(SeqCst)), (1, 0));
+    assert!(matches!(fixture.live.after(5, 1), Next::Events(_)));
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Begin,
     Insert,
     SetCursor,
     Commit,
+    /// It is committed, but says that it is not.
+    Answer,
 }
 
 /// A store in which something fails once.
@@ -182,7 +204,8 @@ impl Store for Faulty {
 
     fn commit(&mut self) -> StoreResult<()> {
         self.at(Fault::Commit)?;
-        self.store.commit()
+        self.store.commit()?;
+        self.at(Fault::Answer)
     }
 
     fn roll_back(&mut self) -> StoreResult<()> {
