@@ -25,6 +25,9 @@ mod files;
 mod streams;
 mod tcp;
 
+mod basics;
+mod crowds;
+
 mod decorators;
 mod races;
 mod shutdown;

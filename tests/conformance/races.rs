@@ -12,7 +12,7 @@ use iolite::{Canceled, Io, SocketOption};
 use rstest::rstest;
 use rustix::net::SendFlags;
 
-use crate::support::{ExpectCanceled, On, Race, Start, concurrently, evented, rounds, scope, spin, threaded};
+use crate::support::{ExpectCanceled, Kind, On, Race, Start, concurrently, evented, rounds, scope, spin, threaded};
 
 /// One round: a task attempts something, while its completion and its cancellation are let go.
 fn attempt<T: Send>(
@@ -44,6 +44,31 @@ fn attempt<T: Send>(
     })
 }
 
+/// Who does it: a task of the same runtime, or one of the other kind, for which it is performed
+/// elsewhere. There the request and the completion meet in yet another way.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Own,
+    Other,
+}
+
+/// Runs the case with the explicit `Io`, and the one whose tasks use it.
+fn done_by(on: On, by: By, case: impl FnOnce(&dyn Io, &dyn Io)) {
+    on.on_thread(|io| match by {
+        By::Own => case(io, io),
+        By::Other => {
+            let other = if on.kind == Kind::Threaded { evented() } else { threaded() }.start();
+            case(io, other.io());
+            other.shutdown();
+        }
+    });
+}
+
+/// What should be there at once: a time that is long enough, so that a loss is no hang.
+fn soon<T>(io: &dyn Io, f: impl FnOnce(&dyn Io) -> io::Result<T>) -> io::Result<T> {
+    io.timeout(Duration::from_secs(20), f)
+}
+
 /// A connection with std at its other end, which does not go through the `Io` that is tested.
 fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
     let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -54,30 +79,37 @@ fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
 }
 
 #[rstest]
-fn a_byte_is_received_or_still_there(#[values(threaded(), evented())] on: On) {
-    on.on_thread(|io| {
+fn a_byte_is_received_or_still_there(#[values(threaded(), evented())] on: On, #[values(By::Own, By::Other)] by: By) {
+    done_by(on, by, |io, tasks| {
         let (ours, mut theirs) = half(io);
         Race::new("receive", 2_000).run(|start| {
             let read = |io: &dyn Io| ours.read(io, &mut [0; 8]);
-            let count = attempt(io, start, read, || theirs.write_all(b"x").expect("sent"));
-            assert_eq!(count.unwrap_or_else(|| read(io).expect("it is still there")), 1);
+            let count = attempt(tasks, start, |_| read(io), || theirs.write_all(b"x").expect("sent"));
+            assert_eq!(count.unwrap_or_else(|| soon(io, read).expect("it is still there")), 1);
             count.is_some()
         });
     });
 }
 
 #[rstest]
-fn a_connection_is_accepted_or_still_waits(#[values(threaded(), evented())] on: On) {
-    on.on_thread(|io| {
+fn a_connection_is_accepted_or_still_waits(
+    #[values(threaded(), evented())] on: On,
+    #[values(By::Own, By::Other)] by: By,
+) {
+    done_by(on, by, |io, tasks| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         Race::new("accept", 2_000).run(|start| {
             let accept = |io: &dyn Io| listener.accept(io).map(|(_, peer)| peer);
             let mut client = None;
-            let accepted =
-                attempt(io, start, accept, || client = Some(net::TcpStream::connect(address).expect("connect")));
+            let accepted = attempt(
+                tasks,
+                start,
+                |_| accept(io),
+                || client = Some(net::TcpStream::connect(address).expect("connect")),
+            );
             let client = client.expect("connected").local_addr().expect("address");
-            assert_eq!(accepted.unwrap_or_else(|| accept(io).expect("it still waits")), client);
+            assert_eq!(accepted.unwrap_or_else(|| soon(io, accept).expect("it still waits")), client);
             accepted.is_some()
         });
     });
@@ -85,8 +117,8 @@ fn a_connection_is_accepted_or_still_waits(#[values(threaded(), evented())] on: 
 
 /// What a canceled writer reports is what the peer gets.
 #[rstest]
-fn bytes_that_were_sent_are_counted(#[values(threaded(), evented())] on: On) {
-    on.on_thread(|io| {
+fn bytes_that_were_sent_are_counted(#[values(threaded(), evented())] on: On, #[values(By::Own, By::Other)] by: By) {
+    done_by(on, by, |io, tasks| {
         let (ours, mut theirs) = half(io);
         // Sizes that are set do not grow by themselves.
         ours.set_option(io, SocketOption::SendBufferSize(8 << 10)).expect("set");
@@ -98,7 +130,7 @@ fn bytes_that_were_sent_are_counted(#[values(threaded(), evented())] on: On) {
                 ledger += count as u64;
             }
             let mut drained = 0;
-            let sent = attempt(io, start, |io| ours.write(io, &chunk), || drained += drain(&mut theirs));
+            let sent = attempt(tasks, start, |_| ours.write(io, &chunk), || drained += drain(&mut theirs));
             ledger += sent.unwrap_or(0) as u64;
             ledger -= drained;
             while ledger > 0 {
@@ -280,14 +312,14 @@ fn a_timeout_loses_no_item(#[values(threaded(), evented())] on: On, #[values(fal
 }
 
 #[rstest]
-fn a_timeout_loses_no_byte(#[values(threaded(), evented())] on: On) {
+fn a_timeout_loses_no_byte(#[values(threaded(), evented())] on: On, #[values(By::Own, By::Other)] by: By) {
     const TIME: Duration = Duration::from_micros(200);
-    on.on_thread(|io| {
+    done_by(on, by, |io, tasks| {
         let (ours, mut theirs) = half(io);
         Race::new("timeout against a byte", 1_000).run(|start| {
             let started = Event::new();
-            scope(io, |group| {
-                let reading = concurrently(group, |io| {
+            scope(tasks, |group| {
+                let reading = concurrently(group, |_| {
                     started.set();
                     io.timeout(TIME, |io| ours.read(io, &mut [0; 8]))
                 });
@@ -301,7 +333,7 @@ fn a_timeout_loses_no_byte(#[values(threaded(), evented())] on: On) {
                     }
                     Err(error) => {
                         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
-                        assert_eq!(ours.read(io, &mut [0; 8]).expect("it is still there"), 1);
+                        assert_eq!(soon(io, |io| ours.read(io, &mut [0; 8])).expect("it is still there"), 1);
                         false
                     }
                 }
