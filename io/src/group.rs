@@ -147,15 +147,26 @@ impl<'scope, 'env> Group<'scope, 'env> {
         T: Send + 'scope,
     {
         let cell = TaskCell::new(WithGroupIo { closure, io: self.io }, Some(self.shared.clone()));
-        let run: Arc<dyn Run + 'scope> = cell.clone();
-        // SAFETY: only the lifetime changes. `run_scope` does not return before every member has
-        // left the group, and a member leaves when its closure is consumed and its result is
-        // dropped or belongs to its `Member<'scope>`; what is left of the cell borrows nothing.
+        // SAFETY: `run_scope` does not return before every member has left the group, and a member
+        // leaves when its closure is consumed and its result is dropped or belongs to its
+        // `Member<'scope>`; what is left of the cell borrows nothing.
         #[allow(unsafe_code)]
-        let run = unsafe { mem::transmute::<Arc<dyn Run + 'scope>, Arc<dyn Run + 'static>>(run) };
+        let run = unsafe { assume_static(cell.clone()) };
         task::start(self.io, how, run, &cell)?;
         Ok(Member { outcome: Some(cell) })
     }
+}
+
+/// Forgets what a member borrows.
+///
+/// # Safety
+///
+/// The member's closure and its result are gone, or the result belongs to its handle, by the time
+/// 'scope ends; other references may stay.
+#[allow(unsafe_code)]
+unsafe fn assume_static<'scope>(run: Arc<dyn Run + 'scope>) -> Arc<dyn Run> {
+    // SAFETY: only the lifetime changes.
+    unsafe { mem::transmute::<Arc<dyn Run + 'scope>, Arc<dyn Run + 'static>>(run) }
 }
 
 /// Runs `body` with a group and waits for the members.
@@ -163,6 +174,8 @@ pub(crate) fn run_scope<'env, T, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
 ) -> Result<T, E> {
+    // Here, and not only where the members are waited for: they would outlive the scope.
+    context::current(|context| context.assert_may_suspend());
     let group = Group { shared: Arc::default(), io, scope: PhantomData };
     // Waiting happens outside of any unwinding: std's panic count is the thread's, and waiting lets
     // other fibers of the thread run.
@@ -204,8 +217,7 @@ impl<T> Member<'_, T> {
     ///
     /// Resumes the member's panic, which then is not the group's.
     pub fn join(mut self, io: &dyn Io) -> T {
-        let outcome = self.outcome.take().expect("a member is consumed once");
-        task::join(io, &*outcome)
+        task::join(io, &mut self.outcome)
     }
 
     /// Requests cancellation of this member, once, waits for it to end and returns its result.
@@ -436,7 +448,17 @@ impl GroupShared {
 
     /// Takes the panic of a member that has no handle: the siblings are torn down.
     pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>) {
-        self.0.lock().panic.get_or_insert(panic);
+        let mut state = self.0.lock();
+        let surplus = match state.panic {
+            Some(_) => Some(panic),
+            None => {
+                state.panic = Some(panic);
+                None
+            }
+        };
+        drop(state);
+        // Outside of the lock: its destructor is the program's.
+        surplus.into_iter().for_each(task::drop_panic);
         self.request(STICKY);
     }
 

@@ -114,7 +114,8 @@ impl Scopes {
 
     /// Takes a delivered request back; `false` when this task is in no such scope.
     pub(super) fn rearm(&mut self, wanted: TimeoutId) -> bool {
-        let found = self.0.iter_mut().find(|scope| matches!(scope, Scope::Timeout { id, .. } if *id == wanted));
+        // Innermost first: an inline task has scopes of its own for the timeouts of the one below.
+        let found = self.0.iter_mut().rev().find(|scope| matches!(scope, Scope::Timeout { id, .. } if *id == wanted));
         found.map(|scope| scope.set_delivered(false)).is_some()
     }
 

@@ -188,8 +188,10 @@ impl<B: Body<T>, T> TaskCell<B, T> {
             Slot::Finished(Err(panic)) => Some(panic),
             Slot::Body(_) | Slot::Empty => None,
         };
-        if let (Some(panic), Some(group)) = (panic, &self.group) {
-            group.panicked(panic);
+        match (panic, &self.group) {
+            (Some(panic), Some(group)) => group.panicked(panic),
+            (Some(panic), None) => drop_panic(panic),
+            (None, _) => {}
         }
     }
 
@@ -199,6 +201,14 @@ impl<B: Body<T>, T> TaskCell<B, T> {
     unsafe fn replace_slot(&self, slot: Slot<B, T>) -> Slot<B, T> {
         // SAFETY: the caller's turn means that nobody else has a reference into the cell.
         mem::replace(unsafe { &mut *self.slot.get() }, slot)
+    }
+}
+
+/// Drops a panic that nobody will see. Its payload is the program's, and its destructor may panic
+/// too, which the runner must not notice: what that throws is leaked.
+pub(crate) fn drop_panic(panic: Box<dyn Any + Send>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        mem::forget(panic);
     }
 }
 
@@ -244,7 +254,11 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.is_done() {
             return;
         }
-        let block = context::current(|context| context.unparker()).as_ptr();
+        let unparker = context::current(|context| {
+            context.assert_may_suspend();
+            context.unparker()
+        });
+        let block = unparker.as_ptr();
         // Release: the block is initialized. Acquire on failure: the task has ended.
         let announce = |word| self.join.compare_exchange(word, block, Ordering::Release, Ordering::Acquire);
         let announced = announce(RUNNING).or_else(|word| if word == ENDED { announce(ENDED) } else { Err(word) });

@@ -7,7 +7,7 @@ use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-pub(crate) use cell::{Body, Outcome, Run, TaskCell};
+pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic};
 
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
@@ -42,8 +42,7 @@ impl<T> Task<T> {
     ///
     /// Resumes the task's panic. Panics inside [`no_suspend`](crate::no_suspend).
     pub fn join(mut self, io: &dyn Io) -> T {
-        let outcome = self.outcome.take().expect("a task is consumed once");
-        join(io, &*outcome)
+        join(io, &mut self.outcome)
     }
 
     /// Requests cancellation, once, waits for the task to end and returns its result.
@@ -55,10 +54,9 @@ impl<T> Task<T> {
     /// # Panics
     ///
     /// As [`join`](Self::join).
-    pub fn cancel(mut self, io: &dyn Io) -> T {
-        let outcome = self.outcome.take().expect("a task is consumed once");
-        outcome.state().request(REQUESTED);
-        join(io, &*outcome)
+    pub fn cancel(self, io: &dyn Io) -> T {
+        self.request_cancel();
+        self.join(io)
     }
 
     /// Requests cancellation, once, and does not wait.
@@ -91,8 +89,13 @@ impl<T> Drop for Task<T> {
     }
 }
 
-pub(crate) fn join<T>(io: &dyn Io, outcome: &(dyn Outcome<T> + '_)) -> T {
+/// Waits and consumes the handle. When the wait panics (`no_suspend`), the handle stays where it is,
+/// whose owner then detaches it: a result that nobody takes has to be dropped before its task leaves
+/// the group.
+pub(crate) fn join<T>(io: &dyn Io, handle: &mut Option<Arc<dyn Outcome<T> + '_>>) -> T {
+    let outcome = handle.as_deref().expect("a handle is consumed once");
     outcome.wait(io);
+    let outcome = handle.take().expect("it was there");
     match outcome.take() {
         Ok(value) => value,
         Err(panic) => resume_unwind(panic),
@@ -183,23 +186,35 @@ pub(crate) fn run_on_top(run: &(dyn Run + '_)) {
 }
 
 /// Offers a task to `io`; the closure comes back if `io` refuses.
-pub(crate) fn start<B: Body<T>, T>(
+pub(crate) fn start<B: Body<T> + Send, T: Send>(
     io: &dyn Io,
     how: StartHow,
     run: Arc<dyn Run>,
     cell: &Arc<TaskCell<B, T>>,
 ) -> Result<(), SpawnError<B::Closure>> {
+    /// Stands for the handle until there is one: an `Io` that panics may have started the task.
+    struct Handle<'a, T>(&'a dyn Outcome<T>);
+
+    impl<T> Drop for Handle<'_, T> {
+        fn drop(&mut self) {
+            self.0.detach();
+        }
+    }
+
     let identity = Arc::as_ptr(&run).cast::<()>();
+    let handle = Handle(&**cell);
     match io.start(Start::new(run), how) {
-        Ok(()) => Ok(()),
+        Ok(()) => mem::forget(handle),
         Err(Refused { start, kind }) => {
             // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
-            assert!(start.identity() == identity, "an Io refused another task than the one that it was asked to start",);
+            assert!(start.identity() == identity, "an Io refused another task than the one that it was asked to start");
+            mem::forget(handle);
             start.forget();
             // SAFETY: its `Start` is gone, unrun, and the caller makes a handle only after `Ok`.
             #[allow(unsafe_code)]
             let closure = unsafe { cell.take_back() }.expect("a task that never ran has its closure");
-            Err(SpawnError { closure, kind })
+            return Err(SpawnError { closure, kind });
         }
     }
+    Ok(())
 }
