@@ -159,22 +159,26 @@ fn a_start_that_is_dropped_is_abandoned_and_said_so(#[values(threaded(), evented
     });
 }
 
-/// Neither of the two is left behind, for the group to wait for.
+/// Neither of the two is left behind, for the group to wait for. The second one, which nobody has a
+/// handle of, is the group's to tell about.
 #[rstest]
 fn an_io_that_refuses_another_task_is_told_so(#[values(threaded(), evented())] on: On) {
     on.run(|io| {
         let mut around = Around::new(io);
         around.on_start = OnStart::Confuse;
-        scope(&around as &dyn Io, |group| {
-            let first = concurrently(group, |_| ());
-            let text = panic_of(|| group.spawn_concurrent(|_| ()).map(drop));
-            assert!(text.contains("refused another task"), "{text}");
-            let text = panic_of(|| first.join(io));
-            assert!(text.contains("abandoned"), "{text}");
-            assert_eq!(group.len(), 1);
-            drop(around.kept.lock().expect("nobody panicked with it").take());
-            assert_eq!(group.len(), 0);
+        let text = panic_of(|| {
+            scope(&around as &dyn Io, |group| {
+                let first = concurrently(group, |_| ());
+                let text = panic_of(|| group.spawn_concurrent(|_| ()).map(drop));
+                assert!(text.contains("refused another task"), "{text}");
+                let text = panic_of(|| first.join(io));
+                assert!(text.contains("abandoned"), "{text}");
+                assert_eq!(group.len(), 1);
+                drop(around.kept.lock().expect("nobody panicked with it").take());
+                assert_eq!(group.len(), 0);
+            });
         });
+        assert!(text.contains("abandoned"), "{text}");
     });
 }
 
