@@ -6,6 +6,9 @@ use iolite::Io;
 use iolite::fs::File;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+/// More than the file has.
+const STATUS_BYTES_MAX: usize = 16 * 1024;
+
 /// What the process holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
@@ -13,19 +16,27 @@ pub(crate) struct Usage {
     pub(crate) resident_bytes: u64,
 }
 
-impl Usage {
-    /// As of now.
-    pub(crate) fn read(io: &dyn Io) -> io::Result<Self> {
-        let mut status = Vec::new();
-        File::open(io, "/proc/self/status")?.read_to_end(io, &mut status)?;
-        let status = String::from_utf8_lossy(&status);
+/// Where to look it up. Kept open, because in need no descriptor may be free.
+#[derive(Debug)]
+pub(crate) struct Status(File);
+
+impl Status {
+    pub(crate) fn open(io: &dyn Io) -> io::Result<Self> {
+        Ok(Self(File::open(io, "/proc/self/status")?))
+    }
+
+    /// The usage now.
+    pub(crate) fn usage(&self, io: &dyn Io) -> io::Result<Usage> {
+        let mut bytes = vec![0; STATUS_BYTES_MAX];
+        let count = self.0.read_at(io, &mut bytes, 0)?;
+        let status = String::from_utf8_lossy(&bytes[..count]);
         let number = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
             let word = line.and_then(|line| line.split_whitespace().next());
-            word.and_then(|word| word.parse().ok())
-                .ok_or_else(|| io::Error::other(format!("no {key} in /proc/self/status")))
+            let number = word.and_then(|word| word.parse::<u64>().ok());
+            number.ok_or_else(|| io::Error::other(format!("no {key} in /proc/self/status")))
         };
-        Ok(Self { threads: number("Threads")?, resident_bytes: number("VmRSS")? * 1024 })
+        Ok(Usage { threads: number("Threads")?, resident_bytes: number("VmRSS")? * 1024 })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::downstream;
 use crate::host::{self, Host};
 use crate::http;
 use crate::live::Live;
-use crate::process::Usage;
+use crate::process::{Status, Usage};
 use crate::stop::Stop;
 use crate::summary::Summary;
 use crate::upstreams::Report;
@@ -119,12 +119,13 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
         io.backend(),
         listener.local_addr(io)?,
     ));
+    let status = Status::open(io)?;
     let mut untaken = Vec::new();
     let ended = io.group(|group| {
         group.spawn_concurrent(|io| downstream::serve(io, &relay, &listener, group))?;
         untaken = relay.take_hosts(group);
         relay.follow(io, settings, &mut child)?;
-        let (tasks, usage) = (group.len() + 1, Usage::read(io)?);
+        let (tasks, usage) = (group.len() + 1, status.usage(io)?);
         let asked = io.now();
         group.cancel(io);
         // All that was handed over is committed after this.
