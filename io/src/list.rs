@@ -74,6 +74,12 @@ impl<T> List<T> {
         self.len += 1;
     }
 
+    /// The value that `pop_front` would pop.
+    pub(crate) fn front(&self) -> Option<&T> {
+        // SAFETY: linked nodes are alive, and stay linked while the list is borrowed.
+        self.head.map(|node| unsafe { &(*node.as_ptr()).value })
+    }
+
     pub(crate) fn pop_front(&mut self) -> Option<NonNull<Node<T>>> {
         let node = self.head?;
         // SAFETY: it is linked in this list.

@@ -9,7 +9,9 @@ use iolite::sync::{Event, Mutex, Semaphore};
 use iolite::{Io, WaitError};
 use rstest::rstest;
 
-use crate::support::{ExpectCanceled, On, concurrently, evented, panic_of, panic_quietly, rounds, scope, threaded};
+use crate::support::{
+    ExpectCanceled, Kind, On, concurrently, evented, panic_of, panic_quietly, rounds, scope, threaded,
+};
 
 /// Starts a member and returns when it is about to wait.
 macro_rules! started {
@@ -220,6 +222,41 @@ fn an_event_lets_all_go_and_publishes(#[values(threaded(), evented())] on: On) {
         event.reset();
         assert!(!event.is_set());
         assert!(matches!(event.wait_deadline(io, io.now() + Duration::from_millis(1)), Err(WaitError::TimedOut(_)),));
+    });
+}
+
+/// The first that is let go resets it, while the setter is still waking the others: they are let go
+/// too, and the reset stands.
+#[rstest]
+fn a_reset_by_who_was_let_go_stands(#[values(threaded(), evented())] on: On) {
+    let crowd = if on.kind == Kind::Threaded { 100 } else { 2_000 };
+    on.on_thread(|io| {
+        for _ in 0..5 {
+            let (event, was_reset) = (Event::new(), Event::new());
+            let (arrived, let_go) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            scope(io, |group| {
+                for _ in 0..crowd {
+                    drop(concurrently(group, |io| {
+                        arrived.fetch_add(1, Ordering::SeqCst);
+                        event.wait(io).expect("let go");
+                        if let_go.fetch_add(1, Ordering::SeqCst) == 0 {
+                            event.reset();
+                            was_reset.set();
+                        }
+                    }));
+                }
+                while arrived.load(Ordering::SeqCst) < crowd {
+                    io.yield_now();
+                }
+                // The last to arrive may not have begun to wait.
+                io.sleep(Duration::from_millis(20)).expect("not canceled");
+                event.set();
+                was_reset.wait_uncancelable(io);
+                assert!(!event.is_set(), "set again after the reset");
+                // Whoever came late is let go now.
+                event.set();
+            });
+        }
     });
 }
 

@@ -16,36 +16,43 @@ pub struct Event {
 #[derive(Debug, Default)]
 struct State {
     set: bool,
-    waiters: Queue<()>,
+    /// How often it was set.
+    sets: u64,
+    /// Each with the number of sets before it came.
+    waiters: Queue<u64>,
 }
 
 impl Event {
     /// Makes an event that is not set.
     pub const fn new() -> Self {
-        Self { state: Lock::new(State { set: false, waiters: Queue::new() }) }
+        Self { state: Lock::new(State { set: false, sets: 0, waiters: Queue::new() }) }
     }
 
     /// Sets it and lets all waiters go. Never suspends; from any thread. The event may be dropped
     /// by a waiter as soon as it was let go.
     pub fn set(&self) {
         let mut served: [Option<Served>; 16] = [const { None }; 16];
+        let mut state = self.state.lock();
+        state.set = true;
+        state.sets += 1;
+        let sets = state.sets;
         loop {
-            // In lots, so that waking happens outside of the lock and allocates nothing. After the
-            // lot that empties the queue, the event is not touched again.
-            let mut state = self.state.lock();
-            state.set = true;
-            let mut count = 0;
-            while count < served.len() {
-                let Some(next) = state.waiters.release() else { break };
-                served[count] = Some(next);
-                count += 1;
+            // In lots, so that waking happens outside of the lock and allocates nothing. Between two
+            // lots it may be reset, and waited for again: that is none of this set's business. After
+            // the lot that lets the last one go, the event is not touched again.
+            let before_this_set = |state: &State| state.waiters.front().is_some_and(|before| *before < sets);
+            for slot in &mut served {
+                if before_this_set(&state) {
+                    *slot = state.waiters.release();
+                }
             }
-            let more = !state.waiters.is_empty();
+            let more = before_this_set(&state);
             drop(state);
             served.iter_mut().filter_map(Option::take).for_each(Served::wake);
             if !more {
                 return;
             }
+            state = self.state.lock();
         }
     }
 
@@ -103,11 +110,12 @@ impl Event {
         }
     }
 
-    fn wait_until(&self, io: &dyn Io, until: Until) -> Waited<()> {
+    fn wait_until(&self, io: &dyn Io, until: Until) -> Waited<u64> {
         let state = self.state.lock();
         if state.set {
             return Waited::Served(None);
         }
-        wait(io, &self.state, state, |state| &mut state.waiters, None, until)
+        let brought = Some(state.sets);
+        wait(io, &self.state, state, |state| &mut state.waiters, brought, until)
     }
 }

@@ -63,10 +63,6 @@ impl<V> Queue<V> {
         Self { waiters: List::new() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
-    }
-
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
@@ -97,6 +93,13 @@ impl<V> Queue<V> {
         let mut value = None;
         let served = self.serve(|slot| value = slot.take())?;
         value.map(|value| (value, served))
+    }
+
+    /// What the longest waiting brought.
+    pub(super) fn front(&self) -> Option<&V> {
+        let waiter = self.waiters.front()?;
+        // SAFETY: linked, and under the lock.
+        unsafe { &*waiter.value.get() }.as_ref()
     }
 
     /// Removes the longest waiting and leaves its value to it.
