@@ -28,6 +28,8 @@ mod tcp;
 mod basics;
 mod crowds;
 
+mod bridge;
+
 mod decorators;
 mod races;
 mod shutdown;

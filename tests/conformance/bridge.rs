@@ -1,0 +1,192 @@
+//! The bridge, from fibers, workers and plain threads. What jobs and workers rely on is tested in
+//! its own crate; this is that it means the same on every backend.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use iolite::Io;
+use iolite::bridge::{Bridge, CallError, PostErrorKind};
+use rstest::rstest;
+
+use crate::support::{On, concurrently, evented, panic_quietly, scope, threaded};
+
+/// A bridge whose workers each keep what they were given.
+fn bridge(io: &dyn Io, workers: usize, capacity: usize) -> Bridge<Vec<usize>> {
+    let builder = Bridge::builder("conformance").workers(workers).queue_capacity(capacity);
+    builder.state(|| Ok::<_, String>(Vec::new())).start(io).expect("started")
+}
+
+/// Holds the only worker until it is dropped.
+fn hold(io: &dyn Io, bridge: &Bridge<Vec<usize>>) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel();
+    let (running, runs) = mpsc::channel();
+    let job = move |_: &mut Vec<usize>| {
+        running.send(()).expect("somebody waits");
+        let _ = held.recv();
+    };
+    bridge.post(io, job).unwrap_or_else(|error| panic!("{error}"));
+    runs.recv().expect("it runs");
+    release
+}
+
+#[rstest]
+fn calls_come_back_with_their_results(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 2, 4);
+        let sum = AtomicUsize::new(0);
+        scope(io, |group| {
+            for number in 0..20_usize {
+                let (bridge, sum) = (&bridge, &sum);
+                drop(concurrently(group, move |io| {
+                    for round in 0..20 {
+                        // It borrows from its caller, which waits for it.
+                        let text = format!("{number} {round}");
+                        let length = bridge.call(io, |_| text.len()).expect("called");
+                        assert_eq!(length, text.len());
+                        sum.fetch_add(1, Ordering::Relaxed);
+                    }
+                }));
+            }
+        });
+        bridge.close(io);
+        assert_eq!(sum.into_inner(), 400);
+        assert_eq!(bridge.metrics().ran, 400);
+    });
+}
+
+#[rstest]
+fn jobs_may_block_while_the_caller_s_executor_goes_on(#[values(threaded(), evented())] on: On) {
+    on.executors(1).run(|io| {
+        let bridge = bridge(io, 1, 4);
+        let (ticks, ticked) = mpsc::channel();
+        scope(io, |group| {
+            let ticker = concurrently(group, move |io| {
+                io.sleep(Duration::from_millis(1)).expect("not canceled");
+                ticks.send(()).expect("the job waits for it");
+            });
+            // It ends only when the other task has run.
+            bridge.call(io, move |_| ticked.recv()).expect("called").expect("ticked");
+            ticker.join(io);
+        });
+        bridge.close(io);
+    });
+}
+
+#[rstest]
+fn keyed_jobs_keep_their_order(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 3, 8);
+        for number in 0..300 {
+            let job = move |seen: &mut Vec<usize>| seen.push(number);
+            bridge.post_keyed(io, "one key", job).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let seen = bridge.call_keyed(io, "one key", |seen| seen.clone()).expect("called");
+        assert_eq!(seen, (0..300).collect::<Vec<_>>());
+        bridge.close(io);
+    });
+}
+
+#[rstest]
+fn a_full_queue_makes_the_poster_wait_and_says_so_to_who_does_not(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 1, 2);
+        let release = hold(io, &bridge);
+        let mut posted = 0;
+        let refused = loop {
+            match bridge.try_post(|_| ()) {
+                Ok(()) => posted += 1,
+                Err(error) => break error,
+            }
+            assert!(posted <= 16, "a capacity of 2 takes {posted}");
+        };
+        assert!(matches!(refused.kind, PostErrorKind::Full), "{refused}");
+        scope(io, |group| {
+            let poster = concurrently(group, |io| bridge.post(io, |_| ()).is_ok());
+            drop(release);
+            assert!(poster.join(io), "there was room, in the end");
+        });
+        bridge.close(io);
+    });
+}
+
+#[rstest]
+fn a_call_is_canceled_while_it_is_queued_and_its_job_never_runs(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 1, 4);
+        let release = hold(io, &bridge);
+        let ran = AtomicUsize::new(0);
+        for _ in 0..10 {
+            scope(io, |group| {
+                let caller = concurrently(group, |io| bridge.call(io, |_| ran.fetch_add(1, Ordering::Relaxed)));
+                io.yield_now();
+                let error = caller.cancel(io).expect_err("canceled");
+                assert!(matches!(error, CallError::Canceled(_)), "{error}");
+            });
+        }
+        drop(release);
+        bridge.close(io);
+        assert_eq!(ran.into_inner(), 0);
+    });
+}
+
+#[rstest]
+fn a_call_may_be_timed_out_while_it_is_queued(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 1, 4);
+        let release = hold(io, &bridge);
+        let error = io.timeout(Duration::from_millis(3), |io| bridge.call(io, |_| ())).expect_err("timed out");
+        assert!(matches!(error, CallError::TimedOut(_)), "{error}");
+        drop(release);
+        bridge.call(io, |_| ()).expect("the worker is free");
+        bridge.close(io);
+    });
+}
+
+#[rstest]
+fn a_panic_of_a_job_is_its_callers_and_the_worker_goes_on(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 1, 4);
+        let error = bridge.call(io, |_| -> usize { panic_quietly("of a job") }).expect_err("it panicked");
+        assert!(matches!(&error, CallError::Panicked(text) if text.contains("of a job")), "{error}");
+        assert_eq!(bridge.call(io, |_| 5).expect("called"), 5);
+        bridge.close(io);
+        assert_eq!(bridge.metrics().panicked, 1);
+    });
+}
+
+#[rstest]
+fn closing_runs_what_was_accepted_and_refuses_the_rest(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 2, 64);
+        let ran = Arc::new(AtomicUsize::new(0));
+        for _ in 0..50 {
+            let ran = ran.clone();
+            let job = move |_: &mut Vec<usize>| _ = ran.fetch_add(1, Ordering::Relaxed);
+            bridge.post(io, job).unwrap_or_else(|error| panic!("{error}"));
+        }
+        bridge.close(io);
+        assert_eq!(ran.load(Ordering::Relaxed), 50);
+        let error = bridge.post(io, |_| ()).expect_err("closed");
+        assert!(matches!(error.kind, PostErrorKind::Closed), "{error}");
+        assert!(matches!(bridge.call(io, |_| ()), Err(CallError::Closed)));
+    });
+}
+
+/// One bridge, for a fiber or a worker of this runtime and for a thread of nobody.
+#[rstest]
+fn plain_threads_call_the_same_bridge(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let bridge = bridge(io, 1, 2);
+        thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| (0..50).for_each(|_| bridge.call(io, |seen| seen.push(1)).expect("called")));
+            }
+            (0..50).for_each(|_| bridge.call(io, |seen| seen.push(1)).expect("called"));
+        });
+        assert_eq!(bridge.call(io, |seen| seen.len()).expect("called"), 200);
+        bridge.close(io);
+    });
+}
