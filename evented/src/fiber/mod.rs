@@ -104,20 +104,26 @@ impl Fiber {
         self.task.borrow().clone()
     }
 
+    /// Calls `f` with the name of the task that it runs. Async-signal-safe.
+    fn with_name(&self, f: impl FnOnce(&str)) {
+        match self.task.try_borrow().as_deref() {
+            Ok(Some(task)) => f(task.name()),
+            _ => f("?"),
+        }
+    }
+
     /// Runs the fiber until it pauses.
     pub(crate) fn resume(&self) -> Pause {
         let mut coroutine = self.coroutine.borrow_mut();
         let Some(coroutine) = coroutine.as_mut() else { return Pause::Idle };
-        if let Some(task) = &*self.task.borrow() {
-            overflow::set_running(task.name());
-        }
+        overflow::RUNNING.set(self);
         // SAFETY: the context lives in this box, which outlives the resumption; it is put back
         // before anything else of this thread runs.
         let outer = unsafe { set_current(&self.context) };
         let paused = coroutine.resume(());
         // SAFETY: it was current before, and its code goes on now.
         unsafe { set_current(outer) };
-        overflow::set_running("");
+        overflow::RUNNING.set(ptr::null());
         match paused {
             CoroutineResult::Yield(pause) => pause,
             CoroutineResult::Return(()) => Pause::Idle,
@@ -146,7 +152,6 @@ impl Fiber {
         self.yielder.set(yielder);
         while let Some(Work::Run(unstarted)) = self.work.take() {
             unstarted.run();
-            overflow::set_running("");
             self.task.replace(None);
             yielder.suspend(Pause::Idle);
         }

@@ -10,12 +10,11 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::stack;
+use super::{Fiber, stack};
 
 thread_local! {
-    /// The name of the task whose fiber runs on this thread; empty between fibers. Valid while the
-    /// fiber runs, which is when it can overflow.
-    static RUNNING: Cell<(*const u8, usize)> = const { Cell::new((ptr::null(), 0)) };
+    /// The fiber that runs on this thread; null between fibers. Set by its executor, off the fiber.
+    pub(super) static RUNNING: Cell<*const Fiber> = const { Cell::new(ptr::null()) };
 }
 
 /// The actions that ours replaced, for SIGSEGV and SIGBUS; leaked, written once before ours is
@@ -26,12 +25,6 @@ const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
 /// Bytes of an alternate stack, where a thread has none.
 const ALTERNATE_BYTES: usize = 64 * 1024;
-
-/// Says which task runs on this thread from now on; its name has to live until the next call.
-#[inline(never)]
-pub(crate) fn set_running(name: &str) {
-    RUNNING.set((name.as_ptr(), name.len()));
-}
 
 /// Installs the handler, once per process, and gives the calling thread an alternate stack if it
 /// has none (std's threads have).
@@ -75,12 +68,13 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
 
 /// Writes one line and ends the process. Async-signal-safe: no allocation, no lock.
 fn report(stack_bytes: usize) -> ! {
-    let (pointer, length) = RUNNING.get();
-    // SAFETY: `set_running`'s caller keeps the name alive while its fiber runs.
-    let name: &[u8] = if pointer.is_null() { b"?" } else { unsafe { std::slice::from_raw_parts(pointer, length) } };
     let mut digits = [0_u8; 20];
     write_stderr(b"iolite: the fiber of task `");
-    write_stderr(name);
+    // SAFETY: the fiber overflowed, so it runs, and is there.
+    match unsafe { RUNNING.get().as_ref() } {
+        Some(fiber) => fiber.with_name(|name| write_stderr(name.as_bytes())),
+        None => write_stderr(b"?"),
+    }
     write_stderr(b"` overflowed its stack of ");
     write_stderr(decimal(stack_bytes / 1024, &mut digits));
     write_stderr(b" KiB: raise stack_size, or move large frames to the heap or to the bridge; aborting\n");

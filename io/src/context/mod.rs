@@ -321,8 +321,10 @@ fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
 /// # Safety
 ///
 /// `context` is null or stays valid until it is replaced by another call; it is replaced before
-/// the code that runs in that context is suspended, and set again before that code goes on.
-#[inline(never)]
+/// the code that runs in that context is suspended, and set again before that code goes on. The
+/// caller itself runs on its thread's own stack, where the address of a thread-local stays what it
+/// is.
+#[inline]
 pub unsafe fn set_current(context: *const Context) -> *const Context {
     CURRENT.replace(context)
 }
