@@ -102,9 +102,9 @@ fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("Linux has it").count()
 }
 
-/// Runs `round` many times with a warm runtime, and compares the descriptors before and after.
-fn loses_none(on: On, name: &str, round: impl Fn(&dyn Io, &mut Random)) {
-    let _alone = alone();
+/// Runs `round` many times with a warm runtime, and compares the descriptors before and after. For a
+/// test that is [`alone`] from before it opens anything.
+fn loses_none(_alone: &MutexGuard<'_, ()>, on: On, name: &str, round: impl Fn(&dyn Io, &mut Random)) {
     let mut random = Random::new(name);
     on.on_thread(|io| {
         round(io, &mut random);
@@ -142,9 +142,10 @@ fn cancel_soon<T: Send>(
 
 #[rstest]
 fn canceled_connects_lose_none(#[values(threaded(), evented())] on: On) {
+    let alone = alone();
     let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
-    loses_none(on, "connect", |io, random| {
+    loses_none(&alone, on, "connect", |io, random| {
         let connected = cancel_soon(io, random, |io| TcpStream::connect(io, address));
         listener.set_nonblocking(true).expect("set");
         // The canceled ones may have come as far as the backlog.
@@ -155,7 +156,7 @@ fn canceled_connects_lose_none(#[values(threaded(), evented())] on: On) {
 
 #[rstest]
 fn canceled_accepts_lose_none(#[values(threaded(), evented())] on: On) {
-    loses_none(on, "accept", |io, random| {
+    loses_none(&alone(), on, "accept", |io, random| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         let client = net::TcpStream::connect(address).expect("connect");
@@ -168,7 +169,7 @@ fn canceled_accepts_lose_none(#[values(threaded(), evented())] on: On) {
 
 #[rstest]
 fn canceled_opens_lose_none(#[values(threaded(), evented())] on: On) {
-    loses_none(on, "open", |io, random| {
+    loses_none(&alone(), on, "open", |io, random| {
         drop(cancel_soon(io, random, |io| File::open(io, "/dev/null")));
         drop(cancel_soon(io, random, |io| TcpListener::bind(io, "127.0.0.1:0")));
     });
