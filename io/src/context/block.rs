@@ -107,6 +107,11 @@ impl WakeBlock {
         self.owner.load(Ordering::Relaxed)
     }
 
+    /// Whether `target` is what wakes this block: it was made by [`leak`](Self::leak) with it.
+    pub fn is_woken_by(&self, target: &'static dyn Wake) -> bool {
+        matches!(self.target, Target::Backend(own) if ptr::addr_eq(own, target))
+    }
+
     pub(super) fn thread(&self) -> Option<&ThreadParker> {
         match &self.target {
             Target::Thread(parker) => Some(parker),

@@ -308,10 +308,12 @@ fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
             // SAFETY: it lives in a thread-local of this thread, whose destructor clears `CURRENT`.
             f(unsafe { &*pointer })
         }
-        // The thread is ending: a context for this call only.
+        // A destructor of a thread-local, after ours has run: the last context of this thread,
+        // which nobody would give back. One for all calls: who waits is woken where it registered.
         Err(_) => {
-            let context = ThreadContext(OnceCell::new());
-            f(context.0.get_or_init(|| Context::new(take_thread_block(), Rc::new(thread::ThreadPark))))
+            let context = &*Box::leak(Box::new(Context::new(take_thread_block(), Rc::new(thread::ThreadPark))));
+            CURRENT.set(context);
+            f(context)
         }
     }
 }
