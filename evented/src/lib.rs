@@ -16,6 +16,7 @@ mod runtime;
 mod io;
 mod shared;
 
+mod abort;
 mod executor;
 mod fiber;
 mod op;

@@ -69,6 +69,10 @@ impl Options {
             if bytes < STACK_BYTES_MIN {
                 return invalid(format!("{name} = {bytes}: a fiber needs at least {STACK_BYTES_MIN} bytes"));
             }
+            // Half of the address space, which also keeps sums of sizes from overflowing.
+            if bytes > isize::MAX as usize / 2 {
+                return invalid(format!("{name} = {bytes}: more than there are addresses"));
+            }
         }
         Ok(())
     }

@@ -15,7 +15,9 @@ use crate::shared::{Shared, Slot};
 /// A runtime of fibers on io_uring, all of its executors on threads of its own.
 ///
 /// For programs whose threads are not iolite's, and for tests; a whole program is better off with
-/// [`Evented::prepare`] and [`Prepared::run`]. Dropping it shuts it down and waits.
+/// [`Evented::prepare`] and [`Prepared::run`]. Dropping it shuts it down and waits; dropped by one of
+/// its own tasks, which it cannot wait for, it only begins to shut down and says so through
+/// [`Options::report`].
 #[derive(Debug)]
 pub struct Evented {
     shared: Arc<Shared>,
@@ -50,14 +52,12 @@ impl Evented {
     /// blocked.
     pub fn prepare(options: Options) -> io::Result<Prepared> {
         if !current(|context| context.is_thread()) {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "run was called on a fiber: it would block the fiber's executor; call it on a thread (spawn_thread)",
-            ));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, ON_A_FIBER));
         }
         let shared = Shared::new(options)?;
         // The ring belongs to the thread that makes it.
         let (executor, features) = Executor::new(0, shared.clone())?;
+        executor.prepare_main(shared.options().main_stack_size)?;
         shared.set_features(features);
         let mut evented = Evented { shared, threads: Vec::new() };
         for index in 1..evented.shared.options().executors {
@@ -91,6 +91,11 @@ impl Evented {
 
     fn join(&mut self) {
         self.shared.close();
+        if self.shared.is_called_by_own_task() {
+            self.shared.tell("the runtime was dropped by one of its own tasks: it shuts down, and nobody waits for it");
+            // They end by themselves.
+            self.threads.clear();
+        }
         for thread in self.threads.drain(..) {
             if let Err(panic) = thread.join()
                 && !thread::panicking()
@@ -126,9 +131,10 @@ impl Prepared {
     ///
     /// # Panics
     ///
-    /// Resumes `main`'s panic, after the shutdown.
+    /// Resumes `main`'s panic, after the shutdown. Panics on a fiber of another runtime.
     #[allow(unsafe_code)]
     pub fn run<T>(mut self, main: impl FnOnce(&dyn Io) -> T) -> T {
+        assert!(current(|context| context.is_thread()), "{ON_A_FIBER}");
         let executor = self.executor.take().expect("runs once");
         let shared = self.evented.shared.clone();
         let body = || {
@@ -140,9 +146,8 @@ impl Prepared {
         // SAFETY: the task runs to its end within `executor.run()`, on this thread, before `body`'s
         // borrows end; nothing below returns early.
         let (start, outcome) = unsafe { Start::scoped(body) };
-        let stack_bytes = shared.options().main_stack_size;
         match shared.accept(start, Slot::Uncounted) {
-            Ok(unstarted) => executor.assign_main(unstarted, stack_bytes).expect("memory for the main stack"),
+            Ok(unstarted) => executor.assign_main(unstarted),
             Err(_) => unreachable!("a runtime that has not run accepts its main task"),
         }
         executor.run();
@@ -162,6 +167,9 @@ impl Drop for Prepared {
         }
     }
 }
+
+const ON_A_FIBER: &str =
+    "run was called on a fiber: it would block the fiber's executor; call it on a thread (spawn_thread)";
 
 /// Starts executor number `index` on a thread of its own.
 fn spawn_executor(shared: &Arc<Shared>, index: usize) -> io::Result<JoinHandle<()>> {

@@ -1,7 +1,11 @@
 //! What the executors of a runtime share: limits, tasks that have not started, the end.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
@@ -9,7 +13,7 @@ use std::thread;
 use crossbeam_queue::SegQueue;
 use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef, guard_panic_hook};
 use iolite_io::sync::Semaphore;
-use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
+use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind, no_suspend};
 
 use crate::executor::Executor;
 use crate::executor::remote::Remote;
@@ -41,10 +45,32 @@ pub(crate) struct Shared {
     enters: AtomicU64,
 }
 
+thread_local! {
+    /// The runtime whose task has this thread for its own.
+    static THREAD_OF: Cell<*const Shared> = const { Cell::new(ptr::null()) };
+}
+
 /// The tasks that were given to one executor and have not started: any executor may take them.
 struct Queue {
     remote: &'static Remote,
+    /// The remote may be another executor's by now, and must not be given back again.
+    given_back: AtomicBool,
     unstarted: SegQueue<Unstarted>,
+}
+
+impl Queue {
+    fn give_back(&self) {
+        if !self.given_back.swap(true, Ordering::AcqRel) {
+            self.remote.give_back();
+        }
+    }
+}
+
+impl Drop for Queue {
+    /// Its executor may never have been made.
+    fn drop(&mut self) {
+        self.give_back();
+    }
 }
 
 /// An accepted task on its way to a fiber, with what its end gives back.
@@ -87,7 +113,9 @@ impl Shared {
         guard_panic_hook();
         cap_limits(&mut options)?;
         let executors = (0..options.executors)
-            .map(|_| Ok(Queue { remote: Remote::take()?, unstarted: SegQueue::new() }))
+            .map(|_| {
+                Ok(Queue { remote: Remote::take()?, given_back: AtomicBool::new(false), unstarted: SegQueue::new() })
+            })
             .collect::<io::Result<_>>()?;
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -122,6 +150,16 @@ impl Shared {
 
     pub(crate) fn remote(&self, index: usize) -> &'static Remote {
         self.executors[index].remote
+    }
+
+    /// Lets later executors use the remote of one that has ended.
+    pub(crate) fn give_remote_back(&self, index: usize) {
+        self.executors[index].give_back();
+    }
+
+    /// Whether the caller is a task of this runtime, or a destructor on one of its executors.
+    pub(crate) fn is_called_by_own_task(&self) -> bool {
+        Executor::with_current(|executor| executor.belongs_to(self)) == Some(true) || ptr::eq(THREAD_OF.get(), self)
     }
 
     pub(crate) fn set_features(&self, features: Features) {
@@ -214,11 +252,16 @@ impl Shared {
 
     fn start_thread(&self, unstarted: Unstarted) -> Result<(), Refused> {
         let task = unstarted.start.task();
-        let name = task.name().to_owned();
+        // An interior NUL is a panic of std's.
+        let name = task.name().replace('\0', "");
         // The task leaves the closure if the system gives no thread.
         let slot = Arc::new(Mutex::new(Some(unstarted)));
         let handed = slot.clone();
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
+        if self.is_closing() {
+            // `close` may have looked before the push.
+            task.tear_down();
+        }
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let unstarted = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(unstarted) = unstarted {
@@ -308,11 +351,10 @@ impl Shared {
 
     /// Names the tasks that do not end.
     pub(crate) fn report_stuck(&self, tasks: impl Iterator<Item = TaskRef>) {
-        let Some(report) = &self.options.report else { return };
         let own: Vec<_> = tasks.collect();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for task in own.iter().chain(&threads) {
-            report(&format!(
+            self.tell(&format!(
                 "shutdown: the task `{}` was asked to stop and has not ended after {:?}; still waiting for it",
                 task.name(),
                 self.options.grace,
@@ -321,10 +363,18 @@ impl Shared {
     }
 
     pub(crate) fn report_once(&self, text: &str) {
+        if !self.reported.swap(true, Ordering::Relaxed) {
+            self.tell(text);
+        }
+    }
+
+    /// Reports. What the program makes of it must neither suspend nor unwind whoever has to tell.
+    pub(crate) fn tell(&self, text: &str) {
         if let Some(report) = &self.options.report
-            && !self.reported.swap(true, Ordering::Relaxed)
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| no_suspend(|| report(text))))
         {
-            report(text);
+            // Its hook has told it; its destructor may panic again.
+            mem::forget(panic);
         }
     }
 
@@ -368,7 +418,9 @@ impl Shared {
 impl Unstarted {
     fn start_on_thread(self, shared: &Shared, task: &TaskRef) {
         let Self { start, slot, .. } = self;
+        THREAD_OF.set(shared);
         start.run_with(|| shared.release(slot));
+        THREAD_OF.set(ptr::null());
         shared.forget_thread(task);
         shared.ended();
     }

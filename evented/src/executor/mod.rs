@@ -16,13 +16,16 @@ pub(crate) mod timers;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use iolite_io::Instant;
 use iolite_io::backend::{Park, WakeBlock, monotonic_now};
 
+use crate::abort::AbortOnUnwind;
 use crate::fiber::{Fiber, FiberRef, Pause, overflow};
 use crate::ring::{Features, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
@@ -38,6 +41,9 @@ const RESUMES_PER_TURN: usize = 64;
 
 /// How many idle fibers keep their stacks warm; more are given back when the executor is idle.
 const IDLE_FIBERS_MAX: usize = 1024;
+
+/// When to try again after there was no memory for a stack.
+const STACK_RETRY: Duration = Duration::from_millis(10);
 
 /// One executor. Belongs to its thread.
 pub(crate) struct Executor {
@@ -59,6 +65,8 @@ pub(crate) struct Executor {
     in_flight: Cell<usize>,
     event: EventRead,
     shutdown: Cell<Shutdown>,
+    /// There was no memory for the stack of a fiber; at this instant it is tried again.
+    starved: Cell<Option<Instant>>,
 }
 
 thread_local! {
@@ -84,17 +92,23 @@ impl Executor {
             in_flight: Cell::new(0),
             event: EventRead::default(),
             shutdown: Cell::new(Shutdown::No),
+            starved: Cell::new(None),
         };
         Ok((executor, features))
     }
 
     /// Runs fibers until the runtime has shut down, then gives everything back.
+    ///
+    /// A panic in here ends the process: other threads, the kernel and the tasks of a group in the
+    /// frame of whoever called `run` count on the fibers of this executor.
     pub(crate) fn run(self) {
+        let bomb = AbortOnUnwind;
         let outer = CURRENT.replace(&self);
         while self.turn() {}
         self.end();
         CURRENT.set(outer);
-        self.remote.give_back();
+        self.shared.give_remote_back(self.index);
+        mem::forget(bomb);
     }
 
     /// Calls `f` with the executor of the calling thread, if it is one's.
@@ -113,20 +127,33 @@ impl Executor {
         ptr::eq(&*self.shared, shared)
     }
 
+    /// Whether `block` is that of a fiber of this executor.
+    pub(crate) fn owns(&self, block: &WakeBlock) -> bool {
+        block.owner() != 0 && block.is_woken_by(self.remote)
+    }
+
     pub(crate) fn remote(&self) -> &'static Remote {
         self.remote
     }
 
-    /// Runs `main` on a fiber of this executor with a stack of its own size.
-    pub(crate) fn assign_main(&self, main: Unstarted, stack_bytes: usize) -> io::Result<()> {
-        self.assign(self.new_fiber(stack_bytes)?, main);
+    /// Makes the fiber on which the main task will run, with a stack of its own size.
+    pub(crate) fn prepare_main(&self, stack_bytes: usize) -> io::Result<()> {
+        let fiber = self.new_fiber(stack_bytes)?;
+        self.idle.borrow_mut().push(fiber);
         Ok(())
+    }
+
+    /// Gives the main task to the fiber that `prepare_main` made.
+    pub(crate) fn assign_main(&self, main: Unstarted) {
+        let fiber = self.idle.borrow_mut().pop();
+        self.assign(fiber.expect("prepared"), main);
     }
 
     /// Makes the fiber of a woken block run.
     pub(crate) fn make_ready_block(&self, block: &WakeBlock) {
-        if block.owner() != 0 {
-            // SAFETY: a block's owner is a fiber of this executor, live or idle, or 0.
+        // Anybody can get hold of a block and put it into a stack of blocks where it does not belong.
+        if self.owns(block) {
+            // SAFETY: its owner is a fiber of this executor, live or idle.
             self.make_ready(unsafe { FiberRef::of_block(block).get() });
         }
     }
@@ -216,6 +243,10 @@ impl Executor {
 
     /// Starts a task that waits here or, when there is nothing else to do, with another executor.
     fn start_task(&self) {
+        if self.starved.get().is_some_and(|retry| self.idle.borrow().is_empty() && monotonic_now() < retry) {
+            return;
+        }
+        self.starved.set(None);
         let steal = self.ready.borrow().is_empty();
         let Some(unstarted) = self.shared.next_unstarted(self.index, steal) else { return };
         let warm = self.idle.borrow_mut().pop();
@@ -223,7 +254,8 @@ impl Executor {
         match fiber {
             Ok(fiber) => self.assign(fiber, unstarted),
             Err(error) => {
-                // Its turn comes when another task has ended and left its stack.
+                // Its turn comes when another task has ended and left its stack, or there is memory.
+                self.starved.set(Some(monotonic_now() + STACK_RETRY));
                 self.shared.report_once(&format!("no memory for the stack of a fiber, a task waits: {error}"));
                 self.shared.put_back(self.index, unstarted);
             }
@@ -234,9 +266,14 @@ impl Executor {
         Fiber::with_stack_size(stack_bytes, self.remote.take_block(), self.park.clone())
     }
 
+    /// Whether a task could be started now.
+    fn can_start(&self) -> bool {
+        self.shared.has_unstarted() && (self.starved.get().is_none() || !self.idle.borrow().is_empty())
+    }
+
     /// What the next turn of the ring may wait for.
     fn wait(&self) -> Wait {
-        if !self.ready.borrow().is_empty() || self.ring.has_collected() || self.shared.has_unstarted() {
+        if !self.ready.borrow().is_empty() || self.ring.has_collected() || self.can_start() {
             return Wait::No;
         }
         self.trim();
@@ -244,13 +281,14 @@ impl Executor {
             Shutdown::Since(instant) => Some(instant),
             Shutdown::No | Shutdown::Reported => None,
         };
-        let deadline = [self.timers.next(), report_at].into_iter().flatten().min();
+        let retry_at = self.starved.get().filter(|_| self.shared.has_unstarted());
+        let deadline = [self.timers.next(), report_at, retry_at].into_iter().flatten().min();
         let nanos = deadline.map(|deadline| deadline.saturating_duration_since(monotonic_now()).as_nanos());
         if nanos == Some(0) || !self.remote.begin_sleep() {
             return Wait::No;
         }
         // Once more, after the announcement: whoever pushed a task before it did not wake us.
-        if self.shared.has_unstarted() || self.shared.is_closing() && !self.may_sleep_closing() {
+        if self.can_start() || self.shared.is_closing() && !self.may_sleep_closing() {
             self.remote.end_sleep();
             return Wait::No;
         }

@@ -25,6 +25,9 @@ use perform::Performer;
 /// The most bytes that one read or write moves: what the kernel moves at most.
 const COUNT_MAX: usize = 0x7fff_f000;
 
+/// The most buffers the kernel takes in one call (UIO_MAXIOV).
+const BUFFERS_MAX: usize = 1024;
+
 /// Performs an operation for the calling context, which has passed its cancellation point.
 pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
     let performer = Performer::new(shared, context);

@@ -3,13 +3,13 @@
 
 use std::io;
 use std::mem;
-use std::process::abort;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
 use iolite_io::backend::{Context, park};
 use iolite_io::{Canceled, Instant, ShutDown};
 
+use crate::abort::AbortOnUnwind;
 use crate::executor::foreign::Message;
 use crate::executor::{Executor, OpSlot};
 use crate::shared::Shared;
@@ -66,7 +66,9 @@ impl<'a> Performer<'a> {
     unsafe fn run_until(&self, entry: Entry, until: Until) -> io::Result<u32> {
         loop {
             let here = !self.context.is_thread()
-                && Executor::with_current(|executor| executor.belongs_to(self.shared)) == Some(true);
+                && Executor::with_current(|executor| {
+                    executor.belongs_to(self.shared) && executor.owns(self.context.block())
+                }) == Some(true);
             // SAFETY: the caller's promise; the entry was completed before it is used again.
             let (result, canceled) = unsafe {
                 if here { self.run_here(entry.clone(), until) } else { self.run_elsewhere(entry.clone(), until)? }
@@ -76,7 +78,8 @@ impl<'a> Performer<'a> {
                     return Err(canceled.into());
                 }
                 self.context.recancel(canceled);
-            } else if result == -libc::EINTR {
+            } else if result == -libc::EINTR && until == Until::Canceled {
+                // Not so a close: the descriptor is gone, and its number may be somebody else's.
                 continue;
             } else if result == -libc::ECANCELED && self.shared.is_closed() {
                 // The runtime canceled what was left of foreign operations at its end.
@@ -92,6 +95,7 @@ impl<'a> Performer<'a> {
     ///
     /// As [`run`](Self::run).
     unsafe fn run_here(&self, entry: Entry, until: Until) -> (i32, Option<Canceled>) {
+        // The kernel writes to this frame.
         let bomb = AbortOnUnwind;
         let slot = Executor::slot(self.context.block());
         // SAFETY: the slot and the caller's memory stay until the loop has seen the result; an
@@ -126,6 +130,7 @@ impl<'a> Performer<'a> {
     /// As [`run`](Self::run).
     unsafe fn run_elsewhere(&self, entry: Entry, until: Until) -> io::Result<(i32, Option<Canceled>)> {
         let remote = self.shared.begin_foreign()?;
+        // As in `run_here`.
         let bomb = AbortOnUnwind;
         let message = Message::new(entry, self.context.unparker());
         remote.send(&message);
@@ -157,14 +162,5 @@ impl<'a> Performer<'a> {
 
     fn deadline(&self, until: Until, canceled: bool) -> Option<Instant> {
         if canceled || until == Until::Completed { None } else { self.context.deadline() }
-    }
-}
-
-/// The kernel writes to this frame: unwinding it must end the process.
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        abort();
     }
 }

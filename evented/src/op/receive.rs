@@ -8,9 +8,9 @@ use std::os::fd::AsRawFd;
 use io_uring::{opcode, types};
 use iolite_io::{Descriptor, Output};
 
-use super::COUNT_MAX;
 use super::perform::Performer;
 use super::poll::run_or_wait;
+use super::{BUFFERS_MAX, COUNT_MAX};
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -42,7 +42,7 @@ pub(super) fn perform_vectored(
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     // `IoSliceMut` is an `iovec` in memory, by std's promise.
     header.msg_iov = buffers.as_mut_ptr().cast();
-    header.msg_iovlen = buffers.len();
+    header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
     let entry = opcode::RecvMsg::new(types::Fd(socket.as_raw_fd()), &mut header).build();
     // SAFETY: the entry points to `header`, that to `buffers`; both are there until it returns.
     let count = unsafe { run_or_wait(performer, socket, libc::POLLIN, &entry) }?;

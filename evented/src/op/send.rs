@@ -8,9 +8,9 @@ use std::os::fd::AsRawFd;
 use io_uring::{opcode, types};
 use iolite_io::{Descriptor, Output};
 
-use super::COUNT_MAX;
 use super::perform::Performer;
 use super::poll::run_or_wait;
+use super::{BUFFERS_MAX, COUNT_MAX};
 
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<Output> {
     if buffer.is_empty() {
@@ -32,8 +32,6 @@ pub(super) fn perform_vectored(
     socket: &Descriptor,
     buffers: &[IoSlice<'_>],
 ) -> io::Result<Output> {
-    /// The most buffers the kernel takes in one call (UIO_MAXIOV).
-    const BUFFERS_MAX: usize = 1024;
     if buffers.iter().all(|buffer| buffer.is_empty()) {
         return Ok(Output::Count(0));
     }
