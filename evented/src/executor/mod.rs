@@ -26,6 +26,7 @@ use iolite_io::Instant;
 use iolite_io::backend::{Park, WakeBlock, monotonic_now};
 
 use crate::abort::AbortOnUnwind;
+use crate::fiber::stack::FiberStack;
 use crate::fiber::{Fiber, FiberRef, Pause, overflow};
 use crate::ring::{Features, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
@@ -263,7 +264,9 @@ impl Executor {
     }
 
     fn new_fiber(&self, stack_bytes: usize) -> io::Result<Box<Fiber>> {
-        Fiber::with_stack_size(stack_bytes, self.remote.take_block(), self.park.clone())
+        // The stack first: a block that was taken for nothing would be lost.
+        let stack = FiberStack::take(stack_bytes)?;
+        Ok(Fiber::new(stack, self.remote.take_block(), self.park.clone()))
     }
 
     /// Whether a task could be started now.

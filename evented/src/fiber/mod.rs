@@ -9,7 +9,6 @@ pub(crate) mod overflow;
 pub(crate) mod stack;
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::ptr;
 use std::rc::Rc;
 
@@ -78,15 +77,6 @@ impl Fiber {
         });
         fiber.coroutine.replace(Some(coroutine));
         fiber
-    }
-
-    /// Makes an idle fiber on a new stack of `stack_bytes`.
-    pub(crate) fn with_stack_size(
-        stack_bytes: usize,
-        block: &'static WakeBlock,
-        park: Rc<dyn Park>,
-    ) -> io::Result<Box<Self>> {
-        FiberStack::take(stack_bytes).map(|stack| Self::new(stack, block, park))
     }
 
     pub(crate) fn block(&self) -> &'static WakeBlock {
