@@ -110,8 +110,10 @@ impl Executor {
         match user_data & TAG_MASK {
             tag if tag == Tag::Foreign as u64 => {
                 self.in_flight.set(self.in_flight.get() - 1);
-                // SAFETY: the message's one completion; it is there until this call.
-                unsafe { &*(pointer as *const Message) }.complete(result);
+                // SAFETY: the message's one completion; it is there until `complete`.
+                let message = unsafe { &*(pointer as *const Message) };
+                self.foreign.remove(message);
+                message.complete(result);
             }
             _ if user_data == EVENT => self.event.armed.set(false),
             tag if tag == Tag::Own as u64 => self.in_flight.set(self.in_flight.get() - 1),

@@ -6,8 +6,9 @@
 //! message is the caller's again when `done` is set, which is the executor's last touch.
 #![allow(unsafe_code)]
 
+use std::cell::RefCell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
 use io_uring::squeue::Entry;
 use iolite_io::backend::Unparker;
@@ -20,6 +21,8 @@ use super::completion::Tag;
 pub(crate) struct Message {
     entry: Entry,
     next: AtomicPtr<Message>,
+    /// Where it is in its executor's table of messages in flight; the executor's alone.
+    index: AtomicUsize,
     result: AtomicI32,
     /// Release by the executor, after its last touch; Acquire by the caller.
     done: AtomicBool,
@@ -31,6 +34,7 @@ impl Message {
         Self {
             entry,
             next: AtomicPtr::new(ptr::null_mut()),
+            index: AtomicUsize::new(0),
             result: AtomicI32::new(0),
             done: AtomicBool::new(false),
             unparker,
@@ -58,6 +62,35 @@ impl Message {
         self.result.store(result, Ordering::Relaxed);
         self.done.store(true, Ordering::Release);
         unparker.unpark();
+    }
+}
+
+/// Messages whose entries are in flight, for one executor to find them at its shutdown.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(RefCell<Vec<*const Message>>);
+
+impl InFlight {
+    pub(super) fn add(&self, message: &Message) {
+        let mut table = self.0.borrow_mut();
+        message.index.store(table.len(), Ordering::Relaxed);
+        table.push(message);
+    }
+
+    /// Before the message is completed, which gives it back to its sender.
+    pub(super) fn remove(&self, message: &Message) {
+        let mut table = self.0.borrow_mut();
+        let index = message.index.load(Ordering::Relaxed);
+        table.swap_remove(index);
+        if let Some(moved) = table.get(index) {
+            // SAFETY: a message stays where it is until it is completed.
+            unsafe { &**moved }.index.store(index, Ordering::Relaxed);
+        }
+    }
+
+    /// What their completions are known by.
+    pub(super) fn user_data(&self) -> Vec<u64> {
+        // SAFETY: as above.
+        self.0.borrow().iter().map(|message| unsafe { &**message }.user_data()).collect()
     }
 }
 

@@ -32,6 +32,7 @@ use crate::ring::{Features, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
+use foreign::InFlight;
 use remote::Remote;
 use shutdown::Shutdown;
 use timers::Timers;
@@ -64,6 +65,8 @@ pub(crate) struct Executor {
     park: Rc<dyn Park>,
     /// Entries whose completions have not been reaped, the read of the wake-up event excepted.
     in_flight: Cell<usize>,
+    /// Those of other contexts among them.
+    foreign: InFlight,
     event: EventRead,
     shutdown: Cell<Shutdown>,
     /// There was no memory for the stack of a fiber; at this instant it is tried again.
@@ -91,6 +94,7 @@ impl Executor {
             idle: RefCell::default(),
             park: Rc::new(FiberPark),
             in_flight: Cell::new(0),
+            foreign: InFlight::default(),
             event: EventRead::default(),
             shutdown: Cell::new(Shutdown::No),
             starved: Cell::new(None),
@@ -175,6 +179,7 @@ impl Executor {
     fn turn(&self) -> bool {
         self.remote.drain_woken(|block| self.make_ready_block(block));
         self.remote.drain_messages(|message| {
+            self.foreign.add(message);
             // SAFETY: the sender waits for the completion.
             unsafe { self.push(message.entry()) };
         });

@@ -1,7 +1,7 @@
 //! The end of an executor.
 #![allow(unsafe_code)]
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::Instant;
 use iolite_io::backend::monotonic_now;
 
@@ -37,7 +37,7 @@ impl Executor {
             return false;
         }
         if self.in_flight.get() > 0 {
-            self.cancel_all();
+            self.cancel_foreign();
         }
         self.shared.has_no_foreign() && self.in_flight.get() == 0
     }
@@ -49,12 +49,14 @@ impl Executor {
         told && !ended
     }
 
-    /// Cancels every operation in flight: those of threads that called a runtime which ends.
-    fn cancel_all(&self) {
-        let all = types::CancelBuilder::any();
-        let entry = opcode::AsyncCancel2::new(all).build().user_data(NOBODY);
-        // SAFETY: it points to nothing.
-        unsafe { self.push(entry) };
+    /// Cancels the operations of threads that called a runtime which ends: all that is in flight,
+    /// now that no task is left. One by one: older kernels cannot cancel all at once.
+    fn cancel_foreign(&self) {
+        for user_data in self.foreign.user_data() {
+            let entry = opcode::AsyncCancel::new(user_data).build().user_data(NOBODY);
+            // SAFETY: it points to nothing.
+            unsafe { self.push(entry) };
+        }
         self.ring.turn(Wait::No);
         self.ring.reap(|user_data, result| self.complete(user_data, result));
     }
