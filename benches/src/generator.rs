@@ -1,0 +1,141 @@
+//! The load: a bare ring that keeps one request under way on each connection and checks every echo.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::measure::Usage;
+use crate::raw::{Buffer, Completion, Ring};
+
+/// What the generator saw.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) requests: u64,
+    pub(crate) elapsed: Duration,
+    /// What the server used meanwhile.
+    pub(crate) server: Usage,
+    /// What the generator itself used meanwhile.
+    pub(crate) generator: Usage,
+    pub(crate) latency_ns: Histogram<u64>,
+    /// The smallest over the mean of requests per connection.
+    pub(crate) fairness: f64,
+}
+
+/// A connection and the request under way on it.
+struct Connection {
+    stream: OwnedFd,
+    outgoing: Buffer,
+    incoming: Buffer,
+    /// How many of the two operations of a request, send and receive, have not ended.
+    pending: u32,
+    sent_at: Instant,
+    /// The number of the request, which is part of what is sent.
+    number: u64,
+    /// How many requests ended within the time that counts.
+    counted: u64,
+}
+
+/// Loads the server at `address` for a while, after a warm-up of a tenth of it. `usage` asks the
+/// server what it has used so far.
+pub(crate) fn load(
+    address: SocketAddr,
+    connections: u32,
+    bytes: usize,
+    seconds: f64,
+    mut usage: impl FnMut() -> io::Result<Usage>,
+) -> io::Result<Load> {
+    let mut ring = Ring::new()?;
+    let mut all = connect(&mut ring, address, connections, bytes)?;
+    let mut latency_ns = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
+
+    let duration = Duration::from_secs_f64(seconds);
+    let warm = Instant::now() + duration / 10;
+    let mut begun: Option<(Instant, Usage, Usage)> = None;
+    for connection in &mut all {
+        request(&mut ring, connection)?;
+    }
+    let mut completions = Vec::new();
+    let (begun, server, generator) = loop {
+        ring.wait(&mut completions)?;
+        for completion in completions.drain(..) {
+            let connection = &mut all[ended(&completion, bytes)?];
+            connection.pending -= 1;
+            if connection.pending > 0 {
+                continue;
+            }
+            check(&mut ring, connection)?;
+            if begun.is_some() {
+                latency_ns.saturating_record(connection.sent_at.elapsed().as_nanos() as u64);
+                connection.counted += 1;
+            }
+            request(&mut ring, connection)?;
+        }
+        let now = Instant::now();
+        match begun {
+            None if now >= warm => begun = Some((Instant::now(), usage()?, Usage::of_thread()?)),
+            Some(begun) if now - begun.0 >= duration => break begun,
+            _ => {}
+        }
+    };
+    let elapsed = begun.elapsed();
+    let requests = all.iter().map(|connection| connection.counted).sum();
+    let smallest = all.iter().map(|connection| connection.counted).min().unwrap_or(0);
+    Ok(Load {
+        requests,
+        elapsed,
+        server: usage()?.since(server),
+        generator: Usage::of_thread()?.since(generator),
+        latency_ns,
+        fairness: smallest as f64 * f64::from(connections) / (requests as f64).max(1.0),
+    })
+}
+
+fn connect(ring: &mut Ring, address: SocketAddr, connections: u32, bytes: usize) -> io::Result<Vec<Connection>> {
+    (0..connections)
+        .map(|index| {
+            let stream = TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            // In this order, so that a buffer's number tells its connection: see `ended`.
+            let (outgoing, incoming) = (ring.buffer(bytes), ring.buffer(bytes));
+            for (place, byte) in ring.memory(outgoing).iter_mut().enumerate() {
+                *byte = (place as u32 ^ index) as u8;
+            }
+            let sent_at = Instant::now();
+            Ok(Connection { stream: stream.into(), outgoing, incoming, pending: 0, sent_at, number: 0, counted: 0 })
+        })
+        .collect()
+}
+
+/// Queues a request and the reception of its echo.
+fn request(ring: &mut Ring, connection: &mut Connection) -> io::Result<()> {
+    connection.number += 1;
+    let number = connection.number.to_le_bytes();
+    let outgoing = ring.memory(connection.outgoing);
+    let bytes = outgoing.len();
+    let numbered = bytes.min(number.len());
+    outgoing[..numbered].copy_from_slice(&number[..numbered]);
+    connection.pending = 2;
+    connection.sent_at = Instant::now();
+    ring.send(&connection.stream, connection.outgoing, bytes)?;
+    ring.receive(&connection.stream, connection.incoming, true)
+}
+
+/// The connection whose operation has ended, all bytes of it.
+fn ended(completion: &Completion, bytes: usize) -> io::Result<usize> {
+    match completion {
+        Completion::Received(buffer, Ok(count)) | Completion::Sent(buffer, Ok(count)) if *count == bytes => {
+            Ok(buffer.index() / 2)
+        }
+        other => Err(io::Error::other(format!("the server does not echo: {other:?} instead of {bytes} bytes"))),
+    }
+}
+
+fn check(ring: &mut Ring, connection: &Connection) -> io::Result<()> {
+    if ring.same(connection.outgoing, connection.incoming) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("request {} came back as something else", connection.number)))
+}

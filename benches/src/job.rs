@@ -1,0 +1,143 @@
+//! What a child process is asked to do, and how it answers: lines of JSON on its stdout.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{self, Usage};
+use crate::peer::Peer;
+use crate::peers;
+use crate::record::Figures;
+
+/// What one measurement is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Job {
+    /// Serves echoes until the parent is done, each connection with a buffer of so many bytes.
+    Echo { buffer_bytes: usize },
+    /// Starts tasks and joins them.
+    Tasks { batch: u32, seconds: f64 },
+    /// Two tasks that yield.
+    Yield { seconds: f64 },
+    /// Two tasks that play ping-pong.
+    Channel { seconds: f64 },
+    /// Tasks that sleep for 0 to `longest_ms`.
+    Timers { sleepers: u32, longest_ms: f64 },
+    /// Tasks that wait for nothing in particular.
+    Memory { fibers: u32 },
+    /// Closures on blocking threads.
+    Offload { in_flight: u32, seconds: f64 },
+}
+
+/// What the parent asks a server.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    Usage,
+    ResidentBytes,
+}
+
+/// Runs a job in a fresh process, pinned to one core, and returns what it found.
+pub(crate) fn run(peer: Peer, job: Job) -> io::Result<Figures> {
+    let mut child = spawn(peer, job)?;
+    let output = child.stdout.take().expect("it is piped");
+    let figures = read_line(&mut BufReader::new(output));
+    let status = child.wait()?;
+    if status.success() { figures } else { Err(io::Error::other(format!("its process ended with {status}"))) }
+}
+
+/// A server in a process of its own. It ends with this handle.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start(peer: Peer, job: Job) -> io::Result<Self> {
+        let mut child = spawn(peer, job)?;
+        let input = child.stdin.take().expect("it is piped");
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let address = read_line(&mut output);
+        if address.is_err() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(Self { child, input, output, address: address? })
+    }
+
+    pub(crate) fn usage(&mut self) -> io::Result<Usage> {
+        self.ask(Ask::Usage)
+    }
+
+    pub(crate) fn resident_bytes(&mut self) -> io::Result<f64> {
+        self.ask(Ask::ResidentBytes)
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, ask: Ask) -> io::Result<T> {
+        writeln!(self.input, "{}", serde_json::to_string(&ask)?)?;
+        read_line(&mut self.output)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has nothing to put in order, and may have died already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(peer: Peer, job: Job) -> io::Result<Child> {
+    Command::new(std::env::current_exe()?)
+        .args(["child", &peer.to_string(), &serde_json::to_string(&job)?])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+}
+
+fn read_line<T: DeserializeOwned>(output: &mut impl BufRead) -> io::Result<T> {
+    let mut line = String::new();
+    if output.read_line(&mut line)? == 0 {
+        return Err(io::Error::other("its process ended without an answer"));
+    }
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// The whole of a child process.
+pub(crate) fn child(peer: Peer, job: &str) -> io::Result<()> {
+    let job: Job = serde_json::from_str(job)?;
+    measure::pin(*measure::cores()?.last().expect("this runs on one"))?;
+    match job {
+        Job::Echo { buffer_bytes } => {
+            thread::spawn(answer_until_parent_ends);
+            peers::serve(peer, buffer_bytes, |address| say(&address).expect("the parent listens"))
+        }
+        job => say(&peers::measure(peer, job)?),
+    }
+}
+
+fn say(answer: &impl Serialize) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{}", serde_json::to_string(answer)?)?;
+    output.flush()
+}
+
+/// Answers what the parent asks a server. The process ends when the parent does.
+fn answer_until_parent_ends() {
+    for line in io::stdin().lines() {
+        let answered = line.and_then(|line| match serde_json::from_str(&line)? {
+            Ask::Usage => say(&Usage::of_process()?),
+            Ask::ResidentBytes => say(&measure::resident_bytes()?),
+        });
+        if let Err(error) = answered {
+            eprintln!("error: {error}");
+            process::exit(1);
+        }
+    }
+    process::exit(0);
+}

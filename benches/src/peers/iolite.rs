@@ -1,0 +1,182 @@
+//! iolite: the same programs on both backends, by configuration.
+
+use std::hint::black_box;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use iolite::bridge::Bridge;
+use iolite::net::{TcpListener, TcpStream};
+use iolite::sync::{self, Event};
+use iolite::{BackendChoice, Config, Io};
+
+use crate::job::Job;
+use crate::measure::{Stopwatch, Usage, resident_bytes};
+use crate::peers::not_offered;
+use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, offload_figures, sleeps, timer_figures};
+use crate::record::Figures;
+
+/// How many connections a server takes at once.
+const CONNECTIONS_MAX: usize = 30_000;
+/// How many tasks of `spawn_async` have a worker of `threaded` at once. Its default on one core
+/// would run all of them inline, and nothing would be handed over.
+const WORKERS: usize = 64;
+
+pub(super) struct Backend(BackendChoice);
+
+pub(super) const EVENTED: Backend = Backend(BackendChoice::Evented);
+pub(super) const THREADED: Backend = Backend(BackendChoice::Threaded);
+
+impl Backend {
+    pub(super) fn serve(&self, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.run(CONNECTIONS_MAX, |io| {
+            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+            ready(listener.local_addr(io)?);
+            io.group(|group| {
+                loop {
+                    let (stream, _) = listener.accept(io)?;
+                    group.spawn_waiting(io, move |io| echo(io, &stream, buffer_bytes))?;
+                }
+            })
+        })
+    }
+
+    pub(super) fn measure(&self, job: Job) -> io::Result<Figures> {
+        match job {
+            Job::Tasks { batch, seconds } => self.run(1, |io| Ok(tasks(io, batch, seconds))),
+            Job::Yield { seconds } => self.run(2, |io| yields(io, seconds)),
+            Job::Channel { seconds } => self.run(1, |io| channel(io, seconds)),
+            Job::Timers { sleepers, longest_ms } => self.run(sleepers as usize, |io| timers(io, sleepers, longest_ms)),
+            Job::Memory { fibers } => self.run(fibers as usize, |io| memory(io, fibers)),
+            Job::Offload { in_flight, seconds } => self.run(in_flight as usize, |io| offload(io, in_flight, seconds)),
+            Job::Echo { .. } => not_offered(job),
+        }
+    }
+
+    fn run<T>(&self, concurrent_limit: usize, program: impl FnOnce(&dyn Io) -> io::Result<T>) -> io::Result<T> {
+        let config = Config::new().backend(self.0).concurrent_limit(concurrent_limit);
+        let config = match self.0 {
+            BackendChoice::Evented => config.executors(1),
+            _ => config.async_limit(WORKERS),
+        };
+        iolite::run(config, program)?
+    }
+}
+
+fn echo(io: &dyn Io, stream: &TcpStream, buffer_bytes: usize) -> io::Result<()> {
+    stream.set_nodelay(io, true)?;
+    let mut buffer = vec![0; buffer_bytes];
+    loop {
+        match stream.read(io, &mut buffer)? {
+            0 => return Ok(()),
+            n => stream.write_all(io, &buffer[..n])?,
+        }
+    }
+}
+
+fn tasks(io: &dyn Io, batch: u32, seconds: f64) -> Figures {
+    let mut watch = Stopwatch::new(seconds);
+    let mut tasks = Vec::with_capacity(batch as usize);
+    let turns = CHUNK.div_ceil(batch.into());
+    while watch.goes_on(turns * u64::from(batch)) {
+        for _ in 0..turns {
+            tasks.extend((0..batch).map(|number| io.spawn_async(move |_| black_box(number))));
+            for task in tasks.drain(..) {
+                task.join(io);
+            }
+        }
+    }
+    watch.figures()
+}
+
+fn yields(io: &dyn Io, seconds: f64) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(seconds);
+    while watch.goes_on(2 * YIELDS) {
+        io.group(|group| {
+            for _ in 0..2 {
+                group.spawn_waiting(io, |io| (0..YIELDS).for_each(|_| io.yield_now()))?;
+            }
+            io::Result::Ok(())
+        })?;
+    }
+    Ok(watch.figures())
+}
+
+fn channel(io: &dyn Io, seconds: f64) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(seconds);
+    let (ping, pings) = sync::channel::<u64>(1);
+    let (pong, pongs) = sync::channel(1);
+    io.group(|group| {
+        group.spawn_concurrent(move |io| {
+            while let Ok(number) = pings.recv(io) {
+                pong.send(io, number).expect("the other receives");
+            }
+        })?;
+        while watch.goes_on(2 * CHUNK) {
+            for number in 0..CHUNK {
+                ping.send(io, number).map_err(io::Error::other)?;
+                assert_eq!(pongs.recv(io).ok(), Some(number));
+            }
+        }
+        drop(ping);
+        io::Result::Ok(())
+    })?;
+    Ok(watch.figures())
+}
+
+fn timers(io: &dyn Io, sleepers: u32, longest_ms: f64) -> io::Result<Figures> {
+    let before = Usage::of_process()?;
+    let all = io.group(|group| {
+        let tasks = sleeps(sleepers, longest_ms)
+            .map(|duration| {
+                Ok(group.spawn_concurrent(move |io| {
+                    let begun = Instant::now();
+                    io.sleep(duration).map(|()| late(begun, duration))
+                })?)
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        tasks.into_iter().map(|task| Ok(task.join(io)?)).collect::<io::Result<Vec<_>>>()
+    })?;
+    timer_figures(before, all)
+}
+
+fn memory(io: &dyn Io, fibers: u32) -> io::Result<Figures> {
+    let alive = AtomicU32::new(0);
+    let end = Event::new();
+    let before = resident_bytes()?;
+    io.group(|group| {
+        for _ in 0..fibers {
+            group.spawn_concurrent(|io| {
+                alive.fetch_add(1, Relaxed);
+                end.wait(io)
+            })?;
+        }
+        while alive.load(Relaxed) < fibers {
+            io.sleep(Duration::from_millis(1))?;
+        }
+        let with_all = resident_bytes()?;
+        end.set();
+        Ok(memory_figures(fibers, before, with_all))
+    })
+}
+
+fn offload(io: &dyn Io, in_flight: u32, seconds: f64) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(seconds);
+    let bridge = Bridge::builder("offload").start(io)?;
+    while watch.goes_on(u64::from(in_flight) * CALLS) {
+        io.group(|group| {
+            let call = |io: &dyn Io| {
+                for number in 0..CALLS {
+                    let back = bridge.call(io, |()| black_box(number)).map_err(io::Error::other)?;
+                    assert_eq!(back, number);
+                }
+                io::Result::Ok(())
+            };
+            let tasks = (0..in_flight).map(|_| Ok(group.spawn_waiting(io, call)?)).collect::<io::Result<Vec<_>>>()?;
+            tasks.into_iter().try_for_each(|task| task.join(io))
+        })?;
+    }
+    bridge.close(io);
+    Ok(offload_figures(in_flight, watch.ns_per_operation()))
+}

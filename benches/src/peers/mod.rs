@@ -1,0 +1,90 @@
+//! The programs: for each peer what its own documentation would have you write.
+
+mod iolite;
+mod monoio;
+mod raw_epoll;
+mod raw_uring;
+mod threads;
+mod tokio;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::job::Job;
+use crate::measure::Usage;
+use crate::peer::Peer;
+use crate::record::{Figures, figures};
+
+/// How many operations pass between two looks at the clock.
+const CHUNK: u64 = 1000;
+/// How often each task hands a closure over before all are joined.
+const CALLS: u64 = 200;
+/// How often each of two tasks yields before both are joined.
+const YIELDS: u64 = 5_000;
+
+/// Serves echoes on loopback until the process is ended.
+pub(crate) fn serve(peer: Peer, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    match peer {
+        Peer::RawUring => raw_uring::serve(buffer_bytes, ready),
+        Peer::RawEpoll => raw_epoll::serve(buffer_bytes, ready),
+        Peer::IoliteEvented => iolite::EVENTED.serve(buffer_bytes, ready),
+        Peer::IoliteThreaded => iolite::THREADED.serve(buffer_bytes, ready),
+        Peer::Tokio => tokio::serve(buffer_bytes, ready),
+        Peer::Monoio => monoio::serve(buffer_bytes, ready),
+        Peer::Threads => threads::serve(buffer_bytes, ready),
+    }
+}
+
+/// Runs any other job.
+pub(crate) fn measure(peer: Peer, job: Job) -> io::Result<Figures> {
+    match peer {
+        Peer::IoliteEvented => iolite::EVENTED.measure(job),
+        Peer::IoliteThreaded => iolite::THREADED.measure(job),
+        Peer::Tokio => tokio::measure(job),
+        Peer::Monoio => monoio::measure(job),
+        Peer::Threads => threads::measure(job),
+        Peer::RawUring | Peer::RawEpoll => not_offered(job),
+    }
+}
+
+fn not_offered(job: Job) -> io::Result<Figures> {
+    Err(io::Error::other(format!("this peer has no program for {job:?}")))
+}
+
+/// How long the sleepers sleep, from nothing to the longest, in no particular order.
+fn sleeps(sleepers: u32, longest_ms: f64) -> impl Iterator<Item = Duration> {
+    (0..u64::from(sleepers)).map(move |index| {
+        let place = (index * 7_919 % u64::from(sleepers)) as f64 / f64::from(sleepers);
+        Duration::from_secs_f64(place * longest_ms / 1000.0)
+    })
+}
+
+/// How much later than at its end a sleep that began at `begun` returned.
+fn late(begun: Instant, sleep: Duration) -> Duration {
+    begun.elapsed().saturating_sub(sleep)
+}
+
+/// The figures of `timers`, from what the process had used before, and how late each was.
+fn timer_figures(before: Usage, late: impl IntoIterator<Item = Duration>) -> io::Result<Figures> {
+    let cpu = Usage::of_process()?.since(before);
+    let mut late_ns = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    late.into_iter().for_each(|late| late_ns.record(late.as_nanos() as u64).expect("it grows as needed"));
+    Ok(figures([
+        ("cpu_ms", cpu.total_us() / 1000.0),
+        ("late_p50_us", late_ns.value_at_quantile(0.5) as f64 / 1000.0),
+        ("late_p99_us", late_ns.value_at_quantile(0.99) as f64 / 1000.0),
+    ]))
+}
+
+/// The figures of `memory`, from the bytes before and with all tasks.
+fn memory_figures(fibers: u32, before: f64, with_all: f64) -> Figures {
+    figures([("alive", fibers.into()), ("bytes_per_task", (with_all - before) / f64::from(fibers))])
+}
+
+/// The figures of `offload`.
+fn offload_figures(in_flight: u32, ns_per_operation: f64) -> Figures {
+    figures([("in_flight", in_flight.into()), ("ns_per_operation", ns_per_operation)])
+}

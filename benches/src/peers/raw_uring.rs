@@ -1,0 +1,46 @@
+//! A bare ring: one reception or one send under way per connection, one `enter` per turn.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+
+use crate::raw::{Buffer, Completion, Ring};
+
+pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut ring = Ring::new()?;
+    // By the index of the connection's buffer.
+    let mut connections: Vec<Option<OwnedFd>> = Vec::new();
+    let mut free: Vec<Buffer> = Vec::new();
+    ring.accept(&listener)?;
+    ready(listener.local_addr()?);
+    let mut completions = Vec::new();
+    loop {
+        ring.wait(&mut completions)?;
+        for completion in completions.drain(..) {
+            match completion {
+                Completion::Accepted(accepted) => {
+                    let connection = accepted?;
+                    rustix::net::sockopt::set_tcp_nodelay(&connection, true)?;
+                    let buffer = free.pop().unwrap_or_else(|| ring.buffer(buffer_bytes));
+                    ring.receive(&connection, buffer, false)?;
+                    connections.resize_with(connections.len().max(buffer.index() + 1), || None);
+                    connections[buffer.index()] = Some(connection);
+                    ring.accept(&listener)?;
+                }
+                Completion::Received(buffer, Ok(bytes)) if bytes > 0 => {
+                    let connection = connections[buffer.index()].as_ref().expect("it is open");
+                    ring.send(connection, buffer, bytes)?;
+                }
+                Completion::Sent(buffer, Ok(_)) => {
+                    let connection = connections[buffer.index()].as_ref().expect("it is open");
+                    ring.receive(connection, buffer, false)?;
+                }
+                Completion::Received(buffer, _) | Completion::Sent(buffer, Err(_)) => {
+                    connections[buffer.index()] = None;
+                    free.push(buffer);
+                }
+            }
+        }
+    }
+}

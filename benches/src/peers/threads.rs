@@ -1,0 +1,109 @@
+//! Plain threads and blocking calls.
+
+use std::hint::black_box;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::job::Job;
+use crate::measure::{Stopwatch, resident_bytes};
+use crate::peers::{CHUNK, YIELDS, memory_figures, not_offered};
+use crate::record::Figures;
+
+pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    ready(listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept()?;
+        // An error ends its connection, here and with all peers.
+        thread::Builder::new().spawn(move || echo(stream, buffer_bytes))?;
+    }
+}
+
+fn echo(mut stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; buffer_bytes];
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => stream.write_all(&buffer[..n])?,
+        }
+    }
+}
+
+pub(super) fn measure(job: Job) -> io::Result<Figures> {
+    match job {
+        Job::Tasks { batch, seconds } => Ok(tasks(batch, seconds)),
+        Job::Yield { seconds } => Ok(yields(seconds)),
+        Job::Channel { seconds } => Ok(channel(seconds)),
+        Job::Memory { fibers } => memory(fibers),
+        Job::Echo { .. } | Job::Timers { .. } | Job::Offload { .. } => not_offered(job),
+    }
+}
+
+fn tasks(batch: u32, seconds: f64) -> Figures {
+    let mut watch = Stopwatch::new(seconds);
+    let mut tasks = Vec::with_capacity(batch as usize);
+    while watch.goes_on(batch.into()) {
+        tasks.extend((0..batch).map(|number| thread::spawn(move || black_box(number))));
+        for task in tasks.drain(..) {
+            task.join().expect("it does not panic");
+        }
+    }
+    watch.figures()
+}
+
+fn yields(seconds: f64) -> Figures {
+    let mut watch = Stopwatch::new(seconds);
+    while watch.goes_on(2 * YIELDS) {
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..YIELDS).for_each(|_| thread::yield_now()));
+            }
+        });
+    }
+    watch.figures()
+}
+
+fn channel(seconds: f64) -> Figures {
+    let mut watch = Stopwatch::new(seconds);
+    let (ping, pings) = sync_channel(1);
+    let (pong, pongs) = sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(move || pings.into_iter().all(|number: u64| pong.send(number).is_ok()));
+        while watch.goes_on(2 * CHUNK) {
+            for number in 0..CHUNK {
+                ping.send(number).expect("the partner receives");
+                assert_eq!(pongs.recv(), Ok(number));
+            }
+        }
+        drop(ping);
+    });
+    watch.figures()
+}
+
+fn memory(fibers: u32) -> io::Result<Figures> {
+    let alive = AtomicU32::new(0);
+    let (end, ended) = (Mutex::new(false), Condvar::new());
+    let before = resident_bytes()?;
+    thread::scope(|scope| {
+        let wait = || {
+            alive.fetch_add(1, Relaxed);
+            let end = end.lock().expect("nobody panics");
+            drop(ended.wait_while(end, |end| !*end).expect("nobody panics"));
+        };
+        let started = (0..fibers).try_for_each(|_| thread::Builder::new().spawn_scoped(scope, wait).map(drop));
+        while started.is_ok() && alive.load(Relaxed) < fibers {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let with_all = resident_bytes();
+        *end.lock().expect("nobody panics") = true;
+        ended.notify_all();
+        started?;
+        Ok(memory_figures(fibers, before, with_all?))
+    })
+}

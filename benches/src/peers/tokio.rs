@@ -1,0 +1,174 @@
+//! tokio on the current thread.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::sleep;
+
+use crate::job::Job;
+use crate::measure::{Stopwatch, Usage, resident_bytes};
+use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, not_offered, offload_figures, sleeps, timer_figures};
+use crate::record::Figures;
+
+fn block_on<T>(program: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    Builder::new_current_thread().enable_all().build()?.block_on(program)
+}
+
+pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        ready(listener.local_addr()?);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(echo(stream, buffer_bytes));
+        }
+    })
+}
+
+async fn echo(mut stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; buffer_bytes];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            n => stream.write_all(&buffer[..n]).await?,
+        }
+    }
+}
+
+pub(super) fn measure(job: Job) -> io::Result<Figures> {
+    block_on(async {
+        match job {
+            Job::Tasks { batch, seconds } => tasks(batch, seconds).await,
+            Job::Yield { seconds } => yields(seconds).await,
+            Job::Channel { seconds } => channel(seconds).await,
+            Job::Timers { sleepers, longest_ms } => timers(sleepers, longest_ms).await,
+            Job::Memory { fibers } => memory(fibers).await,
+            Job::Offload { in_flight, seconds } => offload(in_flight, seconds).await,
+            Job::Echo { .. } => not_offered(job),
+        }
+    })
+}
+
+async fn tasks(batch: u32, seconds: f64) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(seconds);
+    let mut tasks = Vec::with_capacity(batch as usize);
+    let turns = CHUNK.div_ceil(batch.into());
+    while watch.goes_on(turns * u64::from(batch)) {
+        for _ in 0..turns {
+            tasks.extend((0..batch).map(|number| tokio::spawn(async move { black_box(number) })));
+            for task in tasks.drain(..) {
+                task.await?;
+            }
+        }
+    }
+    Ok(watch.figures())
+}
+
+async fn yields(seconds: f64) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(seconds);
+    while watch.goes_on(2 * YIELDS) {
+        let two = [(); 2].map(|()| {
+            tokio::spawn(async {
+                for _ in 0..YIELDS {
+                    yield_now().await;
+                }
+            })
+        });
+        for task in two {
+            task.await?;
+        }
+    }
+    Ok(watch.figures())
+}
+
+async fn channel(seconds: f64) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(seconds);
+    let (ping, mut pings) = mpsc::channel::<u64>(1);
+    let (pong, mut pongs) = mpsc::channel(1);
+    let partner = tokio::spawn(async move {
+        while let Some(number) = pings.recv().await {
+            pong.send(number).await.expect("the other receives");
+        }
+    });
+    while watch.goes_on(2 * CHUNK) {
+        for number in 0..CHUNK {
+            ping.send(number).await.map_err(io::Error::other)?;
+            assert_eq!(pongs.recv().await, Some(number));
+        }
+    }
+    drop(ping);
+    partner.await?;
+    Ok(watch.figures())
+}
+
+async fn timers(sleepers: u32, longest_ms: f64) -> io::Result<Figures> {
+    let before = Usage::of_process()?;
+    let tasks: Vec<_> = sleeps(sleepers, longest_ms)
+        .map(|duration| {
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                sleep(duration).await;
+                late(begun, duration)
+            })
+        })
+        .collect();
+    let mut all = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        all.push(task.await?);
+    }
+    timer_figures(before, all)
+}
+
+async fn memory(fibers: u32) -> io::Result<Figures> {
+    let alive = Arc::new(AtomicU32::new(0));
+    let end = Arc::new(Semaphore::new(0));
+    let before = resident_bytes()?;
+    for _ in 0..fibers {
+        let (alive, end) = (alive.clone(), end.clone());
+        tokio::spawn(async move {
+            alive.fetch_add(1, Relaxed);
+            drop(end.acquire().await);
+            alive.fetch_sub(1, Relaxed);
+        });
+    }
+    while alive.load(Relaxed) < fibers {
+        yield_now().await;
+    }
+    let with_all = resident_bytes()?;
+    end.close();
+    while alive.load(Relaxed) > 0 {
+        yield_now().await;
+    }
+    Ok(memory_figures(fibers, before, with_all))
+}
+
+async fn offload(in_flight: u32, seconds: f64) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(seconds);
+    while watch.goes_on(u64::from(in_flight) * CALLS) {
+        let tasks: Vec<_> = (0..in_flight)
+            .map(|_| {
+                tokio::spawn(async {
+                    for number in 0..CALLS {
+                        assert_eq!(spawn_blocking(move || black_box(number)).await?, number);
+                    }
+                    io::Result::Ok(())
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await??;
+        }
+    }
+    Ok(offload_figures(in_flight, watch.ns_per_operation()))
+}
