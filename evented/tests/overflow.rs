@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::process::Command;
 
 use iolite_evented::{Evented, Options};
+use iolite_io::Io;
 
 /// Set in the child process that overflows.
 const CHILD: &str = "IOLITE_TEST_OVERFLOW";
@@ -13,21 +14,54 @@ fn recurse(depth: u64) -> u64 {
     if depth == u64::MAX { frame[0] } else { recurse(depth + 1) + frame[63] }
 }
 
-#[test]
-fn a_stack_overflow_names_the_task_and_the_size_of_its_stack() {
-    if std::env::var_os(CHILD).is_some() {
-        let options = Options { executors: 1, stack_size: 128 * 1024, ..Options::default() };
-        Evented::prepare(options).unwrap().run(|io| {
-            io.spawn_concurrent(|_| recurse(0)).unwrap().join(io);
-        });
+/// Runs the test named `test` again in a process of its own, which ends by overflowing in `main`,
+/// and returns what that told.
+fn overflow(test: &str, options: Options, main: impl FnOnce(&dyn Io)) -> String {
+    if std::env::var(CHILD).is_ok_and(|child| child == test) {
+        Evented::prepare(options).unwrap().run(main);
+        unreachable!("it overflows");
     }
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_stack_overflow_names_the_task_and_the_size_of_its_stack", "--nocapture"])
-        .env(CHILD, "1")
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, test)
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&child.stderr);
     assert!(!child.status.success());
+    String::from_utf8_lossy(&child.stderr).into_owned()
+}
+
+fn options() -> Options {
+    Options { executors: 1, stack_size: 128 * 1024, main_stack_size: 512 * 1024, ..Options::default() }
+}
+
+#[test]
+fn a_stack_overflow_names_the_task_and_the_size_of_its_stack() {
+    let told = overflow("a_stack_overflow_names_the_task_and_the_size_of_its_stack", options(), |io| {
+        io.spawn_concurrent(|_| recurse(0)).unwrap().join(io);
+    });
     assert!(told.contains("overflowed its stack of 128 KiB"), "{told}");
     assert!(told.contains("a_stack_overflow_names_the_task"), "names the task: {told}");
+}
+
+#[test]
+fn an_overflow_of_the_main_task_is_told_too() {
+    let told = overflow("an_overflow_of_the_main_task_is_told_too", options(), |_| {
+        recurse(0);
+    });
+    assert!(told.contains("overflowed its stack of 512 KiB"), "{told}");
+}
+
+#[test]
+fn an_overflow_of_an_inline_task_is_told_of_the_fiber_below() {
+    let test = "an_overflow_of_an_inline_task_is_told_of_the_fiber_below";
+    let told = overflow(test, Options { async_limit: 0, ..options() }, |io| {
+        let task = io.spawn_concurrent(|io| {
+            // Others have run on the thread meanwhile.
+            io.yield_now();
+            io.spawn_async(|_| recurse(0)).join(io)
+        });
+        task.unwrap().join(io);
+    });
+    assert!(told.contains("overflowed its stack of 128 KiB"), "{told}");
+    assert!(told.contains(test), "names the task: {told}");
 }
