@@ -139,3 +139,53 @@ fn check(ring: &mut Ring, connection: &Connection) -> io::Result<()> {
     }
     Err(io::Error::other(format!("request {} came back as something else", connection.number)))
 }
+
+#[cfg(test)]
+mod test {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::OnceLock;
+    use std::thread;
+
+    use super::*;
+
+    /// Loads a server that changes each echo by `change`, a request at a time.
+    fn load_one(change: impl Fn(&mut [u8; 64]) + Send + 'static) -> io::Result<Load> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 64];
+            while stream.read_exact(&mut buffer).is_ok() {
+                change(&mut buffer);
+                if stream.write_all(&buffer).is_err() {
+                    break;
+                }
+            }
+        });
+        let load = load(address, 1, 64, 0.02, || Ok(Usage::default()));
+        server.join().unwrap();
+        load
+    }
+
+    #[test]
+    fn echoes_are_counted() {
+        let load = load_one(|_| {}).unwrap();
+        assert!(load.requests > 0);
+        assert_eq!(load.latency_ns.len(), load.requests);
+        assert_eq!(load.fairness, 1.0);
+    }
+
+    #[test]
+    fn an_old_echo_is_found() {
+        let first = OnceLock::new();
+        let error = load_one(move |echo| *echo = *first.get_or_init(|| *echo)).unwrap_err();
+        assert!(error.to_string().contains("request 2 came back as something else"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_echo_is_found() {
+        let error = load_one(|echo| echo[63] ^= 1).unwrap_err();
+        assert!(error.to_string().contains("request 1 came back as something else"), "{error}");
+    }
+}

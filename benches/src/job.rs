@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -110,11 +111,13 @@ fn read_line<T: DeserializeOwned>(output: &mut impl BufRead) -> io::Result<T> {
 
 /// The whole of a child process.
 pub(crate) fn child(peer: Peer, job: &str) -> io::Result<()> {
+    // Nobody is left who would read the answer, and a spinning process would spoil later figures.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let job: Job = serde_json::from_str(job)?;
     measure::pin(*measure::cores()?.last().expect("this runs on one"))?;
     match job {
         Job::Echo { buffer_bytes } => {
-            thread::spawn(answer_until_parent_ends);
+            thread::spawn(answer_parent);
             peers::serve(peer, buffer_bytes, |address| say(&address).expect("the parent listens"))
         }
         job => say(&peers::measure(peer, job)?),
@@ -127,8 +130,8 @@ fn say(answer: &impl Serialize) -> io::Result<()> {
     output.flush()
 }
 
-/// Answers what the parent asks a server. The process ends when the parent does.
-fn answer_until_parent_ends() {
+/// Answers what the parent asks a server, which ends when it has no more to ask.
+fn answer_parent() {
     for line in io::stdin().lines() {
         let answered = line.and_then(|line| match serde_json::from_str(&line)? {
             Ask::Usage => say(&Usage::of_process()?),

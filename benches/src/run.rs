@@ -66,12 +66,16 @@ fn answer_echo(echo: &Echo) -> Result<bool, String> {
         let of_peer = || busy.iter().filter(|(of, ..)| *of == peer);
         let generator = median(of_peer().map(|(_, generator, _)| *generator).collect());
         let server = median(of_peer().map(|(_, _, server)| *server).collect());
-        if generator >= 0.95 * server {
+        let [generator_percent, server_percent] = [generator, server].map(|part| format!("{:.0} %", part * 100.0));
+        if generator.max(server) < 0.9 {
             eprintln!(
-                "note: {peer}: the generator was as busy as the server ({:.0} % and {:.0} % of a core): \
-                 trust the CPU time, not requests per second",
-                generator * 100.0,
-                server * 100.0
+                "note: {peer}: neither the server ({server_percent}) nor the generator ({generator_percent}) had a core \
+                 to itself, or both waited: trust the CPU time, not requests per second"
+            );
+        } else if generator >= 0.95 * server {
+            eprintln!(
+                "note: {peer}: the generator ({generator_percent} of a core) was as busy as the server \
+                 ({server_percent}): trust the CPU time, not requests per second"
             );
         }
     }
