@@ -47,8 +47,9 @@ use runtime::Runtime;
 ///
 /// [`shutdown`](Self::shutdown), the end of [`run`](Self::run) and dropping are the same: every
 /// live task is canceled for good, and waited for. One that does not end within
-/// [`grace`](Options::grace) is named through [`report`](Options::report). Must not happen in a
-/// task of this very `Threaded`, which would wait for itself.
+/// [`grace`](Options::grace) is named through [`report`](Options::report). In a task of this very
+/// `Threaded`, which cannot be waited for, it only begins, and says so through `report`; its threads
+/// end by themselves.
 #[derive(Debug)]
 pub struct Threaded {
     runtime: Arc<Runtime>,

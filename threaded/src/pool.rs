@@ -5,9 +5,11 @@
 //! the moment its task's closure has ended, before the joiner can know. So after a join the slot is
 //! free, and there are never more workers than slots.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::io;
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,8 +30,14 @@ pub(crate) struct Pool {
     state: Mutex<State>,
     /// Set when, after shutdown began, the last task and the last thread have ended.
     drained: Event,
-    /// Shutdown has ended. Written once, after `drained`; nothing hangs on when others see it.
+    /// As `drained`, without its lock. Written once, before it; nothing hangs on when others see it.
     over: AtomicBool,
+}
+
+thread_local! {
+    /// The pools whose tasks run on this thread, innermost last: more than one where an inline task
+    /// of one runs on top of a task of another.
+    static RUNNING: RefCell<Vec<*const Pool>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Default)]
@@ -216,7 +224,8 @@ impl Pool {
         self.tell_if_drained(state);
     }
 
-    /// Ends everything and waits for it.
+    /// Ends everything and waits for it; called by a task of this pool, which it cannot wait for, it
+    /// reports that nobody does.
     ///
     /// # Cancellation
     ///
@@ -230,6 +239,10 @@ impl Pool {
         idle.iter().for_each(|seat| seat.give(worker::Order::Retire));
         live.iter().for_each(TaskRef::tear_down);
         drop(live);
+        if self.is_called_by_own_task() {
+            self.report("the runtime was dropped by one of its own tasks: it shuts down, and nobody waits for it");
+            return;
+        }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
         io.protect(|io| {
             if self.drained.wait_deadline(io, io.now() + self.options.grace).is_err() {
@@ -237,12 +250,21 @@ impl Pool {
                 self.drained.wait_uncancelable(io);
             }
         });
-        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a task of this pool runs on the calling thread.
+    fn is_called_by_own_task(&self) -> bool {
+        RUNNING.try_with(|running| running.borrow().iter().any(|pool| ptr::eq(*pool, self))).unwrap_or(false)
+    }
+
+    fn report(&self, line: &str) {
+        if let Some(report) = &self.options.report {
+            report(line);
+        }
     }
 
     #[cold]
     fn report_stuck(&self) {
-        let Some(report) = &self.options.report else { return };
         let mut live: Vec<_> = self.state().live.iter().map(|(number, task)| (*number, task.clone())).collect();
         if live.is_empty() {
             return;
@@ -258,13 +280,14 @@ impl Pool {
         if live.len() > NAMES_MAX {
             let _ = write!(line, " and {} more", live.len() - NAMES_MAX);
         }
-        report(&line);
+        self.report(&line);
     }
 
     fn tell_if_drained(&self, state: MutexGuard<'_, State>) {
         let drained = state.closed && state.live.is_empty() && state.threads == 0;
         drop(state);
         if drained {
+            self.over.store(true, Ordering::Relaxed);
             self.drained.set();
         }
     }
@@ -291,6 +314,7 @@ impl Job {
     /// Runs on the calling thread, which is no worker's or a worker's that counts as busy.
     fn run_inline(self) {
         let Job { start, admission } = self;
+        let _running = Running::begin(&admission.pool);
         start.run_with(move || drop(admission));
     }
 
@@ -303,6 +327,22 @@ impl Job {
     /// Runs on a thread of its own.
     pub(crate) fn run_once(self) {
         self.run_inline();
+    }
+}
+
+/// A task of a pool runs on this thread until it drops.
+struct Running;
+
+impl Running {
+    fn begin(pool: &Arc<Pool>) -> Self {
+        RUNNING.with_borrow_mut(|running| running.push(Arc::as_ptr(pool)));
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.with_borrow_mut(Vec::pop);
     }
 }
 

@@ -146,3 +146,36 @@ fn two_pools_end_in_any_order() {
         }
     }
 }
+
+/// Drops the pool in one of its own tasks, which then is torn down; returns what was reported.
+fn dropped_by_its_task(start: impl FnOnce(&dyn Io, Box<dyn FnOnce(&dyn Io) -> bool + Send>) -> bool) -> Vec<String> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let report: iolite_threaded::Report = Arc::new(move |line: &str| tell.lock().unwrap().push(line.to_owned()));
+    let options = Options { async_limit: 0, concurrent_limit: 2, report: Some(report), ..Options::default() };
+    let pool = Threaded::new(options).unwrap();
+    let handle = pool.handle();
+    let owner = Mutex::new(Some(pool));
+    let body = Box::new(move |io: &dyn Io| {
+        drop(owner.lock().unwrap().take());
+        io.sleep(Duration::MAX).is_err()
+    });
+    assert!(start(&*handle, body), "the shutdown has begun");
+    let told = told.lock().unwrap();
+    told.clone()
+}
+
+#[test]
+fn a_pool_that_its_own_task_drops_ends_without_being_waited_for() {
+    let ways: [fn(&dyn Io, Box<dyn FnOnce(&dyn Io) -> bool + Send>) -> bool; 3] = [
+        |io, body| io.spawn_concurrent(body).unwrap().join(io),
+        |io, body| io.spawn_thread("owner", body).unwrap().join(io),
+        // Inline, on top of this thread.
+        |io, body| io.spawn_async(body).join(io),
+    ];
+    for way in ways {
+        let told = dropped_by_its_task(way);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("dropped by one of its own tasks"), "{told:?}");
+    }
+}
