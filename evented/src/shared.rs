@@ -432,7 +432,7 @@ fn cap_limits(options: &mut Options) -> io::Result<()> {
     // SAFETY: nothing ran on it.
     #[allow(unsafe_code)]
     unsafe {
-        stack.give_back();
+        FiberStack::give_back(vec![stack]);
     }
     let Some(max) = stacks_max() else { return Ok(()) };
     if options.async_limit.saturating_add(options.concurrent_limit) > max {

@@ -44,6 +44,9 @@ const RESUMES_PER_TURN: usize = 64;
 /// How many idle fibers keep their stacks warm; more are given back when the executor is idle.
 const IDLE_FIBERS_MAX: usize = 1024;
 
+/// How long stacks that nobody uses are kept warm beyond that.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
+
 /// When to try again after there was no memory for a stack.
 const STACK_RETRY: Duration = Duration::from_millis(10);
 
@@ -69,6 +72,8 @@ pub(crate) struct Executor {
     foreign: InFlight,
     event: EventRead,
     shutdown: Cell<Shutdown>,
+    /// When the idle fibers beyond [`IDLE_FIBERS_MAX`] are given up.
+    trim_at: Cell<Option<Instant>>,
     /// There was no memory for the stack of a fiber; at this instant it is tried again.
     starved: Cell<Option<Instant>>,
 }
@@ -97,6 +102,7 @@ impl Executor {
             foreign: InFlight::default(),
             event: EventRead::default(),
             shutdown: Cell::new(Shutdown::No),
+            trim_at: Cell::new(None),
             starved: Cell::new(None),
         };
         Ok((executor, features))
@@ -284,13 +290,13 @@ impl Executor {
         if !self.ready.borrow().is_empty() || self.ring.has_collected() || self.can_start() {
             return Wait::No;
         }
-        self.trim();
+        let trim_at = self.trim();
         let report_at = match self.shutdown.get() {
             Shutdown::Since(instant) => Some(instant),
             Shutdown::No | Shutdown::Reported => None,
         };
         let retry_at = self.starved.get().filter(|_| self.shared.has_unstarted());
-        let deadline = [self.timers.next(), report_at, retry_at].into_iter().flatten().min();
+        let deadline = [self.timers.next(), report_at, retry_at, trim_at].into_iter().flatten().min();
         let nanos = deadline.map(|deadline| deadline.saturating_duration_since(monotonic_now()).as_nanos());
         if nanos == Some(0) || !self.remote.begin_sleep() {
             return Wait::No;
@@ -314,28 +320,41 @@ impl Executor {
         }
     }
 
-    /// Gives cold stacks back when there is nothing to do.
-    fn trim(&self) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() > IDLE_FIBERS_MAX {
-            let surplus = idle.len() - IDLE_FIBERS_MAX;
-            let cold: Vec<_> = idle.drain(..surplus).collect();
-            drop(idle);
-            cold.into_iter().for_each(|fiber| self.discard(fiber));
+    /// Gives cold stacks back, some time after there was nothing to do with them; when to look again.
+    fn trim(&self) -> Option<Instant> {
+        let surplus = self.idle.borrow().len().saturating_sub(IDLE_FIBERS_MAX);
+        if surplus == 0 {
+            self.trim_at.set(None);
+            return None;
         }
+        let now = monotonic_now();
+        let trim_at = self.trim_at.get().unwrap_or(now + TRIM_AFTER);
+        if now < trim_at {
+            self.trim_at.set(Some(trim_at));
+            return Some(trim_at);
+        }
+        self.trim_at.set(None);
+        let cold: Vec<_> = self.idle.borrow_mut().drain(..surplus).collect();
+        self.discard(cold);
+        None
     }
 
-    fn discard(&self, fiber: Box<Fiber>) {
-        let block = fiber.block();
-        // SAFETY: the block comes from this executor's remote, which made it.
-        unsafe { block.set_owner(0) };
-        while block.is_queued() {
-            // A waker is between its decision and its push; the block is its own until then.
-            self.remote.drain_woken(|block| self.make_ready_block(block));
-            std::hint::spin_loop();
-        }
-        fiber.exit();
-        self.remote.give_block(block);
+    fn discard(&self, fibers: impl IntoIterator<Item = Box<Fiber>>) {
+        let stacks = fibers.into_iter().filter_map(|fiber| {
+            let block = fiber.block();
+            // SAFETY: the block comes from this executor's remote, which made it.
+            unsafe { block.set_owner(0) };
+            while block.is_queued() {
+                // A waker is between its decision and its push; the block is its own until then.
+                self.remote.drain_woken(|block| self.make_ready_block(block));
+                std::hint::spin_loop();
+            }
+            let stack = fiber.exit();
+            self.remote.give_block(block);
+            stack
+        });
+        // SAFETY: `exit` says that what ran on them has returned.
+        unsafe { FiberStack::give_back(stacks.collect()) };
     }
 }
 

@@ -69,8 +69,7 @@ impl Executor {
             self.ring.turn(Wait::Forever);
             self.ring.reap(|user_data, result| self.complete(user_data, result));
         }
-        let idle = self.idle.take();
-        idle.into_iter().for_each(|fiber| self.discard(fiber));
+        self.discard(self.idle.take());
         debug_assert!(self.live.borrow().is_empty());
         self.shared.add_enters(self.ring.enters());
     }

@@ -126,15 +126,13 @@ impl Fiber {
         unsafe { &*self.yielder.get() }.suspend(pause);
     }
 
-    /// Lets an idle fiber return and takes its stack.
-    pub(crate) fn exit(self: Box<Self>) {
+    /// Lets an idle fiber return; its stack is free then.
+    pub(crate) fn exit(self: Box<Self>) -> Option<FiberStack> {
         self.work.set(Some(Work::Exit));
         self.resume();
-        if let Some(coroutine) = self.coroutine.take() {
-            assert!(coroutine.done(), "an idle fiber returns when it is told to");
-            // SAFETY: it has returned.
-            unsafe { coroutine.into_stack().give_back() };
-        }
+        let coroutine = self.coroutine.take()?;
+        assert!(coroutine.done(), "an idle fiber returns when it is told to");
+        Some(coroutine.into_stack())
     }
 
     /// What runs on the fiber's stack: one task after another.
