@@ -44,6 +44,10 @@ const RESUMES_PER_TURN: usize = 64;
 /// How many idle fibers keep their stacks warm; more are given back when the executor is idle.
 const IDLE_FIBERS_MAX: usize = 1024;
 
+/// How much later than its deadline a timer may wake an executor that sleeps, so that timers near each
+/// other cost one wake-up. As much as Linux allows itself for a thread that sleeps.
+const TIMER_SLACK: Duration = Duration::from_micros(50);
+
 /// How long stacks that nobody uses are kept warm beyond that.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
@@ -296,7 +300,8 @@ impl Executor {
             Shutdown::No | Shutdown::Reported => None,
         };
         let retry_at = self.starved.get().filter(|_| self.shared.has_unstarted());
-        let deadline = [self.timers.next(), report_at, retry_at, trim_at].into_iter().flatten().min();
+        let timer_at = self.timers.next().map(|deadline| deadline + TIMER_SLACK);
+        let deadline = [timer_at, report_at, retry_at, trim_at].into_iter().flatten().min();
         let nanos = deadline.map(|deadline| deadline.saturating_duration_since(monotonic_now()).as_nanos());
         if nanos == Some(0) || !self.remote.begin_sleep() {
             return Wait::No;
