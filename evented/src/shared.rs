@@ -6,7 +6,7 @@ use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
@@ -42,7 +42,6 @@ pub(crate) struct Shared {
     names: BlockingPool,
     features: OnceLock<Features>,
     reported: AtomicBool,
-    enters: AtomicU64,
 }
 
 thread_local! {
@@ -131,7 +130,6 @@ impl Shared {
             names: BlockingPool::new("iolite-names", BlockingPool::LIMIT_DEFAULT),
             features: OnceLock::new(),
             reported: AtomicBool::new(false),
-            enters: AtomicU64::new(0),
             options,
         }))
     }
@@ -376,11 +374,6 @@ impl Shared {
             // Its hook has told it; its destructor may panic again.
             mem::forget(panic);
         }
-    }
-
-    /// Adds to the count of system calls of ended executors.
-    pub(crate) fn add_enters(&self, enters: u64) {
-        self.enters.fetch_add(enters, Ordering::Relaxed);
     }
 
     fn take_async_slot(&self) -> bool {

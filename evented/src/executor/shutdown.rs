@@ -71,6 +71,5 @@ impl Executor {
         }
         self.discard(self.idle.take());
         debug_assert!(self.live.borrow().is_empty());
-        self.shared.add_enters(self.ring.enters());
     }
 }

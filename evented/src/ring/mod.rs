@@ -3,7 +3,7 @@
 
 mod features;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 
 use io_uring::squeue::Entry;
@@ -33,7 +33,6 @@ pub(crate) struct Ring {
     ring: RefCell<IoUring>,
     /// Completions taken out of the ring and not yet told; kept for its memory.
     reaped: RefCell<Vec<cqueue::Entry>>,
-    enters: Cell<u64>,
 }
 
 impl Ring {
@@ -41,7 +40,7 @@ impl Ring {
     pub(crate) fn new() -> io::Result<(Self, Features)> {
         let (ring, features) = features::build(SQ_ENTRIES, CQ_ENTRIES)?;
         let reaped = Vec::with_capacity(CQ_ENTRIES as usize);
-        Ok((Self { ring: RefCell::new(ring), reaped: RefCell::new(reaped), enters: Cell::new(0) }, features))
+        Ok((Self { ring: RefCell::new(ring), reaped: RefCell::new(reaped) }, features))
     }
 
     /// Queues an entry for the next turn. When the queue is full, what is in it is submitted first:
@@ -83,7 +82,6 @@ impl Ring {
                 ring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&time))
             }
         };
-        self.enters.set(self.enters.get() + 1);
         match result {
             Ok(_) => {}
             Err(error) => match error.raw_os_error() {
@@ -113,10 +111,5 @@ impl Ring {
 
     fn collect(&self) {
         self.reaped.borrow_mut().extend(self.ring.borrow_mut().completion());
-    }
-
-    /// How often the kernel was entered.
-    pub(crate) fn enters(&self) -> u64 {
-        self.enters.get()
     }
 }
