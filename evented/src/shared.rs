@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use crossbeam_queue::SegQueue;
-use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef, guard_panic_hook};
+use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef, current, guard_panic_hook};
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind, no_suspend};
 
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Where the next foreign operation or task goes.
     next: AtomicUsize,
-    /// Tasks on threads of their own.
+    /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
     threads: Mutex<Vec<TaskRef>>,
     names: BlockingPool,
     features: OnceLock<Features>,
@@ -45,7 +45,7 @@ pub(crate) struct Shared {
 }
 
 thread_local! {
-    /// The runtime whose task has this thread for its own.
+    /// The runtime whose task runs on this thread, which is none of its executors'.
     static THREAD_OF: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
 
@@ -172,10 +172,12 @@ impl Shared {
     pub(crate) fn start(&self, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
         let slot = match how {
             StartHow::Async if self.take_async_slot() => Slot::Async,
-            StartHow::Async => {
+            StartHow::Async if Executor::with_current(|executor| executor.belongs_to(self)) == Some(true) => {
+                // On top of a task of this runtime, which is waited for and passes tear-down on.
                 start.run();
                 return Ok(());
             }
+            StartHow::Async => Slot::Uncounted,
             StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
                 Some(permit) => {
                     permit.forget();
@@ -203,10 +205,15 @@ impl Shared {
                 return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) });
             }
         };
-        if how == StartHow::Thread {
-            return self.start_thread(unstarted);
+        match how {
+            StartHow::Thread => return self.start_thread(unstarted),
+            StartHow::Async if slot == Slot::Uncounted => {
+                // Inline, on a thread that is not the runtime's.
+                let task = self.register_thread(&unstarted);
+                unstarted.run_on_thread(&task);
+            }
+            StartHow::Async | StartHow::Concurrent | StartHow::Waiting => self.enqueue(unstarted, how),
         }
-        self.enqueue(unstarted, how);
         Ok(())
     }
 
@@ -249,22 +256,16 @@ impl Shared {
     }
 
     fn start_thread(&self, unstarted: Unstarted) -> Result<(), Refused> {
-        let task = unstarted.start.task();
+        let task = self.register_thread(&unstarted);
         // An interior NUL is a panic of std's.
         let name = task.name().replace('\0', "");
         // The task leaves the closure if the system gives no thread.
         let slot = Arc::new(Mutex::new(Some(unstarted)));
         let handed = slot.clone();
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
-        if self.is_closing() {
-            // `close` may have looked before the push.
-            task.tear_down();
-        }
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let unstarted = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(unstarted) = unstarted {
-                let shared = unstarted.shared.clone();
-                unstarted.start_on_thread(&shared, &task);
+                unstarted.run_on_thread(&task);
             }
         });
         match spawned {
@@ -278,6 +279,17 @@ impl Shared {
                 Err(Refused { start: unstarted.start, kind: SpawnErrorKind::ConcurrencyUnavailable(error) })
             }
         }
+    }
+
+    /// Remembers a task that runs on no executor, so that shutdown reaches it.
+    fn register_thread(&self, unstarted: &Unstarted) -> TaskRef {
+        let task = unstarted.start.task();
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
+        if self.is_closing() {
+            // `close` may have looked before the push.
+            task.tear_down();
+        }
+        task
     }
 
     fn forget_thread(&self, task: &TaskRef) {
@@ -409,13 +421,28 @@ impl Shared {
 }
 
 impl Unstarted {
-    fn start_on_thread(self, shared: &Shared, task: &TaskRef) {
-        let Self { start, slot, .. } = self;
-        THREAD_OF.set(shared);
+    /// Runs a registered task on the calling context, which is no fiber of this runtime.
+    fn run_on_thread(self, task: &TaskRef) {
+        /// Counts the task out, also where inline tasks nest too deep and it never runs.
+        struct Registered<'a> {
+            shared: &'a Shared,
+            task: &'a TaskRef,
+            outer: Option<*const Shared>,
+        }
+        impl Drop for Registered<'_> {
+            fn drop(&mut self) {
+                if let Some(outer) = self.outer {
+                    THREAD_OF.set(outer);
+                }
+                self.shared.forget_thread(self.task);
+                self.shared.ended();
+            }
+        }
+        let Self { start, slot, shared } = self;
+        // A fiber of another runtime shares its thread with others.
+        let outer = current(|context| context.is_thread()).then(|| THREAD_OF.replace(&*shared));
+        let _registered = Registered { shared: &shared, task, outer };
         start.run_with(|| shared.release(slot));
-        THREAD_OF.set(ptr::null());
-        shared.forget_thread(task);
-        shared.ended();
     }
 }
 

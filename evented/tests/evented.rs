@@ -273,3 +273,38 @@ fn a_limit_hands_the_closure_back() {
         assert_eq!(io.spawn_concurrent(|_| "next").unwrap().join(io), "next");
     });
 }
+
+#[test]
+fn shutdown_reaches_a_task_that_runs_inline_on_a_plain_thread() {
+    let evented = Evented::new(Options { async_limit: 0, ..one_executor() }).unwrap();
+    let handle = evented.handle();
+    let begun = Arc::new(Event::new());
+    let theirs = begun.clone();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = ended.clone();
+    let thread = std::thread::spawn(move || {
+        let body = move |io: &dyn Io| {
+            theirs.set();
+            let canceled = io.sleep(Duration::MAX).is_err();
+            count.fetch_add(1, Ordering::SeqCst);
+            canceled
+        };
+        handle.spawn_async(body).join(&*handle)
+    });
+    begun.wait_uncancelable(evented.io());
+    evented.shutdown();
+    assert_eq!(ended.load(Ordering::SeqCst), 1, "the shutdown has waited");
+    assert!(thread.join().unwrap());
+}
+
+#[test]
+fn inline_tasks_that_nest_too_deep_on_a_plain_thread_do_not_stop_the_shutdown() {
+    fn recurse(io: &dyn Io) {
+        io.spawn_async(recurse).join(io);
+    }
+    let evented = Evented::new(Options { async_limit: 0, ..one_executor() }).unwrap();
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| recurse(evented.io()))).unwrap_err();
+    let text = panic.downcast_ref::<String>().expect("a message");
+    assert!(text.contains("nest deeper"), "{text}");
+    evented.shutdown();
+}
