@@ -7,17 +7,18 @@
 
 pub(crate) mod overflow;
 pub(crate) mod stack;
+mod switch;
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::Rc;
 
-use corosensei::{Coroutine, CoroutineResult, Yielder};
 use iolite_io::backend::{Context, Park, TaskRef, WakeBlock, set_current};
 
 use crate::executor::timers::{Timed, TimerSlot};
 use crate::shared::Unstarted;
 use stack::FiberStack;
+use switch::Strand;
 
 /// Why a fiber gave the thread back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +39,9 @@ pub(crate) enum Work {
 }
 
 pub(crate) struct Fiber {
-    coroutine: RefCell<Option<Coroutine<(), Pause, (), FiberStack>>>,
-    /// Set by the fiber itself when it first runs; valid as long as its stack.
-    yielder: Cell<*const Yielder<(), Pause>>,
+    strand: Strand,
+    /// Why it suspended last.
+    pause: Cell<Pause>,
     context: Context,
     work: Cell<Option<Work>>,
     task: RefCell<Option<TaskRef>>,
@@ -56,9 +57,12 @@ pub(crate) struct Fiber {
 impl Fiber {
     /// Makes an idle fiber. Boxed, since its context and its block point at it.
     pub(crate) fn new(stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>) -> Box<Self> {
-        let fiber = Box::new(Fiber {
-            coroutine: RefCell::new(None),
-            yielder: Cell::new(ptr::null()),
+        let mut place = Box::<Self>::new_uninit();
+        // SAFETY: the box outlives what runs on the strand, which ends before it is dropped (`exit`).
+        let strand = Strand::new(stack, Self::main, place.as_ptr().cast());
+        place.write(Fiber {
+            strand,
+            pause: Cell::new(Pause::Idle),
             context: Context::new(block, park),
             work: Cell::new(None),
             task: RefCell::new(None),
@@ -67,15 +71,10 @@ impl Fiber {
             timer: TimerSlot::default(),
             index: Cell::new(usize::MAX),
         });
-        let this = FiberRef(ptr::from_ref(&*fiber));
+        // SAFETY: it was written.
+        let fiber = unsafe { place.assume_init() };
         // SAFETY: the block comes from this executor's remote, which made it.
-        unsafe { block.set_owner(this.0 as usize) };
-        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Pause>, ()| {
-            // SAFETY: the box outlives its coroutine, which is one of its fields and returns before
-            // it is dropped (`exit`).
-            unsafe { &*this.0 }.main(yielder);
-        });
-        fiber.coroutine.replace(Some(coroutine));
+        unsafe { block.set_owner(ptr::from_ref(&*fiber) as usize) };
         fiber
     }
 
@@ -103,45 +102,50 @@ impl Fiber {
     }
 
     /// Runs the fiber until it pauses.
+    #[inline]
     pub(crate) fn resume(&self) -> Pause {
-        let mut coroutine = self.coroutine.borrow_mut();
-        let Some(coroutine) = coroutine.as_mut() else { return Pause::Idle };
         overflow::RUNNING.set(self);
         // SAFETY: the context lives in this box, which outlives the resumption; it is put back
         // before anything else of this thread runs.
         let outer = unsafe { set_current(&self.context) };
-        let paused = coroutine.resume(());
+        // SAFETY: only the executor resumes, fibers that are suspended, in their boxes, and none that
+        // was told to exit; each was made with a pointer to itself.
+        unsafe { self.strand.resume() };
         // SAFETY: it was current before, and its code goes on now.
         unsafe { set_current(outer) };
         overflow::RUNNING.set(ptr::null());
-        match paused {
-            CoroutineResult::Yield(pause) => pause,
-            CoroutineResult::Return(()) => Pause::Idle,
-        }
+        self.pause.get()
     }
 
     /// Gives the thread back until the executor resumes this fiber. On the fiber itself only.
+    #[inline]
     pub(crate) fn suspend(&self, pause: Pause) {
-        // SAFETY: `main` set it, on this stack, which is the one that runs.
-        unsafe { &*self.yielder.get() }.suspend(pause);
+        self.pause.set(pause);
+        // SAFETY: it is this fiber that runs.
+        unsafe { self.strand.suspend() };
     }
 
     /// Lets an idle fiber return; its stack is free then.
     pub(crate) fn exit(self: Box<Self>) -> Option<FiberStack> {
         self.work.set(Some(Work::Exit));
         self.resume();
-        let coroutine = self.coroutine.take()?;
-        assert!(coroutine.done(), "an idle fiber returns when it is told to");
-        Some(coroutine.into_stack())
+        let stack = self.strand.into_stack();
+        assert!(stack.is_some(), "an idle fiber returns when it is told to");
+        stack
     }
 
     /// What runs on the fiber's stack: one task after another.
-    fn main(&self, yielder: &Yielder<(), Pause>) {
-        self.yielder.set(yielder);
-        while let Some(Work::Run(unstarted)) = self.work.take() {
+    ///
+    /// # Safety
+    ///
+    /// `fiber` points to the fiber that runs, which stays there until this returns.
+    unsafe fn main(fiber: *const ()) {
+        // SAFETY: the caller's promise.
+        let fiber = unsafe { &*fiber.cast::<Self>() };
+        while let Some(Work::Run(unstarted)) = fiber.work.take() {
             unstarted.run();
-            self.task.replace(None);
-            yielder.suspend(Pause::Idle);
+            fiber.task.replace(None);
+            fiber.suspend(Pause::Idle);
         }
     }
 }

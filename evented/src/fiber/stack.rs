@@ -18,12 +18,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::num::NonZeroUsize;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-use corosensei::stack::{STACK_ALIGNMENT, Stack, StackPointer};
 
 const SLAB_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const GUARD_BYTES: usize = 64 * 1024;
@@ -42,24 +39,18 @@ pub(crate) struct FiberStack {
     colour: usize,
 }
 
-// SAFETY: between `bottom` and `bottom + bytes` lies memory that is this stack's alone, at least
-// `STACK_BYTES_MIN` of it, and `GUARD_BYTES` below it are inaccessible; see `Slab::new`.
-unsafe impl Stack for FiberStack {
-    fn base(&self) -> StackPointer {
-        address(self.bottom + self.bytes - self.colour * COLOUR_BYTES)
-    }
-
-    fn limit(&self) -> StackPointer {
-        address(self.bottom - GUARD_BYTES)
-    }
-}
-
-fn address(value: usize) -> StackPointer {
-    debug_assert_eq!(value % STACK_ALIGNMENT, 0);
-    NonZeroUsize::new(value).expect("mappings are not at address 0")
-}
-
 impl FiberStack {
+    /// Where it begins: the end of its memory, moved down by its colour. A multiple of 64.
+    pub(crate) fn base(&self) -> usize {
+        self.bottom + self.bytes - self.colour * COLOUR_BYTES
+    }
+
+    /// The lowest usable address.
+    #[cfg(any(feature = "portable-switch", not(target_arch = "x86_64")))]
+    pub(crate) fn bottom(&self) -> usize {
+        self.bottom
+    }
+
     /// Takes a stack of at least `bytes` bytes.
     ///
     /// # Errors

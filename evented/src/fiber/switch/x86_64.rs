@@ -1,0 +1,134 @@
+//! The switch on x86-64: registers are saved by the compiler, where it has something in them.
+//!
+//! A suspended side is an address on its stack, above which lie
+//!
+//! ```text
+//!   where it goes on │ rbx │ rbp │ its frames …
+//! ```
+//!
+//! All other registers that a function has to preserve are declared as overwritten: the compiler saves
+//! those that it uses, and only those. Neither side touches the control words of floating point.
+#![allow(unsafe_code)]
+
+use std::arch::asm;
+use std::cell::Cell;
+use std::process::abort;
+use std::ptr;
+
+use super::Main;
+use crate::fiber::stack::FiberStack;
+
+/// A stack and the context saved on it.
+pub(in crate::fiber) struct Strand {
+    stack: FiberStack,
+    main: Main,
+    argument: *const (),
+    /// Where the strand is suspended, while it is.
+    own: Cell<*mut u8>,
+    /// Where whoever resumed it waits, while it runs.
+    resumer: Cell<*mut u8>,
+    ended: Cell<bool>,
+}
+
+impl Strand {
+    /// Prepares `main(argument)` to run on `stack` when the strand is first resumed.
+    pub(in crate::fiber) fn new(stack: FiberStack, main: Main, argument: *const ()) -> Self {
+        let base = stack.base() as *mut usize;
+        // SAFETY: the two words below the base are the stack's own, which nobody uses yet. A function
+        // expects the stack 8 bytes below a multiple of 16, with an address to return to on top: none,
+        // at which unwinders stop.
+        let own = unsafe {
+            base.sub(1).write(0);
+            let top = base.sub(2);
+            top.write(begin as extern "sysv64" fn(_) -> _ as usize);
+            top.cast::<u8>()
+        };
+        Self {
+            stack,
+            main,
+            argument,
+            own: Cell::new(own),
+            resumer: Cell::new(ptr::null_mut()),
+            ended: Cell::new(false),
+        }
+    }
+
+    /// Goes on where the strand suspended; returns when it suspends again or has ended.
+    ///
+    /// # Safety
+    ///
+    /// It is suspended, has not ended, and stays in place until this returns. On the thread on which
+    /// it ran before. What it was made with is fit for its `main`.
+    #[inline(always)]
+    pub(in crate::fiber) unsafe fn resume(&self) {
+        // SAFETY: `own` is where it is suspended: `new` or `suspend` left it.
+        unsafe { switch(self.resumer.as_ptr(), self.own.get(), self) };
+    }
+
+    /// Returns from the `resume` that runs the strand.
+    ///
+    /// # Safety
+    ///
+    /// Called by what runs on it.
+    #[inline(always)]
+    pub(in crate::fiber) unsafe fn suspend(&self) {
+        // SAFETY: `resume` left the place of the resumer, which waits there.
+        unsafe { switch(self.own.as_ptr(), self.resumer.get(), self) };
+    }
+
+    /// The stack, if what ran on it has ended; else it is leaked.
+    pub(in crate::fiber) fn into_stack(self) -> Option<FiberStack> {
+        self.ended.get().then_some(self.stack)
+    }
+}
+
+/// The first frame of a strand. A panic that reached it would end the process.
+extern "sysv64" fn begin(strand: *const Strand) -> ! {
+    // SAFETY: `resume` passes the strand, which stays in place while it runs; its caller vouches for
+    // the argument.
+    unsafe {
+        ((*strand).main)((*strand).argument);
+        (*strand).ended.set(true);
+        (*strand).suspend();
+    }
+    // It was resumed after its end.
+    abort()
+}
+
+/// Saves this side, leaves its place in `save`, and goes on where `to` was saved.
+///
+/// # Safety
+///
+/// `to` was left by a switch that has not been gone back to, or is a new strand's; its stack is
+/// alive, and belongs to this thread. `save` is writable.
+#[inline(always)]
+unsafe fn switch(save: *mut *mut u8, to: *mut u8, strand: *const Strand) {
+    // SAFETY: the other side comes back with `rsp` as it was saved, so what was pushed is popped;
+    // every register is restored or declared as overwritten. Memory counts as overwritten, too. On
+    // the way there nothing below `rsp` is written.
+    unsafe {
+        asm!(
+            // The compiler has these two for itself.
+            "push rbp",
+            "push rbx",
+            "lea rax, [rip + 2f]",
+            "push rax",
+            "mov [rsi], rsp",
+            "mov rsp, rdx",
+            "pop rax",
+            "jmp rax",
+            "2:",
+            "pop rbx",
+            "pop rbp",
+            // The first argument of `begin`.
+            inout("rdi") strand => _,
+            inout("rsi") save => _,
+            inout("rdx") to => _,
+            lateout("r12") _,
+            lateout("r13") _,
+            lateout("r14") _,
+            lateout("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
+}
