@@ -212,6 +212,7 @@ impl<'io> dyn Io + 'io {
     /// # Panics
     ///
     /// As every cancellation point, inside [`no_suspend`](crate::no_suspend).
+    #[inline]
     pub fn check_cancel(&self) -> Result<(), Canceled> {
         context::current(|context| context.check(self))
     }

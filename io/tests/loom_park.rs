@@ -91,12 +91,14 @@ struct FiberBlock {
 
 impl FiberBlock {
     fn new() -> Arc<Self> {
-        Arc::new(Self { state: ParkState::new(), listed: Mutex::new(false), wake: Condvar::new() })
+        let state = ParkState::new();
+        assert!(state.begin_park(), "for good");
+        Arc::new(Self { state, listed: Mutex::new(false), wake: Condvar::new() })
     }
 
     /// What the executor does from when the fiber parks until it runs again.
     fn park(&self) {
-        if !self.state.begin_park() {
+        if self.state.take_token() {
             return;
         }
         let mut listed = self.listed.lock().unwrap();
@@ -107,7 +109,7 @@ impl FiberBlock {
         drop(listed);
         // Before the fiber is made ready: see `WakeStack::drain`.
         self.state.woken();
-        self.state.end_park();
+        self.state.take_token();
     }
 
     fn unpark(&self) {
@@ -135,9 +137,7 @@ fn a_fiber_misses_no_wake_up_and_is_never_listed_twice() {
             })
             .collect();
         // It sleeps, and something else ends that: a deadline, a completion.
-        if block.state.begin_park() {
-            block.state.end_park();
-        }
+        block.state.take_token();
         while happened.load(Ordering::Relaxed) < 2 {
             block.park();
         }

@@ -81,7 +81,7 @@ mod tests {
             block.end_park();
         }
 
-        fn yield_now(&self) {}
+        fn yield_now(&self, _block: &'static WakeBlock) {}
 
         fn is_thread(&self) -> bool {
             false

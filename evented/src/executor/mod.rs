@@ -9,12 +9,12 @@
 
 mod completion;
 pub(crate) mod foreign;
+mod ready;
 pub(crate) mod remote;
 mod shutdown;
 pub(crate) mod timers;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::ptr;
@@ -33,6 +33,7 @@ use crate::shared::{Shared, Unstarted};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
 use foreign::InFlight;
+use ready::Ready;
 use remote::Remote;
 use shutdown::Shutdown;
 use timers::Timers;
@@ -60,8 +61,7 @@ pub(crate) struct Executor {
     shared: Arc<Shared>,
     remote: &'static Remote,
     ring: Ring,
-    /// Fibers that can run, first come first served.
-    ready: RefCell<VecDeque<FiberRef>>,
+    ready: Ready,
     timers: Timers<FiberRef>,
     /// Every fiber that has a task; `Fiber::index` says where. Boxed: queues and blocks point at them.
     #[allow(clippy::vec_box)]
@@ -97,7 +97,7 @@ impl Executor {
             shared,
             remote,
             ring,
-            ready: RefCell::default(),
+            ready: Ready::default(),
             timers: Timers::default(),
             live: RefCell::default(),
             idle: RefCell::default(),
@@ -127,6 +127,7 @@ impl Executor {
     }
 
     /// Calls `f` with the executor of the calling thread, if it is one's.
+    #[inline]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Executor) -> R) -> Option<R> {
         let executor = current();
         // SAFETY: `run` puts itself here for as long as it runs, and everything that calls this
@@ -164,30 +165,29 @@ impl Executor {
         self.assign(fiber.expect("prepared"), main);
     }
 
-    /// Makes the fiber of a woken block run.
-    pub(crate) fn make_ready_block(&self, block: &WakeBlock) {
+    /// Makes the fiber of a woken block run, if it is parked; else `false`.
+    pub(crate) fn make_ready_block(&self, block: &WakeBlock) -> bool {
         // Anybody can get hold of a block and put it into a stack of blocks where it does not belong.
-        if self.owns(block) {
-            // SAFETY: its owner is a fiber of this executor, live or idle.
-            self.make_ready(unsafe { FiberRef::of_block(block).get() });
-        }
+        // SAFETY: its owner is a fiber of this executor, live or idle.
+        self.owns(block) && self.make_ready(unsafe { FiberRef::of_block(block).get() })
     }
 
-    fn make_ready(&self, fiber: &Fiber) {
-        if fiber.parked.replace(false) {
+    fn make_ready(&self, fiber: &Fiber) -> bool {
+        let parked = fiber.parked.replace(false);
+        if parked {
             self.queue(fiber);
         }
+        parked
     }
 
     fn queue(&self, fiber: &Fiber) {
-        if !fiber.queued.replace(true) {
-            self.ready.borrow_mut().push_back(FiberRef::new(fiber));
-        }
+        // SAFETY: this executor's, and live: only the loop below lets a fiber end, after it popped it.
+        unsafe { self.ready.push(fiber) };
     }
 
     /// One turn; `false` when the runtime has shut down.
     fn turn(&self) -> bool {
-        self.remote.drain_woken(|block| self.make_ready_block(block));
+        self.remote.drain_woken(|block| _ = self.make_ready_block(block));
         self.remote.drain_messages(|message| {
             self.foreign.add(message);
             // SAFETY: the sender waits for the completion.
@@ -210,13 +210,12 @@ impl Executor {
 
     /// Runs fibers and starts tasks, in turn, up to the budget.
     fn run_fibers(&self) {
-        let budget = self.ready.borrow().len().max(RESUMES_PER_TURN);
+        let budget = self.ready.len().max(RESUMES_PER_TURN);
         self.start_task();
         for _ in 0..budget {
-            let next = self.ready.borrow_mut().pop_front();
-            let next = next.or_else(|| {
+            let next = self.ready.pop().or_else(|| {
                 self.start_task();
-                self.ready.borrow_mut().pop_front()
+                self.ready.pop()
             });
             let Some(fiber) = next else { break };
             // SAFETY: queued fibers are live; only this loop lets one end.
@@ -225,12 +224,11 @@ impl Executor {
     }
 
     fn run_fiber(&self, fiber: &Fiber) {
-        fiber.queued.set(false);
         match fiber.resume() {
             Pause::Yield => self.queue(fiber),
-            // Only now its context is saved: a wake before this left a token.
-            Pause::Park if fiber.block().begin_park() => fiber.parked.set(true),
-            Pause::Park => self.queue(fiber),
+            // Nobody else ran on this thread since it looked for its token, and wakes of other threads
+            // arrive between fibers.
+            Pause::Park => fiber.parked.set(true),
             Pause::Idle => self.retire(fiber),
         }
     }
@@ -263,7 +261,7 @@ impl Executor {
             return;
         }
         self.starved.set(None);
-        let steal = self.ready.borrow().is_empty();
+        let steal = self.ready.is_empty();
         let Some(unstarted) = self.shared.next_unstarted(self.index, steal) else { return };
         let warm = self.idle.borrow_mut().pop();
         let fiber = warm.map_or_else(|| self.new_fiber(self.shared.options().stack_size), Ok);
@@ -291,7 +289,7 @@ impl Executor {
 
     /// What the next turn of the ring may wait for.
     fn wait(&self) -> Wait {
-        if !self.ready.borrow().is_empty() || self.ring.has_collected() || self.can_start() {
+        if !self.ready.is_empty() || self.ring.has_collected() || self.can_start() {
             return Wait::No;
         }
         let trim_at = self.trim();
@@ -349,9 +347,11 @@ impl Executor {
             let block = fiber.block();
             // SAFETY: the block comes from this executor's remote, which made it.
             unsafe { block.set_owner(0) };
+            // No waker comes here from now on.
+            block.end_park();
             while block.is_queued() {
                 // A waker is between its decision and its push; the block is its own until then.
-                self.remote.drain_woken(|block| self.make_ready_block(block));
+                self.remote.drain_woken(|block| _ = self.make_ready_block(block));
                 std::hint::spin_loop();
             }
             let stack = fiber.exit();
@@ -363,8 +363,8 @@ impl Executor {
     }
 }
 
-/// Never inlined, so that no compiler keeps the address of a thread-local over a suspension.
-#[inline(never)]
+/// A fiber stays on its thread, so the address of a thread-local stays what it is over a suspension.
+#[inline]
 fn current() -> *const Executor {
     CURRENT.get()
 }
@@ -375,29 +375,28 @@ struct FiberPark;
 
 impl Park for FiberPark {
     fn park(&self, block: &'static WakeBlock, deadline: Option<Instant>) {
-        if block.is_notified() {
-            block.end_park();
+        if block.take_token() {
             return;
         }
+        let calling = FiberRef::of_block(block);
         // SAFETY: the calling fiber owns the block and is live.
-        let fiber = unsafe { FiberRef::of_block(block).get() };
-        Executor::with_current(|executor| {
-            if let Some(deadline) = deadline {
-                executor.timers.arm(deadline, FiberRef::new(fiber));
+        let fiber = unsafe { calling.get() };
+        match deadline {
+            None => fiber.suspend(Pause::Park),
+            Some(deadline) => {
+                Executor::with_current(|executor| {
+                    executor.timers.arm(deadline, calling);
+                    fiber.suspend(Pause::Park);
+                    executor.timers.disarm(calling);
+                });
             }
-            fiber.suspend(Pause::Park);
-            if deadline.is_some() {
-                executor.timers.disarm(FiberRef::new(fiber));
-            }
-        });
-        block.end_park();
+        }
+        block.take_token();
     }
 
-    fn yield_now(&self) {
-        iolite_io::backend::current(|context| {
-            // SAFETY: as in `park`.
-            unsafe { FiberRef::of_block(context.block()).get() }.suspend(Pause::Yield);
-        });
+    fn yield_now(&self, block: &'static WakeBlock) {
+        // SAFETY: as in `park`.
+        unsafe { FiberRef::of_block(block).get() }.suspend(Pause::Yield);
     }
 
     fn is_thread(&self) -> bool {

@@ -111,6 +111,11 @@ impl Remote {
         self.sleeping.store(false, Ordering::SeqCst);
     }
 
+    /// Whether this is the side of the calling thread's executor, and `f` says so too.
+    fn is_here(&self, f: impl FnOnce(&Executor) -> bool) -> bool {
+        Executor::with_current(|executor| ptr::eq(executor.remote(), self) && f(executor)) == Some(true)
+    }
+
     pub(crate) fn drain_woken(&self, ready: impl FnMut(&'static WakeBlock)) {
         self.woken.drain(ready);
     }
@@ -121,17 +126,15 @@ impl Remote {
 }
 
 impl Wake for Remote {
+    fn wake_here(&self, block: &'static WakeBlock) -> bool {
+        self.is_here(|executor| executor.make_ready_block(block))
+    }
+
     fn wake(&self, block: &'static WakeBlock) {
-        // On the executor's own thread the fiber goes straight into the run queue.
-        let here = Executor::with_current(|executor| {
-            let own = ptr::eq(executor.remote(), self);
-            if own {
-                block.woken();
-                executor.make_ready_block(block);
-            }
-            own
-        });
-        if here != Some(true) {
+        if self.is_here(|_| true) {
+            // It was not parked a moment ago, and has a token now.
+            block.woken();
+        } else {
             self.woken.push(block);
             self.wake_executor();
         }

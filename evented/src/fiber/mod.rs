@@ -10,7 +10,7 @@ pub(crate) mod stack;
 mod switch;
 
 use std::cell::{Cell, RefCell};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use iolite_io::backend::{Context, Park, TaskRef, WakeBlock, set_current};
@@ -45,8 +45,9 @@ pub(crate) struct Fiber {
     context: Context,
     work: Cell<Option<Work>>,
     task: RefCell<Option<TaskRef>>,
-    /// In the executor's run queue.
+    /// In the executor's run queue, where `next` comes after it.
     pub(crate) queued: Cell<bool>,
+    pub(crate) next: Cell<Option<FiberRef>>,
     /// Suspended in a park, and not in the run queue.
     pub(crate) parked: Cell<bool>,
     pub(crate) timer: TimerSlot,
@@ -67,6 +68,7 @@ impl Fiber {
             work: Cell::new(None),
             task: RefCell::new(None),
             queued: Cell::new(false),
+            next: Cell::new(None),
             parked: Cell::new(false),
             timer: TimerSlot::default(),
             index: Cell::new(usize::MAX),
@@ -75,6 +77,8 @@ impl Fiber {
         let fiber = unsafe { place.assume_init() };
         // SAFETY: the block comes from this executor's remote, which made it.
         unsafe { block.set_owner(ptr::from_ref(&*fiber) as usize) };
+        // For good: see `WakeBlock::take_token`. A waker of the block's last owner may come in between.
+        while !block.begin_park() {}
         fiber
     }
 
@@ -152,16 +156,18 @@ impl Fiber {
 
 /// A live fiber, for the queues of its executor.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FiberRef(*const Fiber);
+pub(crate) struct FiberRef(NonNull<Fiber>);
 
 impl FiberRef {
+    #[inline]
     pub(crate) fn new(fiber: &Fiber) -> Self {
-        Self(fiber)
+        Self(NonNull::from(fiber))
     }
 
-    /// The fiber that owns a wake block.
+    /// The fiber that owns a wake block, which has one.
+    #[inline]
     pub(crate) fn of_block(block: &WakeBlock) -> Self {
-        Self(block.owner() as *const Fiber)
+        Self(NonNull::new(block.owner() as *mut Fiber).expect("the block of a fiber"))
     }
 
     /// # Safety
@@ -169,7 +175,7 @@ impl FiberRef {
     /// On the executor's thread, while the fiber is in its table of live fibers.
     pub(crate) unsafe fn get<'a>(self) -> &'a Fiber {
         // SAFETY: the caller's promise.
-        unsafe { &*self.0 }
+        unsafe { self.0.as_ref() }
     }
 }
 
@@ -177,6 +183,6 @@ impl Timed for FiberRef {
     fn slot(&self) -> &TimerSlot {
         // SAFETY: a fiber disarms its timer before it leaves the park in which it armed it, so an
         // armed timer's fiber is live; the heap belongs to the executor's thread.
-        unsafe { &(*self.0).timer }
+        unsafe { &self.0.as_ref().timer }
     }
 }

@@ -31,6 +31,15 @@ enum Target {
 
 /// How a backend is told that one of its parked contexts has to run.
 pub trait Wake: Sync + std::fmt::Debug {
+    /// Makes the owner of `block` ready if it is parked and runs on the calling thread; else `false`.
+    /// It needs no token then: what it waits for is there when it goes on.
+    ///
+    /// Must not block and must not panic.
+    fn wake_here(&self, block: &'static WakeBlock) -> bool {
+        let _ = block;
+        false
+    }
+
     /// Brings `block` to the executor that owns it, from any thread.
     ///
     /// The block is the caller's until the executor says [`WakeBlock::woken`]; a [`WakeStack`] is
@@ -71,6 +80,15 @@ impl WakeBlock {
         self.state.end_park()
     }
 
+    /// Consumes the token, if there is one, and leaves the block parked.
+    ///
+    /// For executors, which call [`begin_park`](Self::begin_park) once, when they take the block, so
+    /// that each token is told to them, and this on the owner's thread before they let it sleep.
+    #[inline]
+    pub fn take_token(&self) -> bool {
+        self.state.take_token()
+    }
+
     /// Ends a wake that [`Wake::wake`] began; the owner is to be made ready **after** it.
     #[inline]
     pub fn woken(&self) {
@@ -103,11 +121,13 @@ impl WakeBlock {
     }
 
     /// The word set last by [`set_owner`](Self::set_owner); for the owner's own thread.
+    #[inline]
     pub fn owner(&self) -> usize {
         self.owner.load(Ordering::Relaxed)
     }
 
     /// Whether `target` is what wakes this block: it was made by [`leak`](Self::leak) with it.
+    #[inline]
     pub fn is_woken_by(&self, target: &'static dyn Wake) -> bool {
         matches!(self.target, Target::Backend(own) if ptr::addr_eq(own, target))
     }
@@ -139,13 +159,17 @@ impl Unparker {
     /// Tokens do not add up. Never blocks.
     #[inline]
     pub fn unpark(self) {
-        if self.0.state.notify() {
-            match &self.0.target {
-                Target::Thread(parker) => {
+        match &self.0.target {
+            Target::Thread(parker) => {
+                if self.0.state.notify() {
                     self.0.state.woken();
                     parker.wake();
                 }
-                Target::Backend(target) => target.wake(self.0),
+            }
+            Target::Backend(target) => {
+                if !target.wake_here(self.0) && self.0.state.notify() {
+                    target.wake(self.0);
+                }
             }
         }
     }

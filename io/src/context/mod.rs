@@ -44,12 +44,12 @@ const INLINE_DEPTH_MAX: u32 = 32;
 /// How a kind of context sleeps. Implemented once per backend.
 pub trait Park {
     /// Blocks the calling context until `block` has a token or the deadline passes; may return
-    /// early. Consumes the token: [`WakeBlock::begin_park`] before, [`WakeBlock::end_park`] after.
-    /// Must not panic.
+    /// early. Consumes the token: [`WakeBlock::begin_park`] before and [`WakeBlock::end_park`] after,
+    /// or [`WakeBlock::take_token`]. Must not panic.
     fn park(&self, block: &'static WakeBlock, deadline: Option<Instant>);
 
-    /// Lets other contexts of the same executor run.
-    fn yield_now(&self);
+    /// Lets other contexts of the same executor run. `block` is the calling context's.
+    fn yield_now(&self, block: &'static WakeBlock);
 
     /// Whether blocking the thread blocks nobody but the calling context.
     fn is_thread(&self) -> bool;
@@ -100,11 +100,13 @@ impl Context {
     }
 
     /// The context's wake block.
+    #[inline]
     pub fn block(&self) -> &'static WakeBlock {
         self.block
     }
 
     /// What wakes this context.
+    #[inline]
     pub fn unparker(&self) -> Unparker {
         Unparker(self.block)
     }
@@ -168,6 +170,7 @@ impl Context {
     }
 
     /// When the running task's innermost effective timeout passes.
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         let scopes = self.scopes.borrow();
         if scopes.is_empty() { None } else { scopes.deadline() }
@@ -235,10 +238,12 @@ impl Context {
         );
     }
 
+    #[inline]
     fn requests(&self) -> u32 {
         self.task().requests()
     }
 
+    #[inline]
     fn task(&self) -> &TaskState {
         // SAFETY: `enter_task` puts a task here that outlives the guard, which puts the previous
         // one back; the outermost is a static.
@@ -288,8 +293,8 @@ pub fn current<R>(f: impl FnOnce(&Context) -> R) -> R {
     f(unsafe { &*pointer })
 }
 
-/// Never inlined, so that no compiler keeps the address of a thread-local over a suspension.
-#[inline(never)]
+/// A context stays on its thread, so the address of a thread-local stays what it is over a suspension.
+#[inline]
 fn current_pointer() -> *const Context {
     CURRENT.get()
 }
@@ -383,6 +388,7 @@ pub fn no_suspend<R>(f: impl FnOnce() -> R) -> R {
 /// # Panics
 ///
 /// Inside [`no_suspend`].
+#[inline]
 pub fn park(deadline: Option<Instant>) {
     current(|context| {
         context.assert_may_suspend();
@@ -395,10 +401,11 @@ pub fn park(deadline: Option<Instant>) {
 /// # Panics
 ///
 /// Inside [`no_suspend`].
+#[inline]
 pub fn yield_now() {
     current(|context| {
         context.assert_may_suspend();
-        context.park.yield_now();
+        context.park.yield_now(context.block);
     });
 }
 

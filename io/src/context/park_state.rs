@@ -14,7 +14,12 @@
 //! Whoever turns `PARKED` into `PARKED|NOTIFIED` while `QUEUED` is clear sets `QUEUED` in the same
 //! step and must wake the owner; everybody else's token is picked up by that wake. `QUEUED` also
 //! says that a waker still holds the block, so that the owner's memory is not given to another
-//! context meanwhile. The models of `tests/loom_park.rs` run this very file under loom.
+//! context meanwhile.
+//!
+//! An executor stays `PARKED` for as long as its context lives: whoever leaves a token then comes to
+//! it, and it knows without an atomic whether the context sleeps. It asks `take_token` before it lets
+//! one sleep, which costs a load where there is none. The models of `tests/loom_park.rs` run this
+//! very file under loom.
 
 use super::primitive::{AtomicU32, Ordering};
 
@@ -58,7 +63,14 @@ impl ParkState {
         self.bits.fetch_and(!(PARKED | NOTIFIED), Ordering::AcqRel) & NOTIFIED != 0
     }
 
+    /// Consumes the token, if there is one, and stays parked. For the owner.
+    #[inline]
+    pub(crate) fn take_token(&self) -> bool {
+        self.is_notified() && self.bits.fetch_and(!NOTIFIED, Ordering::AcqRel) & NOTIFIED != 0
+    }
+
     /// Whether a token is there. Only a hint unless the owner asks.
+    #[inline]
     pub(crate) fn is_notified(&self) -> bool {
         self.bits.load(Ordering::Acquire) & NOTIFIED != 0
     }

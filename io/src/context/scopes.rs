@@ -44,6 +44,7 @@ enum Scope {
 pub(super) struct Scopes(Vec<Scope>);
 
 impl Scopes {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -82,7 +82,7 @@ impl Park for ThreadPark {
         }
     }
 
-    fn yield_now(&self) {
+    fn yield_now(&self, _block: &'static WakeBlock) {
         std::thread::yield_now();
     }
 
