@@ -45,12 +45,14 @@ impl fmt::Debug for Group<'_, '_> {
 }
 
 impl<'scope, 'env> Group<'scope, 'env> {
-    /// Starts a member that may run at once, inline, when no unit of concurrency is free: order
-    /// does not matter.
+    /// Starts a member that may run on top of the caller: order does not matter. It does so at once when
+    /// no unit of concurrency is free, and in its [`join`](Member::join), on top of who joins, when nobody
+    /// has begun it by then. The wait for the whole group begins no member: its requests go to all of
+    /// them at once.
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 32 (a recursion through `spawn_async` without a free
+    /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
     /// unit).
     pub fn spawn_async<F, T>(&'scope self, closure: F) -> Member<'scope, T>
     where

@@ -111,13 +111,14 @@ impl fmt::Debug for dyn Io + '_ {
 }
 
 impl<'io> dyn Io + 'io {
-    /// Starts a task that may run at once, inline, when no unit of concurrency is free: order does
-    /// not matter. The closure is handed the [`handle`](Io::handle) of this `Io`; where there is
+    /// Starts a task that may run on top of the caller: order does not matter. It does so at once when no
+    /// unit of concurrency is free, and in its [`join`](Task::join), on top of who joins, when nobody has
+    /// begun it by then. The closure is handed the [`handle`](Io::handle) of this `Io`; where there is
     /// none, it runs inline.
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 32 (a recursion through `spawn_async` without a free
+    /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
     /// unit). A panic of the closure goes to who joins, also if it ran inline.
     pub fn spawn_async<F, T>(&self, closure: F) -> Task<T>
     where

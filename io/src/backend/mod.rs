@@ -5,7 +5,7 @@ mod start;
 mod syscall;
 
 pub use blocking::{BlockingPool, resolve_blocking};
-pub use start::{Refused, Start, StartHow, TaskRef};
+pub use start::{Refused, Start, StartHow, StartQueue, TaskRef};
 pub use syscall::{close, new_stream_socket, open_flags, perform_quick, take_socket_error};
 
 pub use crate::cancel::CarriesCanceled;

@@ -13,7 +13,8 @@ use crate::task::{Body, Outcome, Run, TaskCell};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartHow {
     /// Order does not matter: on a unit of concurrency if one is free, else inline, before
-    /// [`Io::start`](crate::Io::start) returns. Counted against `async_limit`.
+    /// [`Io::start`](crate::Io::start) returns. It may be [offered](Start::offer) to who joins it.
+    /// Counted against `async_limit`.
     Async,
     /// It must make progress beside the caller, or is refused. Counted against `concurrent_limit`.
     Concurrent,
@@ -63,7 +64,7 @@ impl Start {
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 32; the task is then abandoned.
+    /// When inline tasks nest deeper than 40; the task is then abandoned.
     pub fn run(self) {
         self.run_with(|| {});
     }
@@ -90,6 +91,15 @@ impl Start {
         self.run = None;
     }
 
+    /// Lets whoever joins the task begin it itself: through `queue`, which is about to hold this
+    /// `Start` under `ticket`. Only for [`StartHow::Async`], whose tasks may run on top of another,
+    /// and once; later offers change nothing.
+    pub fn offer(&self, queue: Arc<dyn StartQueue>, ticket: u64) {
+        if let Some(run) = &self.run {
+            run.offer(queue, ticket);
+        }
+    }
+
     /// The task, for cancellation at shutdown and for reports.
     pub fn task(&self) -> TaskRef {
         TaskRef(self.run.clone().expect("a start holds its task until it runs"))
@@ -112,6 +122,18 @@ impl Drop for Start {
             run.abandon();
         }
     }
+}
+
+/// A queue in which a backend keeps tasks that nobody has begun.
+///
+/// A joiner that would wait for such a task begins it instead, as an inline child on top of itself,
+/// which saves the way to another context and back. No word says who may: the right to run a task is
+/// its [`Start`], and whoever takes that out of the queue has it.
+pub trait StartQueue: Send + Sync {
+    /// Runs the task that was [offered](Start::offer) under `ticket`, on the calling context, which
+    /// joins it and would otherwise wait. Does nothing when somebody else has begun the task, or when
+    /// it must not run on this context.
+    fn begin_joined(&self, ticket: u64);
 }
 
 /// A started task as its runtime knows it.

@@ -39,7 +39,11 @@ use scopes::Scopes;
 /// How deep inline tasks may nest on one context. A level takes about 5 KiB of stack in a debug build,
 /// before what the task itself takes: with this many, the panic comes before the end of a fiber's
 /// default stack of 256 KiB.
-const INLINE_DEPTH_MAX: u32 = 32;
+const INLINE_DEPTH_MAX: u32 = 40;
+
+/// How deep they may nest for the innermost to begin what it joins. The rest is left to that task: it
+/// can nest about as deep as on a context of its own, whoever begins it.
+const JOINED_DEPTH_MAX: u32 = 8;
 
 /// How a kind of context sleeps. Implemented once per backend.
 pub trait Park {
@@ -226,6 +230,11 @@ impl Context {
         previous.link_inline_child(state, shielded);
         self.task.set(state);
         TaskGuard { context: self, state, previous, scope_depth }
+    }
+
+    /// Whether the running task may begin one that it joins, on top of itself.
+    pub(crate) fn may_begin_joined(&self) -> bool {
+        self.inline_depth.get() < JOINED_DEPTH_MAX
     }
 
     /// Panics where a suspension was forbidden; every wait asks before it begins.

@@ -9,6 +9,9 @@
 //! - where the handle was dropped first (`DETACHED`), the runner again, which drops the result
 //!   **before** it leaves the group: results may borrow what the group's scope borrows.
 //!
+//! A task that waits in a queue of its backend may be begun by who joins it: the queue gives its `Start`
+//! to one of the two, so there still is one runner.
+//!
 //! Between `ENDED` and `DONE` the runner gives back what the task occupied: whoever joined finds it
 //! free, and no destructor of a result, which may take its time, runs after that on the runner.
 #![allow(unsafe_code)]
@@ -18,11 +21,12 @@ use std::cell::UnsafeCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use crate::Io;
+use crate::backend::StartQueue;
 use crate::cancel::TaskState;
 use crate::context::{self, Unparker, WakeBlock};
 use crate::group::GroupShared;
@@ -42,6 +46,8 @@ pub(crate) trait Run: Send + Sync {
     fn run(&self, ended: &mut dyn FnMut());
     /// Completes the task without having run it.
     fn abandon(&self);
+    /// Says where the task waits to be begun, under which ticket. Once; later ones change nothing.
+    fn offer(&self, queue: Arc<dyn StartQueue>, ticket: u64);
     fn state(&self) -> &TaskState;
     /// What the task is called in reports: its label, or else the path of its closure.
     fn name(&self) -> &str;
@@ -71,6 +77,8 @@ pub(crate) struct TaskCell<B, T> {
     join: AtomicPtr<WakeBlock>,
     group: Option<Arc<GroupShared>>,
     label: Option<Box<str>>,
+    /// Where a joiner may find the task's `Start`. Set before it is put there.
+    offer: OnceLock<(Arc<dyn StartQueue>, u64)>,
     slot: UnsafeCell<Slot<B, T>>,
 }
 
@@ -108,6 +116,7 @@ impl<T> TaskCell<Ended, T> {
             join: AtomicPtr::new(DONE),
             group: None,
             label: None,
+            offer: OnceLock::new(),
             slot: UnsafeCell::new(Slot::Finished(result)),
         })
     }
@@ -126,6 +135,7 @@ impl<B: Body<T>, T> TaskCell<B, T> {
             join: AtomicPtr::new(RUNNING),
             group,
             label,
+            offer: OnceLock::new(),
             slot: UnsafeCell::new(Slot::Body(body)),
         });
         if let Some(group) = &cell.group {
@@ -232,6 +242,10 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
         self.complete(Err(dropped.err().unwrap_or(reason)), &mut || {});
     }
 
+    fn offer(&self, queue: Arc<dyn StartQueue>, ticket: u64) {
+        let _ = self.offer.set((queue, ticket));
+    }
+
     fn state(&self) -> &TaskState {
         &self.node.value
     }
@@ -254,10 +268,13 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.is_done() {
             return;
         }
-        let unparker = context::current(|context| {
+        let (unparker, may_begin) = context::current(|context| {
             context.assert_may_suspend();
-            context.unparker()
+            (context.unparker(), context.may_begin_joined())
         });
+        if let Some((queue, ticket)) = self.offer.get().filter(|_| may_begin) {
+            queue.begin_joined(*ticket);
+        }
         let block = unparker.as_ptr();
         // Release: the block is initialized. Acquire on failure: the task has ended.
         let announce = |word| self.join.compare_exchange(word, block, Ordering::Release, Ordering::Acquire);
