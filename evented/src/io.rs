@@ -3,15 +3,24 @@
 use std::io;
 use std::sync::Arc;
 
-use iolite_io::backend::{Refused, Start, StartHow, current, monotonic_now};
+use iolite_io::backend::{Refused, Start, StartHow, Ticket, current, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
+use crate::executor::Executor;
 use crate::op;
 use crate::shared::Shared;
 
 impl Io for Shared {
     fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
         Shared::start(self, self, start, how)
+    }
+
+    fn begin_joined(&self, ticket: Ticket) {
+        Executor::with_current(|executor| {
+            if executor.belongs_to(self) {
+                executor.begin_joined(ticket);
+            }
+        });
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {

@@ -7,11 +7,12 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
-use crossbeam_queue::SegQueue;
-use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef, current, guard_panic_hook};
+use iolite_io::backend::{
+    BlockingPool, Refused, Start, StartHow, TaskRef, Ticket, UnstartedQueue, current, guard_panic_hook,
+};
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind, no_suspend};
 
@@ -26,11 +27,12 @@ pub(crate) struct Shared {
     this: Weak<Shared>,
     options: Options,
     executors: Vec<Queue>,
-    async_slots: AtomicUsize,
+    /// Tasks that were accepted and have not ended: as many as slots are taken, and those that are
+    /// counted against no limit. SeqCst, with `closing`: a starter counts and then looks whether the
+    /// runtime closes; the last executor sees it closing and then counts.
+    async_slots: Semaphore,
     concurrent_slots: Semaphore,
-    /// Tasks that were accepted and have not ended. SeqCst, with `closing`: a starter counts and
-    /// then looks whether the runtime closes; the last executor sees it closing and then counts.
-    live: AtomicUsize,
+    uncounted: AtomicUsize,
     closing: AtomicBool,
     /// Operations of foreign contexts that have not ended. SeqCst, with `closed`, as above.
     foreign: AtomicUsize,
@@ -49,15 +51,25 @@ thread_local! {
     static THREAD_OF: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
 
-/// The tasks that were given to one executor and have not started: any executor may take them.
+/// What others see of one executor.
 struct Queue {
     remote: &'static Remote,
     /// The remote may be another executor's by now, and must not be given back again.
     given_back: AtomicBool,
-    unstarted: SegQueue<Unstarted>,
+    /// Tasks that were given to it and have not started: any executor may take them. Left by threads
+    /// that are no executor's; and, where there are several executors, by its own fibers.
+    unstarted: Mutex<UnstartedQueue<Unstarted>>,
 }
 
 impl Queue {
+    fn new() -> io::Result<Self> {
+        Ok(Self { remote: Remote::take()?, given_back: AtomicBool::new(false), unstarted: Mutex::default() })
+    }
+
+    fn unstarted(&self) -> MutexGuard<'_, UnstartedQueue<Unstarted>> {
+        self.unstarted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn give_back(&self) {
         if !self.given_back.swap(true, Ordering::AcqRel) {
             self.remote.give_back();
@@ -76,7 +88,6 @@ impl Drop for Queue {
 pub(crate) struct Unstarted {
     pub(crate) start: Start,
     slot: Slot,
-    shared: Arc<Shared>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,19 +99,31 @@ pub(crate) enum Slot {
 }
 
 impl Unstarted {
-    /// Runs the task, to its end.
-    pub(crate) fn run(self) {
-        let Self { start, slot, shared } = self;
-        start.run_with(|| shared.release(slot));
-        shared.ended();
+    /// Runs the task, to its end, on a context of an executor of `shared`.
+    pub(crate) fn run(&self, shared: &Shared) {
+        self.start.run_with(|| shared.release(self.slot));
     }
+
+    /// Makes the task its joiner's to begin, once it is in `queue`.
+    fn offer(&self, queue: &UnstartedQueue<Unstarted>) {
+        if self.slot == Slot::Async {
+            self.start.offer(queue.next_ticket());
+        }
+    }
+}
+
+/// Adds a task at the end of a queue.
+pub(crate) fn push(queue: &mut UnstartedQueue<Unstarted>, unstarted: Unstarted) {
+    unstarted.offer(queue);
+    queue.push(unstarted);
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("options", &self.options)
-            .field("live", &self.live)
+            .field("async_slots", &self.async_slots.available())
+            .field("concurrent_slots", &self.concurrent_slots.available())
             .field("closing", &self.closing)
             .finish_non_exhaustive()
     }
@@ -111,17 +134,15 @@ impl Shared {
         options.check()?;
         guard_panic_hook();
         cap_limits(&mut options)?;
-        let executors = (0..options.executors)
-            .map(|_| {
-                Ok(Queue { remote: Remote::take()?, given_back: AtomicBool::new(false), unstarted: SegQueue::new() })
-            })
-            .collect::<io::Result<_>>()?;
+        options.async_limit = options.async_limit.min(Semaphore::PERMITS_MAX);
+        options.concurrent_limit = options.concurrent_limit.min(Semaphore::PERMITS_MAX);
+        let executors = (0..options.executors).map(|_| Queue::new()).collect::<io::Result<_>>()?;
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
             executors,
-            async_slots: AtomicUsize::new(options.async_limit),
+            async_slots: Semaphore::new(options.async_limit),
             concurrent_slots: Semaphore::new(options.concurrent_limit),
-            live: AtomicUsize::new(0),
+            uncounted: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             foreign: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -157,7 +178,7 @@ impl Shared {
 
     /// Whether the caller is a task of this runtime, or a destructor on one of its executors.
     pub(crate) fn is_called_by_own_task(&self) -> bool {
-        Executor::with_current(|executor| executor.belongs_to(self)) == Some(true) || ptr::eq(THREAD_OF.get(), self)
+        Executor::is_of(self) || ptr::eq(THREAD_OF.get(), self)
     }
 
     pub(crate) fn set_features(&self, features: Features) {
@@ -170,84 +191,110 @@ impl Shared {
 
     /// Accepts a task, or gives it back.
     pub(crate) fn start(&self, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
-        let slot = match how {
-            StartHow::Async if self.take_async_slot() => Slot::Async,
-            StartHow::Async if Executor::with_current(|executor| executor.belongs_to(self)) == Some(true) => {
-                // On top of a task of this runtime, which is waited for and passes tear-down on.
-                start.run();
-                return Ok(());
-            }
-            StartHow::Async => Slot::Uncounted,
-            StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
-                Some(permit) => {
-                    permit.forget();
-                    Slot::Concurrent
-                }
-                None => {
-                    let limit = self.options.concurrent_limit;
-                    let error = ConcurrencyUnavailable::limit_reached("concurrent_limit", limit);
-                    return Err(Refused { start, kind: SpawnErrorKind::ConcurrencyUnavailable(error) });
-                }
-            },
-            StartHow::Waiting => match self.concurrent_slots.acquire(io) {
-                Ok(permit) => {
-                    permit.forget();
-                    Slot::Concurrent
-                }
-                Err(canceled) => return Err(Refused { start, kind: canceled.into() }),
-            },
-            StartHow::Thread => Slot::Uncounted,
+        let slot = match self.take_slot(io, how) {
+            Ok(slot) => slot,
+            Err(kind) => return Err(Refused { start, kind }),
         };
+        if how == StartHow::Async && slot == Slot::Uncounted && Executor::is_of(self) {
+            // On top of a task of this runtime, which is waited for and passes tear-down on.
+            start.run();
+            return Ok(());
+        }
         let unstarted = match self.accept(start, slot) {
             Ok(unstarted) => unstarted,
-            Err(start) => {
-                self.release(slot);
-                return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) });
-            }
+            Err(start) => return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) }),
         };
         match how {
             StartHow::Thread => return self.start_thread(unstarted),
             StartHow::Async if slot == Slot::Uncounted => {
                 // Inline, on a thread that is not the runtime's.
                 let task = self.register_thread(&unstarted);
-                unstarted.run_on_thread(&task);
+                unstarted.run_on_thread(self, &task);
             }
             StartHow::Async | StartHow::Concurrent | StartHow::Waiting => self.enqueue(unstarted, how),
         }
         Ok(())
     }
 
-    /// Counts a task in, unless the runtime closes.
+    /// Takes what the task will be counted against.
+    fn take_slot(&self, io: &dyn Io, how: StartHow) -> Result<Slot, SpawnErrorKind> {
+        match how {
+            StartHow::Async => match self.async_slots.try_acquire() {
+                Some(permit) => {
+                    permit.forget();
+                    Ok(Slot::Async)
+                }
+                None => Ok(Slot::Uncounted),
+            },
+            StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
+                Some(permit) => {
+                    permit.forget();
+                    Ok(Slot::Concurrent)
+                }
+                None => {
+                    let limit = self.options.concurrent_limit;
+                    let error = ConcurrencyUnavailable::limit_reached("concurrent_limit", limit);
+                    Err(SpawnErrorKind::ConcurrencyUnavailable(error))
+                }
+            },
+            StartHow::Waiting => {
+                self.concurrent_slots.acquire(io)?.forget();
+                Ok(Slot::Concurrent)
+            }
+            StartHow::Thread => Ok(Slot::Uncounted),
+        }
+    }
+
+    /// Accepts a task for which a slot was taken, unless the runtime closes; the slot is free again
+    /// then.
     pub(crate) fn accept(&self, start: Start, slot: Slot) -> Result<Unstarted, Start> {
-        let Some(shared) = self.this() else { return Err(start) };
-        self.live.fetch_add(1, Ordering::SeqCst);
+        if slot == Slot::Uncounted {
+            self.uncounted.fetch_add(1, Ordering::SeqCst);
+        }
         if self.is_closing() {
-            self.ended();
+            self.release(slot);
             return Err(start);
         }
-        Ok(Unstarted { start, slot, shared })
+        Ok(Unstarted { start, slot })
     }
 
     fn enqueue(&self, unstarted: Unstarted, how: StartHow) {
-        match Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.index())).flatten() {
+        let mut unstarted = Some(unstarted);
+        let own = Executor::with_current(|executor| {
+            executor.belongs_to(self).then(|| {
+                if self.executors.len() == 1 {
+                    unstarted.take().into_iter().for_each(|unstarted| executor.push_unstarted(unstarted));
+                }
+                executor.index()
+            })
+        });
+        let Some(unstarted) = unstarted else { return };
+        match own.flatten() {
             Some(own) => {
-                let queue = &self.executors[own].unstarted;
-                queue.push(unstarted);
+                let mut queue = self.executors[own].unstarted();
+                push(&mut queue, unstarted);
+                let waiting = queue.len();
+                drop(queue);
                 // A task that has to make progress beside its parent is offered to whoever sleeps;
                 // one whose order does not matter only when they pile up.
-                if how != StartHow::Async || queue.len() > 1 {
+                if how != StartHow::Async || waiting > 1 {
                     self.wake_a_sleeper(own);
                 }
             }
             None => {
                 let target = self.next_executor();
-                self.executors[target].unstarted.push(unstarted);
+                push(&mut self.executors[target].unstarted(), unstarted);
                 if !self.executors[target].remote.wake_executor() {
                     // It is busy; somebody who is not may take the task.
                     self.wake_a_sleeper(target);
                 }
             }
         }
+    }
+
+    /// Takes a task that waits under `ticket` with one of the executors.
+    pub(crate) fn take_unstarted(&self, ticket: Ticket) -> Option<Unstarted> {
+        self.executors.iter().find_map(|queue| queue.unstarted().take(ticket))
     }
 
     fn wake_a_sleeper(&self, except: usize) {
@@ -262,10 +309,12 @@ impl Shared {
         // The task leaves the closure if the system gives no thread.
         let slot = Arc::new(Mutex::new(Some(unstarted)));
         let handed = slot.clone();
+        // A task of the runtime's keeps it there, and its starter is one or has a handle.
+        let Some(shared) = self.this() else { unreachable!("`self` is in an Arc") };
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let unstarted = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(unstarted) = unstarted {
-                unstarted.run_on_thread(&task);
+                unstarted.run_on_thread(&shared, &task);
             }
         });
         match spawned {
@@ -274,7 +323,7 @@ impl Shared {
                 let unstarted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let unstarted = unstarted.expect("no thread took it");
                 self.forget_thread(&unstarted.start.task());
-                self.ended();
+                self.release(unstarted.slot);
                 let error = ConcurrencyUnavailable::refused_by_system("threads", 1, error);
                 Err(Refused { start: unstarted.start, kind: SpawnErrorKind::ConcurrencyUnavailable(error) })
             }
@@ -300,16 +349,17 @@ impl Shared {
     pub(crate) fn next_unstarted(&self, own: usize, steal: bool) -> Option<Unstarted> {
         let count = if steal { self.executors.len() } else { 1 };
         let order = (own..self.executors.len()).chain(0..own);
-        order.take(count).find_map(|index| self.executors[index].unstarted.pop())
+        order.take(count).find_map(|index| self.executors[index].unstarted().pop())
     }
 
     /// Whether some executor has tasks that have not started.
     pub(crate) fn has_unstarted(&self) -> bool {
-        self.executors.iter().any(|queue| !queue.unstarted.is_empty())
+        self.executors.iter().any(|queue| !queue.unstarted().is_empty())
     }
 
+    /// Keeps a task that could not be started, for whichever executor can.
     pub(crate) fn put_back(&self, own: usize, unstarted: Unstarted) {
-        self.executors[own].unstarted.push(unstarted);
+        push(&mut self.executors[own].unstarted(), unstarted);
     }
 
     /// Hands an operation to some executor. [`end_foreign`](Self::end_foreign) has to follow its
@@ -351,7 +401,7 @@ impl Shared {
         if self.closed.load(Ordering::SeqCst) {
             return true;
         }
-        let closed = self.is_closing() && self.live.load(Ordering::SeqCst) == 0;
+        let closed = self.is_closing() && self.has_no_task();
         if closed {
             // No task can be accepted any more, so this stays true.
             self.closed.store(true, Ordering::SeqCst);
@@ -388,23 +438,24 @@ impl Shared {
         }
     }
 
-    fn take_async_slot(&self) -> bool {
-        self.async_slots.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |slots| slots.checked_sub(1)).is_ok()
-    }
-
-    fn release(&self, slot: Slot) {
-        match slot {
-            Slot::Async => {
-                self.async_slots.fetch_add(1, Ordering::AcqRel);
-            }
-            Slot::Concurrent => self.concurrent_slots.release(),
-            Slot::Uncounted => {}
-        }
+    /// Whether every task has ended. While the runtime closes this stays so: tasks that are refused
+    /// count for a moment, and only hide it.
+    fn has_no_task(&self) -> bool {
+        self.uncounted.load(Ordering::SeqCst) == 0
+            && self.concurrent_slots.available() == self.options.concurrent_limit
+            && self.async_slots.available() == self.options.async_limit
     }
 
     /// Counts a task out.
-    fn ended(&self) {
-        if self.live.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_closing() {
+    fn release(&self, slot: Slot) {
+        match slot {
+            Slot::Async => self.async_slots.release(),
+            Slot::Concurrent => self.concurrent_slots.release(),
+            Slot::Uncounted => {
+                self.uncounted.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        if self.is_closing() && self.has_no_task() {
             self.wake_all();
         }
     }
@@ -421,8 +472,9 @@ impl Shared {
 }
 
 impl Unstarted {
-    /// Runs a registered task on the calling context, which is no fiber of this runtime.
-    fn run_on_thread(self, task: &TaskRef) {
+    /// Runs a registered task on the calling context, which is no fiber of this runtime. It counts as
+    /// live until it is forgotten, a little longer than its slot would be taken.
+    fn run_on_thread(self, shared: &Shared, task: &TaskRef) {
         /// Counts the task out, also where inline tasks nest too deep and it never runs.
         struct Registered<'a> {
             shared: &'a Shared,
@@ -435,14 +487,13 @@ impl Unstarted {
                     THREAD_OF.set(outer);
                 }
                 self.shared.forget_thread(self.task);
-                self.shared.ended();
+                self.shared.release(Slot::Uncounted);
             }
         }
-        let Self { start, slot, shared } = self;
         // A fiber of another runtime shares its thread with others.
-        let outer = current(|context| context.is_thread()).then(|| THREAD_OF.replace(&*shared));
-        let _registered = Registered { shared: &shared, task, outer };
-        start.run_with(|| shared.release(slot));
+        let outer = current(|context| context.is_thread()).then(|| THREAD_OF.replace(shared));
+        let _registered = Registered { shared, task, outer };
+        self.start.run();
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Refused, Start, StartHow};
+use crate::backend::{Refused, Start, StartHow, Ticket};
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
 use crate::context;
 use crate::error::SpawnError;
@@ -45,6 +45,14 @@ pub trait Io: Send + Sync {
     ///
     /// The start and the reason, when it cannot run in the wanted way.
     fn start(&self, start: Start, how: StartHow) -> Result<(), Refused>;
+
+    /// Begins the task that this `Io` has [offered](Start::offer) under `ticket`, on the calling context,
+    /// which joins it and would otherwise wait: as an inline child on top of itself, which saves the
+    /// way to another context and back. Does nothing when the task was begun already, is not this
+    /// `Io`'s, or must not run on this context.
+    fn begin_joined(&self, ticket: Ticket) {
+        let _ = ticket;
+    }
 
     /// Performs one operation and waits for its end.
     ///

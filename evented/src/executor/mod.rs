@@ -23,13 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::Instant;
-use iolite_io::backend::{Park, WakeBlock, monotonic_now};
+use iolite_io::backend::{Park, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
 
 use crate::abort::AbortOnUnwind;
 use crate::fiber::stack::FiberStack;
 use crate::fiber::{Fiber, FiberRef, Pause, overflow};
 use crate::ring::{Features, Ring, Wait};
-use crate::shared::{Shared, Unstarted};
+use crate::shared::{Shared, Unstarted, push};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
 use foreign::InFlight;
@@ -41,6 +41,9 @@ use timers::Timers;
 /// How often fibers are resumed in one turn, at least: all that were ready at its beginning, or
 /// that many. A look at the ring costs as much as a few resumptions, so not after each.
 const RESUMES_PER_TURN: usize = 64;
+
+/// How many tasks a fiber begins in their joins before it has to let others run.
+const BEGUN_JOINED_MAX: usize = 64;
 
 /// How many idle fibers keep their stacks warm; more are given back when the executor is idle.
 const IDLE_FIBERS_MAX: usize = 1024;
@@ -62,6 +65,12 @@ pub(crate) struct Executor {
     remote: &'static Remote,
     ring: Ring,
     ready: Ready,
+    /// Tasks that its fibers have started, where it is the only executor: nobody could steal them.
+    unstarted: RefCell<UnstartedQueue<Unstarted>>,
+    /// Tasks that the running fiber has begun in their joins, since it was resumed.
+    begun_joined: Cell<usize>,
+    /// No task was started in this turn.
+    turn_begins: Cell<bool>,
     timers: Timers<FiberRef>,
     /// Every fiber that has a task; `Fiber::index` says where. Boxed: queues and blocks point at them.
     #[allow(clippy::vec_box)]
@@ -98,6 +107,9 @@ impl Executor {
             remote,
             ring,
             ready: Ready::default(),
+            unstarted: RefCell::default(),
+            begun_joined: Cell::new(0),
+            turn_begins: Cell::new(true),
             timers: Timers::default(),
             live: RefCell::default(),
             idle: RefCell::default(),
@@ -135,6 +147,12 @@ impl Executor {
         (!executor.is_null()).then(|| f(unsafe { &*executor }))
     }
 
+    /// Whether the calling thread is an executor of `shared`.
+    #[inline]
+    pub(crate) fn is_of(shared: &Shared) -> bool {
+        Self::with_current(|executor| executor.belongs_to(shared)) == Some(true)
+    }
+
     pub(crate) fn index(&self) -> usize {
         self.index
     }
@@ -170,6 +188,40 @@ impl Executor {
         // Anybody can get hold of a block and put it into a stack of blocks where it does not belong.
         // SAFETY: its owner is a fiber of this executor, live or idle.
         self.owns(block) && self.make_ready(unsafe { FiberRef::of_block(block).get() })
+    }
+
+    /// Keeps a task that one of its fibers has started.
+    pub(crate) fn push_unstarted(&self, unstarted: Unstarted) {
+        push(&mut self.unstarted.borrow_mut(), unstarted);
+    }
+
+    /// Begins the task that waits under `ticket` on the calling fiber, which joins it.
+    pub(crate) fn begin_joined(&self, ticket: Ticket) {
+        if self.begun_joined.get() == BEGUN_JOINED_MAX {
+            return;
+        }
+        let own = self.unstarted.borrow_mut().take(ticket);
+        if let Some(unstarted) = own.or_else(|| self.shared.take_unstarted(ticket)) {
+            self.begun_joined.set(self.begun_joined.get() + 1);
+            self.tear_down_if_closing(&unstarted);
+            unstarted.run(&self.shared);
+        }
+    }
+
+    /// Tasks that start after the others were torn down are, too.
+    fn tear_down_if_closing(&self, unstarted: &Unstarted) {
+        if self.shared.is_closing() {
+            unstarted.start.task().tear_down();
+        }
+    }
+
+    /// Runs the task that `fiber` was given; on the fiber itself.
+    pub(crate) fn run_task(fiber: &Fiber) {
+        Self::with_current(|executor| {
+            if let Some(unstarted) = &*fiber.task.borrow() {
+                unstarted.run(&executor.shared);
+            }
+        });
     }
 
     fn make_ready(&self, fiber: &Fiber) -> bool {
@@ -211,6 +263,7 @@ impl Executor {
     /// Runs fibers and starts tasks, in turn, up to the budget.
     fn run_fibers(&self) {
         let budget = self.ready.len().max(RESUMES_PER_TURN);
+        self.turn_begins.set(true);
         self.start_task();
         for _ in 0..budget {
             let next = self.ready.pop().or_else(|| {
@@ -224,6 +277,7 @@ impl Executor {
     }
 
     fn run_fiber(&self, fiber: &Fiber) {
+        self.begun_joined.set(0);
         match fiber.resume() {
             Pause::Yield => self.queue(fiber),
             // Nobody else ran on this thread since it looked for its token, and wakes of other threads
@@ -245,9 +299,7 @@ impl Executor {
     }
 
     fn assign(&self, fiber: Box<Fiber>, unstarted: Unstarted) {
-        if self.shared.is_closing() {
-            unstarted.start.task().tear_down();
-        }
+        self.tear_down_if_closing(&unstarted);
         fiber.assign(unstarted);
         let mut live = self.live.borrow_mut();
         fiber.index.set(live.len());
@@ -262,7 +314,7 @@ impl Executor {
         }
         self.starved.set(None);
         let steal = self.ready.is_empty();
-        let Some(unstarted) = self.shared.next_unstarted(self.index, steal) else { return };
+        let Some(unstarted) = self.next_unstarted(steal) else { return };
         let warm = self.idle.borrow_mut().pop();
         let fiber = warm.map_or_else(|| self.new_fiber(self.shared.options().stack_size), Ok);
         match fiber {
@@ -276,6 +328,17 @@ impl Executor {
         }
     }
 
+    /// The next task to start. Those of others first, each turn: its own come as fast as it runs.
+    fn next_unstarted(&self, steal: bool) -> Option<Unstarted> {
+        let own = || self.unstarted.borrow_mut().pop();
+        let shared = || self.shared.next_unstarted(self.index, steal);
+        if self.turn_begins.replace(false) { shared().or_else(own) } else { own().or_else(shared) }
+    }
+
+    fn has_unstarted(&self) -> bool {
+        !self.unstarted.borrow().is_empty() || self.shared.has_unstarted()
+    }
+
     fn new_fiber(&self, stack_bytes: usize) -> io::Result<Box<Fiber>> {
         // The stack first: a block that was taken for nothing would be lost.
         let stack = FiberStack::take(stack_bytes)?;
@@ -284,7 +347,7 @@ impl Executor {
 
     /// Whether a task could be started now.
     fn can_start(&self) -> bool {
-        self.shared.has_unstarted() && (self.starved.get().is_none() || !self.idle.borrow().is_empty())
+        self.has_unstarted() && (self.starved.get().is_none() || !self.idle.borrow().is_empty())
     }
 
     /// What the next turn of the ring may wait for.
@@ -297,7 +360,7 @@ impl Executor {
             Shutdown::Since(instant) => Some(instant),
             Shutdown::No | Shutdown::Reported => None,
         };
-        let retry_at = self.starved.get().filter(|_| self.shared.has_unstarted());
+        let retry_at = self.starved.get().filter(|_| self.has_unstarted());
         let timer_at = self.timers.next().map(|deadline| deadline + TIMER_SLACK);
         let deadline = [timer_at, report_at, retry_at, trim_at].into_iter().flatten().min();
         let nanos = deadline.map(|deadline| deadline.saturating_duration_since(monotonic_now()).as_nanos());

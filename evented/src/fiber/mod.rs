@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use iolite_io::backend::{Context, Park, TaskRef, WakeBlock, set_current};
 
+use crate::executor::Executor;
 use crate::executor::timers::{Timed, TimerSlot};
 use crate::shared::Unstarted;
 use stack::FiberStack;
@@ -31,20 +32,14 @@ pub(crate) enum Pause {
     Idle,
 }
 
-/// What a resumed fiber is to do next, asked when it is between tasks.
-pub(crate) enum Work {
-    Run(Unstarted),
-    /// Return, so that the stack is free.
-    Exit,
-}
-
 pub(crate) struct Fiber {
     strand: Strand,
     /// Why it suspended last.
     pause: Cell<Pause>,
     context: Context,
-    work: Cell<Option<Work>>,
-    task: RefCell<Option<TaskRef>>,
+    /// The task that it runs, or is about to; borrowed while it runs. An idle fiber that is resumed
+    /// without one returns, so that its stack is free.
+    pub(crate) task: RefCell<Option<Unstarted>>,
     /// In the executor's run queue, where `next` comes after it.
     pub(crate) queued: Cell<bool>,
     pub(crate) next: Cell<Option<FiberRef>>,
@@ -65,7 +60,6 @@ impl Fiber {
             strand,
             pause: Cell::new(Pause::Idle),
             context: Context::new(block, park),
-            work: Cell::new(None),
             task: RefCell::new(None),
             queued: Cell::new(false),
             next: Cell::new(None),
@@ -88,19 +82,18 @@ impl Fiber {
 
     /// Gives an idle fiber its next task.
     pub(crate) fn assign(&self, unstarted: Unstarted) {
-        self.task.replace(Some(unstarted.start.task()));
-        self.work.set(Some(Work::Run(unstarted)));
+        self.task.replace(Some(unstarted));
     }
 
     /// The task that it runs.
     pub(crate) fn task(&self) -> Option<TaskRef> {
-        self.task.borrow().clone()
+        self.task.borrow().as_ref().map(|unstarted| unstarted.start.task())
     }
 
     /// Calls `f` with the name of the task that it runs. Async-signal-safe.
     fn with_name(&self, f: impl FnOnce(&str)) {
         match self.task.try_borrow().as_deref() {
-            Ok(Some(task)) => f(task.name()),
+            Ok(Some(unstarted)) => f(unstarted.start.name()),
             _ => f("?"),
         }
     }
@@ -131,7 +124,6 @@ impl Fiber {
 
     /// Lets an idle fiber return; its stack is free then.
     pub(crate) fn exit(self: Box<Self>) -> Option<FiberStack> {
-        self.work.set(Some(Work::Exit));
         self.resume();
         let stack = self.strand.into_stack();
         assert!(stack.is_some(), "an idle fiber returns when it is told to");
@@ -146,8 +138,8 @@ impl Fiber {
     unsafe fn main(fiber: *const ()) {
         // SAFETY: the caller's promise.
         let fiber = unsafe { &*fiber.cast::<Self>() };
-        while let Some(Work::Run(unstarted)) = fiber.work.take() {
-            unstarted.run();
+        while fiber.task.borrow().is_some() {
+            Executor::run_task(fiber);
             fiber.task.replace(None);
             fiber.suspend(Pause::Idle);
         }

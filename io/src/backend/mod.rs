@@ -3,10 +3,13 @@
 mod blocking;
 mod start;
 mod syscall;
+mod unstarted;
 
 pub use blocking::{BlockingPool, resolve_blocking};
-pub use start::{Refused, Start, StartHow, StartQueue, TaskRef};
+pub use start::{Refused, Start, StartHow, TaskRef};
 pub use syscall::{close, new_stream_socket, open_flags, perform_quick, take_socket_error};
+
+pub use unstarted::{Ticket, UnstartedQueue};
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{

@@ -1,10 +1,12 @@
 //! A task on its way to where it runs.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
 
+use super::Ticket;
 use crate::cancel::STICKY;
 use crate::error::SpawnErrorKind;
 use crate::task::{Body, Outcome, Run, TaskCell};
@@ -29,18 +31,20 @@ pub enum StartHow {
 /// dropping it unrun completes the task as abandoned.
 #[must_use]
 pub struct Start {
-    run: Option<Arc<dyn Run>>,
+    run: Arc<dyn Run>,
+    /// It has run, or was given up: dropping it does nothing.
+    over: Cell<bool>,
 }
 
 impl fmt::Debug for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Start").field("name", &self.run.as_ref().map(|run| run.name())).finish()
+        f.debug_struct("Start").field("name", &self.run.name()).finish()
     }
 }
 
 impl Start {
     pub(crate) fn new(run: Arc<dyn Run>) -> Self {
-        Self { run: Some(run) }
+        Self { run, over: Cell::new(false) }
     }
 
     /// A task that runs `body` and is not started through an `Io`: the main task of a runtime.
@@ -78,62 +82,54 @@ impl Start {
     /// # Panics
     ///
     /// As [`run`](Self::run); `ended` is then dropped without having been called.
-    pub fn run_with(mut self, ended: impl FnOnce()) {
-        let mut ended = Some(ended);
-        if let Some(run) = &self.run {
-            // Still armed: if entering panics, dropping `self` abandons the task.
-            run.run(&mut || {
-                if let Some(ended) = ended.take() {
-                    ended();
-                }
-            });
+    pub fn run_with(&self, ended: impl FnOnce()) {
+        if self.over.get() {
+            return;
         }
-        self.run = None;
+        let mut ended = Some(ended);
+        // Still armed: if entering panics, dropping `self` abandons the task.
+        self.run.run(&mut || {
+            if let Some(ended) = ended.take() {
+                ended();
+            }
+        });
+        self.over.set(true);
     }
 
-    /// Lets whoever joins the task begin it itself: through `queue`, which is about to hold this
-    /// `Start` under `ticket`. Only for [`StartHow::Async`], whose tasks may run on top of another,
-    /// and once; later offers change nothing.
-    pub fn offer(&self, queue: Arc<dyn StartQueue>, ticket: u64) {
-        if let Some(run) = &self.run {
-            run.offer(queue, ticket);
-        }
+    /// Lets whoever joins the task begin it, through [`Io::begin_joined`](crate::Io::begin_joined) with
+    /// this ticket, under which the backend is about to put this into a queue. Only for
+    /// [`StartHow::Async`], whose tasks may run on top of another.
+    pub fn offer(&self, ticket: Ticket) {
+        self.run.offer(ticket);
     }
 
     /// The task, for cancellation at shutdown and for reports.
     pub fn task(&self) -> TaskRef {
-        TaskRef(self.run.clone().expect("a start holds its task until it runs"))
+        TaskRef(self.run.clone())
+    }
+
+    /// What the task is called in reports: its label, or else the path of its closure.
+    pub fn name(&self) -> &str {
+        self.run.name()
     }
 
     /// Which task it is.
     pub(crate) fn identity(&self) -> *const () {
-        self.run.as_ref().map_or(std::ptr::null(), |run| Arc::as_ptr(run).cast())
+        Arc::as_ptr(&self.run).cast()
     }
 
     /// Gives the task up without completing it.
-    pub(crate) fn forget(mut self) {
-        self.run = None;
+    pub(crate) fn forget(self) {
+        self.over.set(true);
     }
 }
 
 impl Drop for Start {
     fn drop(&mut self) {
-        if let Some(run) = self.run.take() {
-            run.abandon();
+        if !self.over.get() {
+            self.run.abandon();
         }
     }
-}
-
-/// A queue in which a backend keeps tasks that nobody has begun.
-///
-/// A joiner that would wait for such a task begins it instead, as an inline child on top of itself,
-/// which saves the way to another context and back. No word says who may: the right to run a task is
-/// its [`Start`], and whoever takes that out of the queue has it.
-pub trait StartQueue: Send + Sync {
-    /// Runs the task that was [offered](Start::offer) under `ticket`, on the calling context, which
-    /// joins it and would otherwise wait. Does nothing when somebody else has begun the task, or when
-    /// it must not run on this context.
-    fn begin_joined(&self, ticket: u64);
 }
 
 /// A started task as its runtime knows it.

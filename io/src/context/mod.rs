@@ -232,9 +232,10 @@ impl Context {
         TaskGuard { context: self, state, previous, scope_depth }
     }
 
-    /// Whether the running task may begin one that it joins, on top of itself.
+    /// Whether the running task may begin one that it joins, on top of itself. Not inside a shield,
+    /// which would keep tear-down from the task.
     pub(crate) fn may_begin_joined(&self) -> bool {
-        self.inline_depth.get() < JOINED_DEPTH_MAX
+        self.inline_depth.get() < JOINED_DEPTH_MAX && !self.scopes.borrow().has_shield()
     }
 
     /// Panics where a suspension was forbidden; every wait asks before it begins.

@@ -96,6 +96,11 @@ impl Scopes {
             .any(|scope| matches!(scope, Scope::Shield))
     }
 
+    /// Whether requests to any task of the context are held back.
+    pub(super) fn has_shield(&self) -> bool {
+        self.0.iter().any(|scope| matches!(scope, Scope::Shield))
+    }
+
     /// The earliest deadline that is still to be delivered.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.effective().filter_map(|scope| scope.undelivered()).map(|(_, deadline)| deadline).min()

@@ -63,6 +63,10 @@ impl<V> Queue<V> {
         Self { waiters: List::new() }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiters.len()

@@ -1,5 +1,7 @@
 //! A counting semaphore.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::queue::{Queue, Until, Waited, wait};
 use crate::cancel::{TimedOut, WaitError};
 use crate::primitive::Lock;
@@ -9,30 +11,39 @@ use crate::{Canceled, Io};
 /// A number of permits. A freed permit goes to the longest waiting.
 #[derive(Debug)]
 pub struct Semaphore {
-    state: Lock<State>,
+    /// Free permits, times `PERMIT`, and `WAITING`. There are no free permits while somebody waits.
+    word: AtomicUsize,
+    waiters: Lock<Queue<()>>,
 }
 
-#[derive(Debug)]
-struct State {
-    permits: usize,
-    waiters: Queue<()>,
-}
+/// Somebody may be in the queue. Set under its lock, by who is about to wait; cleared under it, by who
+/// finds nobody waiting any more. While it is set, permits are given back under the lock.
+const WAITING: usize = 1;
+const PERMIT: usize = 2;
 
 impl Semaphore {
+    /// The most permits a semaphore can have.
+    pub const PERMITS_MAX: usize = usize::MAX / PERMIT;
+
     /// Makes a semaphore with that many permits.
+    ///
+    /// # Panics
+    ///
+    /// With more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     pub const fn new(permits: usize) -> Self {
-        Self { state: Lock::new(State { permits, waiters: Queue::new() }) }
+        assert!(permits <= Self::PERMITS_MAX, "a semaphore has at most usize::MAX / 2 permits");
+        Self { word: AtomicUsize::new(permits * PERMIT), waiters: Lock::new(Queue::new()) }
     }
 
     /// How many permits are free.
     pub fn available(&self) -> usize {
-        self.state.lock().permits
+        self.word.load(Ordering::SeqCst) / PERMIT
     }
 
     /// How many contexts wait for a permit.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.state.lock().waiters.len()
+        self.waiters.lock().len()
     }
 
     /// Waits for a permit and takes it.
@@ -82,30 +93,65 @@ impl Semaphore {
 
     /// Takes a permit if one is free.
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
-        let mut state = self.state.lock();
-        state.permits = state.permits.checked_sub(1)?;
-        Some(SemaphorePermit { semaphore: self })
+        self.take_free().then(|| SemaphorePermit { semaphore: self })
     }
 
     /// Adds a permit: one more than there were, or one that was [forgotten](SemaphorePermit::forget).
+    ///
+    /// # Panics
+    ///
+    /// With more than [`PERMITS_MAX`](Self::PERMITS_MAX).
+    #[inline]
     pub fn release(&self) {
-        let mut state = self.state.lock();
-        match state.waiters.release() {
-            Some(next) => {
-                drop(state);
-                next.wake();
-            }
-            None => state.permits += 1,
+        // SeqCst, here and in `take_free`: backends count with semaphores what has to end before they do.
+        let add = |word: usize| {
+            (word & WAITING == 0)
+                .then(|| word.checked_add(PERMIT).expect("a semaphore has at most usize::MAX / 2 permits"))
+        };
+        if self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, add).is_err() {
+            self.release_slow();
         }
     }
 
-    fn take(&self, io: &dyn Io, until: Until) -> Waited<()> {
-        let mut state = self.state.lock();
-        if state.permits > 0 {
-            state.permits -= 1;
-            return Waited::Served(None);
+    #[cold]
+    fn release_slow(&self) {
+        let mut waiters = self.waiters.lock();
+        let next = waiters.release();
+        if waiters.is_empty() {
+            // Nobody else changes the word while the bit is set and the lock held. Where all had given
+            // up, the permit is free.
+            self.word.store(if next.is_some() { 0 } else { PERMIT }, Ordering::SeqCst);
         }
-        wait(io, &self.state, state, |state| &mut state.waiters, None, until)
+        drop(waiters);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+
+    #[inline]
+    fn take_free(&self) -> bool {
+        let take = |word: usize| word.checked_sub(PERMIT);
+        self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, take).is_ok()
+    }
+
+    #[inline]
+    fn take(&self, io: &dyn Io, until: Until) -> Waited<()> {
+        if self.take_free() { Waited::Served(None) } else { self.take_slow(io, until) }
+    }
+
+    #[cold]
+    fn take_slow(&self, io: &dyn Io, until: Until) -> Waited<()> {
+        let waiters = self.waiters.lock();
+        let take_or_wait = |word: usize| match word {
+            0 => Some(WAITING),
+            WAITING => None,
+            free => Some(free - PERMIT),
+        };
+        match self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, take_or_wait) {
+            Ok(free) if free >= PERMIT => Waited::Served(None),
+            // From here on permits come through the queue.
+            _ => wait(io, &self.waiters, waiters, |waiters| waiters, None, until),
+        }
     }
 }
 

@@ -21,12 +21,12 @@ use std::cell::UnsafeCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 
 use crate::Io;
-use crate::backend::StartQueue;
+use crate::backend::Ticket;
 use crate::cancel::TaskState;
 use crate::context::{self, Unparker, WakeBlock};
 use crate::group::GroupShared;
@@ -46,8 +46,8 @@ pub(crate) trait Run: Send + Sync {
     fn run(&self, ended: &mut dyn FnMut());
     /// Completes the task without having run it.
     fn abandon(&self);
-    /// Says where the task waits to be begun, under which ticket. Once; later ones change nothing.
-    fn offer(&self, queue: Arc<dyn StartQueue>, ticket: u64);
+    /// Says where the task waits to be begun.
+    fn offer(&self, ticket: Ticket);
     fn state(&self) -> &TaskState;
     /// What the task is called in reports: its label, or else the path of its closure.
     fn name(&self) -> &str;
@@ -77,8 +77,9 @@ pub(crate) struct TaskCell<B, T> {
     join: AtomicPtr<WakeBlock>,
     group: Option<Arc<GroupShared>>,
     label: Option<Box<str>>,
-    /// Where a joiner may find the task's `Start`. Set before it is put there.
-    offer: OnceLock<(Arc<dyn StartQueue>, u64)>,
+    /// The ticket under which a joiner may find the task's `Start`, or 0. Written before the start is
+    /// put there, read by the handle, which is made after that; a stale one finds nothing.
+    offered: AtomicU64,
     slot: UnsafeCell<Slot<B, T>>,
 }
 
@@ -116,7 +117,7 @@ impl<T> TaskCell<Ended, T> {
             join: AtomicPtr::new(DONE),
             group: None,
             label: None,
-            offer: OnceLock::new(),
+            offered: AtomicU64::new(0),
             slot: UnsafeCell::new(Slot::Finished(result)),
         })
     }
@@ -135,7 +136,7 @@ impl<B: Body<T>, T> TaskCell<B, T> {
             join: AtomicPtr::new(RUNNING),
             group,
             label,
-            offer: OnceLock::new(),
+            offered: AtomicU64::new(0),
             slot: UnsafeCell::new(Slot::Body(body)),
         });
         if let Some(group) = &cell.group {
@@ -242,8 +243,8 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
         self.complete(Err(dropped.err().unwrap_or(reason)), &mut || {});
     }
 
-    fn offer(&self, queue: Arc<dyn StartQueue>, ticket: u64) {
-        let _ = self.offer.set((queue, ticket));
+    fn offer(&self, ticket: Ticket) {
+        self.offered.store(ticket.number(), Ordering::Relaxed);
     }
 
     fn state(&self) -> &TaskState {
@@ -272,8 +273,11 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
             context.assert_may_suspend();
             (context.unparker(), context.may_begin_joined())
         });
-        if let Some((queue, ticket)) = self.offer.get().filter(|_| may_begin) {
-            queue.begin_joined(*ticket);
+        if let Some(ticket) = Ticket::from_number(self.offered.load(Ordering::Relaxed)).filter(|_| may_begin) {
+            io.begin_joined(ticket);
+            if self.is_done() {
+                return;
+            }
         }
         let block = unparker.as_ptr();
         // Release: the block is initialized. Acquire on failure: the task has ended.
