@@ -7,6 +7,7 @@
 mod support;
 
 mod inline;
+mod joins;
 mod limits;
 mod tasks;
 

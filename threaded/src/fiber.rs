@@ -126,6 +126,18 @@ mod tests {
         assert_eq!(pool.runtime.pool.threads(), 1);
     }
 
+    /// Its executor would stand still, should the task block.
+    #[test]
+    fn a_fiber_does_not_begin_the_task_that_it_joins() {
+        let pool = threaded(1, 0);
+        let io = pool.io();
+        on_a_fiber(|| {
+            for _ in 0..1_000 {
+                assert_ne!(io.spawn_async(|_| thread::current().id()).join(io), thread::current().id());
+            }
+        });
+    }
+
     #[test]
     fn a_request_is_passed_to_the_worker_and_delivered_once() {
         let pool = threaded(0, 1);

@@ -24,6 +24,7 @@ mod options;
 mod runtime;
 
 mod pool;
+mod queue;
 mod worker;
 
 mod fiber;

@@ -1,9 +1,21 @@
-//! Who may run, on which thread, and until when: slots, idle workers, live tasks, shutdown.
+//! Who may run, on which thread, and until when: slots, workers, live tasks, shutdown.
 //!
-//! A task that has a slot never waits for a thread: it is handed to the worker that was idle for
-//! the shortest time, or gets a new one. A worker counts as idle again, and its slot as free, from
-//! the moment its task's closure has ended, before the joiner can know. So after a join the slot is
-//! free, and there are never more workers than slots.
+//! A task that has a slot never waits for another one to end: there is a worker for it, or it gets a
+//! new one. A worker is there for the next task, and its slot is free, from the moment its task's
+//! closure has ended, before the joiner can know. So after a join the slot is free, and there are never
+//! more workers than slots.
+//!
+//! # Who begins a task of `spawn_async`
+//!
+//! A worker, or whoever joins the task before one came: it takes the job out of the [`Queue`], under
+//! the same lock, and runs it as an inline child. That is right where a thread waits that belongs to this
+//! pool or to none: it would only sleep otherwise, and a plain thread may be asked to run the tasks that
+//! it spawns anyway. It is not on a fiber, whose executor the task might block, nor on a worker of
+//! another pool, whose stack may be smaller than what this one promises. The task occupies its slot
+//! until it has ended, wherever it runs.
+//!
+//! A joiner whose task was begun elsewhere sleeps. It runs no other task meanwhile: what it joined could
+//! end, and would wait for that one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,11 +25,12 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef};
+use iolite_io::backend::{Refused, Start, StartHow, StartQueue, TaskRef, current};
 use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 
 use crate::options::Options;
+use crate::queue::Queue;
 use crate::worker::{self, Seat};
 
 /// How many tasks a report names.
@@ -25,7 +38,6 @@ const NAMES_MAX: usize = 10;
 
 pub(crate) struct Pool {
     options: Options,
-    async_slots: Semaphore,
     concurrent_slots: Semaphore,
     state: Mutex<State>,
     /// Set when, after shutdown began, the last task and the last thread have ended.
@@ -40,15 +52,15 @@ thread_local! {
     static RUNNING: RefCell<Vec<*const Pool>> = const { RefCell::new(Vec::new()) };
 }
 
-#[derive(Default)]
 struct State {
     /// Shutdown has begun: nothing is admitted any more.
     closed: bool,
+    /// How many more tasks of `spawn_async` may have a worker.
+    async_slots: usize,
     /// Tasks that were admitted and whose closures have not ended, by number.
     live: HashMap<u64, TaskRef>,
     admitted: u64,
-    /// The workers without a task, the one that was idle for the shortest time last.
-    idle: Vec<Arc<Seat>>,
+    queue: Queue<Job, Arc<Seat>>,
     /// All threads: workers, and those of tasks that have one of their own.
     threads: usize,
     workers_started: usize,
@@ -73,8 +85,8 @@ struct Admission {
     pool: Arc<Pool>,
     number: u64,
     slot: Slot,
-    /// The worker that runs it.
-    seat: Option<Arc<Seat>>,
+    /// A worker runs it, which is there for the next one when it has ended.
+    on_worker: bool,
 }
 
 impl fmt::Debug for Pool {
@@ -83,7 +95,7 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool")
             .field("options", &self.options)
             .field("live", &state.live.len())
-            .field("idle", &state.idle.len())
+            .field("asleep", &state.queue.asleep())
             .field("threads", &state.threads)
             .finish_non_exhaustive()
     }
@@ -92,10 +104,17 @@ impl fmt::Debug for Pool {
 impl Pool {
     pub(crate) fn new(options: Options) -> Self {
         Self {
-            async_slots: Semaphore::new(options.async_limit),
             concurrent_slots: Semaphore::new(options.concurrent_limit),
+            state: Mutex::new(State {
+                closed: false,
+                async_slots: options.async_limit,
+                live: HashMap::new(),
+                admitted: 0,
+                queue: Queue::default(),
+                threads: 0,
+                workers_started: 0,
+            }),
             options,
-            state: Mutex::default(),
             drained: Event::new(),
             over: AtomicBool::new(false),
         }
@@ -116,11 +135,10 @@ impl Pool {
     ///
     /// A cancellation point for [`StartHow::Waiting`] while it waits.
     pub(crate) fn start(self: &Arc<Self>, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
-        if self.state().closed {
-            return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) });
-        }
         match how {
             StartHow::Async => self.start_async(start),
+            // Before the limits: no slot would become free.
+            _ if self.state().closed => Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) }),
             StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
                 Some(permit) => self.start_concurrent(start, permit),
                 None => Err(Refused { start, kind: self.limit_reached() }),
@@ -138,29 +156,31 @@ impl Pool {
     }
 
     fn start_async(self: &Arc<Self>, start: Start) -> Result<(), Refused> {
-        let slot = match self.async_slots.try_acquire() {
-            Some(permit) => {
-                permit.forget();
-                Slot::Async
-            }
-            None => Slot::Uncounted,
+        let mut state = self.state();
+        let slot = state.take_async_slot();
+        let job = self.admit(&mut state, start, slot)?;
+        let inline = if slot == Slot::Async {
+            job.start.offer(self.clone(), job.admission.number);
+            self.hand_over(state, job).err().map(|(job, _)| job)
+        } else {
+            drop(state);
+            Some(job)
         };
-        let job = self.admit(start, slot)?;
-        let inline = if slot == Slot::Async { self.hand_over(job).err().map(|(job, _)| job) } else { Some(job) };
         if let Some(job) = inline {
-            job.run_inline();
+            job.run_here();
         }
         Ok(())
     }
 
     fn start_concurrent(self: &Arc<Self>, start: Start, permit: SemaphorePermit<'_>) -> Result<(), Refused> {
+        let mut state = self.state();
+        let job = self.admit(&mut state, start, Slot::Concurrent)?;
         permit.forget();
-        let job = self.admit(start, Slot::Concurrent)?;
-        self.hand_over(job).map_err(|(job, error)| self.refused_by_system(job, error))
+        self.hand_over(state, job).map_err(|(job, error)| self.refused_by_system(job, error))
     }
 
     fn start_thread(self: &Arc<Self>, start: Start) -> Result<(), Refused> {
-        let job = self.admit(start, Slot::Uncounted)?;
+        let job = self.admit(&mut self.state(), start, Slot::Uncounted)?;
         let name = thread_name(job.start.task().name());
         worker::spawn_once(self, name, job).map_err(|(job, error)| self.refused_by_system(job, error))
     }
@@ -177,41 +197,57 @@ impl Pool {
         Refused { start: job.start, kind: SpawnErrorKind::ConcurrencyUnavailable(error) }
     }
 
-    /// Enters a task, whose slot is taken already, among the live ones.
-    fn admit(self: &Arc<Self>, start: Start, slot: Slot) -> Result<Job, Refused> {
-        let task = start.task();
-        let mut state = self.state();
+    /// Enters a task among the live ones, with the slot that was taken for it.
+    fn admit(self: &Arc<Self>, state: &mut State, start: Start, slot: Slot) -> Result<Job, Refused> {
         if state.closed {
-            drop(state);
-            self.free(slot);
             return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) });
         }
         let number = state.admitted;
         state.admitted += 1;
-        state.live.insert(number, task);
-        drop(state);
-        Ok(Job { start, admission: Admission { pool: self.clone(), number, slot, seat: None } })
+        state.live.insert(number, start.task());
+        Ok(Job { start, admission: Admission { pool: self.clone(), number, slot, on_worker: false } })
     }
 
-    /// Gives a job to an idle worker or to a new one; it comes back when the system refuses.
-    fn hand_over(self: &Arc<Self>, job: Job) -> Result<(), (Job, io::Error)> {
-        let mut state = self.state();
-        let Some(seat) = state.idle.pop() else {
-            state.workers_started += 1;
-            let name = format!("iolite-{}", state.workers_started);
+    /// Leaves a job to the workers there are or to a new one; it comes back when the system refuses.
+    fn hand_over(self: &Arc<Self>, mut state: MutexGuard<'_, State>, job: Job) -> Result<(), (Job, io::Error)> {
+        match state.queue.push(job.admission.number, job) {
+            Ok(seat) => {
+                drop(state);
+                call(seat);
+                Ok(())
+            }
+            Err(job) => {
+                state.workers_started += 1;
+                let name = format!("iolite-{}", state.workers_started);
+                drop(state);
+                worker::spawn(self, name, job)
+            }
+        }
+    }
+
+    /// The next job of the calling worker, which sleeps until there is one; `None` when it ends.
+    pub(crate) fn next_job(&self, seat: &Arc<Seat>) -> Option<Job> {
+        loop {
+            let mut state = self.state();
+            if let Some((job, next)) = state.queue.take() {
+                drop(state);
+                call(next);
+                return Some(job);
+            }
+            if state.closed {
+                state.queue.leave();
+                return None;
+            }
+            state.queue.sleep(seat.clone());
             drop(state);
-            return worker::spawn(self, name, job);
-        };
-        drop(state);
-        seat.give(worker::Order::Run(job));
-        Ok(())
-    }
-
-    /// Whether `seat` was idle; it is none any more, and its worker ends.
-    pub(crate) fn retire(&self, seat: &Arc<Seat>) -> bool {
-        let mut state = self.state();
-        let index = state.idle.iter().position(|idle| Arc::ptr_eq(idle, seat));
-        index.map(|index| state.idle.remove(index)).is_some()
+            if !seat.sleep(self.options.idle_timeout) {
+                if self.state().queue.retire(|asleep| Arc::ptr_eq(asleep, seat)) {
+                    return None;
+                }
+                // Whoever took the seat is about to.
+                seat.sleep_until_called();
+            }
+        }
     }
 
     pub(crate) fn thread_begins(&self) {
@@ -233,10 +269,10 @@ impl Pool {
     pub(crate) fn shutdown(&self, io: &dyn Io) {
         let mut state = self.state();
         state.closed = true;
-        let idle = std::mem::take(&mut state.idle);
+        let asleep = state.queue.call_all();
         let live: Vec<_> = state.live.values().cloned().collect();
         self.tell_if_drained(state);
-        idle.iter().for_each(|seat| seat.give(worker::Order::Retire));
+        asleep.iter().for_each(|seat| seat.call());
         live.iter().for_each(TaskRef::tear_down);
         drop(live);
         if self.is_called_by_own_task() {
@@ -255,6 +291,12 @@ impl Pool {
     /// Whether a task of this pool runs on the calling thread.
     fn is_called_by_own_task(&self) -> bool {
         RUNNING.try_with(|running| running.borrow().iter().any(|pool| ptr::eq(*pool, self))).unwrap_or(false)
+    }
+
+    /// Whether a task runs on the calling thread, and the innermost is not of this pool.
+    fn is_called_by_task_of_another(&self) -> bool {
+        let innermost = RUNNING.try_with(|running| running.borrow().last().copied()).unwrap_or(None);
+        innermost.is_some_and(|pool| !ptr::eq(pool, self))
     }
 
     fn report(&self, line: &str) {
@@ -292,14 +334,6 @@ impl Pool {
         }
     }
 
-    fn free(&self, slot: Slot) {
-        match slot {
-            Slot::Async => self.async_slots.release(),
-            Slot::Concurrent => self.concurrent_slots.release(),
-            Slot::Uncounted => {}
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -310,23 +344,48 @@ impl Pool {
     }
 }
 
+impl State {
+    fn take_async_slot(&mut self) -> Slot {
+        match self.async_slots.checked_sub(1) {
+            Some(left) => {
+                self.async_slots = left;
+                Slot::Async
+            }
+            None => Slot::Uncounted,
+        }
+    }
+}
+
+impl StartQueue for Pool {
+    fn begin_joined(&self, ticket: u64) {
+        if !current(|context| context.is_thread()) || self.is_called_by_task_of_another() {
+            return;
+        }
+        let job = self.state().queue.remove(ticket);
+        if let Some(job) = job {
+            job.run_here();
+        }
+    }
+}
+
+fn call(seat: Option<Arc<Seat>>) {
+    if let Some(seat) = seat {
+        seat.call();
+    }
+}
+
 impl Job {
-    /// Runs on the calling thread, which is no worker's or a worker's that counts as busy.
-    fn run_inline(self) {
+    /// Runs on the calling thread, which is no worker's or a worker's that stays busy.
+    pub(crate) fn run_here(self) {
         let Job { start, admission } = self;
         let _running = Running::begin(&admission.pool);
         start.run_with(move || drop(admission));
     }
 
-    /// Runs on the calling worker, which counts as idle again when the closure has ended.
-    pub(crate) fn run_on(mut self, seat: &Arc<Seat>) {
-        self.admission.seat = Some(seat.clone());
-        self.run_inline();
-    }
-
-    /// Runs on a thread of its own.
-    pub(crate) fn run_once(self) {
-        self.run_inline();
+    /// Runs on the calling worker, which is there for the next job when the closure has ended.
+    pub(crate) fn run_on_worker(mut self) {
+        self.admission.on_worker = true;
+        self.run_here();
     }
 }
 
@@ -350,20 +409,17 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         let task = state.live.remove(&self.number);
-        let retiring = match self.seat.take() {
-            Some(seat) if state.closed => Some(seat),
-            Some(seat) => {
-                state.idle.push(seat);
-                None
-            }
-            None => None,
-        };
-        self.pool.tell_if_drained(state);
-        if let Some(seat) = retiring {
-            seat.give(worker::Order::Retire);
+        if self.on_worker {
+            state.queue.job_ended();
         }
-        // After the worker counts as idle: who takes the slot finds the worker.
-        self.pool.free(self.slot);
+        if self.slot == Slot::Async {
+            state.async_slots += 1;
+        }
+        self.pool.tell_if_drained(state);
+        if self.slot == Slot::Concurrent {
+            // Last: who takes the slot finds the worker.
+            self.pool.concurrent_slots.release();
+        }
         drop(task);
     }
 }

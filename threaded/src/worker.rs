@@ -1,94 +1,92 @@
-//! Threads: workers, each with a seat at which it takes its orders, and those of a single task.
+//! Threads: workers, and those of a single task.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::backend::claim_thread;
+use iolite_io::backend::{Unparker, claim_thread, current, monotonic_now, park};
 
 use crate::pool::{Job, Pool};
 
-/// Where a worker gets its orders, one at a time: who gives one has taken the seat from the idle
-/// ones before.
-#[derive(Default)]
+/// Where a worker sleeps until it is called.
+#[derive(Debug)]
 pub(crate) struct Seat {
-    order: Mutex<Option<Order>>,
-    given: Condvar,
-}
-
-pub(crate) enum Order {
-    Run(Job),
-    Retire,
+    /// Release by who calls, after it took the seat from those asleep; Acquire by the worker.
+    called: AtomicBool,
+    unparker: Unparker,
 }
 
 impl Seat {
-    pub(crate) fn give(&self, order: Order) {
-        *self.order.lock().unwrap_or_else(PoisonError::into_inner) = Some(order);
-        self.given.notify_one();
+    /// The seat of the calling thread.
+    fn take() -> Arc<Self> {
+        Arc::new(Self { called: AtomicBool::new(false), unparker: current(|context| context.unparker()) })
     }
 
-    /// The next order; `None` when none came in time.
-    fn wait(&self, timeout: Duration) -> Option<Order> {
-        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.given.wait_timeout_while(order, timeout, |order| order.is_none());
-        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+    /// Calls the worker, once for each time that it was asleep.
+    pub(crate) fn call(&self) {
+        self.called.store(true, Ordering::Release);
+        self.unparker.unpark();
     }
 
-    fn take_back(&self) -> Option<Order> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Sleeps until called; `false` when nobody called in time.
+    pub(crate) fn sleep(&self, timeout: Duration) -> bool {
+        let deadline = monotonic_now() + timeout;
+        loop {
+            if self.called.swap(false, Ordering::Acquire) {
+                return true;
+            }
+            if deadline <= monotonic_now() {
+                return false;
+            }
+            park(Some(deadline));
+        }
+    }
+
+    /// Sleeps until called.
+    pub(crate) fn sleep_until_called(&self) {
+        while !self.called.swap(false, Ordering::Acquire) {
+            park(None);
+        }
     }
 }
 
 /// Starts a worker with its first job, which comes back when the system refuses.
 pub(crate) fn spawn(pool: &Arc<Pool>, name: String, job: Job) -> Result<(), (Job, io::Error)> {
-    spawn_thread(pool, name, job, |pool, seat| {
-        loop {
-            match seat.wait(pool.options().idle_timeout) {
-                Some(Order::Run(job)) => job.run_on(seat),
-                Some(Order::Retire) => return,
-                None if pool.retire(seat) => return,
-                // An order is on its way.
-                None => {}
-            }
+    spawn_thread(pool, name, job, |pool, first| {
+        let seat = Seat::take();
+        first.run_on_worker();
+        while let Some(job) = pool.next_job(&seat) {
+            job.run_on_worker();
         }
     })
 }
 
 /// Starts a thread for one job, which comes back when the system refuses.
 pub(crate) fn spawn_once(pool: &Arc<Pool>, name: String, job: Job) -> Result<(), (Job, io::Error)> {
-    spawn_thread(pool, name, job, |_, seat| {
-        if let Some(Order::Run(job)) = seat.take_back() {
-            job.run_once();
-        }
-    })
+    spawn_thread(pool, name, job, |_, job| job.run_here())
 }
 
-fn spawn_thread(
-    pool: &Arc<Pool>,
-    name: String,
-    job: Job,
-    body: fn(&Arc<Pool>, &Arc<Seat>),
-) -> Result<(), (Job, io::Error)> {
-    // In the seat rather than in the thread's closure, which a failing spawn drops.
-    let seat = Arc::new(Seat::default());
-    seat.give(Order::Run(job));
+fn spawn_thread(pool: &Arc<Pool>, name: String, job: Job, body: fn(&Arc<Pool>, Job)) -> Result<(), (Job, io::Error)> {
+    // Shared, rather than in the thread's closure, which a failing spawn drops.
+    let first = Arc::new(Mutex::new(Some(job)));
+    let take = |first: &Mutex<Option<Job>>| first.lock().unwrap_or_else(PoisonError::into_inner).take();
     pool.thread_begins();
-    let (thread_pool, thread_seat) = (pool.clone(), seat.clone());
+    let (thread_pool, thread_first) = (pool.clone(), first.clone());
     let thread = thread::Builder::new().name(name).stack_size(pool.options().stack_size);
     let spawned = thread.spawn(move || {
         let _counted = Counted(&thread_pool);
         claim_thread();
-        body(&thread_pool, &thread_seat);
+        if let Some(job) = take(&thread_first) {
+            body(&thread_pool, job);
+        }
     });
     match spawned {
         Ok(_) => Ok(()),
         Err(error) => {
             pool.thread_ended();
-            match seat.take_back() {
-                Some(Order::Run(job)) => Err((job, error)),
-                Some(Order::Retire) | None => unreachable!("nobody else knows this seat"),
-            }
+            Err((take(&first).expect("no thread took it"), error))
         }
     }
 }

@@ -126,13 +126,13 @@ fn a_thread_of_its_own_is_named_and_uses_no_slot() {
 }
 
 #[test]
-fn a_task_without_a_slot_may_recurse_32_deep() {
+fn a_task_without_a_slot_may_recurse_40_deep() {
     fn recurse(io: &dyn Io, depth: u32) -> u32 {
         if depth == 0 { 0 } else { io.spawn_async(move |io| recurse(io, depth - 1)).join(io) + 1 }
     }
     threaded(0, 0).run(|io| {
-        assert_eq!(recurse(io, 32), 32);
-        let panic = catch_unwind(AssertUnwindSafe(|| recurse(io, 33))).unwrap_err();
+        assert_eq!(recurse(io, 40), 40);
+        let panic = catch_unwind(AssertUnwindSafe(|| recurse(io, 41))).unwrap_err();
         assert!(panic.downcast_ref::<String>().unwrap().contains("inline tasks nest deeper than 40"));
         assert_eq!(recurse(io, 1), 1, "all is well afterwards");
     });

@@ -1,0 +1,101 @@
+//! Jobs that nobody has begun, and the workers that come for them.
+//!
+//! A worker is *asleep*, *coming* (awake, without a job, about to look here) or busy. Two things
+//! always hold:
+//!
+//! - no job waits for another one to end: there are at least as many workers asleep or coming as jobs;
+//! - while there are jobs, somebody is coming. So a new job wakes a worker only where none is coming,
+//!   and a worker that takes a job and leaves others, with nobody coming for them, calls the next one.
+//!
+//! A burst of jobs thus costs who starts them one wake-up, and a job that its joiner takes back costs
+//! none while a worker that was called for an earlier one is still coming.
+//!
+//! All of it is under the pool's lock. The models of `tests/loom_queue.rs` run this very file.
+
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+pub(crate) struct Queue<J, S> {
+    /// By number, which is their order.
+    jobs: BTreeMap<u64, J>,
+    /// The workers asleep, the one that was busy last at the end: its caches are warm.
+    asleep: Vec<S>,
+    coming: usize,
+}
+
+impl<J, S> Default for Queue<J, S> {
+    fn default() -> Self {
+        Self { jobs: BTreeMap::new(), asleep: Vec::new(), coming: 0 }
+    }
+}
+
+impl<J, S> Queue<J, S> {
+    /// Adds a job, and says whom the caller has to call for it. The job comes back when there is no
+    /// worker for it, and it needs a new one.
+    pub(crate) fn push(&mut self, number: u64, job: J) -> Result<Option<S>, J> {
+        if self.jobs.len() >= self.asleep.len() + self.coming {
+            return Err(job);
+        }
+        self.jobs.insert(number, job);
+        Ok(self.call_next())
+    }
+
+    /// Takes a job that no worker has taken.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<J> {
+        self.jobs.remove(&number)
+    }
+
+    /// Takes the oldest job, for a worker that was coming and is busy from now on; with it, whom the
+    /// worker has to call for those left.
+    pub(crate) fn take(&mut self) -> Option<(J, Option<S>)> {
+        let (_, job) = self.jobs.pop_first()?;
+        self.coming -= 1;
+        Some((job, self.call_next()))
+    }
+
+    /// A worker is no longer busy.
+    pub(crate) fn job_ended(&mut self) {
+        self.coming += 1;
+    }
+
+    /// A worker that was coming has found no job and goes to sleep.
+    pub(crate) fn sleep(&mut self, worker: S) {
+        debug_assert!(self.jobs.is_empty(), "a worker that is coming takes a job if there is one");
+        self.coming -= 1;
+        self.asleep.push(worker);
+    }
+
+    /// A worker that was coming has found no job and ends.
+    pub(crate) fn leave(&mut self) {
+        debug_assert!(self.jobs.is_empty(), "a worker that is coming takes a job if there is one");
+        self.coming -= 1;
+    }
+
+    /// Takes the worker for which `is_it` holds out of those asleep, because it ends; `false` when
+    /// somebody has called it and it is coming.
+    pub(crate) fn retire(&mut self, is_it: impl FnMut(&S) -> bool) -> bool {
+        let index = self.asleep.iter().position(is_it);
+        index.map(|index| self.asleep.remove(index)).is_some()
+    }
+
+    /// All workers asleep, to be called.
+    pub(crate) fn call_all(&mut self) -> Vec<S> {
+        self.coming += self.asleep.len();
+        std::mem::take(&mut self.asleep)
+    }
+
+    /// How many workers are asleep.
+    pub(crate) fn asleep(&self) -> usize {
+        self.asleep.len()
+    }
+
+    fn call_next(&mut self) -> Option<S> {
+        if self.coming > 0 || self.jobs.is_empty() {
+            return None;
+        }
+        let worker = self.asleep.pop();
+        debug_assert!(worker.is_some(), "there is a worker for each job");
+        self.coming = 1;
+        worker
+    }
+}

@@ -1,0 +1,173 @@
+//! Models of who comes for which job: loom runs `queue.rs` itself, with workers that sleep as those of
+//! `pool.rs` do, through every interleaving; a job that nobody comes for shows as a deadlock.
+
+#[path = "../src/queue.rs"]
+#[allow(dead_code)]
+mod queue;
+
+use std::sync::Arc;
+
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+use queue::Queue;
+
+const WORKERS: usize = 2;
+const JOBS: usize = 2;
+
+/// As in the other models: with at most two preemptions, which is where bugs of this size show.
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+struct Pool {
+    state: Mutex<State>,
+    seats: [Seat; WORKERS],
+    /// How often each job began.
+    begun: Mutex<[u32; JOBS]>,
+    one_more: Condvar,
+    /// Whether a job ends only when all have begun.
+    jobs_meet: bool,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue<usize, usize>,
+    closed: bool,
+}
+
+struct Seat {
+    called: Mutex<bool>,
+    call: Condvar,
+}
+
+impl Pool {
+    /// With workers that have just ended a job each.
+    fn new(jobs_meet: bool) -> Arc<Self> {
+        let mut state = State::default();
+        (0..WORKERS).for_each(|_| state.queue.job_ended());
+        Arc::new(Self {
+            state: Mutex::new(state),
+            seats: std::array::from_fn(|_| Seat { called: Mutex::new(false), call: Condvar::new() }),
+            begun: Mutex::new([0; JOBS]),
+            one_more: Condvar::new(),
+            jobs_meet,
+        })
+    }
+
+    fn work(&self, seat: usize, impatient: bool) {
+        loop {
+            let mut state = self.state.lock().unwrap();
+            if let Some((job, next)) = state.queue.take() {
+                drop(state);
+                self.call(next);
+                self.run(job);
+                self.state.lock().unwrap().queue.job_ended();
+                continue;
+            }
+            if state.closed {
+                return state.queue.leave();
+            }
+            state.queue.sleep(seat);
+            drop(state);
+            // Its time is over at once.
+            if impatient && self.state.lock().unwrap().queue.retire(|asleep| *asleep == seat) {
+                return;
+            }
+            self.seats[seat].sleep();
+        }
+    }
+
+    /// Whether there is a worker for the job.
+    fn push(&self, job: usize) -> bool {
+        let pushed = self.state.lock().unwrap().queue.push(job as u64, job);
+        pushed.map(|seat| self.call(seat)).is_ok()
+    }
+
+    fn join(&self, job: usize) {
+        let taken = self.state.lock().unwrap().queue.remove(job as u64);
+        taken.into_iter().for_each(|job| self.run(job));
+    }
+
+    fn run(&self, job: usize) {
+        self.begun.lock().unwrap()[job] += 1;
+        self.one_more.notify_all();
+        if self.jobs_meet {
+            self.wait_for_all();
+        }
+    }
+
+    fn call(&self, seat: Option<usize>) {
+        if let Some(seat) = seat {
+            *self.seats[seat].called.lock().unwrap() = true;
+            self.seats[seat].call.notify_one();
+        }
+    }
+
+    fn wait_for_all(&self) {
+        let mut begun = self.begun.lock().unwrap();
+        while begun.contains(&0) {
+            begun = self.one_more.wait(begun).unwrap();
+        }
+    }
+
+    fn close(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.closed = true;
+        let asleep = state.queue.call_all();
+        drop(state);
+        asleep.into_iter().for_each(|seat| self.call(Some(seat)));
+    }
+}
+
+impl Seat {
+    fn sleep(&self) {
+        let mut called = self.called.lock().unwrap();
+        while !*called {
+            called = self.call.wait(called).unwrap();
+        }
+        *called = false;
+    }
+}
+
+/// Starts all jobs and lets `then` do with them what it likes; each has to run once, without any help
+/// but that of the workers, which then end. With impatient workers, jobs do not wait for each other:
+/// where a worker is missing the model runs the job itself, and the pool would start a thread.
+fn model(impatient: bool, then: fn(&Pool)) {
+    explore(move || {
+        let pool = Pool::new(!impatient);
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|seat| {
+                let pool = pool.clone();
+                thread::spawn(move || pool.work(seat, impatient && seat == 0))
+            })
+            .collect();
+        for job in 0..JOBS {
+            if !pool.push(job) {
+                assert!(impatient, "there are as many workers as jobs");
+                pool.run(job);
+            }
+        }
+        then(&pool);
+        pool.wait_for_all();
+        pool.close();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        assert_eq!(*pool.begun.lock().unwrap(), [1; JOBS]);
+    });
+}
+
+#[test]
+fn a_worker_comes_for_every_job_also_while_others_do_not_end() {
+    model(false, |_| {});
+}
+
+#[test]
+fn a_job_is_run_by_a_worker_or_by_its_joiner() {
+    model(false, |pool| pool.join(0));
+}
+
+#[test]
+fn workers_may_retire_meanwhile() {
+    model(true, |pool| pool.join(1));
+}
