@@ -25,7 +25,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Refused, Start, StartHow, StartQueue, TaskRef, current};
+use iolite_io::backend::{Refused, Start, StartHow, TaskRef, Ticket, current};
 use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 
@@ -155,12 +155,23 @@ impl Pool {
         }
     }
 
+    /// What [`Io::begin_joined`] does.
+    pub(crate) fn begin_joined(&self, ticket: Ticket) {
+        if !current(|context| context.is_thread()) || self.is_called_by_task_of_another() {
+            return;
+        }
+        let job = self.state().queue.remove(ticket);
+        if let Some(job) = job {
+            job.run_here();
+        }
+    }
+
     fn start_async(self: &Arc<Self>, start: Start) -> Result<(), Refused> {
         let mut state = self.state();
         let slot = state.take_async_slot();
         let job = self.admit(&mut state, start, slot)?;
         let inline = if slot == Slot::Async {
-            job.start.offer(self.clone(), job.admission.number);
+            job.start.offer(state.queue.next_ticket());
             self.hand_over(state, job).err().map(|(job, _)| job)
         } else {
             drop(state);
@@ -210,7 +221,7 @@ impl Pool {
 
     /// Leaves a job to the workers there are or to a new one; it comes back when the system refuses.
     fn hand_over(self: &Arc<Self>, mut state: MutexGuard<'_, State>, job: Job) -> Result<(), (Job, io::Error)> {
-        match state.queue.push(job.admission.number, job) {
+        match state.queue.push(job) {
             Ok(seat) => {
                 drop(state);
                 call(seat);
@@ -352,18 +363,6 @@ impl State {
                 Slot::Async
             }
             None => Slot::Uncounted,
-        }
-    }
-}
-
-impl StartQueue for Pool {
-    fn begin_joined(&self, ticket: u64) {
-        if !current(|context| context.is_thread()) || self.is_called_by_task_of_another() {
-            return;
-        }
-        let job = self.state().queue.remove(ticket);
-        if let Some(job) = job {
-            job.run_here();
         }
     }
 }

@@ -12,12 +12,11 @@
 //!
 //! All of it is under the pool's lock. The models of `tests/loom_queue.rs` run this very file.
 
-use std::collections::BTreeMap;
+use iolite_io::backend::{Ticket, UnstartedQueue};
 
 #[derive(Debug)]
 pub(crate) struct Queue<J, S> {
-    /// By number, which is their order.
-    jobs: BTreeMap<u64, J>,
+    jobs: UnstartedQueue<J>,
     /// The workers asleep, the one that was busy last at the end: its caches are warm.
     asleep: Vec<S>,
     coming: usize,
@@ -25,30 +24,35 @@ pub(crate) struct Queue<J, S> {
 
 impl<J, S> Default for Queue<J, S> {
     fn default() -> Self {
-        Self { jobs: BTreeMap::new(), asleep: Vec::new(), coming: 0 }
+        Self { jobs: UnstartedQueue::default(), asleep: Vec::new(), coming: 0 }
     }
 }
 
 impl<J, S> Queue<J, S> {
+    /// Under which ticket the next job will be here.
+    pub(crate) fn next_ticket(&self) -> Ticket {
+        self.jobs.next_ticket()
+    }
+
     /// Adds a job, and says whom the caller has to call for it. The job comes back when there is no
     /// worker for it, and it needs a new one.
-    pub(crate) fn push(&mut self, number: u64, job: J) -> Result<Option<S>, J> {
+    pub(crate) fn push(&mut self, job: J) -> Result<Option<S>, J> {
         if self.jobs.len() >= self.asleep.len() + self.coming {
             return Err(job);
         }
-        self.jobs.insert(number, job);
+        self.jobs.push(job);
         Ok(self.call_next())
     }
 
     /// Takes a job that no worker has taken.
-    pub(crate) fn remove(&mut self, number: u64) -> Option<J> {
-        self.jobs.remove(&number)
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<J> {
+        self.jobs.take(ticket)
     }
 
     /// Takes the oldest job, for a worker that was coming and is busy from now on; with it, whom the
     /// worker has to call for those left.
     pub(crate) fn take(&mut self) -> Option<(J, Option<S>)> {
-        let (_, job) = self.jobs.pop_first()?;
+        let job = self.jobs.pop()?;
         self.coming -= 1;
         Some((job, self.call_next()))
     }

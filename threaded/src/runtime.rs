@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, guard_panic_hook, monotonic_now};
+use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, Ticket, guard_panic_hook, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::operate;
@@ -43,6 +43,10 @@ impl Runtime {
 impl Io for Runtime {
     fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
         self.pool.start(self, start, how)
+    }
+
+    fn begin_joined(&self, ticket: Ticket) {
+        self.pool.begin_joined(ticket);
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {

@@ -7,6 +7,7 @@ mod queue;
 
 use std::sync::Arc;
 
+use iolite_io::backend::Ticket;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use queue::Queue;
@@ -24,6 +25,7 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
 struct Pool {
     state: Mutex<State>,
     seats: [Seat; WORKERS],
+    tickets: Mutex<[Option<Ticket>; JOBS]>,
     /// How often each job began.
     begun: Mutex<[u32; JOBS]>,
     one_more: Condvar,
@@ -50,6 +52,7 @@ impl Pool {
         Arc::new(Self {
             state: Mutex::new(state),
             seats: std::array::from_fn(|_| Seat { called: Mutex::new(false), call: Condvar::new() }),
+            tickets: Mutex::new([None; JOBS]),
             begun: Mutex::new([0; JOBS]),
             one_more: Condvar::new(),
             jobs_meet,
@@ -81,12 +84,16 @@ impl Pool {
 
     /// Whether there is a worker for the job.
     fn push(&self, job: usize) -> bool {
-        let pushed = self.state.lock().unwrap().queue.push(job as u64, job);
+        let mut state = self.state.lock().unwrap();
+        self.tickets.lock().unwrap()[job] = Some(state.queue.next_ticket());
+        let pushed = state.queue.push(job);
+        drop(state);
         pushed.map(|seat| self.call(seat)).is_ok()
     }
 
     fn join(&self, job: usize) {
-        let taken = self.state.lock().unwrap().queue.remove(job as u64);
+        let ticket = self.tickets.lock().unwrap()[job].expect("it was started");
+        let taken = self.state.lock().unwrap().queue.remove(ticket);
         taken.into_iter().for_each(|job| self.run(job));
     }
 
