@@ -39,9 +39,9 @@ impl Io for Shared {
     }
 
     fn backend(&self) -> Backend {
-        let count = self.options().executors;
-        let executors = if count == 1 { "executor" } else { "executors" };
-        Backend { name: "evented", detail: format!("io_uring: {}; {count} {executors}", self.features()) }
+        let executors = self.options().executors;
+        let noun = if executors == 1 { "executor" } else { "executors" };
+        Backend { name: "evented", executors, detail: format!("io_uring: {}; {executors} {noun}", self.features()) }
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

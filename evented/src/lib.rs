@@ -8,6 +8,7 @@
 //! - [`Options`]: how many executors, tasks and bytes of stack.
 //! - [`Evented::prepare`] and [`Prepared::run`]: a whole program, its main task on the calling
 //!   thread. [`Evented::new`]: executors beside the threads of a program that is not iolite's.
+//! - [`stack_use`]: how deep fibers have used their stacks.
 //! - [`probe`]: whether io_uring can be used here, and why not.
 
 mod options;
@@ -22,7 +23,8 @@ mod fiber;
 mod op;
 mod ring;
 
-pub use options::{Options, STACK_BYTES_MIN};
+pub use fiber::stack::{StackUse, stack_use};
+pub use options::Options;
 pub use runtime::{Evented, Prepared};
 
 /// Says whether io_uring can be used here.

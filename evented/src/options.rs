@@ -5,8 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The smallest stack a fiber can have, in bytes: enough for a panic with its message.
-pub const STACK_BYTES_MIN: usize = 32 * 1024;
+use iolite_io::backend::TaskOptions;
 
 /// What an [`Evented`](crate::Evented) may use.
 #[derive(Clone)]
@@ -20,10 +19,11 @@ pub struct Options {
     /// How many tasks of `spawn_concurrent` and `spawn_waiting` may be alive before further ones
     /// are refused, or wait. Default: 100,000.
     pub concurrent_limit: usize,
-    /// The stack of a fiber in bytes, reserved, not committed. Default: 256 KiB; at least
-    /// [`STACK_BYTES_MIN`].
+    /// The stack of a fiber in bytes, reserved, not committed, in
+    /// [`TaskOptions::STACK_BYTES`]; a task may ask for another
+    /// ([`TaskBuilder::stack_size`](iolite_io::TaskBuilder::stack_size)). Default: 256 KiB.
     pub stack_size: usize,
-    /// The stack of the main task in bytes, reserved, not committed. Default: 8 MiB.
+    /// The stack of the main task in bytes, as above. Default: 8 MiB.
     pub main_stack_size: usize,
     /// How long the tasks that live at shutdown may take to end before `report` names them.
     /// Default: 5 s.
@@ -66,12 +66,9 @@ impl Options {
             return invalid("executors = 0: at least one thread has to run fibers".into());
         }
         for (name, bytes) in [("stack_size", self.stack_size), ("main_stack_size", self.main_stack_size)] {
-            if bytes < STACK_BYTES_MIN {
-                return invalid(format!("{name} = {bytes}: a fiber needs at least {STACK_BYTES_MIN} bytes"));
-            }
-            // Half of the address space, which also keeps sums of sizes from overflowing.
-            if bytes > isize::MAX as usize / 2 {
-                return invalid(format!("{name} = {bytes}: more than there are addresses"));
+            if !TaskOptions::STACK_BYTES.contains(&bytes) {
+                let (min, max) = (TaskOptions::STACK_BYTES.start(), TaskOptions::STACK_BYTES.end());
+                return invalid(format!("{name} = {bytes}: the stack of a fiber has {min} to {max} bytes"));
             }
         }
         Ok(())

@@ -57,7 +57,7 @@ impl Evented {
         let shared = Shared::new(options)?;
         // The ring belongs to the thread that makes it.
         let (executor, features) = Executor::new(0, shared.clone())?;
-        executor.prepare_main(shared.options().main_stack_size)?;
+        executor.prepare_main()?;
         shared.set_features(features);
         let mut evented = Evented { shared, threads: Vec::new() };
         for index in 1..evented.shared.options().executors {

@@ -18,7 +18,7 @@ use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind, no_suspend
 
 use crate::executor::Executor;
 use crate::executor::remote::Remote;
-use crate::fiber::stack::{FiberStack, stacks_max};
+use crate::fiber::stack::{FiberStack, SizeClass, stacks_max};
 use crate::options::Options;
 use crate::ring::Features;
 
@@ -106,7 +106,7 @@ impl Unstarted {
 
     /// Makes the task its joiner's to begin, once it is in `queue`.
     fn offer(&self, queue: &UnstartedQueue<Unstarted>) {
-        if self.slot == Slot::Async {
+        if self.slot == Slot::Async && self.start.options().may_run_inline() {
             self.start.offer(queue.next_ticket());
         }
     }
@@ -191,10 +191,16 @@ impl Shared {
 
     /// Accepts a task, or gives it back.
     pub(crate) fn start(&self, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
+        if let Err(invalid) = start.options().check_placement(self.executors.len()) {
+            return Err(Refused { start, kind: invalid.into() });
+        }
         let slot = match self.take_slot(io, how) {
             Ok(slot) => slot,
             Err(kind) => return Err(Refused { start, kind }),
         };
+        if how == StartHow::Async && slot == Slot::Uncounted && !start.options().may_run_inline() {
+            return Err(Refused { start, kind: limit_reached("async_limit", self.options.async_limit) });
+        }
         if how == StartHow::Async && slot == Slot::Uncounted && Executor::is_of(self) {
             // On top of a task of this runtime, which is waited for and passes tear-down on.
             start.run();
@@ -231,11 +237,7 @@ impl Shared {
                     permit.forget();
                     Ok(Slot::Concurrent)
                 }
-                None => {
-                    let limit = self.options.concurrent_limit;
-                    let error = ConcurrencyUnavailable::limit_reached("concurrent_limit", limit);
-                    Err(SpawnErrorKind::ConcurrencyUnavailable(error))
-                }
+                None => Err(limit_reached("concurrent_limit", self.options.concurrent_limit)),
             },
             StartHow::Waiting => {
                 self.concurrent_slots.acquire(io)?.forget();
@@ -306,12 +308,16 @@ impl Shared {
         let task = self.register_thread(&unstarted);
         // An interior NUL is a panic of std's.
         let name = task.name().replace('\0', "");
+        let mut thread = thread::Builder::new().name(name);
+        if let Some(bytes) = unstarted.start.options().stack_size {
+            thread = thread.stack_size(bytes);
+        }
         // The task leaves the closure if the system gives no thread.
         let slot = Arc::new(Mutex::new(Some(unstarted)));
         let handed = slot.clone();
         // A task of the runtime's keeps it there, and its starter is one or has a handle.
         let Some(shared) = self.this() else { unreachable!("`self` is in an Arc") };
-        let spawned = thread::Builder::new().name(name).spawn(move || {
+        let spawned = thread.spawn(move || {
             let unstarted = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(unstarted) = unstarted {
                 unstarted.run_on_thread(&shared, &task);
@@ -497,9 +503,13 @@ impl Unstarted {
     }
 }
 
+fn limit_reached(limit: &'static str, value: usize) -> SpawnErrorKind {
+    SpawnErrorKind::ConcurrencyUnavailable(ConcurrencyUnavailable::limit_reached(limit, value))
+}
+
 /// Lowers the limits to the stacks that this process can guard, and says so.
 fn cap_limits(options: &mut Options) -> io::Result<()> {
-    let stack = FiberStack::take(options.stack_size)?;
+    let stack = FiberStack::take(SizeClass::of(options.stack_size))?;
     // SAFETY: nothing ran on it.
     #[allow(unsafe_code)]
     unsafe {

@@ -170,12 +170,14 @@ fn a_thread_that_is_started_while_the_runtime_closes_is_torn_down() {
 }
 
 #[test]
-fn stacks_that_no_memory_holds_are_an_error_of_prepare() {
-    for bytes in [1 << 47, usize::MAX - 1, usize::MAX / 2] {
-        for options in
-            [Options { main_stack_size: bytes, ..executors(2) }, Options { stack_size: bytes, ..executors(2) }]
-        {
-            assert!(Evented::prepare(options).is_err());
+fn stacks_that_nobody_can_have_are_an_error_of_prepare() {
+    for bytes in [0, (32 << 10) - 1, (1 << 30) + 1, usize::MAX] {
+        for (name, options) in [
+            ("main_stack_size", Options { main_stack_size: bytes, ..executors(2) }),
+            ("stack_size", Options { stack_size: bytes, ..executors(2) }),
+        ] {
+            let error = Evented::prepare(options).unwrap_err().to_string();
+            assert_eq!(error, format!("{name} = {bytes}: the stack of a fiber has 32768 to 1073741824 bytes"));
         }
     }
 }
@@ -187,7 +189,13 @@ fn descriptors() -> usize {
 #[test]
 fn runtimes_that_cannot_be_made_leave_no_descriptor_behind() {
     in_a_process("runtimes_that_cannot_be_made_leave_no_descriptor_behind", || {
-        let fail = || assert!(Evented::prepare(Options { main_stack_size: 1 << 47, ..executors(3) }).is_err());
+        // Its stacks are used again.
+        Evented::prepare(executors(3)).unwrap().run(|_| ());
+        limit(Resource::As, address_space() + (64 << 20));
+        let fail = || {
+            let prepared = Evented::prepare(Options { main_stack_size: 1 << 30, ..executors(3) });
+            assert_eq!(prepared.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        };
         fail();
         let before = descriptors();
         (0..20).for_each(|_| fail());

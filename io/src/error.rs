@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::cancel::Canceled;
+use crate::task::TaskOptions;
 
 /// No unit of concurrency is free: a limit is reached, or the system gives no more threads.
 #[derive(Debug)]
@@ -54,6 +55,40 @@ impl Error for ConcurrencyUnavailable {
     }
 }
 
+/// A task asks for what there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidOption {
+    /// A stack that is too small to run anything, or too large.
+    StackSize {
+        /// What it asks for.
+        bytes: usize,
+    },
+    /// An executor that this backend does not have.
+    Executor {
+        /// Its number, from 0.
+        index: usize,
+        /// How many there are.
+        executors: usize,
+    },
+}
+
+impl fmt::Display for InvalidOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StackSize { bytes } => {
+                let (min, max) = (TaskOptions::STACK_BYTES.start() >> 10, TaskOptions::STACK_BYTES.end() >> 30);
+                write!(f, "stack_size = {bytes} is out of range: the stack of a task has {min} KiB to {max} GiB")
+            }
+            Self::Executor { index, executors } => {
+                write!(f, "placement = executor {index} is out of range: executors = {executors}, counted from 0")
+            }
+        }
+    }
+}
+
+impl Error for InvalidOption {}
+
 /// The runtime behind an `Io` has shut down, or is shutting down; `run` has returned or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShutDown;
@@ -85,6 +120,8 @@ pub enum SpawnErrorKind {
     /// The `Io` is a borrowed decorator without a [`handle`](crate::Io::handle): it starts members
     /// of groups only.
     NoHandle,
+    /// What the task asks for ([`TaskBuilder`](crate::TaskBuilder)) cannot be had.
+    InvalidOption(InvalidOption),
 }
 
 impl fmt::Display for SpawnErrorKind {
@@ -93,6 +130,7 @@ impl fmt::Display for SpawnErrorKind {
             Self::ConcurrencyUnavailable(error) => error.fmt(f),
             Self::Canceled(error) => error.fmt(f),
             Self::ShutDown(error) => error.fmt(f),
+            Self::InvalidOption(error) => error.fmt(f),
             Self::NoHandle => {
                 f.write_str("this Io is borrowed and has no handle, so it starts members of groups only: use io.group")
             }
@@ -108,6 +146,7 @@ impl From<SpawnErrorKind> for io::Error {
             SpawnErrorKind::Canceled(canceled) => canceled.into(),
             SpawnErrorKind::ConcurrencyUnavailable(error) => io::Error::new(io::ErrorKind::WouldBlock, error),
             SpawnErrorKind::ShutDown(error) => error.into(),
+            SpawnErrorKind::InvalidOption(error) => io::Error::new(io::ErrorKind::InvalidInput, error),
             kind @ SpawnErrorKind::NoHandle => io::Error::new(io::ErrorKind::Unsupported, kind),
         }
     }
@@ -145,5 +184,11 @@ impl<F> From<SpawnError<F>> for io::Error {
 impl From<Canceled> for SpawnErrorKind {
     fn from(canceled: Canceled) -> Self {
         Self::Canceled(canceled)
+    }
+}
+
+impl From<InvalidOption> for SpawnErrorKind {
+    fn from(error: InvalidOption) -> Self {
+        Self::InvalidOption(error)
     }
 }

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
 use crate::context::{self, Unparker};
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
-use crate::task::{self, Body, Outcome, Run, TaskCell};
+use crate::task::{self, Outcome, Run, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
@@ -33,7 +34,7 @@ use crate::task::{self, Body, Outcome, Run, TaskCell};
 /// ```
 pub struct Group<'scope, 'env: 'scope> {
     shared: Arc<GroupShared>,
-    io: &'env (dyn Io + 'env),
+    io: TaskIo<'env>,
     /// Invariant, as in `std::thread::Scope`.
     scope: PhantomData<&'scope mut &'scope ()>,
 }
@@ -54,20 +55,12 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
     /// unit).
-    pub fn spawn_async<F, T>(&'scope self, closure: F) -> Member<'scope, T>
+    pub fn spawn_async<F, T>(&self, closure: F) -> Member<'scope, T>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.spawn(StartHow::Async, closure) {
-            Ok(member) => member,
-            // An `Io` that starts nothing any more still has the calling context to run it on.
-            Err(SpawnError { closure, .. }) => {
-                let cell = TaskCell::new(WithGroupIo { closure, io: self.io }, Some(self.shared.clone()));
-                task::run_on_top(&*cell);
-                Member { outcome: Some(cell) }
-            }
-        }
+        self.task().spawn_async(closure).expect("what asks for nothing may run inline")
     }
 
     /// Starts a member that makes progress beside the caller.
@@ -75,12 +68,12 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// # Errors
     ///
     /// When no unit of concurrency is free; the closure comes back in the error.
-    pub fn spawn_concurrent<F, T>(&'scope self, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(StartHow::Concurrent, closure)
+        self.task().spawn_concurrent(closure)
     }
 
     /// Waits for a unit of concurrency, then starts a member that makes progress beside the caller.
@@ -91,17 +84,20 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// # Errors
     ///
-    /// [`SpawnErrorKind::Canceled`], [`SpawnErrorKind::ShutDown`], or when the system gives no
+    /// [`SpawnErrorKind::Canceled`](crate::SpawnErrorKind::Canceled),
+    /// [`SpawnErrorKind::ShutDown`](crate::SpawnErrorKind::ShutDown), or when the system gives no
     /// thread; the closure comes back in the error.
-    pub fn spawn_waiting<F, T>(&'scope self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    pub fn spawn_waiting<F, T>(&self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        if let Err(canceled) = io.check_cancel() {
-            return Err(SpawnError { closure, kind: SpawnErrorKind::Canceled(canceled) });
-        }
-        self.spawn(StartHow::Waiting, closure)
+        self.task().spawn_waiting(io, closure)
+    }
+
+    /// A member that asks for a name, a stack size or a place, about to be started.
+    pub fn task(&self) -> TaskBuilder<&Self> {
+        TaskBuilder::new(self)
     }
 
     /// Waits until every member has ended. Members may be started meanwhile; they are waited for
@@ -142,19 +138,25 @@ impl<'scope, 'env> Group<'scope, 'env> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
-    fn spawn<F, T>(&'scope self, how: StartHow, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
+    type Handle<T: Send + 'scope> = Member<'scope, T>;
+
+    fn spawn<F, T>(self, how: StartHow, options: TaskOptions, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let cell = TaskCell::new(WithGroupIo { closure, io: self.io }, Some(self.shared.clone()));
+        let body = WithIo { closure, io: self.io.clone() };
+        let cell = TaskCell::new(body, Some(self.shared.clone()), options);
         // SAFETY: `run_scope` does not return before every member has left the group, and a member
         // leaves when its closure is consumed and its result is dropped or belongs to its
-        // `Member<'scope>`; what is left of the cell borrows nothing.
+        // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
+        // borrow nothing: its 'scope and 'env are 'static.
         #[allow(unsafe_code)]
         let run = unsafe { assume_static(cell.clone()) };
-        task::start(self.io, how, run, &cell)?;
+        task::start(&*self.io, how, run, &cell)?;
         Ok(Member { outcome: Some(cell) })
     }
 }
@@ -178,7 +180,7 @@ pub(crate) fn run_scope<'env, T, E>(
 ) -> Result<T, E> {
     // Here, and not only where the members are waited for: they would outlive the scope.
     context::current(|context| context.assert_may_suspend());
-    let group = Group { shared: Arc::default(), io, scope: PhantomData };
+    let group = Group { shared: Arc::default(), io: TaskIo::Borrowed(io), scope: PhantomData };
     // Waiting happens outside of any unwinding: std's panic count is the thread's, and waiting lets
     // other fibers of the thread run.
     let outcome = catch_unwind(AssertUnwindSafe(|| body(&group)));
@@ -257,14 +259,11 @@ impl<T> Drop for Member<'_, T> {
     }
 }
 
-/// A group of tasks that borrow nothing, for fields of structs that live long.
+/// A [`Group`] of tasks that borrow nothing, for fields of structs that live long.
 ///
 /// Dropping it requests cancellation of every member, for good, and does not wait: the runtime
-/// does, at its end. [`wait`](Self::wait) and [`cancel`](Self::cancel) wait.
-pub struct OwnedGroup {
-    shared: Arc<GroupShared>,
-    io: Arc<dyn Io>,
-}
+/// does, at its end. [`wait`](Group::wait) and [`cancel`](Group::cancel) wait.
+pub struct OwnedGroup(Group<'static, 'static>);
 
 impl fmt::Debug for OwnedGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,134 +274,21 @@ impl fmt::Debug for OwnedGroup {
 impl OwnedGroup {
     /// Makes a group whose members are handed `io`, an [`Io::handle`](crate::Io::handle).
     pub fn new(io: Arc<dyn Io>) -> Self {
-        Self { shared: Arc::default(), io }
+        Self(Group { shared: Arc::default(), io: TaskIo::Kept(io), scope: PhantomData })
     }
+}
 
-    /// As [`Group::spawn_async`].
-    ///
-    /// # Panics
-    ///
-    /// As [`Group::spawn_async`].
-    pub fn spawn_async<F, T>(&self, closure: F) -> Member<'static, T>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        match self.spawn(StartHow::Async, closure) {
-            Ok(member) => member,
-            Err(SpawnError { closure, .. }) => {
-                let cell = TaskCell::new(self.body(closure), Some(self.shared.clone()));
-                task::run_on_top(&*cell);
-                Member { outcome: Some(cell) }
-            }
-        }
-    }
+impl Deref for OwnedGroup {
+    type Target = Group<'static, 'static>;
 
-    /// As [`Group::spawn_concurrent`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Group::spawn_concurrent`].
-    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'static, T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        self.spawn(StartHow::Concurrent, closure)
-    }
-
-    /// As [`Group::spawn_waiting`].
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// As [`Group::spawn_waiting`].
-    pub fn spawn_waiting<F, T>(&self, io: &dyn Io, closure: F) -> Result<Member<'static, T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        if let Err(canceled) = io.check_cancel() {
-            return Err(SpawnError { closure, kind: SpawnErrorKind::Canceled(canceled) });
-        }
-        self.spawn(StartHow::Waiting, closure)
-    }
-
-    /// As [`Group::wait`].
-    ///
-    /// # Cancellation
-    ///
-    /// As [`Group::wait`].
-    ///
-    /// # Panics
-    ///
-    /// As [`Group::wait`].
-    pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
-        self.shared.wait_explicitly(io)
-    }
-
-    /// As [`Group::cancel`].
-    ///
-    /// # Cancellation
-    ///
-    /// As [`Group::cancel`].
-    ///
-    /// # Panics
-    ///
-    /// As [`Group::wait`].
-    pub fn cancel(&self, io: &dyn Io) {
-        self.shared.cancel(io);
-    }
-
-    /// How many members have not ended.
-    pub fn len(&self) -> usize {
-        self.shared.len()
-    }
-
-    /// Whether every member has ended.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn spawn<F, T>(&self, how: StartHow, closure: F) -> Result<Member<'static, T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let cell = TaskCell::new(self.body(closure), Some(self.shared.clone()));
-        task::start(&*self.io, how, cell.clone(), &cell)?;
-        Ok(Member { outcome: Some(cell) })
-    }
-
-    fn body<F>(&self, closure: F) -> task::WithHandle<F> {
-        task::WithHandle { closure, io: self.io.clone() }
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
 impl Drop for OwnedGroup {
     fn drop(&mut self) {
-        self.shared.request(STICKY);
-    }
-}
-
-/// The body of a scoped member: the closure and the group's `Io`.
-struct WithGroupIo<'scope, F> {
-    closure: F,
-    io: &'scope (dyn Io + 'scope),
-}
-
-impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithGroupIo<'_, F> {
-    type Closure = F;
-
-    fn call(self) -> T {
-        (self.closure)(self.io)
-    }
-
-    fn into_closure(self) -> F {
-        self.closure
+        self.0.shared.request(STICKY);
     }
 }
 

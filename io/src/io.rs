@@ -11,7 +11,7 @@ use crate::context;
 use crate::error::SpawnError;
 use crate::group::{self, Group};
 use crate::operation::{Operation, Output};
-use crate::task::{self, Task};
+use crate::task::{Task, TaskBuilder};
 use crate::time::Instant;
 
 /// What performs a program's input and output and runs its tasks.
@@ -35,7 +35,7 @@ use crate::time::Instant;
 /// - A panic out of `park` or `now` during a wait ends the process: waiters are linked from their
 ///   stack frames.
 pub trait Io: Send + Sync {
-    /// Starts a task, or gives it back.
+    /// Starts a task with what it asks for ([`Start::options`]), or gives it back.
     ///
     /// # Cancellation
     ///
@@ -102,6 +102,9 @@ pub trait Io: Send + Sync {
 pub struct Backend {
     /// `threaded`, `evented` or another implementation's name.
     pub name: &'static str,
+    /// How many executors a task can be placed on ([`Placement`](crate::Placement)): 1 where there
+    /// is nothing to choose.
+    pub executors: usize,
     /// The kernel interfaces and features in use, and the size of the backend.
     pub detail: String,
 }
@@ -133,10 +136,7 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        match task::spawn(self, StartHow::Async, None, closure) {
-            Ok(task) => task,
-            Err(SpawnError { closure, .. }) => task::run_inline(self, closure),
-        }
+        self.task().spawn_async(closure).expect("what asks for nothing may run inline")
     }
 
     /// Starts a task that makes progress beside the caller.
@@ -149,7 +149,7 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        task::spawn(self, StartHow::Concurrent, None, closure)
+        self.task().spawn_concurrent(closure)
     }
 
     /// Waits for a unit of concurrency, then starts a task that makes progress beside the caller.
@@ -167,10 +167,7 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        if let Err(canceled) = self.check_cancel() {
-            return Err(SpawnError { closure, kind: canceled.into() });
-        }
-        task::spawn(self, StartHow::Waiting, None, closure)
+        self.task().spawn_waiting(closure)
     }
 
     /// Starts a task on an operating-system thread of its own, named `name`, which it may block
@@ -184,7 +181,12 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        task::spawn(self, StartHow::Thread, Some(name.into()), closure)
+        self.task().name(name).spawn_thread(closure)
+    }
+
+    /// A task that asks for a name, a stack size or a place, about to be started.
+    pub fn task(&self) -> TaskBuilder<&(dyn Io + 'io)> {
+        TaskBuilder::new(self)
     }
 
     /// Runs `body` with a group of tasks that may borrow from outside of it, and returns when all

@@ -4,7 +4,8 @@
 //! only `main` picks a backend, through the facade `iolite`.
 //!
 //! - Tasks: [`Io::spawn_async`](crate::Io#method.spawn_async) and its siblings, [`Task`]; groups
-//!   whose members borrow from outside ([`Io::group`](crate::Io#method.group)), [`OwnedGroup`].
+//!   whose members borrow from outside ([`Io::group`](crate::Io#method.group)), [`OwnedGroup`];
+//!   [`TaskBuilder`] for a name, a stack size or a place.
 //! - [`cancel`]: requests, points, protection, timeouts. Every call that can block is a
 //!   cancellation point.
 //! - [`net`], [`fs`]: handles whose calls take `io`; [`sync`]: locks and channels that work between
@@ -38,10 +39,10 @@ mod primitive;
 pub use cancel::{Canceled, TimedOut, WaitError};
 pub use context::no_suspend;
 pub use descriptor::Descriptor;
-pub use error::{ConcurrencyUnavailable, ShutDown, SpawnError, SpawnErrorKind};
+pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use group::{Group, Member, OwnedGroup};
 pub use io::{Backend, Io};
 pub use operation::{Operation, Output, SocketOption};
 pub use stream::{Incomplete, IntoWith, Streaming, With};
-pub use task::Task;
+pub use task::{Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;

@@ -76,7 +76,7 @@ impl Io for Hostile {
     }
 
     fn backend(&self) -> Backend {
-        Backend { name: "hostile", detail: String::new() }
+        Backend { name: "hostile", executors: 1, detail: String::new() }
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {
@@ -216,7 +216,7 @@ fn a_panic_of_the_clock_unlinks_no_waiter_behind_its_back() {
             Ok(())
         }
         fn backend(&self) -> Backend {
-            Backend { name: "clock", detail: String::new() }
+            Backend { name: "clock", executors: 1, detail: String::new() }
         }
         fn handle(&self) -> Option<Arc<dyn Io>> {
             None

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::BackendChoice;
 use super::key::nearest;
+use crate::backend::TaskOptions;
 
 const KIB: usize = 1 << 10;
-const STACK_BYTES_MAX: usize = 1 << 30;
 const EXECUTORS_MAX: usize = 1024;
 
 pub(super) fn backend(text: &str) -> Result<BackendChoice, String> {
@@ -57,11 +57,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// A size that the backend takes; one of the backends, where none is chosen.
 pub(super) fn stack_size(bytes: usize, backend: Option<BackendChoice>) -> Result<usize, String> {
     let min = match backend {
-        None | Some(BackendChoice::Evented) => iolite_evented::STACK_BYTES_MIN,
+        None | Some(BackendChoice::Evented) => *TaskOptions::STACK_BYTES.start(),
         // `auto` may end on threads.
         Some(BackendChoice::Threaded | BackendChoice::Auto) => iolite_threaded::Options::STACK_SIZE_MIN,
     };
-    if (min..=STACK_BYTES_MAX).contains(&bytes) {
+    if (min..=*TaskOptions::STACK_BYTES.end()).contains(&bytes) {
         return Ok(bytes);
     }
     let backend = backend.map_or_else(String::new, |backend| format!(" with backend = {backend}"));

@@ -97,7 +97,7 @@ impl Io for Around<'_> {
     }
 
     fn backend(&self) -> Backend {
-        Backend { name: "around", detail: self.io.backend().to_string() }
+        Backend { name: "around", detail: self.io.backend().to_string(), ..self.io.backend() }
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

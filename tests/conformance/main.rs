@@ -9,6 +9,7 @@ mod support;
 mod inline;
 mod joins;
 mod limits;
+mod options;
 mod tasks;
 
 mod group_cancel;

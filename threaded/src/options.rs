@@ -30,7 +30,9 @@ pub struct Options {
     /// refused, or waits. Counted apart from `async_limit`. 1,024 by default.
     pub concurrent_limit: usize,
     /// The stack of each thread, in bytes, at least [`STACK_SIZE_MIN`](Self::STACK_SIZE_MIN). The
-    /// system gives it memory as it is used. 1 MiB by default.
+    /// system gives it memory as it is used. A task that asks for more
+    /// ([`TaskBuilder::stack_size`](iolite_io::TaskBuilder::stack_size)) has a thread of its own.
+    /// 1 MiB by default.
     pub stack_size: usize,
     /// A worker that was idle for so long ends. 10 seconds by default.
     pub idle_timeout: Duration,

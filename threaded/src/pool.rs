@@ -3,7 +3,8 @@
 //! A task that has a slot never waits for another one to end: there is a worker for it, or it gets a
 //! new one. A worker is there for the next task, and its slot is free, from the moment its task's
 //! closure has ended, before the joiner can know. So after a join the slot is free, and there are never
-//! more workers than slots.
+//! more workers than slots. A task that asks for a larger stack than the workers have holds its slot on a
+//! thread of its own.
 //!
 //! # Who begins a task of `spawn_async`
 //!
@@ -32,6 +33,9 @@ use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::worker::{self, Seat};
+
+/// Places to run: any thread is as good as another.
+pub(crate) const EXECUTORS: usize = 1;
 
 /// How many tasks a report names.
 const NAMES_MAX: usize = 10;
@@ -135,17 +139,20 @@ impl Pool {
     ///
     /// A cancellation point for [`StartHow::Waiting`] while it waits.
     pub(crate) fn start(self: &Arc<Self>, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
+        if let Err(invalid) = start.options().check_placement(EXECUTORS) {
+            return Err(Refused { start, kind: invalid.into() });
+        }
         match how {
             StartHow::Async => self.start_async(start),
             // Before the limits: no slot would become free.
             _ if self.state().closed => Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) }),
             StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
                 Some(permit) => self.start_concurrent(start, permit),
-                None => Err(Refused { start, kind: self.limit_reached() }),
+                None => Err(Refused { start, kind: self.concurrent_limit_reached() }),
             },
             // Nobody would ever free one.
             StartHow::Waiting if self.options.concurrent_limit == 0 => {
-                Err(Refused { start, kind: self.limit_reached() })
+                Err(Refused { start, kind: self.concurrent_limit_reached() })
             }
             StartHow::Waiting => match self.concurrent_slots.acquire(io) {
                 Ok(permit) => self.start_concurrent(start, permit),
@@ -169,18 +176,27 @@ impl Pool {
     fn start_async(self: &Arc<Self>, start: Start) -> Result<(), Refused> {
         let mut state = self.state();
         let slot = state.take_async_slot();
-        let job = self.admit(&mut state, start, slot)?;
-        let inline = if slot == Slot::Async {
-            job.start.offer(state.queue.next_ticket());
-            self.hand_over(state, job).err().map(|(job, _)| job)
-        } else {
+        let may_run_inline = start.options().may_run_inline();
+        if slot == Slot::Uncounted && !may_run_inline {
             drop(state);
-            Some(job)
-        };
-        if let Some(job) = inline {
-            job.run_here();
+            return Err(Refused { start, kind: limit_reached("async_limit", self.options.async_limit) });
         }
-        Ok(())
+        let job = self.admit(&mut state, start, slot)?;
+        if slot == Slot::Uncounted {
+            drop(state);
+            job.run_here();
+            return Ok(());
+        }
+        if may_run_inline {
+            job.start.offer(state.queue.next_ticket());
+        }
+        match self.hand_over(state, job) {
+            Err((job, _)) if may_run_inline => {
+                job.run_here();
+                Ok(())
+            }
+            handed => handed.map_err(|(job, error)| self.refused_by_system(job, error)),
+        }
     }
 
     fn start_concurrent(self: &Arc<Self>, start: Start, permit: SemaphorePermit<'_>) -> Result<(), Refused> {
@@ -192,19 +208,25 @@ impl Pool {
 
     fn start_thread(self: &Arc<Self>, start: Start) -> Result<(), Refused> {
         let job = self.admit(&mut self.state(), start, Slot::Uncounted)?;
-        let name = thread_name(job.start.task().name());
-        worker::spawn_once(self, name, job).map_err(|(job, error)| self.refused_by_system(job, error))
+        self.spawn_once(job).map_err(|(job, error)| self.refused_by_system(job, error))
     }
 
-    fn limit_reached(&self) -> SpawnErrorKind {
-        let limit = self.options.concurrent_limit;
-        SpawnErrorKind::ConcurrencyUnavailable(ConcurrencyUnavailable::limit_reached("concurrent_limit", limit))
+    fn spawn_once(self: &Arc<Self>, job: Job) -> Result<(), (Job, io::Error)> {
+        let name = thread_name(job.start.task().name());
+        worker::spawn_once(self, name, job)
+    }
+
+    fn concurrent_limit_reached(&self) -> SpawnErrorKind {
+        limit_reached("concurrent_limit", self.options.concurrent_limit)
     }
 
     #[cold]
     fn refused_by_system(&self, job: Job, error: io::Error) -> Refused {
-        let limit = self.options.concurrent_limit;
-        let error = ConcurrencyUnavailable::refused_by_system("concurrent_limit", limit, error);
+        let (limit, value) = match job.admission.slot {
+            Slot::Async => ("async_limit", self.options.async_limit),
+            Slot::Concurrent | Slot::Uncounted => ("concurrent_limit", self.options.concurrent_limit),
+        };
+        let error = ConcurrencyUnavailable::refused_by_system(limit, value, error);
         Refused { start: job.start, kind: SpawnErrorKind::ConcurrencyUnavailable(error) }
     }
 
@@ -219,8 +241,13 @@ impl Pool {
         Ok(Job { start, admission: Admission { pool: self.clone(), number, slot, on_worker: false } })
     }
 
-    /// Leaves a job to the workers there are or to a new one; it comes back when the system refuses.
+    /// Leaves a job to the workers there are or to a new one or, if it needs a larger stack than those, to
+    /// a thread of its own; it comes back when the system refuses.
     fn hand_over(self: &Arc<Self>, mut state: MutexGuard<'_, State>, job: Job) -> Result<(), (Job, io::Error)> {
+        if job.stack_bytes() > self.options.stack_size {
+            drop(state);
+            return self.spawn_once(job);
+        }
         match state.queue.push(job) {
             Ok(seat) => {
                 drop(state);
@@ -374,6 +401,12 @@ fn call(seat: Option<Arc<Seat>>) {
 }
 
 impl Job {
+    /// The stack that its thread has to have, in bytes.
+    pub(crate) fn stack_bytes(&self) -> usize {
+        let wanted = self.start.options().stack_size.unwrap_or(0);
+        wanted.max(self.admission.pool.options.stack_size)
+    }
+
     /// Runs on the calling thread, which is no worker's or a worker's that stays busy.
     pub(crate) fn run_here(self) {
         let Job { start, admission } = self;
@@ -421,6 +454,10 @@ impl Drop for Admission {
         }
         drop(task);
     }
+}
+
+fn limit_reached(limit: &'static str, value: usize) -> SpawnErrorKind {
+    SpawnErrorKind::ConcurrencyUnavailable(ConcurrencyUnavailable::limit_reached(limit, value))
 }
 
 /// A name that the system takes: without NUL, and short enough that Linux shows all of it.

@@ -9,7 +9,7 @@ use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::operate;
 use crate::options::Options;
-use crate::pool::Pool;
+use crate::pool::{EXECUTORS, Pool};
 
 /// What all handles share. It owns no task: tasks own handles.
 pub(crate) struct Runtime {
@@ -65,7 +65,7 @@ impl Io for Runtime {
     }
 
     fn backend(&self) -> Backend {
-        Backend { name: "threaded", detail: self.pool.options().to_string() }
+        Backend { name: "threaded", executors: EXECUTORS, detail: self.pool.options().to_string() }
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -69,12 +69,12 @@ pub(crate) fn spawn_once(pool: &Arc<Pool>, name: String, job: Job) -> Result<(),
 }
 
 fn spawn_thread(pool: &Arc<Pool>, name: String, job: Job, body: fn(&Arc<Pool>, Job)) -> Result<(), (Job, io::Error)> {
+    let thread = thread::Builder::new().name(name).stack_size(job.stack_bytes());
     // Shared, rather than in the thread's closure, which a failing spawn drops.
     let first = Arc::new(Mutex::new(Some(job)));
     let take = |first: &Mutex<Option<Job>>| first.lock().unwrap_or_else(PoisonError::into_inner).take();
     pool.thread_begins();
     let (thread_pool, thread_first) = (pool.clone(), first.clone());
-    let thread = thread::Builder::new().name(name).stack_size(pool.options().stack_size);
     let spawned = thread.spawn(move || {
         let _counted = Counted(&thread_pool);
         claim_thread();

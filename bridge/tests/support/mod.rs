@@ -48,7 +48,7 @@ impl Io for Threads {
     }
 
     fn backend(&self) -> Backend {
-        Backend { name: "threads", detail: "a thread per task".into() }
+        Backend { name: "threads", executors: 1, detail: "a thread per task".into() }
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -9,6 +9,7 @@
 
 mod completion;
 pub(crate) mod foreign;
+mod idle;
 mod ready;
 pub(crate) mod remote;
 mod shutdown;
@@ -26,13 +27,14 @@ use iolite_io::Instant;
 use iolite_io::backend::{Park, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
 
 use crate::abort::AbortOnUnwind;
-use crate::fiber::stack::FiberStack;
+use crate::fiber::stack::{FiberStack, SizeClass};
 use crate::fiber::{Fiber, FiberRef, Pause, overflow};
 use crate::ring::{Features, Ring, Wait};
 use crate::shared::{Shared, Unstarted, push};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
 use foreign::InFlight;
+use idle::IdleFibers;
 use ready::Ready;
 use remote::Remote;
 use shutdown::Shutdown;
@@ -44,9 +46,6 @@ const RESUMES_PER_TURN: usize = 64;
 
 /// How many tasks a fiber begins in their joins before it has to let others run.
 const BEGUN_JOINED_MAX: usize = 64;
-
-/// How many idle fibers keep their stacks warm; more are given back when the executor is idle.
-const IDLE_FIBERS_MAX: usize = 1024;
 
 /// How much later than its deadline a timer may wake an executor that sleeps, so that timers near each
 /// other cost one wake-up. As much as Linux allows itself for a thread that sleeps.
@@ -75,9 +74,9 @@ pub(crate) struct Executor {
     /// Every fiber that has a task; `Fiber::index` says where. Boxed: queues and blocks point at them.
     #[allow(clippy::vec_box)]
     live: RefCell<Vec<Box<Fiber>>>,
-    /// Fibers without a task, the warmest last.
-    #[allow(clippy::vec_box)]
-    idle: RefCell<Vec<Box<Fiber>>>,
+    idle: IdleFibers,
+    /// The size of the stack of a task that asks for none.
+    class_default: SizeClass,
     park: Rc<dyn Park>,
     /// Entries whose completions have not been reaped, the read of the wake-up event excepted.
     in_flight: Cell<usize>,
@@ -85,7 +84,7 @@ pub(crate) struct Executor {
     foreign: InFlight,
     event: EventRead,
     shutdown: Cell<Shutdown>,
-    /// When the idle fibers beyond [`IDLE_FIBERS_MAX`] are given up.
+    /// When the idle fibers that are too many are given up.
     trim_at: Cell<Option<Instant>>,
     /// There was no memory for the stack of a fiber; at this instant it is tried again.
     starved: Cell<Option<Instant>>,
@@ -101,6 +100,7 @@ impl Executor {
         overflow::prepare_thread();
         let (ring, features) = Ring::new()?;
         let remote = shared.remote(index);
+        let class_default = SizeClass::of(shared.options().stack_size);
         let executor = Self {
             index,
             shared,
@@ -112,7 +112,8 @@ impl Executor {
             turn_begins: Cell::new(true),
             timers: Timers::default(),
             live: RefCell::default(),
-            idle: RefCell::default(),
+            idle: IdleFibers::default(),
+            class_default,
             park: Rc::new(FiberPark),
             in_flight: Cell::new(0),
             foreign: InFlight::default(),
@@ -171,16 +172,18 @@ impl Executor {
     }
 
     /// Makes the fiber on which the main task will run, with a stack of its own size.
-    pub(crate) fn prepare_main(&self, stack_bytes: usize) -> io::Result<()> {
-        let fiber = self.new_fiber(stack_bytes)?;
-        self.idle.borrow_mut().push(fiber);
+    pub(crate) fn prepare_main(&self) -> io::Result<()> {
+        self.idle.put(self.new_fiber(self.class_of_main())?);
         Ok(())
     }
 
     /// Gives the main task to the fiber that `prepare_main` made.
     pub(crate) fn assign_main(&self, main: Unstarted) {
-        let fiber = self.idle.borrow_mut().pop();
-        self.assign(fiber.expect("prepared"), main);
+        self.assign(self.idle.take(self.class_of_main()).expect("prepared"), main);
+    }
+
+    fn class_of_main(&self) -> SizeClass {
+        SizeClass::of(self.shared.options().main_stack_size)
     }
 
     /// Makes the fiber of a woken block run, if it is parked; else `false`.
@@ -295,7 +298,9 @@ impl Executor {
         if let Some(moved) = live.get(index) {
             moved.index.set(index);
         }
-        self.idle.borrow_mut().push(fiber);
+        self.idle.put(fiber);
+        // Its stack may be what a task waits for.
+        self.starved.set(None);
     }
 
     fn assign(&self, fiber: Box<Fiber>, unstarted: Unstarted) {
@@ -309,14 +314,14 @@ impl Executor {
 
     /// Starts a task that waits here or, when there is nothing else to do, with another executor.
     fn start_task(&self) {
-        if self.starved.get().is_some_and(|retry| self.idle.borrow().is_empty() && monotonic_now() < retry) {
+        if self.starved.get().is_some_and(|retry| monotonic_now() < retry) {
             return;
         }
         self.starved.set(None);
         let steal = self.ready.is_empty();
         let Some(unstarted) = self.next_unstarted(steal) else { return };
-        let warm = self.idle.borrow_mut().pop();
-        let fiber = warm.map_or_else(|| self.new_fiber(self.shared.options().stack_size), Ok);
+        let class = unstarted.start.options().stack_size.map_or(self.class_default, SizeClass::of);
+        let fiber = self.idle.take(class).map_or_else(|| self.new_fiber(class), Ok);
         match fiber {
             Ok(fiber) => self.assign(fiber, unstarted),
             Err(error) => {
@@ -339,15 +344,15 @@ impl Executor {
         !self.unstarted.borrow().is_empty() || self.shared.has_unstarted()
     }
 
-    fn new_fiber(&self, stack_bytes: usize) -> io::Result<Box<Fiber>> {
+    fn new_fiber(&self, class: SizeClass) -> io::Result<Box<Fiber>> {
         // The stack first: a block that was taken for nothing would be lost.
-        let stack = FiberStack::take(stack_bytes)?;
+        let stack = FiberStack::take(class)?;
         Ok(Fiber::new(stack, self.remote.take_block(), self.park.clone()))
     }
 
     /// Whether a task could be started now.
     fn can_start(&self) -> bool {
-        self.has_unstarted() && (self.starved.get().is_none() || !self.idle.borrow().is_empty())
+        self.has_unstarted() && self.starved.get().is_none()
     }
 
     /// What the next turn of the ring may wait for.
@@ -388,8 +393,7 @@ impl Executor {
 
     /// Gives cold stacks back, some time after there was nothing to do with them; when to look again.
     fn trim(&self) -> Option<Instant> {
-        let surplus = self.idle.borrow().len().saturating_sub(IDLE_FIBERS_MAX);
-        if surplus == 0 {
+        if !self.idle.has_surplus() {
             self.trim_at.set(None);
             return None;
         }
@@ -400,8 +404,7 @@ impl Executor {
             return Some(trim_at);
         }
         self.trim_at.set(None);
-        let cold: Vec<_> = self.idle.borrow_mut().drain(..surplus).collect();
-        self.discard(cold);
+        self.discard(self.idle.take_surplus());
         None
     }
 

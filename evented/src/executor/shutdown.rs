@@ -69,7 +69,7 @@ impl Executor {
             self.ring.turn(Wait::Forever);
             self.ring.reap(|user_data, result| self.complete(user_data, result));
         }
-        self.discard(self.idle.take());
+        self.discard(self.idle.take_all());
         debug_assert!(self.live.borrow().is_empty());
     }
 }

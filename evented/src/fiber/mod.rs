@@ -18,7 +18,7 @@ use iolite_io::backend::{Context, Park, TaskRef, WakeBlock, set_current};
 use crate::executor::Executor;
 use crate::executor::timers::{Timed, TimerSlot};
 use crate::shared::Unstarted;
-use stack::FiberStack;
+use stack::{FiberStack, SizeClass};
 use switch::Strand;
 
 /// Why a fiber gave the thread back.
@@ -33,6 +33,8 @@ pub(crate) enum Pause {
 }
 
 pub(crate) struct Fiber {
+    /// The size of its stack.
+    pub(crate) class: SizeClass,
     strand: Strand,
     /// Why it suspended last.
     pause: Cell<Pause>,
@@ -53,10 +55,12 @@ pub(crate) struct Fiber {
 impl Fiber {
     /// Makes an idle fiber. Boxed, since its context and its block point at it.
     pub(crate) fn new(stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>) -> Box<Self> {
+        let class = stack.class();
         let mut place = Box::<Self>::new_uninit();
         // SAFETY: the box outlives what runs on the strand, which ends before it is dropped (`exit`).
         let strand = Strand::new(stack, Self::main, place.as_ptr().cast());
         place.write(Fiber {
+            class,
             strand,
             pause: Cell::new(Pause::Idle),
             context: Context::new(block, park),

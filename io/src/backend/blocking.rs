@@ -237,7 +237,7 @@ mod tests {
             Ok(())
         }
         fn backend(&self) -> Backend {
-            Backend { name: "parks", detail: String::new() }
+            Backend { name: "parks", executors: 1, detail: String::new() }
         }
         fn handle(&self) -> Option<Arc<dyn Io>> {
             None

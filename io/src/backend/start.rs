@@ -9,20 +9,21 @@ use std::thread;
 use super::Ticket;
 use crate::cancel::STICKY;
 use crate::error::SpawnErrorKind;
-use crate::task::{Body, Outcome, Run, TaskCell};
+use crate::task::{Body, Outcome, Run, TaskCell, TaskOptions};
 
 /// What a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartHow {
     /// Order does not matter: on a unit of concurrency if one is free, else inline, before
-    /// [`Io::start`](crate::Io::start) returns. It may be [offered](Start::offer) to who joins it.
+    /// [`Io::start`](crate::Io::start) returns, or refused if it may not
+    /// ([`TaskOptions::may_run_inline`]). One that may can be [offered](Start::offer) to who joins it.
     /// Counted against `async_limit`.
     Async,
     /// It must make progress beside the caller, or is refused. Counted against `concurrent_limit`.
     Concurrent,
     /// As `Concurrent`, but the caller waits for a slot, which is a cancellation point.
     Waiting,
-    /// On a thread of its own, named after the task's label, which it may block: a worker of a
+    /// On a thread of its own, with the task's name and stack, which it may block: a worker of a
     /// pool for what can only block. Counted against no limit; who starts it bounds it.
     Thread,
 }
@@ -54,7 +55,7 @@ impl Start {
     /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends, and `body`
     /// need not be `Send` only if that happens on the calling thread.
     pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
-        let cell = TaskCell::new(AssumeSend(body), None);
+        let cell = TaskCell::new(AssumeSend(body), None, TaskOptions::default());
         let run: Arc<dyn Run + 'a> = cell.clone();
         // SAFETY: only the lifetime changes; the caller says that it is over before 'a ends.
         let run = unsafe { std::mem::transmute::<Arc<dyn Run + 'a>, Arc<dyn Run + 'static>>(run) };
@@ -113,6 +114,11 @@ impl Start {
         self.run.name()
     }
 
+    /// What the task asks for. Whoever cannot give it refuses the task.
+    pub fn options(&self) -> &TaskOptions {
+        self.run.options()
+    }
+
     /// Which task it is.
     pub(crate) fn identity(&self) -> *const () {
         Arc::as_ptr(&self.run).cast()
@@ -157,7 +163,7 @@ impl TaskRef {
         self.0.state().request(STICKY);
     }
 
-    /// What the task is called in reports: its label, or else the path of its closure.
+    /// What the task is called in reports: its name, or else the path of its closure.
     pub fn name(&self) -> &str {
         self.0.name()
     }

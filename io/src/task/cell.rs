@@ -31,6 +31,7 @@ use crate::cancel::TaskState;
 use crate::context::{self, Unparker, WakeBlock};
 use crate::group::GroupShared;
 use crate::list::Node;
+use crate::task::TaskOptions;
 
 /// What a task runs.
 pub(crate) trait Body<T> {
@@ -49,7 +50,9 @@ pub(crate) trait Run: Send + Sync {
     /// Says where the task waits to be begun.
     fn offer(&self, ticket: Ticket);
     fn state(&self) -> &TaskState;
-    /// What the task is called in reports: its label, or else the path of its closure.
+    /// What the task asks for.
+    fn options(&self) -> &TaskOptions;
+    /// What the task is called in reports: its name, or else the path of its closure.
     fn name(&self) -> &str;
 }
 
@@ -76,7 +79,7 @@ pub(crate) struct TaskCell<B, T> {
     /// `RUNNING`, `ENDED`, `DONE`, `DETACHED` or the block of the waiting joiner.
     join: AtomicPtr<WakeBlock>,
     group: Option<Arc<GroupShared>>,
-    label: Option<Box<str>>,
+    options: TaskOptions,
     /// The ticket under which a joiner may find the task's `Start`, or 0. Written before the start is
     /// put there, read by the handle, which is made after that; a stale one finds nothing.
     offered: AtomicU64,
@@ -116,7 +119,7 @@ impl<T> TaskCell<Ended, T> {
             node: Node::new(TaskState::new(Vec::new())),
             join: AtomicPtr::new(DONE),
             group: None,
-            label: None,
+            options: TaskOptions::default(),
             offered: AtomicU64::new(0),
             slot: UnsafeCell::new(Slot::Finished(result)),
         })
@@ -125,17 +128,13 @@ impl<T> TaskCell<Ended, T> {
 
 impl<B: Body<T>, T> TaskCell<B, T> {
     /// Makes the cell, in the group if there is one, with the timeouts of the calling task.
-    pub(crate) fn new(body: B, group: Option<Arc<GroupShared>>) -> Arc<Self> {
-        Self::with_label(body, group, None)
-    }
-
-    pub(crate) fn with_label(body: B, group: Option<Arc<GroupShared>>, label: Option<Box<str>>) -> Arc<Self> {
+    pub(crate) fn new(body: B, group: Option<Arc<GroupShared>>, options: TaskOptions) -> Arc<Self> {
         let inherited = context::current(|context| context.inheritable_timeouts());
         let cell = Arc::new(Self {
             node: Node::new(TaskState::new(inherited)),
             join: AtomicPtr::new(RUNNING),
             group,
-            label,
+            options,
             offered: AtomicU64::new(0),
             slot: UnsafeCell::new(Slot::Body(body)),
         });
@@ -251,8 +250,12 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
         &self.node.value
     }
 
+    fn options(&self) -> &TaskOptions {
+        &self.options
+    }
+
     fn name(&self) -> &str {
-        self.label.as_deref().unwrap_or_else(|| type_name::<B::Closure>())
+        self.options.name.as_deref().unwrap_or_else(|| type_name::<B::Closure>())
     }
 }
 

@@ -1,13 +1,19 @@
 //! Tasks that an [`Io`] starts for whoever holds their handle.
 
+mod builder;
 mod cell;
+mod options;
 
 use std::fmt;
 use std::mem;
+use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+pub(crate) use builder::sealed;
+pub use builder::{Spawner, TaskBuilder};
 pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic};
+pub use options::{Placement, TaskOptions};
 
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
@@ -102,13 +108,31 @@ pub(crate) fn join<T>(io: &dyn Io, handle: &mut Option<Arc<dyn Outcome<T> + '_>>
     }
 }
 
-/// The body of an owned task: the closure and the `Io` it is handed.
-pub(crate) struct WithHandle<F> {
-    pub(crate) closure: F,
-    pub(crate) io: Arc<dyn Io>,
+/// The `Io` that a task is handed.
+#[derive(Clone)]
+pub(crate) enum TaskIo<'a> {
+    Borrowed(&'a (dyn Io + 'a)),
+    Kept(Arc<dyn Io>),
 }
 
-impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithHandle<F> {
+impl<'a> Deref for TaskIo<'a> {
+    type Target = dyn Io + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Borrowed(io) => *io,
+            Self::Kept(io) => &**io,
+        }
+    }
+}
+
+/// The body of a task: the closure and the `Io` it is handed.
+pub(crate) struct WithIo<'a, F> {
+    pub(crate) closure: F,
+    pub(crate) io: TaskIo<'a>,
+}
+
+impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithIo<'_, F> {
     type Closure = F;
 
     fn call(self) -> T {
@@ -120,72 +144,40 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithHandle<F> {
     }
 }
 
-/// The body of a task that runs before `spawn_async` returns, on an `Io` without a handle.
-struct WithRef<'a, F> {
-    pub(crate) closure: F,
-    io: &'a (dyn Io + 'a),
-}
+impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
+    type Handle<T: Send + 'static> = Task<T>;
 
-impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithRef<'_, F> {
-    type Closure = F;
-
-    fn call(self) -> T {
-        (self.closure)(self.io)
+    fn spawn<F, T>(self, how: StartHow, options: TaskOptions, closure: F) -> Result<Task<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.handle() {
+            Some(handle) => {
+                let cell = TaskCell::new(WithIo { closure, io: TaskIo::Kept(handle) }, None, options);
+                start(self, how, cell.clone(), &cell)?;
+                Ok(Task { outcome: Some(cell) })
+            }
+            None if how == StartHow::Async && options.may_run_inline() => Ok(run_inline(self, options, closure)),
+            None => Err(SpawnError { closure, kind: SpawnErrorKind::NoHandle }),
+        }
     }
-
-    fn into_closure(self) -> F {
-        self.closure
-    }
-}
-
-pub(crate) fn spawn<F, T>(
-    io: &dyn Io,
-    how: StartHow,
-    label: Option<Box<str>>,
-    closure: F,
-) -> Result<Task<T>, SpawnError<F>>
-where
-    F: FnOnce(&dyn Io) -> T + Send + 'static,
-    T: Send + 'static,
-{
-    let Some(handle) = io.handle() else {
-        return Err(SpawnError { closure, kind: SpawnErrorKind::NoHandle });
-    };
-    let cell = TaskCell::with_label(WithHandle { closure, io: handle }, None, label);
-    start(io, how, cell.clone(), &cell)?;
-    Ok(Task { outcome: Some(cell) })
 }
 
 /// Runs the closure now, as a task on top of the caller.
-pub(crate) fn run_inline<F, T>(io: &dyn Io, closure: F) -> Task<T>
+fn run_inline<F, T>(io: &dyn Io, options: TaskOptions, closure: F) -> Task<T>
 where
     F: FnOnce(&dyn Io) -> T + Send,
     T: Send + 'static,
 {
-    let cell = TaskCell::new(WithRef { closure, io }, None);
-    run_on_top(&*cell);
+    let cell = TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options);
+    // If tasks nest too deep, this panics and drops the cell: nobody waits for it.
+    cell.run(&mut || {});
     Task { outcome: Some(TaskCell::finished(cell.take())) }
 }
 
-/// Runs a task on the calling context, without a [`Start`] that would look after it.
-///
-/// # Panics
-///
-/// When inline tasks nest too deep; the task is then abandoned, so that its group does not wait for
-/// it, nor keep it.
-pub(crate) fn run_on_top(run: &(dyn Run + '_)) {
-    struct Unrun<'a>(&'a (dyn Run + 'a));
-    impl Drop for Unrun<'_> {
-        fn drop(&mut self) {
-            self.0.abandon();
-        }
-    }
-    let unrun = Unrun(run);
-    run.run(&mut || {});
-    mem::forget(unrun);
-}
-
-/// Offers a task to `io`; the closure comes back if `io` refuses.
+/// Offers a task to `io`. If `io` refuses, the closure comes back, unless it may run inline as well:
+/// an `Io` that starts nothing any more still has the calling context to run it on.
 pub(crate) fn start<B: Body<T> + Send, T: Send>(
     io: &dyn Io,
     how: StartHow,
@@ -203,11 +195,12 @@ pub(crate) fn start<B: Body<T> + Send, T: Send>(
 
     let identity = Arc::as_ptr(&run).cast::<()>();
     let handle = Handle(&**cell);
-    match io.start(Start::new(run), how) {
-        Ok(()) => mem::forget(handle),
-        Err(Refused { start, kind }) => {
-            // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
-            assert!(start.identity() == identity, "an Io refused another task than the one that it was asked to start");
+    if let Err(Refused { start, kind }) = io.start(Start::new(run), how) {
+        // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
+        assert!(start.identity() == identity, "an Io refused another task than the one that it was asked to start");
+        if how == StartHow::Async && start.options().may_run_inline() {
+            start.run();
+        } else {
             mem::forget(handle);
             start.forget();
             // SAFETY: its `Start` is gone, unrun, and the caller makes a handle only after `Ok`.
@@ -216,5 +209,6 @@ pub(crate) fn start<B: Body<T> + Send, T: Send>(
             return Err(SpawnError { closure, kind });
         }
     }
+    mem::forget(handle);
     Ok(())
 }

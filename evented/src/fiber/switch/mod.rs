@@ -29,7 +29,7 @@ mod tests {
     use std::ptr;
 
     use super::Strand;
-    use crate::fiber::stack::FiberStack;
+    use crate::fiber::stack::{FiberStack, SizeClass};
 
     #[derive(Default)]
     struct Shared {
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_strand_takes_turns_with_whoever_resumes_it_and_ends() {
         let shared = Shared::default();
-        let stack = FiberStack::take(64 * 1024).unwrap();
+        let stack = FiberStack::take(SizeClass::of(64 * 1024)).unwrap();
         *shared.strand.borrow_mut() = Some(Box::new(Strand::new(stack, main, ptr::from_ref(&shared).cast())));
         for turn in 0..4 {
             shared.log.borrow_mut().push(100 + turn);
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_strand_that_never_ran_keeps_its_stack_to_itself() {
-        let strand = Strand::new(FiberStack::take(64 * 1024).unwrap(), main, ptr::null());
+        let strand = Strand::new(FiberStack::take(SizeClass::of(64 * 1024)).unwrap(), main, ptr::null());
         assert!(strand.into_stack().is_none(), "what is on the stack has not ended");
     }
 }

@@ -1,0 +1,60 @@
+//! Fibers without a task, by the size of their stacks. Boxed: wake blocks point at them.
+#![allow(clippy::vec_box)]
+
+use std::cell::RefCell;
+
+use crate::fiber::Fiber;
+use crate::fiber::stack::SizeClass;
+
+/// How many idle fibers of a size keep their stacks warm; more are given back when the executor is
+/// idle.
+const WARM_MAX: usize = 1024;
+
+/// How many bytes of stack the warm fibers of a size may have: of large stacks that are fewer.
+const WARM_BYTES_MAX: usize = 256 << 20;
+
+/// The fibers of an executor that have no task.
+#[derive(Default)]
+pub(super) struct IdleFibers {
+    /// By size, the warmest last.
+    classes: [RefCell<Vec<Box<Fiber>>>; SizeClass::COUNT],
+}
+
+impl IdleFibers {
+    /// Takes the warmest fiber with a stack of this size.
+    pub(super) fn take(&self, class: SizeClass) -> Option<Box<Fiber>> {
+        self.classes[class.index()].borrow_mut().pop()
+    }
+
+    pub(super) fn put(&self, fiber: Box<Fiber>) {
+        self.classes[fiber.class.index()].borrow_mut().push(fiber);
+    }
+
+    /// Whether there are more than are kept warm.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.classes.iter().enumerate().any(|(index, fibers)| fibers.borrow().len() > warm_max(index))
+    }
+
+    /// Takes the coldest fibers, those that are too many.
+    pub(super) fn take_surplus(&self) -> Vec<Box<Fiber>> {
+        self.take_colder(warm_max)
+    }
+
+    pub(super) fn take_all(&self) -> Vec<Box<Fiber>> {
+        self.take_colder(|_| 0)
+    }
+
+    fn take_colder(&self, keep: fn(usize) -> usize) -> Vec<Box<Fiber>> {
+        let mut taken = Vec::new();
+        for (index, fibers) in self.classes.iter().enumerate() {
+            let mut fibers = fibers.borrow_mut();
+            let surplus = fibers.len().saturating_sub(keep(index));
+            taken.extend(fibers.drain(..surplus));
+        }
+        taken
+    }
+}
+
+fn warm_max(index: usize) -> usize {
+    WARM_MAX.min(WARM_BYTES_MAX >> (index as u32 + SizeClass::MIN_LOG2))
+}

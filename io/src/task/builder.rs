@@ -1,0 +1,211 @@
+//! Tasks that ask for something: a name, a stack, a place.
+
+use std::fmt;
+
+use super::{Placement, Task, TaskOptions};
+use crate::backend::StartHow;
+use crate::error::SpawnError;
+use crate::group::{Group, Member};
+use crate::{Io, context};
+
+/// A task about to be started that asks for a name, a stack or a place; from
+/// [`io.task()`](crate::Io#method.task) or [`group.task()`](crate::Group::task).
+///
+/// It has the same ways to start as the `Io` or the group, without options. All of them may fail
+/// here: no task starts without what it asks for.
+///
+/// ```
+/// use iolite_io::{Io, Placement};
+///
+/// fn parse(io: &dyn Io, documents: &[&str]) -> std::io::Result<usize> {
+///     io.group(|group| {
+///         let mut parsers = Vec::new();
+///         for document in documents {
+///             let task = group.task().name("parser").stack_size(2 << 20);
+///             parsers.push(task.spawn_concurrent(|_| document.len())?);
+///         }
+///         Ok(parsers.into_iter().map(|parser| parser.join(io)).sum())
+///     })
+/// }
+///
+/// fn one_for_each_executor(io: &dyn Io) -> std::io::Result<()> {
+///     for number in 0..io.backend().executors {
+///         let task = io.task().name("statistics").placement(Placement::Executor(number));
+///         task.spawn_concurrent(|_| { /* sees what is this executor's */ })?.detach();
+///     }
+///     Ok(())
+/// }
+/// ```
+#[must_use = "it starts nothing by itself"]
+pub struct TaskBuilder<S> {
+    spawner: S,
+    options: TaskOptions,
+}
+
+impl<S> fmt::Debug for TaskBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<S> TaskBuilder<S> {
+    pub(crate) fn new(spawner: S) -> Self {
+        Self { spawner, options: TaskOptions::default() }
+    }
+
+    /// What the task is called in reports. Default: the path of its closure.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+
+    /// How much stack the task has at least, in bytes, from 32 KiB to 1 GiB. Default: the backend's
+    /// `stack_size`.
+    ///
+    /// On `threaded` a task that asks for more than the workers have gets a thread of its own,
+    /// which counts against the same limit and ends with it.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.options.stack_size = Some(bytes);
+        self
+    }
+
+    /// On which executor the task runs. Default: [`Placement::Anywhere`].
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.options.placement = placement;
+        self
+    }
+}
+
+impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
+    /// As [`io.spawn_async`](crate::Io#method.spawn_async). Without a free unit of concurrency it
+    /// runs inline only if it asks neither for a stack nor for an executor.
+    ///
+    /// # Errors
+    ///
+    /// When what it asks for cannot be had, or no unit is free for it; the closure comes back in
+    /// the error.
+    ///
+    /// # Panics
+    ///
+    /// As [`io.spawn_async`](crate::Io#method.spawn_async).
+    pub fn spawn_async<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn(StartHow::Async, closure)
+    }
+
+    /// As [`io.spawn_concurrent`](crate::Io#method.spawn_concurrent).
+    ///
+    /// # Errors
+    ///
+    /// When what it asks for cannot be had, or no unit is free; the closure comes back in the error.
+    pub fn spawn_concurrent<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn(StartHow::Concurrent, closure)
+    }
+
+    /// As [`io.spawn_thread`](crate::Io#method.spawn_thread): on a thread with the task's name and
+    /// stack, which is on no executor, whatever its placement.
+    ///
+    /// # Errors
+    ///
+    /// When what it asks for cannot be had, or the system gives no thread; the closure comes back
+    /// in the error.
+    pub fn spawn_thread<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn(StartHow::Thread, closure)
+    }
+
+    fn spawn_waiting_here<F, T>(self, io: &dyn Io, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        if let Err(canceled) = context::current(|context| context.check(io)) {
+            return Err(SpawnError { closure, kind: canceled.into() });
+        }
+        self.spawn(StartHow::Waiting, closure)
+    }
+
+    fn spawn<F, T>(self, how: StartHow, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        match self.options.check_stack() {
+            Ok(()) => self.spawner.spawn(how, self.options, closure),
+            Err(invalid) => Err(SpawnError { closure, kind: invalid.into() }),
+        }
+    }
+}
+
+impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
+    /// As [`io.spawn_waiting`](crate::Io#method.spawn_waiting).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// When what it asks for cannot be had, and as `io.spawn_waiting`; the closure comes back in
+    /// the error.
+    pub fn spawn_waiting<F, T>(self, closure: F) -> Result<Task<T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let io = self.spawner;
+        self.spawn_waiting_here(io, closure)
+    }
+}
+
+impl<'scope> TaskBuilder<&Group<'scope, '_>> {
+    /// As [`group.spawn_waiting`](crate::Group::spawn_waiting).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// When what it asks for cannot be had, and as `group.spawn_waiting`; the closure comes back in
+    /// the error.
+    pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn_waiting_here(io, closure)
+    }
+}
+
+/// Who starts tasks: an `&dyn` [`Io`] or a [`Group`], and nobody else.
+pub trait Spawner<'scope>: sealed::Spawn<'scope> {}
+
+impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
+
+pub(crate) mod sealed {
+    use crate::Io;
+    use crate::backend::StartHow;
+    use crate::error::SpawnError;
+    use crate::task::TaskOptions;
+
+    pub trait Spawn<'scope> {
+        /// What stands for a task that was started.
+        type Handle<T: Send + 'scope>;
+
+        fn spawn<F, T>(self, how: StartHow, options: TaskOptions, closure: F) -> Result<Self::Handle<T>, SpawnError<F>>
+        where
+            F: FnOnce(&dyn Io) -> T + Send + 'scope,
+            T: Send + 'scope;
+    }
+}

@@ -1,0 +1,63 @@
+//! What a task may ask for, beside its closure.
+
+use std::ops::RangeInclusive;
+
+use crate::error::InvalidOption;
+
+/// On which executor a task runs. It stays there from its first instruction to its last.
+///
+/// A backend without executors has one place, which counts as executor 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// Where there is least to do. Until it has started, an executor that is idle may take it.
+    #[default]
+    Anywhere,
+    /// The executor of the task that starts it, and no other; from outside of executors, `Anywhere`.
+    Here,
+    /// This one, and no other; [`Backend::executors`](crate::Backend::executors) says how many
+    /// there are.
+    Executor(usize),
+}
+
+/// What a task asks for, as its backend reads it ([`Start::options`](crate::backend::Start::options)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskOptions {
+    /// What it is called in reports, and the thread that it has for itself.
+    pub name: Option<Box<str>>,
+    /// The least stack that it can do with, in bytes; the backend's own size if there is none.
+    pub stack_size: Option<usize>,
+    /// Where it runs.
+    pub placement: Placement,
+}
+
+impl TaskOptions {
+    /// The stacks that can be asked for, in bytes, on every backend: the smallest is enough for a
+    /// panic with its message.
+    pub const STACK_BYTES: RangeInclusive<usize> = 32 << 10..=1 << 30;
+
+    /// Whether the task gets what it asks for when it runs on top of its spawner.
+    pub fn may_run_inline(&self) -> bool {
+        self.stack_size.is_none() && !matches!(self.placement, Placement::Executor(_))
+    }
+
+    /// Says whether a backend with so many executors has the wanted place.
+    ///
+    /// # Errors
+    ///
+    /// The number of the executor that there is not.
+    pub fn check_placement(&self, executors: usize) -> Result<(), InvalidOption> {
+        match self.placement {
+            Placement::Executor(index) if index >= executors => Err(InvalidOption::Executor { index, executors }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether any backend has such a stack.
+    pub(crate) fn check_stack(&self) -> Result<(), InvalidOption> {
+        match self.stack_size {
+            Some(bytes) if !Self::STACK_BYTES.contains(&bytes) => Err(InvalidOption::StackSize { bytes }),
+            _ => Ok(()),
+        }
+    }
+}
