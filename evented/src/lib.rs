@@ -15,6 +15,7 @@ mod options;
 mod runtime;
 
 mod io;
+mod placement;
 mod shared;
 
 mod abort;

@@ -7,26 +7,27 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
-use iolite_io::backend::{
-    BlockingPool, Refused, Start, StartHow, TaskRef, Ticket, UnstartedQueue, current, guard_panic_hook,
-};
+use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook};
 use iolite_io::sync::Semaphore;
-use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind, no_suspend};
+use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind, no_suspend};
 
 use crate::executor::Executor;
 use crate::executor::remote::Remote;
 use crate::fiber::stack::{FiberStack, SizeClass, stacks_max};
 use crate::options::Options;
+use crate::placement::{Place, Queues};
 use crate::ring::Features;
 
 /// A runtime, as its executors, its handles and its tasks know it.
 pub(crate) struct Shared {
     this: Weak<Shared>,
     options: Options,
-    executors: Vec<Queue>,
+    executors: Vec<Seat>,
+    /// Tasks that have not started; but where there is one executor, it keeps those of its own fibers.
+    unstarted: Queues<Unstarted>,
     /// Tasks that were accepted and have not ended: as many as slots are taken, and those that are
     /// counted against no limit. SeqCst, with `closing`: a starter counts and then looks whether the
     /// runtime closes; the last executor sees it closing and then counts.
@@ -37,8 +38,6 @@ pub(crate) struct Shared {
     /// Operations of foreign contexts that have not ended. SeqCst, with `closed`, as above.
     foreign: AtomicUsize,
     closed: AtomicBool,
-    /// Where the next foreign operation or task goes.
-    next: AtomicUsize,
     /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
     threads: Mutex<Vec<TaskRef>>,
     names: BlockingPool,
@@ -51,25 +50,14 @@ thread_local! {
     static THREAD_OF: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
 
-/// What others see of one executor.
-struct Queue {
+/// What stands for one executor.
+struct Seat {
     remote: &'static Remote,
     /// The remote may be another executor's by now, and must not be given back again.
     given_back: AtomicBool,
-    /// Tasks that were given to it and have not started: any executor may take them. Left by threads
-    /// that are no executor's; and, where there are several executors, by its own fibers.
-    unstarted: Mutex<UnstartedQueue<Unstarted>>,
 }
 
-impl Queue {
-    fn new() -> io::Result<Self> {
-        Ok(Self { remote: Remote::take()?, given_back: AtomicBool::new(false), unstarted: Mutex::default() })
-    }
-
-    fn unstarted(&self) -> MutexGuard<'_, UnstartedQueue<Unstarted>> {
-        self.unstarted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Seat {
     fn give_back(&self) {
         if !self.given_back.swap(true, Ordering::AcqRel) {
             self.remote.give_back();
@@ -77,7 +65,7 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for Seat {
     /// Its executor may never have been made.
     fn drop(&mut self) {
         self.give_back();
@@ -104,18 +92,13 @@ impl Unstarted {
         self.start.run_with(|| shared.release(self.slot));
     }
 
-    /// Makes the task its joiner's to begin, once it is in `queue`.
-    fn offer(&self, queue: &UnstartedQueue<Unstarted>) {
-        if self.slot == Slot::Async && self.start.options().may_run_inline() {
-            self.start.offer(queue.next_ticket());
+    /// Makes the task its joiner's to begin, wherever it joins, once it is queued under `ticket`.
+    pub(crate) fn offer(&self, ticket: Ticket) {
+        let options = self.start.options();
+        if self.slot == Slot::Async && options.may_run_inline() && options.placement == Placement::Anywhere {
+            self.start.offer(ticket);
         }
     }
-}
-
-/// Adds a task at the end of a queue.
-pub(crate) fn push(queue: &mut UnstartedQueue<Unstarted>, unstarted: Unstarted) {
-    unstarted.offer(queue);
-    queue.push(unstarted);
 }
 
 impl fmt::Debug for Shared {
@@ -136,17 +119,19 @@ impl Shared {
         cap_limits(&mut options)?;
         options.async_limit = options.async_limit.min(Semaphore::PERMITS_MAX);
         options.concurrent_limit = options.concurrent_limit.min(Semaphore::PERMITS_MAX);
-        let executors = (0..options.executors).map(|_| Queue::new()).collect::<io::Result<_>>()?;
+        let executors = (0..options.executors)
+            .map(|_| Ok(Seat { remote: Remote::take()?, given_back: AtomicBool::new(false) }))
+            .collect::<io::Result<_>>()?;
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
             executors,
+            unstarted: Queues::new(options.executors),
             async_slots: Semaphore::new(options.async_limit),
             concurrent_slots: Semaphore::new(options.concurrent_limit),
             uncounted: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             foreign: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            next: AtomicUsize::new(0),
             threads: Mutex::default(),
             names: BlockingPool::new("iolite-names", BlockingPool::LIMIT_DEFAULT),
             features: OnceLock::new(),
@@ -261,47 +246,33 @@ impl Shared {
     }
 
     fn enqueue(&self, unstarted: Unstarted, how: StartHow) {
+        let only = self.executors.len() == 1;
         let mut unstarted = Some(unstarted);
         let own = Executor::with_current(|executor| {
             executor.belongs_to(self).then(|| {
-                if self.executors.len() == 1 {
-                    unstarted.take().into_iter().for_each(|unstarted| executor.push_unstarted(unstarted));
-                }
-                executor.index()
+                unstarted.take_if(|_| only).into_iter().for_each(|unstarted| executor.push_unstarted(unstarted));
+                executor.own()
             })
         });
-        let Some(unstarted) = unstarted else { return };
-        match own.flatten() {
-            Some(own) => {
-                let mut queue = self.executors[own].unstarted();
-                push(&mut queue, unstarted);
-                let waiting = queue.len();
-                drop(queue);
-                // A task that has to make progress beside its parent is offered to whoever sleeps;
-                // one whose order does not matter only when they pile up.
-                if how != StartHow::Async || waiting > 1 {
-                    self.wake_a_sleeper(own);
-                }
+        let (Some(unstarted), own) = (unstarted, own.flatten()) else { return };
+        let place = self.unstarted.place(unstarted.start.options().placement, own);
+        self.unstarted.push(place, unstarted, Unstarted::offer);
+        let here = own.is_some_and(|own| own.index == place.executor);
+        if here {
+            // One that has to make progress beside its parent, which may go on for long, is offered to
+            // whoever sleeps.
+            if !place.pinned && how != StartHow::Async {
+                self.wake_a_sleeper(place.executor);
             }
-            None => {
-                let target = self.next_executor();
-                push(&mut self.executors[target].unstarted(), unstarted);
-                if !self.executors[target].remote.wake_executor() {
-                    // It is busy; somebody who is not may take the task.
-                    self.wake_a_sleeper(target);
-                }
-            }
+        } else if !self.remote(place.executor).wake_executor() && !place.pinned {
+            // That executor is busy, maybe for long.
+            self.wake_a_sleeper(place.executor);
         }
-    }
-
-    /// Takes a task that waits under `ticket` with one of the executors.
-    pub(crate) fn take_unstarted(&self, ticket: Ticket) -> Option<Unstarted> {
-        self.executors.iter().find_map(|queue| queue.unstarted().take(ticket))
     }
 
     fn wake_a_sleeper(&self, except: usize) {
         let mut others = self.executors.iter().enumerate().filter(|(index, _)| *index != except);
-        others.any(|(_, queue)| queue.remote.wake_executor());
+        others.any(|(_, seat)| seat.remote.wake_executor());
     }
 
     fn start_thread(&self, unstarted: Unstarted) -> Result<(), Refused> {
@@ -351,21 +322,15 @@ impl Shared {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != task);
     }
 
-    /// The next task for executor `own`: one of its own, or, if it may steal, another's.
-    pub(crate) fn next_unstarted(&self, own: usize, steal: bool) -> Option<Unstarted> {
-        let count = if steal { self.executors.len() } else { 1 };
-        let order = (own..self.executors.len()).chain(0..own);
-        order.take(count).find_map(|index| self.executors[index].unstarted().pop())
+    /// The tasks that have not started.
+    pub(crate) fn unstarted(&self) -> &Queues<Unstarted> {
+        &self.unstarted
     }
 
-    /// Whether some executor has tasks that have not started.
-    pub(crate) fn has_unstarted(&self) -> bool {
-        self.executors.iter().any(|queue| !queue.unstarted().is_empty())
-    }
-
-    /// Keeps a task that could not be started, for whichever executor can.
+    /// Takes a task back that executor `own` cannot start yet.
     pub(crate) fn put_back(&self, own: usize, unstarted: Unstarted) {
-        push(&mut self.executors[own].unstarted(), unstarted);
+        let pinned = unstarted.start.options().placement != Placement::Anywhere;
+        self.unstarted.push(Place { executor: own, pinned }, unstarted, Unstarted::offer);
     }
 
     /// Hands an operation to some executor. [`end_foreign`](Self::end_foreign) has to follow its
@@ -376,7 +341,7 @@ impl Shared {
             self.end_foreign();
             return Err(ShutDown);
         }
-        Ok(self.remote(self.next_executor()))
+        Ok(self.remote(self.unstarted.in_turn()))
     }
 
     pub(crate) fn end_foreign(&self) {
@@ -467,13 +432,9 @@ impl Shared {
     }
 
     fn wake_all(&self) {
-        for queue in &self.executors {
-            queue.remote.wake_executor();
+        for seat in &self.executors {
+            seat.remote.wake_executor();
         }
-    }
-
-    fn next_executor(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed) % self.executors.len()
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, Semaphore};
-use iolite_io::{Canceled, Io, Task};
+use iolite_io::{Canceled, Io, Placement, Task};
 
 fn rounds(default: usize) -> usize {
     default * std::env::var("IOLITE_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
@@ -303,4 +303,66 @@ fn two_runtimes_are_dropped_in_any_order_with_tasks_across() {
         let kept: Vec<Task<_>> = across.lock().unwrap().drain(..).collect();
         drop(kept);
     }
+}
+
+/// Tasks placed at random, from threads and from fibers, which start others: each runs once, where it
+/// was to run.
+#[test]
+fn every_task_runs_once_and_in_its_place() {
+    const EXECUTORS: usize = 3;
+    /// Starts a tree of tasks and counts those that ran.
+    fn tree(
+        io: &dyn Io,
+        depth: usize,
+        random: &mut Random,
+        threads: &Arc<Vec<thread::ThreadId>>,
+        ran: &Arc<AtomicUsize>,
+    ) {
+        let here = thread::current().id();
+        let on_executor = threads.contains(&here);
+        let tasks: Vec<_> = (0..3)
+            .map(|_| {
+                let (placement, thread) = match random.below(4) {
+                    0 => (Placement::Anywhere, None),
+                    1 => (Placement::Here, on_executor.then_some(here)),
+                    _ => {
+                        let index = random.below(EXECUTORS as u64) as usize;
+                        (Placement::Executor(index), Some(threads[index]))
+                    }
+                };
+                let stack_bytes = (32 << 10) << random.below(4);
+                let (mut random, threads, ran) = (random.fork(), threads.clone(), ran.clone());
+                let body = move |io: &dyn Io| {
+                    let id = thread::current().id();
+                    assert!(threads.contains(&id) && thread.is_none_or(|thread| thread == id), "out of place");
+                    ran.fetch_add(1, Ordering::Relaxed);
+                    if random.below(2) == 0 {
+                        io.yield_now();
+                    }
+                    if depth > 0 {
+                        tree(io, depth - 1, &mut random, &threads, &ran);
+                    }
+                    assert_eq!(thread::current().id(), id, "a fiber has migrated");
+                };
+                io.task().placement(placement).stack_size(stack_bytes).spawn_waiting(body).unwrap()
+            })
+            .collect();
+        tasks.into_iter().for_each(|task| task.join(io));
+    }
+    let mut random = Random::new();
+    let evented = Evented::new(executors(EXECUTORS)).unwrap();
+    let io = evented.io();
+    let thread_of = |index| io.task().placement(Placement::Executor(index)).spawn_async(|_| thread::current().id());
+    let threads: Arc<Vec<_>> = Arc::new((0..EXECUTORS).map(|index| thread_of(index).unwrap().join(io)).collect());
+    let ran = Arc::new(AtomicUsize::new(0));
+    let rounds = rounds(20);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let mut random = random.fork();
+            let (threads, ran) = (&threads, &ran);
+            scope.spawn(move || (0..rounds).for_each(|_| tree(io, 4, &mut random, threads, ran)));
+        }
+    });
+    // 3 + 9 + 27 + 81 + 243 of each tree.
+    assert_eq!(ran.load(Ordering::Relaxed), 2 * rounds * 363);
 }

@@ -29,8 +29,9 @@ use iolite_io::backend::{Park, Ticket, UnstartedQueue, WakeBlock, monotonic_now}
 use crate::abort::AbortOnUnwind;
 use crate::fiber::stack::{FiberStack, SizeClass};
 use crate::fiber::{Fiber, FiberRef, Pause, overflow};
+use crate::placement::Own;
 use crate::ring::{Features, Ring, Wait};
-use crate::shared::{Shared, Unstarted, push};
+use crate::shared::{Shared, Unstarted};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
 use foreign::InFlight;
@@ -154,8 +155,9 @@ impl Executor {
         Self::with_current(|executor| executor.belongs_to(shared)) == Some(true)
     }
 
-    pub(crate) fn index(&self) -> usize {
-        self.index
+    /// This executor as one of its fibers starts a task.
+    pub(crate) fn own(&self) -> Own {
+        Own { index: self.index, ready: self.ready.len() }
     }
 
     pub(crate) fn belongs_to(&self, shared: &Shared) -> bool {
@@ -195,7 +197,9 @@ impl Executor {
 
     /// Keeps a task that one of its fibers has started.
     pub(crate) fn push_unstarted(&self, unstarted: Unstarted) {
-        push(&mut self.unstarted.borrow_mut(), unstarted);
+        let mut queue = self.unstarted.borrow_mut();
+        unstarted.offer(queue.next_ticket());
+        queue.push(unstarted);
     }
 
     /// Begins the task that waits under `ticket` on the calling fiber, which joins it.
@@ -204,7 +208,7 @@ impl Executor {
             return;
         }
         let own = self.unstarted.borrow_mut().take(ticket);
-        if let Some(unstarted) = own.or_else(|| self.shared.take_unstarted(ticket)) {
+        if let Some(unstarted) = own.or_else(|| self.shared.unstarted().take(self.index, ticket)) {
             self.begun_joined.set(self.begun_joined.get() + 1);
             self.tear_down_if_closing(&unstarted);
             unstarted.run(&self.shared);
@@ -267,6 +271,7 @@ impl Executor {
     fn run_fibers(&self) {
         let budget = self.ready.len().max(RESUMES_PER_TURN);
         self.turn_begins.set(true);
+        self.tell_ready();
         self.start_task();
         for _ in 0..budget {
             let next = self.ready.pop().or_else(|| {
@@ -310,6 +315,7 @@ impl Executor {
         fiber.index.set(live.len());
         self.queue(&fiber);
         live.push(fiber);
+        self.tell_ready();
     }
 
     /// Starts a task that waits here or, when there is nothing else to do, with another executor.
@@ -336,12 +342,12 @@ impl Executor {
     /// The next task to start. Those of others first, each turn: its own come as fast as it runs.
     fn next_unstarted(&self, steal: bool) -> Option<Unstarted> {
         let own = || self.unstarted.borrow_mut().pop();
-        let shared = || self.shared.next_unstarted(self.index, steal);
+        let shared = || self.shared.unstarted().next(self.index, steal);
         if self.turn_begins.replace(false) { shared().or_else(own) } else { own().or_else(shared) }
     }
 
     fn has_unstarted(&self) -> bool {
-        !self.unstarted.borrow().is_empty() || self.shared.has_unstarted()
+        !self.unstarted.borrow().is_empty() || self.shared.unstarted().has_next(self.index)
     }
 
     fn new_fiber(&self, class: SizeClass) -> io::Result<Box<Fiber>> {
@@ -352,7 +358,12 @@ impl Executor {
 
     /// Whether a task could be started now.
     fn can_start(&self) -> bool {
-        self.has_unstarted() && self.starved.get().is_none()
+        self.starved.get().is_none() && self.has_unstarted()
+    }
+
+    /// Lets the others know how much there is to do here.
+    fn tell_ready(&self) {
+        self.shared.unstarted().tell_ready(self.index, self.ready.len());
     }
 
     /// What the next turn of the ring may wait for.
@@ -360,6 +371,7 @@ impl Executor {
         if !self.ready.is_empty() || self.ring.has_collected() || self.can_start() {
             return Wait::No;
         }
+        self.tell_ready();
         let trim_at = self.trim();
         let report_at = match self.shutdown.get() {
             Shutdown::Since(instant) => Some(instant),

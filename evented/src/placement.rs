@@ -1,0 +1,281 @@
+//! Where tasks that have not started wait, and which executor gets them.
+//!
+//! Each executor has two queues: an open one, from which any executor takes when it has nothing else to
+//! do, and one of the tasks that asked for this very executor. A task that did not ask goes where the
+//! load is least: fibers that were ready when the executor last told, and tasks that wait for it. The
+//! load is a hint, which steers and is never relied upon: what went to the wrong place is stolen.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use iolite_io::Placement;
+use iolite_io::backend::{Ticket, UnstartedQueue};
+
+/// The tasks of a runtime that have not started.
+#[derive(Debug)]
+pub(crate) struct Queues<T> {
+    executors: Box<[Queue<T>]>,
+    /// Where the next look for the least load begins.
+    next: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    /// Tasks that any executor may take.
+    open: Tasks<T>,
+    /// Tasks for this executor only.
+    pinned: Tasks<T>,
+    /// Whether the executor looks into `pinned` first, in turn; written by it alone.
+    pinned_first: AtomicBool,
+    /// How many of its fibers were ready when it last told; written by it alone.
+    ready: AtomicUsize,
+}
+
+/// A queue that may be looked at without its lock.
+#[derive(Debug)]
+struct Tasks<T> {
+    queue: Mutex<UnstartedQueue<T>>,
+    /// As many as were in the queue when somebody changed it last; written under the lock. A hint: before
+    /// an executor sleeps it looks under the lock, after it has said that it will.
+    len: AtomicUsize,
+}
+
+/// The executor whose fiber starts a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub(crate) index: usize,
+    /// How many of its fibers are ready, not counting the one that runs.
+    pub(crate) ready: usize,
+}
+
+/// Where a task waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) executor: usize,
+    /// No other executor may take it.
+    pub(crate) pinned: bool,
+}
+
+impl<T> Queues<T> {
+    pub(crate) fn new(executors: usize) -> Self {
+        let queue = || Queue {
+            open: Tasks::default(),
+            pinned: Tasks::default(),
+            pinned_first: AtomicBool::new(false),
+            ready: AtomicUsize::new(0),
+        };
+        Self { executors: (0..executors).map(|_| queue()).collect(), next: AtomicUsize::new(0) }
+    }
+
+    /// Chooses the place of a task; `own` is the executor of who starts it, if it is one's fiber.
+    pub(crate) fn place(&self, wanted: Placement, own: Option<Own>) -> Place {
+        match (wanted, own) {
+            (Placement::Executor(executor), _) => Place { executor, pinned: true },
+            (Placement::Here, Some(own)) => Place { executor: own.index, pinned: true },
+            (Placement::Anywhere, Some(own)) => Place { executor: self.least_loaded_beside(own), pinned: false },
+            (Placement::Anywhere | Placement::Here, None) => Place { executor: self.least_loaded(), pinned: false },
+        }
+    }
+
+    /// Adds a task, and tells it its ticket before anybody can take it.
+    pub(crate) fn push(&self, place: Place, task: T, offer: impl FnOnce(&T, Ticket)) {
+        let queue = &self.executors[place.executor];
+        let tasks = if place.pinned { &queue.pinned } else { &queue.open };
+        tasks.change(|queue| {
+            offer(&task, queue.next_ticket());
+            queue.push(task);
+        });
+    }
+
+    /// Takes the task that waits under `ticket` in an open queue, most likely in that of `own`.
+    pub(crate) fn take(&self, own: usize, ticket: Ticket) -> Option<T> {
+        let mut order = std::iter::once(own).chain(self.others(own));
+        order.find_map(|index| self.executors[index].open.take(ticket))
+    }
+
+    /// The next task for executor `own`: one of its own, or, if it may steal, another's.
+    pub(crate) fn next(&self, own: usize, steal: bool) -> Option<T> {
+        let next = self.executors[own].next();
+        if next.is_some() || !steal {
+            return next;
+        }
+        self.others(own).find_map(|index| self.executors[index].open.pop())
+    }
+
+    /// Whether there is a task that executor `own` may take.
+    pub(crate) fn has_next(&self, own: usize) -> bool {
+        self.executors[own].pinned.has_tasks() || self.executors.iter().any(|queue| queue.open.has_tasks())
+    }
+
+    /// Executor `own` tells how many of its fibers are ready.
+    pub(crate) fn tell_ready(&self, own: usize, ready: usize) {
+        self.executors[own].ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// The next executor in turn.
+    pub(crate) fn in_turn(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.executors.len()
+    }
+
+    fn others(&self, own: usize) -> impl Iterator<Item = usize> {
+        (own + 1..self.executors.len()).chain(0..own)
+    }
+
+    /// The caller's own executor, unless another has less to do.
+    fn least_loaded_beside(&self, own: Own) -> usize {
+        if self.executors.len() == 1 {
+            return own.index;
+        }
+        let mut least = (own.ready + self.executors[own.index].waiting(), own.index);
+        for index in self.others(own.index) {
+            let load = self.executors[index].load();
+            if load < least.0 {
+                least = (load, index);
+            }
+        }
+        least.1
+    }
+
+    /// The executor with the least to do; of equals, each in turn.
+    fn least_loaded(&self) -> usize {
+        if self.executors.len() == 1 {
+            return 0;
+        }
+        let first = self.in_turn();
+        let order = (first..self.executors.len()).chain(0..first);
+        order.min_by_key(|index| self.executors[*index].load()).unwrap_or(first)
+    }
+}
+
+impl<T> Queue<T> {
+    /// One of each kind in turn, so that neither waits for the end of the other.
+    fn next(&self) -> Option<T> {
+        let pinned_first = self.pinned_first.load(Ordering::Relaxed);
+        self.pinned_first.store(!pinned_first, Ordering::Relaxed);
+        let (first, second) = if pinned_first { (&self.pinned, &self.open) } else { (&self.open, &self.pinned) };
+        first.pop().or_else(|| second.pop())
+    }
+
+    /// How many tasks wait here.
+    fn waiting(&self) -> usize {
+        self.open.len.load(Ordering::Relaxed) + self.pinned.len.load(Ordering::Relaxed)
+    }
+
+    fn load(&self) -> usize {
+        self.ready.load(Ordering::Relaxed) + self.waiting()
+    }
+}
+
+impl<T> Default for Tasks<T> {
+    fn default() -> Self {
+        Self { queue: Mutex::default(), len: AtomicUsize::new(0) }
+    }
+}
+
+impl<T> Tasks<T> {
+    #[inline]
+    fn pop(&self) -> Option<T> {
+        if self.len.load(Ordering::Relaxed) == 0 { None } else { self.change(UnstartedQueue::pop) }
+    }
+
+    fn take(&self, ticket: Ticket) -> Option<T> {
+        if self.len.load(Ordering::Relaxed) == 0 { None } else { self.change(|queue| queue.take(ticket)) }
+    }
+
+    /// Under the lock: of who pushes a task and then looks who sleeps, and who says that it sleeps and then
+    /// looks here, one sees the other.
+    fn has_tasks(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut UnstartedQueue<T>) -> R) -> R {
+        let mut queue = self.lock();
+        let result = change(&mut queue);
+        self.len.store(queue.len(), Ordering::Relaxed);
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UnstartedQueue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(queues: &Queues<u32>, wanted: Placement, own: Option<Own>, task: u32) -> Place {
+        let place = queues.place(wanted, own);
+        queues.push(place, task, |_, _| {});
+        place
+    }
+
+    fn open(executor: usize) -> Place {
+        Place { executor, pinned: false }
+    }
+
+    #[test]
+    fn a_task_stays_where_it_was_started_unless_another_has_less_to_do() {
+        let queues = Queues::new(3);
+        let own = Some(Own { index: 1, ready: 0 });
+        assert_eq!(put(&queues, Placement::Anywhere, own, 0), open(1));
+        assert_eq!(put(&queues, Placement::Anywhere, own, 1), open(2));
+        assert_eq!(put(&queues, Placement::Anywhere, own, 2), open(0));
+        assert_eq!(put(&queues, Placement::Anywhere, own, 3), open(1), "all have one");
+        let busy = Some(Own { index: 1, ready: 9 });
+        queues.tell_ready(2, 5);
+        assert_eq!(put(&queues, Placement::Anywhere, busy, 4), open(0));
+        queues.tell_ready(0, 9);
+        assert_eq!(put(&queues, Placement::Anywhere, busy, 5), open(2));
+    }
+
+    #[test]
+    fn a_task_from_outside_goes_to_the_least_loaded_and_to_equals_in_turn() {
+        let queues = Queues::new(4);
+        let executors: Vec<_> = (0..8).map(|task| put(&queues, Placement::Here, None, task).executor).collect();
+        assert_eq!(executors, [0, 1, 2, 3, 0, 1, 2, 3]);
+        (0..4).filter(|index| *index != 2).for_each(|index| queues.tell_ready(index, 10));
+        assert!((0..5).all(|task| put(&queues, Placement::Anywhere, None, task) == open(2)));
+    }
+
+    #[test]
+    fn what_asked_for_an_executor_is_never_stolen() {
+        let queues = Queues::new(2);
+        let own = Some(Own { index: 0, ready: 0 });
+        let pinned = Place { executor: 0, pinned: true };
+        assert_eq!(put(&queues, Placement::Here, own, 1), pinned);
+        assert_eq!(put(&queues, Placement::Executor(0), Some(Own { index: 1, ready: 0 }), 2), pinned);
+        assert_eq!(put(&queues, Placement::Executor(0), None, 3), pinned);
+        assert!(!queues.has_next(1) && queues.has_next(0));
+        assert_eq!(queues.next(1, true), None);
+        queues.push(open(0), 4, |_, _| {});
+        assert!(queues.has_next(1));
+        assert_eq!(queues.next(1, false), None);
+        assert_eq!(queues.next(1, true), Some(4));
+        let own: Vec<_> = std::iter::from_fn(|| queues.next(0, false)).collect();
+        assert_eq!(own, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_task_is_taken_by_its_ticket_from_any_open_queue() {
+        let queues = Queues::new(2);
+        let mut tickets = Vec::new();
+        (0..4).for_each(|task| queues.push(open(1), task, |_, ticket| tickets.push(ticket)));
+        assert_eq!(queues.take(0, tickets[2]), Some(2));
+        assert_eq!(queues.take(1, tickets[0]), Some(0));
+        assert_eq!(queues.take(1, tickets[0]), None);
+        let rest: Vec<_> = std::iter::from_fn(|| queues.next(0, true)).collect();
+        assert_eq!(rest, [1, 3]);
+    }
+
+    #[test]
+    fn neither_kind_waits_for_the_end_of_the_other() {
+        let queues = Queues::new(1);
+        for task in 0..4 {
+            queues.push(open(0), task, |_, _| {});
+            queues.push(Place { executor: 0, pinned: true }, 10 + task, |_, _| {});
+        }
+        let order: Vec<_> = std::iter::from_fn(|| queues.next(0, true)).collect();
+        assert_eq!(order, [0, 10, 1, 11, 2, 12, 3, 13]);
+    }
+}

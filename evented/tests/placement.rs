@@ -1,0 +1,202 @@
+//! On which executor a task runs. Executors are told apart by their threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, ThreadId};
+
+use iolite_evented::{Evented, Options};
+use iolite_io::{Io, Placement, Task};
+
+fn evented(executors: usize) -> Evented {
+    Evented::new(Options { executors, ..Options::default() }).expect("io_uring is here")
+}
+
+/// The thread of each executor.
+fn threads(io: &dyn Io) -> Vec<ThreadId> {
+    (0..io.backend().executors).map(|index| on(io, index, |_| thread::current().id()).join(io)).collect()
+}
+
+/// Starts a task on an executor.
+fn on<T: Send + 'static>(io: &dyn Io, executor: usize, body: impl FnOnce(&dyn Io) -> T + Send + 'static) -> Task<T> {
+    io.task().placement(Placement::Executor(executor)).spawn_concurrent(body).unwrap()
+}
+
+/// Lets others run, then says where it is.
+fn wander(io: &dyn Io) -> ThreadId {
+    for _ in 0..3 {
+        io.yield_now();
+    }
+    thread::current().id()
+}
+
+#[test]
+fn each_executor_has_a_thread_and_the_first_is_the_callers() {
+    let evented = evented(4);
+    let mut threads = threads(evented.io());
+    assert_eq!(evented.io().backend().executors, 4);
+    threads.sort_by_key(|thread| format!("{thread:?}"));
+    threads.dedup();
+    assert_eq!(threads.len(), 4);
+    let caller = thread::current().id();
+    assert!(!threads.contains(&caller));
+    let prepared = Evented::prepare(Options { executors: 2, ..Options::default() }).unwrap();
+    assert_eq!(prepared.run(|io| on(io, 0, |_| thread::current().id()).join(io)), caller);
+}
+
+#[test]
+fn a_task_runs_on_the_executor_that_it_asks_for() {
+    let evented = evented(3);
+    let io = evented.io();
+    let threads = threads(io);
+    // From a thread, and from a fiber of each executor.
+    let callers = [None, Some(0), Some(1), Some(2)];
+    for caller in callers {
+        let expected = threads.clone();
+        let start_all = move |io: &dyn Io| {
+            for (index, thread) in expected.iter().enumerate() {
+                let tasks: Vec<_> = (0..50).map(|_| on(io, index, wander)).collect();
+                assert!(tasks.into_iter().all(|task| task.join(io) == *thread));
+            }
+        };
+        match caller {
+            None => start_all(io),
+            Some(caller) => on(io, caller, start_all).join(io),
+        }
+    }
+}
+
+#[test]
+fn what_is_started_here_stays_here_however_idle_the_others_are() {
+    let evented = evented(3);
+    let io = evented.io();
+    for (index, thread) in threads(io).into_iter().enumerate() {
+        let task = on(io, index, move |io| {
+            io.group(|group| {
+                let members: Vec<_> = (0..100)
+                    .map(|_| group.task().placement(Placement::Here).spawn_concurrent(wander).unwrap())
+                    .collect();
+                // The others look for something to do meanwhile.
+                let busy: Vec<_> = (0..100).map(|_| group.spawn_concurrent(wander).unwrap()).collect();
+                assert!(members.into_iter().all(|member| member.join(io) == thread));
+                drop(busy);
+                std::io::Result::Ok(())
+            })
+        });
+        task.join(io).unwrap();
+    }
+}
+
+#[test]
+fn here_from_outside_is_anywhere() {
+    let evented = evented(2);
+    let io = evented.io();
+    let threads = threads(io);
+    let task = io.task().placement(Placement::Here).spawn_concurrent(wander).unwrap();
+    assert!(threads.contains(&task.join(io)));
+}
+
+/// The fiber blocks its thread, which no program should do, so whatever it started has to run on the
+/// other executor.
+#[test]
+fn an_idle_executor_takes_what_a_busy_one_has_not_started() {
+    let evented = evented(2);
+    let io = evented.io();
+    let threads = threads(io);
+    for round in 0..200 {
+        let count = 1 + round % 70;
+        let busy = on(io, round % 2, move |io| {
+            let (done, all_done) = mpsc::channel();
+            for _ in 0..count {
+                let done = done.clone();
+                let task = io.spawn_concurrent(move |io| done.send(wander(io)).unwrap());
+                task.unwrap().detach();
+            }
+            drop(done);
+            all_done.iter().collect::<Vec<_>>()
+        });
+        let other = threads[1 - round % 2];
+        assert_eq!(busy.join(io), vec![other; count], "round {round}");
+    }
+}
+
+/// As above, of tasks that come from outside.
+#[test]
+fn a_busy_executor_keeps_nothing_from_an_idle_one() {
+    let evented = evented(2);
+    let io = evented.io();
+    let threads = threads(io);
+    for round in 0..200 {
+        let (go, wait) = mpsc::channel();
+        let (blocked, is_blocked) = mpsc::channel();
+        let busy = on(io, round % 2, move |_| {
+            blocked.send(()).unwrap();
+            wait.recv().unwrap();
+        });
+        is_blocked.recv().unwrap();
+        let tasks: Vec<_> = (0..1 + round % 70).map(|_| io.spawn_async(wander)).collect();
+        let other = threads[1 - round % 2];
+        assert!(tasks.into_iter().all(|task| task.join(io) == other), "round {round}");
+        go.send(()).unwrap();
+        busy.join(io);
+    }
+}
+
+/// An executor with something to do steals nothing, and both have: what runs where was placed there.
+#[test]
+fn tasks_go_where_the_load_is_least() {
+    let evented = evented(2);
+    let io = evented.io();
+    let threads = threads(io);
+    for loaded in [0, 1] {
+        let restless = |io: &dyn Io| {
+            while io.check_cancel().is_ok() {
+                io.yield_now();
+            }
+        };
+        let mut load: Vec<_> = (0..100).map(|_| on(io, loaded, restless)).collect();
+        load.push(on(io, 1 - loaded, restless));
+        // They have all begun when these have.
+        (0..2).for_each(|index| on(io, index, |_| ()).join(io));
+        let start_some = |io: &dyn Io| {
+            let tasks: Vec<_> = (0..20).map(|_| io.spawn_concurrent(wander).unwrap()).collect();
+            tasks.into_iter().map(|task| task.join(io)).collect::<Vec<_>>()
+        };
+        let expected = vec![threads[1 - loaded]; 20];
+        assert_eq!(start_some(io), expected, "from outside");
+        assert_eq!(on(io, loaded, start_some).join(io), expected, "from the loaded one");
+        assert_eq!(on(io, 1 - loaded, start_some).join(io), expected, "from the idle one");
+        load.into_iter().for_each(|task| task.cancel(io));
+    }
+}
+
+#[test]
+fn an_endless_chain_here_does_not_keep_others_from_starting() {
+    /// Starts its successor before it ends.
+    fn link(io: &dyn Io, stop: &'static AtomicBool) {
+        if !stop.load(Ordering::Relaxed) {
+            io.task().placement(Placement::Here).spawn_concurrent(move |io| link(io, stop)).unwrap().detach();
+        }
+    }
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let prepared = Evented::prepare(Options { executors: 1, ..Options::default() }).unwrap();
+    prepared.run(|io| {
+        link(io, &STOP);
+        io.spawn_concurrent(|_| STOP.store(true, Ordering::Relaxed)).unwrap().join(io);
+    });
+}
+
+#[test]
+fn what_waits_for_a_busy_executor_at_shutdown_runs_and_is_told() {
+    let evented = evented(2);
+    let io = evented.io();
+    let (go, wait) = mpsc::channel();
+    let busy = on(io, 1, move |_| wait.recv().unwrap());
+    let waiting: Vec<_> = (0..20).map(|_| on(io, 1, |io| io.check_cancel().is_err())).collect();
+    let handle = evented.handle();
+    let shutdown = thread::spawn(move || evented.shutdown());
+    while handle.spawn_concurrent(|_| ()).map(|task| task.join(&*handle)).is_ok() {}
+    go.send(()).unwrap();
+    busy.join(&*handle);
+    assert!(waiting.into_iter().all(|task| task.join(&*handle)), "torn down before they ran");
+    shutdown.join().unwrap();
+}
