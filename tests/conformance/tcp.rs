@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use iolite::net::{ListenOptions, TcpListener, TcpStream, ToSocketAddrs, resolve};
 use iolite::sync::Event;
-use iolite::{Canceled, Incomplete, Io, SocketOption};
+use iolite::{Canceled, Incomplete, Io, Placement, SocketOption};
 use rstest::rstest;
 
 use crate::support::{On, Random, concurrently, evented, scope, tcp_pair, threaded};
@@ -544,5 +546,45 @@ fn non_blocking_descriptors_block_the_caller_nevertheless(#[values(threaded(), e
             server.write_all(io, b"x").expect("sent");
             assert_eq!(reading.join(io).expect("received"), 1);
         });
+    });
+}
+
+/// An acceptor on each executor, whose connections stay with it.
+#[rstest]
+fn each_executor_accepts_at_one_address(#[values(threaded(), evented().executors(3))] on: On) {
+    on.run(|io| {
+        let listeners = TcpListener::bind_each(io, "127.0.0.1:0", &ListenOptions::default()).expect("bind");
+        assert_eq!(listeners.len(), io.backend().executors);
+        let address = listeners[0].local_addr(io).expect("address");
+        assert!(listeners.iter().all(|listener| listener.local_addr(io).expect("address") == address));
+        let served = Mutex::new(0);
+        let serve = |io: &dyn Io, listener: &TcpListener| {
+            let acceptor = thread::current().id();
+            io.group(|connections| -> io::Result<()> {
+                loop {
+                    let (stream, _) = listener.accept(io)?;
+                    let served = &served;
+                    let connection = connections.task().placement(Placement::Here);
+                    connection.spawn_waiting(io, move |io| {
+                        assert!(io.backend().executors == 1 || thread::current().id() == acceptor);
+                        *served.lock().expect("nobody panics with it") += 1;
+                        stream.write_all(io, b"hello").expect("sent");
+                    })?;
+                }
+            })
+        };
+        scope(io, |group| {
+            for (number, listener) in listeners.iter().enumerate() {
+                let acceptor = group.task().name("acceptor").placement(Placement::Executor(number));
+                let serve = &serve;
+                drop(acceptor.spawn_concurrent(move |io| serve(io, listener)).expect("started"));
+            }
+            for _ in 0..60 {
+                let stream = TcpStream::connect(io, address).expect("connect");
+                stream.read_exact(io, &mut [0; 5]).expect("greeted");
+            }
+            group.cancel(io);
+        });
+        assert_eq!(*served.lock().expect("nobody panicked with it"), 60);
     });
 }

@@ -59,6 +59,54 @@ impl TcpListener {
         try_each(io, addresses, |address| io.operate(Operation::Listen { address, options })?.opened().map(Self))
     }
 
+    /// Makes a listener for each executor ([`Backend::executors`](crate::Backend::executors)), all on
+    /// the first of the addresses that can be bound: the kernel spreads the connections over them
+    /// (`SO_REUSEPORT`). With port 0 the system chooses one for all.
+    ///
+    /// Each is accepted from on an executor of its own, and a connection stays where it was accepted:
+    ///
+    /// ```
+    /// use iolite_io::net::{ListenOptions, TcpListener};
+    /// use iolite_io::{Io, Placement};
+    ///
+    /// fn serve(io: &dyn Io) -> std::io::Result<()> {
+    ///     io.group(|group| {
+    ///         let listeners = TcpListener::bind_each(io, "127.0.0.1:0", &ListenOptions::default())?;
+    ///         for (number, listener) in listeners.into_iter().enumerate() {
+    ///             let acceptor = group.task().placement(Placement::Executor(number));
+    ///             acceptor.spawn_concurrent(move |io| accept(io, &listener))?;
+    ///         }
+    ///         Ok(group.wait(io)?)
+    ///     })
+    /// }
+    ///
+    /// fn accept(io: &dyn Io, listener: &TcpListener) -> std::io::Result<()> {
+    ///     io.group(|group| {
+    ///         loop {
+    ///             let (stream, _) = listener.accept(io)?;
+    ///             let connection = group.task().placement(Placement::Here);
+    ///             connection.spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_each(io: &dyn Io, addresses: impl ToSocketAddrs, options: &ListenOptions) -> io::Result<Vec<Self>> {
+        let executors = io.backend().executors;
+        let options = ListenOptions { reuse_port: options.reuse_port || executors > 1, ..options.clone() };
+        let first = Self::bind_with(io, addresses, &options)?;
+        let address = first.local_addr(io)?;
+        let others = (1..executors).map(|_| Self::bind_with(io, address, &options));
+        std::iter::once(Ok(first)).chain(others).collect()
+    }
+
     /// Waits for the next connection.
     ///
     /// # Cancellation
