@@ -18,7 +18,7 @@ impl Config {
     /// | `IOLITE_CONFIG` | the path of a TOML file, see `from_toml`; the other variables override it |
     /// | `IOLITE_BACKEND` | `auto`, `threaded` or `evented` |
     /// | `IOLITE_ASYNC_LIMIT`, `IOLITE_CONCURRENT_LIMIT` | a count of tasks |
-    /// | `IOLITE_STACK_SIZE` | bytes, as in `262144`, `256KiB` or `8MiB` |
+    /// | `IOLITE_STACK_SIZE`, `IOLITE_MAIN_STACK_SIZE` | bytes, as in `262144`, `256KiB` or `8MiB` |
     /// | `IOLITE_EXECUTORS` | a count of threads |
     /// | `IOLITE_IDLE_TIMEOUT`, `IOLITE_SHUTDOWN_GRACE` | a duration, as in `500ms`, `10s` or `2min` |
     ///

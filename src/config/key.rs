@@ -12,7 +12,7 @@ pub(super) struct Key {
 }
 
 /// In the order in which the documentation tells them.
-pub(super) const KEYS: [Key; 7] = [
+pub(super) const KEYS: [Key; 8] = [
     Key { name: "backend", set: |config, text| store(&mut config.backend, value::backend(text)) },
     Key { name: "async_limit", set: |config, text| store(&mut config.async_limit, value::count(text)) },
     Key { name: "concurrent_limit", set: |config, text| store(&mut config.concurrent_limit, value::count(text)) },
@@ -22,6 +22,10 @@ pub(super) const KEYS: [Key; 7] = [
         set: |config, text| {
             store(&mut config.stack_size, value::bytes(text).and_then(|bytes| value::stack_size(bytes, None)))
         },
+    },
+    Key {
+        name: "main_stack_size",
+        set: |config, text| store(&mut config.main_stack_size, value::bytes(text).and_then(value::main_stack_size)),
     },
     Key {
         name: "executors",

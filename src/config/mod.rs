@@ -42,6 +42,9 @@ pub struct Config {
     /// The stack of a task in bytes, up to 1 GiB; at least 32 KiB on `evented`, and 64 KiB where
     /// the task may have a thread.
     pub stack_size: Option<usize>,
+    /// The stack of the main task in bytes, from 32 KiB to 1 GiB. Only `evented` runs it on one of
+    /// its own.
+    pub main_stack_size: Option<usize>,
     /// How many threads run fibers, from 1 to 1,024. Only `evented` has executors.
     pub executors: Option<usize>,
     /// How long a thread without work stays. Only `threaded` has such threads.
@@ -94,6 +97,12 @@ impl Config {
         Self { stack_size: Some(bytes), ..self }
     }
 
+    /// Sets [`main_stack_size`](Self#structfield.main_stack_size).
+    #[must_use]
+    pub fn main_stack_size(self, bytes: usize) -> Self {
+        Self { main_stack_size: Some(bytes), ..self }
+    }
+
     /// Sets [`executors`](Self#structfield.executors).
     #[must_use]
     pub fn executors(self, threads: usize) -> Self {
@@ -129,6 +138,7 @@ impl Config {
             async_limit: other.async_limit.or(self.async_limit),
             concurrent_limit: other.concurrent_limit.or(self.concurrent_limit),
             stack_size: other.stack_size.or(self.stack_size),
+            main_stack_size: other.main_stack_size.or(self.main_stack_size),
             executors: other.executors.or(self.executors),
             idle_timeout: other.idle_timeout.or(self.idle_timeout),
             shutdown_grace: other.shutdown_grace.or(self.shutdown_grace),
@@ -154,10 +164,11 @@ impl Config {
     /// is chosen, another source may still choose one.
     fn find_fault(&self) -> Option<Fault> {
         let stack_size = self.stack_size.and_then(|bytes| value::stack_size(bytes, self.backend).err());
+        let main_stack_size = self.main_stack_size.and_then(|bytes| value::main_stack_size(bytes).err());
         let executors = self.executors.and_then(|threads| value::executors(threads).err());
-        stack_size
-            .map(|what| Fault { key: "stack_size", what })
-            .or(executors.map(|what| Fault { key: "executors", what }))
+        [("stack_size", stack_size), ("main_stack_size", main_stack_size), ("executors", executors)]
+            .into_iter()
+            .find_map(|(key, what)| what.map(|what| Fault { key, what }))
             .or_else(|| self.find_conflict())
     }
 
@@ -171,6 +182,7 @@ impl Config {
             ),
         };
         match self.backend {
+            Some(Threaded) if self.main_stack_size.is_some() => Some(conflict("main_stack_size", Evented)),
             Some(Threaded) if self.executors.is_some() => Some(conflict("executors", Evented)),
             Some(Evented) if self.idle_timeout.is_some() => Some(conflict("idle_timeout", Threaded)),
             _ => None,

@@ -24,6 +24,7 @@ fn each_variable_is_read() {
         ("IOLITE_ASYNC_LIMIT", "0"),
         ("IOLITE_CONCURRENT_LIMIT", "5000"),
         ("IOLITE_STACK_SIZE", "256KiB"),
+        ("IOLITE_MAIN_STACK_SIZE", "16MiB"),
         ("IOLITE_EXECUTORS", "2"),
         ("IOLITE_IDLE_TIMEOUT", "2min"),
         ("IOLITE_SHUTDOWN_GRACE", "500ms"),
@@ -32,6 +33,7 @@ fn each_variable_is_read() {
     assert_eq!(config.async_limit, Some(0));
     assert_eq!(config.concurrent_limit, Some(5000));
     assert_eq!(config.stack_size, Some(256 << 10));
+    assert_eq!(config.main_stack_size, Some(16 << 20));
     assert_eq!(config.executors, Some(2));
     assert_eq!(config.idle_timeout, Some(Duration::from_secs(120)));
     assert_eq!(config.shutdown_grace, Some(Duration::from_millis(500)));
@@ -62,6 +64,7 @@ fn a_bad_value_is_one_line_that_names_the_variable() {
         ),
         ("IOLITE_STACK_SIZE", "256", "256 bytes are out of range; a stack has 32KiB to 1GiB"),
         ("IOLITE_STACK_SIZE", "2GiB", "2147483648 bytes are out of range; a stack has 32KiB to 1GiB"),
+        ("IOLITE_MAIN_STACK_SIZE", "31KiB", "31744 bytes are out of range; a stack has 32KiB to 1GiB"),
         ("IOLITE_EXECUTORS", "0", "0 is out of range; there are 1 to 1024 executors"),
         ("IOLITE_EXECUTORS", "", "\"\" is no count; expected a whole number such as 0 or 64"),
         (
@@ -116,6 +119,11 @@ fn settings_of_the_other_backend_are_refused() {
          or auto"
     );
     assert_eq!(
+        env_error(&[("IOLITE_BACKEND", "threaded"), ("IOLITE_MAIN_STACK_SIZE", "1MiB")]),
+        "IOLITE_MAIN_STACK_SIZE: only the evented backend has it, but backend is threaded; leave it out or choose \
+         evented or auto"
+    );
+    assert_eq!(
         env_error(&[("IOLITE_BACKEND", "evented"), ("IOLITE_IDLE_TIMEOUT", "2s")]),
         "IOLITE_IDLE_TIMEOUT: only the threaded backend has it, but backend is evented; leave it out or choose \
          threaded or auto"
@@ -145,6 +153,7 @@ fn the_smallest_stack_is_the_backends() {
 fn values_set_in_code_are_checked_too() {
     let fault = |config: Config| config.check().unwrap_err().to_string();
     assert!(fault(Config::new().stack_size(1)).starts_with("stack_size: 1 bytes are out of range"));
+    assert!(fault(Config::new().main_stack_size(1)).starts_with("main_stack_size: 1 bytes are out of range"));
     assert!(fault(Config::new().executors(0)).starts_with("executors: 0 is out of range"));
     assert!(fault(Config::new().backend(BackendChoice::Threaded).executors(1)).starts_with("executors: only"));
 }
@@ -177,12 +186,13 @@ mod toml {
     fn each_key_is_read() {
         let config = Config::from_toml(
             "backend = 'auto'\nasync_limit = 3\nconcurrent_limit = 0\nstack_size = 65536\nexecutors = '2'\n\
-             idle_timeout = '1s'\nshutdown_grace = '1min'\n",
+             main_stack_size = '1MiB'\nidle_timeout = '1s'\nshutdown_grace = '1min'\n",
         )
         .unwrap();
         assert_eq!(config.backend, Some(BackendChoice::Auto));
         assert_eq!((config.async_limit, config.concurrent_limit), (Some(3), Some(0)));
         assert_eq!((config.stack_size, config.executors), (Some(1 << 16), Some(2)));
+        assert_eq!(config.main_stack_size, Some(1 << 20));
         assert_eq!(config.idle_timeout, Some(Duration::from_secs(1)));
         assert_eq!(config.shutdown_grace, Some(Duration::from_secs(60)));
     }

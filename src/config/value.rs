@@ -61,11 +61,19 @@ pub(super) fn stack_size(bytes: usize, backend: Option<BackendChoice>) -> Result
         // `auto` may end on threads.
         Some(BackendChoice::Threaded | BackendChoice::Auto) => iolite_threaded::Options::STACK_SIZE_MIN,
     };
-    if (min..=*TaskOptions::STACK_BYTES.end()).contains(&bytes) {
-        return Ok(bytes);
-    }
     let backend = backend.map_or_else(String::new, |backend| format!(" with backend = {backend}"));
-    Err(format!("{bytes} bytes are out of range; a stack has {}KiB to 1GiB{backend}", min / KIB))
+    in_range(bytes, min).map_err(|fault| fault + &backend)
+}
+
+pub(super) fn main_stack_size(bytes: usize) -> Result<usize, String> {
+    in_range(bytes, *TaskOptions::STACK_BYTES.start())
+}
+
+fn in_range(bytes: usize, min: usize) -> Result<usize, String> {
+    match (min..=*TaskOptions::STACK_BYTES.end()).contains(&bytes) {
+        true => Ok(bytes),
+        false => Err(format!("{bytes} bytes are out of range; a stack has {}KiB to 1GiB", min / KIB)),
+    }
 }
 
 pub(super) fn executors(threads: usize) -> Result<usize, String> {
