@@ -265,7 +265,7 @@ impl Shared {
                 self.wake_a_sleeper(place.executor);
             }
         } else if !self.remote(place.executor).wake_executor() && !place.pinned {
-            // That executor is busy, maybe for long.
+            // It has become busy since its load was read, maybe for long.
             self.wake_a_sleeper(place.executor);
         }
     }
