@@ -8,6 +8,7 @@ use std::path::Path;
 use iolite::fs::{File, OpenOptions};
 use iolite::{Incomplete, Io};
 use rstest::rstest;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::support::{On, concurrently, evented, scope, threaded};
 
@@ -192,6 +193,35 @@ fn a_full_disk_is_told(#[values(threaded(), evented())] on: On) {
         let file = OpenOptions::new().write(true).open(io, "/dev/full").expect("every Linux has it");
         let error = file.write_all(io, b"x").expect_err("full");
         assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::StorageFull, Some(28)));
+    });
+}
+
+/// The position moves by what was written, so that what is written next does not go over it.
+#[rstest]
+fn a_file_that_is_full_in_the_middle_tells_how_far(#[values(threaded(), evented())] on: On) {
+    const ROOM: usize = 100_000;
+    on.run(|io| {
+        let fd = memfd_create("bounded", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("made");
+        let file = File::from(fs::File::from(fd));
+        file.set_len(io, ROOM as u64).expect("extended");
+        fcntl_add_seals(&file, SealFlags::GROW).expect("sealed");
+        let content: Vec<u8> = (0..=250).cycle().take(2 * ROOM).collect();
+        let mut written = 0;
+        for chunk in content.chunks(30_000) {
+            match file.write_all(io, chunk) {
+                Ok(()) => written += chunk.len(),
+                Err(error) => {
+                    written += Incomplete::count_of(&error);
+                    break;
+                }
+            }
+        }
+        // The kernel fills the page before the end, and no more.
+        assert!(written > 90_000 && written <= ROOM, "{written}");
+        assert_eq!(file.seek(io, SeekFrom::Current(0)).expect("asked"), written as u64);
+        let mut read = vec![0; written];
+        file.read_exact_at(io, &mut read, 0).expect("read");
+        assert!(read == content[..written]);
     });
 }
 

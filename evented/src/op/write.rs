@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
 use iolite_io::{Descriptor, Output};
+use rustix::fs::SeekFrom;
 
 use super::COUNT_MAX;
 use super::perform::Performer;
@@ -25,7 +26,22 @@ pub(super) fn perform(
     let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), buffer.as_ptr(), bytes)
         .offset(offset.unwrap_or(POSITION))
         .build();
+    let before = if offset.is_none() { position(file) } else { None };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, file, libc::POLLOUT, &entry) }?;
+    if let Some(before) = before
+        && count < bytes
+    {
+        // The disk is full in the middle. Linux (6.18) tries the rest again, and when that fails as a
+        // whole, it forgets to move the position by what was written.
+        if position(file) == Some(before) {
+            rustix::fs::seek(file, SeekFrom::Start(before + u64::from(count)))?;
+        }
+    }
     Ok(Output::Count(count as usize))
+}
+
+/// The position of a file; `None` for what has none.
+fn position(file: &Descriptor) -> Option<u64> {
+    rustix::fs::tell(file).ok()
 }
