@@ -83,8 +83,8 @@ impl Canceled {
     /// The error itself, when it is another one.
     pub fn from_error(error: io::Error) -> Result<Self, io::Error> {
         match error.downcast::<Incomplete>() {
-            Ok(Incomplete { count, source }) => {
-                source.downcast::<Self>().map_err(|source| io::Error::new(source.kind(), Incomplete { count, source }))
+            Ok(Incomplete { count, unwritten, source }) => {
+                source.downcast::<Self>().map_err(|source| Incomplete::error(count, unwritten, source))
             }
             Err(error) => error.downcast::<Self>(),
         }
@@ -180,21 +180,30 @@ pub trait CarriesCanceled: Sized {
 
     /// The same error, where `timeout` passes it on.
     fn into_or_timed_out(self) -> Self::OrTimedOut;
+
+    /// What `timeout` makes of this error when it carries its own request. What else the error says,
+    /// how far the call had come for instance, is to be kept.
+    fn into_timed_out(self) -> Self::OrTimedOut {
+        TimedOut.into()
+    }
 }
 
 impl CarriesCanceled for io::Error {
     type OrTimedOut = io::Error;
 
     fn canceled(&self) -> Option<&Canceled> {
-        let source = self.get_ref()?;
-        match source.downcast_ref::<Incomplete>() {
-            Some(incomplete) => incomplete.source.get_ref()?.downcast_ref(),
-            None => source.downcast_ref(),
-        }
+        Incomplete::of(self).map_or(self, |incomplete| &incomplete.source).get_ref()?.downcast_ref()
     }
 
     fn into_or_timed_out(self) -> io::Error {
         self
+    }
+
+    fn into_timed_out(self) -> io::Error {
+        match self.downcast::<Incomplete>() {
+            Ok(Incomplete { count, unwritten, .. }) => Incomplete::error(count, unwritten, TimedOut.into()),
+            Err(_) => TimedOut.into(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Refused, Start, StartHow, Ticket};
-use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
+use crate::cancel::{Canceled, CarriesCanceled};
 use crate::context;
 use crate::error::SpawnError;
 use crate::group::{self, Group};
@@ -245,13 +245,14 @@ impl<'io> dyn Io + 'io {
     /// Runs `f`, in which cancellation points return [`Canceled`], once, when `duration` is over,
     /// as they do in the tasks started within it.
     ///
-    /// An `Ok` always wins. An error becomes [`TimedOut`] only if it carries the request of this
+    /// An `Ok` always wins. An error becomes [`TimedOut`](crate::TimedOut) only if it carries the request of this
     /// very timeout; so nested timeouts, and a cancellation from outside, are told apart.
     ///
     /// # Errors
     ///
     /// `f`'s, or the error's form of `TimedOut` (for [`io::Error`],
-    /// [`ErrorKind::TimedOut`](io::ErrorKind::TimedOut)).
+    /// [`ErrorKind::TimedOut`](io::ErrorKind::TimedOut), with the [`Incomplete`](crate::Incomplete) of `f`'s
+    /// error, if it had one).
     pub fn timeout<T, E: CarriesCanceled>(
         &self,
         duration: Duration,
@@ -276,7 +277,7 @@ impl<'io> dyn Io + 'io {
             drop(guard);
             result.map_err(|error| {
                 if error.canceled().is_some_and(|canceled| canceled.is_from(id)) {
-                    TimedOut.into()
+                    error.into_timed_out()
                 } else {
                     error.into_or_timed_out()
                 }

@@ -21,6 +21,7 @@ mod error;
 mod group;
 mod task;
 
+mod copy;
 mod descriptor;
 mod operation;
 mod stream;
@@ -38,6 +39,7 @@ mod primitive;
 
 pub use cancel::{Canceled, TimedOut, WaitError};
 pub use context::no_suspend;
+pub use copy::{copy, copy_at_most};
 pub use descriptor::Descriptor;
 pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use group::{Group, Member, OwnedGroup};

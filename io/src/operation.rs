@@ -133,6 +133,23 @@ pub enum Operation<'a> {
         /// Where to, in bytes; `None` to the file's position, which moves.
         offset: Option<u64>,
     },
+    /// Moves bytes between two descriptors, of which one is a pipe, without passing them through
+    /// memory. Waits for at least one byte, and for room for it. Answered with `Count`, 0 at the end.
+    ///
+    /// The pipe's other side is a pipe, a socket or a file on a disk. Anything else, and a file that
+    /// is appended to, is refused with `EINVAL`, before a byte was moved. A blocking socket at `to` is
+    /// made non-blocking (`O_NONBLOCK`) for moments: whoever else uses a duplicate of it sees that,
+    /// and must not change it meanwhile.
+    Splice {
+        /// Where the bytes are.
+        from: &'a Descriptor,
+        /// From where in a file, in bytes; `None` from the file's position, which moves.
+        from_offset: Option<u64>,
+        /// Where they go; to a file's position, which moves.
+        to: &'a Descriptor,
+        /// How many at most.
+        bytes: usize,
+    },
     /// Brings a file's content to the disk. Answered with `Done`.
     Sync {
         /// A file.

@@ -6,21 +6,43 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use crate::Io;
+use crate::descriptor::Descriptor;
 use crate::fs::File;
 
-/// A `read_exact` or `write_all` ended in the middle: the source of such an error.
+/// A `read_exact`, a `write_all` or a [`copy`](crate::copy()) ended in the middle: the source of such
+/// an error.
 #[derive(Debug)]
 pub struct Incomplete {
-    /// How many bytes had been read or written.
+    /// How many bytes had been read or written; of a copy, written.
     pub count: usize,
+    /// What a copy had read and not written: these bytes are nowhere else any more.
+    pub unwritten: Vec<u8>,
     /// What ended it.
     pub source: io::Error,
 }
 
 impl Incomplete {
-    /// How many bytes had been read or written when `error` ended a `read_exact` or `write_all`.
+    /// How many bytes had been read or written when `error` ended the call.
     pub fn count_of(error: &io::Error) -> usize {
-        error.get_ref().and_then(|source| source.downcast_ref::<Self>()).map_or(0, |incomplete| incomplete.count)
+        Self::of(error).map_or(0, |incomplete| incomplete.count)
+    }
+
+    /// What a copy that `error` ended had read and not written.
+    pub fn unwritten_of(error: &io::Error) -> &[u8] {
+        Self::of(error).map_or(&[], |incomplete| &incomplete.unwritten)
+    }
+
+    /// The `Incomplete` in `error`, if there is one.
+    pub(crate) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// An error that says how far a call had come; `source` itself if it had not begun.
+    pub(crate) fn error(count: usize, unwritten: Vec<u8>, source: io::Error) -> io::Error {
+        if count == 0 && unwritten.is_empty() {
+            return source;
+        }
+        io::Error::new(source.kind(), Self { count, unwritten, source })
     }
 }
 
@@ -37,7 +59,7 @@ impl Error for Incomplete {
 }
 
 fn incomplete(count: usize, error: io::Error) -> io::Error {
-    if count == 0 { error } else { io::Error::new(error.kind(), Incomplete { count, source: error }) }
+    Incomplete::error(count, Vec::new(), error)
 }
 
 pub(crate) fn read_exact(buffer: &mut [u8], mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
@@ -109,6 +131,25 @@ pub trait Streaming {
     ///
     /// The handle's.
     fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Writes all of `buffer`.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the error tells how many bytes had been written.
+    ///
+    /// # Errors
+    ///
+    /// The handle's. An error after the first byte carries an [`Incomplete`].
+    fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
+        write_all(buffer, |buffer| self.write(io, buffer))
+    }
+
+    /// The descriptor, where reading and writing the handle means to read and write that and nothing
+    /// more: [`copy`](crate::copy()) may then leave the work to the kernel.
+    fn descriptor(&self) -> Option<&Descriptor> {
+        None
+    }
 }
 
 /// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`].

@@ -23,6 +23,7 @@ mod channels;
 mod locks;
 mod mixed;
 
+mod copies;
 mod files;
 mod streams;
 mod tcp;

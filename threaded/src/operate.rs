@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use iolite_io::backend::{
-    self, Context, Interest, new_stream_socket, perform_quick, resolve_blocking, take_socket_error, wait_ready,
+    self, Context, DiskWait, Interest, Spliced, new_stream_socket, perform_quick, resolve_blocking, take_socket_error,
+    try_splice, wait_ready,
 };
 use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
 use rustix::fs::{FileType, OFlags};
@@ -65,6 +66,9 @@ impl Caller<'_> {
             }
             Operation::Read { file, buffer, offset } => self.read(file, buffer, offset).map(Output::Count),
             Operation::Write { file, buffer, offset } => self.write(file, buffer, offset).map(Output::Count),
+            Operation::Splice { from, from_offset, to, bytes } => {
+                self.splice(from, from_offset, to, bytes).map(Output::Count)
+            }
             Operation::Sync { file, data_only: true } => done(retry_on_intr(|| rustix::fs::fdatasync(file))),
             Operation::Sync { file, data_only: false } => done(retry_on_intr(|| rustix::fs::fsync(file))),
             Operation::Close { descriptor } => backend::close(descriptor).map(|()| Output::Done),
@@ -177,6 +181,17 @@ impl Caller<'_> {
         }
         let buffer = &buffer[..buffer.len().min(PIPE_BYTES)];
         self.when_ready(file, Interest::Writable, || rustix::io::write(file, buffer))
+    }
+
+    fn splice(&self, from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<usize> {
+        loop {
+            match try_splice(from, from_offset, to, bytes, DiskWait::Allowed)? {
+                Spliced::Moved(count) => return Ok(count),
+                Spliced::NotReady(descriptor, interest) | Spliced::OnDisk(descriptor, interest) => {
+                    self.wait(descriptor, interest)?;
+                }
+            }
+        }
     }
 
     /// Attempts until it succeeds, waiting for the descriptor whenever it would block.

@@ -11,6 +11,7 @@ mod read;
 mod receive;
 mod resolve;
 mod send;
+mod splice;
 mod sync;
 mod write;
 
@@ -44,8 +45,9 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::Write { file, buffer, offset } => write::perform(&performer, file, buffer, offset),
         Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
-        // What needs no ring ends with the runtime nevertheless, as it does on every backend.
+        // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.
         _ if shared.is_closed() => Err(ShutDown.into()),
+        Operation::Splice { from, from_offset, to, bytes } => splice::perform(&performer, from, from_offset, to, bytes),
         other => perform_quick(other).unwrap_or_else(|operation| {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))
         }),

@@ -28,12 +28,15 @@ pub(super) unsafe fn run_or_wait(
     loop {
         // SAFETY: the caller's promise.
         match unsafe { performer.run(entry.clone()) } {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
-                let poll = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), events as u32).build();
-                // SAFETY: it points to nothing.
-                unsafe { performer.run(poll) }?;
-            }
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => wait(performer, descriptor, events)?,
             other => return other,
         }
     }
+}
+
+/// Waits for one of the `events`, or an error of the descriptor.
+pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, events: libc::c_short) -> io::Result<()> {
+    let poll = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), events as u32).build();
+    // SAFETY: it points to nothing.
+    unsafe { performer.run(poll) }.map(drop)
 }

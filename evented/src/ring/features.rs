@@ -16,7 +16,7 @@ impl Features {
 }
 
 /// What every operation of this backend needs, by opcode.
-const OPCODES: [(u8, &str); 13] = [
+const OPCODES: [(u8, &str); 14] = [
     (opcode::Nop::CODE, "nop"),
     (opcode::Accept::CODE, "accept"),
     (opcode::Connect::CODE, "connect"),
@@ -28,6 +28,7 @@ const OPCODES: [(u8, &str); 13] = [
     (opcode::AsyncCancel::CODE, "cancel"),
     (opcode::Read::CODE, "read"),
     (opcode::Write::CODE, "write"),
+    (opcode::Splice::CODE, "splice"),
     (opcode::OpenAt::CODE, "openat"),
     (opcode::Close::CODE, "close"),
 ];
@@ -59,7 +60,7 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
         features.0.push("fast-poll");
     }
     // File operations that would block go to kernel threads, which count as ours: few of them.
-    if ring.submitter().register_iowq_max_workers(&mut [IO_WORKERS_MAX, 0]).is_ok() {
+    if ring.submitter().register_iowq_max_workers(&mut [IO_WORKERS_MAX, SPLICE_WORKERS_MAX]).is_ok() {
         features.0.push("bounded-workers");
     }
     Ok((ring, features))
@@ -67,6 +68,10 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
 
 /// Kernel threads of one ring for file operations.
 const IO_WORKERS_MAX: u32 = 2;
+
+/// Kernel threads of one ring for what may wait for other things than disks. Of what is done here that is
+/// splicing only, which waits for disks nevertheless.
+const SPLICE_WORKERS_MAX: u32 = 4;
 
 fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Features)> {
     let mut best = IoUring::builder();

@@ -1,11 +1,13 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
 mod blocking;
+mod splice;
 mod start;
 mod syscall;
 mod unstarted;
 
 pub use blocking::{BlockingPool, resolve_blocking};
+pub use splice::{DiskWait, Spliced, try_splice};
 pub use start::{Refused, Start, StartHow, TaskRef};
 pub use syscall::{close, new_stream_socket, open_flags, perform_quick, take_socket_error};
 

@@ -297,6 +297,10 @@ impl Streaming for File {
     fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         buffers.iter().find(|buffer| !buffer.is_empty()).map_or(Ok(0), |buffer| self.write(io, buffer))
     }
+
+    fn descriptor(&self) -> Option<&Descriptor> {
+        Some(&self.0)
+    }
 }
 
 impl From<Descriptor> for File {

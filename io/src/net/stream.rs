@@ -3,15 +3,17 @@
 use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{ToSocketAddrs, try_each};
-use crate::Io;
 use crate::descriptor::Descriptor;
+use crate::fs::File;
 use crate::operation::{Operation, SocketOption};
 use crate::stream::{self, IntoWith, With};
+use crate::{Io, copy};
 
 /// How many buffers one vectored call fills at most; a short read is a legal answer.
 const BUFFERS_MAX: usize = 8;
@@ -136,6 +138,24 @@ impl TcpStream {
     /// [`Incomplete`](crate::Incomplete).
     pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
         stream::write_all(buffer, |buffer| self.send(io, buffer, true))
+    }
+
+    /// Writes the bytes `range` of `file`, without passing them through memory where that pays; how many
+    /// they were, which is fewer than asked for when the file is shorter. The file's position is left
+    /// alone.
+    ///
+    /// See [`copy`](crate::copy()) for what it takes of the system.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the error tells how many bytes had been written.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pread` and `send`. An error after the first byte carries an
+    /// [`Incomplete`](crate::Incomplete).
+    pub fn send_file(&self, io: &dyn Io, file: &File, range: Range<u64>) -> io::Result<u64> {
+        copy::file_range(io, file, range, self)
     }
 
     /// Shuts one or both directions down.
@@ -285,6 +305,14 @@ impl stream::Streaming for TcpStream {
 
     fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.write_vectored(io, buffers)
+    }
+
+    fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
+        self.write_all(io, buffer)
+    }
+
+    fn descriptor(&self) -> Option<&Descriptor> {
+        Some(&self.0)
     }
 }
 

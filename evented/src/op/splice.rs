@@ -1,0 +1,59 @@
+//! Moving bytes between descriptors.
+//!
+//! Between sockets and pipes the calling thread does it, without waiting: a thread of the kernel
+//! would do it for an entry, always. For a disk that is the right thing.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use io_uring::squeue::Entry;
+use io_uring::{opcode, types};
+use iolite_io::backend::{DiskWait, Interest, Spliced, try_splice, yield_now};
+use iolite_io::{Descriptor, Output};
+
+use super::COUNT_MAX;
+use super::perform::Performer;
+use super::poll::{run_or_wait, wait};
+
+pub(super) fn perform(
+    performer: &Performer<'_>,
+    from: &Descriptor,
+    from_offset: Option<u64>,
+    to: &Descriptor,
+    bytes: usize,
+) -> io::Result<Output> {
+    loop {
+        match try_splice(from, from_offset, to, bytes, DiskWait::Refused)? {
+            Spliced::Moved(count) => {
+                // No wait has given the other fibers their turn.
+                yield_now();
+                return Ok(Output::Count(count));
+            }
+            Spliced::NotReady(descriptor, interest) => wait(performer, descriptor, events(interest))?,
+            Spliced::OnDisk(pipe, interest) => {
+                let entry = entry(from, from_offset, to, bytes)?;
+                // SAFETY: the entry points to nothing.
+                let count = unsafe { run_or_wait(performer, pipe, events(interest), &entry) }?;
+                return Ok(Output::Count(count as usize));
+            }
+        }
+    }
+}
+
+fn entry(from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<Entry> {
+    /// Stands for a file's own position, and for no position.
+    const NONE: i64 = -1;
+    let from_offset = from_offset.map_or(Ok(NONE), i64::try_from);
+    let from_offset = from_offset.map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let bytes = bytes.min(COUNT_MAX) as u32;
+    let (from, to) = (types::Fd(from.as_raw_fd()), types::Fd(to.as_raw_fd()));
+    Ok(opcode::Splice::new(from, from_offset, to, NONE, bytes).flags(libc::SPLICE_F_NONBLOCK).build())
+}
+
+fn events(interest: Interest) -> libc::c_short {
+    match interest {
+        Interest::Readable => libc::POLLIN,
+        Interest::Writable => libc::POLLOUT,
+    }
+}
