@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs::File as StdFile;
-use std::io;
+use std::io::{self, Read};
 use std::net;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use iolite::evented::{self, Evented};
 use iolite::fs::File;
 use iolite::net::{ListenOptions, TcpListener, TcpStream};
 use iolite::sync::Event;
-use iolite::{Canceled, Io};
+use iolite::{Canceled, Io, copy};
 use rstest::rstest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -79,6 +79,58 @@ fn no_descriptor_is_an_error_that_passes(#[values(threaded(), evented())] on: On
 
         let (_, peer) = listener.accept(io).expect("the connection waited");
         assert_eq!(peer, waiting.local_addr().expect("address"));
+    });
+}
+
+/// Large copies take a pipe, where there is one to be had; memory does it, too.
+#[rstest]
+fn copies_need_no_descriptors(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    let content = large_content();
+    on.run(|io| {
+        let (near, far) = support::tcp_pair(io);
+        let (_folder, file) = large_file(&content);
+        let file = File::from(file);
+        let before = open_descriptors();
+        let exhausted = Exhausted::new();
+        scope(io, |group| {
+            let sent = concurrently(group, |io| {
+                let count = near.send_file(io, &file, 0..content.len() as u64)?;
+                near.shutdown(io, net::Shutdown::Write).map(|()| count)
+            });
+            let mut received = Vec::new();
+            far.with(io).read_to_end(&mut received).expect("received");
+            assert_eq!(sent.join(io).expect("sent"), content.len() as u64);
+            assert!(received == content);
+        });
+        drop(exhausted);
+        assert_eq!(open_descriptors(), before);
+    });
+}
+
+fn large_content() -> Vec<u8> {
+    (0..=250).cycle().take(4 << 20).collect()
+}
+
+fn large_file(content: &[u8]) -> (tempfile::TempDir, StdFile) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("file");
+    std::fs::write(&path, content).expect("written");
+    (folder, StdFile::open(path).expect("opened"))
+}
+
+#[rstest]
+fn canceled_copies_lose_none(#[values(threaded(), evented())] on: On) {
+    let alone = alone();
+    let (_folder, file) = large_file(&large_content());
+    loses_none(&alone, on, "copy", |io, random| {
+        let file = File::from(file.try_clone().expect("a duplicate"));
+        let (near, far) = support::tcp_pair(io);
+        scope(io, |group| {
+            drop(concurrently(group, |io| copy(io, &far, &File::create(io, "/dev/null").expect("opened"))));
+            let _ = cancel_soon(io, random, |io| near.send_file(io, &file, 0..4 << 20));
+            near.shutdown(io, net::Shutdown::Write).expect("finished");
+        });
     });
 }
 

@@ -137,8 +137,8 @@ pub enum Operation<'a> {
     /// memory. Waits for at least one byte, and for room for it. Answered with `Count`, 0 at the end.
     ///
     /// The pipe's other side is a pipe, a socket or a file on a disk. Anything else, and a file that
-    /// is appended to, is refused with `EINVAL`, before a byte was moved. A blocking socket at `to` is
-    /// made non-blocking (`O_NONBLOCK`) for moments: whoever else uses a duplicate of it sees that,
+    /// is appended to, is refused with `EINVAL`, before a byte was moved. A blocking socket is made
+    /// non-blocking (`O_NONBLOCK`) for moments: whoever else uses a duplicate of it sees that,
     /// and must not change it meanwhile.
     Splice {
         /// Where the bytes are.

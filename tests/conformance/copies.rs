@@ -371,6 +371,32 @@ fn a_copy_that_nobody_reads_is_canceled(#[values(threaded(), evented())] on: On)
     });
 }
 
+/// Nobody writes any more: the copy waits with empty hands, its thread for nobody, and a request ends it.
+#[rstest]
+fn a_copy_of_a_source_that_falls_silent_is_canceled(#[values(threaded(), evented())] on: On) {
+    on.executors(1).run(|io| {
+        let content = content(LARGE);
+        for round in 0..3 {
+            let (near, from) = tcp_pair(io);
+            let (to, far) = tcp_pair(io);
+            scope(io, |group| {
+                let copying = concurrently(group, |io| copy(io, &from, &to));
+                let sending = concurrently(group, |io| near.write_all(io, &content));
+                let mut received = vec![0; LARGE];
+                far.read_exact(io, &mut received).expect("received");
+                sending.join(io).expect("sent");
+                assert!(received == content);
+                io.sleep(Duration::from_millis(round)).expect("the executor is free");
+                let error = copying.cancel(io).expect_err("the source has not ended");
+                assert!(Canceled::is_in(&error), "{error}");
+                assert_eq!(Incomplete::count_of(&error), LARGE);
+                assert!(Incomplete::unwritten_of(&error).is_empty());
+                assert!(!fcntl_getfl(&from).expect("asked").contains(OFlags::NONBLOCK));
+            });
+        }
+    });
+}
+
 #[rstest]
 fn a_timed_out_copy_accounts_for_every_byte(#[values(threaded(), evented())] on: On) {
     on.run(|io| {

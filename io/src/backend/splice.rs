@@ -62,9 +62,10 @@ pub fn try_splice<'a>(
     let _nonblocking = match (Kind::of(from)?, Kind::of(to)?) {
         (Kind::Pipe, Kind::Disk) if refused => return Ok(Spliced::OnDisk(from, Interest::Readable)),
         (Kind::Disk, Kind::Pipe) if refused => return Ok(Spliced::OnDisk(to, Interest::Writable)),
-        (Kind::Pipe, Kind::Pipe | Kind::Disk) | (Kind::Socket | Kind::Disk, Kind::Pipe) => None,
+        (Kind::Pipe, Kind::Pipe | Kind::Disk) | (Kind::Disk, Kind::Pipe) => None,
         // The flag of the call itself is for the pipe only.
         (Kind::Pipe, Kind::Socket) => Some(to.nonblocking()?),
+        (Kind::Socket, Kind::Pipe) => Some(from.nonblocking()?),
         _ => return Err(Errno::INVAL.into()),
     };
     let attempt = || {

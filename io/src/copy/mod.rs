@@ -40,8 +40,8 @@ const LARGE_BYTES: usize = 64 << 10;
 /// Large transfers between sockets, pipes and files on disks are left to the kernel, where it can do them;
 /// all others pass through a buffer. What arrives is passed on at once.
 ///
-/// Where the kernel copies into a socket, the socket is non-blocking (`O_NONBLOCK`) for moments. Whoever
-/// uses a duplicate of its descriptor outside of this library must not change that meanwhile.
+/// Where the kernel copies from or to a socket, the socket is non-blocking (`O_NONBLOCK`) for moments.
+/// Whoever uses a duplicate of its descriptor outside of this library must not change that meanwhile.
 ///
 /// # Cancellation
 ///
