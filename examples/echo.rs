@@ -5,20 +5,17 @@
 //! IOLITE_BACKEND=threaded cargo run --example echo -- 127.0.0.1:7000
 //! ```
 //!
-//! When no descriptor is free, it pauses and then goes on accepting: a listener that spins or gives
-//! up at `EMFILE` is the usual end of such programs.
+//! When no descriptor is free, it goes on accepting: a listener that spins or gives up at `EMFILE` is
+//! the usual end of such programs. `incoming` pauses for it.
 
 #![forbid(unsafe_code)]
 
 use std::env;
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::{Config, Instant, Io};
-use rustix::io::Errno;
+use iolite::{Canceled, Config, Io};
 
 fn main() -> ExitCode {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".into());
@@ -30,16 +27,21 @@ fn main() -> ExitCode {
 }
 
 fn serve(io: &dyn Io, listener: &TcpListener) -> io::Result<()> {
-    let mut pause = Pause::default();
+    let mut incoming = listener.incoming(io);
     io.group(|group| {
         loop {
-            let (stream, peer) = accept(io, listener, &mut pause)?;
-            // At the limit: waits for a slot, accepts no more.
-            group.spawn_waiting(io, move |io| {
-                if let Err(error) = echo(io, &stream) {
-                    eprintln!("{peer}: {error}");
-                }
-            })?;
+            match incoming.next(io) {
+                // At the limit: waits for a slot.
+                Ok(stream) => drop(group.spawn_waiting(io, move |io| {
+                    if let Err(error) = echo(io, &stream) {
+                        eprintln!("echo: {error}");
+                    }
+                })?),
+                Err(error) if Canceled::is_in(&error) => return Err(error),
+                // No descriptor is free, or a peer went away while it was in the queue. The next one
+                // comes after a pause.
+                Err(error) => eprintln!("accept: {error}"),
+            }
         }
     })
 }
@@ -54,55 +56,9 @@ fn echo(io: &dyn Io, stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// Accepts the next connection, however often the system has no room for it.
-fn accept(io: &dyn Io, listener: &TcpListener, pause: &mut Pause) -> io::Result<(TcpStream, SocketAddr)> {
-    loop {
-        match listener.accept(io) {
-            Ok(accepted) => {
-                pause.reset();
-                return Ok(accepted);
-            }
-            Err(error) if no_room(&error) => pause.wait(io, &error)?,
-            // The peer went away while it was in the queue.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn no_room(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
-}
-
-/// Pauses that grow from 5 ms to 1 s, told at most once a second.
-#[derive(Default)]
-struct Pause {
-    last: Duration,
-    told: Option<Instant>,
-}
-
-impl Pause {
-    const MIN: Duration = Duration::from_millis(5);
-    const MAX: Duration = Duration::from_secs(1);
-
-    fn wait(&mut self, io: &dyn Io, error: &io::Error) -> io::Result<()> {
-        self.last = (self.last * 2).clamp(Self::MIN, Self::MAX);
-        let now = io.now();
-        if self.told.is_none_or(|told| now - told >= Self::MAX) {
-            self.told = Some(now);
-            eprintln!("accept: {error}; trying again in {:?}", self.last);
-        }
-        Ok(io.sleep(self.last)?)
-    }
-
-    fn reset(&mut self) {
-        self.last = Duration::ZERO;
-    }
-}
-
 #[cfg(test)]
 mod test {
-    use iolite::{BackendChoice, Canceled};
+    use iolite::BackendChoice;
 
     use super::*;
 
@@ -129,22 +85,5 @@ mod test {
             assert!(Canceled::is_in(&ended), "{ended}");
             Ok(())
         })
-    }
-
-    #[test]
-    fn pauses_grow_and_start_over() {
-        let error = io::Error::from(Errno::MFILE);
-        assert!(no_room(&error));
-        iolite::run(Config::new().backend(BackendChoice::Threaded), |io| {
-            let mut pause = Pause::default();
-            pause.wait(io, &error).unwrap();
-            assert_eq!(pause.last, Pause::MIN);
-            pause.wait(io, &error).unwrap();
-            assert_eq!(pause.last, Pause::MIN * 2);
-            pause.reset();
-            pause.wait(io, &error).unwrap();
-            assert_eq!(pause.last, Pause::MIN);
-        })
-        .unwrap();
     }
 }

@@ -10,6 +10,7 @@ use crate::cancel::{Canceled, CarriesCanceled};
 use crate::context;
 use crate::error::SpawnError;
 use crate::group::{self, Group};
+use crate::multishot::Multishot;
 use crate::operation::{Operation, Output};
 use crate::task::{Task, TaskBuilder};
 use crate::time::Instant;
@@ -64,6 +65,13 @@ pub trait Io: Send + Sync {
     ///
     /// The operation's, with its errno; or [`Canceled`].
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output>;
+
+    /// What performs one operation that answers many times, where this `Io` has such a thing. Who
+    /// is given none performs single operations, which come to the same; so a decorator
+    /// that passes only [`operate`](Self::operate) on sees each of them.
+    fn multishot(&self) -> Option<Box<dyn Multishot>> {
+        None
+    }
 
     /// Blocks the calling context until its token arrives ([`crate::backend::Unparker`]) or the
     /// deadline passes. May return early. Not a cancellation point by itself.

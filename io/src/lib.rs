@@ -23,6 +23,7 @@ mod task;
 
 mod copy;
 mod descriptor;
+mod multishot;
 mod operation;
 mod stream;
 
@@ -44,7 +45,7 @@ pub use descriptor::Descriptor;
 pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use group::{Group, Member, OwnedGroup};
 pub use io::{Backend, Io};
-pub use operation::{Operation, Output, SocketOption};
+pub use operation::{Operation, Output, SharedBytes, SocketOption};
 pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;

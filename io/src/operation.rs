@@ -1,8 +1,10 @@
 //! Operations as data: what a program can ask an [`Io`](crate::Io) to do.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::descriptor::Descriptor;
@@ -69,6 +71,17 @@ pub enum Operation<'a> {
         socket: &'a Descriptor,
         /// Sent in order.
         buffers: &'a [IoSlice<'a>],
+    },
+    /// As `Send` with `all`, without copying the bytes where that is possible. Answered with `Count`.
+    ///
+    /// The bytes are kept until the kernel has let them go, which may be long after the answer.
+    SendZeroCopy {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// What to send.
+        bytes: SharedBytes,
+        /// Where in `bytes` to begin.
+        from: usize,
     },
     /// Shuts one or both directions of a connection down. Answered with `Done`.
     Shutdown {
@@ -182,6 +195,34 @@ pub enum Operation<'a> {
         /// What to close.
         descriptor: Descriptor,
     },
+}
+
+/// Bytes that several owners share, whatever holds them.
+#[derive(Clone)]
+pub struct SharedBytes(Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl SharedBytes {
+    /// Shares what `bytes` refers to.
+    pub fn new<B: AsRef<[u8]> + Send + Sync + 'static>(bytes: Arc<B>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes from position `from` on; none past the end.
+    pub fn rest(&self, from: usize) -> &[u8] {
+        self.as_ref().get(from..).unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl fmt::Debug for SharedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedBytes({} bytes)", self.as_ref().len())
+    }
 }
 
 /// A socket option and its value.

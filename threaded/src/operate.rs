@@ -59,6 +59,9 @@ impl Caller<'_> {
             Operation::ReceiveVectored { socket, buffers } => self.receive_vectored(socket, buffers).map(Output::Count),
             Operation::Send { socket, buffer, all } => self.send(socket, buffer, all).map(Output::Count),
             Operation::SendVectored { socket, buffers } => self.send_vectored(socket, buffers).map(Output::Count),
+            Operation::SendZeroCopy { socket, bytes, from } => {
+                self.send(socket, bytes.rest(from), true).map(Output::Count)
+            }
             Operation::Open { path, options } => {
                 let (flags, mode) = backend::open_flags(options)?;
                 let file = retry_on_intr(|| rustix::fs::open(path, flags, mode))?;

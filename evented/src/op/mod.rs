@@ -39,6 +39,7 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::ReceiveVectored { socket, buffers } => receive::perform_vectored(&performer, socket, buffers),
         Operation::Send { socket, buffer, all } => send::perform(&performer, socket, buffer, all),
         Operation::SendVectored { socket, buffers } => send::perform_vectored(&performer, socket, buffers),
+        Operation::SendZeroCopy { socket, bytes, from } => send::perform(&performer, socket, bytes.rest(from), true),
         Operation::Resolve { host, port } => resolve::perform(shared, host, port),
         Operation::Open { path, options } => open::perform(&performer, path, options),
         Operation::Read { file, buffer, offset } => read::perform(&performer, file, buffer, offset),

@@ -18,6 +18,8 @@ pub use crate::context::{
     Context, Interest, Park, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current, guard_panic_hook, park,
     set_current, wait_ready, yield_now,
 };
+pub use crate::multishot::{Arrival, Multishot, Source};
+pub use crate::net::pool::Reserve;
 pub use crate::task::TaskOptions;
 pub use crate::time::monotonic_now;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::address::{ToSocketAddrs, try_each};
+use super::incoming::Incoming;
 use super::stream::TcpStream;
 use crate::Io;
 use crate::descriptor::Descriptor;
@@ -122,6 +123,14 @@ impl TcpListener {
         Ok((TcpStream::from(descriptor), peer))
     }
 
+    /// The connections as they come. For servers that accept many: where `io` can, the kernel is asked
+    /// once and accepts by itself, so that some connections may be accepted before they are asked
+    /// for (on `evented` up to about a thousand, and none where the process may have fewer than 4,096
+    /// descriptors). Elsewhere it does what [`accept`](Self::accept) does.
+    pub fn incoming(&self, io: &dyn Io) -> Incoming<'_> {
+        Incoming::new(io, self)
+    }
+
     /// The address it listens on, with the port that the system chose.
     ///
     /// # Cancellation
@@ -146,6 +155,10 @@ impl TcpListener {
     /// Those of `close`.
     pub fn close(self, io: &dyn Io) -> io::Result<()> {
         io.operate(Operation::Close { descriptor: self.0 })?.done()
+    }
+
+    pub(super) fn descriptor(&self) -> &Descriptor {
+        &self.0
     }
 }
 

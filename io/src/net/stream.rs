@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{ToSocketAddrs, try_each};
+use super::incoming::IncomingBytes;
+use super::pool::BufferPool;
 use crate::descriptor::Descriptor;
 use crate::fs::File;
-use crate::operation::{Operation, SocketOption};
+use crate::operation::{Operation, SharedBytes, SocketOption};
 use crate::stream::{self, IntoWith, With};
 use crate::{Io, copy};
 
@@ -158,6 +160,43 @@ impl TcpStream {
         copy::file_range(io, file, range, self)
     }
 
+    /// Writes all of `bytes` without copying them into the kernel, where `io` can; elsewhere it does
+    /// what [`write_all`](Self::write_all) does. Pays from some ten thousand bytes on, over a network;
+    /// on loopback the kernel copies nevertheless.
+    ///
+    /// The kernel may read the bytes until the peer has acknowledged them, which is after this
+    /// returned, and for as long as a peer does not read; nothing can end that. So the bytes are
+    /// shared: `io` keeps a reference until then. [`Arc::try_unwrap`] on the caller's own
+    /// clone gets them back once it is the last; a [`PooledBuffer`](super::PooledBuffer) goes back to its
+    /// pool by itself. What the kernel has not let go when the runtime has shut down is never freed.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the error tells how many bytes had been written. They are still on
+    /// their way.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_all`](Self::write_all).
+    pub fn send_zero_copy<B>(&self, io: &dyn Io, bytes: Arc<B>) -> io::Result<()>
+    where
+        B: AsRef<[u8]> + Send + Sync + 'static,
+    {
+        let bytes = SharedBytes::new(bytes);
+        let all = bytes.as_ref();
+        stream::write_all(all, |rest| {
+            let from = all.len() - rest.len();
+            io.operate(Operation::SendZeroCopy { socket: &self.0, bytes: bytes.clone(), from })?.count(rest.len())
+        })
+    }
+
+    /// The bytes that the peer sends, as they come, in buffers of `pool`. For servers with many
+    /// connections of which few are busy: a connection holds a buffer only while there are bytes
+    /// in it, and, where `io` can, the kernel is asked once and not once per read.
+    pub fn incoming(&self, io: &dyn Io, pool: &BufferPool) -> IncomingBytes<'_> {
+        IncomingBytes::new(io, self, pool)
+    }
+
     /// Shuts one or both directions down.
     ///
     /// # Cancellation
@@ -283,6 +322,10 @@ impl TcpStream {
     /// As [`with`](Self::with), but it owns the stream and keeps the `Io`: `Send + Sync + 'static`.
     pub fn into_with(self, io: Arc<dyn Io>) -> IntoWith<Self> {
         IntoWith::new(self, io)
+    }
+
+    pub(super) fn descriptor(&self) -> &Descriptor {
+        &self.0
     }
 
     fn send(&self, io: &dyn Io, buffer: &[u8], all: bool) -> io::Result<usize> {

@@ -1,0 +1,279 @@
+//! Buffers that are lent out and come back.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use crate::primitive::Lock;
+use crate::sync::Semaphore;
+use crate::{Canceled, Io};
+
+/// A fixed number of buffers of one size, for many connections to share.
+///
+/// All memory is allocated when the pool is made. A clone is the same pool. It belongs to no
+/// [`Io`] and works with each; a buffer comes back when it is dropped, on whatever thread.
+///
+/// [`TcpStream::incoming`](super::TcpStream::incoming) receives into a pool: a connection takes a
+/// buffer when bytes are there, not before. A backend may keep some of the free buffers at hand, for
+/// the kernel to fill; one at least is always left to circulate.
+#[derive(Clone)]
+pub struct BufferPool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    count: usize,
+    bytes: usize,
+    /// One permit per buffer in `free`, given after the buffer and taken before it.
+    available: Semaphore,
+    free: Lock<Vec<Vec<u8>>>,
+    /// How many buffers backends may still keep at hand.
+    reservable: AtomicUsize,
+}
+
+impl BufferPool {
+    /// Makes `count` buffers of `bytes` bytes each.
+    ///
+    /// # Panics
+    ///
+    /// When either is 0.
+    pub fn new(count: usize, bytes: usize) -> Self {
+        assert!(count > 0 && bytes > 0, "a pool of {count} buffers of {bytes} bytes holds nothing");
+        let free = (0..count).map(|_| vec![0; bytes]).collect();
+        Self {
+            shared: Arc::new(Shared {
+                count,
+                bytes,
+                available: Semaphore::new(count),
+                free: Lock::new(free),
+                reservable: AtomicUsize::new(count - 1),
+            }),
+        }
+    }
+
+    /// How many buffers there are, free or not.
+    pub fn count(&self) -> usize {
+        self.shared.count
+    }
+
+    /// How many bytes each holds.
+    pub fn bytes(&self) -> usize {
+        self.shared.bytes
+    }
+
+    /// Waits for a free buffer and takes it, empty. The longest waiting is served first.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when a buffer is free. A canceled wait takes none.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn take(&self, io: &dyn Io) -> Result<PooledBuffer, Canceled> {
+        self.shared.available.acquire(io)?.forget();
+        Ok(self.shared.pop())
+    }
+
+    /// Takes a free buffer, empty, if there is one for which nobody waits.
+    pub fn try_take(&self) -> Option<PooledBuffer> {
+        self.shared.available.try_acquire()?.forget();
+        Some(self.shared.pop())
+    }
+
+    /// Reserves up to `most` buffers for a backend to keep at hand; `None` when no more can be
+    /// spared. For implementers of an [`Io`]; see [`Reserve`].
+    pub fn reserve(&self, most: usize) -> Option<Reserve> {
+        let take = |left: usize| left.checked_sub(left.min(most));
+        let left = self.shared.reservable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
+        let count = left.min(most);
+        (count > 0).then(|| Reserve { pool: Arc::downgrade(&self.shared), count })
+    }
+}
+
+impl Shared {
+    /// Takes the buffer of a permit that was taken.
+    fn pop(self: &Arc<Self>) -> PooledBuffer {
+        let bytes = self.free.lock().pop().expect("a permit is a buffer");
+        PooledBuffer { bytes, len: 0, pool: Arc::downgrade(self) }
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool")
+            .field("count", &self.count())
+            .field("bytes", &self.bytes())
+            .field("free", &self.shared.available.available())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A buffer of a [`BufferPool`]; it goes back there when dropped.
+///
+/// It derefs to the bytes it holds: those that were received, none in one just taken.
+pub struct PooledBuffer {
+    /// A `Vec`, whose memory stays where it is and may be written by the kernel while the buffer
+    /// moves; a `Box` would promise that nobody else does. Its length never changes.
+    bytes: Vec<u8>,
+    len: usize,
+    pool: Weak<Shared>,
+}
+
+impl PooledBuffer {
+    /// The whole of its memory, for filling it; [`set_len`](Self::set_len) then says how much of it
+    /// counts. What an earlier user left is in it.
+    pub fn storage_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Makes it hold the first `len` bytes of its memory.
+    ///
+    /// # Panics
+    ///
+    /// When its memory is smaller.
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= self.bytes.len(), "{len} bytes in a buffer of {}", self.bytes.len());
+        self.len = len;
+    }
+}
+
+impl Deref for PooledBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl DerefMut for PooledBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+}
+
+impl AsRef<[u8]> for PooledBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for PooledBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledBuffer").field("len", &self.len).field("of", &self.bytes.len()).finish()
+    }
+}
+
+impl Drop for PooledBuffer {
+    fn drop(&mut self) {
+        // A buffer outlives its pool only to be freed.
+        if let Some(pool) = self.pool.upgrade() {
+            pool.free.lock().push(std::mem::take(&mut self.bytes));
+            pool.available.release();
+        }
+    }
+}
+
+/// How many buffers of a pool a backend may keep at hand; the right ends when it is dropped.
+///
+/// Of all buffers of a pool, one is never reserved, so that whoever waits for a buffer is served as
+/// soon as somebody drops one.
+pub struct Reserve {
+    pool: Weak<Shared>,
+    count: usize,
+}
+
+impl Reserve {
+    /// How many buffers may be kept at hand.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes a free buffer, if there is one; it is the caller's to keep no more than
+    /// [`count`](Self::count).
+    pub fn take(&self) -> Option<PooledBuffer> {
+        BufferPool { shared: self.pool.upgrade()? }.try_take()
+    }
+
+    /// Whether these are buffers of `pool`.
+    pub fn is_of(&self, pool: &BufferPool) -> bool {
+        self.pool.as_ptr() == Arc::as_ptr(&pool.shared)
+    }
+
+    /// Whether nobody has the pool any more.
+    pub fn is_orphaned(&self) -> bool {
+        self.pool.strong_count() == 0
+    }
+}
+
+impl fmt::Debug for Reserve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserve").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Reserve {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.reservable.fetch_add(self.count, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back_and_none_is_made_up() {
+        let pool = BufferPool::new(2, 8);
+        let (first, second) = (pool.try_take().unwrap(), pool.try_take().unwrap());
+        assert!(pool.try_take().is_none());
+        drop(first);
+        let again = pool.try_take().unwrap();
+        assert!(again.is_empty(), "one just taken holds nothing");
+        assert!(pool.try_take().is_none());
+        drop((again, second));
+        assert_eq!(pool.shared.free.lock().len(), 2);
+        assert_eq!(pool.shared.available.available(), 2);
+    }
+
+    #[test]
+    fn a_buffer_outlives_its_pool() {
+        let pool = BufferPool::new(1, 4);
+        let mut buffer = pool.try_take().unwrap();
+        drop(pool);
+        buffer.storage_mut().copy_from_slice(b"text");
+        buffer.set_len(2);
+        assert_eq!(&*buffer, b"te");
+    }
+
+    #[test]
+    #[should_panic(expected = "5 bytes in a buffer of 4")]
+    fn a_length_past_its_memory_is_a_panic() {
+        BufferPool::new(1, 4).try_take().unwrap().set_len(5);
+    }
+
+    #[test]
+    fn one_buffer_is_never_reserved() {
+        let pool = BufferPool::new(4, 1);
+        let first = pool.reserve(2).unwrap();
+        let second = pool.reserve(2).unwrap();
+        assert_eq!((first.count(), second.count()), (2, 1));
+        assert!(pool.reserve(1).is_none());
+        drop(first);
+        assert_eq!(pool.reserve(9).unwrap().count(), 2);
+        assert!(BufferPool::new(1, 1).reserve(1).is_none());
+    }
+
+    #[test]
+    fn a_reserve_knows_its_pool_and_that_it_is_gone() {
+        let (pool, other) = (BufferPool::new(2, 1), BufferPool::new(2, 1));
+        let reserve = pool.reserve(1).unwrap();
+        assert!(reserve.is_of(&pool.clone()) && !reserve.is_of(&other));
+        assert!(!reserve.is_orphaned());
+        drop(pool);
+        assert!(reserve.is_orphaned() && reserve.take().is_none());
+    }
+}
