@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use iolite_io::backend::{Refused, Start, StartHow, Ticket, current, monotonic_now};
+use iolite_io::backend::{Multishot, Refused, Start, StartHow, Ticket, current, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::executor::Executor;
-use crate::op;
+use crate::op::{self, RingMultishot};
 use crate::shared::Shared;
 
 impl Io for Shared {
@@ -28,6 +28,10 @@ impl Io for Shared {
             context.check(self)?;
             op::perform(self, context, operation)
         })
+    }
+
+    fn multishot(&self) -> Option<Box<dyn Multishot>> {
+        self.this().map(|shared| Box::new(RingMultishot::new(shared)) as _)
     }
 
     fn now(&self) -> Instant {

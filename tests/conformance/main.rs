@@ -25,6 +25,7 @@ mod mixed;
 
 mod copies;
 mod files;
+mod incoming;
 mod streams;
 mod tcp;
 

@@ -25,6 +25,8 @@ pub(super) enum Tag {
     Foreign = 2,
     /// The executor's own: the wake-up event, or something nobody waits for.
     Own = 3,
+    /// One that completes more than once: a [`Standing`](super::standing::Standing).
+    Standing = 4,
 }
 
 const TAG_MASK: u64 = 7;
@@ -105,7 +107,7 @@ impl Executor {
     }
 
     /// Does what a completion is for: it makes a fiber ready, or tells a foreign context.
-    pub(super) fn complete(&self, user_data: u64, result: i32) {
+    pub(super) fn complete(&self, user_data: u64, result: i32, flags: u32) {
         let pointer = user_data & !TAG_MASK;
         match user_data & TAG_MASK {
             tag if tag == Tag::Foreign as u64 => {
@@ -114,6 +116,10 @@ impl Executor {
                 let message = unsafe { &*(pointer as *const Message) };
                 self.foreign.remove(message);
                 message.complete(result);
+            }
+            tag if tag == Tag::Standing as u64 => {
+                // SAFETY: a completion of one, by its tag.
+                unsafe { self.complete_standing(pointer, result, flags) };
             }
             _ if user_data == EVENT => self.event.armed.set(false),
             tag if tag == Tag::Own as u64 => self.in_flight.set(self.in_flight.get() - 1),

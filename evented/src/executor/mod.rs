@@ -13,6 +13,7 @@ mod idle;
 mod ready;
 pub(crate) mod remote;
 mod shutdown;
+pub(crate) mod standing;
 pub(crate) mod timers;
 
 use std::cell::{Cell, RefCell};
@@ -24,13 +25,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::Instant;
-use iolite_io::backend::{Park, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
+use iolite_io::backend::{Context, Park, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
+use iolite_io::net::BufferPool;
 
 use crate::abort::AbortOnUnwind;
 use crate::fiber::stack::{FiberStack, SizeClass};
 use crate::fiber::{Fiber, FiberRef, Pause, overflow};
 use crate::placement::Own;
-use crate::ring::{Features, Ring, Wait};
+use crate::ring::{BufferRings, Features, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
@@ -83,6 +85,8 @@ pub(crate) struct Executor {
     in_flight: Cell<usize>,
     /// Those of other contexts among them.
     foreign: InFlight,
+    standing: standing::Table,
+    buffers: BufferRings,
     event: EventRead,
     shutdown: Cell<Shutdown>,
     /// When the idle fibers that are too many are given up.
@@ -118,6 +122,8 @@ impl Executor {
             park: Rc::new(FiberPark),
             in_flight: Cell::new(0),
             foreign: InFlight::default(),
+            standing: standing::Table::default(),
+            buffers: BufferRings::default(),
             event: EventRead::default(),
             shutdown: Cell::new(Shutdown::No),
             trim_at: Cell::new(None),
@@ -153,6 +159,28 @@ impl Executor {
     #[inline]
     pub(crate) fn is_of(shared: &Shared) -> bool {
         Self::with_current(|executor| executor.belongs_to(shared)) == Some(true)
+    }
+
+    /// Calls `f` with the executor of the calling fiber, if `context` is a fiber of `shared`.
+    pub(crate) fn with_current_of<R>(shared: &Shared, context: &Context, f: impl FnOnce(&Executor) -> R) -> Option<R> {
+        if context.is_thread() {
+            return None;
+        }
+        Self::with_current(|executor| {
+            (executor.belongs_to(shared) && executor.owns(context.block())).then(|| f(executor))
+        })
+        .flatten()
+    }
+
+    /// Submits all that is queued, now: for entries that name what their caller lends for one call.
+    pub(crate) fn flush(&self) {
+        self.ring.flush();
+    }
+
+    /// The group of buffers for receiving into `pool`, to be armed with at once; `None` when there is
+    /// none to be had.
+    pub(crate) fn acquire_buffers(&self, pool: &BufferPool) -> Option<u16> {
+        self.buffers.acquire(&self.ring, pool, pool.count() / self.shared.options().executors)
     }
 
     /// This executor as one of its fibers starts a task.
@@ -252,6 +280,7 @@ impl Executor {
             // SAFETY: the sender waits for the completion.
             unsafe { self.push(message.entry()) };
         });
+        self.remote.drain_cancellations(|standing| self.cancel_standing(&standing));
         self.run_fibers();
         if self.shared.is_closing() && self.shut_down() {
             return false;
@@ -262,7 +291,7 @@ impl Executor {
         if wait != Wait::No {
             self.remote.end_sleep();
         }
-        self.ring.reap(|user_data, result| self.complete(user_data, result));
+        self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
         self.fire_timers();
         true
     }

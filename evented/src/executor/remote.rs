@@ -3,14 +3,16 @@
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crossbeam_queue::SegQueue;
 use iolite_io::backend::{Wake, WakeBlock, WakeStack};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 
 use super::Executor;
 use super::foreign::{Message, Messages};
+use super::standing::Standing;
 
 /// What other threads leave for an executor, and how they wake it.
 ///
@@ -22,6 +24,8 @@ pub(crate) struct Remote {
     woken: WakeStack,
     /// Operations of contexts that are not this executor's fibers.
     messages: Messages,
+    /// Standing operations that are to end.
+    cancellations: SegQueue<Arc<Standing>>,
     /// The executor waits in its ring, or is about to. SeqCst on both sides: a waker leaves its
     /// thing and then looks here; the executor announces itself here and then looks for things.
     sleeping: AtomicBool,
@@ -48,6 +52,7 @@ impl Remote {
         Ok(Box::leak(Box::new(Remote {
             woken: WakeStack::default(),
             messages: Messages::default(),
+            cancellations: SegQueue::new(),
             sleeping: AtomicBool::new(false),
             event,
             blocks: Mutex::new(Vec::new()),
@@ -79,6 +84,12 @@ impl Remote {
         self.wake_executor();
     }
 
+    /// Has the executor end a standing operation.
+    pub(super) fn cancel(&self, standing: Arc<Standing>) {
+        self.cancellations.push(standing);
+        self.wake_executor();
+    }
+
     /// Makes the executor look around, if it sleeps; says whether it did. At most one system call
     /// per sleep.
     pub(crate) fn wake_executor(&self) -> bool {
@@ -100,7 +111,7 @@ impl Remote {
     #[must_use]
     pub(crate) fn begin_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        let nothing = self.woken.is_empty() && self.messages.is_empty();
+        let nothing = self.woken.is_empty() && self.messages.is_empty() && self.cancellations.is_empty();
         if !nothing {
             self.end_sleep();
         }
@@ -118,6 +129,10 @@ impl Remote {
 
     pub(crate) fn drain_woken(&self, ready: impl FnMut(&'static WakeBlock)) {
         self.woken.drain(ready);
+    }
+
+    pub(super) fn drain_cancellations(&self, cancel: impl FnMut(Arc<Standing>)) {
+        std::iter::from_fn(|| self.cancellations.pop()).for_each(cancel);
     }
 
     pub(crate) fn drain_messages(&self, submit: impl FnMut(&Message)) {

@@ -37,7 +37,7 @@ impl Executor {
             return false;
         }
         if self.in_flight.get() > 0 {
-            self.cancel_foreign();
+            self.cancel_rest();
         }
         self.shared.has_no_foreign() && self.in_flight.get() == 0
     }
@@ -49,16 +49,18 @@ impl Executor {
         told && !ended
     }
 
-    /// Cancels the operations of threads that called a runtime which ends: all that is in flight,
-    /// now that no task is left. One by one: older kernels cannot cancel all at once.
-    fn cancel_foreign(&self) {
+    /// Cancels all that is in flight, now that no task is left: the operations of threads that called
+    /// a runtime which ends, and standing ones that somebody kept. One by one: older kernels cannot
+    /// cancel all at once.
+    fn cancel_rest(&self) {
         for user_data in self.foreign.user_data() {
             let entry = opcode::AsyncCancel::new(user_data).build().user_data(NOBODY);
             // SAFETY: it points to nothing.
             unsafe { self.push(entry) };
         }
+        self.standing.unfinished().iter().for_each(|standing| self.cancel_standing(standing));
         self.ring.turn(Wait::No);
-        self.ring.reap(|user_data, result| self.complete(user_data, result));
+        self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
     }
 
     /// Waits for the last completions and gives the fibers back.
@@ -67,8 +69,10 @@ impl Executor {
             // The event's read ends by being served.
             self.remote.ring_event();
             self.ring.turn(Wait::Forever);
-            self.ring.reap(|user_data, result| self.complete(user_data, result));
+            self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
         }
+        self.standing.leak();
+        self.buffers.clear(&self.ring);
         self.discard(self.idle.take_all());
         debug_assert!(self.live.borrow().is_empty());
     }

@@ -4,6 +4,7 @@ mod accept;
 mod address;
 mod close;
 mod connect;
+mod multishot;
 mod open;
 mod perform;
 mod poll;
@@ -21,6 +22,7 @@ use iolite_io::backend::{Context, perform_quick};
 use iolite_io::{Operation, Output, ShutDown};
 
 use crate::shared::Shared;
+pub(crate) use multishot::RingMultishot;
 use perform::Performer;
 
 /// The most bytes that one read or write moves: what the kernel moves at most.
@@ -39,7 +41,7 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::ReceiveVectored { socket, buffers } => receive::perform_vectored(&performer, socket, buffers),
         Operation::Send { socket, buffer, all } => send::perform(&performer, socket, buffer, all),
         Operation::SendVectored { socket, buffers } => send::perform_vectored(&performer, socket, buffers),
-        Operation::SendZeroCopy { socket, bytes, from } => send::perform(&performer, socket, bytes.rest(from), true),
+        Operation::SendZeroCopy { socket, bytes, from } => send::perform_zero_copy(&performer, socket, &bytes, from),
         Operation::Resolve { host, port } => resolve::perform(shared, host, port),
         Operation::Open { path, options } => open::perform(&performer, path, options),
         Operation::Read { file, buffer, offset } => read::perform(&performer, file, buffer, offset),

@@ -3,14 +3,16 @@
 
 use std::io;
 use std::mem;
+use std::task::Poll;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
 use iolite_io::backend::{Context, park};
-use iolite_io::{Canceled, Instant, ShutDown};
+use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 
 use crate::abort::AbortOnUnwind;
 use crate::executor::foreign::Message;
+use crate::executor::standing::{Answer, Kind};
 use crate::executor::{Executor, OpSlot};
 use crate::shared::Shared;
 
@@ -65,27 +67,61 @@ impl<'a> Performer<'a> {
     /// As [`run`](Self::run).
     unsafe fn run_until(&self, entry: Entry, until: Until) -> io::Result<u32> {
         loop {
-            let here = !self.context.is_thread()
-                && Executor::with_current(|executor| {
-                    executor.belongs_to(self.shared) && executor.owns(self.context.block())
-                }) == Some(true);
+            let here = Executor::with_current_of(self.shared, self.context, |_| ()).is_some();
             // SAFETY: the caller's promise; the entry was completed before it is used again.
             let (result, canceled) = unsafe {
                 if here { self.run_here(entry.clone(), until) } else { self.run_elsewhere(entry.clone(), until)? }
             };
-            if let Some(canceled) = canceled {
-                if result == -libc::ECANCELED || result == -libc::EINTR {
-                    return Err(canceled.into());
-                }
-                self.context.recancel(canceled);
-            } else if result == -libc::EINTR && until == Until::Canceled {
+            if canceled.is_none() && result == -libc::EINTR && until == Until::Canceled {
                 // Not so a close: the descriptor is gone, and its number may be somebody else's.
                 continue;
-            } else if result == -libc::ECANCELED && self.shared.is_closed() {
-                // The runtime canceled what was left of foreign operations at its end.
-                return Err(ShutDown.into());
             }
-            return u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+            return self.outcome(result, canceled);
+        }
+    }
+
+    /// What the kernel's result means to a caller that was perhaps canceled meanwhile.
+    fn outcome(&self, result: i32, canceled: Option<Canceled>) -> io::Result<u32> {
+        if let Some(canceled) = canceled {
+            if result == -libc::ECANCELED || result == -libc::EINTR {
+                return Err(canceled.into());
+            }
+            self.context.recancel(canceled);
+        } else if result == -libc::ECANCELED && self.shared.is_closed() {
+            // The runtime canceled what was left of foreign operations at its end.
+            return Err(ShutDown.into());
+        }
+        u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+    }
+
+    /// Performs a send whose bytes the kernel may keep; `None` on a context whose own ring cannot
+    /// perform it. No bytes are the caller's, so nothing has to end with this call but the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Safety
+    ///
+    /// The entry points into `bytes`.
+    pub(super) unsafe fn run_send(&self, bytes: &SharedBytes, entry: Entry) -> Option<io::Result<u32>> {
+        // SAFETY: the caller's promise.
+        let arm = |executor: &Executor| unsafe { executor.arm(Kind::Send(bytes.clone()), entry) };
+        let standing = Executor::with_current_of(self.shared, self.context, arm)?;
+        let mut canceled = None;
+        loop {
+            match standing.poll(self.context.unparker()) {
+                Poll::Ready(Some(Ok(Answer::Sent(result)))) => return Some(self.outcome(result, canceled)),
+                Poll::Ready(_) => unreachable!("a send has one answer, its result"),
+                Poll::Pending => {}
+            }
+            if canceled.is_none() {
+                canceled = self.context.check(self.shared).err();
+                if canceled.is_some() {
+                    standing.cancel();
+                }
+            }
+            park(self.deadline(Until::Canceled, canceled.is_some()));
         }
     }
 

@@ -6,7 +6,7 @@ use std::mem;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::{Descriptor, Output};
+use iolite_io::{Descriptor, Output, SharedBytes};
 
 use super::perform::Performer;
 use super::poll::run_or_wait;
@@ -25,6 +25,37 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, socket, libc::POLLOUT, &entry) }?;
     Ok(Output::Count(count as usize))
+}
+
+/// Sends bytes that the kernel may keep. Where it cannot, and where the caller is no fiber of the
+/// runtime, they are copied.
+pub(super) fn perform_zero_copy(
+    performer: &Performer<'_>,
+    socket: &Descriptor,
+    bytes: &SharedBytes,
+    from: usize,
+) -> io::Result<Output> {
+    let rest = bytes.rest(from);
+    if rest.is_empty() {
+        return Ok(Output::Count(0));
+    }
+    let length = rest.len().min(COUNT_MAX) as u32;
+    let entry = opcode::SendZc::new(types::Fd(socket.as_raw_fd()), rest.as_ptr(), length)
+        .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+        .build();
+    // SAFETY: the entry points into `bytes`.
+    match unsafe { performer.run_send(bytes, entry) } {
+        Some(Err(error)) if needs_a_copy(&error) => perform(performer, socket, rest, true),
+        Some(result) => result.map(|count| Output::Count(count as usize)),
+        None => perform(performer, socket, rest, true),
+    }
+}
+
+/// Whether a copy gets further: an old kernel, a socket that must copy or does not wait, too much memory
+/// pinned.
+fn needs_a_copy(error: &io::Error) -> bool {
+    let passing = [libc::EINVAL, libc::EOPNOTSUPP, libc::EAGAIN, libc::EINTR, libc::ENOMEM, libc::ENOBUFS];
+    error.raw_os_error().is_some_and(|errno| passing.contains(&errno))
 }
 
 pub(super) fn perform_vectored(

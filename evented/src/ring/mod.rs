@@ -1,21 +1,25 @@
 //! An io_uring, owned by one executor.
 #![allow(unsafe_code)]
 
+mod buffers;
 mod features;
 
 use std::cell::RefCell;
 use std::io;
+use std::ptr::NonNull;
 
 use io_uring::squeue::Entry;
+use io_uring::types::BufRingEntry;
 use io_uring::{IoUring, cqueue, types};
 
+pub(crate) use buffers::BufferRings;
 pub(crate) use features::{Features, probe};
 
 /// Submission entries of a ring. For a user without CAP_IPC_LOCK rings count against
 /// RLIMIT_MEMLOCK, so it is not larger than batching needs.
 const SQ_ENTRIES: u32 = 256;
 /// Completion entries; what does not fit, the kernel keeps (NODROP).
-const CQ_ENTRIES: u32 = 1024;
+pub(crate) const CQ_ENTRIES: u32 = 1024;
 
 /// How a turn of the ring waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,44 @@ impl Ring {
         }
     }
 
+    /// Submits all that is queued.
+    pub(crate) fn flush(&self) {
+        while !self.ring.borrow_mut().submission().is_empty() {
+            self.turn(Wait::No);
+            self.collect();
+        }
+    }
+
+    /// Registers a ring of `count` buffers as `group`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel, one that knows none (before 5.19) among them.
+    ///
+    /// # Safety
+    ///
+    /// The memory holds `count` entries, a power of two, on pages of its own, and stays until the group
+    /// was unregistered.
+    pub(crate) unsafe fn register_buffers(
+        &self,
+        memory: NonNull<BufRingEntry>,
+        count: u16,
+        group: u16,
+    ) -> io::Result<()> {
+        let ring = self.ring.borrow();
+        // SAFETY: the caller's promise.
+        unsafe { ring.submitter().register_buf_ring_with_flags(memory.as_ptr() as u64, count, group, 0) }
+    }
+
+    /// Takes a ring of buffers from the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel.
+    pub(crate) fn unregister_buffers(&self, group: u16) -> io::Result<()> {
+        self.ring.borrow().submitter().unregister_buf_ring(group)
+    }
+
     /// Submits what is queued and waits, in one system call; none if there is nothing to do.
     pub(crate) fn turn(&self, wait: Wait) {
         let mut ring = self.ring.borrow_mut();
@@ -94,12 +136,12 @@ impl Ring {
         }
     }
 
-    /// Tells every completion that has arrived: its user data and result.
-    pub(crate) fn reap(&self, mut tell: impl FnMut(u64, i32)) {
+    /// Tells every completion that has arrived: its user data, result and flags.
+    pub(crate) fn reap(&self, mut tell: impl FnMut(u64, i32, u32)) {
         self.collect();
         let mut reaped = self.reaped.take();
         for completion in reaped.drain(..) {
-            tell(completion.user_data(), completion.result());
+            tell(completion.user_data(), completion.result(), completion.flags());
         }
         self.reaped.replace(reaped);
     }

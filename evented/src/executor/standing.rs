@@ -1,0 +1,296 @@
+//! Standing operations: those that complete more than once.
+//!
+//! An ordinary operation lives in the frame of who waits for it. A standing one outlasts the calls
+//! that ask for its answers, so it lives on the heap: shared by whoever takes the answers, on
+//! whatever thread, and by the table of its executor, until its last completion was reaped.
+//!
+//! ```text
+//!  arm ──▶ in the table ──completion──▶ answers ──poll──▶ the caller
+//!               │  ▲          │MORE
+//!     cancel ───┘  └──────────┘
+//!               last completion ──▶ out of the table
+//! ```
+//!
+//! A send without a copy is *over* with its first completion, which is its answer; it stays in the
+//! table, and its bytes alive, until the kernel says in a second one that it has let them go.
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use io_uring::squeue::Entry;
+use io_uring::{cqueue, opcode};
+use iolite_io::backend::Unparker;
+use iolite_io::net::PooledBuffer;
+use iolite_io::{Descriptor, SharedBytes, no_suspend};
+
+use super::Executor;
+use super::completion::{NOBODY, Tag};
+use super::remote::Remote;
+
+/// How many accepted connections may wait to be taken before the kernel is asked to stop. What it
+/// accepts in one go, and so may add to them, is bounded by the completion queue.
+const CONNECTIONS_AHEAD: usize = 64;
+
+/// What an operation is, with what it needs to stay.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Accept,
+    /// Into the buffers of a group.
+    Receive {
+        group: u16,
+    },
+    /// The bytes are here to be kept.
+    Send(#[expect(dead_code, reason = "what the kernel reads")] SharedBytes),
+}
+
+/// What a completion brings.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Connection(Descriptor),
+    Bytes(PooledBuffer),
+    /// The peer has finished.
+    End,
+    /// The result of a send, as the kernel gives it.
+    Sent(i32),
+}
+
+#[derive(Debug)]
+#[repr(align(8))]
+pub(crate) struct Standing {
+    kind: Kind,
+    /// Of the executor in whose ring it is.
+    remote: &'static Remote,
+    /// Where it is in its executor's table; the executor's alone.
+    index: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: VecDeque<io::Result<Answer>>,
+    /// Who waits for the next answer.
+    waiter: Option<Unparker>,
+    /// No more answers come.
+    over: bool,
+    /// It was asked to end, because too much waits here.
+    stopping: bool,
+    /// Nobody takes answers any more.
+    abandoned: bool,
+}
+
+impl Standing {
+    /// The next answer; nothing when it is over and all have been taken. While there may come one,
+    /// `waiter` is woken for it.
+    pub(crate) fn poll(&self, waiter: Unparker) -> Poll<Option<io::Result<Answer>>> {
+        let mut state = self.state();
+        let answer = state.answers.pop_front();
+        if answer.is_none() && !state.over {
+            state.waiter = Some(waiter);
+            return Poll::Pending;
+        }
+        Poll::Ready(answer)
+    }
+
+    /// Whether it is over; if not, `waiter` is woken by what comes.
+    pub(crate) fn is_over(&self, waiter: Unparker) -> bool {
+        let mut state = self.state();
+        state.waiter = (!state.over).then_some(waiter);
+        state.over
+    }
+
+    /// Wakes nobody any more.
+    pub(crate) fn forget_waiter(&self) {
+        self.state().waiter = None;
+    }
+
+    /// Takes what has arrived.
+    pub(crate) fn take_all(&self) -> VecDeque<io::Result<Answer>> {
+        mem::take(&mut self.state().answers)
+    }
+
+    /// Drops what has arrived, and what may still.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.abandoned = true;
+        state.waiter = None;
+        let dropped = mem::take(&mut state.answers);
+        drop(state);
+        drop(dropped);
+        self.cancel();
+    }
+
+    /// Asks the kernel to end it, from whatever thread; does not wait.
+    pub(crate) fn cancel(self: &Arc<Self>) {
+        if self.state().over {
+            return;
+        }
+        if self.with_executor(|executor| executor.cancel_standing(self)).is_none() {
+            self.remote.cancel(self.clone());
+        }
+    }
+
+    /// Fills up the buffers of its group, if the calling thread is its executor's.
+    pub(crate) fn top_up(&self) {
+        if let Kind::Receive { group } = self.kind {
+            self.with_executor(|executor| executor.buffers.top_up(group));
+        }
+    }
+
+    /// Calls `f` with the executor in whose ring it is, on that executor's thread.
+    fn with_executor<R>(&self, f: impl FnOnce(&Executor) -> R) -> Option<R> {
+        Executor::with_current(|executor| ptr::eq(executor.remote, self.remote).then(|| f(executor))).flatten()
+    }
+
+    /// Leaves an answer; says whether too many wait, for the first time.
+    fn push(&self, answer: io::Result<Answer>, over: bool) -> bool {
+        let mut state = self.state();
+        state.over = over;
+        let unwanted = if state.abandoned {
+            Some(answer)
+        } else {
+            state.answers.push_back(answer);
+            None
+        };
+        let crowded = matches!(self.kind, Kind::Accept) && state.answers.len() >= CONNECTIONS_AHEAD;
+        let stop = crowded && !mem::replace(&mut state.stopping, crowded);
+        let waiter = state.waiter.take();
+        drop(state);
+        drop(unwanted);
+        if let Some(waiter) = waiter {
+            waiter.unpark();
+        }
+        stop
+    }
+
+    fn user_data(&self) -> u64 {
+        ptr::from_ref(self) as u64 | Tag::Standing as u64
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The standing operations of one executor whose last completion has not been reaped.
+#[derive(Debug, Default)]
+pub(super) struct Table(RefCell<Vec<Arc<Standing>>>);
+
+impl Table {
+    fn add(&self, standing: Arc<Standing>) {
+        let mut table = self.0.borrow_mut();
+        standing.index.store(table.len(), Ordering::Relaxed);
+        table.push(standing);
+    }
+
+    fn remove(&self, standing: &Standing) -> Arc<Standing> {
+        let mut table = self.0.borrow_mut();
+        let index = standing.index.load(Ordering::Relaxed);
+        let removed = table.swap_remove(index);
+        if let Some(moved) = table.get(index) {
+            moved.index.store(index, Ordering::Relaxed);
+        }
+        removed
+    }
+
+    /// Those that are not over.
+    pub(super) fn unfinished(&self) -> Vec<Arc<Standing>> {
+        self.0.borrow().iter().filter(|standing| !standing.state().over).cloned().collect()
+    }
+
+    /// Gives up what is left at the end of the executor: bytes that the kernel has not let go. They
+    /// are never freed, for it may read them for as long as a peer does not.
+    pub(super) fn leak(&self) {
+        mem::forget(self.0.take());
+    }
+}
+
+impl Executor {
+    /// Queues an operation that completes more than once.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to is in `kind`. A group is one that was just acquired.
+    pub(crate) unsafe fn arm(&self, kind: Kind, entry: Entry) -> Arc<Standing> {
+        let standing =
+            Arc::new(Standing { kind, remote: self.remote, index: AtomicUsize::new(0), state: Mutex::default() });
+        self.standing.add(standing.clone());
+        // SAFETY: the caller's promise; the table keeps `kind` until the last completion.
+        unsafe { self.push(entry.user_data(standing.user_data())) };
+        standing
+    }
+
+    /// Asks the kernel to end an operation, unless it is over.
+    pub(super) fn cancel_standing(&self, standing: &Standing) {
+        if !standing.state().over {
+            // Not waited for: entries are looked at in the order in which they were queued, so this one
+            // finds its operation or none, never a later one at the same place.
+            let entry = opcode::AsyncCancel::new(standing.user_data()).build().user_data(NOBODY);
+            // SAFETY: it points to nothing.
+            unsafe { self.push(entry) };
+        }
+    }
+
+    /// Does what a completion is for.
+    ///
+    /// # Safety
+    ///
+    /// `pointer` comes from the user data of a standing operation's completion.
+    pub(super) unsafe fn complete_standing(&self, pointer: u64, result: i32, flags: u32) {
+        // SAFETY: it is in the table until its last completion.
+        let standing = unsafe { &*(pointer as *const Standing) };
+        let last = !cqueue::more(flags);
+        if !cqueue::notif(flags) {
+            let over = last || matches!(standing.kind, Kind::Send(_));
+            if over {
+                self.in_flight.set(self.in_flight.get() - 1);
+            }
+            if standing.push(self.answer(standing, result, flags), over) {
+                self.cancel_standing(standing);
+            }
+        }
+        if last {
+            if let Kind::Receive { group } = standing.kind {
+                self.buffers.release(&self.ring, group);
+            }
+            drop_bytes(self.standing.remove(standing));
+        }
+    }
+
+    fn answer(&self, standing: &Standing, result: i32, flags: u32) -> io::Result<Answer> {
+        let buffer = match standing.kind {
+            Kind::Receive { group } => cqueue::buffer_select(flags).and_then(|id| self.buffers.take(group, id)),
+            Kind::Send(_) => return Ok(Answer::Sent(result)),
+            Kind::Accept => None,
+        };
+        if result < 0 {
+            return Err(io::Error::from_raw_os_error(-result));
+        }
+        Ok(match (&standing.kind, buffer) {
+            // SAFETY: a new descriptor that nobody else knows.
+            (Kind::Accept, _) => Answer::Connection(unsafe { OwnedFd::from_raw_fd(result) }.into()),
+            (_, Some(mut buffer)) if result > 0 => {
+                buffer.set_len(result as usize);
+                Answer::Bytes(buffer)
+            }
+            _ => Answer::End,
+        })
+    }
+}
+
+/// Drops a standing operation, whose bytes may be of any type: it must neither suspend nor unwind the
+/// executor.
+fn drop_bytes(standing: Arc<Standing>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| no_suspend(|| drop(standing)))) {
+        // Its hook has told it; its destructor may panic again.
+        mem::forget(panic);
+    }
+}

@@ -1,0 +1,151 @@
+//! Accepting and receiving, submitted once and answered many times.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::task::Poll;
+
+use io_uring::{opcode, types};
+use iolite_io::backend::{Arrival, Context, Multishot, Source, current, park};
+use iolite_io::{Canceled, Io};
+use rustix::process::{Resource, getrlimit};
+
+use crate::executor::Executor;
+use crate::executor::standing::{Answer, Kind, Standing};
+use crate::ring::CQ_ENTRIES;
+use crate::shared::Shared;
+
+/// An operation that a fiber of the runtime arms in its executor's ring, each time it has ended and
+/// the fiber asks for more. Its answers can be taken anywhere; but a context that is no fiber of
+/// the runtime arms nothing, for a wake-up on another thread costs it more than single operations.
+#[derive(Debug)]
+pub(crate) struct RingMultishot {
+    shared: Arc<Shared>,
+    standing: Option<Arc<Standing>>,
+    /// The kernel has not said that it does not know it.
+    supported: bool,
+}
+
+impl RingMultishot {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, standing: None, supported: true }
+    }
+
+    /// What was armed, or is now.
+    fn standing(&mut self, context: &Context, source: Source<'_>) -> Option<&Arc<Standing>> {
+        if self.standing.is_none() && self.supported {
+            self.standing =
+                Executor::with_current_of(&self.shared, context, |executor| arm(executor, source)).flatten();
+        }
+        self.standing.as_ref()
+    }
+
+    /// What an answer means to the caller; `None` when it has to do with a single operation.
+    fn arrival(&mut self, answer: io::Result<Answer>) -> Option<io::Result<Arrival>> {
+        match answer {
+            Ok(answer) => arrival(answer).map(Ok),
+            Err(error) => match error.raw_os_error() {
+                // A kernel before 6.0.
+                Some(libc::EINVAL) => {
+                    self.supported = false;
+                    None
+                }
+                Some(errno) if is_for_single(errno) => None,
+                _ => Some(Err(error)),
+            },
+        }
+    }
+}
+
+impl Multishot for RingMultishot {
+    fn next(&mut self, io: &dyn Io, source: Source<'_>) -> Option<io::Result<Arrival>> {
+        current(|context| {
+            if let Err(canceled) = context.check(io) {
+                return Some(Err(canceled.into()));
+            }
+            loop {
+                match wait(io, context, self.standing(context, source)?) {
+                    Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ECANCELED) => {}
+                    Ok(Some(answer)) => return self.arrival(answer),
+                    // It has ended, and is armed again.
+                    Ok(None) => self.standing = None,
+                    Err(canceled) => return Some(Err(canceled.into())),
+                }
+            }
+        })
+    }
+
+    fn stop(mut self: Box<Self>, _: &dyn Io) -> Vec<io::Result<Arrival>> {
+        let Some(standing) = self.standing.take() else { return Vec::new() };
+        standing.cancel();
+        current(|context| {
+            while !standing.is_over(context.unparker()) {
+                park(None);
+            }
+        });
+        standing.take_all().into_iter().filter_map(|answer| self.arrival(answer)).collect()
+    }
+}
+
+impl Drop for RingMultishot {
+    fn drop(&mut self) {
+        if let Some(standing) = self.standing.take() {
+            standing.abandon();
+        }
+    }
+}
+
+/// Waits for the next answer; nothing when it has ended and all were taken.
+fn wait(io: &dyn Io, context: &Context, standing: &Standing) -> Result<Option<io::Result<Answer>>, Canceled> {
+    standing.top_up();
+    loop {
+        if let Poll::Ready(answer) = standing.poll(context.unparker()) {
+            return Ok(answer);
+        }
+        if let Err(canceled) = context.check(io) {
+            standing.forget_waiter();
+            // An entry names its descriptor by number, which the caller lends for this call only.
+            Executor::with_current(Executor::flush);
+            return Err(canceled);
+        }
+        park(context.deadline());
+    }
+}
+
+fn arm(executor: &Executor, source: Source<'_>) -> Option<Arc<Standing>> {
+    let (kind, entry) = match source {
+        Source::Connections { listener } if may_accept_ahead() => {
+            let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+            (Kind::Accept, entry.build())
+        }
+        Source::Bytes { socket, pool } => {
+            let group = executor.acquire_buffers(pool)?;
+            (Kind::Receive { group }, opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), group).build())
+        }
+        _ => return None,
+    };
+    // SAFETY: neither entry points to anything; the group was just acquired.
+    Some(unsafe { executor.arm(kind, entry) })
+}
+
+fn arrival(answer: Answer) -> Option<Arrival> {
+    match answer {
+        Answer::Connection(descriptor) => Some(Arrival::Connection(descriptor)),
+        Answer::Bytes(buffer) => Some(Arrival::Bytes(buffer)),
+        Answer::End => Some(Arrival::End),
+        Answer::Sent(_) => None,
+    }
+}
+
+/// Whether a single operation gets further: no buffer is at hand, or the kernel cannot wait for this
+/// descriptor. It tells by itself what is really wrong.
+fn is_for_single(errno: i32) -> bool {
+    matches!(errno, libc::ENOBUFS | libc::EAGAIN | libc::EOPNOTSUPP | libc::ECANCELED)
+}
+
+/// Whether connections may be accepted before they are asked for. In one go the kernel accepts as
+/// many as the completion queue has room for: at most a quarter of the process' descriptors.
+fn may_accept_ahead() -> bool {
+    getrlimit(Resource::Nofile).current.is_none_or(|limit| limit >= 4 * u64::from(CQ_ENTRIES))
+}

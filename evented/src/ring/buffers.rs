@@ -1,0 +1,185 @@
+//! Rings of buffers, from which the kernel takes one when bytes have arrived.
+//!
+//! A group is such a ring in the kernel's words. An executor has one for each pool into which its
+//! fibers receive, made when the first asks. It holds some of the pool's buffers: those that the
+//! kernel may fill. A buffer that was filled leaves it, and another one is put in before the next
+//! wait.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::cell::RefCell;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::BufRingEntry;
+use iolite_io::backend::Reserve;
+use iolite_io::net::{BufferPool, PooledBuffer};
+
+use super::Ring;
+
+/// The most buffers the kernel takes in one ring.
+const ENTRIES_MAX: usize = 1 << 15;
+
+/// The rings of buffers of one executor; a group is an index.
+#[derive(Debug, Default)]
+pub(crate) struct BufferRings(RefCell<Vec<Option<BufferRing>>>);
+
+impl BufferRings {
+    /// The group for receiving into `pool`, until [`release`](Self::release): the one there is, or a
+    /// new one with up to `most` of its buffers. `None` when the pool can spare none, or the kernel
+    /// knows no such rings.
+    pub(crate) fn acquire(&self, ring: &Ring, pool: &BufferPool, most: usize) -> Option<u16> {
+        let mut rings = self.0.borrow_mut();
+        let known = rings.iter().position(|ring| ring.as_ref().is_some_and(|ring| ring.reserve.is_of(pool)));
+        let group = match known {
+            Some(group) => group,
+            None => {
+                drop_unused(ring, &mut rings, |unused| unused.reserve.is_orphaned());
+                let group = rings.iter().position(Option::is_none).unwrap_or(rings.len());
+                let made = BufferRing::new(ring, pool, most, u16::try_from(group).ok()?)?;
+                if group == rings.len() {
+                    rings.push(None);
+                }
+                rings[group] = Some(made);
+                group
+            }
+        };
+        let ring = rings[group].as_mut()?;
+        ring.users += 1;
+        ring.top_up();
+        u16::try_from(group).ok()
+    }
+
+    /// Ends one use of a group.
+    pub(crate) fn release(&self, ring: &Ring, group: u16) {
+        let mut rings = self.0.borrow_mut();
+        if let Some(used) = &mut rings[usize::from(group)] {
+            used.users -= 1;
+            if used.users == 0 && used.reserve.is_orphaned() {
+                drop_unused(ring, &mut rings, |unused| unused.reserve.is_orphaned());
+            }
+        }
+    }
+
+    /// Puts free buffers of the pool where others were taken out.
+    pub(crate) fn top_up(&self, group: u16) {
+        if let Some(ring) = &mut self.0.borrow_mut()[usize::from(group)] {
+            ring.top_up();
+        }
+    }
+
+    /// Takes out the buffer that the kernel has filled.
+    pub(crate) fn take(&self, group: u16, id: u16) -> Option<PooledBuffer> {
+        self.0.borrow_mut()[usize::from(group)].as_mut()?.take(id)
+    }
+
+    /// Gives all of them up, when nothing is in flight any more.
+    pub(crate) fn clear(&self, ring: &Ring) {
+        drop_unused(ring, &mut self.0.borrow_mut(), |_| true);
+    }
+}
+
+fn drop_unused(ring: &Ring, rings: &mut [Option<BufferRing>], which: impl Fn(&BufferRing) -> bool) {
+    for (group, slot) in rings.iter_mut().enumerate() {
+        if let Some(unused) = slot.take_if(|buffers| buffers.users == 0 && which(buffers)) {
+            // The kernel reads the memory until then; where it refuses, it keeps it.
+            match ring.unregister_buffers(group as u16) {
+                Ok(()) => drop(unused),
+                Err(_) => std::mem::forget(unused),
+            }
+        }
+    }
+}
+
+/// One ring of buffers, registered.
+#[derive(Debug)]
+struct BufferRing {
+    reserve: Reserve,
+    entries: Entries,
+    /// How many buffers were put in since it was made, and with that where the next one goes.
+    tail: u16,
+    /// The buffers that the kernel may fill, by id.
+    lent: Vec<Option<PooledBuffer>>,
+    free_ids: Vec<u16>,
+    /// Receives that take buffers from it.
+    users: usize,
+}
+
+impl BufferRing {
+    fn new(ring: &Ring, pool: &BufferPool, most: usize, group: u16) -> Option<Self> {
+        let reserve = pool.reserve(most.min(ENTRIES_MAX))?;
+        let count = reserve.count();
+        let entries = Entries::new(count.next_power_of_two())?;
+        // SAFETY: the memory stays until it was unregistered; see `drop_unused`.
+        unsafe { ring.register_buffers(entries.memory, entries.count, group) }.ok()?;
+        let free_ids = (0..count as u16).rev().collect();
+        let lent = std::iter::repeat_with(|| None).take(count).collect();
+        Some(Self { reserve, entries, tail: 0, lent, free_ids, users: 0 })
+    }
+
+    fn top_up(&mut self) {
+        let before = self.tail;
+        while let Some(&id) = self.free_ids.last() {
+            let Some(mut buffer) = self.reserve.take() else { break };
+            self.free_ids.pop();
+            self.entries.write(self.tail, buffer.storage_mut(), id);
+            self.lent[usize::from(id)] = Some(buffer);
+            self.tail = self.tail.wrapping_add(1);
+        }
+        if self.tail != before {
+            self.entries.publish(self.tail);
+        }
+    }
+
+    fn take(&mut self, id: u16) -> Option<PooledBuffer> {
+        let buffer = self.lent[usize::from(id)].take()?;
+        self.free_ids.push(id);
+        Some(buffer)
+    }
+}
+
+/// The memory in which the kernel finds buffers: a power of two of entries, on pages of its own.
+#[derive(Debug)]
+struct Entries {
+    memory: NonNull<BufRingEntry>,
+    count: u16,
+}
+
+impl Entries {
+    fn new(count: usize) -> Option<Self> {
+        let count = u16::try_from(count).ok()?;
+        // SAFETY: at least one entry, so not empty.
+        let memory = unsafe { alloc_zeroed(Self::layout(count)) };
+        Some(Self { memory: NonNull::new(memory.cast())?, count })
+    }
+
+    fn layout(count: u16) -> Layout {
+        let bytes = usize::from(count) * size_of::<BufRingEntry>();
+        Layout::from_size_align(bytes, rustix::param::page_size()).expect("a page size is a power of two")
+    }
+
+    /// Writes the entry at `position`, which the kernel does not read before it was published.
+    fn write(&mut self, position: u16, storage: &mut [u8], id: u16) {
+        let index = usize::from(position & (self.count - 1));
+        // SAFETY: within the memory; the kernel only reads it, and never writes.
+        let entry = unsafe { &mut *self.memory.as_ptr().add(index) };
+        entry.set_addr(storage.as_mut_ptr() as u64);
+        entry.set_len(u32::try_from(storage.len()).unwrap_or(u32::MAX));
+        entry.set_bid(id);
+    }
+
+    /// Lets the kernel see all entries before position `tail`.
+    fn publish(&self, tail: u16) {
+        // SAFETY: the tail is a field of the first entry, aligned, and only this thread writes it.
+        let field = unsafe { &*BufRingEntry::tail(self.memory.as_ptr()).cast::<AtomicU16>() };
+        // Release: pairs with the kernel's acquire; it sees the entries before their number.
+        field.store(tail, Ordering::Release);
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        // SAFETY: as it was allocated; the kernel has let go (`drop_unused`).
+        unsafe { dealloc(self.memory.as_ptr().cast(), Self::layout(self.count)) };
+    }
+}

@@ -1,0 +1,242 @@
+//! What only this backend can show of incoming connections, pooled buffers and sends without a copy:
+//! that the kernel does work ahead, within bounds, and what becomes of it at the end.
+
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use iolite_evented::{Evented, Options};
+use iolite_io::net::{BufferPool, TcpListener, TcpStream};
+use iolite_io::{Io, ShutDown, SocketOption};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Runs `body` on a fiber of a runtime of one executor, and the runtime to its end.
+fn on_a_fiber<T: Send>(body: impl FnOnce(&dyn Io) -> T + Send) -> T {
+    let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
+    let io = evented.io();
+    let Ok(value) = io.group(|group| Ok::<T, Infallible>(group.spawn_concurrent(body).unwrap().join(io)));
+    evented.shutdown();
+    value
+}
+
+/// A connection, its far end std's.
+fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
+    let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+    let far = net::TcpStream::connect(listener.local_addr(io).unwrap()).unwrap();
+    far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    (listener.accept(io).unwrap().0, far)
+}
+
+/// Counts how often it is dropped.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Without a call of `next` in between, the kernel accepts what comes, and stops at the bound.
+#[test]
+fn the_kernel_accepts_ahead_and_within_a_bound() {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    if limit.is_some_and(|limit| limit < 8192) {
+        eprintln!("fewer than 8,192 descriptors: `the_kernel_accepts_ahead_and_within_a_bound` did not run");
+        return;
+    }
+    on_a_fiber(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+        let address = listener.local_addr(io).unwrap();
+        let mut incoming = listener.incoming(io);
+        let mut clients = vec![net::TcpStream::connect(address).unwrap()];
+        drop(incoming.next(io).unwrap());
+        // One by one, each time with a turn of the executor: it stops at 64, and a few on their way.
+        for _ in 0..300 {
+            clients.push(net::TcpStream::connect(address).unwrap());
+            io.sleep(Duration::from_micros(100)).unwrap();
+        }
+        let ahead = incoming.stop(io).into_iter().map(Result::unwrap).count();
+        assert!((60..=80).contains(&ahead), "{ahead} connections were accepted ahead");
+        for _ in ahead..300 {
+            listener.accept(io).unwrap();
+        }
+    });
+}
+
+/// It goes on after it was stopped for too many.
+#[test]
+fn a_flood_is_handed_out_whole() {
+    on_a_fiber(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+        let address = listener.local_addr(io).unwrap();
+        let mut incoming = listener.incoming(io);
+        for _ in 0..3 {
+            let clients: Vec<_> = (0..500).map(|_| net::TcpStream::connect(address).unwrap()).collect();
+            for client in &clients {
+                let stream = incoming.next(io).unwrap();
+                assert_eq!(stream.peer_addr(io).unwrap(), client.local_addr().unwrap());
+            }
+        }
+    });
+}
+
+/// The kernel fills buffers while nobody asks; one of them it is never given.
+#[test]
+fn the_kernel_receives_ahead_but_leaves_a_buffer() {
+    on_a_fiber(|io| {
+        let pool = BufferPool::new(4, 8);
+        let (near, mut far) = half(io);
+        let mut incoming = near.incoming(io, &pool);
+        far.write_all(b"1").unwrap();
+        assert_eq!(&*incoming.next(io).unwrap().unwrap(), b"1");
+        far.write_all(&[2; 80]).unwrap();
+        io.sleep(Duration::from_millis(20)).unwrap();
+        assert!(pool.try_take().is_some(), "one is left");
+        let ahead: Vec<_> = incoming.stop(io).into_iter().map(Result::unwrap).collect();
+        assert!(!ahead.is_empty() && ahead.len() <= 3, "{} buffers were filled ahead", ahead.len());
+        assert!(ahead.iter().all(|buffer| **buffer == [2; 8]));
+    });
+}
+
+/// Pools come and go; what the rings hold of them goes with them.
+#[test]
+fn pools_come_and_go() {
+    on_a_fiber(|io| {
+        for round in 0..2_000_u32 {
+            let pool = BufferPool::new(3, 16);
+            let (near, mut far) = half(io);
+            let mut incoming = near.incoming(io, &pool);
+            far.write_all(&round.to_ne_bytes()).unwrap();
+            assert_eq!(*incoming.next(io).unwrap().unwrap(), round.to_ne_bytes());
+        }
+    });
+}
+
+/// A pool outlived by a receive in flight, which is forgotten: the end waits for the kernel.
+#[test]
+fn a_forgotten_receive_ends_with_its_runtime() {
+    for _ in 0..50 {
+        let far = on_a_fiber(|io| {
+            let pool = BufferPool::new(4, 16);
+            let (near, mut far) = half(io);
+            let mut incoming = near.incoming(io, &pool);
+            far.write_all(b"x").unwrap();
+            drop(incoming.next(io).unwrap());
+            std::mem::forget(incoming);
+            far
+        });
+        drop(far);
+    }
+}
+
+/// A wait on a plain thread, for what is in flight on an executor, ends with the runtime.
+#[test]
+fn a_shutdown_ends_waits_elsewhere() {
+    let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
+    let (handle, io) = (evented.handle(), evented.io());
+    let (near, _far) = half(io);
+    let pool = BufferPool::new(4, 16);
+    let Ok(mut bytes) = io.group(|group| {
+        let (near, pool) = (&near, &pool);
+        let member = group.spawn_concurrent(move |io| {
+            let mut bytes = near.incoming(io, pool);
+            io.timeout(Duration::from_millis(1), |io| bytes.next(io)).map(drop).unwrap_err();
+            bytes
+        });
+        Ok::<_, Infallible>(member.unwrap().join(io))
+    });
+    std::thread::scope(|threads| {
+        let waiter = threads.spawn(|| bytes.next(&*handle).map(drop));
+        evented.shutdown();
+        let error = waiter.join().unwrap().unwrap_err();
+        assert!(error.get_ref().is_some_and(|source| source.is::<ShutDown>()), "{error}");
+    });
+}
+
+/// The bytes are let go when the peer has them, and not before the kernel says so.
+#[test]
+fn bytes_are_let_go_when_the_peer_has_them() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    on_a_fiber(|io| {
+        let (near, mut far) = half(io);
+        let bytes = Arc::new(Counted(vec![5; 64 << 10], drops.clone()));
+        near.send_zero_copy(io, bytes).unwrap();
+        let mut received = vec![0; 64 << 10];
+        far.read_exact(&mut received).unwrap();
+        assert!(received.iter().all(|byte| *byte == 5));
+        while drops.load(Ordering::SeqCst) == 0 {
+            io.sleep(Duration::from_millis(1)).unwrap();
+        }
+    });
+    assert_eq!(drops.load(Ordering::SeqCst), 1);
+}
+
+/// A destructor that panics, or would suspend, takes nothing with it.
+#[test]
+fn a_destructor_of_sent_bytes_may_misbehave() {
+    struct Bad(Vec<u8>, Arc<AtomicUsize>, Arc<dyn Io>);
+    impl AsRef<[u8]> for Bad {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            let _ = self.2.sleep(Duration::from_millis(1));
+            std::panic::resume_unwind(Box::new("a destructor that panics"));
+        }
+    }
+    let drops = Arc::new(AtomicUsize::new(0));
+    on_a_fiber(|io| {
+        let (near, mut far) = half(io);
+        // More than the window takes, so that the last of it is let go after the call.
+        let bytes = Arc::new(Bad(vec![5; 256 << 10], drops.clone(), io.handle().unwrap()));
+        near.set_option(io, SocketOption::SendBufferSize(1 << 20)).unwrap();
+        // On this fiber its panic would be this fiber's.
+        catch_unwind(AssertUnwindSafe(|| near.send_zero_copy(io, bytes))).map(Result::unwrap).unwrap_or_default();
+        far.read_exact(&mut vec![0; 256 << 10]).unwrap();
+        while drops.load(Ordering::SeqCst) == 0 {
+            io.sleep(Duration::from_millis(1)).unwrap();
+        }
+    });
+}
+
+/// A peer that never reads holds no shutdown up. What it was sent stays as it is, and is never freed.
+#[test]
+fn what_the_kernel_holds_at_the_end_is_never_freed() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let (mut far, window) = on_a_fiber(|io| {
+        let (near, far) = half(io);
+        near.set_option(io, SocketOption::SendBufferSize(4 << 20)).unwrap();
+        let mut window = 0;
+        // Until the peer's window is full, and more in the queue behind it.
+        while io
+            .timeout(Duration::from_millis(50), |io| {
+                near.send_zero_copy(io, Arc::new(Counted(vec![6; 256 << 10], drops.clone())))
+            })
+            .is_ok()
+        {
+            window += 256 << 10;
+        }
+        (far, window)
+    });
+    let sent = drops.load(Ordering::SeqCst);
+    let mut received = vec![0; window];
+    far.read_exact(&mut received).unwrap();
+    assert!(received.iter().all(|byte| *byte == 6), "the peer gets what was sent");
+    assert_eq!(drops.load(Ordering::SeqCst), sent, "nobody is left to be told");
+    println!("{sent} of {} sends were let go before the end", window / (256 << 10) + 1);
+    assert!(sent < window / (256 << 10) + 1, "the kernel held nothing, so this showed nothing");
+}
