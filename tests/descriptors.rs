@@ -15,6 +15,8 @@ use iolite::net::{ListenOptions, TcpListener, TcpStream};
 use iolite::sync::Event;
 use iolite::{Canceled, Io, copy};
 use rstest::rstest;
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use support::{On, Random, Watchdog, concurrently, evented, rounds, scope, spin, threaded};
@@ -27,24 +29,40 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes every descriptor that the process may have, until it drops.
-struct Exhausted {
+/// Lowers the number of descriptors that the process may have, until it drops.
+struct Limited {
     before: Rlimit,
+}
+
+impl Limited {
+    fn to(limit: u64) -> Self {
+        let before = getrlimit(Resource::Nofile);
+        let limit = before.maximum.map_or(limit, |maximum| maximum.min(limit));
+        setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: before.maximum }).expect("lowered");
+        Self { before }
+    }
+
+    /// Takes every descriptor that there may be.
+    fn exhausted(self) -> Exhausted {
+        Exhausted { _held: std::iter::from_fn(|| StdFile::open("/dev/null").ok()).collect(), _limited: self }
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.before).expect("as it was");
+    }
+}
+
+/// Holds every descriptor that the process may have, until it drops.
+struct Exhausted {
     _held: Vec<StdFile>,
+    _limited: Limited,
 }
 
 impl Exhausted {
     fn new() -> Self {
-        let before = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: Some(256), maximum: before.maximum }).expect("lowered");
-        let held = std::iter::from_fn(|| StdFile::open("/dev/null").ok()).collect();
-        Self { before, _held: held }
-    }
-}
-
-impl Drop for Exhausted {
-    fn drop(&mut self) {
-        setrlimit(Resource::Nofile, self.before).expect("as it was");
+        Limited::to(256).exhausted()
     }
 }
 
@@ -132,6 +150,88 @@ fn canceled_copies_lose_none(#[values(threaded(), evented())] on: On) {
             near.shutdown(io, net::Shutdown::Write).expect("finished");
         });
     });
+}
+
+/// Connections keep coming, without a descriptor too: the error is told, the next call pauses, and
+/// nobody who waits is lost.
+#[rstest]
+fn incoming_connections_survive_a_lack_of_descriptors(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.in_task(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let mut incoming = listener.incoming(io);
+        // What is in flight in the kernel keeps the limit with which it began, so it comes first; and
+        // with fewer descriptors than that, nothing would be in flight.
+        let limited = Limited::to(4096);
+        let warm = net::TcpStream::connect(address).expect("connect");
+        drop(incoming.next(io).expect("a connection"));
+        let mut clients: Vec<_> = (0..5).map(|_| socket()).collect();
+
+        let exhausted = limited.exhausted();
+        clients.iter_mut().for_each(|client| rustix::net::connect(&*client, &address).expect("in the queue"));
+        let begin = std::time::Instant::now();
+        for _ in 0..5 {
+            let error = incoming.next(io).expect_err("no descriptor is left");
+            assert_eq!(error.raw_os_error(), Some(EMFILE), "{error}");
+        }
+        assert!(begin.elapsed() >= Duration::from_millis(5 + 10 + 20 + 40), "it does not spin");
+        drop(exhausted);
+
+        for client in &clients {
+            let stream = incoming.next(io).expect("it waited");
+            let expected = net::SocketAddr::try_from(rustix::net::getsockname(client).expect("name")).expect("TCP");
+            assert_eq!(stream.peer_addr(io).expect("address"), expected);
+        }
+        drop(warm);
+    });
+}
+
+fn socket() -> OwnedFd {
+    rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor")
+}
+
+#[rstest]
+fn canceled_incoming_connections_lose_none(#[values(threaded(), evented())] on: On) {
+    loses_none(&alone(), on, "incoming", |io, random| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let clients = [(); 3].map(|()| net::TcpStream::connect(address).expect("connect"));
+        let mut incoming = listener.incoming(io);
+        let mut accepted: Vec<_> = cancel_soon(io, random, |io| incoming.next(io)).into_iter().collect();
+        accepted.extend(incoming.stop(io).into_iter().map(|stream| stream.expect("a connection")));
+        while accepted.len() < clients.len() {
+            accepted.push(listener.accept(io).expect("it still waits").0);
+        }
+        for (stream, client) in accepted.iter().zip(&clients) {
+            assert_eq!(stream.peer_addr(io).expect("address"), client.local_addr().expect("address"));
+        }
+    });
+}
+
+/// What is accepted after nobody wants it any more is closed all the same.
+#[rstest]
+fn dropped_incoming_connections_lose_none(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    let mut random = Random::new("dropped");
+    let mut life = |rounds: usize| {
+        on.on_thread(|io| {
+            for _ in 0..rounds {
+                let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+                let address = listener.local_addr(io).expect("address");
+                let mut incoming = listener.incoming(io);
+                let client = net::TcpStream::connect(address).expect("connect");
+                cancel_soon(io, &mut random, |io| incoming.next(io)).map(drop);
+                let late = net::TcpStream::connect(address).expect("connect");
+                drop(incoming);
+                drop((client, late));
+            }
+        });
+    };
+    life(10);
+    let before = open_descriptors();
+    life(rounds(500));
+    assert_eq!(open_descriptors(), before);
 }
 
 /// A backend that cannot be made is an error with its cause, no panic, and leaves nothing behind.
