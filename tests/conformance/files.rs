@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{self, SeekFrom};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use iolite::fs::{File, OpenOptions};
 use iolite::{Incomplete, Io};
 use rstest::rstest;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::support::{On, concurrently, evented, scope, threaded};
 
@@ -90,6 +90,21 @@ fn the_mode_is_the_new_files(#[values(threaded(), evented())] on: On) {
         let path = folder.join("file");
         OpenOptions::new().write(true).create(true).mode(0o600).open(io, &path).expect("made");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    });
+}
+
+#[rstest]
+fn custom_flags_are_added_and_leave_the_access_mode(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let (path, link) = (folder.join("file"), folder.join("link"));
+        fs::write(&path, "text").expect("written");
+        symlink(&path, &link).expect("linked");
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::WRONLY).bits() as i32);
+        assert_eq!(options.open(io, &link).expect_err("a link").raw_os_error(), Some(40));
+        let mut text = [0; 4];
+        options.open(io, &path).expect("opened").read_exact(io, &mut text).expect("read");
+        assert_eq!(&text, b"text");
     });
 }
 

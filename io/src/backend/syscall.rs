@@ -75,7 +75,7 @@ pub fn take_socket_error(socket: impl AsFd) -> io::Result<()> {
 ///
 /// [`io::ErrorKind::InvalidInput`] for options that do not go together.
 pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
-    let &OpenOptions { read, write, append, truncate, create, create_new, mode } = options;
+    let &OpenOptions { read, write, append, truncate, create, create_new, mode, custom_flags } = options;
     if !write && !append && (truncate || create || create_new) {
         return Err(invalid("making or cutting a file needs write or append access"));
     }
@@ -97,7 +97,8 @@ pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
         (false, true, false) => OFlags::TRUNC,
         (false, false, false) => OFlags::empty(),
     };
-    Ok((access | creation | OFlags::CLOEXEC, Mode::from_raw_mode(mode.unwrap_or(0o666))))
+    let custom = OFlags::from_bits_retain(custom_flags as u32) - OFlags::ACCMODE;
+    Ok((access | creation | custom | OFlags::CLOEXEC, Mode::from_raw_mode(mode.unwrap_or(0o666))))
 }
 
 /// Closes a descriptor and reports what went wrong. It is gone in any case.
@@ -298,6 +299,8 @@ mod tests {
         assert_eq!(of(&|o| _ = o.read(true).append(true)).unwrap(), OFlags::RDWR | OFlags::APPEND);
         let exclusive = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         assert_eq!(of(&|o| _ = o.write(true).truncate(true).create_new(true)).unwrap(), exclusive);
+        let custom = (OFlags::DIRECT | OFlags::WRONLY).bits() as i32;
+        assert_eq!(of(&|o| _ = o.read(true).custom_flags(custom)).unwrap(), OFlags::RDONLY | OFlags::DIRECT);
         let impossible: [&dyn Fn(&mut OpenOptions); 5] = [
             &|_| {},
             &|o| _ = o.create(true),

@@ -17,6 +17,7 @@ pub struct OpenOptions {
     pub(crate) create: bool,
     pub(crate) create_new: bool,
     pub(crate) mode: Option<u32>,
+    pub(crate) custom_flags: i32,
 }
 
 impl OpenOptions {
@@ -64,6 +65,13 @@ impl OpenOptions {
     /// The permission bits of a file that is made, before the process' mask; 0o666 by default.
     pub fn mode(&mut self, mode: u32) -> &mut Self {
         self.mode = Some(mode);
+        self
+    }
+
+    /// Further flags for `open`, such as `O_DIRECT`, in place of those of an earlier call. What is
+    /// chosen by the other options, the access mode above all, stays as it is.
+    pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
+        self.custom_flags = flags;
         self
     }
 
