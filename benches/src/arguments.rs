@@ -1,5 +1,7 @@
 //! What can be asked for.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::peer::Peer;
@@ -31,6 +33,12 @@ pub(crate) enum Question {
     Memory(Memory),
     /// What does it cost to have a closure run on a blocking thread, and to wait for it?
     Offload(Offload),
+    /// Random reads of a file: what does one cost?
+    Files(Files),
+    /// Asks all of these and saves the answers, for `report`.
+    All(All),
+    /// Draws charts and writes tables of saved answers.
+    Report(Report),
     /// One measurement, in the process made for it.
     #[command(hide = true)]
     Child {
@@ -122,6 +130,44 @@ pub(crate) struct Memory {
 pub(crate) struct Offload {
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The file, made if there is none of that size and kept; without this, one in the folder for temporary files.
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    /// The size of the file.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) mib: u64,
+    /// How many reads there are at once.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) in_flight: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct All {
+    /// The folder for the answers, made if need be.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// How often each peer is measured.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// How long one measurement takes, after a warm-up of a tenth of it; those of `timers` take a second.
+    #[arg(long, default_value_t = 0.5, value_parser = positive)]
+    pub(crate) seconds: f64,
+    /// Which of them [default: all].
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) questions: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The folder with the answers: `*.jsonl`, each with the lines of one question. The charts and `report.md` are
+    /// written beside them.
+    pub(crate) folder: PathBuf,
 }
 
 impl Common {

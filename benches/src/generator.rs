@@ -12,11 +12,11 @@ use crate::raw::{Buffer, Completion, Ring};
 
 /// What the generator saw.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct Load<T> {
     pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
-    /// What the server used meanwhile.
-    pub(crate) server: Usage,
+    /// What was asked at the beginning and at the end of the time that counts.
+    pub(crate) asked: [T; 2],
     /// What the generator itself used meanwhile.
     pub(crate) generator: Usage,
     pub(crate) latency_ns: Histogram<u64>,
@@ -38,27 +38,27 @@ struct Connection {
     counted: u64,
 }
 
-/// Loads the server at `address` for a while, after a warm-up of a tenth of it. `usage` asks the
-/// server what it has used so far.
-pub(crate) fn load(
+/// Loads the server at `address` for a while, after a warm-up of a tenth of it. Calls `ask` at the beginning and at the
+/// end of the time that counts.
+pub(crate) fn load<T>(
     address: SocketAddr,
     connections: u32,
     bytes: usize,
     seconds: f64,
-    mut usage: impl FnMut() -> io::Result<Usage>,
-) -> io::Result<Load> {
+    mut ask: impl FnMut() -> io::Result<T>,
+) -> io::Result<Load<T>> {
     let mut ring = Ring::new()?;
     let mut all = connect(&mut ring, address, connections, bytes)?;
     let mut latency_ns = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
 
     let duration = Duration::from_secs_f64(seconds);
     let warm = Instant::now() + duration / 10;
-    let mut begun: Option<(Instant, Usage, Usage)> = None;
+    let mut begun: Option<(Instant, T, Usage)> = None;
     for connection in &mut all {
         request(&mut ring, connection)?;
     }
     let mut completions = Vec::new();
-    let (begun, server, generator) = loop {
+    let (begun, first, generator) = loop {
         ring.wait(&mut completions)?;
         for completion in completions.drain(..) {
             let connection = &mut all[ended(&completion, bytes)?];
@@ -74,10 +74,10 @@ pub(crate) fn load(
             request(&mut ring, connection)?;
         }
         let now = Instant::now();
-        match begun {
-            None if now >= warm => begun = Some((Instant::now(), usage()?, Usage::of_thread()?)),
+        match begun.take() {
+            None if now >= warm => begun = Some((Instant::now(), ask()?, Usage::of_thread()?)),
             Some(begun) if now - begun.0 >= duration => break begun,
-            _ => {}
+            unchanged => begun = unchanged,
         }
     };
     let elapsed = begun.elapsed();
@@ -86,7 +86,7 @@ pub(crate) fn load(
     Ok(Load {
         requests,
         elapsed,
-        server: usage()?.since(server),
+        asked: [first, ask()?],
         generator: Usage::of_thread()?.since(generator),
         latency_ns,
         fairness: smallest as f64 * f64::from(connections) / (requests as f64).max(1.0),
@@ -150,7 +150,7 @@ mod test {
     use super::*;
 
     /// Loads a server that changes each echo by `change`, a request at a time.
-    fn load_one(change: impl Fn(&mut [u8; 64]) + Send + 'static) -> io::Result<Load> {
+    fn load_one(change: impl Fn(&mut [u8; 64]) + Send + 'static) -> io::Result<Load<()>> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let server = thread::spawn(move || {
@@ -163,7 +163,7 @@ mod test {
                 }
             }
         });
-        let load = load(address, 1, 64, 0.02, || Ok(Usage::default()));
+        let load = load(address, 1, 64, 0.02, || Ok(()));
         server.join().unwrap();
         load
     }

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{self, Usage};
 use crate::peer::Peer;
 use crate::peers;
+use crate::peers::reads::Files;
 use crate::record::Figures;
 
 /// What one measurement is.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Job {
     /// Serves echoes until the parent is done, each connection with a buffer of so many bytes.
     Echo { buffer_bytes: usize },
@@ -31,6 +32,8 @@ pub(crate) enum Job {
     Memory { fibers: u32 },
     /// Closures on blocking threads.
     Offload { in_flight: u32, seconds: f64 },
+    /// Random reads of a file.
+    Files(Files),
 }
 
 /// What the parent asks a server.
@@ -40,8 +43,8 @@ pub(crate) enum Ask {
     ResidentBytes,
 }
 
-/// Runs a job in a fresh process, pinned to one core, and returns what it found.
-pub(crate) fn run(peer: Peer, job: Job) -> io::Result<Figures> {
+/// Runs a job in a fresh process, pinned to its peer's cores, and returns what it found.
+pub(crate) fn run(peer: Peer, job: &Job) -> io::Result<Figures> {
     let mut child = spawn(peer, job)?;
     let output = child.stdout.take().expect("it is piped");
     let figures = read_line(&mut BufReader::new(output));
@@ -59,7 +62,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(peer: Peer, job: Job) -> io::Result<Self> {
+    pub(crate) fn start(peer: Peer, job: &Job) -> io::Result<Self> {
         let mut child = spawn(peer, job)?;
         let input = child.stdin.take().expect("it is piped");
         let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -69,6 +72,11 @@ impl Server {
             child.wait()?;
         }
         Ok(Self { child, input, output, address: address? })
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn usage(&mut self) -> io::Result<Usage> {
@@ -93,9 +101,9 @@ impl Drop for Server {
     }
 }
 
-fn spawn(peer: Peer, job: Job) -> io::Result<Child> {
+fn spawn(peer: Peer, job: &Job) -> io::Result<Child> {
     Command::new(std::env::current_exe()?)
-        .args(["child", &peer.to_string(), &serde_json::to_string(&job)?])
+        .args(["child", &peer.to_string(), &serde_json::to_string(job)?])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -113,12 +121,19 @@ fn read_line<T: DeserializeOwned>(output: &mut impl BufRead) -> io::Result<T> {
 pub(crate) fn child(peer: Peer, job: &str) -> io::Result<()> {
     // Nobody is left who would read the answer, and a spinning process would spoil later figures.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let job: Job = serde_json::from_str(job)?;
-    measure::pin(*measure::cores()?.last().expect("this runs on one"))?;
-    match job {
+    let cores = measure::cores()?;
+    measure::pin(&cores[cores.len().saturating_sub(peer.cores())..])?;
+    if let Some(program) = peers::foreign(peer) {
+        return Err(program.exec(job));
+    }
+    match serde_json::from_str(job)? {
         Job::Echo { buffer_bytes } => {
             thread::spawn(answer_parent);
             peers::serve(peer, buffer_bytes, |address| say(&address).expect("the parent listens"))
+        }
+        Job::Files(files) => {
+            files.warm_up()?;
+            say(&peers::measure(peer, Job::Files(files))?)
         }
         job => say(&peers::measure(peer, job)?),
     }

@@ -3,10 +3,14 @@
 mod arguments;
 mod run;
 
+mod all;
+mod report;
+
 mod generator;
 mod job;
 mod measure;
 mod record;
+mod syscalls;
 
 mod peer;
 mod peers;

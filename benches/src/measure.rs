@@ -90,10 +90,10 @@ pub(crate) fn cores() -> io::Result<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
 }
 
-/// Keeps the calling thread, and those that it starts, on one core.
-pub(crate) fn pin(core: usize) -> io::Result<()> {
+/// Keeps the calling thread, and those that it starts, on some cores.
+pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
+    cores.iter().for_each(|&core| set.set(core));
     Ok(sched_setaffinity(None, &set)?)
 }
 

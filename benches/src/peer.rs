@@ -15,26 +15,82 @@ pub(crate) enum Peer {
     RawEpoll,
     /// iolite on fibers, with one executor.
     IoliteEvented,
+    /// iolite on fibers, with two executors on two cores.
+    #[value(name = "iolite-evented-2")]
+    #[serde(rename = "iolite-evented-2")]
+    IoliteEvented2,
     /// iolite on threads.
     IoliteThreaded,
     /// tokio on the current thread.
     Tokio,
+    /// tokio with two workers on two cores.
+    #[value(name = "tokio-2")]
+    #[serde(rename = "tokio-2")]
+    Tokio2,
     /// monoio on io_uring.
     Monoio,
+    /// compio on io_uring.
+    Compio,
+    /// glommio on io_uring.
+    Glommio,
+    /// may, coroutines with stacks on epoll.
+    May,
+    /// smol with an executor of one thread.
+    Smol,
+    /// tokio-uring.
+    TokioUring,
     /// Threads of the standard library.
     Threads,
+    /// Go's goroutines.
+    Go,
+    /// Zig's `std.Io.Threaded`.
+    Zig,
 }
 
-use Peer::{IoliteEvented, IoliteThreaded, Monoio, RawEpoll, RawUring, Threads, Tokio};
+use Peer::{
+    Compio, Glommio, Go, IoliteEvented, IoliteEvented2, IoliteThreaded, May, Monoio, RawEpoll, RawUring, Smol, Threads,
+    Tokio, Tokio2, TokioUring, Zig,
+};
 
 /// Those with an echo server.
-pub(crate) const ECHO: &[Peer] = &[RawUring, RawEpoll, IoliteEvented, IoliteThreaded, Tokio, Monoio, Threads];
+pub(crate) const ECHO: &[Peer] = &[
+    RawUring,
+    RawEpoll,
+    IoliteEvented,
+    IoliteEvented2,
+    IoliteThreaded,
+    Tokio,
+    Tokio2,
+    Monoio,
+    Compio,
+    Glommio,
+    May,
+    Smol,
+    TokioUring,
+    Threads,
+    Go,
+    Zig,
+];
 /// Those with tasks, yields and channels.
-pub(crate) const TASKS: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Monoio, Threads];
+pub(crate) const TASKS: &[Peer] =
+    &[IoliteEvented, IoliteThreaded, Tokio, Tokio2, Monoio, Compio, Glommio, May, Smol, Threads, Go, Zig];
 /// Those that can have 100,000 tasks at once.
-pub(crate) const MANY: &[Peer] = &[IoliteEvented, Tokio, Monoio];
+pub(crate) const MANY: &[Peer] = &[IoliteEvented, Tokio, Monoio, Compio, Glommio, Smol, Go];
 /// Those with a pool of blocking threads.
-pub(crate) const OFFLOAD: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio];
+pub(crate) const OFFLOAD: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Monoio, Compio, Glommio, Smol];
+/// Those that read files.
+pub(crate) const FILES: &[Peer] =
+    &[RawUring, IoliteEvented, IoliteThreaded, Tokio, Monoio, Compio, Glommio, TokioUring, Threads];
+
+impl Peer {
+    /// How many cores its process may use.
+    pub(crate) fn cores(self) -> usize {
+        match self {
+            IoliteEvented2 | Tokio2 => 2,
+            _ => 1,
+        }
+    }
+}
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,16 +1,25 @@
 //! Rounds in which the peers take turns, and what is told of them.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
-use crate::arguments::{Common, Echo, Format, Memory, Question};
-use crate::generator;
+use comfy_table::presets;
+
+use crate::all;
+use crate::arguments::{Common, Echo, Files, Format, Memory, Question};
+use crate::generator::{self, Load};
 use crate::job::{self, Job, Server};
 use crate::measure;
-use crate::peer::{ECHO, MANY, OFFLOAD, Peer, TASKS};
+use crate::peer::{ECHO, FILES, MANY, OFFLOAD, Peer, TASKS};
+use crate::peers::reads::{self, Mode};
+use crate::peers::{self, Foreign};
 use crate::record::{Figures, Record, figures, median, table};
+use crate::report;
+use crate::syscalls::Counter;
 
+/// How long system calls are counted.
+const COUNTING_SECONDS: f64 = 0.1;
 /// The buffer of a connection, where requests are not larger.
 const BUFFER_BYTES: usize = 512;
 
@@ -24,110 +33,171 @@ pub(crate) fn answer(question: &Question) -> Result<bool, String> {
         Question::Echo(echo) => answer_echo(echo),
         Question::Tasks(tasks) => {
             let job = Job::Tasks { batch: tasks.batch, seconds: tasks.common.seconds };
-            nanoseconds(&tasks.common, TASKS, &[job], &[])
+            answer_jobs(&tasks.common, TASKS, &[job])
         }
         Question::Yield(question) => {
-            nanoseconds(&question.common, TASKS, &[Job::Yield { seconds: question.common.seconds }], &[])
+            answer_jobs(&question.common, TASKS, &[Job::Yield { seconds: question.common.seconds }])
         }
         Question::Channel(channel) => {
-            nanoseconds(&channel.common, TASKS, &[Job::Channel { seconds: channel.common.seconds }], &[])
+            answer_jobs(&channel.common, TASKS, &[Job::Channel { seconds: channel.common.seconds }])
         }
         Question::Timers(timers) => {
             let longest_ms = timers.common.seconds.min(1.0) * 1000.0;
-            let job = Job::Timers { sleepers: timers.sleepers, longest_ms };
-            let mut rounds = Rounds::new(&timers.common, MANY, MANY)?;
-            rounds.run(|peer| Ok(vec![job::run(peer, job)?]));
-            rounds.end(&[], &["cpu_ms", "late_p50_us", "late_p99_us"])
+            answer_jobs(&timers.common, MANY, &[Job::Timers { sleepers: timers.sleepers, longest_ms }])
         }
         Question::Memory(memory) => answer_memory(memory),
         Question::Offload(offload) => {
             let jobs = [1, 256].map(|in_flight| Job::Offload { in_flight, seconds: offload.common.seconds });
-            nanoseconds(&offload.common, OFFLOAD, &jobs, &["in_flight"])
+            answer_jobs(&offload.common, OFFLOAD, &jobs)
         }
+        Question::Files(files) => answer_files(files),
+        Question::All(all) => all::answer(all),
+        Question::Report(report) => report::answer(&report.folder),
         Question::Child { .. } => unreachable!("a child is asked for a job, not for an answer"),
     }
 }
 
-fn nanoseconds(common: &Common, offered: &[Peer], jobs: &[Job], keys: &[&str]) -> Result<bool, String> {
+fn answer_jobs(common: &Common, offered: &[Peer], jobs: &[Job]) -> Result<bool, String> {
     let mut rounds = Rounds::new(common, offered, offered)?;
-    rounds.run(|peer| jobs.iter().map(|&job| job::run(peer, job)).collect());
-    rounds.end(keys, &["ns_per_operation"])
+    rounds.run(|peer| jobs.iter().map(|job| job::run(peer, job)).collect());
+    rounds.end()
+}
+
+fn answer_files(files: &Files) -> Result<bool, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("the folder for temporary files: {error}"))?;
+    let path = files.file.clone().unwrap_or_else(|| folder.path().join("file"));
+    let bytes = files.mib << 20;
+    reads::make(&path, bytes).map_err(|error| error.to_string())?;
+    let jobs = [Mode::Direct, Mode::Hot].map(|mode| {
+        let (path, in_flight, seconds) = (path.clone(), files.in_flight, files.common.seconds);
+        Job::Files(reads::Files { path, bytes, mode, in_flight, seconds })
+    });
+    answer_jobs(&files.common, FILES, &jobs)
 }
 
 fn answer_echo(echo: &Echo) -> Result<bool, String> {
     let mut rounds = Rounds::new(&echo.common, ECHO, ECHO)?;
     let mut busy = Vec::new();
+    let mut uncounted = None;
     rounds.run(|peer| {
-        let (figures, generator_busy, server_busy) = measure_echo(peer, echo)?;
-        busy.push((peer, generator_busy, server_busy));
-        Ok(vec![figures])
+        let measured = measure_echo(peer, echo)?;
+        busy.push((peer, measured.generator_busy, measured.server_busy));
+        uncounted = uncounted.take().or(measured.uncounted);
+        Ok(vec![measured.figures])
     });
     for peer in rounds.peers.clone() {
         let of_peer = || busy.iter().filter(|(of, ..)| *of == peer);
         let generator = median(of_peer().map(|(_, generator, _)| *generator).collect());
         let server = median(of_peer().map(|(_, _, server)| *server).collect());
-        let [generator_percent, server_percent] = [generator, server].map(|part| format!("{:.0} %", part * 100.0));
-        if generator.max(server) < 0.9 {
-            eprintln!(
-                "note: {peer}: neither the server ({server_percent}) nor the generator ({generator_percent}) had a core \
-                 to itself, or both waited: trust the CPU time, not requests per second"
-            );
-        } else if generator >= 0.95 * server {
-            eprintln!(
-                "note: {peer}: the generator ({generator_percent} of a core) was as busy as the server \
-                 ({server_percent}): trust the CPU time, not requests per second"
-            );
-        }
+        note_busy(peer, generator, server);
     }
-    let columns = ["cpu_us_per_request", "user_us_per_request", "requests_per_second", "p50_us", "p99_us", "max_us"];
-    rounds.end(&["connections", "bytes"], &[&columns[..], &["fairness"]].concat())
+    if let Some(reason) = uncounted {
+        eprintln!("note: calls_per_request is left out: {reason}");
+    }
+    rounds.end()
 }
 
-/// The figures, and the part of a core that the generator and the server used.
-fn measure_echo(peer: Peer, echo: &Echo) -> io::Result<(Figures, f64, f64)> {
+/// Says when requests per second are not the server's alone, from the parts of a core that were used.
+fn note_busy(peer: Peer, generator: f64, server: f64) {
+    let [generator_percent, server_percent] = [generator, server].map(|part| format!("{:.0} %", part * 100.0));
+    if generator.max(server) < 0.9 {
+        eprintln!(
+            "note: {peer}: neither the server ({server_percent}) nor the generator ({generator_percent}) had a core \
+             to itself, or both waited: trust the CPU time, not requests per second"
+        );
+    } else if generator >= 0.95 * server {
+        eprintln!(
+            "note: {peer}: the generator ({generator_percent} of a core) was as busy as the server \
+             ({server_percent}): trust the CPU time, not requests per second"
+        );
+    }
+}
+
+/// One measurement of `echo`.
+struct Echoed {
+    figures: Figures,
+    /// The part of a core that the generator used.
+    generator_busy: f64,
+    /// The part of a core that the server used.
+    server_busy: f64,
+    /// Why system calls were not counted.
+    uncounted: Option<io::Error>,
+}
+
+fn measure_echo(peer: Peer, echo: &Echo) -> io::Result<Echoed> {
     let bytes = echo.bytes as usize;
-    let mut server = Server::start(peer, Job::Echo { buffer_bytes: bytes.max(BUFFER_BYTES) })?;
-    let (address, connections, seconds) = (server.address, echo.connections, echo.common.seconds);
-    let core = measure::cores()?[0];
-    // On a thread of its own, so that only it is pinned.
-    let load = thread::scope(|scope| {
-        let generator = scope.spawn(|| {
-            measure::pin(core)?;
-            generator::load(address, connections, bytes, seconds, || server.usage())
-        });
-        generator.join().unwrap_or_else(|_| Err(io::Error::other("the generator panicked")))
-    })?;
+    let mut server = Server::start(peer, &Job::Echo { buffer_bytes: bytes.max(BUFFER_BYTES) })?;
+    let load = load(server.address, echo, echo.common.seconds, || server.usage())?;
+    let [before, after] = load.asked;
+    let used = after.since(before);
     let requests = load.requests as f64;
     let elapsed_us = load.elapsed.as_secs_f64() * 1e6;
     let latency_us = |ns: u64| ns as f64 / 1000.0;
-    let figures = figures([
-        ("connections", connections.into()),
+    let mut all = figures([
+        ("connections", echo.connections.into()),
         ("bytes", echo.bytes.into()),
         ("requests", requests),
         ("requests_per_second", requests / elapsed_us * 1e6),
-        ("cpu_us_per_request", load.server.total_us() / requests),
-        ("user_us_per_request", load.server.user_us / requests),
+        ("cpu_us_per_request", used.total_us() / requests),
+        ("user_us_per_request", used.user_us / requests),
         ("p50_us", latency_us(load.latency_ns.value_at_quantile(0.5))),
         ("p99_us", latency_us(load.latency_ns.value_at_quantile(0.99))),
         ("max_us", latency_us(load.latency_ns.max())),
         ("fairness", load.fairness),
     ]);
-    Ok((figures, load.generator.total_us() / elapsed_us, load.server.total_us() / elapsed_us))
+    let counted = calls_per_request(&server, echo);
+    all.extend(counted.as_ref().ok().map(|calls| figures([("calls_per_request", *calls)])).unwrap_or_default());
+    Ok(Echoed {
+        figures: all,
+        generator_busy: load.generator.total_us() / elapsed_us,
+        server_busy: used.total_us() / elapsed_us,
+        uncounted: counted.err(),
+    })
+}
+
+/// The system calls of the server, over new connections after the time that counts: to count them costs time.
+fn calls_per_request(server: &Server, echo: &Echo) -> io::Result<f64> {
+    let mut counter = None;
+    let load = load(server.address, echo, COUNTING_SECONDS, || match counter.take() {
+        None => {
+            counter = Some(Counter::start(server.pid())?);
+            Ok(0)
+        }
+        Some(counter) => counter.end(),
+    })?;
+    Ok(load.asked[1] as f64 / load.requests as f64)
+}
+
+/// Loads the server from a thread of its own, so that only that is pinned.
+fn load<T: Send>(
+    address: SocketAddr,
+    echo: &Echo,
+    seconds: f64,
+    ask: impl FnMut() -> io::Result<T> + Send,
+) -> io::Result<Load<T>> {
+    let core = measure::cores()?[0];
+    thread::scope(|scope| {
+        let generator = scope.spawn(move || {
+            measure::pin(&[core])?;
+            generator::load(address, echo.connections, echo.bytes as usize, seconds, ask)
+        });
+        generator.join().unwrap_or_else(|_| Err(io::Error::other("the generator panicked")))
+    })
 }
 
 fn answer_memory(memory: &Memory) -> Result<bool, String> {
     if let Some(connections) = memory.connections {
         let mut rounds = Rounds::new(&memory.common, ECHO, ECHO)?;
         rounds.run(|peer| Ok(vec![measure_connections(peer, connections)?]));
-        return rounds.end(&["connections"], &["bytes_per_connection"]);
+        return rounds.end();
     }
     let mut rounds = Rounds::new(&memory.common, MANY, TASKS)?;
-    rounds.run(|peer| Ok(vec![job::run(peer, Job::Memory { fibers: memory.fibers })?]));
-    rounds.end(&["alive"], &["bytes_per_task"])
+    rounds.run(|peer| Ok(vec![job::run(peer, &Job::Memory { fibers: memory.fibers })?]));
+    rounds.end()
 }
 
 fn measure_connections(peer: Peer, connections: u32) -> io::Result<Figures> {
-    let mut server = Server::start(peer, Job::Echo { buffer_bytes: BUFFER_BYTES })?;
+    let mut server = Server::start(peer, &Job::Echo { buffer_bytes: BUFFER_BYTES })?;
     // One that comes and stays, so that what is made once is not counted.
     let _first = echo_once(&server)?;
     let before = server.resident_bytes()?;
@@ -155,14 +225,22 @@ struct Rounds<'a> {
 
 impl<'a> Rounds<'a> {
     fn new(common: &'a Common, default: &[Peer], offered: &[Peer]) -> Result<Self, String> {
-        Ok(Self { common, peers: common.peers(default, offered)?, records: Vec::new(), failed: false })
+        let mut peers = common.peers(default, offered)?;
+        peers.retain(|&peer| match peers::foreign(peer).map_or(Ok(()), Foreign::build) {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("note: {peer} is left out: {error}");
+                false
+            }
+        });
+        Ok(Self { common, peers, records: Vec::new(), failed: false })
     }
 
     /// Measures every peer in every round. A failure is told, and the others go on. Each round begins with the next
     /// peer, so that what slows the machine down at intervals does not always meet the same one.
     fn run(&mut self, mut measure: impl FnMut(Peer) -> io::Result<Vec<Figures>>) {
         for round in 1..=self.common.rounds {
-            let first = (round - 1) as usize % self.peers.len();
+            let first = (round - 1) as usize % self.peers.len().max(1);
             for &peer in self.peers[first..].iter().chain(&self.peers[..first]) {
                 match measure(peer) {
                     Err(error) => {
@@ -171,7 +249,7 @@ impl<'a> Rounds<'a> {
                     }
                     Ok(all) => {
                         for figures in all {
-                            let record = Record { peer, round, figures };
+                            let record = Record { peer: peer.to_string(), round, figures };
                             if self.common.format == Format::Json {
                                 println!("{}", record.json());
                             }
@@ -184,9 +262,9 @@ impl<'a> Rounds<'a> {
     }
 
     /// Prints the table, if that is wanted. `false` when a measurement failed.
-    fn end(self, keys: &[&str], columns: &[&str]) -> Result<bool, String> {
+    fn end(self) -> Result<bool, String> {
         if self.common.format == Format::Table {
-            println!("{}", table(&self.records, keys, columns));
+            println!("{}", table(&self.records, presets::UTF8_HORIZONTAL_ONLY));
         }
         Ok(!self.failed)
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use iolite::bridge::Bridge;
+use iolite::fs::{File, OpenOptions};
 use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{self, Event};
 use iolite::{BackendChoice, Config, Io};
@@ -14,6 +15,7 @@ use iolite::{BackendChoice, Config, Io};
 use crate::job::Job;
 use crate::measure::{Stopwatch, Usage, resident_bytes};
 use crate::peers::not_offered;
+use crate::peers::reads::{Files, Reads, page};
 use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, offload_figures, sleeps, timer_figures};
 use crate::record::Figures;
 
@@ -23,10 +25,14 @@ const CONNECTIONS_MAX: usize = 30_000;
 /// would run all of them inline, and nothing would be handed over.
 const WORKERS: usize = 64;
 
-pub(super) struct Backend(BackendChoice);
+pub(super) struct Backend {
+    choice: BackendChoice,
+    executors: usize,
+}
 
-pub(super) const EVENTED: Backend = Backend(BackendChoice::Evented);
-pub(super) const THREADED: Backend = Backend(BackendChoice::Threaded);
+pub(super) const EVENTED: Backend = Backend { choice: BackendChoice::Evented, executors: 1 };
+pub(super) const EVENTED_2: Backend = Backend { choice: BackendChoice::Evented, executors: 2 };
+pub(super) const THREADED: Backend = Backend { choice: BackendChoice::Threaded, executors: 0 };
 
 impl Backend {
     pub(super) fn serve(&self, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
@@ -50,14 +56,15 @@ impl Backend {
             Job::Timers { sleepers, longest_ms } => self.run(sleepers as usize, |io| timers(io, sleepers, longest_ms)),
             Job::Memory { fibers } => self.run(fibers as usize, |io| memory(io, fibers)),
             Job::Offload { in_flight, seconds } => self.run(in_flight as usize, |io| offload(io, in_flight, seconds)),
+            Job::Files(files) => self.run(files.in_flight as usize, |io| self::files(io, &files)),
             Job::Echo { .. } => not_offered(job),
         }
     }
 
     fn run<T>(&self, concurrent_limit: usize, program: impl FnOnce(&dyn Io) -> io::Result<T>) -> io::Result<T> {
-        let config = Config::new().backend(self.0).concurrent_limit(concurrent_limit);
-        let config = match self.0 {
-            BackendChoice::Evented => config.executors(1),
+        let config = Config::new().backend(self.choice).concurrent_limit(concurrent_limit);
+        let config = match self.choice {
+            BackendChoice::Evented => config.executors(self.executors),
             _ => config.async_limit(WORKERS),
         };
         iolite::run(config, program)?
@@ -179,4 +186,24 @@ fn offload(io: &dyn Io, in_flight: u32, seconds: f64) -> io::Result<Figures> {
     }
     bridge.close(io);
     Ok(offload_figures(in_flight, watch.ns_per_operation()))
+}
+
+fn files(io: &dyn Io, files: &Files) -> io::Result<Figures> {
+    let file = OpenOptions::new().read(true).custom_flags(files.custom_flags()).open(io, &files.path)?;
+    let reads = Reads::new(files);
+    io.group(|group| {
+        let task = |io: &dyn Io| read(io, &file, &reads);
+        let tasks = (0..files.in_flight).map(|_| Ok(group.spawn_concurrent(task)?)).collect::<io::Result<Vec<_>>>()?;
+        tasks.into_iter().try_for_each(|task| task.join(io))
+    })?;
+    reads.figures()
+}
+
+fn read(io: &dyn Io, file: &File, reads: &Reads) -> io::Result<()> {
+    let page = page();
+    while let Some(offset) = reads.next() {
+        file.read_exact_at(io, page, offset)?;
+        reads.check(offset, page)?;
+    }
+    Ok(())
 }

@@ -1,11 +1,19 @@
 //! The programs: for each peer what its own documentation would have you write.
 
+mod compio;
+mod foreign;
+mod glommio;
 mod iolite;
+mod local;
+mod may;
 mod monoio;
 mod raw_epoll;
 mod raw_uring;
+pub(crate) mod reads;
+mod smol;
 mod threads;
 mod tokio;
+mod tokio_uring;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,8 +23,10 @@ use hdrhistogram::Histogram;
 
 use crate::job::Job;
 use crate::measure::Usage;
+
 use crate::peer::Peer;
 use crate::record::{Figures, figures};
+pub(crate) use foreign::Foreign;
 
 /// How many operations pass between two looks at the clock.
 const CHUNK: u64 = 1000;
@@ -25,28 +35,58 @@ const CALLS: u64 = 200;
 /// How often each of two tasks yields before both are joined.
 const YIELDS: u64 = 5_000;
 
+/// The program of a peer that is not written in Rust, and thus not in this one.
+pub(crate) fn foreign(peer: Peer) -> Option<&'static Foreign> {
+    match peer {
+        Peer::Go => Some(&foreign::GO),
+        Peer::Zig => Some(&foreign::ZIG),
+        _ => None,
+    }
+}
+
 /// Serves echoes on loopback until the process is ended.
 pub(crate) fn serve(peer: Peer, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     match peer {
         Peer::RawUring => raw_uring::serve(buffer_bytes, ready),
         Peer::RawEpoll => raw_epoll::serve(buffer_bytes, ready),
         Peer::IoliteEvented => iolite::EVENTED.serve(buffer_bytes, ready),
+        Peer::IoliteEvented2 => iolite::EVENTED_2.serve(buffer_bytes, ready),
         Peer::IoliteThreaded => iolite::THREADED.serve(buffer_bytes, ready),
-        Peer::Tokio => tokio::serve(buffer_bytes, ready),
+        Peer::Tokio => tokio::CURRENT_THREAD.serve(buffer_bytes, ready),
+        Peer::Tokio2 => tokio::TWO_WORKERS.serve(buffer_bytes, ready),
         Peer::Monoio => monoio::serve(buffer_bytes, ready),
+        Peer::Compio => compio::serve(buffer_bytes, ready),
+        Peer::Glommio => glommio::serve(buffer_bytes, ready),
+        Peer::May => may::serve(buffer_bytes, ready),
+        Peer::Smol => smol::serve(buffer_bytes, ready),
+        Peer::TokioUring => tokio_uring::serve(buffer_bytes, ready),
         Peer::Threads => threads::serve(buffer_bytes, ready),
+        Peer::Go | Peer::Zig => unreachable!("its own program serves"),
     }
 }
 
 /// Runs any other job.
 pub(crate) fn measure(peer: Peer, job: Job) -> io::Result<Figures> {
-    match peer {
-        Peer::IoliteEvented => iolite::EVENTED.measure(job),
-        Peer::IoliteThreaded => iolite::THREADED.measure(job),
-        Peer::Tokio => tokio::measure(job),
-        Peer::Monoio => monoio::measure(job),
-        Peer::Threads => threads::measure(job),
-        Peer::RawUring | Peer::RawEpoll => not_offered(job),
+    match (peer, job) {
+        (Peer::RawUring, Job::Files(files)) => raw_uring::files(&files),
+        (Peer::Monoio, Job::Files(files)) => monoio::files(files),
+        (Peer::Compio, Job::Files(files)) => compio::files(files),
+        (Peer::Glommio, Job::Files(files)) => glommio::files(files),
+        (Peer::TokioUring, Job::Files(files)) => tokio_uring::files(files),
+        (Peer::IoliteEvented, job) => iolite::EVENTED.measure(job),
+        (Peer::IoliteEvented2, job) => iolite::EVENTED_2.measure(job),
+        (Peer::IoliteThreaded, job) => iolite::THREADED.measure(job),
+        (Peer::Tokio, job) => tokio::CURRENT_THREAD.measure(job),
+        (Peer::Tokio2, job) => tokio::TWO_WORKERS.measure(job),
+        (Peer::Monoio, job) => local::measure::<monoio::Monoio>(job),
+        (Peer::Compio, job) => local::measure::<compio::Compio>(job),
+        (Peer::Glommio, job) => local::measure::<glommio::Glommio>(job),
+        (Peer::Smol, job) => local::measure::<smol::Smol>(job),
+        (Peer::TokioUring, job) => local::measure::<tokio_uring::TokioUring>(job),
+        (Peer::May, job) => may::measure(job),
+        (Peer::Threads, job) => threads::measure(job),
+        (Peer::RawUring | Peer::RawEpoll, job) => not_offered(job),
+        (Peer::Go | Peer::Zig, _) => unreachable!("its own program measures"),
     }
 }
 

@@ -1,10 +1,12 @@
-//! A bare ring: one reception or one send under way per connection, one `enter` per turn.
+//! A bare ring: one reception, send or read under way per connection or place, one `enter` per turn.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
+use crate::peers::reads::{Files, Reads, page};
 use crate::raw::{Buffer, Completion, Ring};
+use crate::record::Figures;
 
 pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -40,7 +42,34 @@ pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::
                     connections[buffer.index()] = None;
                     free.push(buffer);
                 }
+                Completion::Read(..) => unreachable!("no file is read"),
             }
+        }
+    }
+}
+
+pub(super) fn files(files: &Files) -> io::Result<Figures> {
+    let file = files.open()?;
+    let reads = Reads::new(files);
+    let mut ring = Ring::new()?;
+    // By the index of the buffer: where its page is from.
+    let mut offsets = Vec::new();
+    for _ in 0..files.in_flight {
+        let buffer = ring.buffer_of(page());
+        let offset = reads.next().ok_or_else(|| io::Error::other("the reads ended before they began"))?;
+        offsets.push(offset);
+        ring.read(&file, buffer, offset)?;
+    }
+    let mut completions = Vec::new();
+    loop {
+        ring.wait(&mut completions)?;
+        for completion in completions.drain(..) {
+            let Completion::Read(buffer, read) = completion else { unreachable!("only files are read") };
+            let bytes = read?;
+            reads.check(offsets[buffer.index()], &ring.memory(buffer)[..bytes])?;
+            let Some(offset) = reads.next() else { return reads.figures() };
+            offsets[buffer.index()] = offset;
+            ring.read(&file, buffer, offset)?;
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Plain threads and blocking calls.
 
+use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Condvar, Mutex};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use crate::job::Job;
 use crate::measure::{Stopwatch, resident_bytes};
+use crate::peers::reads::{Files, Reads, page};
 use crate::peers::{CHUNK, YIELDS, memory_figures, not_offered};
 use crate::record::Figures;
 
@@ -41,6 +44,7 @@ pub(super) fn measure(job: Job) -> io::Result<Figures> {
         Job::Yield { seconds } => Ok(yields(seconds)),
         Job::Channel { seconds } => Ok(channel(seconds)),
         Job::Memory { fibers } => memory(fibers),
+        Job::Files(files) => self::files(&files),
         Job::Echo { .. } | Job::Timers { .. } | Job::Offload { .. } => not_offered(job),
     }
 }
@@ -106,4 +110,23 @@ fn memory(fibers: u32) -> io::Result<Figures> {
         started?;
         Ok(memory_figures(fibers, before, with_all?))
     })
+}
+
+fn files(files: &Files) -> io::Result<Figures> {
+    let file = files.open()?;
+    let reads = Reads::new(files);
+    thread::scope(|scope| {
+        let tasks: Vec<_> = (0..files.in_flight).map(|_| scope.spawn(|| read(&file, &reads))).collect();
+        tasks.into_iter().try_for_each(|task| task.join().expect("it does not panic"))
+    })?;
+    reads.figures()
+}
+
+fn read(file: &File, reads: &Reads) -> io::Result<()> {
+    let page = page();
+    while let Some(offset) = reads.next() {
+        file.read_exact_at(page, offset)?;
+        reads.check(offset, page)?;
+    }
+    Ok(())
 }

@@ -1,38 +1,58 @@
-//! tokio on the current thread.
+//! tokio, on the current thread or with two workers.
 
-use std::future::Future;
+use std::fs::File;
 use std::hint::black_box;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep;
 
 use crate::job::Job;
 use crate::measure::{Stopwatch, Usage, resident_bytes};
+use crate::peers::reads::{Files, Reads, page};
 use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, not_offered, offload_figures, sleeps, timer_figures};
 use crate::record::Figures;
 
-fn block_on<T>(program: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    Builder::new_current_thread().enable_all().build()?.block_on(program)
+pub(super) struct Tokio {
+    /// How many threads run tasks; `None` is the current thread alone.
+    workers: Option<usize>,
 }
 
-pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        ready(listener.local_addr()?);
-        loop {
-            let (stream, _) = listener.accept().await?;
-            tokio::spawn(echo(stream, buffer_bytes));
+pub(super) const CURRENT_THREAD: Tokio = Tokio { workers: None };
+pub(super) const TWO_WORKERS: Tokio = Tokio { workers: Some(2) };
+
+impl Tokio {
+    pub(super) fn serve(&self, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.runtime()?.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            ready(listener.local_addr()?);
+            loop {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(echo(stream, buffer_bytes));
+            }
+        })
+    }
+
+    pub(super) fn measure(&self, job: Job) -> io::Result<Figures> {
+        // In a task, for the future of `block_on` is not run by a worker.
+        self.runtime()?.block_on(async { tokio::spawn(answer(job)).await? })
+    }
+
+    fn runtime(&self) -> io::Result<Runtime> {
+        match self.workers {
+            None => Builder::new_current_thread().enable_all().build(),
+            Some(workers) => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
         }
-    })
+    }
 }
 
 async fn echo(mut stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
@@ -46,18 +66,17 @@ async fn echo(mut stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
     }
 }
 
-pub(super) fn measure(job: Job) -> io::Result<Figures> {
-    block_on(async {
-        match job {
-            Job::Tasks { batch, seconds } => tasks(batch, seconds).await,
-            Job::Yield { seconds } => yields(seconds).await,
-            Job::Channel { seconds } => channel(seconds).await,
-            Job::Timers { sleepers, longest_ms } => timers(sleepers, longest_ms).await,
-            Job::Memory { fibers } => memory(fibers).await,
-            Job::Offload { in_flight, seconds } => offload(in_flight, seconds).await,
-            Job::Echo { .. } => not_offered(job),
-        }
-    })
+async fn answer(job: Job) -> io::Result<Figures> {
+    match job {
+        Job::Tasks { batch, seconds } => tasks(batch, seconds).await,
+        Job::Yield { seconds } => yields(seconds).await,
+        Job::Channel { seconds } => channel(seconds).await,
+        Job::Timers { sleepers, longest_ms } => timers(sleepers, longest_ms).await,
+        Job::Memory { fibers } => memory(fibers).await,
+        Job::Offload { in_flight, seconds } => offload(in_flight, seconds).await,
+        Job::Files(files) => self::files(files).await,
+        Job::Echo { .. } => not_offered(job),
+    }
 }
 
 async fn tasks(batch: u32, seconds: f64) -> io::Result<Figures> {
@@ -171,4 +190,25 @@ async fn offload(in_flight: u32, seconds: f64) -> io::Result<Figures> {
         }
     }
     Ok(offload_figures(in_flight, watch.ns_per_operation()))
+}
+
+async fn files(files: Files) -> io::Result<Figures> {
+    let file = Arc::new(files.open()?);
+    let reads = Arc::new(Reads::new(&files));
+    let tasks: Vec<_> = (0..files.in_flight).map(|_| tokio::spawn(read(file.clone(), reads.clone()))).collect();
+    for task in tasks {
+        task.await??;
+    }
+    reads.figures()
+}
+
+/// It has no read at an offset: such reads go to its pool for blocking calls, as those of `tokio::fs` do.
+async fn read(file: Arc<File>, reads: Arc<Reads>) -> io::Result<()> {
+    let mut page = page();
+    while let Some(offset) = reads.next() {
+        let file = file.clone();
+        page = spawn_blocking(move || file.read_exact_at(page, offset).map(|()| page)).await??;
+        reads.check(offset, page)?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -49,11 +50,14 @@ pub(crate) enum Completion {
     Received(Buffer, io::Result<usize>),
     /// So many bytes of the buffer were sent.
     Sent(Buffer, io::Result<usize>),
+    /// So many bytes of a file are in the buffer.
+    Read(Buffer, io::Result<usize>),
 }
 
 const ACCEPT: u64 = 0;
 const RECEIVE: u64 = 1;
 const SEND: u64 = 2;
+const READ: u64 = 3;
 
 impl Ring {
     /// Makes a ring for the calling thread.
@@ -69,8 +73,12 @@ impl Ring {
 
     /// Makes a buffer, which lives as long as the process.
     pub(crate) fn buffer(&mut self, bytes: usize) -> Buffer {
-        let memory = Box::leak(vec![0; bytes].into_boxed_slice()).as_mut_ptr();
-        self.slots.push(Slot { memory, bytes, busy: false });
+        self.buffer_of(Box::leak(vec![0; bytes].into_boxed_slice()))
+    }
+
+    /// Makes a buffer of that memory.
+    pub(crate) fn buffer_of(&mut self, memory: &'static mut [u8]) -> Buffer {
+        self.slots.push(Slot { memory: memory.as_mut_ptr(), bytes: memory.len(), busy: false });
         Buffer(u32::try_from(self.slots.len() - 1).expect("fewer buffers than 2^32"))
     }
 
@@ -82,7 +90,7 @@ impl Ring {
     pub(crate) fn memory(&mut self, buffer: Buffer) -> &mut [u8] {
         let slot = &self.slots[buffer.0 as usize];
         assert!(!slot.busy, "the kernel has the buffer");
-        // SAFETY: `buffer` leaked that much memory, which only this ring knows; no operation uses
+        // SAFETY: `buffer_of` was given that much memory for good, so only this ring knows it; no operation uses
         // it, as was asserted, and `&mut self` keeps one from being queued meanwhile.
         unsafe { slice::from_raw_parts_mut(slot.memory, slot.bytes) }
     }
@@ -136,6 +144,17 @@ impl Ring {
         unsafe { self.queue(&entry) }
     }
 
+    /// Queues the reading of a part of a file, as much as the buffer takes.
+    pub(crate) fn read(&mut self, file: &File, buffer: Buffer, offset: u64) -> io::Result<()> {
+        let slot = self.occupy(buffer);
+        let entry = opcode::Read::new(types::Fd(file.as_raw_fd()), slot.memory, slot.bytes as u32)
+            .offset(offset)
+            .build()
+            .user_data(READ << 32 | u64::from(buffer.0));
+        // SAFETY: as in `receive`.
+        unsafe { self.queue(&entry) }
+    }
+
     /// Hands over what is queued, waits for a completion, and moves all that there are to
     /// `completions`.
     pub(crate) fn wait(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
@@ -180,7 +199,11 @@ fn completed(slots: &mut [Slot], entry: &cqueue::Entry) -> Completion {
         })),
         kind => {
             slots[buffer.0 as usize].busy = false;
-            if kind == SEND { Completion::Sent(buffer, result) } else { Completion::Received(buffer, result) }
+            match kind {
+                RECEIVE => Completion::Received(buffer, result),
+                SEND => Completion::Sent(buffer, result),
+                _ => Completion::Read(buffer, result),
+            }
         }
     }
 }

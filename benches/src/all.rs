@@ -1,0 +1,76 @@
+//! All questions one after the other, in the sizes that the charts are of.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use crate::arguments::All;
+use crate::measure;
+
+/// The file that says where the answers are from.
+pub(crate) const MACHINE: &str = "machine.txt";
+
+/// The names of the answers, and what is asked.
+const QUESTIONS: [(&str, &[&str]); 12] = [
+    ("echo-64", &["echo"]),
+    ("echo-1000", &["echo", "--connections", "1000"]),
+    ("echo-16k", &["echo", "--bytes", "16384"]),
+    ("tasks-1", &["tasks"]),
+    ("tasks-1000", &["tasks", "--batch", "1000"]),
+    ("yield", &["yield"]),
+    ("channel", &["channel"]),
+    ("timers", &["timers", "--seconds", "1"]),
+    ("memory-tasks", &["memory"]),
+    ("memory-connections", &["memory", "--connections", "1000"]),
+    ("offload", &["offload"]),
+    ("files", &["files"]),
+];
+
+/// Asks all questions, or those chosen, and saves the answers. `false` when a measurement failed, which was told.
+///
+/// # Errors
+///
+/// There is no such question; the answers cannot be saved.
+pub(crate) fn answer(all: &All) -> Result<bool, String> {
+    if let Some(unknown) = all.questions.iter().find(|name| QUESTIONS.iter().all(|(known, _)| known != name)) {
+        let known: Vec<_> = QUESTIONS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("{unknown} is no question; there are: {}", known.join(", ")));
+    }
+    let told = |error: io::Error| format!("{}: {error}", all.out.display());
+    fs::create_dir_all(&all.out).map_err(told)?;
+    fs::write(all.out.join(MACHINE), machine(all).map_err(told)?).map_err(told)?;
+    let mut good = true;
+    for (name, arguments) in QUESTIONS {
+        if all.questions.is_empty() || all.questions.iter().any(|chosen| chosen == name) {
+            eprintln!("{name} ...");
+            good &= ask(all, arguments, &all.out.join(name).with_extension("jsonl")).map_err(told)?;
+        }
+    }
+    Ok(good)
+}
+
+/// Asks in a process of its own, as anybody would.
+fn ask(all: &All, arguments: &[&str], answers: &Path) -> io::Result<bool> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments).args(["--format", "json", "--rounds", &all.rounds.to_string()]);
+    if !arguments.contains(&"--seconds") {
+        command.args(["--seconds", &all.seconds.to_string()]);
+    }
+    Ok(command.stdout(File::create(answers)?).status()?.success())
+}
+
+/// The machine, and the command that asked.
+fn machine(all: &All) -> io::Result<String> {
+    let cpus = fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).unwrap_or(("", "CPU"));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(format!(
+        "{}, {} cores, Linux {}; `iolite-bench all --rounds {} --seconds {}`\n",
+        model.1,
+        measure::cores()?.len(),
+        kernel.trim(),
+        all.rounds,
+        all.seconds
+    ))
+}

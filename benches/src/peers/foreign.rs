@@ -1,0 +1,88 @@
+//! Peers in other languages. Their programs are within this one as text, are built at first use, and answer to the
+//! same lines of JSON as [`crate::job`].
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A program in another language.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    /// The compiler's name and what it is told before the two paths, of the program and of the source.
+    compiler: &'static [&'static str],
+    file: &'static str,
+    source: &'static str,
+}
+
+pub(super) const GO: Foreign =
+    Foreign { compiler: &["go", "build", "-o"], file: "main.go", source: include_str!("../../foreign/main.go") };
+
+pub(super) const ZIG: Foreign = Foreign {
+    compiler: &["zig", "build-exe", "-OReleaseFast", "-femit-bin="],
+    file: "main.zig",
+    source: include_str!("../../foreign/main.zig"),
+};
+
+impl Foreign {
+    /// Builds the program, unless that has been done.
+    ///
+    /// # Errors
+    ///
+    /// There is no such compiler, or it does not take the program; says what it said.
+    pub(crate) fn build(&self) -> io::Result<()> {
+        let folder = folder()?;
+        let (source, program) = (folder.join(self.file), self.program()?);
+        if program.exists() && fs::read_to_string(&source).is_ok_and(|built| built == self.source) {
+            return Ok(());
+        }
+        fs::create_dir_all(&folder)?;
+        // Somebody else may be building, too: each in a folder of its own, and what is whole is moved.
+        let scratch = tempfile::tempdir_in(&folder)?;
+        let (new_source, new_program) = (scratch.path().join(self.file), scratch.path().join("program"));
+        fs::write(&new_source, self.source)?;
+        self.compile(&new_source, &new_program)?;
+        fs::rename(new_program, program)?;
+        fs::rename(new_source, source)
+    }
+
+    /// Becomes the program. Returns only when that fails.
+    pub(crate) fn exec(&self, job: &str) -> io::Error {
+        match self.program() {
+            Ok(program) => Command::new(program).arg(job).exec(),
+            Err(error) => error,
+        }
+    }
+
+    fn compile(&self, source: &Path, program: &Path) -> io::Result<()> {
+        let [name, arguments @ .., last] = self.compiler else { unreachable!("a name and an argument at least") };
+        let mut command = Command::new(name);
+        command.args(arguments);
+        // An option that ends with = is one word with its value.
+        match last.ends_with('=') {
+            true => command.arg(format!("{last}{}", program.display())),
+            false => command.args([last.as_ref(), program.as_os_str()]),
+        };
+        let output = match command.arg(source).output() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(io::Error::new(error.kind(), format!("there is no {name} in PATH")));
+            }
+            output => output?,
+        };
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(format!("{name} does not take its program: {}", said.trim())))
+    }
+
+    fn program(&self) -> io::Result<PathBuf> {
+        Ok(folder()?.join(self.file).with_extension("program"))
+    }
+}
+
+/// Beside this program, which is where cargo keeps what it builds.
+fn folder() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("iolite-bench-foreign"))
+}

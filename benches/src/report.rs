@@ -1,0 +1,210 @@
+//! Charts and tables of saved answers.
+
+use std::error::Error;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use comfy_table::presets;
+use plotters::prelude::*;
+
+use crate::all::MACHINE;
+use crate::record::{Group, Record, columns, groups, median, table, text};
+
+/// The largest over the smallest figure from which on a chart is logarithmic.
+const SPREAD_MAX: f64 = 20.0;
+const WIDTH: u32 = 760;
+const LINE_HEIGHT: u32 = 24;
+
+/// Reads the `*.jsonl` of a folder and writes `report.md` and the charts beside them: one for each question, of the
+/// figure that comes first. `true`, for nothing is measured.
+///
+/// # Errors
+///
+/// A file cannot be read or written, or is not what `--format json` prints; says which.
+pub(crate) fn answer(folder: &Path) -> Result<bool, String> {
+    let told = |path: &Path, error: &dyn Error| format!("{}: {error}", path.display());
+    let mut report = String::from("# Figures\n\n");
+    if let Ok(machine) = fs::read_to_string(folder.join(MACHINE)) {
+        report += &format!("{machine}\n");
+    }
+    for path in answers(folder).map_err(|error| told(folder, &error))? {
+        report += &section(&path).map_err(|error| told(&path, &*error))?;
+    }
+    let path = folder.join("report.md");
+    fs::write(&path, report).map_err(|error| told(&path, &error))?;
+    println!("{}", path.display());
+    Ok(true)
+}
+
+/// The saved answers, by name.
+fn answers(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let mut answers: Vec<_> = entries.into_iter().filter(|path| path.extension() == Some("jsonl".as_ref())).collect();
+    answers.sort();
+    Ok(answers)
+}
+
+/// The charts and the table of one file; the charts are written beside it.
+fn section(path: &Path) -> Result<String, Box<dyn Error>> {
+    let name = path.file_stem().ok_or("it has no name")?.to_string_lossy();
+    let lines = fs::read_to_string(path)?;
+    let records = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Record>, _>>()?;
+    let Some(&figure) = columns(&records).first() else { return Ok(String::new()) };
+    let charts = charts(&records, figure);
+    let mut section = format!("## {name}\n\n");
+    for chart in &charts {
+        let suffix = if charts.len() > 1 { format!("-{}", chart.asked.join("-")) } else { String::new() };
+        let file = format!("{name}{suffix}.svg");
+        chart.draw(&path.with_file_name(&file))?;
+        section += &format!("![{}]({file})\n\n", chart.title);
+    }
+    Ok(section + &table(&records, presets::ASCII_MARKDOWN) + "\n\n")
+}
+
+/// One figure of all peers that were asked the same.
+struct Chart<'a> {
+    title: String,
+    /// The values of what was asked.
+    asked: Vec<String>,
+    /// The smallest median first.
+    lines: Vec<Line<'a>>,
+}
+
+/// A figure of one peer.
+struct Line<'a> {
+    peer: &'a str,
+    median: f64,
+    /// Of all rounds.
+    range: Range<f64>,
+}
+
+/// A chart for each thing that was asked, in the order in which they came.
+fn charts<'a>(records: &'a [Record], figure: &str) -> Vec<Chart<'a>> {
+    let mut charts: Vec<Chart<'a>> = Vec::new();
+    for group in groups(records) {
+        let Some(line) = Line::of(&group, figure) else { continue };
+        let asked: Vec<_> = group.keys.iter().map(|(_, value)| value.clone()).collect();
+        match charts.iter_mut().find(|chart| chart.asked == asked) {
+            Some(chart) => chart.lines.push(line),
+            None => {
+                let keys = group.keys.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>();
+                charts.push(Chart { title: format!("{figure}{keys}"), asked, lines: vec![line] });
+            }
+        }
+    }
+    for chart in &mut charts {
+        chart.lines.sort_by(|one, other| one.median.total_cmp(&other.median));
+    }
+    charts
+}
+
+impl<'a> Line<'a> {
+    /// `None` when no round has that figure.
+    fn of(group: &Group<'a>, figure: &str) -> Option<Self> {
+        let numbers = group.numbers(figure);
+        let (least, most) = (numbers.iter().copied().reduce(f64::min)?, numbers.iter().copied().reduce(f64::max)?);
+        Some(Self { peer: group.peer, median: median(numbers), range: least..most })
+    }
+}
+
+impl Chart<'_> {
+    /// Writes the chart: a dot for each median, on a line over the range of the rounds.
+    fn draw(&self, path: &Path) -> Result<(), Box<dyn Error>> {
+        let least = self.lines.iter().map(|line| line.range.start).fold(f64::INFINITY, f64::min);
+        let most = self.lines.iter().map(|line| line.range.end).fold(0.0, f64::max);
+        let logarithmic = least > 0.0 && most > SPREAD_MAX * least;
+        // The axis is that of logarithms then, and its labels are not.
+        let place = |number: f64| if logarithmic { number.log10() } else { number };
+        let label = |place: &f64| text(if logarithmic { 10_f64.powf(*place) } else { *place });
+        // Room for the text beside the last dot.
+        let axis = if logarithmic { place(least)..place(most * 2.0) } else { 0.0..most * 1.15 };
+        let title = if logarithmic { format!("{} (logarithmic)", self.title) } else { self.title.clone() };
+
+        let area = SVGBackend::new(path, (WIDTH, 90 + LINE_HEIGHT * self.lines.len() as u32)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, ("sans-serif", 20))
+            .margin(8)
+            .x_label_area_size(30)
+            .y_label_area_size(130)
+            .build_cartesian_2d(axis, (0..self.lines.len().saturating_sub(1)).into_segmented())?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .label_style(("sans-serif", 16))
+            .y_labels(self.lines.len())
+            .y_label_formatter(&|segment| self.peer(segment))
+            .x_label_formatter(&label)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        for (index, line) in self.lines.iter().rev().enumerate() {
+            let color = if line.peer.starts_with("iolite") { RED } else { BLUE };
+            let at = |number| (place(number), SegmentValue::CenterOf(index));
+            chart.draw_series([PathElement::new([at(line.range.start), at(line.range.end)], color.stroke_width(2))])?;
+            chart.draw_series([Circle::new(at(line.median), 4, color.filled())])?;
+            chart.draw_series([
+                EmptyElement::at(at(line.range.end)) + Text::new(text(line.median), (8, -8), ("sans-serif", 16))
+            ])?;
+        }
+        area.present()?;
+        Ok(())
+    }
+
+    /// The peer beside a line; the first is at the top.
+    fn peer(&self, segment: &SegmentValue<usize>) -> String {
+        match segment {
+            SegmentValue::CenterOf(index) => self.lines.iter().rev().nth(*index).map_or("", |line| line.peer).into(),
+            _ => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    const ANSWERS: &str = r#"{"peer":"tokio","round":1,"mode":"direct","iops":10,"cpu_us_per_read":9}
+        {"peer":"iolite-evented","round":1,"mode":"direct","iops":40,"cpu_us_per_read":3}
+        {"peer":"tokio","round":1,"mode":"hot","iops":100,"cpu_us_per_read":100}
+        {"peer":"iolite-evented","round":1,"mode":"hot","iops":400,"cpu_us_per_read":1}
+        {"peer":"tokio","round":2,"mode":"direct","iops":30,"cpu_us_per_read":7}"#;
+
+    #[test]
+    fn a_report_has_a_table_and_a_chart_for_each_question() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("files.jsonl"), ANSWERS).unwrap();
+        fs::write(folder.path().join(MACHINE), "a machine\n").unwrap();
+        answer(folder.path()).unwrap();
+        let report = fs::read_to_string(folder.path().join("report.md")).unwrap();
+        assert!(report.contains("a machine"), "{report}");
+        let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let rows: Vec<_> = report.lines().map(cells).collect();
+        assert!(rows.contains(&["", "tokio", "direct", "8", "20", "2", ""].map(String::from).to_vec()), "{report}");
+        for (file, texts) in [
+            ("files-direct.svg", ["cpu_us_per_read, mode direct", "iolite-evented", "tokio"]),
+            ("files-hot.svg", ["cpu_us_per_read, mode hot (logarithmic)", "iolite-evented", "tokio"]),
+        ] {
+            assert!(report.contains(&format!("({file})")), "{report}");
+            let chart = fs::read_to_string(folder.path().join(file)).unwrap();
+            assert!(chart.starts_with("<svg"), "{chart}");
+            texts.iter().for_each(|text| assert!(chart.contains(text), "{text}: {chart}"));
+        }
+    }
+
+    #[test]
+    fn the_best_is_at_the_top_and_the_range_is_that_of_the_rounds() {
+        let records: Vec<Record> = ANSWERS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let charts = charts(&records, "cpu_us_per_read");
+        let peers: Vec<_> = charts[0].lines.iter().map(|line| (line.peer, line.median)).collect();
+        assert_eq!(peers, [("iolite-evented", 3.0), ("tokio", 8.0)]);
+        assert_eq!(charts[0].lines[1].range, 7.0..9.0);
+    }
+
+    #[test]
+    fn a_line_that_is_no_answer_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("echo.jsonl"), "no JSON").unwrap();
+        assert!(answer(folder.path()).unwrap_err().contains("echo.jsonl"));
+    }
+}
