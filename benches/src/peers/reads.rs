@@ -136,7 +136,7 @@ impl Reads {
     /// The place in the file of the page to be read next; `None` when it is enough.
     pub(super) fn next(&self) -> Option<u64> {
         let number = self.begun.fetch_add(1, Relaxed);
-        if number % LOOKS == 0 {
+        if number.is_multiple_of(LOOKS) {
             self.look(number);
         }
         if self.enough.load(Relaxed) {
