@@ -78,11 +78,11 @@ fn answer_files(files: &Files) -> Result<bool, String> {
 fn answer_echo(echo: &Echo) -> Result<bool, String> {
     let mut rounds = Rounds::new(&echo.common, ECHO, ECHO)?;
     let mut busy = Vec::new();
-    let mut uncounted = None;
+    let mut uncounted = Vec::new();
     rounds.run(|peer| {
         let measured = measure_echo(peer, echo)?;
         busy.push((peer, measured.generator_busy, measured.server_busy));
-        uncounted = uncounted.take().or(measured.uncounted);
+        uncounted.extend(measured.uncounted.map(|reason| (peer, reason)));
         Ok(vec![measured.figures])
     });
     for peer in rounds.peers.clone() {
@@ -91,8 +91,9 @@ fn answer_echo(echo: &Echo) -> Result<bool, String> {
         let server = median(of_peer().map(|(_, _, server)| *server).collect());
         note_busy(peer, generator, server);
     }
-    if let Some(reason) = uncounted {
-        eprintln!("note: calls_per_request is left out: {reason}");
+    let first = |peer| uncounted.iter().find(move |(of, _)| *of == peer);
+    for (peer, reason) in rounds.peers.iter().filter_map(|&peer| first(peer)) {
+        eprintln!("note: {peer}: calls_per_request is left out: {reason}");
     }
     rounds.end()
 }

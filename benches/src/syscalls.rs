@@ -1,9 +1,13 @@
 //! Counts the system calls of another process, with `perf`.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// How many threads a process may have: `perf` takes them one by one, which for a thousand takes half a minute.
+const THREADS_MAX: usize = 100;
 
 /// Counts the system calls of a process, of all its threads, from the start to the end.
 #[derive(Debug)]
@@ -18,8 +22,12 @@ impl Counter {
     ///
     /// # Errors
     ///
-    /// There is no `perf` here, or it may not count.
+    /// There is no `perf` here, or it may not count; the process has too many threads.
     pub(crate) fn start(pid: u32) -> io::Result<Self> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task"))?.count();
+        if threads > THREADS_MAX {
+            return Err(io::Error::other(format!("to count the calls of {threads} threads takes too long")));
+        }
         // It begins when told, and says when it has begun.
         let mut perf = Command::new("perf")
             .args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-D", "-1", "--control", "fd:0,1", "-p"])

@@ -78,11 +78,27 @@ impl Foreign {
     }
 
     fn program(&self) -> io::Result<PathBuf> {
-        Ok(folder()?.join(self.file).with_extension("program"))
+        Ok(folder()?.join(format!("{}.program", self.file)))
     }
 }
 
 /// Beside this program, which is where cargo keeps what it builds.
 fn folder() -> io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("iolite-bench-foreign"))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn each_has_a_place_of_its_own() {
+        assert_ne!(GO.program().unwrap(), ZIG.program().unwrap());
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_there_is_named() {
+        let missing = Foreign { compiler: &["no-such-compiler", "-o"], file: "main.none", source: "" };
+        assert!(missing.build().unwrap_err().to_string().contains("there is no no-such-compiler in PATH"));
+    }
 }
