@@ -221,7 +221,7 @@ fn dropped_incoming_connections_lose_none(#[values(threaded(), evented())] on: O
                 let address = listener.local_addr(io).expect("address");
                 let mut incoming = listener.incoming(io);
                 let client = net::TcpStream::connect(address).expect("connect");
-                cancel_soon(io, &mut random, |io| incoming.next(io)).map(drop);
+                drop(cancel_soon(io, &mut random, |io| incoming.next(io)));
                 let late = net::TcpStream::connect(address).expect("connect");
                 drop(incoming);
                 drop((client, late));
