@@ -64,7 +64,9 @@ fn a_task_runs_once_whoever_begins_it(#[values(threaded(), evented())] on: On) {
                     0 => assert_eq!(task.join(&*handle).index, index),
                     1 => {
                         let receipt = task.cancel(&*handle);
-                        assert!(receipt.index == index && !receipt.points[1], "the request is delivered once");
+                        assert_eq!(receipt.index, index);
+                        // Where a worker has begun it, the request may come before the first or the second.
+                        assert_ne!(receipt.points, [true, true], "the request is delivered once");
                     }
                     2 => drop(task),
                     3 => task.detach(),
