@@ -32,7 +32,7 @@ fn the_high_water_mark_tells_how_deep_fibers_went() {
         run(1024);
         let deep = of_size(4 << 20).unwrap();
         assert!((1 << 20..4 << 20).contains(&deep.high_water_bytes), "{deep:?}");
-        io.spawn_async(|_| ()).join(io);
+        io.spawn_concurrent(|_| ()).unwrap().join(io);
         let plain = of_size(256 << 10).unwrap();
         assert!((1..256 << 10).contains(&plain.high_water_bytes), "{plain:?}");
         assert_eq!(of_size(1 << 30), None);

@@ -21,11 +21,10 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::thread;
 
 use crate::context::{InheritedTimeout, TimeoutId, Unparker, WakeBlock};
-use crate::primitive::Lock;
 use crate::stream::Incomplete;
 
 /// The running task was asked to stop: what a cancellation point returns, once per request.
@@ -263,24 +262,21 @@ pub(crate) struct TaskState {
     /// the two sees the other.
     block: AtomicPtr<WakeBlock>,
     /// The inline child that runs on top of this task, while it does, unless this task was
-    /// shielded when it began. The child unlinks itself before it ends.
-    link: Lock<Link>,
+    /// shielded when it began. The child unlinks itself before it ends. [`LOCKED`] while somebody uses
+    /// or changes it together with `requests`: a few instructions, and the wake of a child.
+    link: AtomicPtr<TaskState>,
     inherited: Vec<InheritedTimeout>,
 }
 
-#[derive(Debug)]
-struct Link(Option<NonNull<TaskState>>);
-
-// SAFETY: the pointer is used under its lock only, and is valid while it is there.
-#[allow(unsafe_code)]
-unsafe impl Send for Link {}
+/// No task lies at this address.
+const LOCKED: *mut TaskState = std::ptr::without_provenance_mut(1);
 
 impl TaskState {
     pub(crate) const fn new(inherited: Vec<InheritedTimeout>) -> Self {
         Self {
             requests: AtomicU32::new(0),
             block: AtomicPtr::new(std::ptr::null_mut()),
-            link: Lock::new(Link(None)),
+            link: AtomicPtr::new(std::ptr::null_mut()),
             inherited,
         }
     }
@@ -312,13 +308,13 @@ impl TaskState {
             return;
         }
         // Under the lock, so that a child that links itself at this moment gets one copy.
-        let link = self.link.lock();
+        let child = self.lock_link();
         self.requests.fetch_or(bits, Ordering::SeqCst);
-        if let Some(child) = link.0 {
-            // SAFETY: it unlinks itself, under this lock, before it ends.
-            unsafe { child.as_ref() }.request(bits);
+        // SAFETY: it unlinks itself before it ends, which waits for the lock.
+        if let Some(child) = unsafe { child.as_ref() } {
+            child.request(bits);
         }
-        drop(link);
+        self.link.store(child, Ordering::Release);
         let block = self.block.load(Ordering::SeqCst);
         if !block.is_null() {
             // SAFETY: `runs_on` stored it.
@@ -338,8 +334,13 @@ impl TaskState {
         }
     }
 
-    pub(crate) fn runs_on(&self, context: Option<Unparker>) {
-        self.block.store(context.map_or(std::ptr::null_mut(), Unparker::as_ptr), Ordering::SeqCst);
+    pub(crate) fn runs_on(&self, context: Unparker) {
+        self.block.store(context.as_ptr(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_run(&self) {
+        // Relaxed: a canceler that does not see it leaves a token for nothing; blocks live for ever.
+        self.block.store(std::ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// Lets requests to this task reach `child`, which begins to run on top of it, together with
@@ -348,18 +349,30 @@ impl TaskState {
         if self.is_none() || shielded {
             return;
         }
-        let mut link = self.link.lock();
-        link.0 = Some(NonNull::from(child));
+        self.lock_link();
         child.request(self.requests());
+        self.link.store(std::ptr::from_ref(child).cast_mut(), Ordering::Release);
     }
 
     pub(crate) fn unlink_inline_child(&self, child: &TaskState) {
         if self.is_none() {
             return;
         }
-        let mut link = self.link.lock();
-        if link.0 == Some(NonNull::from(child)) {
-            link.0 = None;
+        let child = std::ptr::from_ref(child).cast_mut();
+        let unlink = || self.link.compare_exchange(child, std::ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
+        while unlink() == Err(LOCKED) {
+            thread::yield_now();
+        }
+    }
+
+    /// Takes the link; whoever does stores it, or another one, back.
+    fn lock_link(&self) -> *mut TaskState {
+        loop {
+            // Acquire: pairs with the Release of the store that ended the last use.
+            match self.link.swap(LOCKED, Ordering::Acquire) {
+                LOCKED => thread::yield_now(),
+                link => return link,
+            }
         }
     }
 }

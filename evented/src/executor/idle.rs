@@ -1,9 +1,8 @@
-//! Fibers without a task, by the size of their stacks. Boxed: wake blocks point at them.
-#![allow(clippy::vec_box)]
+//! Fibers without a task, by the size of their stacks.
 
 use std::cell::RefCell;
 
-use crate::fiber::Fiber;
+use crate::fiber::OwnedFiber;
 use crate::fiber::stack::SizeClass;
 
 /// How many idle fibers of a size keep their stacks warm; more are given back when the executor is
@@ -17,16 +16,16 @@ const WARM_BYTES_MAX: usize = 256 << 20;
 #[derive(Default)]
 pub(super) struct IdleFibers {
     /// By size, the warmest last.
-    classes: [RefCell<Vec<Box<Fiber>>>; SizeClass::COUNT],
+    classes: [RefCell<Vec<OwnedFiber>>; SizeClass::COUNT],
 }
 
 impl IdleFibers {
     /// Takes the warmest fiber with a stack of this size.
-    pub(super) fn take(&self, class: SizeClass) -> Option<Box<Fiber>> {
+    pub(super) fn take(&self, class: SizeClass) -> Option<OwnedFiber> {
         self.classes[class.index()].borrow_mut().pop()
     }
 
-    pub(super) fn put(&self, fiber: Box<Fiber>) {
+    pub(super) fn put(&self, fiber: OwnedFiber) {
         self.classes[fiber.class.index()].borrow_mut().push(fiber);
     }
 
@@ -36,15 +35,15 @@ impl IdleFibers {
     }
 
     /// Takes the coldest fibers, those that are too many.
-    pub(super) fn take_surplus(&self) -> Vec<Box<Fiber>> {
+    pub(super) fn take_surplus(&self) -> Vec<OwnedFiber> {
         self.take_colder(warm_max)
     }
 
-    pub(super) fn take_all(&self) -> Vec<Box<Fiber>> {
+    pub(super) fn take_all(&self) -> Vec<OwnedFiber> {
         self.take_colder(|_| 0)
     }
 
-    fn take_colder(&self, keep: fn(usize) -> usize) -> Vec<Box<Fiber>> {
+    fn take_colder(&self, keep: fn(usize) -> usize) -> Vec<OwnedFiber> {
         let mut taken = Vec::new();
         for (index, fibers) in self.classes.iter().enumerate() {
             let mut fibers = fibers.borrow_mut();

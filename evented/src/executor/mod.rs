@@ -30,7 +30,7 @@ use iolite_io::net::BufferPool;
 
 use crate::abort::AbortOnUnwind;
 use crate::fiber::stack::{FiberStack, SizeClass};
-use crate::fiber::{Fiber, FiberRef, Pause, overflow};
+use crate::fiber::{Fiber, FiberRef, OwnedFiber, Pause, overflow};
 use crate::placement::Own;
 use crate::ring::{BufferRings, Features, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
@@ -74,9 +74,8 @@ pub(crate) struct Executor {
     /// No task was started in this turn.
     turn_begins: Cell<bool>,
     timers: Timers<FiberRef>,
-    /// Every fiber that has a task; `Fiber::index` says where. Boxed: queues and blocks point at them.
-    #[allow(clippy::vec_box)]
-    live: RefCell<Vec<Box<Fiber>>>,
+    /// Every fiber that has a task; `Fiber::index` says where.
+    live: RefCell<Vec<OwnedFiber>>,
     idle: IdleFibers,
     /// The size of the stack of a task that asks for none.
     class_default: SizeClass,
@@ -337,7 +336,7 @@ impl Executor {
         self.starved.set(None);
     }
 
-    fn assign(&self, fiber: Box<Fiber>, unstarted: Unstarted) {
+    fn assign(&self, fiber: OwnedFiber, unstarted: Unstarted) {
         self.tear_down_if_closing(&unstarted);
         fiber.assign(unstarted);
         let mut live = self.live.borrow_mut();
@@ -379,10 +378,10 @@ impl Executor {
         !self.unstarted.borrow().is_empty() || self.shared.unstarted().has_next(self.index)
     }
 
-    fn new_fiber(&self, class: SizeClass) -> io::Result<Box<Fiber>> {
+    fn new_fiber(&self, class: SizeClass) -> io::Result<OwnedFiber> {
         // The stack first: a block that was taken for nothing would be lost.
         let stack = FiberStack::take(class)?;
-        Ok(Fiber::new(stack, self.remote.take_block(), self.park.clone()))
+        Ok(OwnedFiber::new(stack, self.remote.take_block(), self.park.clone()))
     }
 
     /// Whether a task could be started now.
@@ -449,7 +448,7 @@ impl Executor {
         None
     }
 
-    fn discard(&self, fibers: impl IntoIterator<Item = Box<Fiber>>) {
+    fn discard(&self, fibers: impl IntoIterator<Item = OwnedFiber>) {
         let stacks = fibers.into_iter().filter_map(|fiber| {
             let block = fiber.block();
             // SAFETY: the block comes from this executor's remote, which made it.

@@ -10,6 +10,7 @@ pub(crate) mod stack;
 mod switch;
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ use iolite_io::backend::{Context, Park, TaskRef, WakeBlock, set_current};
 use crate::executor::Executor;
 use crate::executor::timers::{Timed, TimerSlot};
 use crate::shared::Unstarted;
-use stack::{FiberStack, SizeClass};
+use stack::{COLOUR_BYTES, FiberStack, SizeClass};
 use switch::Strand;
 
 /// Why a fiber gave the thread back.
@@ -53,33 +54,6 @@ pub(crate) struct Fiber {
 }
 
 impl Fiber {
-    /// Makes an idle fiber. Boxed, since its context and its block point at it.
-    pub(crate) fn new(stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>) -> Box<Self> {
-        let class = stack.class();
-        let mut place = Box::<Self>::new_uninit();
-        // SAFETY: the box outlives what runs on the strand, which ends before it is dropped (`exit`).
-        let strand = Strand::new(stack, Self::main, place.as_ptr().cast());
-        place.write(Fiber {
-            class,
-            strand,
-            pause: Cell::new(Pause::Idle),
-            context: Context::new(block, park),
-            task: RefCell::new(None),
-            queued: Cell::new(false),
-            next: Cell::new(None),
-            parked: Cell::new(false),
-            timer: TimerSlot::default(),
-            index: Cell::new(usize::MAX),
-        });
-        // SAFETY: it was written.
-        let fiber = unsafe { place.assume_init() };
-        // SAFETY: the block comes from this executor's remote, which made it.
-        unsafe { block.set_owner(ptr::from_ref(&*fiber) as usize) };
-        // For good: see `WakeBlock::take_token`. A waker of the block's last owner may come in between.
-        while !block.begin_park() {}
-        fiber
-    }
-
     pub(crate) fn block(&self) -> &'static WakeBlock {
         self.context.block()
     }
@@ -126,14 +100,6 @@ impl Fiber {
         unsafe { self.strand.suspend() };
     }
 
-    /// Lets an idle fiber return; its stack is free then.
-    pub(crate) fn exit(self: Box<Self>) -> Option<FiberStack> {
-        self.resume();
-        let stack = self.strand.into_stack();
-        assert!(stack.is_some(), "an idle fiber returns when it is told to");
-        stack
-    }
-
     /// What runs on the fiber's stack: one task after another.
     ///
     /// # Safety
@@ -147,6 +113,59 @@ impl Fiber {
             fiber.task.replace(None);
             fiber.suspend(Pause::Idle);
         }
+    }
+}
+
+/// A fiber with its stack. It lies at the beginning of that stack: one page for both, and no allocation.
+/// Leaked when merely dropped, as its stack is.
+pub(crate) struct OwnedFiber(NonNull<Fiber>);
+
+impl Deref for OwnedFiber {
+    type Target = Fiber;
+
+    fn deref(&self) -> &Fiber {
+        // SAFETY: `Fiber::new` wrote it, and only `exit`, which consumes this, takes it out.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl OwnedFiber {
+    /// Makes an idle fiber.
+    pub(crate) fn new(mut stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>) -> Self {
+        const { assert!(align_of::<Fiber>() <= COLOUR_BYTES) };
+        let class = stack.class();
+        let place = stack.reserve(size_of::<Fiber>()).cast::<Fiber>();
+        let strand = Strand::new(stack, Fiber::main, place.as_ptr().cast());
+        let fiber = Fiber {
+            class,
+            strand,
+            pause: Cell::new(Pause::Idle),
+            context: Context::new(block, park),
+            task: RefCell::new(None),
+            queued: Cell::new(false),
+            next: Cell::new(None),
+            parked: Cell::new(false),
+            timer: TimerSlot::default(),
+            index: Cell::new(usize::MAX),
+        };
+        // SAFETY: so many bytes, aligned to a cache line, were reserved for it; nothing else is there.
+        unsafe { place.write(fiber) };
+        // SAFETY: the block comes from this executor's remote, which made it.
+        unsafe { block.set_owner(place.as_ptr() as usize) };
+        // For good: see `WakeBlock::take_token`. A waker of the block's last owner may come in between.
+        while !block.begin_park() {}
+        Self(place)
+    }
+
+    /// Lets an idle fiber return; its stack is free then.
+    pub(crate) fn exit(self) -> Option<FiberStack> {
+        self.resume();
+        // SAFETY: the one place from which it is moved; `self` is not used again, and who holds a pointer
+        // to it, its block's owner word above all, has forgotten that.
+        let fiber = unsafe { self.0.read() };
+        let stack = fiber.strand.into_stack();
+        assert!(stack.is_some(), "an idle fiber returns when it is told to");
+        stack
     }
 }
 

@@ -24,7 +24,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -33,7 +33,7 @@ use iolite_io::backend::TaskOptions;
 const SLAB_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const GUARD_BYTES: usize = 64 * 1024;
 const COLOURS: usize = 32;
-const COLOUR_BYTES: usize = 64;
+pub(crate) const COLOUR_BYTES: usize = 64;
 /// Linux 6.13; not in every libc crate yet.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
@@ -79,12 +79,22 @@ pub(crate) struct FiberStack {
     bottom: usize,
     class: SizeClass,
     colour: usize,
+    /// Bytes above the base that are its fiber's.
+    reserved: usize,
 }
 
 impl FiberStack {
-    /// Where it begins: the end of its memory, moved down by its colour. A multiple of 64.
+    /// Where it begins: the end of its memory, moved down by its colour and by what is reserved. A
+    /// multiple of 64.
     pub(crate) fn base(&self) -> usize {
-        self.range().end - self.colour * COLOUR_BYTES
+        self.range().end - self.colour * COLOUR_BYTES - self.reserved
+    }
+
+    /// Sets bytes at its beginning aside, before anything runs on it; where they are, at a multiple of
+    /// 64.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> NonNull<u8> {
+        self.reserved = bytes.next_multiple_of(COLOUR_BYTES);
+        NonNull::new(self.base() as *mut u8).expect("mappings are not at address 0")
     }
 
     /// The lowest usable address.
@@ -117,16 +127,15 @@ impl FiberStack {
         // survive it.
         for run in stacks.chunk_by(|lower, upper| lower.range().end + GUARD_BYTES == upper.bottom) {
             let range = run[0].bottom..run[run.len() - 1].range().end;
-            let pages = Pages::look(range.clone());
-            for stack in run {
-                HIGH_WATER[stack.class.index()].fetch_max(pages.used(stack.range()), Ordering::Relaxed);
+            if IS_ASKED.load(Ordering::Relaxed) {
+                note_use(run, range.clone());
             }
             // SAFETY: the range is these stacks and their guards, which hold nothing of value any more.
             unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), libc::MADV_DONTNEED) };
         }
         let mut pools = pools();
         for stack in stacks {
-            pools[stack.class.index()].push(stack);
+            pools[stack.class.index()].push(Self { reserved: 0, ..stack });
         }
     }
 
@@ -204,7 +213,12 @@ fn map_slab(class: SizeClass, guard: fn(usize) -> io::Result<()>) -> io::Result<
     register_slab(start, slot, count);
     Ok((0..count)
         .rev()
-        .map(|index| FiberStack { bottom: start + index * slot + GUARD_BYTES, class, colour: index % COLOURS })
+        .map(|index| FiberStack {
+            bottom: start + index * slot + GUARD_BYTES,
+            class,
+            colour: index % COLOURS,
+            reserved: 0,
+        })
         .collect())
 }
 
@@ -226,6 +240,9 @@ fn protect_guard(start: usize) -> io::Result<()> {
     }
 }
 
+/// Somebody has asked for the use of stacks, so that those that are given back note theirs.
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
+
 /// The most bytes that a stack of each size had used when it was given back.
 static HIGH_WATER: [AtomicUsize; SizeClass::COUNT] = [const { AtomicUsize::new(0) }; SizeClass::COUNT];
 
@@ -246,11 +263,13 @@ pub struct StackUse {
 /// that nobody used left out.
 ///
 /// It asks the kernel which pages have been touched, so it costs nothing before it is called, and
-/// then some 0.1 ms for each 64 MiB of stacks. Pages that have been swapped out meanwhile are not
-/// seen.
+/// then some 0.1 ms for each 64 MiB of stacks. Stacks whose memory was given back before the first call,
+/// a second after they were last wanted or at the end of a runtime, do not count; nor do pages that have
+/// been swapped out meanwhile.
 ///
 /// Nor are the stacks of threads: those of `spawn_thread`, of the bridge and of the program.
 pub fn stack_use() -> Vec<StackUse> {
+    IS_ASKED.store(true, Ordering::Relaxed);
     let mut uses: Vec<_> =
         SizeClass::all().map(|class| StackUse { stack_bytes: class.bytes(), stacks: 0, high_water_bytes: 0 }).collect();
     for slab in slabs() {
@@ -269,6 +288,14 @@ pub fn stack_use() -> Vec<StackUse> {
     }
     uses.retain(|all| all.high_water_bytes > 0);
     uses
+}
+
+/// Notes how much of themselves neighbouring stacks, which are all in `range`, have used.
+fn note_use(stacks: &[FiberStack], range: Range<usize>) {
+    let pages = Pages::look(range);
+    for stack in stacks {
+        HIGH_WATER[stack.class.index()].fetch_max(pages.used(stack.range()), Ordering::Relaxed);
+    }
 }
 
 /// Which pages of a range have been touched.

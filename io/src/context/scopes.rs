@@ -79,7 +79,15 @@ impl Scopes {
     }
 
     /// Ends every scope above `depth`.
+    #[inline]
     pub(super) fn truncate(&mut self, depth: usize) {
+        if self.0.len() > depth {
+            self.truncate_slow(depth);
+        }
+    }
+
+    #[cold]
+    fn truncate_slow(&mut self, depth: usize) {
         for scope in self.0.drain(depth..) {
             if let Scope::Timeout { ended: Some(ended), inherited: false, .. } = scope {
                 ended.store(true, Ordering::Release);
