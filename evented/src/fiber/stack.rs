@@ -32,7 +32,7 @@ use iolite_io::backend::TaskOptions;
 
 const SLAB_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const GUARD_BYTES: usize = 64 * 1024;
-const COLOURS: usize = 32;
+const COLOURS: usize = 16;
 pub(crate) const COLOUR_BYTES: usize = 64;
 /// Linux 6.13; not in every libc crate yet.
 const MADV_GUARD_INSTALL: libc::c_int = 102;

@@ -70,20 +70,32 @@ impl<T> UnstartedQueue<T> {
         let task = self.entries.pop_front()?;
         self.first += 1;
         self.len -= 1;
-        self.trim();
+        self.close_gaps();
         task
     }
 
     /// Takes the task with that ticket, if it is here.
     pub fn take(&mut self, ticket: Ticket) -> Option<T> {
         let index = usize::try_from(ticket.number().checked_sub(self.first)?).ok()?;
+        if index == 0 {
+            return self.pop();
+        }
         let task = self.entries.get_mut(index)?.take()?;
         self.len -= 1;
-        self.trim();
+        self.close_gaps();
         Some(task)
     }
 
-    fn trim(&mut self) {
+    /// Makes sure that the first and the last entry are there.
+    #[inline]
+    fn close_gaps(&mut self) {
+        if self.entries.len() > self.len {
+            self.close_gaps_slow();
+        }
+    }
+
+    #[cold]
+    fn close_gaps_slow(&mut self) {
         while let Some(None) = self.entries.front() {
             self.entries.pop_front();
             self.first += 1;
