@@ -224,6 +224,8 @@ impl Shared {
                 }
                 None => Err(limit_reached("concurrent_limit", self.options.concurrent_limit)),
             },
+            // Nobody would ever free one.
+            StartHow::Waiting if self.options.concurrent_limit == 0 => Err(limit_reached("concurrent_limit", 0)),
             StartHow::Waiting => {
                 self.concurrent_slots.acquire(io)?.forget();
                 Ok(Slot::Concurrent)

@@ -142,6 +142,12 @@ fn positional_calls_leave_the_position_alone(#[values(threaded(), evented())] on
         assert_eq!(file.read_at(io, &mut buffer, 8).expect("what is left"), 2);
         assert_eq!(file.read_at(io, &mut buffer, 10).expect("the end"), 0);
         assert_eq!(file.read_at(io, &mut buffer, 1 << 40).expect("past the end"), 0);
+        for offset in [1 << 63, u64::MAX] {
+            let error = file.read_at(io, &mut buffer, offset).expect_err("no such offset");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+            let error = file.write_at(io, b"!", offset).expect_err("no such offset");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        }
         let error = file.read_exact_at(io, &mut buffer, 6).expect_err("too short");
         assert_eq!((error.kind(), Incomplete::count_of(&error)), (io::ErrorKind::UnexpectedEof, 4));
     });

@@ -25,6 +25,16 @@ fn the_concurrent_limit_is_named_in_the_error(#[values(threaded(), evented())] o
     });
 }
 
+/// Nobody could ever free a slot.
+#[rstest]
+fn without_slots_nobody_waits_for_one(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(0).on_thread(|io| {
+        let error = io.spawn_waiting(|_| "mine").expect_err("there is none");
+        assert!(error.to_string().contains("concurrent_limit"), "{error}");
+        assert_eq!((error.closure)(io), "mine");
+    });
+}
+
 #[rstest]
 fn a_refused_closure_comes_back_whole(#[values(threaded(), evented())] on: On) {
     on.concurrent_limit(1).on_thread(|io| {

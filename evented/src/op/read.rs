@@ -11,8 +11,16 @@ use super::COUNT_MAX;
 use super::perform::Performer;
 use super::poll::run_or_wait;
 
-/// The offset that stands for the file's own position.
-pub(super) const POSITION: u64 = u64::MAX;
+/// The kernel's offset: the highest one stands for the file's own position.
+pub(super) fn kernel_offset(offset: Option<u64>) -> io::Result<u64> {
+    const POSITION: u64 = u64::MAX;
+    match offset {
+        None => Ok(POSITION),
+        // What `pread` says of it.
+        Some(POSITION) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        Some(offset) => Ok(offset),
+    }
+}
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -25,7 +33,7 @@ pub(super) fn perform(
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let entry = opcode::Read::new(types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), bytes)
-        .offset(offset.unwrap_or(POSITION))
+        .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, file, libc::POLLIN, &entry) }?;

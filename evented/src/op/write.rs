@@ -11,7 +11,7 @@ use rustix::fs::SeekFrom;
 use super::COUNT_MAX;
 use super::perform::Performer;
 use super::poll::run_or_wait;
-use super::read::POSITION;
+use super::read::kernel_offset;
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -23,9 +23,8 @@ pub(super) fn perform(
         return Ok(Output::Count(0));
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
-    let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), buffer.as_ptr(), bytes)
-        .offset(offset.unwrap_or(POSITION))
-        .build();
+    let entry =
+        opcode::Write::new(types::Fd(file.as_raw_fd()), buffer.as_ptr(), bytes).offset(kernel_offset(offset)?).build();
     let before = if offset.is_none() { position(file) } else { None };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, file, libc::POLLOUT, &entry) }?;

@@ -10,6 +10,8 @@
 mod channel;
 mod event;
 mod mutex;
+mod permits;
+mod primitive;
 mod queue;
 mod semaphore;
 

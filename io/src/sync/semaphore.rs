@@ -1,7 +1,7 @@
 //! A counting semaphore.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use super::permits::{self, Permits};
+use super::primitive::AtomicUsize;
 use super::queue::{Queue, Until, Waited, wait};
 use crate::cancel::{TimedOut, WaitError};
 use crate::primitive::Lock;
@@ -11,19 +11,13 @@ use crate::{Canceled, Io};
 /// A number of permits. A freed permit goes to the longest waiting.
 #[derive(Debug)]
 pub struct Semaphore {
-    /// Free permits, times `PERMIT`, and `WAITING`. There are no free permits while somebody waits.
-    word: AtomicUsize,
+    permits: Permits,
     waiters: Lock<Queue<()>>,
 }
 
-/// Somebody may be in the queue. Set under its lock, by who is about to wait; cleared under it, by who
-/// finds nobody waiting any more. While it is set, permits are given back under the lock.
-const WAITING: usize = 1;
-const PERMIT: usize = 2;
-
 impl Semaphore {
     /// The most permits a semaphore can have.
-    pub const PERMITS_MAX: usize = usize::MAX / PERMIT;
+    pub const PERMITS_MAX: usize = permits::PERMITS_MAX;
 
     /// Makes a semaphore with that many permits.
     ///
@@ -31,13 +25,12 @@ impl Semaphore {
     ///
     /// With more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     pub const fn new(permits: usize) -> Self {
-        assert!(permits <= Self::PERMITS_MAX, "a semaphore has at most usize::MAX / 2 permits");
-        Self { word: AtomicUsize::new(permits * PERMIT), waiters: Lock::new(Queue::new()) }
+        Self { permits: Permits::new(AtomicUsize::new(permits::word_of(permits))), waiters: Lock::new(Queue::new()) }
     }
 
     /// How many permits are free.
     pub fn available(&self) -> usize {
-        self.word.load(Ordering::SeqCst) / PERMIT
+        self.permits.free()
     }
 
     /// How many contexts wait for a permit.
@@ -93,7 +86,7 @@ impl Semaphore {
 
     /// Takes a permit if one is free.
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
-        self.take_free().then(|| SemaphorePermit { semaphore: self })
+        self.permits.take().then(|| SemaphorePermit { semaphore: self })
     }
 
     /// Adds a permit: one more than there were, or one that was [forgotten](SemaphorePermit::forget).
@@ -103,12 +96,7 @@ impl Semaphore {
     /// With more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     #[inline]
     pub fn release(&self) {
-        // SeqCst, here and in `take_free`: backends count with semaphores what has to end before they do.
-        let add = |word: usize| {
-            (word & WAITING == 0)
-                .then(|| word.checked_add(PERMIT).expect("a semaphore has at most usize::MAX / 2 permits"))
-        };
-        if self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, add).is_err() {
+        if !self.permits.give() {
             self.release_slow();
         }
     }
@@ -116,11 +104,13 @@ impl Semaphore {
     #[cold]
     fn release_slow(&self) {
         let mut waiters = self.waiters.lock();
+        // Another one may have settled before the lock was taken; now nobody can.
+        if self.permits.give() {
+            return;
+        }
         let next = waiters.release();
         if waiters.is_empty() {
-            // Nobody else changes the word while the bit is set and the lock held. Where all had given
-            // up, the permit is free.
-            self.word.store(if next.is_some() { 0 } else { PERMIT }, Ordering::SeqCst);
+            self.permits.settle(next.is_some());
         }
         drop(waiters);
         if let Some(next) = next {
@@ -129,29 +119,17 @@ impl Semaphore {
     }
 
     #[inline]
-    fn take_free(&self) -> bool {
-        let take = |word: usize| word.checked_sub(PERMIT);
-        self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, take).is_ok()
-    }
-
-    #[inline]
     fn take(&self, io: &dyn Io, until: Until) -> Waited<()> {
-        if self.take_free() { Waited::Served(None) } else { self.take_slow(io, until) }
+        if self.permits.take() { Waited::Served(None) } else { self.take_slow(io, until) }
     }
 
     #[cold]
     fn take_slow(&self, io: &dyn Io, until: Until) -> Waited<()> {
         let waiters = self.waiters.lock();
-        let take_or_wait = |word: usize| match word {
-            0 => Some(WAITING),
-            WAITING => None,
-            free => Some(free - PERMIT),
-        };
-        match self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, take_or_wait) {
-            Ok(free) if free >= PERMIT => Waited::Served(None),
-            // From here on permits come through the queue.
-            _ => wait(io, &self.waiters, waiters, |waiters| waiters, None, until),
+        if self.permits.take_or_wait() {
+            return Waited::Served(None);
         }
+        wait(io, &self.waiters, waiters, |waiters| waiters, None, until)
     }
 }
 
