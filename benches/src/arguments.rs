@@ -155,7 +155,7 @@ pub(crate) struct All {
     /// How often each peer is measured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// How long one measurement takes, after a warm-up of a tenth of it; those of `timers` take a second.
+    /// How long one measurement takes, after a warm-up of a tenth of it; those of `timers` take one, of `echo-1000` two.
     #[arg(long, default_value_t = 0.5, value_parser = positive)]
     pub(crate) seconds: f64,
     /// Which of them [default: all].

@@ -200,7 +200,8 @@ fn bytes_come_in_order_and_then_the_end(#[values(threaded(), evented())] on: On)
 
 #[rstest]
 fn an_idle_connection_holds_no_buffer(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    // On a thread: it reads the answers with a call that blocks.
+    on.on_thread(|io| {
         let pool = BufferPool::new(2, 64);
         let mut connections: Vec<_> = (0..20).map(|_| half(io)).collect();
         scope(io, |group| {
@@ -534,7 +535,8 @@ fn zero_copy_sends_give_buffers_back(#[values(threaded(), evented())] on: On) {
 /// The error of a canceled send says how much the peer gets.
 #[rstest]
 fn a_canceled_zero_copy_send_tells_the_truth(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    // On a thread: it looks at the other end with a call that blocks.
+    on.on_thread(|io| {
         let (near, mut theirs) = half(io);
         let bytes = Arc::new(vec![3_u8; 32 << 20]);
         let error = scope(io, |group| {

@@ -33,7 +33,7 @@ fn use_two_mebibytes(_: &dyn Io) -> usize {
 
 #[rstest]
 fn a_task_has_the_stack_that_it_asks_for(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         for (way, spawn) in WAYS {
             // More than once: stacks are used again.
             for _ in 0..3 {
@@ -46,7 +46,7 @@ fn a_task_has_the_stack_that_it_asks_for(#[values(threaded(), evented())] on: On
 
 #[rstest]
 fn a_member_has_the_stack_that_it_asks_for(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         let depths: usize = scope(io, |group| {
             let task = || group.task().stack_size(16 << 20);
             let members = [
@@ -63,7 +63,7 @@ fn a_member_has_the_stack_that_it_asks_for(#[values(threaded(), evented())] on: 
 
 #[rstest]
 fn tasks_with_different_stacks_run_side_by_side(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         let (go, started) = (Event::new(), Event::new());
         scope(io, |group| {
             let members: Vec<_> = (0..40)
@@ -88,7 +88,7 @@ fn tasks_with_different_stacks_run_side_by_side(#[values(threaded(), evented())]
 
 #[rstest]
 fn a_stack_out_of_range_is_refused_and_the_closure_comes_back(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         for bytes in [0, (32 << 10) - 1, (1 << 30) + 1, usize::MAX] {
             for (way, spawn) in WAYS {
                 let error = spawn(io.task().stack_size(bytes), |_| 7).expect_err(way);
@@ -109,7 +109,7 @@ fn a_stack_out_of_range_is_refused_and_the_closure_comes_back(#[values(threaded(
 fn an_executor_that_there_is_not_is_refused_and_the_closure_comes_back(
     #[values(threaded(), evented().executors(2))] on: On,
 ) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         let executors = io.backend().executors;
         for (way, spawn) in WAYS {
             for index in 0..executors {
@@ -126,7 +126,7 @@ fn an_executor_that_there_is_not_is_refused_and_the_closure_comes_back(
 
 #[rstest]
 fn a_member_that_is_refused_is_not_waited_for(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         let precious = Arc::new(());
         scope(io, |group| {
             for (bytes, placement) in [(1, Placement::Here), (1 << 20, Placement::Executor(99))] {
@@ -183,7 +183,7 @@ fn a_task_with_a_stack_of_its_own_counts_against_the_limit(#[values(threaded(), 
 
 #[rstest]
 fn spawn_waiting_with_options_is_a_cancellation_point(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         let task = io.spawn_concurrent(|io| {
             while io.check_cancel().map_err(|canceled| io.recancel(canceled)).is_ok() {
                 io.yield_now();
@@ -210,7 +210,7 @@ fn spawn_waiting_with_options_is_a_cancellation_point(#[values(threaded(), event
 
 #[rstest]
 fn a_task_is_called_by_its_name(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         let name = |_: &dyn Io| thread::current().name().map(str::to_owned);
         let named = io.task().name("by its name").stack_size(1 << 20).spawn_thread(name).expect("thread");
         assert_eq!(named.join(io).as_deref(), Some("by its name"));
@@ -223,7 +223,7 @@ fn a_task_is_called_by_its_name(#[values(threaded(), evented())] on: On) {
 
 #[rstest]
 fn tasks_are_placed_from_anywhere(#[values(threaded(), evented().executors(2))] on: On) {
-    on.run(|io| {
+    on.async_limit(4).run(|io| {
         let placements = [Placement::Anywhere, Placement::Here, Placement::Executor(0)];
         let started = placements.into_iter().cycle().take(300).enumerate().map(|(number, placement)| {
             let nested = move |io: &dyn Io| {

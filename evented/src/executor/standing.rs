@@ -145,6 +145,14 @@ impl Standing {
         }
     }
 
+    /// Whether the kernel could fill a buffer of its group; asked on its executor's thread.
+    pub(crate) fn has_buffers(&self) -> bool {
+        match self.kind {
+            Kind::Receive { group } => self.with_executor(|executor| executor.buffers.has_buffers(group)) == Some(true),
+            Kind::Accept | Kind::Send(_) => false,
+        }
+    }
+
     /// Calls `f` with the executor in whose ring it is, on that executor's thread.
     fn with_executor<R>(&self, f: impl FnOnce(&Executor) -> R) -> Option<R> {
         Executor::with_current(|executor| ptr::eq(executor.remote, self.remote).then(|| f(executor))).flatten()

@@ -65,8 +65,11 @@ impl Multishot for RingMultishot {
                 return Some(Err(canceled.into()));
             }
             loop {
-                match wait(io, context, self.standing(context, source)?) {
+                let standing = self.standing(context, source)?;
+                match wait(io, context, standing) {
                     Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ECANCELED) => {}
+                    // The last free buffers of the pool have come there since, where nobody else finds them.
+                    Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ENOBUFS) && standing.has_buffers() => {}
                     Ok(Some(answer)) => return self.arrival(answer),
                     // It has ended, and is armed again.
                     Ok(None) => self.standing = None,

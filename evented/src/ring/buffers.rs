@@ -68,6 +68,11 @@ impl BufferRings {
         }
     }
 
+    /// Whether there is one that the kernel may fill.
+    pub(crate) fn has_buffers(&self, group: u16) -> bool {
+        self.0.borrow()[usize::from(group)].as_ref().is_some_and(|ring| ring.free_ids.len() < ring.lent.len())
+    }
+
     /// Takes out the buffer that the kernel has filled.
     pub(crate) fn take(&self, group: u16, id: u16) -> Option<PooledBuffer> {
         self.0.borrow_mut()[usize::from(group)].as_mut()?.take(id)
