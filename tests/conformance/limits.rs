@@ -25,6 +25,15 @@ fn the_concurrent_limit_is_named_in_the_error(#[values(threaded(), evented())] o
     });
 }
 
+#[rstest]
+fn the_highest_limits_are_none(#[values(threaded(), evented())] on: On) {
+    on.async_limit(usize::MAX).concurrent_limit(usize::MAX).on_thread(|io| {
+        assert_eq!(io.spawn_async(|_| 1).join(io), 1);
+        assert_eq!(io.spawn_concurrent(|_| 2).expect("there is no limit").join(io), 2);
+        assert_eq!(io.spawn_waiting(|_| 3).expect("there is no limit").join(io), 3);
+    });
+}
+
 /// Nobody could ever free a slot.
 #[rstest]
 fn without_slots_nobody_waits_for_one(#[values(threaded(), evented())] on: On) {

@@ -109,7 +109,7 @@ impl Start {
         TaskRef(self.run.clone())
     }
 
-    /// What the task is called in reports: its label, or else the path of its closure.
+    /// What the task is called in reports: its name, or else the path of its closure.
     pub fn name(&self) -> &str {
         self.run.name()
     }

@@ -28,10 +28,9 @@ pub(crate) struct Permits {
     word: AtomicUsize,
 }
 
-/// What the word says when that many permits are free.
+/// What the word says when that many permits are free, or [`PERMITS_MAX`], if that is less.
 pub(crate) const fn word_of(permits: usize) -> usize {
-    assert!(permits <= PERMITS_MAX, "a semaphore has at most usize::MAX / 2 permits");
-    permits * PERMIT
+    if permits < PERMITS_MAX { permits * PERMIT } else { PERMITS_MAX * PERMIT }
 }
 
 impl Permits {

@@ -19,11 +19,7 @@ impl Semaphore {
     /// The most permits a semaphore can have.
     pub const PERMITS_MAX: usize = permits::PERMITS_MAX;
 
-    /// Makes a semaphore with that many permits.
-    ///
-    /// # Panics
-    ///
-    /// With more than [`PERMITS_MAX`](Self::PERMITS_MAX).
+    /// Makes a semaphore with that many permits, [`PERMITS_MAX`](Self::PERMITS_MAX) at most.
     pub const fn new(permits: usize) -> Self {
         Self { permits: Permits::new(AtomicUsize::new(permits::word_of(permits))), waiters: Lock::new(Queue::new()) }
     }
