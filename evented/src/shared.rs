@@ -183,10 +183,11 @@ impl Shared {
             Ok(slot) => slot,
             Err(kind) => return Err(Refused { start, kind }),
         };
-        if how == StartHow::Async && slot == Slot::Uncounted && !start.options().may_run_inline() {
+        let inline = how == StartHow::Async && slot == Slot::Uncounted;
+        if inline && !start.options().may_run_inline() {
             return Err(Refused { start, kind: limit_reached("async_limit", self.options.async_limit) });
         }
-        if how == StartHow::Async && slot == Slot::Uncounted && Executor::is_of(self) {
+        if inline && Executor::is_of(self) {
             // On top of a task of this runtime, which is waited for and passes tear-down on.
             start.run();
             return Ok(());
@@ -197,7 +198,7 @@ impl Shared {
         };
         match how {
             StartHow::Thread => return self.start_thread(unstarted),
-            StartHow::Async if slot == Slot::Uncounted => {
+            StartHow::Async if inline => {
                 // Inline, on a thread that is not the runtime's.
                 let task = self.register_thread(&unstarted);
                 unstarted.run_on_thread(self, &task);
@@ -248,15 +249,12 @@ impl Shared {
     }
 
     fn enqueue(&self, unstarted: Unstarted, how: StartHow) {
-        let only = self.executors.len() == 1;
-        let mut unstarted = Some(unstarted);
-        let own = Executor::with_current(|executor| {
-            executor.belongs_to(self).then(|| {
-                unstarted.take_if(|_| only).into_iter().for_each(|unstarted| executor.push_unstarted(unstarted));
-                executor.own()
-            })
-        });
-        let (Some(unstarted), own) = (unstarted, own.flatten()) else { return };
+        let own = Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.own())).flatten();
+        if own.is_some() && self.executors.len() == 1 {
+            // Nobody could steal it.
+            Executor::with_current(|executor| executor.push_unstarted(unstarted));
+            return;
+        }
         let place = self.unstarted.place(unstarted.start.options().placement, own);
         self.unstarted.push(place, unstarted, Unstarted::offer);
         let here = own.is_some_and(|own| own.index == place.executor);
