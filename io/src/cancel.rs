@@ -22,7 +22,6 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use std::thread;
 
 use crate::context::{InheritedTimeout, TimeoutId, Unparker, WakeBlock};
 use crate::stream::Incomplete;
@@ -251,32 +250,34 @@ impl CarriesCanceled for Box<dyn Error + Send + Sync> {
 pub(crate) const REQUESTED: u32 = 1;
 /// Set by tear-down, never cleared.
 pub(crate) const STICKY: u32 = 2;
+/// Counts the requests, in the bits above; see [`TaskState::below`].
+const ONE: u32 = 4;
 
 /// The cancellation state of one task, shared by the task and all that may cancel it.
 #[derive(Debug)]
 pub(crate) struct TaskState {
-    /// `REQUESTED | STICKY`. Written under `link` by cancelers, and cleared by the task.
+    /// `REQUESTED | STICKY`, which cancelers set and the task clears, and how often that was requested.
     requests: AtomicU32,
     /// Where the task runs: null before and after. The task's SeqCst store here comes before its
     /// load of `requests`, the canceler's SeqCst update of `requests` before its load here: one of
     /// the two sees the other.
     block: AtomicPtr<WakeBlock>,
-    /// The inline child that runs on top of this task, while it does, unless this task was
-    /// shielded when it began. The child unlinks itself before it ends. [`LOCKED`] while somebody uses
-    /// or changes it together with `requests`: a few instructions, and the wake of a child.
-    link: AtomicPtr<TaskState>,
+    /// The task on top of which this one runs, as its inline child, unless that was shielded when this
+    /// began. Its requests are this one's too: a child looks for them, on the context of both, where their
+    /// wakes arrive. Null otherwise. This and `seen` are touched by the running task alone.
+    below: AtomicPtr<TaskState>,
+    /// How many requests to those below this one has had delivered, or found when it began.
+    seen: AtomicU32,
     inherited: Vec<InheritedTimeout>,
 }
-
-/// No task lies at this address.
-const LOCKED: *mut TaskState = std::ptr::without_provenance_mut(1);
 
 impl TaskState {
     pub(crate) const fn new(inherited: Vec<InheritedTimeout>) -> Self {
         Self {
             requests: AtomicU32::new(0),
             block: AtomicPtr::new(std::ptr::null_mut()),
-            link: AtomicPtr::new(std::ptr::null_mut()),
+            below: AtomicPtr::new(std::ptr::null_mut()),
+            seen: AtomicU32::new(0),
             inherited,
         }
     }
@@ -295,10 +296,33 @@ impl TaskState {
         &self.inherited
     }
 
+    /// The requests to the task that are pending. For the task itself.
     #[inline]
     pub(crate) fn requests(&self) -> u32 {
         // SeqCst: see `block`.
-        self.requests.load(Ordering::SeqCst)
+        let own = self.requests.load(Ordering::SeqCst) & (REQUESTED | STICKY);
+        if self.below.load(Ordering::Relaxed).is_null() { own } else { own | self.requests_from_below() }
+    }
+
+    #[cold]
+    fn requests_from_below(&self) -> u32 {
+        let (sticky, count) = self.sum_below();
+        if count == self.seen.load(Ordering::Relaxed) { sticky } else { sticky | REQUESTED }
+    }
+
+    /// Whether those below are torn down, and how many requests they have had.
+    #[allow(unsafe_code)]
+    fn sum_below(&self) -> (u32, u32) {
+        let (mut sticky, mut count) = (0, 0_u32);
+        let mut state = self;
+        // SAFETY: it does not end before what runs on top of it.
+        while let Some(below) = unsafe { state.below.load(Ordering::Relaxed).as_ref() } {
+            let requests = below.requests.load(Ordering::SeqCst);
+            sticky |= requests & STICKY;
+            count = count.wrapping_add(requests / ONE);
+            state = below;
+        }
+        (sticky, count)
     }
 
     /// Requests cancellation of the task and of what runs inline on top of it.
@@ -307,14 +331,8 @@ impl TaskState {
         if bits == 0 {
             return;
         }
-        // Under the lock, so that a child that links itself at this moment gets one copy.
-        let child = self.lock_link();
-        self.requests.fetch_or(bits, Ordering::SeqCst);
-        // SAFETY: it unlinks itself before it ends, which waits for the lock.
-        if let Some(child) = unsafe { child.as_ref() } {
-            child.request(bits);
-        }
-        self.link.store(child, Ordering::Release);
+        let request = |requests: u32| Some((requests | bits).wrapping_add(ONE));
+        let _ = self.requests.fetch_update(Ordering::SeqCst, Ordering::Relaxed, request);
         let block = self.block.load(Ordering::SeqCst);
         if !block.is_null() {
             // SAFETY: `runs_on` stored it.
@@ -324,7 +342,11 @@ impl TaskState {
 
     /// Delivers a request: clears the one-shot bit. `false` when there is none.
     pub(crate) fn take_request(&self) -> bool {
-        self.requests.fetch_and(!REQUESTED, Ordering::SeqCst) != 0
+        let own = self.requests.fetch_and(!REQUESTED, Ordering::SeqCst) & (REQUESTED | STICKY);
+        let (sticky, count) = self.sum_below();
+        let seen = self.seen.load(Ordering::Relaxed);
+        self.seen.store(count, Ordering::Relaxed);
+        own | sticky != 0 || count != seen
     }
 
     /// Makes a delivered request pending again. For the task itself.
@@ -334,45 +356,24 @@ impl TaskState {
         }
     }
 
-    pub(crate) fn runs_on(&self, context: Unparker) {
+    /// Begins to run on `context`, on top of `below`, whose requests reach it, those that are pending
+    /// included. A shielded task passes nothing on.
+    pub(crate) fn begin(&self, context: Unparker, below: &TaskState, shielded: bool) {
         self.block.store(context.as_ptr(), Ordering::SeqCst);
+        if below.is_none() || shielded {
+            return;
+        }
+        self.below.store(std::ptr::from_ref(below).cast_mut(), Ordering::Relaxed);
+        // Counted before it is looked at: what comes in between is found twice, not missed.
+        self.seen.store(self.sum_below().1, Ordering::Relaxed);
+        if below.requests() != 0 {
+            self.rearm();
+        }
     }
 
-    pub(crate) fn has_run(&self) {
+    pub(crate) fn end(&self) {
+        self.below.store(std::ptr::null_mut(), Ordering::Relaxed);
         // Relaxed: a canceler that does not see it leaves a token for nothing; blocks live for ever.
         self.block.store(std::ptr::null_mut(), Ordering::Relaxed);
-    }
-
-    /// Lets requests to this task reach `child`, which begins to run on top of it, together with
-    /// those already pending. A shielded task passes nothing on.
-    pub(crate) fn link_inline_child(&self, child: &TaskState, shielded: bool) {
-        if self.is_none() || shielded {
-            return;
-        }
-        self.lock_link();
-        child.request(self.requests());
-        self.link.store(std::ptr::from_ref(child).cast_mut(), Ordering::Release);
-    }
-
-    pub(crate) fn unlink_inline_child(&self, child: &TaskState) {
-        if self.is_none() {
-            return;
-        }
-        let child = std::ptr::from_ref(child).cast_mut();
-        let unlink = || self.link.compare_exchange(child, std::ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
-        while unlink() == Err(LOCKED) {
-            thread::yield_now();
-        }
-    }
-
-    /// Takes the link; whoever does stores it, or another one, back.
-    fn lock_link(&self) -> *mut TaskState {
-        loop {
-            // Acquire: pairs with the Release of the store that ended the last use.
-            match self.link.swap(LOCKED, Ordering::Acquire) {
-                LOCKED => thread::yield_now(),
-                link => return link,
-            }
-        }
     }
 }

@@ -225,9 +225,7 @@ impl Context {
         let scope_depth = scopes.depth();
         scopes.push_task(state.inherited());
         drop(scopes);
-        // Before the link: a request that comes through it finds where to wake.
-        state.runs_on(self.unparker());
-        previous.link_inline_child(state, shielded);
+        state.begin(self.unparker(), previous, shielded);
         self.task.set(state);
         TaskGuard { context: self, state, previous, scope_depth }
     }
@@ -283,8 +281,7 @@ pub(crate) struct TaskGuard<'a> {
 
 impl Drop for TaskGuard<'_> {
     fn drop(&mut self) {
-        self.previous.unlink_inline_child(self.state);
-        self.state.has_run();
+        self.state.end();
         self.context.task.set(self.previous);
         self.context.scopes.borrow_mut().truncate(self.scope_depth);
         self.context.inline_depth.set(self.context.inline_depth.get() - 1);
