@@ -176,7 +176,9 @@ impl Shared {
 
     /// Accepts a task, or gives it back.
     pub(crate) fn start(&self, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
-        if let Err(invalid) = start.options().check_placement(self.executors.len()) {
+        let options = start.options();
+        let may_run_inline = options.may_run_inline();
+        if let Err(invalid) = options.check_placement(self.executors.len()) {
             return Err(Refused { start, kind: invalid.into() });
         }
         let slot = match self.take_slot(io, how) {
@@ -184,7 +186,7 @@ impl Shared {
             Err(kind) => return Err(Refused { start, kind }),
         };
         let inline = how == StartHow::Async && slot == Slot::Uncounted;
-        if inline && !start.options().may_run_inline() {
+        if inline && !may_run_inline {
             return Err(Refused { start, kind: limit_reached("async_limit", self.options.async_limit) });
         }
         if inline && Executor::is_of(self) {

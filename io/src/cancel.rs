@@ -292,6 +292,7 @@ impl TaskState {
         std::ptr::eq(self, Self::none())
     }
 
+    #[inline]
     pub(crate) fn inherited(&self) -> &[InheritedTimeout] {
         &self.inherited
     }

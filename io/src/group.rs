@@ -6,7 +6,6 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
@@ -19,7 +18,7 @@ use crate::context::{self, Unparker};
 use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
-use crate::task::{self, Outcome, Run, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
+use crate::task::{self, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
@@ -143,34 +142,27 @@ impl<'scope, 'env> Group<'scope, 'env> {
 impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
     type Handle<T: Send + 'scope> = Member<'scope, T>;
 
-    fn spawn<F, T>(self, how: StartHow, options: TaskOptions, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    fn spawn<F, T>(
+        self,
+        how: StartHow,
+        options: Option<Box<TaskOptions>>,
+        closure: F,
+    ) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
         let body = WithIo { closure, io: self.io.clone() };
-        let cell = TaskCell::new(body, Some(self.shared.clone()), options);
+        let (run, cell) = TaskCell::new(body, Some(self.shared.clone()), options);
         // SAFETY: `run_scope` does not return before every member has left the group, and a member
         // leaves when its closure is consumed and its result is dropped or belongs to its
         // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
         // borrow nothing: its 'scope and 'env are 'static.
         #[allow(unsafe_code)]
-        let run = unsafe { assume_static(cell.clone()) };
+        let run = unsafe { run.into_run().assume_static() };
         task::start(&*self.io, how, run, &cell)?;
-        Ok(Member { outcome: Some(cell) })
+        Ok(Member { outcome: Some(cell.into_outcome()) })
     }
-}
-
-/// Forgets what a member borrows.
-///
-/// # Safety
-///
-/// The member's closure and its result are gone, or the result belongs to its handle, by the time
-/// 'scope ends; other references may stay.
-#[allow(unsafe_code)]
-unsafe fn assume_static<'scope>(run: Arc<dyn Run + 'scope>) -> Arc<dyn Run> {
-    // SAFETY: only the lifetime changes.
-    unsafe { mem::transmute::<Arc<dyn Run + 'scope>, Arc<dyn Run + 'static>>(run) }
 }
 
 /// Runs `body` with a group and waits for the members.
@@ -200,7 +192,7 @@ pub(crate) fn run_scope<'env, T, E>(
 /// A member of a group: its result, and a way to cancel it alone. Dropping it does nothing; the
 /// group owns the task.
 pub struct Member<'scope, T> {
-    outcome: Option<Arc<dyn Outcome<T> + 'scope>>,
+    outcome: Option<Owner<dyn Outcome<T> + 'scope>>,
 }
 
 impl<T> fmt::Debug for Member<'_, T> {

@@ -3,13 +3,12 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
 use std::thread;
 
 use super::Ticket;
 use crate::cancel::STICKY;
 use crate::error::SpawnErrorKind;
-use crate::task::{Body, Outcome, Run, TaskCell, TaskOptions};
+use crate::task::{Body, Outcome, Owner, Run, TaskCell, TaskOptions};
 
 /// What a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub enum StartHow {
 /// dropping it unrun completes the task as abandoned.
 #[must_use]
 pub struct Start {
-    run: Arc<dyn Run>,
+    run: Owner<dyn Run>,
     /// It has run, or was given up: dropping it does nothing.
     over: Cell<bool>,
 }
@@ -44,7 +43,7 @@ impl fmt::Debug for Start {
 }
 
 impl Start {
-    pub(crate) fn new(run: Arc<dyn Run>) -> Self {
+    pub(crate) fn new(run: Owner<dyn Run>) -> Self {
         Self { run, over: Cell::new(false) }
     }
 
@@ -55,11 +54,10 @@ impl Start {
     /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends, and `body`
     /// need not be `Send` only if that happens on the calling thread.
     pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
-        let cell = TaskCell::new(AssumeSend(body), None, TaskOptions::default());
-        let run: Arc<dyn Run + 'a> = cell.clone();
-        // SAFETY: only the lifetime changes; the caller says that it is over before 'a ends.
-        let run = unsafe { std::mem::transmute::<Arc<dyn Run + 'a>, Arc<dyn Run + 'static>>(run) };
-        (Self::new(run), ScopedOutcome(cell))
+        let (run, cell) = TaskCell::new(AssumeSend(body), None, None);
+        // SAFETY: the caller says that it is over before 'a ends.
+        let run = unsafe { run.into_run().assume_static() };
+        (Self::new(run), ScopedOutcome(cell.into_outcome()))
     }
 
     /// Runs the task on the calling context, to its end. On top of a running task it is an inline
@@ -100,6 +98,7 @@ impl Start {
     /// Lets whoever joins the task begin it, through [`Io::begin_joined`](crate::Io::begin_joined) with
     /// this ticket, under which the backend is about to put this into a queue. Only for
     /// [`StartHow::Async`], whose tasks may run on top of another.
+    #[inline]
     pub fn offer(&self, ticket: Ticket) {
         self.run.offer(ticket);
     }
@@ -115,13 +114,14 @@ impl Start {
     }
 
     /// What the task asks for. Whoever cannot give it refuses the task.
+    #[inline]
     pub fn options(&self) -> &TaskOptions {
         self.run.options()
     }
 
     /// Which task it is.
     pub(crate) fn identity(&self) -> *const () {
-        Arc::as_ptr(&self.run).cast()
+        self.run.address()
     }
 
     /// Gives the task up without completing it.
@@ -140,7 +140,7 @@ impl Drop for Start {
 
 /// A started task as its runtime knows it.
 #[derive(Clone)]
-pub struct TaskRef(Arc<dyn Run>);
+pub struct TaskRef(Owner<dyn Run>);
 
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,7 +151,7 @@ impl fmt::Debug for TaskRef {
 impl PartialEq for TaskRef {
     /// Whether both are the same task.
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.address() == other.0.address()
     }
 }
 
@@ -198,7 +198,7 @@ impl<F: FnOnce() -> T, T> Body<AssumeSend<T>> for AssumeSend<F> {
 }
 
 /// The result of a [`Start::scoped`].
-pub struct ScopedOutcome<'a, T>(Arc<dyn Outcome<AssumeSend<T>> + 'a>);
+pub struct ScopedOutcome<'a, T>(Owner<dyn Outcome<AssumeSend<T>> + 'a>);
 
 impl<T> fmt::Debug for ScopedOutcome<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -187,6 +187,7 @@ impl Context {
     }
 
     /// The timeouts a task started now takes over.
+    #[inline]
     pub(crate) fn inheritable_timeouts(&self) -> Vec<InheritedTimeout> {
         let mut scopes = self.scopes.borrow_mut();
         if scopes.is_empty() { Vec::new() } else { scopes.inheritable() }
@@ -232,6 +233,7 @@ impl Context {
 
     /// Whether the running task may begin one that it joins, on top of itself. Not inside a shield,
     /// which would keep tear-down from the task.
+    #[inline]
     pub(crate) fn may_begin_joined(&self) -> bool {
         self.inline_depth.get() < JOINED_DEPTH_MAX && !self.scopes.borrow().has_shield()
     }

@@ -49,10 +49,12 @@ impl Scopes {
         self.0.is_empty()
     }
 
+    #[inline]
     pub(super) fn depth(&self) -> usize {
         self.0.len()
     }
 
+    #[inline]
     pub(super) fn push_task(&mut self, inherited: &[InheritedTimeout]) {
         if self.0.is_empty() && inherited.is_empty() {
             return;
@@ -96,6 +98,7 @@ impl Scopes {
     }
 
     /// Whether requests to the running task are held back.
+    #[inline]
     pub(super) fn is_shielded(&self) -> bool {
         self.0
             .iter()
@@ -105,6 +108,7 @@ impl Scopes {
     }
 
     /// Whether requests to any task of the context are held back.
+    #[inline]
     pub(super) fn has_shield(&self) -> bool {
         self.0.iter().any(|scope| matches!(scope, Scope::Shield))
     }

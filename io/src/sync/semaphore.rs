@@ -25,6 +25,7 @@ impl Semaphore {
     }
 
     /// How many permits are free.
+    #[inline]
     pub fn available(&self) -> usize {
         self.permits.free()
     }
@@ -81,6 +82,7 @@ impl Semaphore {
     }
 
     /// Takes a permit if one is free.
+    #[inline]
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
         self.permits.take().then(|| SemaphorePermit { semaphore: self })
     }
@@ -138,12 +140,14 @@ pub struct SemaphorePermit<'a> {
 
 impl SemaphorePermit<'_> {
     /// Keeps the permit taken after this is gone; [`Semaphore::release`] gives it back.
+    #[inline]
     pub fn forget(self) {
         std::mem::forget(self);
     }
 }
 
 impl Drop for SemaphorePermit<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.semaphore.release();
     }

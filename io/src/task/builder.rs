@@ -39,7 +39,7 @@ use crate::{Io, context};
 #[must_use = "it starts nothing by itself"]
 pub struct TaskBuilder<S> {
     spawner: S,
-    options: TaskOptions,
+    options: Option<Box<TaskOptions>>,
 }
 
 impl<S> fmt::Debug for TaskBuilder<S> {
@@ -50,12 +50,12 @@ impl<S> fmt::Debug for TaskBuilder<S> {
 
 impl<S> TaskBuilder<S> {
     pub(crate) fn new(spawner: S) -> Self {
-        Self { spawner, options: TaskOptions::default() }
+        Self { spawner, options: None }
     }
 
     /// What the task is called in reports. Default: the path of its closure.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
-        self.options.name = Some(name.into());
+        self.options.get_or_insert_default().name = Some(name.into());
         self
     }
 
@@ -65,13 +65,13 @@ impl<S> TaskBuilder<S> {
     /// On `threaded` a task that asks for more than the workers have gets a thread of its own,
     /// which counts against the same limit and ends with it.
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.options.stack_size = Some(bytes);
+        self.options.get_or_insert_default().stack_size = Some(bytes);
         self
     }
 
     /// On which executor the task runs. Default: [`Placement::Anywhere`].
     pub fn placement(mut self, placement: Placement) -> Self {
-        self.options.placement = placement;
+        self.options.get_or_insert_default().placement = placement;
         self
     }
 }
@@ -140,7 +140,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.options.check_stack() {
+        match self.options.as_ref().map_or(Ok(()), |options| options.check_stack()) {
             Ok(()) => self.spawner.spawn(how, self.options, closure),
             Err(invalid) => Err(SpawnError { closure, kind: invalid.into() }),
         }
@@ -203,7 +203,12 @@ pub(crate) mod sealed {
         /// What stands for a task that was started.
         type Handle<T: Send + 'scope>;
 
-        fn spawn<F, T>(self, how: StartHow, options: TaskOptions, closure: F) -> Result<Self::Handle<T>, SpawnError<F>>
+        fn spawn<F, T>(
+            self,
+            how: StartHow,
+            options: Option<Box<TaskOptions>>,
+            closure: F,
+        ) -> Result<Self::Handle<T>, SpawnError<F>>
         where
             F: FnOnce(&dyn Io) -> T + Send + 'scope,
             T: Send + 'scope;

@@ -10,7 +10,8 @@
 //!   **before** it leaves the group: results may borrow what the group's scope borrows.
 //!
 //! A task that waits in a queue of its backend may be begun by who joins it: the queue gives its `Start`
-//! to one of the two, so there still is one runner.
+//! to one of the two, so there still is one runner. Where the joiner is, it waits below the task on the
+//! same context, and nobody but that context touches the join word.
 //!
 //! Between `ENDED` and `DONE` the runner gives back what the task occupied: whoever joined finds it
 //! free, and no destructor of a result, which may take its time, runs after that on the runner.
@@ -32,6 +33,7 @@ use crate::context::{self, Unparker, WakeBlock};
 use crate::group::GroupShared;
 use crate::list::Node;
 use crate::task::TaskOptions;
+use crate::task::owner::{Owned, Owner, Owners};
 
 /// What a task runs.
 pub(crate) trait Body<T> {
@@ -41,7 +43,7 @@ pub(crate) trait Body<T> {
 }
 
 /// A task as its runner sees it.
-pub(crate) trait Run: Send + Sync {
+pub(crate) trait Run: Owned + Send + Sync {
     /// Runs the task. `ended` is called once, when the closure has ended and its joiner does not
     /// know yet.
     fn run(&self, ended: &mut dyn FnMut());
@@ -57,7 +59,7 @@ pub(crate) trait Run: Send + Sync {
 }
 
 /// A task as its join handle sees it.
-pub(crate) trait Outcome<T>: Send + Sync {
+pub(crate) trait Outcome<T>: Owned + Send + Sync {
     fn state(&self) -> &TaskState;
     fn is_done(&self) -> bool;
     /// Waits for the task to end, passing requests to the waiter on.
@@ -75,14 +77,20 @@ enum Slot<B, T> {
 }
 
 pub(crate) struct TaskCell<B, T> {
+    owners: Owners,
     node: Node<TaskState>,
     /// `RUNNING`, `ENDED`, `DONE`, `DETACHED` or the block of the waiting joiner.
     join: AtomicPtr<WakeBlock>,
     group: Option<Arc<GroupShared>>,
-    options: TaskOptions,
+    /// `None`: it asks for nothing.
+    options: Option<Box<TaskOptions>>,
     /// The ticket under which a joiner may find the task's `Start`, or 0. Written before the start is
     /// put there, read by the handle, which is made after that; a stale one finds nothing.
     offered: AtomicU64,
+    /// The block of the context that waits in the handle's `wait` for the task to be begun on top of
+    /// itself; null otherwise. Written by the handle; only who runs on that very context may find
+    /// its own block here.
+    joiner: AtomicPtr<WakeBlock>,
     slot: UnsafeCell<Slot<B, T>>,
 }
 
@@ -114,28 +122,37 @@ impl<T> Body<T> for Ended {
 
 impl<T> TaskCell<Ended, T> {
     /// A task that ended with `result`.
-    pub(crate) fn finished(result: thread::Result<T>) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn finished(result: thread::Result<T>) -> Owner<Self> {
+        Owner::new(|| Self {
+            owners: Owners::new(),
             node: Node::new(TaskState::new(Vec::new())),
             join: AtomicPtr::new(DONE),
             group: None,
-            options: TaskOptions::default(),
+            options: None,
             offered: AtomicU64::new(0),
+            joiner: AtomicPtr::default(),
             slot: UnsafeCell::new(Slot::Finished(result)),
         })
     }
 }
 
 impl<B: Body<T>, T> TaskCell<B, T> {
-    /// Makes the cell, in the group if there is one, with the timeouts of the calling task.
-    pub(crate) fn new(body: B, group: Option<Arc<GroupShared>>, options: TaskOptions) -> Arc<Self> {
+    /// Makes the cell, in the group if there is one, with the timeouts of the calling task, for its
+    /// runner and its handle.
+    pub(crate) fn new(
+        body: B,
+        group: Option<Arc<GroupShared>>,
+        options: Option<Box<TaskOptions>>,
+    ) -> (Owner<Self>, Owner<Self>) {
         let inherited = context::current(|context| context.inheritable_timeouts());
-        let cell = Arc::new(Self {
+        let (cell, other) = Owner::pair(|| Self {
+            owners: Owners::new(),
             node: Node::new(TaskState::new(inherited)),
             join: AtomicPtr::new(RUNNING),
             group,
             options,
             offered: AtomicU64::new(0),
+            joiner: AtomicPtr::default(),
             slot: UnsafeCell::new(Slot::Body(body)),
         });
         if let Some(group) = &cell.group {
@@ -143,7 +160,7 @@ impl<B: Body<T>, T> TaskCell<B, T> {
             // group in `complete`, or the refusal did in `take_back`.
             unsafe { group.enter(NonNull::from(&cell.node)) };
         }
-        cell
+        (cell, other)
     }
 
     /// Takes the closure of a task that will never run.
@@ -163,6 +180,13 @@ impl<B: Body<T>, T> TaskCell<B, T> {
     fn complete(&self, result: thread::Result<T>, ended: &mut dyn FnMut()) {
         // SAFETY: the runner's turn, see the module's page.
         unsafe { self.replace_slot(Slot::Finished(result)) };
+        if self.joiner.load(Ordering::Relaxed) == own_block().as_ptr() {
+            // The handle waits below, on this context, so nobody else looks at the word meanwhile.
+            ended();
+            self.join.store(DONE, Ordering::Relaxed);
+            self.leave();
+            return;
+        }
         // AcqRel: publishes the slot to the handle; receives the joiner's block or its leaving.
         let early = self.join.swap(ENDED, Ordering::AcqRel);
         if early == DETACHED {
@@ -222,6 +246,53 @@ pub(crate) fn drop_panic(panic: Box<dyn Any + Send>) {
     }
 }
 
+/// The block of the calling context.
+fn own_block() -> Unparker {
+    context::current(|context| context.unparker())
+}
+
+/// Calls the closure when it is dropped, by unwinding too.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl<B, T> Owned for TaskCell<B, T> {
+    fn owners(&self) -> &Owners {
+        &self.owners
+    }
+}
+
+impl<'a, B: Body<T> + Send + 'a, T: Send + 'a> Owner<TaskCell<B, T>> {
+    /// The cell as its runner sees it.
+    pub(crate) fn into_run(self) -> Owner<dyn Run + 'a> {
+        // SAFETY: it coerces.
+        unsafe { self.unsize(|cell| cell as NonNull<dyn Run + 'a>) }
+    }
+
+    /// The cell as its join handle sees it.
+    pub(crate) fn into_outcome(self) -> Owner<dyn Outcome<T> + 'a> {
+        // SAFETY: it coerces.
+        unsafe { self.unsize(|cell| cell as NonNull<dyn Outcome<T> + 'a>) }
+    }
+}
+
+impl<'a> Owner<dyn Run + 'a> {
+    /// Forgets what the task borrows.
+    ///
+    /// # Safety
+    ///
+    /// The task's closure and its result are gone, or the result belongs to its handle, by the time 'a
+    /// ends; other owners may stay.
+    pub(crate) unsafe fn assume_static(self) -> Owner<dyn Run> {
+        // SAFETY: only the lifetime changes.
+        unsafe { mem::transmute::<Owner<dyn Run + 'a>, Owner<dyn Run>>(self) }
+    }
+}
+
 impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
     fn run(&self, ended: &mut dyn FnMut()) {
         // SAFETY: the runner's turn.
@@ -251,11 +322,11 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
     }
 
     fn options(&self) -> &TaskOptions {
-        &self.options
+        self.options.as_deref().unwrap_or(&TaskOptions::NONE)
     }
 
     fn name(&self) -> &str {
-        self.options.name.as_deref().unwrap_or_else(|| type_name::<B::Closure>())
+        self.options().name.as_deref().unwrap_or_else(|| type_name::<B::Closure>())
     }
 }
 
@@ -272,17 +343,18 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.is_done() {
             return;
         }
-        let (unparker, may_begin) = context::current(|context| {
+        let (block, may_begin) = context::current(|context| {
             context.assert_may_suspend();
-            (context.unparker(), context.may_begin_joined())
+            (context.unparker().as_ptr(), context.may_begin_joined())
         });
         if let Some(ticket) = Ticket::from_number(self.offered.load(Ordering::Relaxed)).filter(|_| may_begin) {
+            self.joiner.store(block, Ordering::Relaxed);
+            let _over = OnDrop(|| self.joiner.store(ptr::null_mut(), Ordering::Relaxed));
             io.begin_joined(ticket);
             if self.is_done() {
                 return;
             }
         }
-        let block = unparker.as_ptr();
         // Release: the block is initialized. Acquire on failure: the task has ended.
         let announce = |word| self.join.compare_exchange(word, block, Ordering::Release, Ordering::Acquire);
         let announced = announce(RUNNING).or_else(|word| if word == ENDED { announce(ENDED) } else { Err(word) });

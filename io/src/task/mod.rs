@@ -3,6 +3,7 @@
 mod builder;
 mod cell;
 mod options;
+mod owner;
 
 use std::fmt;
 use std::mem;
@@ -14,6 +15,7 @@ pub(crate) use builder::sealed;
 pub use builder::{Spawner, TaskBuilder};
 pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic};
 pub use options::{Placement, TaskOptions};
+pub(crate) use owner::Owner;
 
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
@@ -27,7 +29,7 @@ use crate::error::{SpawnError, SpawnErrorKind};
 /// wait: the runtime does, at its end. [`detach`](Task::detach) lets it live on.
 #[must_use = "dropping a task cancels it: join it, or detach it"]
 pub struct Task<T> {
-    outcome: Option<Arc<dyn Outcome<T>>>,
+    outcome: Option<Owner<dyn Outcome<T>>>,
 }
 
 impl<T> fmt::Debug for Task<T> {
@@ -98,7 +100,7 @@ impl<T> Drop for Task<T> {
 /// Waits and consumes the handle. When the wait panics (`no_suspend`), the handle stays where it is,
 /// whose owner then detaches it: a result that nobody takes has to be dropped before its task leaves
 /// the group.
-pub(crate) fn join<T>(io: &dyn Io, handle: &mut Option<Arc<dyn Outcome<T> + '_>>) -> T {
+pub(crate) fn join<T>(io: &dyn Io, handle: &mut Option<Owner<dyn Outcome<T> + '_>>) -> T {
     let outcome = handle.as_deref().expect("a handle is consumed once");
     outcome.wait(io);
     let outcome = handle.take().expect("it was there");
@@ -147,33 +149,35 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithIo<'_, F> {
 impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     type Handle<T: Send + 'static> = Task<T>;
 
-    fn spawn<F, T>(self, how: StartHow, options: TaskOptions, closure: F) -> Result<Task<T>, SpawnError<F>>
+    fn spawn<F, T>(self, how: StartHow, options: Option<Box<TaskOptions>>, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
         match self.handle() {
             Some(handle) => {
-                let cell = TaskCell::new(WithIo { closure, io: TaskIo::Kept(handle) }, None, options);
-                start(self, how, cell.clone(), &cell)?;
-                Ok(Task { outcome: Some(cell) })
+                let (run, cell) = TaskCell::new(WithIo { closure, io: TaskIo::Kept(handle) }, None, options);
+                start(self, how, run.into_run(), &cell)?;
+                Ok(Task { outcome: Some(cell.into_outcome()) })
             }
-            None if how == StartHow::Async && options.may_run_inline() => Ok(run_inline(self, options, closure)),
+            None if how == StartHow::Async && options.as_ref().is_none_or(|options| options.may_run_inline()) => {
+                Ok(run_inline(self, options, closure))
+            }
             None => Err(SpawnError { closure, kind: SpawnErrorKind::NoHandle }),
         }
     }
 }
 
 /// Runs the closure now, as a task on top of the caller.
-fn run_inline<F, T>(io: &dyn Io, options: TaskOptions, closure: F) -> Task<T>
+fn run_inline<F, T>(io: &dyn Io, options: Option<Box<TaskOptions>>, closure: F) -> Task<T>
 where
     F: FnOnce(&dyn Io) -> T + Send,
     T: Send + 'static,
 {
-    let cell = TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options);
+    let (cell, _) = TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options);
     // If tasks nest too deep, this panics and drops the cell: nobody waits for it.
     cell.run(&mut || {});
-    Task { outcome: Some(TaskCell::finished(cell.take())) }
+    Task { outcome: Some(TaskCell::finished(cell.take()).into_outcome()) }
 }
 
 /// Offers a task to `io`. If `io` refuses, the closure comes back, unless it may run inline as well:
@@ -181,8 +185,8 @@ where
 pub(crate) fn start<B: Body<T> + Send, T: Send>(
     io: &dyn Io,
     how: StartHow,
-    run: Arc<dyn Run>,
-    cell: &Arc<TaskCell<B, T>>,
+    run: Owner<dyn Run>,
+    cell: &Owner<TaskCell<B, T>>,
 ) -> Result<(), SpawnError<B::Closure>> {
     /// Stands for the handle until there is one: an `Io` that panics may have started the task.
     struct Handle<'a, T>(&'a dyn Outcome<T>);
@@ -193,7 +197,7 @@ pub(crate) fn start<B: Body<T> + Send, T: Send>(
         }
     }
 
-    let identity = Arc::as_ptr(&run).cast::<()>();
+    let identity = run.address();
     let handle = Handle(&**cell);
     if let Err(Refused { start, kind }) = io.start(Start::new(run), how) {
         // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.

@@ -32,11 +32,15 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
+    /// Those of a task that asks for nothing.
+    pub(crate) const NONE: Self = Self { name: None, stack_size: None, placement: Placement::Anywhere };
+
     /// The stacks that can be asked for, in bytes, on every backend: the smallest is enough for a
     /// panic with its message.
     pub const STACK_BYTES: RangeInclusive<usize> = 32 << 10..=1 << 30;
 
     /// Whether the task gets what it asks for when it runs on top of its spawner.
+    #[inline]
     pub fn may_run_inline(&self) -> bool {
         self.stack_size.is_none() && !matches!(self.placement, Placement::Executor(_))
     }
@@ -46,6 +50,7 @@ impl TaskOptions {
     /// # Errors
     ///
     /// The number of the executor that there is not.
+    #[inline]
     pub fn check_placement(&self, executors: usize) -> Result<(), InvalidOption> {
         match self.placement {
             Placement::Executor(index) if index >= executors => Err(InvalidOption::Executor { index, executors }),

@@ -1,0 +1,183 @@
+//! Who owns a task's cell: its runner, its handle, and whoever keeps a [`TaskRef`](crate::backend::TaskRef).
+//!
+//! As `Arc`, but made with both of the owners that every task has, and the last one frees without
+//! an atomic update: a task that is spawned and joined takes one in place of three.
+#![allow(unsafe_code)]
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+
+/// How many owners something has.
+#[derive(Debug)]
+pub(crate) struct Owners(AtomicUsize);
+
+impl Owners {
+    /// For what is about to be given to an [`Owner`].
+    pub(crate) const fn new() -> Self {
+        Self(AtomicUsize::new(1))
+    }
+
+    fn add(&self) {
+        // Relaxed: whoever makes another owner is one.
+        let owners = self.0.fetch_add(1, Ordering::Relaxed);
+        if owners > usize::MAX / 2 {
+            // So many were leaked.
+            std::process::abort();
+        }
+    }
+
+    /// Whether the caller, who owns it no longer, was the last.
+    #[inline]
+    fn remove(&self) -> bool {
+        // Acquire, and the fence: what the other owners did comes before the end. Whoever finds itself
+        // alone stays so: only an owner makes another.
+        if self.0.load(Ordering::Acquire) == 1 {
+            return true;
+        }
+        let last = self.0.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            fence(Ordering::Acquire);
+        }
+        last
+    }
+}
+
+/// Something that counts its owners.
+pub(crate) trait Owned {
+    fn owners(&self) -> &Owners;
+}
+
+/// One of the owners of a `C`, which the last one drops.
+pub(crate) struct Owner<C: Owned + ?Sized>(NonNull<C>);
+
+// SAFETY: as for `Arc`: owners share the value, and the last one, wherever it is, drops it.
+unsafe impl<C: Owned + Send + Sync + ?Sized> Send for Owner<C> {}
+// SAFETY: as above.
+unsafe impl<C: Owned + Send + Sync + ?Sized> Sync for Owner<C> {}
+
+impl<C: Owned> Owner<C> {
+    /// The only owner of what `make` returns, whose [`Owners`] are new.
+    #[inline]
+    pub(crate) fn new(make: impl FnOnce() -> C) -> Self {
+        // In this order the value is made where it stays.
+        let place = Box::new_uninit();
+        Self(NonNull::from(Box::leak(Box::write(place, make()))))
+    }
+
+    /// The two owners of what `make` returns, whose [`Owners`] are new.
+    #[inline]
+    pub(crate) fn pair(make: impl FnOnce() -> C) -> (Self, Self) {
+        let one = Self::new(make);
+        // Relaxed, and no update: nobody else knows of it yet.
+        one.owners().0.store(2, Ordering::Relaxed);
+        let other = Self(one.0);
+        (one, other)
+    }
+}
+
+impl<C: Owned + ?Sized> Owner<C> {
+    /// The same owner, of the same value under another type.
+    ///
+    /// # Safety
+    ///
+    /// `unsize` does nothing but coerce the pointer.
+    #[inline]
+    pub(crate) unsafe fn unsize<D: Owned + ?Sized>(self, unsize: impl FnOnce(NonNull<C>) -> NonNull<D>) -> Owner<D> {
+        Owner(unsize(ManuallyDrop::new(self).0))
+    }
+
+    /// Where the value is.
+    pub(crate) fn address(&self) -> *const () {
+        self.0.as_ptr().cast_const().cast()
+    }
+}
+
+impl<C: Owned + ?Sized> Deref for Owner<C> {
+    type Target = C;
+
+    #[inline]
+    fn deref(&self) -> &C {
+        // SAFETY: it lives as long as it has an owner.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<C: Owned + ?Sized> Clone for Owner<C> {
+    fn clone(&self) -> Self {
+        self.owners().add();
+        Self(self.0)
+    }
+}
+
+impl<C: Owned + ?Sized> Drop for Owner<C> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.owners().remove() {
+            // SAFETY: it came from a box, and this was its last owner.
+            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::NonNull;
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::{Owned, Owner, Owners};
+
+    struct Value {
+        owners: Owners,
+        dropped: Arc<()>,
+    }
+
+    impl Owned for Value {
+        fn owners(&self) -> &Owners {
+            &self.owners
+        }
+    }
+
+    fn value(dropped: &Arc<()>) -> Value {
+        Value { owners: Owners::new(), dropped: dropped.clone() }
+    }
+
+    #[test]
+    fn the_last_owner_drops_it() {
+        let dropped = Arc::new(());
+        let (one, other) = Owner::pair(|| value(&dropped));
+        let third = one.clone();
+        drop(other);
+        drop(one);
+        assert_eq!(Arc::strong_count(&third.dropped), 2);
+        drop(third);
+        assert_eq!(Arc::strong_count(&dropped), 1);
+        drop(Owner::new(|| value(&dropped)));
+        assert_eq!(Arc::strong_count(&dropped), 1);
+    }
+
+    #[test]
+    fn owners_on_two_threads_drop_it_once() {
+        let dropped = Arc::new(());
+        for _ in 0..1000 {
+            let (one, other) = Owner::pair(|| value(&dropped));
+            let thread = thread::spawn(move || drop(other));
+            drop(one);
+            thread.join().expect("it drops what it has");
+            assert_eq!(Arc::strong_count(&dropped), 1);
+        }
+    }
+
+    #[test]
+    fn it_can_be_seen_as_a_trait() {
+        let dropped = Arc::new(());
+        let owner = Owner::new(|| value(&dropped));
+        // SAFETY: it coerces.
+        let owner: Owner<dyn Owned> = unsafe { owner.unsize(|pointer| pointer as NonNull<dyn Owned>) };
+        assert_eq!(owner.owners().0.load(std::sync::atomic::Ordering::Relaxed), 1);
+        drop(owner);
+        assert_eq!(Arc::strong_count(&dropped), 1);
+    }
+}
