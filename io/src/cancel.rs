@@ -8,6 +8,8 @@
 //! - **Tear-down is sticky**: shutdown, a dropped [`Task`](crate::Task) and a group that ends by
 //!   error or panic make *every* point return `Canceled`, so that a loop with back-off cannot
 //!   swallow it. Clean-up I/O then goes into `protect` plus `timeout`.
+//! - A [`try_group`](crate::Io#method.try_group) whose member fails tears its other members and its own body down;
+//!   what follows the body is not affected.
 //! - [`protect`](crate::Io#method.protect) shields a region: the request waits and arrives after it.
 //! - **Completion wins**: an operation that succeeded although it was being canceled reports its
 //!   success, and the request stays pending for the next point. No byte, socket, item, permit or
@@ -43,6 +45,8 @@ pub(crate) enum Cause {
     Requested,
     /// A timeout around the call has passed.
     TimedOut(TimeoutId),
+    /// A member of the `try_group` whose body runs has failed.
+    Aborted,
     /// The call was made inside a panic hook.
     PanicHook,
 }
@@ -54,6 +58,10 @@ impl Canceled {
 
     pub(crate) fn timed_out(id: TimeoutId) -> Self {
         Self { cause: Cause::TimedOut(id) }
+    }
+
+    pub(crate) fn aborted() -> Self {
+        Self { cause: Cause::Aborted }
     }
 
     pub(crate) fn in_panic_hook() -> Self {
@@ -94,6 +102,7 @@ impl fmt::Display for Canceled {
         f.write_str(match self.cause {
             Cause::Requested => "canceled: the task was asked to stop",
             Cause::TimedOut(_) => "canceled: a timeout around this call has passed",
+            Cause::Aborted => "canceled: a member of the group has failed",
             Cause::PanicHook => "refused: this call could suspend, and a panic hook runs",
         })
     }

@@ -10,6 +10,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::thread;
 
 use crate::Io;
 use crate::backend::StartHow;
@@ -18,7 +19,7 @@ use crate::context::{self, Unparker};
 use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
-use crate::task::{self, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
+use crate::task::{self, Body, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
@@ -139,6 +140,42 @@ impl<'scope, 'env> Group<'scope, 'env> {
     }
 }
 
+impl<'scope, 'env> Group<'scope, 'env> {
+    pub(crate) fn new(io: TaskIo<'env>) -> Self {
+        Self { shared: Arc::default(), io, scope: PhantomData }
+    }
+
+    pub(crate) fn io(&self) -> &TaskIo<'env> {
+        &self.io
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<GroupShared> {
+        &self.shared
+    }
+
+    /// Starts a member that runs `body`.
+    pub(crate) fn start<B, T>(
+        &self,
+        how: StartHow,
+        options: Option<Box<TaskOptions>>,
+        body: B,
+    ) -> Result<Member<'scope, T>, SpawnError<B::Closure>>
+    where
+        B: Body<T> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let (run, cell) = TaskCell::new(body, Some(self.shared.clone()), options);
+        // SAFETY: `run_scope` does not return before every member has left the group, and a member
+        // leaves when its closure is consumed and its result is dropped or belongs to its
+        // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
+        // borrow nothing: its 'scope and 'env are 'static.
+        #[allow(unsafe_code)]
+        let run = unsafe { run.into_run().assume_static() };
+        task::start(&*self.io, how, run, &cell)?;
+        Ok(Member { outcome: Some(cell.into_outcome()) })
+    }
+}
+
 impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
     type Handle<T: Send + 'scope> = Member<'scope, T>;
 
@@ -152,16 +189,7 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let body = WithIo { closure, io: self.io.clone() };
-        let (run, cell) = TaskCell::new(body, Some(self.shared.clone()), options);
-        // SAFETY: `run_scope` does not return before every member has left the group, and a member
-        // leaves when its closure is consumed and its result is dropped or belongs to its
-        // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
-        // borrow nothing: its 'scope and 'env are 'static.
-        #[allow(unsafe_code)]
-        let run = unsafe { run.into_run().assume_static() };
-        task::start(&*self.io, how, run, &cell)?;
-        Ok(Member { outcome: Some(cell.into_outcome()) })
+        self.start(how, options, WithIo { closure, io: self.io.clone() })
     }
 }
 
@@ -172,17 +200,22 @@ pub(crate) fn run_scope<'env, T, E>(
 ) -> Result<T, E> {
     // Here, and not only where the members are waited for: they would outlive the scope.
     context::current(|context| context.assert_may_suspend());
-    let group = Group { shared: Arc::default(), io: TaskIo::Borrowed(io), scope: PhantomData };
-    // Waiting happens outside of any unwinding: std's panic count is the thread's, and waiting lets
-    // other fibers of the thread run.
-    let outcome = catch_unwind(AssertUnwindSafe(|| body(&group)));
+    let group = Group::new(TaskIo::Borrowed(io));
+    end_scope(io, &group.shared, catch_unwind(AssertUnwindSafe(|| body(&group))))
+}
+
+/// Waits for the members of a scope whose body has ended so.
+///
+/// Waiting happens outside of any unwinding: std's panic count is the thread's, and waiting lets other
+/// fibers of the thread run.
+pub(crate) fn end_scope<T, E>(io: &dyn Io, group: &GroupShared, outcome: thread::Result<Result<T, E>>) -> Result<T, E> {
     if !matches!(outcome, Ok(Ok(_))) {
-        group.shared.request(STICKY);
+        group.request(STICKY);
     }
-    group.shared.wait(io);
+    group.wait(io);
     match outcome {
         Ok(result) => {
-            group.shared.resume_panic();
+            group.resume_panic();
             result
         }
         Err(panic) => resume_unwind(panic),
@@ -266,7 +299,7 @@ impl fmt::Debug for OwnedGroup {
 impl OwnedGroup {
     /// Makes a group whose members are handed `io`, an [`Io::handle`](crate::Io::handle).
     pub fn new(io: Arc<dyn Io>) -> Self {
-        Self(Group { shared: Arc::default(), io: TaskIo::Kept(io), scope: PhantomData })
+        Self(Group::new(TaskIo::Kept(io)))
     }
 }
 
@@ -343,7 +376,7 @@ impl GroupShared {
     }
 
     /// Requests cancellation of every member. Tear-down also meets those that are started later.
-    fn request(&self, bits: u32) {
+    pub(crate) fn request(&self, bits: u32) {
         self.request_with_new(bits, bits & STICKY);
     }
 

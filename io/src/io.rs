@@ -14,6 +14,7 @@ use crate::multishot::Multishot;
 use crate::operation::{Operation, Output};
 use crate::task::{Task, TaskBuilder};
 use crate::time::Instant;
+use crate::try_group::{self, TryGroup};
 
 /// What performs a program's input and output and runs its tasks.
 ///
@@ -220,6 +221,40 @@ impl<'io> dyn Io + 'io {
         body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
     ) -> Result<T, E> {
         group::run_scope(self, body)
+    }
+
+    /// As [`group`](crate::Io#method.group), with members that may fail: at the first `Err` of a member
+    /// the others and the body are canceled, for good, and when all have ended that error is returned,
+    /// whatever the body returns. An `Err` of the body counts like a member's.
+    ///
+    /// ```
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// fn fetch_both(io: &dyn Io, hosts: [(&str, u16); 2]) -> std::io::Result<[TcpStream; 2]> {
+    ///     io.try_group(|group| {
+    ///         let both = hosts.map(|host| group.spawn_async(move |io| TcpStream::connect(io, host)));
+    ///         let [first, second] = both.map(|member| member.join(io));
+    ///         Ok([first?, second?]) // `Canceled`, where a member has failed: not what `try_group` returns
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// As [`group`](crate::Io#method.group).
+    ///
+    /// # Errors
+    ///
+    /// The first, in time, of the members' and the body's.
+    ///
+    /// # Panics
+    ///
+    /// As [`group`](crate::Io#method.group).
+    pub fn try_group<'env, T, E: Send + 'env>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        try_group::run_scope(self, body)
     }
 
     /// A bare cancellation point.

@@ -4,7 +4,8 @@
 //! only `main` picks a backend, through the facade `iolite`.
 //!
 //! - Tasks: [`Io::spawn_async`](crate::Io#method.spawn_async) and its siblings, [`Task`]; groups
-//!   whose members borrow from outside ([`Io::group`](crate::Io#method.group)), [`OwnedGroup`];
+//!   whose members borrow from outside ([`Io::group`](crate::Io#method.group),
+//!   [`Io::try_group`](crate::Io#method.try_group)), [`OwnedGroup`];
 //!   [`TaskBuilder`] for a name, a stack size or a place.
 //! - [`cancel`]: requests, points, protection, timeouts. Every call that can block is a
 //!   cancellation point.
@@ -20,6 +21,7 @@ pub mod cancel;
 mod error;
 mod group;
 mod task;
+mod try_group;
 
 mod copy;
 mod descriptor;
@@ -49,3 +51,4 @@ pub use operation::{Operation, Output, SharedBytes, SocketOption};
 pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;
+pub use try_group::TryGroup;

@@ -14,6 +14,7 @@ mod tasks;
 
 mod group_cancel;
 mod groups;
+mod try_groups;
 
 mod cancel;
 mod points;

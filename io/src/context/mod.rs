@@ -23,6 +23,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::marker::PhantomData;
 use std::ptr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub use block::{Unparker, Wake, WakeBlock, WakeStack};
 pub use panic_hook::guard_panic_hook;
@@ -31,7 +33,7 @@ pub use thread::{Interest, claim_thread, wait_ready};
 pub(crate) use wait::{WaitEnd, wait, wait_uncancelable};
 
 use crate::Io;
-use crate::cancel::{Canceled, Cause, TaskState};
+use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};
 use crate::primitive::Lock;
 use crate::time::Instant;
 use scopes::Scopes;
@@ -149,8 +151,11 @@ impl Context {
 
     #[cold]
     fn check_slow(&self, io: &dyn Io) -> Result<(), Canceled> {
-        if self.unshielded_requests() != 0 && self.task().take_request() {
+        if self.requests() != 0 && !self.scopes.borrow().is_shielded() && self.task().take_request() {
             return Err(Canceled::requested());
+        }
+        if self.scopes.borrow().is_aborted() {
+            return Err(Canceled::aborted());
         }
         // Outside the borrow: `now` may be somebody's decorator and call back.
         if self.scopes.borrow().deadline().is_none() {
@@ -169,6 +174,8 @@ impl Context {
             Cause::TimedOut(id) if self.scopes.borrow_mut().rearm(id) => {}
             // Nobody requested anything.
             Cause::PanicHook => {}
+            // Its scope is, for good.
+            Cause::Aborted => {}
             Cause::Requested | Cause::TimedOut(_) => self.task().rearm(),
         }
     }
@@ -183,7 +190,12 @@ impl Context {
     /// The requests to the running task that are pending and not shielded, without taking them.
     pub(crate) fn unshielded_requests(&self) -> u32 {
         let requests = self.requests();
-        if requests != 0 && self.scopes.borrow().is_shielded() { 0 } else { requests }
+        let scopes = self.scopes.borrow();
+        if scopes.is_empty() {
+            return requests;
+        }
+        let requests = if scopes.is_shielded() { 0 } else { requests };
+        if scopes.is_aborted() { requests | REQUESTED } else { requests }
     }
 
     /// The timeouts a task started now takes over.
@@ -197,6 +209,14 @@ impl Context {
         let mut scopes = self.scopes.borrow_mut();
         let guard = ScopeGuard { context: self, depth: scopes.depth() };
         (scopes.push_timeout(deadline), guard)
+    }
+
+    /// Until the guard drops, points return `Canceled` once `aborted` is set.
+    pub(crate) fn push_abort(&self, aborted: Arc<AtomicBool>) -> ScopeGuard<'_> {
+        let mut scopes = self.scopes.borrow_mut();
+        let guard = ScopeGuard { context: self, depth: scopes.depth() };
+        scopes.push_abort(aborted);
+        guard
     }
 
     pub(crate) fn push_shield(&self) -> ScopeGuard<'_> {

@@ -27,6 +27,8 @@ enum Scope {
     Task,
     /// `protect`: what encloses it is not delivered.
     Shield,
+    /// The body of a `try_group`: once this is set, its points return `Canceled`.
+    Abort(Arc<AtomicBool>),
     Timeout {
         id: TimeoutId,
         deadline: Instant,
@@ -73,6 +75,10 @@ impl Scopes {
         self.0.push(Scope::Shield);
     }
 
+    pub(super) fn push_abort(&mut self, aborted: Arc<AtomicBool>) {
+        self.0.push(Scope::Abort(aborted));
+    }
+
     pub(super) fn push_timeout(&mut self, deadline: Instant) -> TimeoutId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = TimeoutId(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -113,6 +119,12 @@ impl Scopes {
         self.0.iter().any(|scope| matches!(scope, Scope::Shield))
     }
 
+    /// Whether the body of a group that has failed runs.
+    pub(super) fn is_aborted(&self) -> bool {
+        // SeqCst: set before the body is woken, read before it parks.
+        self.effective().any(|scope| matches!(scope, Scope::Abort(aborted) if aborted.load(Ordering::SeqCst)))
+    }
+
     /// The earliest deadline that is still to be delivered.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.effective().filter_map(|scope| scope.undelivered()).map(|(_, deadline)| deadline).min()
@@ -148,7 +160,7 @@ impl Scopes {
                     deadline: *deadline,
                     ended: ended.get_or_insert_default().clone(),
                 }),
-                Scope::Task | Scope::Shield => None,
+                Scope::Task | Scope::Shield | Scope::Abort(_) => None,
             })
             .collect()
     }
@@ -159,7 +171,7 @@ impl Scopes {
 
     /// The first scope above the innermost shield or the beginning of the task.
     fn first_effective(&self) -> usize {
-        self.0.iter().rposition(|scope| !matches!(scope, Scope::Timeout { .. })).map_or(0, |below| below + 1)
+        self.0.iter().rposition(|scope| matches!(scope, Scope::Task | Scope::Shield)).map_or(0, |below| below + 1)
     }
 }
 

@@ -1,0 +1,177 @@
+//! Groups that fail as a whole with their first error.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::Io;
+use crate::backend::StartHow;
+use crate::cancel::{Canceled, STICKY};
+use crate::context::{self, Unparker};
+use crate::error::SpawnError;
+use crate::group::{Group, GroupShared, Member, end_scope};
+use crate::primitive::Lock;
+use crate::task::{Body, TaskIo};
+
+/// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
+pub struct TryGroup<'scope, 'env, E> {
+    group: Group<'scope, 'env>,
+    failure: Arc<Failure<E>>,
+}
+
+impl<E> fmt::Debug for TryGroup<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryGroup").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
+    /// As [`Group::spawn_async`]. Joining says `Canceled` if the member has failed.
+    ///
+    /// # Panics
+    ///
+    /// As [`Group::spawn_async`].
+    pub fn spawn_async<F, T>(&self, closure: F) -> Member<'scope, Result<T, Canceled>>
+    where
+        F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn(StartHow::Async, closure).expect("what asks for nothing may run inline")
+    }
+
+    /// As [`Group::spawn_concurrent`]. Joining says `Canceled` if the member has failed.
+    ///
+    /// # Errors
+    ///
+    /// When no unit of concurrency is free; the closure comes back in the error.
+    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn(StartHow::Concurrent, closure)
+    }
+
+    /// As [`Group::spawn_waiting`]. Joining says `Canceled` if the member has failed.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::spawn_waiting`]; the closure comes back in the error.
+    pub fn spawn_waiting<F, T>(
+        &self,
+        io: &dyn Io,
+        closure: F,
+    ) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        match io.check_cancel() {
+            Ok(()) => self.spawn(StartHow::Waiting, closure),
+            Err(canceled) => Err(SpawnError { closure, kind: canceled.into() }),
+        }
+    }
+
+    fn spawn<F, T>(&self, how: StartHow, closure: F) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.group.start(how, None, MayFail { closure, io: self.group.io().clone(), failure: self.failure.clone() })
+    }
+}
+
+impl<E> TryGroup<'_, '_, E> {
+    /// How many members have not ended.
+    pub fn len(&self) -> usize {
+        self.group.len()
+    }
+
+    /// Whether every member has ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What the first failure of a group does.
+struct Failure<E> {
+    first: Lock<Option<E>>,
+    aborted: Arc<AtomicBool>,
+    group: Arc<GroupShared>,
+    /// The context of the group's body.
+    body: Unparker,
+}
+
+impl<E> Failure<E> {
+    fn fail(&self, error: E) {
+        let mut first = self.first.lock();
+        if first.is_some() {
+            // Outside of the lock: dropping it runs the program's code.
+            drop(first);
+            return drop(error);
+        }
+        *first = Some(error);
+        drop(first);
+        // SeqCst: before the wake; see `Scopes::is_aborted`.
+        self.aborted.store(true, Ordering::SeqCst);
+        self.group.request(STICKY);
+        self.body.unpark();
+    }
+}
+
+/// The body of a member: the closure and what its error does.
+struct MayFail<'a, F, E> {
+    closure: F,
+    io: TaskIo<'a>,
+    failure: Arc<Failure<E>>,
+}
+
+impl<F, T, E> Body<Result<T, Canceled>> for MayFail<'_, F, E>
+where
+    F: FnOnce(&dyn Io) -> Result<T, E>,
+{
+    type Closure = F;
+
+    fn call(self) -> Result<T, Canceled> {
+        (self.closure)(&*self.io).map_err(|error| {
+            self.failure.fail(error);
+            Canceled::aborted()
+        })
+    }
+
+    fn into_closure(self) -> F {
+        self.closure
+    }
+}
+
+/// Runs `body` with a group that fails with its first error, and waits for the members.
+pub(crate) fn run_scope<'env, T, E: Send + 'env>(
+    io: &'env (dyn Io + 'env),
+    body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
+) -> Result<T, E> {
+    context::current(|context| {
+        context.assert_may_suspend();
+        let group = Group::new(TaskIo::Borrowed(io));
+        let failure = Arc::new(Failure {
+            first: Lock::new(None),
+            aborted: Arc::default(),
+            group: group.shared().clone(),
+            body: context.unparker(),
+        });
+        let guard = context.push_abort(failure.aborted.clone());
+        let group = TryGroup { group, failure };
+        let outcome = catch_unwind(AssertUnwindSafe(|| body(&group)));
+        drop(guard);
+        let outcome = outcome.map(|result| result.map_err(|error| group.failure.fail(error)));
+        let result = end_scope(io, group.group.shared(), outcome);
+        match group.failure.first.lock().take() {
+            Some(error) => Err(error),
+            None => Ok(result.unwrap_or_else(|()| unreachable!("its error is the first, if no member's is"))),
+        }
+    })
+}
