@@ -10,6 +10,7 @@ use crate::cancel::{Canceled, CarriesCanceled};
 use crate::context;
 use crate::error::SpawnError;
 use crate::group::{self, Group};
+use crate::interval::Interval;
 use crate::multishot::Multishot;
 use crate::operation::{Operation, Output};
 use crate::task::{Task, TaskBuilder};
@@ -356,5 +357,26 @@ impl<'io> dyn Io + 'io {
             Ok(()) | Err(context::WaitEnd::TimedOut) => Ok(()),
             Err(context::WaitEnd::Canceled(canceled)) => Err(canceled),
         }
+    }
+    /// Ticks every `period`, the first of them now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::{Canceled, Io, MissedTicks};
+    ///
+    /// fn beat(io: &dyn Io) -> Result<(), Canceled> {
+    ///     let mut beats = io.interval(Duration::from_secs(1)).missed_ticks(MissedTicks::Skip);
+    ///     loop {
+    ///         beats.tick(io)?;
+    ///         println!("beat");
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `period` is zero.
+    pub fn interval(&self, period: Duration) -> Interval {
+        Interval::new(self.now(), period)
     }
 }

@@ -23,6 +23,8 @@ mod group;
 mod task;
 mod try_group;
 
+mod interval;
+
 mod copy;
 mod descriptor;
 mod multishot;
@@ -46,9 +48,10 @@ pub use copy::{copy, copy_at_most};
 pub use descriptor::Descriptor;
 pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use group::{Group, Member, OwnedGroup};
+pub use interval::{Interval, MissedTicks};
 pub use io::{Backend, Io};
 pub use operation::{Operation, Output, SharedBytes, SocketOption};
 pub use stream::{Incomplete, IntoWith, Streaming, With};
-pub use task::{Placement, Spawner, Task, TaskBuilder};
+pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;
 pub use try_group::TryGroup;

@@ -9,6 +9,7 @@ mod support;
 mod inline;
 mod joins;
 mod limits;
+mod locals;
 mod options;
 mod tasks;
 

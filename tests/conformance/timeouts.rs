@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite::sync::{Event, Mutex, Semaphore, channel};
-use iolite::{Canceled, Instant, WaitError};
+use iolite::{Canceled, Instant, Interval, WaitError};
 use rstest::rstest;
 
 use crate::support::{ExpectCanceled, On, concurrently, evented, scope, tcp_pair, threaded};
@@ -306,5 +306,25 @@ fn many_timers_end_in_their_order(#[values(threaded(), evented())] on: On) {
         if ended.iter().all(|(_, late)| *late < Duration::from_millis(40)) {
             assert_eq!(ended.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
         }
+    });
+}
+
+#[rstest]
+fn ticks_come_at_their_times_and_a_canceled_wait_takes_none(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let period = Duration::from_millis(5);
+        let mut ticks = io.interval(period);
+        let first = ticks.tick(io).expect("nobody stops it");
+        let far = Duration::from_secs(3600);
+        for number in 1..4 {
+            let tick = ticks.tick(io).expect("nobody stops it");
+            assert_eq!(tick, first + period * number);
+            assert!(io.now() >= tick);
+        }
+        let mut ticks = Interval::new(io.now() + far, far);
+        let planned = ticks.next();
+        let timed_out = io.timeout(period, |io| ticks.tick(io)).expect_err("it is far");
+        assert!(matches!(timed_out, WaitError::TimedOut(_)), "{timed_out}");
+        assert_eq!(ticks.next(), planned);
     });
 }

@@ -21,6 +21,7 @@ mod wait;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(crate) use wait::{WaitEnd, wait, wait_uncancelable};
 use crate::Io;
 use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};
 use crate::primitive::Lock;
+use crate::task::{Locals, LocalsCell, drop_panic};
 use crate::time::Instant;
 use scopes::Scopes;
 
@@ -75,6 +77,8 @@ pub struct Context {
     scopes: RefCell<Scopes>,
     inline_depth: Cell<u32>,
     no_suspend: Cell<u32>,
+    /// The running task's.
+    locals: LocalsCell,
     /// A panic hook runs on this context.
     in_panic_hook: Cell<bool>,
 }
@@ -101,6 +105,7 @@ impl Context {
             scopes: RefCell::default(),
             inline_depth: Cell::new(0),
             no_suspend: Cell::new(0),
+            locals: LocalsCell::default(),
             in_panic_hook: Cell::new(false),
         }
     }
@@ -226,6 +231,23 @@ impl Context {
         guard
     }
 
+    /// Calls `f` with the values that the running task has made of its own.
+    pub(crate) fn locals<R>(&self, f: impl FnOnce(&mut Locals) -> R) -> R {
+        f(self.locals.borrow_mut().get_or_insert_default())
+    }
+
+    /// Drops these values, the last that was made first, and those that their destructors make, while the
+    /// task runs yet.
+    #[inline]
+    pub(crate) fn drop_locals(&self) {
+        if self.locals.borrow().is_some() {
+            // Outside of the borrow: a destructor may use those that are left.
+            while let Some(value) = self.locals(Locals::pop) {
+                drop(value);
+            }
+        }
+    }
+
     /// Makes `state` the running task until the guard drops.
     ///
     /// # Panics
@@ -248,7 +270,7 @@ impl Context {
         drop(scopes);
         state.begin(self.unparker(), previous, shielded);
         self.task.set(state);
-        TaskGuard { context: self, state, previous, scope_depth }
+        TaskGuard { context: self, state, previous, previous_locals: self.locals.take(), scope_depth }
     }
 
     /// Whether the running task may begin one that it joins, on top of itself. Not inside a shield,
@@ -298,11 +320,17 @@ pub(crate) struct TaskGuard<'a> {
     context: &'a Context,
     state: &'a TaskState,
     previous: &'a TaskState,
+    previous_locals: Option<Box<Locals>>,
     scope_depth: usize,
 }
 
 impl Drop for TaskGuard<'_> {
     fn drop(&mut self) {
+        // What a panic has left of them.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.context.drop_locals())) {
+            drop_panic(panic);
+        }
+        self.context.locals.replace(self.previous_locals.take());
         self.state.end();
         self.context.task.set(self.previous);
         self.context.scopes.borrow_mut().truncate(self.scope_depth);

@@ -299,7 +299,11 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
         let Slot::Body(body) = (unsafe { self.replace_slot(Slot::Empty) }) else { return };
         let result = context::current(|context| {
             let _guard = context.enter_task(&self.node.value);
-            catch_unwind(AssertUnwindSafe(|| body.call()))
+            catch_unwind(AssertUnwindSafe(|| {
+                let value = body.call();
+                context.drop_locals();
+                value
+            }))
         });
         self.complete(result, ended);
     }

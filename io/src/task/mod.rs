@@ -2,6 +2,7 @@
 
 mod builder;
 mod cell;
+mod local;
 mod options;
 mod owner;
 
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub(crate) use builder::sealed;
 pub use builder::{Spawner, TaskBuilder};
 pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic};
+pub use local::FiberLocal;
+pub(crate) use local::{Locals, LocalsCell};
 pub use options::{Placement, TaskOptions};
 pub(crate) use owner::Owner;
 
