@@ -13,6 +13,7 @@ use crate::group::{self, Group};
 use crate::interval::Interval;
 use crate::multishot::Multishot;
 use crate::operation::{Operation, Output};
+use crate::select::{self, Select};
 use crate::task::{Task, TaskBuilder};
 use crate::time::Instant;
 use crate::try_group::{self, TryGroup};
@@ -256,6 +257,47 @@ impl<'io> dyn Io + 'io {
         body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
     ) -> Result<T, E> {
         try_group::run_scope(self, body)
+    }
+
+    /// Runs `body` with tasks whose results it takes as they come, and returns when all of them have
+    /// ended. A scope like [`group`](crate::Io#method.group); results that nobody takes are dropped.
+    ///
+    /// ```
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// /// The first that answers; the others are stopped.
+    /// fn fastest(io: &dyn Io, mirrors: &[(String, u16)]) -> std::io::Result<Option<TcpStream>> {
+    ///     io.select(|select| {
+    ///         for (host, port) in mirrors {
+    ///             select.spawn_waiting(io, |io| TcpStream::connect(io, (host.as_str(), *port)))?;
+    ///         }
+    ///         while let Some(connected) = select.next(io)? {
+    ///             if let Ok(stream) = connected {
+    ///                 select.cancel(io); // what connected meanwhile is returned, dropped, and so closed
+    ///                 return Ok(Some(stream));
+    ///             }
+    ///         }
+    ///         Ok(None)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// As [`group`](crate::Io#method.group).
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    ///
+    /// # Panics
+    ///
+    /// As [`group`](crate::Io#method.group).
+    pub fn select<'env, T: Send + 'env, R, E>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        select::run_scope(self, body)
     }
 
     /// A bare cancellation point.

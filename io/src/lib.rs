@@ -20,6 +20,7 @@ mod io;
 pub mod cancel;
 mod error;
 mod group;
+mod select;
 mod task;
 mod try_group;
 
@@ -51,6 +52,7 @@ pub use group::{Group, Member, OwnedGroup};
 pub use interval::{Interval, MissedTicks};
 pub use io::{Backend, Io};
 pub use operation::{Operation, Output, SharedBytes, SocketOption};
+pub use select::Select;
 pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;

@@ -15,6 +15,7 @@ mod tasks;
 
 mod group_cancel;
 mod groups;
+mod selects;
 mod try_groups;
 
 mod cancel;

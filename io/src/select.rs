@@ -1,0 +1,241 @@
+//! Tasks whose results come as they end.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::Io;
+use crate::backend::StartHow;
+use crate::cancel::Canceled;
+use crate::context::{self, Unparker, WaitEnd};
+use crate::error::SpawnError;
+use crate::group::{Group, end_scope};
+use crate::primitive::Lock;
+use crate::task::{Body, TaskIo};
+
+/// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
+pub struct Select<'scope, 'env, T> {
+    group: Group<'scope, 'env>,
+    results: Arc<Results<T>>,
+}
+
+impl<T> fmt::Debug for Select<'_, '_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
+    fn new(io: TaskIo<'env>) -> Self {
+        Self { group: Group::new(io), results: Arc::new(Results(Lock::new(State::default()))) }
+    }
+
+    /// As [`Group::spawn_async`](crate::Group::spawn_async).
+    ///
+    /// # Panics
+    ///
+    /// As [`Group::spawn_async`](crate::Group::spawn_async).
+    pub fn spawn_async<F>(&self, closure: F)
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    {
+        self.spawn(StartHow::Async, closure).expect("what asks for nothing may run inline");
+    }
+
+    /// As [`Group::spawn_concurrent`](crate::Group::spawn_concurrent).
+    ///
+    /// # Errors
+    ///
+    /// When no unit of concurrency is free; the closure comes back in the error.
+    pub fn spawn_concurrent<F>(&self, closure: F) -> Result<(), SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    {
+        self.spawn(StartHow::Concurrent, closure)
+    }
+
+    /// As [`Group::spawn_waiting`](crate::Group::spawn_waiting).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::spawn_waiting`](crate::Group::spawn_waiting); the closure comes back in the error.
+    pub fn spawn_waiting<F>(&self, io: &dyn Io, closure: F) -> Result<(), SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    {
+        match io.check_cancel() {
+            Ok(()) => self.spawn(StartHow::Waiting, closure),
+            Err(canceled) => Err(SpawnError { closure, kind: canceled.into() }),
+        }
+    }
+
+    fn spawn<F>(&self, how: StartHow, closure: F) -> Result<(), SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    {
+        let body = Entrant { closure, io: self.group.io().clone(), pending: Pending::of(&self.results) };
+        self.group.start(how, None, body).map(drop)
+    }
+}
+
+impl<T> Select<'_, '_, T> {
+    /// How many tasks have not ended.
+    pub fn len(&self) -> usize {
+        self.group.len()
+    }
+
+    /// Whether [`next`](Self::next) would return `None`: no task runs, and no result is left.
+    pub fn is_empty(&self) -> bool {
+        let state = self.results.0.lock();
+        state.running == 0 && state.ended.is_empty()
+    }
+
+    /// The result of the task that has ended first of those whose results were not taken; `None` when
+    /// there is none, and no task that could end. Tasks may be started meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point. A canceled wait takes no result.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn next(&self, io: &dyn Io) -> Result<Option<T>, Canceled> {
+        self.results.wait(io, 1)?;
+        Ok(self.try_next())
+    }
+
+    /// As [`next`](Self::next), if it need not wait.
+    pub fn try_next(&self) -> Option<T> {
+        self.results.0.lock().ended.pop_front()
+    }
+
+    /// All results that are there, in the order in which their tasks have ended, when there are at least
+    /// `min`, or else when no task runs any more.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point. A canceled wait takes no result.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn next_many(&self, io: &dyn Io, min: usize) -> Result<Vec<T>, Canceled> {
+        self.results.wait(io, min)?;
+        Ok(self.results.take_all())
+    }
+
+    /// Requests cancellation of every task, once, waits until all have ended, and returns every result that
+    /// was not taken. A task that is started meanwhile starts canceled. More can be started afterwards.
+    ///
+    /// # Cancellation
+    ///
+    /// Not ended by a request: the caller's next cancellation point returns it.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the first panic of a task, after all have ended.
+    pub fn cancel(&self, io: &dyn Io) -> Vec<T> {
+        self.group.cancel(io);
+        self.results.take_all()
+    }
+}
+
+/// What has ended, and how many have not.
+struct Results<T>(Lock<State<T>>);
+
+struct State<T> {
+    ended: VecDeque<T>,
+    running: usize,
+    waiters: Vec<Unparker>,
+}
+
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        Self { ended: VecDeque::new(), running: 0, waiters: Vec::new() }
+    }
+}
+
+impl<T> Results<T> {
+    /// Waits until there are at least `min` results, or no task runs.
+    fn wait(&self, io: &dyn Io, min: usize) -> Result<(), Canceled> {
+        io.check_cancel()?;
+        let unparker = context::current(|context| context.unparker());
+        let enough = || {
+            let mut state = self.0.lock();
+            let enough = state.ended.len() >= min || state.running == 0;
+            if !enough && !state.waiters.contains(&unparker) {
+                state.waiters.push(unparker);
+            }
+            enough
+        };
+        match context::wait(io, None, enough) {
+            Err(WaitEnd::Canceled(canceled)) => Err(canceled),
+            Ok(()) | Err(WaitEnd::TimedOut) => Ok(()),
+        }
+    }
+
+    fn take_all(&self) -> Vec<T> {
+        std::mem::take(&mut self.0.lock().ended).into()
+    }
+}
+
+/// A task that was started and has no result yet.
+struct Pending<T>(Arc<Results<T>>);
+
+impl<T> Pending<T> {
+    fn of(results: &Arc<Results<T>>) -> Self {
+        results.0.lock().running += 1;
+        Self(results.clone())
+    }
+
+    fn ended_with(self, value: T) {
+        self.0.0.lock().ended.push_back(value);
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    /// Also of a task that panics, or that was refused.
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        state.running -= 1;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_iter().for_each(Unparker::unpark);
+    }
+}
+
+/// The body of a task: the closure and where its result goes.
+struct Entrant<'a, F, T> {
+    closure: F,
+    io: TaskIo<'a>,
+    pending: Pending<T>,
+}
+
+impl<F: FnOnce(&dyn Io) -> T, T> Body<()> for Entrant<'_, F, T> {
+    type Closure = F;
+
+    fn call(self) {
+        let value = (self.closure)(&*self.io);
+        self.pending.ended_with(value);
+    }
+
+    fn into_closure(self) -> F {
+        self.closure
+    }
+}
+
+/// Runs `body` with tasks whose results it takes, and waits for those that have not ended.
+pub(crate) fn run_scope<'env, T: Send + 'env, R, E>(
+    io: &'env (dyn Io + 'env),
+    body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
+) -> Result<R, E> {
+    context::current(|context| context.assert_may_suspend());
+    let select = Select::new(TaskIo::Borrowed(io));
+    end_scope(io, select.group.shared(), catch_unwind(AssertUnwindSafe(|| body(&select))))
+}
