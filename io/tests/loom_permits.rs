@@ -33,7 +33,8 @@ struct Semaphore {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<usize>,
+    /// Who, and how many permits they want.
+    waiting: VecDeque<(usize, usize)>,
     /// Who was popped, and has not seen it.
     served: Vec<usize>,
 }
@@ -47,16 +48,16 @@ impl Semaphore {
         })
     }
 
-    /// Takes a permit; one that is impatient gives up where it would have to wait.
-    fn acquire(&self, who: usize, impatient: bool) -> bool {
-        if self.permits.take() {
+    /// Takes permits; one that is impatient gives up where it would have to wait.
+    fn acquire(&self, who: usize, count: usize, impatient: bool) -> bool {
+        if self.permits.take(count) {
             return true;
         }
         let mut queue = self.queue.lock().unwrap();
-        if self.permits.take_or_wait() {
+        if self.permits.take_or_wait(count) {
             return true;
         }
-        queue.waiting.push_back(who);
+        queue.waiting.push_back((who, count));
         if impatient {
             drop(queue);
             return !self.give_up(who);
@@ -70,26 +71,36 @@ impl Semaphore {
     /// Whoever removes the node decides.
     fn give_up(&self, who: usize) -> bool {
         let mut queue = self.queue.lock().unwrap();
-        let index = queue.waiting.iter().position(|waiting| *waiting == who);
-        index.map(|index| queue.waiting.remove(index)).is_some()
+        let index = queue.waiting.iter().position(|(waiting, _)| *waiting == who);
+        let gave_up = index.map(|index| queue.waiting.remove(index)).is_some();
+        drop(queue);
+        if gave_up {
+            self.release_slow(0);
+        }
+        gave_up
     }
 
-    fn release(&self) {
-        if self.permits.give() {
-            return;
+    fn release(&self, count: usize) {
+        if !self.permits.give(count) {
+            self.release_slow(count);
         }
+    }
+
+    fn release_slow(&self, count: usize) {
         let mut queue = self.queue.lock().unwrap();
-        if self.permits.give() {
+        if self.permits.give(count) {
             return;
         }
-        let next = queue.waiting.pop_front();
-        if queue.waiting.is_empty() {
-            self.permits.settle(next.is_some());
-        }
-        if let Some(next) = next {
+        let mut free = self.permits.free_with(count);
+        while let Some((next, rest)) =
+            queue.waiting.front().and_then(|(who, want)| Some((*who, free.checked_sub(*want)?)))
+        {
+            free = rest;
+            queue.waiting.pop_front();
             queue.served.push(next);
-            self.served.notify_all();
         }
+        self.permits.settle(free, !queue.waiting.is_empty());
+        self.served.notify_all();
     }
 }
 
@@ -101,13 +112,13 @@ fn every_waiter_is_served_and_every_permit_comes_back() {
             .map(|who| {
                 let semaphore = semaphore.clone();
                 thread::spawn(move || {
-                    assert!(semaphore.acquire(who, false));
-                    semaphore.release();
+                    assert!(semaphore.acquire(who, 1, false));
+                    semaphore.release(1);
                 })
             })
             .collect();
-        assert!(semaphore.acquire(2, false));
-        semaphore.release();
+        assert!(semaphore.acquire(2, 1, false));
+        semaphore.release(1);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(semaphore.permits.free(), 1);
     });
@@ -120,13 +131,50 @@ fn a_waiter_that_gives_up_leaves_its_permit_to_the_others() {
         let releasers: Vec<_> = (0..2)
             .map(|_| {
                 let semaphore = semaphore.clone();
-                thread::spawn(move || semaphore.release())
+                thread::spawn(move || semaphore.release(1))
             })
             .collect();
-        let took = usize::from(semaphore.acquire(0, true));
+        let took = usize::from(semaphore.acquire(0, 1, true));
         releasers.into_iter().for_each(|releaser| releaser.join().unwrap());
         assert_eq!(semaphore.permits.free() + took, 2);
         // The next one waits for nothing.
-        assert!(semaphore.acquire(1, false));
+        assert!(semaphore.acquire(1, 1, false));
+    });
+}
+
+/// A writer and two readers, as a lock has them.
+#[test]
+fn who_wants_many_and_who_wants_one_are_served() {
+    explore(|| {
+        let semaphore = Semaphore::new(2);
+        let others: Vec<_> = (0..2)
+            .map(|who| {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || {
+                    assert!(semaphore.acquire(who, 1, false));
+                    semaphore.release(1);
+                })
+            })
+            .collect();
+        assert!(semaphore.acquire(2, 2, false));
+        semaphore.release(2);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(semaphore.permits.free(), 2);
+    });
+}
+
+/// The one who gives up had kept out one who wants less than is free.
+#[test]
+fn who_gives_up_lets_those_behind_in() {
+    explore(|| {
+        let semaphore = Semaphore::new(1);
+        let behind = semaphore.clone();
+        let behind = thread::spawn(move || {
+            assert!(behind.acquire(0, 1, false));
+            behind.release(1);
+        });
+        assert!(!semaphore.acquire(1, 2, true), "there never are two");
+        behind.join().unwrap();
+        assert!(semaphore.permits.take(1), "nobody waits any more");
     });
 }

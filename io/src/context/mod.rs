@@ -25,13 +25,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use block::{Unparker, Wake, WakeBlock, WakeStack};
 pub use panic_hook::guard_panic_hook;
 pub(crate) use scopes::{InheritedTimeout, TimeoutId};
 pub use thread::{Interest, claim_thread, wait_ready};
-pub(crate) use wait::{WaitEnd, wait, wait_uncancelable};
+pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};
 
 use crate::Io;
 use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};
@@ -70,6 +70,8 @@ pub trait Park {
 
 /// A fiber, pool worker or plain thread: its wake block and what runs on it.
 pub struct Context {
+    /// No other context of the process has it, nor will have it.
+    id: ContextId,
     block: &'static WakeBlock,
     park: Rc<dyn Park>,
     /// The innermost running task, or [`TaskState::none`]; alive while it is here.
@@ -81,6 +83,22 @@ pub struct Context {
     locals: LocalsCell,
     /// A panic hook runs on this context.
     in_panic_hook: Cell<bool>,
+}
+
+/// Which context of the process; never that of another one, also not after its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContextId(u64);
+
+impl ContextId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// As a number, which is not 0.
+    pub(crate) fn get(self) -> u64 {
+        self.0
+    }
 }
 
 impl std::fmt::Debug for Context {
@@ -99,6 +117,7 @@ impl Context {
     pub fn new(block: &'static WakeBlock, park: Rc<dyn Park>) -> Self {
         block.reset();
         Self {
+            id: ContextId::next(),
             block,
             park,
             task: Cell::new(TaskState::none()),
@@ -108,6 +127,12 @@ impl Context {
             locals: LocalsCell::default(),
             in_panic_hook: Cell::new(false),
         }
+    }
+
+    /// Which context it is.
+    #[inline]
+    pub(crate) fn id(&self) -> ContextId {
+        self.id
     }
 
     /// The context's wake block.

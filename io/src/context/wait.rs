@@ -53,7 +53,7 @@ pub(crate) fn wait_uncancelable(io: &dyn Io, mut ready: impl FnMut() -> bool, mu
 /// Runs a wait. `Io` is a safe trait, and waiters are linked from their stack frames, which members
 /// of groups borrow: a panic of an `Io` that would unwind such a frame ends the process.
 #[inline]
-fn or_abort<R>(wait: impl FnOnce() -> R) -> R {
+pub(crate) fn or_abort<R>(wait: impl FnOnce() -> R) -> R {
     struct Abort;
     impl Drop for Abort {
         fn drop(&mut self) {

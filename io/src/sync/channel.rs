@@ -1,4 +1,4 @@
-//! A bounded channel, many to many.
+//! Channels, many to many.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -6,8 +6,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::queue::{Queue, Served, Until, Waited, wait};
-use crate::cancel::TimedOut;
+use super::forms::Until;
+use super::wait_queue::{Served, WaitQueue, wait};
+use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 use crate::primitive::Lock;
 use crate::time::Instant;
 use crate::{Canceled, Io};
@@ -24,10 +25,24 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         senders: 1,
         receivers: 1,
         closed: false,
-        sending: Queue::new(),
-        receiving: Queue::new(),
+        sending: WaitQueue::new(),
+        receiving: WaitQueue::new(),
     })));
     (Sender { shared: shared.clone() }, Receiver { shared })
+}
+
+/// Makes a [`channel`] that holds any number of items: a sender never waits. Its memory grows for as long as
+/// the receivers are slower.
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    channel(usize::MAX)
+}
+
+/// Makes a channel for one item. Sending it never waits.
+///
+/// The receiver is told that it is closed when the sender is gone without having sent.
+pub fn oneshot<T>() -> (OneshotSender<T>, Receiver<T>) {
+    let (sender, receiver) = channel(1);
+    (OneshotSender(sender), receiver)
 }
 
 /// The sending end of a [`channel`].
@@ -51,8 +66,8 @@ struct State<T> {
     receivers: usize,
     closed: bool,
     /// Senders, each with its item.
-    sending: Queue<T>,
-    receiving: Queue<T>,
+    sending: WaitQueue<T>,
+    receiving: WaitQueue<T>,
 }
 
 impl<T> Sender<T> {
@@ -67,9 +82,6 @@ impl<T> Sender<T> {
     ///
     /// The item and the reason: canceled, or closed.
     pub fn send(&self, io: &dyn Io, item: T) -> Result<(), SendError<T>> {
-        if let Err(canceled) = io.check_cancel() {
-            return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
-        }
         self.send_until(io, item, Until::Canceled)
     }
 
@@ -96,9 +108,6 @@ impl<T> Sender<T> {
     ///
     /// The item and the reason.
     pub fn send_deadline(&self, io: &dyn Io, item: T, deadline: Instant) -> Result<(), SendError<T>> {
-        if let Err(canceled) = io.check_cancel() {
-            return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
-        }
         self.send_until(io, item, Until::Deadline(deadline))
     }
 
@@ -142,6 +151,9 @@ impl<T> Sender<T> {
     }
 
     fn send_until(&self, io: &dyn Io, item: T, until: Until) -> Result<(), SendError<T>> {
+        if let Err(canceled) = until.check(io) {
+            return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
+        }
         let mut state = self.shared.0.lock();
         let item = match state.put(item) {
             Ok(served) => {
@@ -154,12 +166,36 @@ impl<T> Sender<T> {
         };
         let (item, kind) = match wait(io, &self.shared.0, state, |state| &mut state.sending, Some(item), until) {
             // Whoever served it took the item; closing leaves it.
-            Waited::Served(None) => return Ok(()),
-            Waited::Served(item) => (item, SendErrorKind::Closed),
-            Waited::Canceled(item, canceled) => (item, SendErrorKind::Canceled(canceled)),
-            Waited::TimedOut(item) => (item, SendErrorKind::TimedOut),
+            Ok(None) => return Ok(()),
+            Ok(item) => (item, SendErrorKind::Closed),
+            Err(gave_up) => (gave_up.brought, gave_up.why.into()),
         };
         Err(SendError { item: item.expect("a sender that gave up has its item"), kind })
+    }
+}
+
+/// The sending end of a [`oneshot`] channel.
+pub struct OneshotSender<T>(Sender<T>);
+
+impl<T> OneshotSender<T> {
+    /// Sends the item. Never suspends; from any thread.
+    ///
+    /// # Errors
+    ///
+    /// The item, when all receivers are gone or have closed the channel.
+    pub fn send(self, item: T) -> Result<(), T> {
+        self.0.try_send(item).map_err(|error| error.item)
+    }
+
+    /// Whether nobody will receive.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+impl<T> fmt::Debug for OneshotSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneshotSender").finish_non_exhaustive()
     }
 }
 
@@ -175,7 +211,6 @@ impl<T> Receiver<T> {
     ///
     /// Canceled; or closed, once no item is left.
     pub fn recv(&self, io: &dyn Io) -> Result<T, RecvError> {
-        io.check_cancel().map_err(RecvError::Canceled)?;
         self.recv_until(io, Until::Canceled)
     }
 
@@ -202,7 +237,6 @@ impl<T> Receiver<T> {
     ///
     /// As `recv`, or timed out.
     pub fn recv_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<T, RecvError> {
-        io.check_cancel().map_err(RecvError::Canceled)?;
         self.recv_until(io, Until::Deadline(deadline))
     }
 
@@ -240,6 +274,7 @@ impl<T> Receiver<T> {
     }
 
     fn recv_until(&self, io: &dyn Io, until: Until) -> Result<T, RecvError> {
+        until.check(io)?;
         let mut state = self.shared.0.lock();
         if let Some((item, served)) = state.get() {
             drop(state);
@@ -249,12 +284,9 @@ impl<T> Receiver<T> {
         if state.closed {
             return Err(RecvError::Closed);
         }
-        match wait(io, &self.shared.0, state, |state| &mut state.receiving, None, until) {
-            Waited::Served(Some(item)) => Ok(item),
-            Waited::Served(None) => Err(RecvError::Closed),
-            Waited::Canceled(_, canceled) => Err(RecvError::Canceled(canceled)),
-            Waited::TimedOut(_) => Err(RecvError::TimedOut),
-        }
+        wait(io, &self.shared.0, state, |state| &mut state.receiving, None, until)
+            .map_err(WaitError::from)?
+            .ok_or(RecvError::Closed)
     }
 }
 
@@ -291,16 +323,12 @@ impl<T> State<T> {
 
 impl<T> Shared<T> {
     fn close(&self) {
-        loop {
-            let mut state = self.0.lock();
-            state.closed = true;
-            let next = state.sending.release().or_else(|| state.receiving.release());
-            drop(state);
-            match next {
-                Some(next) => next.wake(),
-                None => return,
-            }
-        }
+        let mut state = self.0.lock();
+        state.closed = true;
+        let (sending, receiving) = (state.sending.release_all(), state.receiving.release_all());
+        drop(state);
+        sending.wake();
+        receiving.wake();
     }
 }
 
@@ -371,7 +399,7 @@ pub struct SendError<T> {
     pub kind: SendErrorKind,
 }
 
-/// Why an item was not sent.
+/// Why an item was not sent; why none was [put](super::Queue::put).
 #[derive(Debug)]
 pub enum SendErrorKind {
     /// The task was asked to stop.
@@ -380,9 +408,47 @@ pub enum SendErrorKind {
     Closed,
     /// There is no room (only [`Sender::try_send`]).
     Full,
-    /// The deadline passed (only [`Sender::send_deadline`]).
+    /// The deadline passed (only in the `_deadline` forms).
     TimedOut,
 }
+
+impl From<Canceled> for SendErrorKind {
+    fn from(canceled: Canceled) -> Self {
+        SendErrorKind::Canceled(canceled)
+    }
+}
+
+impl From<TimedOut> for SendErrorKind {
+    fn from(_: TimedOut) -> Self {
+        SendErrorKind::TimedOut
+    }
+}
+
+impl From<WaitError> for SendErrorKind {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Canceled(canceled) => canceled.into(),
+            WaitError::TimedOut(timed_out) => timed_out.into(),
+        }
+    }
+}
+
+impl CarriesCanceled for SendErrorKind {
+    type OrTimedOut = Self;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        match self {
+            SendErrorKind::Canceled(canceled) => Some(canceled),
+            _ => None,
+        }
+    }
+
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
+}
+
+impl Error for SendErrorKind {}
 
 impl fmt::Display for SendErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -411,10 +477,16 @@ impl<T> Error for SendError<T> {}
 
 impl<T> From<SendError<T>> for io::Error {
     fn from(error: SendError<T>) -> Self {
-        match error.kind {
+        error.kind.into()
+    }
+}
+
+impl From<SendErrorKind> for io::Error {
+    fn from(kind: SendErrorKind) -> Self {
+        match kind {
             SendErrorKind::Canceled(canceled) => canceled.into(),
-            SendErrorKind::Closed => io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed"),
-            SendErrorKind::Full => io::Error::new(io::ErrorKind::WouldBlock, "the channel is full"),
+            SendErrorKind::Closed => io::Error::new(io::ErrorKind::BrokenPipe, kind),
+            SendErrorKind::Full => io::Error::new(io::ErrorKind::WouldBlock, kind),
             SendErrorKind::TimedOut => TimedOut.into(),
         }
     }
@@ -427,8 +499,44 @@ pub enum RecvError {
     Canceled(Canceled),
     /// The channel is closed and empty.
     Closed,
-    /// The deadline passed (only [`Receiver::recv_deadline`]).
+    /// The deadline passed (only in the `_deadline` forms).
     TimedOut,
+}
+
+impl From<Canceled> for RecvError {
+    fn from(canceled: Canceled) -> Self {
+        RecvError::Canceled(canceled)
+    }
+}
+
+impl From<TimedOut> for RecvError {
+    fn from(_: TimedOut) -> Self {
+        RecvError::TimedOut
+    }
+}
+
+impl From<WaitError> for RecvError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Canceled(canceled) => canceled.into(),
+            WaitError::TimedOut(timed_out) => timed_out.into(),
+        }
+    }
+}
+
+impl CarriesCanceled for RecvError {
+    type OrTimedOut = Self;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        match self {
+            RecvError::Canceled(canceled) => Some(canceled),
+            _ => None,
+        }
+    }
+
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
 }
 
 impl fmt::Display for RecvError {
@@ -447,7 +555,7 @@ impl From<RecvError> for io::Error {
     fn from(error: RecvError) -> Self {
         match error {
             RecvError::Canceled(canceled) => canceled.into(),
-            RecvError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed and empty"),
+            RecvError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, error),
             RecvError::TimedOut => TimedOut.into(),
         }
     }

@@ -1,7 +1,8 @@
 //! An event: set once, or reset and set again.
 
-use super::queue::{Queue, Served, Until, Waited, wait};
-use crate::cancel::{TimedOut, WaitError};
+use super::forms::{Until, cancelable, uncancelable};
+use super::wait_queue::{WaitQueue, wait};
+use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
 use crate::{Canceled, Io};
@@ -16,44 +17,22 @@ pub struct Event {
 #[derive(Debug, Default)]
 struct State {
     set: bool,
-    /// How often it was set.
-    sets: u64,
-    /// Each with the number of sets before it came.
-    waiters: Queue<u64>,
+    waiters: WaitQueue<()>,
 }
 
 impl Event {
     /// Makes an event that is not set.
     pub const fn new() -> Self {
-        Self { state: Lock::new(State { set: false, sets: 0, waiters: Queue::new() }) }
+        Self { state: Lock::new(State { set: false, waiters: WaitQueue::new() }) }
     }
 
-    /// Sets it and lets all waiters go. Never suspends; from any thread. The event may be dropped
-    /// by a waiter as soon as it was let go.
+    /// Sets it and lets all waiters go. Never suspends; from any thread.
     pub fn set(&self) {
-        let mut served: [Option<Served>; 16] = [const { None }; 16];
         let mut state = self.state.lock();
         state.set = true;
-        state.sets += 1;
-        let sets = state.sets;
-        loop {
-            // In lots, so that waking happens outside of the lock and allocates nothing. Between two
-            // lots it may be reset, and waited for again: that is none of this set's business. After
-            // the lot that lets the last one go, the event is not touched again.
-            let before_this_set = |state: &State| state.waiters.front().is_some_and(|before| *before < sets);
-            for slot in &mut served {
-                if before_this_set(&state) {
-                    *slot = state.waiters.release();
-                }
-            }
-            let more = before_this_set(&state);
-            drop(state);
-            served.iter_mut().filter_map(Option::take).for_each(Served::wake);
-            if !more {
-                return;
-            }
-            state = self.state.lock();
-        }
+        let let_go = state.waiters.release_all();
+        drop(state);
+        let_go.wake();
     }
 
     /// Makes it not set. Waiters that were let go stay so.
@@ -76,11 +55,7 @@ impl Event {
     ///
     /// [`Canceled`].
     pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
-        io.check_cancel()?;
-        match self.wait_until(io, Until::Canceled) {
-            Waited::Canceled(_, canceled) => Err(canceled),
-            _ => Ok(()),
-        }
+        cancelable(|until| self.wait_until(io, until))
     }
 
     /// Waits until it is set, whatever is requested meanwhile.
@@ -89,7 +64,7 @@ impl Event {
     ///
     /// Not a cancellation point.
     pub fn wait_uncancelable(&self, io: &dyn Io) {
-        self.wait_until(io, Until::Served);
+        uncancelable(|until| self.wait_until(io, until));
     }
 
     /// Waits until it is set or `deadline` passes.
@@ -102,20 +77,15 @@ impl Event {
     ///
     /// [`WaitError`].
     pub fn wait_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        io.check_cancel()?;
-        match self.wait_until(io, Until::Deadline(deadline)) {
-            Waited::Served(_) => Ok(()),
-            Waited::Canceled(_, canceled) => Err(canceled.into()),
-            Waited::TimedOut(_) => Err(TimedOut.into()),
-        }
+        self.wait_until(io, Until::Deadline(deadline))
     }
 
-    fn wait_until(&self, io: &dyn Io, until: Until) -> Waited<u64> {
+    fn wait_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+        until.check(io)?;
         let state = self.state.lock();
-        if state.set {
-            return Waited::Served(None);
+        if !state.set {
+            wait(io, &self.state, state, |state| &mut state.waiters, None, until)?;
         }
-        let brought = Some(state.sets);
-        wait(io, &self.state, state, |state| &mut state.waiters, brought, until)
+        Ok(())
     }
 }

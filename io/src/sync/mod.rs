@@ -1,21 +1,56 @@
-//! Locks and channels for every context: fibers, pool workers, plain threads, of any backend.
+//! Locks, channels and other ways to wait for each other, for every context: fibers, pool workers, plain
+//! threads, of any backend.
 //!
-//! All of them stand on one wait queue ([`queue`](self)): a waiter links a node of its own stack
-//! frame and parks, and **whoever removes the node decides**. A waiter that gives up but cannot
-//! remove its node has been given what it waited for, and keeps it or passes it on.
+//! | to | use |
+//! |---|---|
+//! | change a value, one at a time | [`Mutex`]; [`ReentrantMutex`] if the holder locks again |
+//! | read a value together, change it alone | [`RwLock`] |
+//! | wait for a condition on what a mutex guards | [`Condvar`] |
+//! | let a number in at once, or count what there is | [`Semaphore`] |
+//! | tell many that something has happened | [`Event`] |
+//! | tell one that there is something to do | [`Notify`] |
+//! | wait for each other | [`Barrier`] |
+//! | make a value once, or do something once | [`OnceCell`], [`Lazy`]; [`Once`] |
+//! | hand each item to one receiver | [`channel`], with a bound, or as a rendezvous (capacity 0); [`unbounded`] |
+//! | hand over a single item | [`oneshot`] |
 //!
-//! Every blocking call comes in three forms: plain, a cancellation point; `*_uncancelable`; and
-//! `*_deadline`. Waiters are served in the order in which they came.
+//! Every blocking call comes in three forms: plain, a cancellation point also when it need not wait;
+//! `*_uncancelable`; and `*_deadline`. Calls that have a `try_*` form do not wait in it. All others never suspend,
+//! dropping a guard or a handle included, and may be made from any thread.
+//!
+//! Waiters are served in the order in which they came, so nobody starves. Locks know no poison: a panic unlocks.
+//!
+//! All of them stand on one [wait queue](self): a waiter links a node of its own stack frame and parks, and
+//! **whoever removes the node decides**. A waiter that gives up but cannot remove its node has been given what it
+//! waited for, and keeps it.
 
-mod channel;
-mod event;
+mod condvar;
 mod mutex;
-mod permits;
-mod primitive;
-mod queue;
+mod reentrant;
+mod rwlock;
 mod semaphore;
 
-pub use channel::{Receiver, RecvError, SendError, SendErrorKind, Sender, TryRecvError, channel};
+mod barrier;
+mod event;
+mod notify;
+mod once;
+
+mod channel;
+
+mod forms;
+mod permits;
+mod primitive;
+mod wait_queue;
+
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use channel::{
+    OneshotSender, Receiver, RecvError, SendError, SendErrorKind, Sender, TryRecvError, channel, oneshot, unbounded,
+};
+pub use condvar::Condvar;
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
+pub use notify::Notify;
+pub use once::{Lazy, Once, OnceCell};
+pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphorePermit};

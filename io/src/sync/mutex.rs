@@ -5,9 +5,10 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::queue::{Queue, Until, Waited, wait};
-use crate::cancel::{TimedOut, WaitError};
-use crate::primitive::Lock;
+use super::forms::{Until, cancelable, uncancelable};
+use super::semaphore::Semaphore;
+use crate::cancel::WaitError;
+use crate::context;
 use crate::time::Instant;
 use crate::{Canceled, Io};
 
@@ -15,28 +16,34 @@ use crate::{Canceled, Io};
 ///
 /// It is handed to the longest waiting, so nobody starves. It has no poison: a panic while it is
 /// held unlocks it.
-#[derive(Default)]
+///
+/// What is not [`Send`] does not become so in a mutex:
+///
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<iolite_io::sync::Mutex<std::rc::Rc<()>>>();
+/// ```
+///
+/// and a guard is shared only if the value is:
+///
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<iolite_io::sync::MutexGuard<'static, std::cell::Cell<u32>>>();
+/// ```
 pub struct Mutex<T: ?Sized> {
-    state: Lock<State>,
+    /// Has one permit, which the holder has.
+    free: Semaphore,
     value: UnsafeCell<T>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Somebody holds it, or was handed it.
-    locked: bool,
-    waiters: Queue<()>,
-}
-
-// SAFETY: as std's mutex: the value is reached by the holder of the lock only.
-unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: as above.
+// SAFETY: as std's mutex: the value is reached by the holder of the only permit, by one at a time,
+// and what the last one did happens before.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
     /// Makes an unlocked mutex.
     pub const fn new(value: T) -> Self {
-        Self { state: Lock::new(State { locked: false, waiters: Queue::new() }), value: UnsafeCell::new(value) }
+        Self { free: Semaphore::new(1), value: UnsafeCell::new(value) }
     }
 
     /// The value.
@@ -55,12 +62,9 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// [`Canceled`].
+    #[inline]
     pub fn lock(&self, io: &dyn Io) -> Result<MutexGuard<'_, T>, Canceled> {
-        io.check_cancel()?;
-        match self.acquire(io, Until::Canceled) {
-            Waited::Canceled(_, canceled) => Err(canceled),
-            _ => Ok(MutexGuard { mutex: self }),
-        }
+        cancelable(|until| self.lock_until(io, until))
     }
 
     /// Waits for the mutex and locks it, whatever is requested meanwhile.
@@ -68,9 +72,9 @@ impl<T: ?Sized> Mutex<T> {
     /// # Cancellation
     ///
     /// Not a cancellation point.
+    #[inline]
     pub fn lock_uncancelable(&self, io: &dyn Io) -> MutexGuard<'_, T> {
-        self.acquire(io, Until::Served);
-        MutexGuard { mutex: self }
+        uncancelable(|until| self.lock_until(io, until))
     }
 
     /// As [`lock`](Self::lock), until `deadline`.
@@ -82,22 +86,15 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// [`WaitError`].
+    #[inline]
     pub fn lock_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<MutexGuard<'_, T>, WaitError> {
-        io.check_cancel()?;
-        match self.acquire(io, Until::Deadline(deadline)) {
-            Waited::Served(_) => Ok(MutexGuard { mutex: self }),
-            Waited::Canceled(_, canceled) => Err(canceled.into()),
-            Waited::TimedOut(_) => Err(TimedOut.into()),
-        }
+        self.lock_until(io, Until::Deadline(deadline))
     }
 
     /// Locks the mutex if it is free.
+    #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let mut state = self.state.lock();
-        if state.locked {
-            return None;
-        }
-        state.locked = true;
+        self.free.try_acquire()?.forget();
         Some(MutexGuard { mutex: self })
     }
 
@@ -106,24 +103,22 @@ impl<T: ?Sized> Mutex<T> {
         self.value.get_mut()
     }
 
-    fn acquire(&self, io: &dyn Io, until: Until) -> Waited<()> {
-        let mut state = self.state.lock();
-        if !state.locked {
-            state.locked = true;
-            return Waited::Served(None);
-        }
-        wait(io, &self.state, state, |state| &mut state.waiters, None, until)
+    #[inline]
+    fn lock_until(&self, io: &dyn Io, until: Until) -> Result<MutexGuard<'_, T>, WaitError> {
+        self.free.acquire_until(io, 1, until)?.forget();
+        Ok(MutexGuard { mutex: self })
     }
+}
 
-    fn unlock(&self) {
-        let mut state = self.state.lock();
-        // Handed over: it stays locked, for the longest waiting.
-        let next = state.waiters.release();
-        state.locked = next.is_some();
-        drop(state);
-        if let Some(next) = next {
-            next.wake();
-        }
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
     }
 }
 
@@ -137,7 +132,7 @@ impl<T: fmt::Debug + ?Sized> fmt::Debug for Mutex<T> {
 }
 
 /// The lock, held until this drops. Unlocking never suspends.
-#[must_use]
+#[must_use = "the mutex is unlocked when the guard drops"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
 }
@@ -145,9 +140,25 @@ pub struct MutexGuard<'a, T: ?Sized> {
 // SAFETY: a guard gives shared access to the value, so `T: Sync` is what sharing it needs.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
+impl<T: ?Sized> MutexGuard<'_, T> {
+    /// Runs `f` while the mutex is unlocked, and locks it again, whatever is requested meanwhile.
+    ///
+    /// `f` and what follows must not unwind, since the guard claims the lock all the time: a panic
+    /// ends the process.
+    pub(super) fn unlocked<R>(&mut self, io: &dyn Io, f: impl FnOnce() -> R) -> R {
+        context::or_abort(|| {
+            self.mutex.free.release();
+            let result = f();
+            self.mutex.free.acquire_uncancelable(io).forget();
+            result
+        })
+    }
+}
+
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the guard holds the lock.
         unsafe { &*self.mutex.value.get() }
@@ -155,6 +166,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 }
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard holds the lock, and is borrowed exclusively.
         unsafe { &mut *self.mutex.value.get() }
@@ -162,8 +174,9 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.mutex.unlock();
+        self.mutex.free.release();
     }
 }
 

@@ -1,15 +1,15 @@
-//! The state word of a semaphore: how many permits are free, and whether somebody waits for one.
+//! The state word of a semaphore: how many permits are free, and whether somebody waits for more.
 //!
 //! ```text
-//!            take                  take_or_wait, under the lock
-//!   n free ◀──────▶ n+1 free     0 free ─────────────────────────▶ WAITING
-//!            give                  ▲    settle, under the lock         │
-//!                                  └───────────────────────────────────┘
+//!            take                     take_or_wait, under the lock
+//!   n free ◀──────▶ n + m free      n free ────────────────────────▶ n free, WAITING
+//!            give                     ▲      settle, under the lock         │
+//!                                     └─────────────────────────────────────┘
 //! ```
 //!
-//! While the word says `WAITING`, no permit is free and nobody changes it but under the lock of the queue of
-//! waiters: a permit that is given back goes to one of them, or, if all have given up, is free again. The
-//! models of `tests/loom_permits.rs` run this very file under loom.
+//! While the word says `WAITING`, nobody changes it but under the lock of the queue of waiters: permits that
+//! are given back go to them, the longest waiting first, and nobody gets ahead of them. The models of
+//! `tests/loom_permits.rs` run this very file under loom.
 
 use super::primitive::{AtomicUsize, Ordering};
 
@@ -23,8 +23,8 @@ const PERMIT: usize = 2;
 /// The word.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    /// Free permits, times `PERMIT`; or `WAITING`. SeqCst: backends count with it what has to end before they
-    /// do.
+    /// Free permits, times `PERMIT`, plus `WAITING` or not. SeqCst: backends count with it what has to end
+    /// before they do.
     word: AtomicUsize,
 }
 
@@ -44,43 +44,54 @@ impl Permits {
         self.word.load(Ordering::SeqCst) / PERMIT
     }
 
-    /// Takes a permit if one is free.
+    /// Takes `count` permits, [`PERMITS_MAX`] at most, if they are free and nobody waits.
     #[inline]
-    pub(crate) fn take(&self) -> bool {
-        let take = |word: usize| word.checked_sub(PERMIT);
+    pub(crate) fn take(&self, count: usize) -> bool {
+        let take = |word: usize| if word & WAITING == 0 { word.checked_sub(count * PERMIT) } else { None };
         self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, take).is_ok()
     }
 
-    /// Takes a permit if one is free; `false`: the caller puts itself into the queue. Under its lock.
+    /// As [`take`](Self::take); `false`: the caller puts itself into the queue. Under its lock.
     #[must_use]
-    pub(crate) fn take_or_wait(&self) -> bool {
-        let take_or_wait = |word: usize| match word {
-            0 => Some(WAITING),
-            WAITING => None,
-            free => Some(free - PERMIT),
-        };
-        self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, take_or_wait).is_ok_and(|free| free >= PERMIT)
+    pub(crate) fn take_or_wait(&self, count: usize) -> bool {
+        let taken = |word: usize| if word & WAITING == 0 { word.checked_sub(count * PERMIT) } else { None };
+        let take_or_wait = |word: usize| Some(taken(word).unwrap_or(word | WAITING));
+        self.word
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, take_or_wait)
+            .is_ok_and(|word| taken(word).is_some())
     }
 
-    /// Gives a permit back; `false`: somebody may wait for it. The caller takes the lock of the queue and
-    /// tries again, and then, if it is refused again, passes the permit on and [settles](Self::settle).
+    /// Gives `count` permits back; `false`: somebody may wait for them. The caller takes the lock of the queue
+    /// and tries again, and then, if it is refused again, passes them on and [settles](Self::settle).
     ///
     /// # Panics
     ///
     /// With more than [`PERMITS_MAX`].
     #[must_use]
     #[inline]
-    pub(crate) fn give(&self) -> bool {
-        let give = |word: usize| match word {
-            WAITING => None,
-            free => Some(free.checked_add(PERMIT).expect("a semaphore has at most usize::MAX / 2 permits")),
-        };
+    pub(crate) fn give(&self, count: usize) -> bool {
+        let give = |word: usize| (word & WAITING == 0).then(|| sum(word / PERMIT, count) * PERMIT);
         self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, give).is_ok()
     }
 
-    /// Says that nobody is in the queue any more, and whether the permit went to the last who was. Under its
-    /// lock, after [`give`](Self::give) had refused.
-    pub(crate) fn settle(&self, passed_on: bool) {
-        self.word.store(if passed_on { 0 } else { PERMIT }, Ordering::SeqCst);
+    /// How many there are to be passed on, with `count` more. Under the lock of the queue, after
+    /// [`give`](Self::give) had refused.
+    ///
+    /// # Panics
+    ///
+    /// As `give`.
+    pub(crate) fn free_with(&self, count: usize) -> usize {
+        sum(self.free(), count)
     }
+
+    /// Says how many are free when those in the queue have got theirs, and whether somebody still is in it.
+    /// Under its lock, after [`give`](Self::give) had refused.
+    pub(crate) fn settle(&self, free: usize, waiting: bool) {
+        self.word.store(word_of(free) + usize::from(waiting) * WAITING, Ordering::SeqCst);
+    }
+}
+
+fn sum(free: usize, count: usize) -> usize {
+    let sum = free.checked_add(count).filter(|sum| *sum <= PERMITS_MAX);
+    sum.expect("a semaphore has at most usize::MAX / 2 permits")
 }

@@ -1,18 +1,22 @@
 //! A counting semaphore.
 
+use super::forms::{Until, cancelable, uncancelable};
 use super::permits::{self, Permits};
 use super::primitive::AtomicUsize;
-use super::queue::{Queue, Until, Waited, wait};
-use crate::cancel::{TimedOut, WaitError};
+use super::wait_queue::{AllServed, GaveUp, WaitQueue, wait};
+use crate::cancel::WaitError;
+use crate::context::{self, Context};
 use crate::primitive::Lock;
 use crate::time::Instant;
 use crate::{Canceled, Io};
 
-/// A number of permits. A freed permit goes to the longest waiting.
+/// A number of permits. Freed permits go to the longest waiting, and nobody who comes later gets
+/// ahead of it, also not who wants fewer.
 #[derive(Debug)]
 pub struct Semaphore {
     permits: Permits,
-    waiters: Lock<Queue<()>>,
+    /// Each with the number of permits that it wants.
+    waiters: Lock<WaitQueue<usize>>,
 }
 
 impl Semaphore {
@@ -21,11 +25,13 @@ impl Semaphore {
 
     /// Makes a semaphore with that many permits, [`PERMITS_MAX`](Self::PERMITS_MAX) at most.
     pub const fn new(permits: usize) -> Self {
-        Self { permits: Permits::new(AtomicUsize::new(permits::word_of(permits))), waiters: Lock::new(Queue::new()) }
+        Self {
+            permits: Permits::new(AtomicUsize::new(permits::word_of(permits))),
+            waiters: Lock::new(WaitQueue::new()),
+        }
     }
 
     /// How many permits are free.
-    #[inline]
     pub fn available(&self) -> usize {
         self.permits.free()
     }
@@ -45,12 +51,9 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Canceled`].
+    #[inline]
     pub fn acquire(&self, io: &dyn Io) -> Result<SemaphorePermit<'_>, Canceled> {
-        io.check_cancel()?;
-        match self.take(io, Until::Canceled) {
-            Waited::Canceled(_, canceled) => Err(canceled),
-            _ => Ok(SemaphorePermit { semaphore: self }),
-        }
+        self.acquire_many(io, 1)
     }
 
     /// Waits for a permit and takes it, whatever is requested meanwhile.
@@ -58,9 +61,9 @@ impl Semaphore {
     /// # Cancellation
     ///
     /// Not a cancellation point.
+    #[inline]
     pub fn acquire_uncancelable(&self, io: &dyn Io) -> SemaphorePermit<'_> {
-        self.take(io, Until::Served);
-        SemaphorePermit { semaphore: self }
+        self.acquire_many_uncancelable(io, 1)
     }
 
     /// As [`acquire`](Self::acquire), until `deadline`.
@@ -72,19 +75,81 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`WaitError`].
+    #[inline]
     pub fn acquire_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<SemaphorePermit<'_>, WaitError> {
-        io.check_cancel()?;
-        match self.take(io, Until::Deadline(deadline)) {
-            Waited::Served(_) => Ok(SemaphorePermit { semaphore: self }),
-            Waited::Canceled(_, canceled) => Err(canceled.into()),
-            Waited::TimedOut(_) => Err(TimedOut.into()),
-        }
+        self.acquire_many_deadline(io, 1, deadline)
     }
 
-    /// Takes a permit if one is free.
+    /// Takes a permit if one is free and nobody waits.
     #[inline]
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
-        self.permits.take().then(|| SemaphorePermit { semaphore: self })
+        self.try_acquire_many(1)
+    }
+
+    /// Waits for `count` permits and takes them at once. For ever, if there never are so many.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when they are free. A canceled wait takes none.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    ///
+    /// # Panics
+    ///
+    /// When `count` is more than [`PERMITS_MAX`](Self::PERMITS_MAX).
+    #[inline]
+    pub fn acquire_many(&self, io: &dyn Io, count: usize) -> Result<SemaphorePermit<'_>, Canceled> {
+        cancelable(|until| self.acquire_until(io, count, until))
+    }
+
+    /// Waits for `count` permits and takes them at once, whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_many`](Self::acquire_many).
+    #[inline]
+    pub fn acquire_many_uncancelable(&self, io: &dyn Io, count: usize) -> SemaphorePermit<'_> {
+        uncancelable(|until| self.acquire_until(io, count, until))
+    }
+
+    /// As [`acquire_many`](Self::acquire_many), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `acquire_many`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    ///
+    /// # Panics
+    ///
+    /// As `acquire_many`.
+    #[inline]
+    pub fn acquire_many_deadline(
+        &self,
+        io: &dyn Io,
+        count: usize,
+        deadline: Instant,
+    ) -> Result<SemaphorePermit<'_>, WaitError> {
+        self.acquire_until(io, count, Until::Deadline(deadline))
+    }
+
+    /// Takes `count` permits if they are free and nobody waits.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_many`](Self::acquire_many).
+    #[inline]
+    pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
+        assert_possible(count);
+        self.permits.take(count).then(|| SemaphorePermit { semaphore: self, count })
     }
 
     /// Adds a permit: one more than there were, or one that was [forgotten](SemaphorePermit::forget).
@@ -94,61 +159,99 @@ impl Semaphore {
     /// With more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     #[inline]
     pub fn release(&self) {
-        if !self.permits.give() {
-            self.release_slow();
+        self.release_many(1);
+    }
+
+    /// Adds `count` permits, as [`release`](Self::release) does one.
+    ///
+    /// # Panics
+    ///
+    /// As `release`.
+    #[inline]
+    pub fn release_many(&self, count: usize) {
+        if !self.permits.give(count) {
+            self.release_slow(count);
         }
     }
 
     #[cold]
-    fn release_slow(&self) {
+    fn release_slow(&self, count: usize) {
         let mut waiters = self.waiters.lock();
         // Another one may have settled before the lock was taken; now nobody can.
-        if self.permits.give() {
+        if self.permits.give(count) {
             return;
         }
-        let next = waiters.release();
-        if waiters.is_empty() {
-            self.permits.settle(next.is_some());
+        let mut free = self.permits.free_with(count);
+        let mut served = AllServed::default();
+        while let Some(rest) = waiters.front().and_then(|wanted| free.checked_sub(*wanted)) {
+            free = rest;
+            served.extend(waiters.release());
         }
+        self.permits.settle(free, !waiters.is_empty());
         drop(waiters);
-        if let Some(next) = next {
-            next.wake();
-        }
+        served.wake();
     }
 
     #[inline]
-    fn take(&self, io: &dyn Io, until: Until) -> Waited<()> {
-        if self.permits.take() { Waited::Served(None) } else { self.take_slow(io, until) }
+    pub(super) fn acquire_until(
+        &self,
+        io: &dyn Io,
+        count: usize,
+        until: Until,
+    ) -> Result<SemaphorePermit<'_>, WaitError> {
+        until.check(io)?;
+        assert_possible(count);
+        if !self.permits.take(count) {
+            self.wait_slow(io, count, until)?;
+        }
+        Ok(SemaphorePermit { semaphore: self, count })
     }
 
     #[cold]
-    fn take_slow(&self, io: &dyn Io, until: Until) -> Waited<()> {
+    fn wait_slow(&self, io: &dyn Io, count: usize, until: Until) -> Result<(), WaitError> {
+        // Before the word says that somebody waits.
+        context::current(Context::assert_may_suspend);
         let waiters = self.waiters.lock();
-        if self.permits.take_or_wait() {
-            return Waited::Served(None);
+        if self.permits.take_or_wait(count) {
+            return Ok(());
         }
-        wait(io, &self.waiters, waiters, |waiters| waiters, None, until)
+        wait(io, &self.waiters, waiters, |waiters| waiters, Some(count), until).map(drop).map_err(
+            |GaveUp { why, .. }| {
+                // Those behind may want fewer, which are free.
+                self.release_slow(0);
+                why
+            },
+        )
     }
 }
 
-/// A permit, given back when this drops. Giving back never suspends.
+fn assert_possible(count: usize) {
+    assert!(count <= Semaphore::PERMITS_MAX, "a semaphore has at most usize::MAX / 2 permits, {count} are wanted");
+}
+
+/// One or more permits, given back when this drops. Giving back never suspends.
 #[must_use]
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
     semaphore: &'a Semaphore,
+    count: usize,
 }
 
 impl SemaphorePermit<'_> {
-    /// Keeps the permit taken after this is gone; [`Semaphore::release`] gives it back.
-    #[inline]
+    /// How many permits these are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Keeps the permits taken after this is gone; [`Semaphore::release`] gives them back, one by one, or
+    /// [`Semaphore::release_many`].
     pub fn forget(self) {
         std::mem::forget(self);
     }
 }
 
 impl Drop for SemaphorePermit<'_> {
-    #[inline]
     fn drop(&mut self) {
-        self.semaphore.release();
+        self.semaphore.release_many(self.count);
     }
 }

@@ -10,12 +10,12 @@ use std::ptr::NonNull;
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::forms::Until;
 use crate::Io;
-use crate::cancel::Canceled;
+use crate::cancel::{TimedOut, WaitError};
 use crate::context::{self, Unparker, WaitEnd};
 use crate::list::{List, Node};
 use crate::primitive::Lock;
-use crate::time::Instant;
 
 /// One waiter, in its own stack frame.
 struct Waiter<V> {
@@ -28,17 +28,17 @@ struct Waiter<V> {
 }
 
 /// Waiters, the longest waiting first. Lives under the primitive's lock.
-pub(super) struct Queue<V> {
+pub(super) struct WaitQueue<V> {
     waiters: List<Waiter<V>>,
 }
 
-impl<V> std::fmt::Debug for Queue<V> {
+impl<V> std::fmt::Debug for WaitQueue<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("len", &self.waiters.len()).finish()
+        f.debug_struct("WaitQueue").field("len", &self.waiters.len()).finish()
     }
 }
 
-impl<V> Default for Queue<V> {
+impl<V> Default for WaitQueue<V> {
     fn default() -> Self {
         Self::new()
     }
@@ -50,6 +50,7 @@ unsafe impl<V: Send> Send for Waiter<V> {}
 
 /// A waiter that was served: it has to be woken, best after the lock is released.
 #[must_use]
+#[derive(Debug)]
 pub(super) struct Served(Unparker);
 
 impl Served {
@@ -58,7 +59,28 @@ impl Served {
     }
 }
 
-impl<V> Queue<V> {
+/// Waiters that were served under one hold of the lock, to be woken after it. One needs no memory.
+#[must_use]
+#[derive(Debug, Default)]
+pub(super) struct AllServed {
+    first: Option<Served>,
+    others: Vec<Served>,
+}
+
+impl AllServed {
+    pub(super) fn extend(&mut self, served: Option<Served>) {
+        match self.first {
+            None => self.first = served,
+            Some(_) => self.others.extend(served),
+        }
+    }
+
+    pub(super) fn wake(self) {
+        self.first.into_iter().chain(self.others).for_each(Served::wake);
+    }
+}
+
+impl<V> WaitQueue<V> {
     pub(super) const fn new() -> Self {
         Self { waiters: List::new() }
     }
@@ -67,7 +89,6 @@ impl<V> Queue<V> {
         self.waiters.is_empty()
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
     }
@@ -102,7 +123,7 @@ impl<V> Queue<V> {
     /// What the longest waiting brought.
     pub(super) fn front(&self) -> Option<&V> {
         let waiter = self.waiters.front()?;
-        // SAFETY: linked, and under the lock.
+        // SAFETY: linked, and under the lock; the queue is borrowed as long as the value is.
         unsafe { &*waiter.value.get() }.as_ref()
     }
 
@@ -110,30 +131,40 @@ impl<V> Queue<V> {
     pub(super) fn release(&mut self) -> Option<Served> {
         self.serve(|_| {})
     }
+
+    /// Removes all who wait, and leaves their values to them.
+    pub(super) fn release_all(&mut self) -> AllServed {
+        let mut all = AllServed::default();
+        while !self.is_empty() {
+            all.extend(self.release());
+        }
+        all
+    }
 }
 
-/// Which requests end a wait.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Until {
-    /// None: only being served does.
-    Served,
-    /// A cancellation.
-    Canceled,
-    /// A cancellation or the deadline.
-    Deadline(Instant),
-}
-
-/// How a wait ended, with the value that was brought or given.
+/// A waiter that gave up, and was given nothing.
 #[derive(Debug)]
-pub(super) enum Waited<V> {
-    Served(Option<V>),
-    Canceled(Option<V>, Canceled),
-    TimedOut(Option<V>),
+pub(super) struct GaveUp<V> {
+    /// What it had brought.
+    pub(super) brought: Option<V>,
+    pub(super) why: WaitError,
 }
 
-/// Links the caller into a queue, releases the lock, and waits.
+impl<V> From<GaveUp<V>> for WaitError {
+    fn from(gave_up: GaveUp<V>) -> Self {
+        gave_up.why
+    }
+}
+
+/// Links the caller into a queue, releases the lock, and waits; returns the value with which the
+/// waiter was served.
 ///
 /// The caller has passed its cancellation point already.
+///
+/// # Errors
+///
+/// [`GaveUp`]: the node was removed, and the lock released since. If others wait behind it for
+/// something that is there already, it is on the caller to serve them.
 ///
 /// # Panics
 ///
@@ -142,10 +173,10 @@ pub(super) fn wait<S, V>(
     io: &dyn Io,
     lock: &Lock<S>,
     mut state: MutexGuard<'_, S>,
-    queue: impl Fn(&mut S) -> &mut Queue<V>,
+    queue: impl Fn(&mut S) -> &mut WaitQueue<V>,
     brought: Option<V>,
     until: Until,
-) -> Waited<V> {
+) -> Result<Option<V>, GaveUp<V>> {
     let unparker = context::current(|context| {
         context.assert_may_suspend();
         context.unparker()
@@ -167,7 +198,7 @@ pub(super) fn wait<S, V>(
         Until::Deadline(deadline) => context::wait(io, Some(deadline), done).err(),
     };
     let Some(end) = end else {
-        return Waited::Served(node.value.value.into_inner());
+        return Ok(node.value.value.into_inner());
     };
     let mut state = lock.lock();
     // SAFETY: in this queue, or popped from it.
@@ -176,13 +207,13 @@ pub(super) fn wait<S, V>(
     // Popping and `done` happen under one hold of the lock, so no wait is needed here.
     let value = node.value.value.into_inner();
     match end {
-        WaitEnd::Canceled(canceled) if gave_up => Waited::Canceled(value, canceled),
-        WaitEnd::TimedOut if gave_up => Waited::TimedOut(value),
+        WaitEnd::Canceled(canceled) if gave_up => Err(GaveUp { brought: value, why: canceled.into() }),
+        WaitEnd::TimedOut if gave_up => Err(GaveUp { brought: value, why: TimedOut.into() }),
         // Completion wins, and the request stays pending.
         WaitEnd::Canceled(canceled) => {
             io.recancel(canceled);
-            Waited::Served(value)
+            Ok(value)
         }
-        WaitEnd::TimedOut => Waited::Served(value),
+        WaitEnd::TimedOut => Ok(value),
     }
 }

@@ -1,0 +1,45 @@
+//! The three forms of every blocking call: plain, `*_uncancelable` and `*_deadline`.
+//!
+//! A primitive writes the call once, as a `*_until`, which begins with [`Until::check`]; the forms
+//! are that call with an [`Until`].
+
+use crate::cancel::WaitError;
+use crate::time::Instant;
+use crate::{Canceled, Io};
+
+/// What ends a wait before it got what it waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Until {
+    /// Nothing.
+    Served,
+    /// A cancellation.
+    Canceled,
+    /// A cancellation or the deadline.
+    Deadline(Instant),
+}
+
+impl Until {
+    /// The cancellation point of the call, also of one that will not have to wait.
+    #[inline]
+    pub(super) fn check(self, io: &dyn Io) -> Result<(), Canceled> {
+        match self {
+            Until::Served => Ok(()),
+            Until::Canceled | Until::Deadline(_) => io.check_cancel(),
+        }
+    }
+}
+
+/// The plain form.
+#[inline]
+pub(super) fn cancelable<T>(call: impl FnOnce(Until) -> Result<T, WaitError>) -> Result<T, Canceled> {
+    call(Until::Canceled).map_err(|error| match error {
+        WaitError::Canceled(canceled) => canceled,
+        WaitError::TimedOut(_) => unreachable!("a wait without a deadline timed out"),
+    })
+}
+
+/// The form that nothing ends.
+#[inline]
+pub(super) fn uncancelable<T>(call: impl FnOnce(Until) -> Result<T, WaitError>) -> T {
+    call(Until::Served).unwrap_or_else(|error| unreachable!("a wait that nothing ends: {error}"))
+}

@@ -1,0 +1,243 @@
+//! A lock that many may read or one may write.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+
+use super::forms::{Until, cancelable, uncancelable};
+use super::semaphore::Semaphore;
+use crate::cancel::WaitError;
+use crate::time::Instant;
+use crate::{Canceled, Io};
+
+/// Many readers or one writer, of any kind of context. May be held over blocking calls; not
+/// recursive: a reader that reads again can wait for a writer that waits for it.
+///
+/// A waiting writer keeps new readers out, so that writers do not starve; those who wait are served
+/// in the order in which they came, so that readers do not starve either. It has no poison.
+///
+/// Readers share the value, so it has to be [`Sync`] for the lock to be:
+///
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<iolite_io::sync::RwLock<std::cell::Cell<u32>>>();
+/// ```
+pub struct RwLock<T: ?Sized> {
+    /// A reader has one permit, the writer all.
+    free: Semaphore,
+    value: UnsafeCell<T>,
+}
+
+/// All permits.
+const ALL: usize = Semaphore::PERMITS_MAX;
+
+// SAFETY: as std's: the value is reached exclusively by who has all permits, and shared by those who
+// have one; what the last holders did happens before.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+
+impl<T> RwLock<T> {
+    /// Makes an unlocked lock.
+    pub const fn new(value: T) -> Self {
+        Self { free: Semaphore::new(ALL), value: UnsafeCell::new(value) }
+    }
+
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    /// Waits until nobody writes, nor waits to write, and locks for reading.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when it need not wait. A canceled wait leaves the lock as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn read(&self, io: &dyn Io) -> Result<RwLockReadGuard<'_, T>, Canceled> {
+        cancelable(|until| self.read_until(io, until))
+    }
+
+    /// As [`read`](Self::read), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn read_uncancelable(&self, io: &dyn Io) -> RwLockReadGuard<'_, T> {
+        uncancelable(|until| self.read_until(io, until))
+    }
+
+    /// As [`read`](Self::read), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `read`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn read_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<RwLockReadGuard<'_, T>, WaitError> {
+        self.read_until(io, Until::Deadline(deadline))
+    }
+
+    /// Locks for reading if nobody writes, nor waits.
+    pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
+        self.free.try_acquire()?.forget();
+        Some(RwLockReadGuard { lock: self })
+    }
+
+    /// Waits until nobody reads or writes, and locks for writing.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when it need not wait. A canceled wait leaves the lock as it was, and lets
+    /// in the readers that waited behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn write(&self, io: &dyn Io) -> Result<RwLockWriteGuard<'_, T>, Canceled> {
+        cancelable(|until| self.write_until(io, until))
+    }
+
+    /// As [`write`](Self::write), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn write_uncancelable(&self, io: &dyn Io) -> RwLockWriteGuard<'_, T> {
+        uncancelable(|until| self.write_until(io, until))
+    }
+
+    /// As [`write`](Self::write), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `write`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn write_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
+        self.write_until(io, Until::Deadline(deadline))
+    }
+
+    /// Locks for writing if nobody reads or writes, nor waits.
+    pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
+        self.free.try_acquire_many(ALL)?.forget();
+        Some(RwLockWriteGuard { lock: self })
+    }
+
+    /// The value, without locking: the exclusive borrow is lock enough.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    fn read_until(&self, io: &dyn Io, until: Until) -> Result<RwLockReadGuard<'_, T>, WaitError> {
+        self.free.acquire_until(io, 1, until)?.forget();
+        Ok(RwLockReadGuard { lock: self })
+    }
+
+    fn write_until(&self, io: &dyn Io, until: Until) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
+        self.free.acquire_until(io, ALL, until)?.forget();
+        Ok(RwLockWriteGuard { lock: self })
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for RwLock<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: fmt::Debug + ?Sized> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_read() {
+            Some(guard) => f.debug_struct("RwLock").field("value", &&*guard).finish(),
+            None => f.debug_struct("RwLock").field("value", &format_args!("<locked>")).finish(),
+        }
+    }
+}
+
+/// The lock for reading, held until this drops. Unlocking never suspends.
+#[must_use = "the lock is released when the guard drops"]
+pub struct RwLockReadGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the guard has a permit, so nobody writes.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
+    fn drop(&mut self) {
+        self.lock.free.release();
+    }
+}
+
+impl<T: fmt::Debug + ?Sized> fmt::Debug for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// The lock for writing, held until this drops. Unlocking never suspends.
+#[must_use = "the lock is released when the guard drops"]
+pub struct RwLockWriteGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
+    /// Goes on reading, without letting a writer in between. Lets in the readers that wait, up to the next
+    /// writer.
+    pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
+        let lock = self.lock;
+        mem::forget(self);
+        lock.free.release_many(ALL - 1);
+        RwLockReadGuard { lock }
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the guard has all permits.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard has all permits, and is borrowed exclusively.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
+    fn drop(&mut self) {
+        self.lock.free.release_many(ALL);
+    }
+}
+
+impl<T: fmt::Debug + ?Sized> fmt::Debug for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
