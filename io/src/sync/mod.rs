@@ -13,6 +13,9 @@
 //! | make a value once, or do something once | [`OnceCell`], [`Lazy`]; [`Once`] |
 //! | hand each item to one receiver | [`channel`], with a bound, or as a rendezvous (capacity 0); [`unbounded`] |
 //! | hand over a single item | [`oneshot`] |
+//! | put and get many items at once | [`Queue`] |
+//! | hand each item to every receiver | [`broadcast()`] |
+//! | see the latest value | [`watch()`] |
 //!
 //! Every blocking call comes in three forms: plain, a cancellation point also when it need not wait;
 //! `*_uncancelable`; and `*_deadline`. Calls that have a `try_*` form do not wait in it. All others never suspend,
@@ -35,7 +38,10 @@ mod event;
 mod notify;
 mod once;
 
+mod broadcast;
 mod channel;
+mod queue;
+mod watch;
 
 mod forms;
 mod permits;
@@ -43,6 +49,7 @@ mod primitive;
 mod wait_queue;
 
 pub use barrier::{Barrier, BarrierWaitResult};
+pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, broadcast};
 pub use channel::{
     OneshotSender, Receiver, RecvError, SendError, SendErrorKind, Sender, TryRecvError, channel, oneshot, unbounded,
 };
@@ -51,6 +58,8 @@ pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
 pub use notify::Notify;
 pub use once::{Lazy, Once, OnceCell};
+pub use queue::Queue;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphorePermit};
+pub use watch::{WatchReceiver, WatchSender, watch};

@@ -127,6 +127,13 @@ impl<V> WaitQueue<V> {
         unsafe { &*waiter.value.get() }.as_ref()
     }
 
+    /// What the longest waiting brought, to be changed in its place.
+    pub(super) fn front_mut(&mut self) -> Option<&mut V> {
+        let waiter = self.waiters.front()?;
+        // SAFETY: as in `front`; the queue is borrowed exclusively.
+        unsafe { &mut *waiter.value.get() }.as_mut()
+    }
+
     /// Removes the longest waiting and leaves its value to it.
     pub(super) fn release(&mut self) -> Option<Served> {
         self.serve(|_| {})

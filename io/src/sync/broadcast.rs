@@ -1,0 +1,317 @@
+//! A channel whose items go to everybody.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::forms::Until;
+use super::wait_queue::{WaitQueue, wait};
+use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
+use crate::primitive::Lock;
+use crate::time::Instant;
+use crate::{Canceled, Io};
+
+/// Makes a channel that keeps the last `capacity` items (at least one) for all its receivers. Sending never
+/// waits: a receiver that is too slow is told how many items it has missed.
+///
+/// Each receiver gets each item that is sent after it was made or [subscribed](BroadcastSender::subscribe),
+/// or a count of those it missed, in order. The channel closes when all senders are gone; what is kept is still
+/// received.
+pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T>) {
+    let state = State {
+        items: VecDeque::new(),
+        capacity: capacity.max(1),
+        end: 0,
+        senders: 1,
+        receivers: 1,
+        receiving: WaitQueue::new(),
+    };
+    let shared = Arc::new(Lock::new(state));
+    (BroadcastSender { shared: shared.clone() }, BroadcastReceiver { shared, next: 0 })
+}
+
+/// The sending end of a [`broadcast`] channel.
+pub struct BroadcastSender<T> {
+    shared: Arc<Lock<State<T>>>,
+}
+
+/// A receiving end of a [`broadcast`] channel. A clone begins where this one is.
+pub struct BroadcastReceiver<T> {
+    shared: Arc<Lock<State<T>>>,
+    /// The number of the item that it receives next.
+    next: u64,
+}
+
+struct State<T> {
+    /// Shared, so that nobody's `clone` runs under the lock.
+    items: VecDeque<Arc<T>>,
+    capacity: usize,
+    /// How many items were ever sent: the number of the next one.
+    end: u64,
+    senders: usize,
+    receivers: usize,
+    receiving: WaitQueue<()>,
+}
+
+impl<T> BroadcastSender<T> {
+    /// Sends an item to every receiver. Never suspends; from any thread.
+    ///
+    /// # Errors
+    ///
+    /// The item, when there is no receiver.
+    pub fn send(&self, item: T) -> Result<(), T> {
+        let mut state = self.shared.lock();
+        if state.receivers == 0 {
+            return Err(item);
+        }
+        let oldest = if state.items.len() == state.capacity { state.items.pop_front() } else { None };
+        state.items.push_back(Arc::new(item));
+        state.end += 1;
+        let all = state.receiving.release_all();
+        drop(state);
+        all.wake();
+        // Outside of the lock: it may hold ends of this channel.
+        drop(oldest);
+        Ok(())
+    }
+
+    /// Makes a receiver of the items that are sent from now on.
+    pub fn subscribe(&self) -> BroadcastReceiver<T> {
+        let mut state = self.shared.lock();
+        state.receivers += 1;
+        BroadcastReceiver { next: state.end, shared: self.shared.clone() }
+    }
+
+    /// How many receivers there are.
+    pub fn receiver_count(&self) -> usize {
+        self.shared.lock().receivers
+    }
+}
+
+impl<T: Clone> BroadcastReceiver<T> {
+    /// Receives the next item, waiting while there is none.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when there is an item. A canceled call misses none.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`]. After `Lagged` it goes on with the oldest item that is kept.
+    pub fn recv(&mut self, io: &dyn Io) -> Result<T, BroadcastError> {
+        self.recv_until(io, Until::Canceled)
+    }
+
+    /// As [`recv`](Self::recv), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Closed or lagged.
+    pub fn recv_uncancelable(&mut self, io: &dyn Io) -> Result<T, BroadcastError> {
+        self.recv_until(io, Until::Served)
+    }
+
+    /// As [`recv`](Self::recv), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `recv`.
+    ///
+    /// # Errors
+    ///
+    /// As `recv`, or timed out.
+    pub fn recv_deadline(&mut self, io: &dyn Io, deadline: Instant) -> Result<T, BroadcastError> {
+        self.recv_until(io, Until::Deadline(deadline))
+    }
+
+    /// Receives the next item if there is one. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// Empty, closed or lagged.
+    pub fn try_recv(&mut self) -> Result<T, BroadcastError> {
+        let state = self.shared.lock();
+        let found = state.item(&mut self.next);
+        drop(state);
+        Ok(Arc::unwrap_or_clone(found?))
+    }
+
+    fn recv_until(&mut self, io: &dyn Io, until: Until) -> Result<T, BroadcastError> {
+        until.check(io)?;
+        loop {
+            let state = self.shared.lock();
+            let found = state.item(&mut self.next);
+            if !matches!(found, Err(BroadcastError::Empty)) {
+                drop(state);
+                return Ok(Arc::unwrap_or_clone(found?));
+            }
+            wait(io, &self.shared, state, |state| &mut state.receiving, None, until).map_err(WaitError::from)?;
+        }
+    }
+}
+
+impl<T> BroadcastReceiver<T> {
+    /// How many items are there for it, those that it missed included.
+    pub fn len(&self) -> u64 {
+        self.shared.lock().end - self.next
+    }
+
+    /// Whether no item is there for it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> State<T> {
+    /// The item of that number, after which comes the next; or the oldest, if it is no longer kept.
+    fn item(&self, next: &mut u64) -> Result<Arc<T>, BroadcastError> {
+        let oldest = self.end - self.items.len() as u64;
+        if *next < oldest {
+            let missed = oldest - *next;
+            *next = oldest;
+            return Err(BroadcastError::Lagged(missed));
+        }
+        match self.items.get((*next - oldest) as usize) {
+            Some(item) => {
+                *next += 1;
+                Ok(item.clone())
+            }
+            None if self.senders == 0 => Err(BroadcastError::Closed),
+            None => Err(BroadcastError::Empty),
+        }
+    }
+}
+
+impl<T> Clone for BroadcastSender<T> {
+    fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Clone for BroadcastReceiver<T> {
+    fn clone(&self) -> Self {
+        self.shared.lock().receivers += 1;
+        Self { shared: self.shared.clone(), next: self.next }
+    }
+}
+
+impl<T> Drop for BroadcastSender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.senders -= 1;
+        if state.senders == 0 {
+            let all = state.receiving.release_all();
+            drop(state);
+            all.wake();
+        }
+    }
+}
+
+impl<T> Drop for BroadcastReceiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.receivers -= 1;
+        if state.receivers == 0 {
+            // Nobody will receive them; dropped outside of the lock, since they may hold ends of this channel.
+            let items = std::mem::take(&mut state.items);
+            drop(state);
+            drop(items);
+        }
+    }
+}
+
+impl<T> fmt::Debug for BroadcastSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BroadcastSender").field("receivers", &self.receiver_count()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for BroadcastReceiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BroadcastReceiver").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// No item was received from a [`broadcast`] channel.
+#[derive(Debug)]
+pub enum BroadcastError {
+    /// The task was asked to stop.
+    Canceled(Canceled),
+    /// The channel is closed, and all that is kept was received.
+    Closed,
+    /// The deadline passed (only [`BroadcastReceiver::recv_deadline`]).
+    TimedOut,
+    /// No item is there now (only [`BroadcastReceiver::try_recv`]).
+    Empty,
+    /// The receiver was too slow, and has missed so many items.
+    Lagged(u64),
+}
+
+impl From<Canceled> for BroadcastError {
+    fn from(canceled: Canceled) -> Self {
+        BroadcastError::Canceled(canceled)
+    }
+}
+
+impl From<TimedOut> for BroadcastError {
+    fn from(_: TimedOut) -> Self {
+        BroadcastError::TimedOut
+    }
+}
+
+impl From<WaitError> for BroadcastError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Canceled(canceled) => canceled.into(),
+            WaitError::TimedOut(timed_out) => timed_out.into(),
+        }
+    }
+}
+
+impl CarriesCanceled for BroadcastError {
+    type OrTimedOut = Self;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        match self {
+            BroadcastError::Canceled(canceled) => Some(canceled),
+            _ => None,
+        }
+    }
+
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
+}
+
+impl fmt::Display for BroadcastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BroadcastError::Canceled(canceled) => canceled.fmt(f),
+            BroadcastError::Closed => f.write_str("the channel is closed and empty"),
+            BroadcastError::TimedOut => TimedOut.fmt(f),
+            BroadcastError::Empty => f.write_str("the channel is empty"),
+            BroadcastError::Lagged(count) => write!(f, "too slow: {count} items were missed"),
+        }
+    }
+}
+
+impl Error for BroadcastError {}
+
+impl From<BroadcastError> for io::Error {
+    fn from(error: BroadcastError) -> Self {
+        match error {
+            BroadcastError::Canceled(canceled) => canceled.into(),
+            BroadcastError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, error),
+            BroadcastError::TimedOut => TimedOut.into(),
+            BroadcastError::Empty => io::Error::new(io::ErrorKind::WouldBlock, error),
+            BroadcastError::Lagged(_) => io::Error::other(error),
+        }
+    }
+}

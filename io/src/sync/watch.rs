@@ -1,0 +1,166 @@
+//! A value whose changes are watched.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use super::channel::RecvError;
+use super::forms::Until;
+use super::wait_queue::{WaitQueue, wait};
+use crate::Io;
+use crate::cancel::WaitError;
+use crate::primitive::Lock;
+use crate::time::Instant;
+
+/// Makes a channel that holds one value, the latest. Receivers wait for a change and see the value as it is
+/// then: changes in between are not seen, the last one always is.
+pub fn watch<T>(value: T) -> (WatchSender<T>, WatchReceiver<T>) {
+    let state = State { value: Arc::new(value), version: 0, senders: 1, watching: WaitQueue::new() };
+    let shared = Arc::new(Lock::new(state));
+    (WatchSender { shared: shared.clone() }, WatchReceiver { shared, seen: 0 })
+}
+
+/// The end of a [`watch`] channel that changes the value.
+pub struct WatchSender<T> {
+    shared: Arc<Lock<State<T>>>,
+}
+
+/// The end of a [`watch`] channel that sees the value. A clone has seen what this one has.
+pub struct WatchReceiver<T> {
+    shared: Arc<Lock<State<T>>>,
+    seen: u64,
+}
+
+struct State<T> {
+    value: Arc<T>,
+    /// How often it was changed.
+    version: u64,
+    senders: usize,
+    watching: WaitQueue<()>,
+}
+
+impl<T> WatchSender<T> {
+    /// Changes the value, and returns the one before. Never suspends; from any thread.
+    pub fn send(&self, value: T) -> Arc<T> {
+        let mut state = self.shared.lock();
+        let before = mem::replace(&mut state.value, Arc::new(value));
+        state.version += 1;
+        let all = state.watching.release_all();
+        drop(state);
+        all.wake();
+        before
+    }
+
+    /// The value as it is now.
+    pub fn get(&self) -> Arc<T> {
+        self.shared.lock().value.clone()
+    }
+
+    /// Makes a receiver that has seen the value as it is now.
+    pub fn subscribe(&self) -> WatchReceiver<T> {
+        WatchReceiver { seen: self.shared.lock().version, shared: self.shared.clone() }
+    }
+}
+
+impl<T> WatchReceiver<T> {
+    /// The value as it is now. It does not count as seen.
+    pub fn get(&self) -> Arc<T> {
+        self.shared.lock().value.clone()
+    }
+
+    /// Whether there is a change that was not seen.
+    pub fn has_changed(&self) -> bool {
+        self.shared.lock().version != self.seen
+    }
+
+    /// Waits until the value is another one than was seen last, and sees it.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when the value has changed. A canceled call has seen nothing.
+    ///
+    /// # Errors
+    ///
+    /// Canceled; or closed, once the last value was seen and all senders are gone.
+    pub fn changed(&mut self, io: &dyn Io) -> Result<Arc<T>, RecvError> {
+        self.changed_until(io, Until::Canceled)
+    }
+
+    /// As [`changed`](Self::changed), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Closed.
+    pub fn changed_uncancelable(&mut self, io: &dyn Io) -> Result<Arc<T>, RecvError> {
+        self.changed_until(io, Until::Served)
+    }
+
+    /// As [`changed`](Self::changed), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `changed`.
+    ///
+    /// # Errors
+    ///
+    /// As `changed`, or timed out.
+    pub fn changed_deadline(&mut self, io: &dyn Io, deadline: Instant) -> Result<Arc<T>, RecvError> {
+        self.changed_until(io, Until::Deadline(deadline))
+    }
+
+    fn changed_until(&mut self, io: &dyn Io, until: Until) -> Result<Arc<T>, RecvError> {
+        until.check(io)?;
+        loop {
+            let state = self.shared.lock();
+            if state.version != self.seen {
+                self.seen = state.version;
+                return Ok(state.value.clone());
+            }
+            if state.senders == 0 {
+                return Err(RecvError::Closed);
+            }
+            wait(io, &self.shared, state, |state| &mut state.watching, None, until).map_err(WaitError::from)?;
+        }
+    }
+}
+
+impl<T> Clone for WatchSender<T> {
+    fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Clone for WatchReceiver<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), seen: self.seen }
+    }
+}
+
+impl<T> Drop for WatchSender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.senders -= 1;
+        if state.senders == 0 {
+            let all = state.watching.release_all();
+            drop(state);
+            all.wake();
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for WatchSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchSender").field("value", &self.get()).finish()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for WatchReceiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchReceiver").field("value", &self.get()).finish_non_exhaustive()
+    }
+}
