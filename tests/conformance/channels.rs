@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite::Io;
-use iolite::sync::{Event, RecvError, SendErrorKind, TryRecvError, channel};
+use iolite::sync::{Event, RecvError, SendErrorKind, TryRecvError, channel, oneshot, unbounded};
 use rstest::rstest;
 
 use crate::support::{On, Random, concurrently, evented, rounds, scope, threaded};
@@ -256,6 +256,52 @@ fn no_item_is_lost_or_doubled_under_cancellation(
         assert_eq!(counts[0], counts[2], "as many received as sent");
         assert_eq!(tally.into_inner(), 0, "and the same ones");
         assert!(counts[0] > 0 && counts[1] > 0, "both happen");
+    });
+}
+
+#[rstest]
+fn an_unbounded_channel_always_has_room(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = unbounded();
+        (0..10_000).for_each(|item| sender.try_send(item).expect("room"));
+        sender.send(io, 10_000).expect("room");
+        drop(sender);
+        assert!(std::iter::from_fn(|| receiver.recv(io).ok()).eq(0..=10_000));
+    });
+}
+
+#[rstest]
+fn a_oneshot_hands_over_one_item(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = oneshot();
+        scope(io, |group| {
+            let receiving = concurrently(group, |io| (receiver.recv(io).ok(), receiver.recv(io)));
+            assert!(!sender.is_closed());
+            sender.send(5).expect("somebody receives");
+            let (item, then) = receiving.join(io);
+            assert_eq!(item, Some(5));
+            assert!(matches!(then, Err(RecvError::Closed)), "there is but one");
+        });
+        let (sender, receiver) = oneshot::<u32>();
+        drop(sender);
+        assert!(matches!(receiver.recv(io), Err(RecvError::Closed)), "it never comes");
+        let (sender, receiver) = oneshot();
+        drop(receiver);
+        assert!(sender.is_closed());
+        assert_eq!(sender.send(5), Err(5), "nobody receives");
+    });
+}
+
+/// The errors of receiving pass through a timeout as they are.
+#[rstest]
+fn a_receive_may_be_timed_out_around(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel::<u32>(0);
+        let result = io.timeout(Duration::from_millis(1), |io| receiver.recv(io));
+        assert!(matches!(result, Err(RecvError::TimedOut)));
+        drop(sender);
+        let result = io.timeout(Duration::from_secs(3600), |io| receiver.recv(io));
+        assert!(matches!(result, Err(RecvError::Closed)));
     });
 }
 

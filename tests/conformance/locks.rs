@@ -5,27 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use iolite::WaitError;
 use iolite::sync::{Event, Mutex, Semaphore};
-use iolite::{Io, WaitError};
 use rstest::rstest;
 
 use crate::support::{
-    ExpectCanceled, Kind, On, concurrently, evented, panic_of, panic_quietly, rounds, scope, threaded,
+    ExpectCanceled, Kind, On, Random, concurrently, evented, panic_of, panic_quietly, rounds, scope, started, threaded,
+    until,
 };
-
-/// Starts a member and returns when it is about to wait.
-macro_rules! started {
-    ($group:expr, $io:expr, |$inner:ident| $body:expr) => {{
-        let started = std::sync::Arc::new(iolite::sync::Event::new());
-        let theirs = started.clone();
-        let member = crate::support::concurrently($group, move |$inner: &dyn Io| {
-            theirs.set();
-            $body
-        });
-        started.wait_uncancelable($io);
-        member
-    }};
-}
 
 #[rstest]
 fn a_mutex_excludes_and_loses_no_update(#[values(threaded(), evented())] on: On) {
@@ -108,8 +95,8 @@ fn a_canceled_lock_leaves_the_mutex_as_it_was(#[values(threaded(), evented())] o
             let held = mutex.try_lock().expect("free");
             scope(io, |group| {
                 let mutex = &mutex;
-                let canceled = started!(group, io, |io| mutex.lock(io).map(drop));
-                let waits = started!(group, io, |io| mutex.lock(io).map(drop));
+                let canceled = started(group, io, |io| mutex.lock(io).map(drop));
+                let waits = started(group, io, |io| mutex.lock(io).map(drop));
                 canceled.cancel(io).expect_canceled("canceled");
                 assert!(mutex.try_lock().is_none(), "still held");
                 drop(held);
@@ -129,7 +116,7 @@ fn waiters_are_served_in_the_order_in_which_they_came(#[values(evented())] on: O
         scope(io, |group| {
             for number in 0..6_usize {
                 let (semaphore, order) = (&semaphore, &order);
-                drop(started!(group, io, |io| {
+                drop(started(group, io, move |io| {
                     semaphore.acquire(io).expect("not canceled").forget();
                     order.lock_uncancelable(io).push(number);
                 }));
@@ -194,6 +181,99 @@ fn a_canceled_acquire_takes_no_permit(#[values(threaded(), evented())] on: On) {
             semaphore.release();
             assert_eq!(semaphore.available(), 1);
             semaphore.try_acquire().expect("free").forget();
+        }
+    });
+}
+
+#[rstest]
+fn many_permits_are_taken_at_once_or_not_at_all(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let semaphore = Semaphore::new(5);
+        let three = semaphore.acquire_many(io, 3).expect("not canceled");
+        assert_eq!((three.count(), semaphore.available()), (3, 2));
+        assert!(semaphore.try_acquire_many(3).is_none());
+        let soon = io.now() + Duration::from_millis(1);
+        assert!(matches!(semaphore.acquire_many_deadline(io, 3, soon), Err(WaitError::TimedOut(_))));
+        assert_eq!(semaphore.available(), 2, "none was taken");
+        drop(semaphore.try_acquire_many(2).expect("two are free"));
+        drop(three);
+        drop(semaphore.acquire_many_uncancelable(io, 5));
+        semaphore.release_many(2);
+        assert_eq!(semaphore.available(), 7);
+        assert!(semaphore.try_acquire_many(0).is_some(), "nobody waits");
+        assert!(panic_of(|| drop(semaphore.try_acquire_many(usize::MAX))).contains("permits"));
+        assert!(panic_of(|| semaphore.release_many(Semaphore::PERMITS_MAX)).contains("permits"));
+        assert_eq!(semaphore.available(), 7);
+    });
+}
+
+/// Who wants many waits at the front, and is not overtaken; when it gives up, those behind get theirs.
+#[rstest]
+fn who_wants_many_is_not_overtaken(#[values(threaded(), evented())] on: On, #[values(false, true)] canceled: bool) {
+    on.run(|io| {
+        let semaphore = Semaphore::new(3);
+        let held = semaphore.acquire(io).expect("free");
+        scope(io, |group| {
+            let semaphore = &semaphore;
+            let many = started(group, io, |io| semaphore.acquire_many(io, 3).map(drop));
+            until(io, || semaphore.try_acquire().is_none());
+            assert_eq!(semaphore.available(), 2, "free, but not for who comes later");
+            let few = started(group, io, |io| semaphore.acquire(io).map(drop));
+            if canceled {
+                many.cancel(io).expect_canceled("three are not free");
+                few.join(io).expect("two are");
+                drop(held);
+            } else {
+                drop(held);
+                many.join(io).expect("three are free");
+                few.join(io).expect("they came back");
+            }
+        });
+        assert_eq!(semaphore.available(), 3);
+        assert!(semaphore.try_acquire().is_some(), "nobody waits any more");
+    });
+}
+
+/// Many wants, canceled and timed out at random: never more inside than there are, and all come back.
+#[rstest]
+fn a_ledger_of_permits(#[values(threaded(), evented())] on: On) {
+    const PERMITS: usize = 6;
+    on.on_thread(|io| {
+        let mut random = Random::new("ledger of permits");
+        let (semaphore, taken) = (Semaphore::new(PERMITS), AtomicUsize::new(0));
+        for _ in 0..rounds(100) {
+            scope(io, |group| {
+                let members: Vec<_> = (0..6)
+                    .map(|_| {
+                        let mut random = random.fork();
+                        let (semaphore, taken) = (&semaphore, &taken);
+                        started(group, io, move |io| {
+                            for _ in 0..8 {
+                                let count = random.below(PERMITS as u64 + 1) as usize;
+                                let soon = io.now() + Duration::from_micros(random.below(60));
+                                let permit = match random.below(3) {
+                                    0 => semaphore.acquire_many(io, count).ok(),
+                                    1 => semaphore.acquire_many_deadline(io, count, soon).ok(),
+                                    _ => semaphore.try_acquire_many(count),
+                                };
+                                if let Some(permit) = permit {
+                                    let inside = taken.fetch_add(count, Ordering::SeqCst) + count;
+                                    assert!(inside <= PERMITS, "{inside} are out");
+                                    io.yield_now();
+                                    taken.fetch_sub(count, Ordering::SeqCst);
+                                    drop(permit);
+                                }
+                            }
+                        })
+                    })
+                    .collect();
+                for _ in 0..6 {
+                    members[random.below(6) as usize].request_cancel();
+                    io.yield_now();
+                }
+            });
+            assert_eq!(semaphore.available(), PERMITS);
+            assert!(semaphore.try_acquire_many(PERMITS).is_some());
         }
     });
 }
@@ -297,24 +377,6 @@ fn a_handshake_with_a_plain_thread(#[values(threaded(), evented())] on: On) {
             steps[1].wait(io).expect("not canceled");
             steps[2].set();
             steps[3].wait(io).expect("not canceled");
-        });
-    });
-}
-
-#[rstest]
-fn a_barrier_of_ten(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
-        let (arrived, all) = (AtomicUsize::new(0), Event::new());
-        scope(io, |group| {
-            for _ in 0..10 {
-                drop(concurrently(group, |io| {
-                    if arrived.fetch_add(1, Ordering::SeqCst) == 9 {
-                        all.set();
-                    }
-                    all.wait(io).expect("not canceled");
-                    assert_eq!(arrived.load(Ordering::SeqCst), 10);
-                }));
-            }
         });
     });
 }

@@ -22,9 +22,18 @@ mod cancel;
 mod points;
 mod timeouts;
 
+mod barrier;
+mod broadcast;
 mod channels;
+mod condvar;
 mod locks;
 mod mixed;
+mod notify;
+mod once;
+mod queue;
+mod reentrant;
+mod rwlock;
+mod watch;
 
 mod copies;
 mod files;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use iolite::fs::{File, OpenOptions};
 use iolite::net::{ListenOptions, TcpListener, TcpStream};
-use iolite::sync::{Event, Mutex, Receiver, Semaphore, Sender, channel};
+use iolite::sync::{
+    Barrier, Condvar, Event, Mutex, Notify, OnceCell, Queue, Receiver, ReentrantMutex, RwLock, Semaphore, Sender,
+    broadcast, channel, watch,
+};
 use iolite::{Canceled, Io, SocketOption};
 use rstest::rstest;
 
@@ -79,6 +82,64 @@ const POINTS: &[(&str, Point)] = &[
     ("event wait_deadline", |io, ready| Ok(ready.event.wait_deadline(io, io.now() + LONG)?)),
     ("acquire", |io, ready| Ok(ready.semaphore.acquire(io).map(drop)?)),
     ("acquire_deadline", |io, ready| Ok(ready.semaphore.acquire_deadline(io, io.now() + LONG).map(drop)?)),
+    ("acquire_many", |io, _| Ok(Semaphore::new(2).acquire_many(io, 2).map(drop)?)),
+    ("acquire_many_deadline", |io, _| Ok(Semaphore::new(2).acquire_many_deadline(io, 2, io.now() + LONG).map(drop)?)),
+    ("reentrant lock", |io, _| Ok(ReentrantMutex::new(()).lock(io).map(drop)?)),
+    ("reentrant lock again", |io, _| {
+        let mutex = ReentrantMutex::new(());
+        let _held = mutex.lock_uncancelable(io);
+        Ok(mutex.lock_deadline(io, io.now() + LONG).map(drop)?)
+    }),
+    ("rwlock read", |io, _| Ok(RwLock::new(()).read(io).map(drop)?)),
+    ("rwlock read_deadline", |io, _| Ok(RwLock::new(()).read_deadline(io, io.now() + LONG).map(drop)?)),
+    ("rwlock write", |io, _| Ok(RwLock::new(()).write(io).map(drop)?)),
+    ("rwlock write_deadline", |io, _| Ok(RwLock::new(()).write_deadline(io, io.now() + LONG).map(drop)?)),
+    ("barrier wait", |io, _| Ok(Barrier::new(1).wait(io).map(drop)?)),
+    ("barrier wait_deadline", |io, _| Ok(Barrier::new(1).wait_deadline(io, io.now() + LONG).map(drop)?)),
+    ("notify wait", |io, _| {
+        let notify = Notify::new();
+        notify.notify_one();
+        Ok(notify.wait(io)?)
+    }),
+    ("notify wait_deadline", |io, _| {
+        let notify = Notify::new();
+        notify.notify_one();
+        Ok(notify.wait_deadline(io, io.now() + LONG)?)
+    }),
+    ("get_or_init", |io, _| Ok(OnceCell::from(1).get_or_init(io, || 2).map(drop)?)),
+    ("get_or_init of an empty cell", |io, _| Ok(OnceCell::new().get_or_init(io, || 2).map(drop)?)),
+    ("get_or_init_deadline", |io, _| {
+        Ok(OnceCell::from(1).get_or_init_deadline(io, io.now() + LONG, || 2).map(drop)?)
+    }),
+    ("queue put", |io, _| Ok(Queue::new(1).put(io, &mut [1].into(), 1).map(drop)?)),
+    ("queue put of nothing", |io, _| Ok(Queue::<u32>::new(1).put(io, &mut [].into(), 0).map(drop)?)),
+    ("queue put_deadline", |io, _| {
+        Ok(Queue::new(1).put_deadline(io, &mut [1].into(), 1, io.now() + LONG).map(drop)?)
+    }),
+    ("queue get", |io, _| Ok(Queue::<u32>::new(1).get(io, &mut Vec::new(), 0, 1).map(drop)?)),
+    ("queue get_deadline", |io, _| {
+        Ok(Queue::<u32>::new(1).get_deadline(io, &mut Vec::new(), 0, 1, io.now() + LONG).map(drop)?)
+    }),
+    ("broadcast recv", |io, _| {
+        let (sender, mut receiver) = broadcast(1);
+        sender.send(1).expect("there is a receiver");
+        Ok(receiver.recv(io).map(drop)?)
+    }),
+    ("broadcast recv_deadline", |io, _| {
+        let (sender, mut receiver) = broadcast(1);
+        sender.send(1).expect("there is a receiver");
+        Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
+    }),
+    ("watch changed", |io, _| {
+        let (sender, mut receiver) = watch(1);
+        sender.send(2);
+        Ok(receiver.changed(io).map(drop)?)
+    }),
+    ("watch changed_deadline", |io, _| {
+        let (sender, mut receiver) = watch(1);
+        sender.send(2);
+        Ok(receiver.changed_deadline(io, io.now() + LONG).map(drop)?)
+    }),
     ("send", |io, ready| Ok(ready.sender.send(io, 1)?)),
     ("send_deadline", |io, ready| Ok(ready.sender.send_deadline(io, 1, io.now() + LONG)?)),
     ("recv", |io, ready| Ok(ready.receiver.recv(io).map(drop)?)),
@@ -182,6 +243,7 @@ fn each_call_delivers_a_timeout_that_has_passed(#[values(threaded(), evented())]
 /// Things on which every call has to wait.
 struct Blocked {
     mutex: Mutex<()>,
+    written: RwLock<()>,
     event: Event,
     semaphore: Semaphore,
     sender: Sender<u32>,
@@ -206,6 +268,7 @@ impl Blocked {
         let (full, full_address, waiting) = full_listener(io);
         Self {
             mutex: Mutex::new(()),
+            written: RwLock::new(()),
             event: Event::new(),
             semaphore: Semaphore::new(0),
             sender,
@@ -248,6 +311,30 @@ const BLOCKED_POINTS: &[(&str, BlockedPoint)] = &[
     ("event wait_deadline", |io, blocked| Ok(blocked.event.wait_deadline(io, io.now() + LONG)?)),
     ("acquire", |io, blocked| Ok(blocked.semaphore.acquire(io).map(drop)?)),
     ("acquire_deadline", |io, blocked| Ok(blocked.semaphore.acquire_deadline(io, io.now() + LONG).map(drop)?)),
+    ("acquire_many", |io, blocked| Ok(blocked.semaphore.acquire_many(io, 3).map(drop)?)),
+    ("condvar wait", |io, _| Ok(Condvar::new().wait(io, &mut Mutex::new(()).lock_uncancelable(io))?)),
+    ("condvar wait_deadline", |io, _| {
+        Ok(Condvar::new().wait_deadline(io, &mut Mutex::new(()).lock_uncancelable(io), io.now() + LONG)?)
+    }),
+    ("rwlock read", |io, blocked| Ok(blocked.written.read(io).map(drop)?)),
+    ("rwlock read_deadline", |io, blocked| Ok(blocked.written.read_deadline(io, io.now() + LONG).map(drop)?)),
+    ("rwlock write", |io, blocked| Ok(blocked.written.write(io).map(drop)?)),
+    ("rwlock write_deadline", |io, blocked| Ok(blocked.written.write_deadline(io, io.now() + LONG).map(drop)?)),
+    ("barrier wait", |io, _| Ok(Barrier::new(2).wait(io).map(drop)?)),
+    ("barrier wait_deadline", |io, _| Ok(Barrier::new(2).wait_deadline(io, io.now() + LONG).map(drop)?)),
+    ("notify wait", |io, _| Ok(Notify::new().wait(io)?)),
+    ("notify wait_deadline", |io, _| Ok(Notify::new().wait_deadline(io, io.now() + LONG)?)),
+    ("get_or_init, whose initialiser waits", |io, _| {
+        Ok(OnceCell::new().get_or_try_init(io, || io.sleep(LONG)).copied()?)
+    }),
+    ("queue put", |io, _| Ok(Queue::new(0).put(io, &mut [1].into(), 1).map(drop)?)),
+    ("queue put_deadline", |io, _| {
+        Ok(Queue::new(0).put_deadline(io, &mut [1].into(), 1, io.now() + LONG).map(drop)?)
+    }),
+    ("queue get", |io, _| Ok(Queue::<u32>::new(1).get(io, &mut Vec::new(), 1, 1).map(drop)?)),
+    ("queue get_deadline", |io, _| {
+        Ok(Queue::<u32>::new(1).get_deadline(io, &mut Vec::new(), 1, 1, io.now() + LONG).map(drop)?)
+    }),
     ("peek", |io, blocked| blocked.stream.peek(io, &mut [0]).map(drop)),
     ("read", |io, blocked| blocked.stream.read(io, &mut [0]).map(drop)),
     ("read_vectored", |io, blocked| blocked.stream.read_vectored(io, &mut [io::IoSliceMut::new(&mut [0])]).map(drop)),
@@ -278,6 +365,22 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
             let (_sender, receiver) = channel::<u32>(1);
             Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
         }),
+        ("broadcast recv", |io, _| {
+            let (_sender, mut receiver) = broadcast::<u32>(1);
+            Ok(receiver.recv(io).map(drop)?)
+        }),
+        ("broadcast recv_deadline", |io, _| {
+            let (_sender, mut receiver) = broadcast::<u32>(1);
+            Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
+        }),
+        ("watch changed", |io, _| {
+            let (_sender, mut receiver) = watch(1);
+            Ok(receiver.changed(io).map(drop)?)
+        }),
+        ("watch changed_deadline", |io, _| {
+            let (_sender, mut receiver) = watch(1);
+            Ok(receiver.changed_deadline(io, io.now() + LONG).map(drop)?)
+        }),
     ]
 }
 
@@ -285,7 +388,7 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
 fn each_call_is_canceled_while_it_is_blocked(#[values(threaded(), evented())] on: On) {
     on.on_thread(|io| {
         let blocked = Blocked::new(io);
-        let _held = blocked.mutex.try_lock().expect("free");
+        let _held = (blocked.mutex.try_lock().expect("free"), blocked.written.try_write().expect("free"));
         for (name, point) in BLOCKED_POINTS.iter().copied().chain(blocked_channel_points()) {
             for round in 0..10 {
                 let started = Event::new();
@@ -312,7 +415,7 @@ fn each_call_is_canceled_while_it_is_blocked(#[values(threaded(), evented())] on
 fn each_call_is_timed_out_while_it_is_blocked(#[values(threaded(), evented())] on: On) {
     on.run(|io| {
         let blocked = Blocked::new(io);
-        let _held = blocked.mutex.try_lock().expect("free");
+        let _held = (blocked.mutex.try_lock().expect("free"), blocked.written.try_write().expect("free"));
         let time = Duration::from_millis(3);
         for (name, point) in BLOCKED_POINTS.iter().copied().chain(blocked_channel_points()) {
             let begin = io.now();

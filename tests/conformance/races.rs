@@ -7,42 +7,12 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::sync::{Event, Mutex, Semaphore, SemaphorePermit, TryRecvError, channel};
-use iolite::{Canceled, Io, SocketOption};
+use iolite::sync::{Barrier, Event, Mutex, Notify, Semaphore, SemaphorePermit, TryRecvError, channel};
+use iolite::{Io, SocketOption};
 use rstest::rstest;
 use rustix::net::SendFlags;
 
-use crate::support::{ExpectCanceled, Kind, On, Race, Start, concurrently, evented, rounds, scope, spin, threaded};
-
-/// One round: a task attempts something, while its completion and its cancellation are let go.
-fn attempt<T: Send>(
-    io: &dyn Io,
-    start: Start,
-    attempt: impl FnOnce(&dyn Io) -> io::Result<T> + Send,
-    complete: impl FnOnce(),
-) -> Option<T> {
-    let (started, both_went) = (Event::new(), Event::new());
-    scope(io, |group| {
-        let member = concurrently(group, |io| {
-            started.set();
-            let result = attempt(io);
-            both_went.wait_uncancelable(io);
-            (result, io.check_cancel())
-        });
-        started.wait_uncancelable(io);
-        start.go(complete, || member.request_cancel());
-        both_went.set();
-        let (result, pending) = member.join(io);
-        assert_eq!(result.is_err(), pending.is_ok(), "the request is delivered exactly once");
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                assert!(Canceled::is_in(&error), "{error}");
-                None
-            }
-        }
-    })
-}
+use crate::support::{ExpectCanceled, Kind, On, Race, attempt, concurrently, evented, rounds, scope, spin, threaded};
 
 /// Who does it: a task of the same runtime, or one of the other kind, for which it is performed
 /// elsewhere. There the request and the completion meet in yet another way.
@@ -246,6 +216,33 @@ fn an_event_is_seen_or_canceled(#[values(threaded(), evented())] on: On) {
             let seen = attempt(io, start, |io| Ok(event.wait(io)?), || event.set()).is_some();
             assert!(event.is_set());
             seen
+        });
+    });
+}
+
+#[rstest]
+fn a_notification_is_taken_or_kept(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        let notify = Notify::new();
+        Race::new("notify", 2_000).run(|start| {
+            let taken = attempt(io, start, |io| Ok(notify.wait(io)?), || notify.notify_one()).is_some();
+            assert_eq!(notify.try_wait(), !taken);
+            taken
+        });
+    });
+}
+
+/// Both sides agree whether they have met.
+#[rstest]
+fn two_meet_at_a_barrier_or_do_not(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        let barrier = Barrier::new(2);
+        Race::new("barrier", 2_000).run(|start| {
+            let mut met = false;
+            let arrive = || met = barrier.wait_deadline(io, iolite::Instant::ZERO).is_ok();
+            let other_met = attempt(io, start, |io| Ok(barrier.wait(io)?), arrive);
+            assert_eq!(other_met.is_some(), met);
+            met
         });
     });
 }

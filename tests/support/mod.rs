@@ -15,9 +15,9 @@ use iolite::evented::Evented;
 use iolite::threaded::Threaded;
 use iolite::{Io, evented, threaded};
 
-pub(crate) use race::{Race, Start, spin};
+pub(crate) use race::{Race, Start, attempt, spin};
 pub(crate) use random::{Random, rounds};
-pub(crate) use tools::{ExpectCanceled, concurrently, panic_of, panic_quietly, scope, tcp_pair};
+pub(crate) use tools::{ExpectCanceled, concurrently, panic_of, panic_quietly, scope, started, tcp_pair, until};
 pub(crate) use watchdog::Watchdog;
 
 /// The bounded-thread backend, with its defaults.

@@ -1,9 +1,13 @@
 //! Races whose two outcomes are both frequent.
 
 use std::hint;
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Random, Watchdog, rounds};
+use iolite::sync::Event;
+use iolite::{Canceled, Io};
+
+use super::{Random, Watchdog, concurrently, rounds, scope};
 
 /// A completion and a cancellation that are let go at nearly the same time, many times over.
 ///
@@ -94,6 +98,36 @@ impl Start {
     fn spin(self) {
         spin(Duration::from_nanos(self.lead_nanos.unsigned_abs()));
     }
+}
+
+/// One round: a task attempts something, while its completion and its cancellation are let go.
+pub(crate) fn attempt<T: Send>(
+    io: &dyn Io,
+    start: Start,
+    attempt: impl FnOnce(&dyn Io) -> io::Result<T> + Send,
+    complete: impl FnOnce(),
+) -> Option<T> {
+    let (started, both_went) = (Event::new(), Event::new());
+    scope(io, |group| {
+        let member = concurrently(group, |io| {
+            started.set();
+            let result = attempt(io);
+            both_went.wait_uncancelable(io);
+            (result, io.check_cancel())
+        });
+        started.wait_uncancelable(io);
+        start.go(complete, || member.request_cancel());
+        both_went.set();
+        let (result, pending) = member.join(io);
+        assert_eq!(result.is_err(), pending.is_ok(), "the request is delivered exactly once");
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                assert!(Canceled::is_in(&error), "{error}");
+                None
+            }
+        }
+    })
 }
 
 fn later(base: Duration, nanos: i64) -> Duration {

@@ -32,6 +32,11 @@ impl Random {
         value ^ (value >> 31)
     }
 
+    /// Another stream, which goes its own way.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound

@@ -4,8 +4,10 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use iolite::net::{TcpListener, TcpStream};
+use iolite::sync::Event;
 use iolite::{Canceled, Group, Io, Member};
 
 /// A group whose body does not fail.
@@ -24,6 +26,29 @@ where
     T: Send + 'scope,
 {
     group.spawn_concurrent(closure).expect("a unit of concurrency is free")
+}
+
+/// Starts a member beside the caller and returns when it runs, and is about to do what it does.
+pub(crate) fn started<'scope, F, T>(group: &'scope Group<'scope, '_>, io: &dyn Io, closure: F) -> Member<'scope, T>
+where
+    F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    T: Send + 'scope,
+{
+    let began = Arc::new(Event::new());
+    let theirs = began.clone();
+    let member = concurrently(group, move |io| {
+        theirs.set();
+        closure(io)
+    });
+    began.wait_uncancelable(io);
+    member
+}
+
+/// Yields until `fact`, which another context brings about.
+pub(crate) fn until(io: &dyn Io, mut fact: impl FnMut() -> bool) {
+    while !fact() {
+        io.yield_now();
+    }
 }
 
 /// Panics without a word on stderr.
