@@ -1,5 +1,6 @@
 //! Two runtimes at once, and plain threads between them: what one holds, another waits for.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use iolite::Io;
 use iolite::net::{TcpListener, TcpStream};
-use iolite::sync::{Event, Mutex, Semaphore, channel};
+use iolite::sync::{
+    Barrier, BroadcastReceiver, Condvar, Event, Mutex, Notify, Queue, RwLock, Semaphore, broadcast, channel, watch,
+};
 use rstest::rstest;
 
 use crate::support::{ExpectCanceled, On, Watchdog, concurrently, evented, rounds, scope, tcp_pair, threaded};
@@ -79,6 +82,83 @@ fn one_channel_between_both(
             });
             pings.join(one);
             echo.expect("concurrent").join(one);
+        });
+    });
+}
+
+/// Tasks of both and plain threads that use both: one lock to read and write, one condition, one barrier.
+#[rstest]
+fn locks_and_a_barrier_for_both(#[values(threaded(), evented())] one: On, #[values(threaded(), evented())] other: On) {
+    both(one, other, |one, other| {
+        let (numbers, turn, changed, barrier) = (RwLock::new([0; 2]), Mutex::new(0), Condvar::new(), Barrier::new(6));
+        let work = |io: &dyn Io, me: usize| {
+            for round in 0..20 {
+                let mut turn = turn.lock(io).expect("not canceled");
+                while *turn != round * 6 + me {
+                    changed.wait(io, &mut turn).expect("not canceled");
+                }
+                *turn += 1;
+                changed.notify_all();
+                drop(turn);
+                let mut writing = numbers.write(io).expect("not canceled");
+                writing[0] += 1;
+                io.yield_now();
+                writing[1] += 1;
+                let reading = writing.downgrade();
+                assert_eq!(reading[0], reading[1]);
+                drop(reading);
+                barrier.wait(io).expect("not canceled");
+                assert_eq!(*numbers.read(io).expect("not canceled"), [6 * (round + 1); 2]);
+                barrier.wait(io).expect("not canceled");
+            }
+        };
+        let work = &work;
+        thread::scope(|threads| {
+            threads.spawn(move || work(one, 0));
+            threads.spawn(move || work(other, 1));
+            scope(one, |ones| {
+                scope(other, |others| {
+                    (2..4).for_each(|me| drop(concurrently(ones, move |io| work(io, me))));
+                    (4..6).for_each(|me| drop(concurrently(others, move |io| work(io, me))));
+                });
+            });
+        });
+    });
+}
+
+#[rstest]
+fn what_is_handed_over_between_both(
+    #[values(threaded(), evented())] one: On,
+    #[values(threaded(), evented())] other: On,
+) {
+    both(one, other, |one, other| {
+        let count = rounds(300);
+        let all_received = |io: &dyn Io, mut receiver: BroadcastReceiver<usize>| {
+            assert!(std::iter::from_fn(|| receiver.recv(io).ok()).eq(0..count));
+        };
+        let (queue, done) = (Queue::new(3), Notify::new());
+        let ((progress, mut watched), (sender, receiver)) = (watch(0), broadcast(count));
+        scope(one, |ones| {
+            scope(other, |others| {
+                drop(concurrently(ones, |io| {
+                    let mut items: VecDeque<_> = (0..count).collect();
+                    assert_eq!(queue.put(io, &mut items, count).expect("open"), count);
+                    queue.close();
+                }));
+                drop(concurrently(others, |io| {
+                    let (mut items, sender) = (Vec::new(), sender);
+                    while queue.get(io, &mut items, 2, 7).is_ok() {
+                        progress.send(items.len());
+                    }
+                    items.into_iter().for_each(|item| sender.send(item).expect("somebody receives"));
+                    done.notify_one();
+                }));
+                let (here, there) = (receiver.clone(), receiver);
+                drop(concurrently(ones, |io| all_received(io, here)));
+                drop(concurrently(others, |io| all_received(io, there)));
+                while *watched.changed(one).expect("it comes to all of them") < count {}
+                done.wait(one).expect("not canceled");
+            });
         });
     });
 }

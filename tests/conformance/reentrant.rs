@@ -85,6 +85,20 @@ fn a_canceled_lock_leaves_it_as_it_was(#[values(threaded(), evented())] on: On) 
     });
 }
 
+/// An inline child runs on top of its parent, like a call: it would wait for ever for a parent that holds the lock.
+#[rstest]
+fn an_inline_child_is_of_its_parents_context(#[values(threaded(), evented())] on: On) {
+    on.async_limit(0).run(|io| {
+        let mutex = ReentrantMutex::new(Cell::new(1));
+        let held = mutex.lock(io).expect("free");
+        scope(io, |group| {
+            let child = group.spawn_async(|io| mutex.lock(io).expect("its parent's").set(2));
+            child.join(io);
+        });
+        assert_eq!(held.get(), 2);
+    });
+}
+
 #[rstest]
 fn a_panic_unlocks_every_level(#[values(threaded(), evented())] on: On) {
     on.run(|io| {

@@ -48,6 +48,9 @@ mod permits;
 mod primitive;
 mod wait_queue;
 
+#[cfg(test)]
+mod test;
+
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, broadcast};
 pub use channel::{

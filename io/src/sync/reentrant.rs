@@ -19,7 +19,7 @@ use crate::{Canceled, Io};
 /// thread. Several guards can be there at once, so a guard gives shared access only; put a
 /// [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell) into it to change the value.
 ///
-/// It is handed to the longest waiting, and has no poison. Who leaks a guard keeps it locked.
+/// It is handed to the longest waiting, and has no poison. A leaked guard keeps it locked for all other contexts.
 ///
 /// A guard stays with who locked:
 ///

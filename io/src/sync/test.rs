@@ -1,0 +1,45 @@
+//! Who may be sent and shared: the compiler is the test.
+
+use std::cell::Cell;
+
+use super::*;
+
+fn sent<T: Send>() {}
+fn shared<T: Send + Sync>() {}
+
+#[test]
+fn what_is_only_send_can_be_locked_and_handed_over() {
+    shared::<Mutex<Cell<u32>>>();
+    shared::<ReentrantMutex<Cell<u32>>>();
+    sent::<MutexGuard<'_, Cell<u32>>>();
+    shared::<Sender<Cell<u32>>>();
+    shared::<Receiver<Cell<u32>>>();
+    shared::<OneshotSender<Cell<u32>>>();
+    shared::<Queue<Cell<u32>>>();
+    sent::<RwLock<Cell<u32>>>();
+    sent::<OnceCell<Cell<u32>>>();
+}
+
+#[test]
+fn what_is_shared_has_to_be_sync() {
+    shared::<RwLock<u32>>();
+    shared::<RwLockReadGuard<'_, u32>>();
+    shared::<RwLockWriteGuard<'_, u32>>();
+    shared::<OnceCell<u32>>();
+    shared::<Lazy<u32>>();
+    shared::<BroadcastSender<u32>>();
+    shared::<BroadcastReceiver<u32>>();
+    shared::<WatchSender<u32>>();
+    shared::<WatchReceiver<u32>>();
+}
+
+#[test]
+fn what_has_no_value_is_shared() {
+    shared::<Semaphore>();
+    shared::<SemaphorePermit<'_>>();
+    shared::<Event>();
+    shared::<Notify>();
+    shared::<Condvar>();
+    shared::<Barrier>();
+    shared::<Once>();
+}
