@@ -47,18 +47,16 @@ impl Permits {
     /// Takes `count` permits, [`PERMITS_MAX`] at most, if they are free and nobody waits.
     #[inline]
     pub(crate) fn take(&self, count: usize) -> bool {
-        let take = |word: usize| if word & WAITING == 0 { word.checked_sub(count * PERMIT) } else { None };
-        self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, take).is_ok()
+        self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |word| less(word, count)).is_ok()
     }
 
     /// As [`take`](Self::take); `false`: the caller puts itself into the queue. Under its lock.
     #[must_use]
     pub(crate) fn take_or_wait(&self, count: usize) -> bool {
-        let taken = |word: usize| if word & WAITING == 0 { word.checked_sub(count * PERMIT) } else { None };
-        let take_or_wait = |word: usize| Some(taken(word).unwrap_or(word | WAITING));
+        let take_or_wait = |word: usize| Some(less(word, count).unwrap_or(word | WAITING));
         self.word
             .fetch_update(Ordering::SeqCst, Ordering::Relaxed, take_or_wait)
-            .is_ok_and(|word| taken(word).is_some())
+            .is_ok_and(|word| less(word, count).is_some())
     }
 
     /// Gives `count` permits back; `false`: somebody may wait for them. The caller takes the lock of the queue
@@ -70,7 +68,7 @@ impl Permits {
     #[must_use]
     #[inline]
     pub(crate) fn give(&self, count: usize) -> bool {
-        let give = |word: usize| (word & WAITING == 0).then(|| sum(word / PERMIT, count) * PERMIT);
+        let give = |word: usize| (word & WAITING == 0).then(|| more(word, count));
         self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, give).is_ok()
     }
 
@@ -81,7 +79,7 @@ impl Permits {
     ///
     /// As `give`.
     pub(crate) fn free_with(&self, count: usize) -> usize {
-        sum(self.free(), count)
+        more(word_of(self.free()), count) / PERMIT
     }
 
     /// Says how many are free when those in the queue have got theirs, and whether somebody still is in it.
@@ -91,7 +89,16 @@ impl Permits {
     }
 }
 
-fn sum(free: usize, count: usize) -> usize {
-    let sum = free.checked_add(count).filter(|sum| *sum <= PERMITS_MAX);
-    sum.expect("a semaphore has at most usize::MAX / 2 permits")
+/// The word with `count` fewer free permits, if there are so many and nobody waits.
+#[inline]
+fn less(word: usize, count: usize) -> Option<usize> {
+    if word & WAITING == 0 { word.checked_sub(count * PERMIT) } else { None }
+}
+
+/// The word with `count` more free permits.
+#[inline]
+fn more(word: usize, count: usize) -> usize {
+    // It overflows with one permit more than there can be.
+    let more = count.checked_mul(PERMIT).and_then(|count| word.checked_add(count));
+    more.expect("a semaphore has at most usize::MAX / 2 permits")
 }

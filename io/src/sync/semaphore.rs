@@ -225,6 +225,7 @@ impl Semaphore {
     }
 }
 
+#[inline]
 fn assert_possible(count: usize) {
     assert!(count <= Semaphore::PERMITS_MAX, "a semaphore has at most usize::MAX / 2 permits, {count} are wanted");
 }
