@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::descriptor::Descriptor;
 use crate::fs::OpenOptions;
 use crate::net::ListenOptions;
+use crate::net::pool::PoolMemory;
 
 /// One request, with what it borrows from the caller until it has ended.
 ///
@@ -134,6 +135,8 @@ pub enum Operation<'a> {
         file: &'a Descriptor,
         /// Where to put the bytes.
         buffer: &'a mut [u8],
+        /// What the buffer is a part of, if of a pool: a backend may tell the kernel about it once.
+        memory: Option<&'a Arc<PoolMemory>>,
         /// From where, in bytes; `None` from the file's position, which moves.
         offset: Option<u64>,
     },
@@ -143,6 +146,8 @@ pub enum Operation<'a> {
         file: &'a Descriptor,
         /// What to write.
         buffer: &'a [u8],
+        /// As in `Read`.
+        memory: Option<&'a Arc<PoolMemory>>,
         /// Where to, in bytes; `None` to the file's position, which moves.
         offset: Option<u64>,
     },

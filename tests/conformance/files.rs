@@ -5,7 +5,7 @@ use std::io::{self, SeekFrom};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use iolite::fs::{File, OpenOptions};
+use iolite::fs::{BufferPool, File, OpenOptions};
 use iolite::{Incomplete, Io};
 use rstest::rstest;
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -262,6 +262,108 @@ fn tasks_write_side_by_side_at_their_offsets(#[values(threaded(), evented())] on
         let content = fs::read(&path).expect("there");
         assert_eq!(content.len(), 80_000);
         assert!(content.chunks(5000).zip(0..).all(|(chunk, number)| chunk.iter().all(|byte| *byte == number)));
+    });
+}
+
+/// As plain reads and writes, and the buffer holds what was read.
+#[rstest]
+fn pooled_buffers_read_and_write_what_plain_ones_do(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let (path, pool) = (folder.join("file"), BufferPool::new(2, 4096));
+        let content: Vec<u8> = (0..=250).cycle().take(10_000).collect();
+        let file = opened(io, &path);
+        let mut buffer = pool.take(io).expect("taken");
+        for (chunk, offset) in content.chunks(4096).zip((0..).step_by(4096)) {
+            buffer.storage_mut()[..chunk.len()].copy_from_slice(chunk);
+            buffer.set_len(chunk.len());
+            assert_eq!(file.write_pooled_at(io, &buffer, offset).expect("written"), chunk.len());
+        }
+        assert!(fs::read(&path).expect("there") == content);
+        for offset in [0, 1, 4096, 8192, 9_999, 10_000, 20_000] {
+            let rest = content.get(offset..).unwrap_or_default();
+            let expected = &rest[..rest.len().min(4096)];
+            assert_eq!(file.read_pooled_at(io, &mut buffer, offset as u64).expect("read"), expected.len());
+            assert!(*buffer == *expected, "from {offset}");
+        }
+        buffer.set_len(0);
+        assert_eq!(file.write_pooled_at(io, &buffer, 0).expect("nothing to do"), 0);
+        assert_eq!(file.len(io).expect("asked"), 10_000);
+    });
+}
+
+#[rstest]
+fn a_pooled_buffer_holds_nothing_after_an_error(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        fs::write(&path, "content").expect("written");
+        let (readable, pool) = (File::open(io, &path).expect("opened"), BufferPool::new(1, 64));
+        let mut buffer = pool.take(io).expect("taken");
+        assert_eq!(readable.read_pooled_at(io, &mut buffer, 0).expect("read"), 7);
+        let error = readable.write_pooled_at(io, &buffer, 0).expect_err("not open for it");
+        assert_eq!(error.raw_os_error(), Some(9));
+        let writable = OpenOptions::new().write(true).open(io, &path).expect("opened");
+        let error = writable.read_pooled_at(io, &mut buffer, 0).expect_err("not open for it");
+        assert_eq!((error.raw_os_error(), buffer.len()), (Some(9), 0));
+        let error = readable.read_pooled_at(io, &mut buffer, u64::MAX).expect_err("no offset");
+        assert_eq!(error.raw_os_error(), Some(22));
+    });
+}
+
+/// Buffers of whole pages are as `O_DIRECT` wants them.
+#[rstest]
+fn pooled_buffers_go_past_the_page_cache(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        fs::write(&path, vec![7; 3 * 4096]).expect("written");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(OFlags::DIRECT.bits() as i32);
+        let file = match options.open(io, &path) {
+            Ok(file) => file,
+            Err(error) => return eprintln!("no O_DIRECT in the folder for temporary files, not tested: {error}"),
+        };
+        let pool = BufferPool::new(3, 4096);
+        let buffers = [(); 3].map(|()| pool.take(io).expect("taken"));
+        for (mut buffer, number) in buffers.into_iter().zip(0_u8..) {
+            let offset = u64::from(number) * 4096;
+            assert_eq!(file.read_pooled_at(io, &mut buffer, offset).expect("read"), 4096);
+            assert_eq!(*buffer, [7; 4096]);
+            buffer.fill(number);
+            assert_eq!(file.write_pooled_at(io, &buffer, offset).expect("written"), 4096);
+        }
+        let content = fs::read(&path).expect("there");
+        assert!(content.chunks(4096).zip(0..).all(|(page, number)| page.iter().all(|byte| *byte == number)));
+    });
+}
+
+/// Whoever has taken a buffer may read with it: on any executor, on a plain thread, through another `Io`.
+#[rstest]
+fn a_pool_serves_files_everywhere(#[values(threaded(), evented())] on: On) {
+    const TASKS: u8 = 16;
+    in_folder(on.executors(2), |io, folder| {
+        let (file, pool) = (opened(io, &folder.join("file")), BufferPool::new(3, 512));
+        // A page of its own for each.
+        let turns = |io: &dyn Io, number: u8| {
+            for turn in 0..20 {
+                let offset = 512 * u64::from(number);
+                let mut buffer = pool.take(io).expect("taken");
+                buffer.storage_mut().fill(number ^ turn);
+                buffer.set_len(512);
+                assert_eq!(file.write_pooled_at(io, &buffer, offset).expect("written"), 512);
+                drop(buffer);
+                let mut buffer = pool.take(io).expect("taken");
+                assert_eq!(file.read_pooled_at(io, &mut buffer, offset).expect("read"), 512);
+                assert_eq!(*buffer, [number ^ turn; 512]);
+            }
+        };
+        scope(io, |group| {
+            for number in 0..TASKS {
+                drop(concurrently(group, move |io| turns(io, number)));
+            }
+            turns(io, TASKS);
+            for other in [threaded(), evented()] {
+                other.in_task(|io| turns(io, TASKS + 1));
+            }
+        });
     });
 }
 

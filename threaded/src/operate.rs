@@ -67,8 +67,8 @@ impl Caller<'_> {
                 let file = retry_on_intr(|| rustix::fs::open(path, flags, mode))?;
                 Ok(Output::Opened(file.into()))
             }
-            Operation::Read { file, buffer, offset } => self.read(file, buffer, offset).map(Output::Count),
-            Operation::Write { file, buffer, offset } => self.write(file, buffer, offset).map(Output::Count),
+            Operation::Read { file, buffer, offset, .. } => self.read(file, buffer, offset).map(Output::Count),
+            Operation::Write { file, buffer, offset, .. } => self.write(file, buffer, offset).map(Output::Count),
             Operation::Splice { from, from_offset, to, bytes } => {
                 self.splice(from, from_offset, to, bytes).map(Output::Count)
             }

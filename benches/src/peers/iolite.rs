@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use iolite::bridge::Bridge;
-use iolite::fs::{File, OpenOptions};
+use iolite::fs::{BufferPool, File, OpenOptions};
 use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{self, Event};
 use iolite::{BackendChoice, Config, Io};
@@ -15,7 +15,7 @@ use iolite::{BackendChoice, Config, Io};
 use crate::job::Job;
 use crate::measure::{Stopwatch, Usage, resident_bytes};
 use crate::peers::not_offered;
-use crate::peers::reads::{Files, Reads, page};
+use crate::peers::reads::{Files, PAGE_BYTES, Reads};
 use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, offload_figures, sleeps, timer_figures};
 use crate::record::Figures;
 
@@ -191,19 +191,20 @@ fn offload(io: &dyn Io, in_flight: u32, seconds: f64) -> io::Result<Figures> {
 fn files(io: &dyn Io, files: &Files) -> io::Result<Figures> {
     let file = OpenOptions::new().read(true).custom_flags(files.custom_flags()).open(io, &files.path)?;
     let reads = Reads::new(files);
+    let pool = BufferPool::new(files.in_flight as usize, PAGE_BYTES);
     io.group(|group| {
-        let task = |io: &dyn Io| read(io, &file, &reads);
+        let task = |io: &dyn Io| read(io, &file, &pool, &reads);
         let tasks = (0..files.in_flight).map(|_| Ok(group.spawn_concurrent(task)?)).collect::<io::Result<Vec<_>>>()?;
         tasks.into_iter().try_for_each(|task| task.join(io))
     })?;
     reads.figures()
 }
 
-fn read(io: &dyn Io, file: &File, reads: &Reads) -> io::Result<()> {
-    let page = page();
+fn read(io: &dyn Io, file: &File, pool: &BufferPool, reads: &Reads) -> io::Result<()> {
+    let mut page = pool.take(io)?;
     while let Some(offset) = reads.next() {
-        file.read_exact_at(io, page, offset)?;
-        reads.check(offset, page)?;
+        file.read_pooled_at(io, &mut page, offset)?;
+        reads.check(offset, &page)?;
     }
     Ok(())
 }

@@ -52,10 +52,11 @@ pub(super) fn files(files: &Files) -> io::Result<Figures> {
     let file = files.open()?;
     let reads = Reads::new(files);
     let mut ring = Ring::new()?;
+    let buffers: Vec<_> = (0..files.in_flight).map(|_| ring.buffer_of(page())).collect();
+    ring.register()?;
     // By the index of the buffer: where its page is from.
     let mut offsets = Vec::new();
-    for _ in 0..files.in_flight {
-        let buffer = ring.buffer_of(page());
+    for buffer in buffers {
         let offset = reads.next().ok_or_else(|| io::Error::other("the reads ended before they began"))?;
         offsets.push(offset);
         ring.read(&file, buffer, offset)?;

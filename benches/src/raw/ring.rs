@@ -12,6 +12,7 @@ use std::ptr;
 use std::slice;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use nix::libc::iovec;
 
 /// How many entries are queued before they are handed to the kernel.
 const ENTRIES: u32 = 4096;
@@ -148,10 +149,19 @@ impl Ring {
         unsafe { self.queue(&entry) }
     }
 
-    /// Queues the reading of a part of a file, as much as the buffer takes.
+    /// Registers the buffers there are, for [`read`](Self::read).
+    pub(crate) fn register(&mut self) -> io::Result<()> {
+        let place = |slot: &Slot| iovec { iov_base: slot.memory.cast(), iov_len: slot.bytes };
+        let places: Vec<_> = self.slots.iter().map(place).collect();
+        // SAFETY: buffers are never freed.
+        unsafe { self.ring.submitter().register_buffers(&places) }
+    }
+
+    /// Queues the reading of a part of a file, as much as the buffer takes, which was registered.
     pub(crate) fn read(&mut self, file: &File, buffer: Buffer, offset: u64) -> io::Result<()> {
         let slot = self.occupy(buffer);
-        let entry = opcode::Read::new(types::Fd(file.as_raw_fd()), slot.memory, slot.bytes as u32)
+        let index = buffer.0.try_into().map_err(io::Error::other)?;
+        let entry = opcode::ReadFixed::new(types::Fd(file.as_raw_fd()), slot.memory, slot.bytes as u32, index)
             .offset(offset)
             .build()
             .user_data(READ << 32 | u64::from(buffer.0));

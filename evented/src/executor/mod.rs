@@ -25,14 +25,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::Instant;
-use iolite_io::backend::{Context, Park, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
+use iolite_io::backend::{Context, Park, PoolMemory, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
 use iolite_io::net::BufferPool;
 
 use crate::abort::AbortOnUnwind;
 use crate::fiber::stack::{FiberStack, SizeClass};
 use crate::fiber::{Fiber, FiberRef, OwnedFiber, Pause, overflow};
 use crate::placement::Own;
-use crate::ring::{BufferRings, Features, Ring, Wait};
+use crate::ring::{BufferRings, Features, RegisteredPools, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
@@ -86,6 +86,7 @@ pub(crate) struct Executor {
     foreign: InFlight,
     standing: standing::Table,
     buffers: BufferRings,
+    registered: RegisteredPools,
     event: EventRead,
     shutdown: Cell<Shutdown>,
     /// When the idle fibers that are too many are given up.
@@ -123,6 +124,7 @@ impl Executor {
             foreign: InFlight::default(),
             standing: standing::Table::default(),
             buffers: BufferRings::default(),
+            registered: RegisteredPools::default(),
             event: EventRead::default(),
             shutdown: Cell::new(Shutdown::No),
             trim_at: Cell::new(None),
@@ -180,6 +182,11 @@ impl Executor {
     /// none to be had.
     pub(crate) fn acquire_buffers(&self, pool: &BufferPool) -> Option<u16> {
         self.buffers.acquire(&self.ring, pool, pool.count() / self.shared.options().executors)
+    }
+
+    /// The slot under which the ring knows the memory of a pool; `None` when there is none to be had.
+    pub(crate) fn registered(&self, memory: &Arc<PoolMemory>) -> Option<u16> {
+        self.registered.slot(&self.ring, memory)
     }
 
     /// This executor as one of its fibers starts a task.
@@ -400,6 +407,7 @@ impl Executor {
             return Wait::No;
         }
         self.tell_ready();
+        self.registered.release_unused(&self.ring);
         let trim_at = self.trim();
         let report_at = match self.shutdown.get() {
             Shutdown::Since(instant) => Some(instant),

@@ -44,8 +44,8 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::SendZeroCopy { socket, bytes, from } => send::perform_zero_copy(&performer, socket, &bytes, from),
         Operation::Resolve { host, port } => resolve::perform(shared, host, port),
         Operation::Open { path, options } => open::perform(&performer, path, options),
-        Operation::Read { file, buffer, offset } => read::perform(&performer, file, buffer, offset),
-        Operation::Write { file, buffer, offset } => write::perform(&performer, file, buffer, offset),
+        Operation::Read { file, buffer, memory, offset } => read::perform(&performer, file, buffer, memory, offset),
+        Operation::Write { file, buffer, memory, offset } => write::perform(&performer, file, buffer, memory, offset),
         Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
         // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.

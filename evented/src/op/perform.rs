@@ -3,11 +3,12 @@
 
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::task::Poll;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
-use iolite_io::backend::{Context, park};
+use iolite_io::backend::{Context, PoolMemory, park};
 use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 
 use crate::abort::AbortOnUnwind;
@@ -32,6 +33,12 @@ enum Until {
 impl<'a> Performer<'a> {
     pub(super) fn new(shared: &'a Shared, context: &'a Context) -> Self {
         Self { shared, context }
+    }
+
+    /// The slot under which the ring in which [`run`](Self::run) performs knows `memory`, if any.
+    pub(super) fn registered(&self, memory: Option<&Arc<PoolMemory>>) -> Option<u16> {
+        let memory = memory?;
+        Executor::with_current_of(self.shared, self.context, |executor| executor.registered(memory)).flatten()
     }
 
     /// Performs `entry` and waits for its completion; the result is the kernel's, not negative.

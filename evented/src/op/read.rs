@@ -3,8 +3,10 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use io_uring::{opcode, types};
+use iolite_io::backend::PoolMemory;
 use iolite_io::{Descriptor, Output};
 
 use super::COUNT_MAX;
@@ -26,15 +28,18 @@ pub(super) fn perform(
     performer: &Performer<'_>,
     file: &Descriptor,
     buffer: &mut [u8],
+    memory: Option<&Arc<PoolMemory>>,
     offset: Option<u64>,
 ) -> io::Result<Output> {
     if buffer.is_empty() {
         return Ok(Output::Count(0));
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
-    let entry = opcode::Read::new(types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), bytes)
-        .offset(kernel_offset(offset)?)
-        .build();
+    let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), kernel_offset(offset)?);
+    let entry = match performer.registered(memory) {
+        Some(slot) => opcode::ReadFixed::new(file_number, start, bytes, slot).offset(offset).build(),
+        None => opcode::Read::new(file_number, start, bytes).offset(offset).build(),
+    };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, file, libc::POLLIN, &entry) }?;
     Ok(Output::Count(count as usize))

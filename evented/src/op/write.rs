@@ -3,8 +3,10 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use io_uring::{opcode, types};
+use iolite_io::backend::PoolMemory;
 use iolite_io::{Descriptor, Output};
 use rustix::fs::SeekFrom;
 
@@ -17,15 +19,19 @@ pub(super) fn perform(
     performer: &Performer<'_>,
     file: &Descriptor,
     buffer: &[u8],
+    memory: Option<&Arc<PoolMemory>>,
     offset: Option<u64>,
 ) -> io::Result<Output> {
     if buffer.is_empty() {
         return Ok(Output::Count(0));
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
-    let entry =
-        opcode::Write::new(types::Fd(file.as_raw_fd()), buffer.as_ptr(), bytes).offset(kernel_offset(offset)?).build();
     let before = if offset.is_none() { position(file) } else { None };
+    let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_ptr(), kernel_offset(offset)?);
+    let entry = match performer.registered(memory) {
+        Some(slot) => opcode::WriteFixed::new(file_number, start, bytes, slot).offset(offset).build(),
+        None => opcode::Write::new(file_number, start, bytes).offset(offset).build(),
+    };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, file, libc::POLLOUT, &entry) }?;
     if let Some(before) = before

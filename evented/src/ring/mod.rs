@@ -3,17 +3,20 @@
 
 mod buffers;
 mod features;
+mod registered;
 
 use std::cell::RefCell;
 use std::io;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use io_uring::squeue::Entry;
 use io_uring::types::BufRingEntry;
 use io_uring::{IoUring, cqueue, types};
+use iolite_io::backend::PoolMemory;
 
 pub(crate) use buffers::BufferRings;
 pub(crate) use features::{Features, probe};
+pub(crate) use registered::RegisteredPools;
 
 /// Submission entries of a ring. For a user without CAP_IPC_LOCK rings count against
 /// RLIMIT_MEMLOCK, so it is not larger than batching needs.
@@ -105,6 +108,28 @@ impl Ring {
     /// Those of the kernel.
     pub(crate) fn unregister_buffers(&self, group: u16) -> io::Result<()> {
         self.ring.borrow().submitter().unregister_buf_ring(group)
+    }
+
+    /// Makes the table of registered memory, with `count` empty slots.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel, one that knows none (before 5.13) among them.
+    pub(crate) fn make_slots(&self, count: u16) -> io::Result<()> {
+        self.ring.borrow().submitter().register_buffers_sparse(count.into())
+    }
+
+    /// Has the kernel keep the pages of `memory`, for entries that name `slot`; of nothing, if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel; what was in the slot may still be there.
+    pub(crate) fn set_slot(&self, slot: u16, memory: Option<&PoolMemory>) -> io::Result<()> {
+        let (start, bytes) = memory.map_or((ptr::null_mut(), 0), |memory| (memory.start().as_ptr(), memory.bytes()));
+        let place = libc::iovec { iov_base: start.cast(), iov_len: bytes };
+        // SAFETY: the kernel takes references to the pages and touches them for an entry only, whose
+        // place lies in the memory; so it is no danger that the memory may end before its slot.
+        unsafe { self.ring.borrow().submitter().register_buffers_update(slot.into(), &[place], None) }
     }
 
     /// Submits what is queued and waits, in one system call; none if there is nothing to do.

@@ -19,7 +19,7 @@ pub use crate::context::{
     set_current, wait_ready, yield_now,
 };
 pub use crate::multishot::{Arrival, Multishot, Source};
-pub use crate::net::pool::Reserve;
+pub use crate::net::pool::{PoolMemory, Reserve};
 pub use crate::task::TaskOptions;
 pub use crate::time::monotonic_now;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::options::OpenOptions;
 use crate::Io;
 use crate::descriptor::Descriptor;
+use crate::net::PooledBuffer;
 use crate::operation::Operation;
 use crate::stream::{self, IntoWith, Streaming, With};
 
@@ -151,6 +152,49 @@ impl File {
         self.write_to(io, buffer, Some(offset))
     }
 
+    /// Reads at `offset` into the whole of a buffer of a pool, which then holds what was read; how many
+    /// bytes, 0 at the end of the file.
+    ///
+    /// As [`read_at`](Self::read_at), and cheaper where the backend registers the pool's memory with the kernel,
+    /// above all with `O_DIRECT`. On `evented` the first such call on a fiber of each executor does that: it
+    /// takes as long as it takes to get all of the pool into memory, where it is kept until the pool and its buffers
+    /// are gone and the executor has next nothing to do. That counts against `RLIMIT_MEMLOCK` for users
+    /// without `CAP_IPC_LOCK`. Where it cannot be done (this limit, a pool of more than 1 GiB, a
+    /// hundred other pools), and elsewhere, this is `read_at`.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pread`. The buffer then holds nothing.
+    pub fn read_pooled_at(&self, io: &dyn Io, buffer: &mut PooledBuffer, offset: u64) -> io::Result<usize> {
+        buffer.set_len(0);
+        let (storage, memory) = buffer.storage_and_memory_mut();
+        let available = storage.len();
+        let read = Operation::Read { file: &self.0, buffer: storage, memory, offset: Some(offset) };
+        let count = io.operate(read)?.count(available)?;
+        buffer.set_len(count);
+        Ok(count)
+    }
+
+    /// Writes some of what a buffer of a pool holds at `offset`; how many bytes.
+    ///
+    /// As [`write_at`](Self::write_at), and cheaper as [`read_pooled_at`](Self::read_pooled_at) is.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_pooled_at(&self, io: &dyn Io, buffer: &PooledBuffer, offset: u64) -> io::Result<usize> {
+        let write = Operation::Write { file: &self.0, buffer, memory: buffer.memory(), offset: Some(offset) };
+        io.operate(write)?.count(buffer.len())
+    }
+
     /// Writes all of `buffer` at the file's position.
     ///
     /// # Cancellation
@@ -273,11 +317,11 @@ impl File {
 
     fn read_from(&self, io: &dyn Io, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
         let available = buffer.len();
-        io.operate(Operation::Read { file: &self.0, buffer, offset })?.count(available)
+        io.operate(Operation::Read { file: &self.0, buffer, memory: None, offset })?.count(available)
     }
 
     fn write_to(&self, io: &dyn Io, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
-        io.operate(Operation::Write { file: &self.0, buffer, offset })?.count(buffer.len())
+        io.operate(Operation::Write { file: &self.0, buffer, memory: None, offset })?.count(buffer.len())
     }
 }
 

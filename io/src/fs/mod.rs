@@ -5,3 +5,5 @@ mod options;
 
 pub use file::File;
 pub use options::OpenOptions;
+
+pub use crate::net::{BufferPool, PooledBuffer};

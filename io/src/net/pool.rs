@@ -1,22 +1,33 @@
 //! Buffers that are lent out and come back.
 
+mod memory;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use self::memory::Piece;
+pub use self::memory::PoolMemory;
 use crate::primitive::Lock;
 use crate::sync::Semaphore;
 use crate::{Canceled, Io};
 
-/// A fixed number of buffers of one size, for many connections to share.
+/// A fixed number of buffers of one size, for many connections or reads of files to share.
 ///
-/// All memory is allocated when the pool is made. A clone is the same pool. It belongs to no
+/// All memory is allocated when the pool is made, in one piece: the buffers lie one after another
+/// from the beginning of a page, so that those of whole pages begin on pages, as `O_DIRECT` asks. It is
+/// freed when the pool and all its buffers are gone. A clone is the same pool. It belongs to no
 /// [`Io`] and works with each; a buffer comes back when it is dropped, on whatever thread.
 ///
 /// [`TcpStream::incoming`](super::TcpStream::incoming) receives into a pool: a connection takes a
 /// buffer when bytes are there, not before. A backend may keep some of the free buffers at hand, for
 /// the kernel to fill; one at least is always left to circulate.
+///
+/// [`File::read_pooled_at`](crate::fs::File::read_pooled_at) and
+/// [`write_pooled_at`](crate::fs::File::write_pooled_at) may spare the kernel some work at each call, by
+/// telling it once where the buffers are. It then keeps all of the pool in memory, so make one for
+/// files alone, no larger than is used.
 #[derive(Clone)]
 pub struct BufferPool {
     shared: Arc<Shared>,
@@ -27,7 +38,7 @@ struct Shared {
     bytes: usize,
     /// One permit per buffer in `free`, given after the buffer and taken before it.
     available: Semaphore,
-    free: Lock<Vec<Vec<u8>>>,
+    free: Lock<Vec<Piece>>,
     /// How many buffers backends may still keep at hand.
     reservable: AtomicUsize,
 }
@@ -37,10 +48,9 @@ impl BufferPool {
     ///
     /// # Panics
     ///
-    /// When either is 0.
+    /// When either is 0, or both together are more than there can be.
     pub fn new(count: usize, bytes: usize) -> Self {
-        assert!(count > 0 && bytes > 0, "a pool of {count} buffers of {bytes} bytes holds nothing");
-        let free = (0..count).map(|_| vec![0; bytes]).collect();
+        let free = Piece::allocate(count, bytes);
         Self {
             shared: Arc::new(Shared {
                 count,
@@ -95,8 +105,8 @@ impl BufferPool {
 impl Shared {
     /// Takes the buffer of a permit that was taken.
     fn pop(self: &Arc<Self>) -> PooledBuffer {
-        let bytes = self.free.lock().pop().expect("a permit is a buffer");
-        PooledBuffer { bytes, len: 0, pool: Arc::downgrade(self) }
+        let piece = self.free.lock().pop().expect("a permit is a buffer");
+        PooledBuffer { piece, len: 0, pool: Arc::downgrade(self) }
     }
 }
 
@@ -112,11 +122,9 @@ impl fmt::Debug for BufferPool {
 
 /// A buffer of a [`BufferPool`]; it goes back there when dropped.
 ///
-/// It derefs to the bytes it holds: those that were received, none in one just taken.
+/// It derefs to the bytes it holds: those that were received or read, none in one just taken.
 pub struct PooledBuffer {
-    /// A `Vec`, whose memory stays where it is and may be written by the kernel while the buffer
-    /// moves; a `Box` would promise that nobody else does. Its length never changes.
-    bytes: Vec<u8>,
+    piece: Piece,
     len: usize,
     pool: Weak<Shared>,
 }
@@ -125,7 +133,7 @@ impl PooledBuffer {
     /// The whole of its memory, for filling it; [`set_len`](Self::set_len) then says how much of it
     /// counts. What an earlier user left is in it.
     pub fn storage_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.piece.as_mut_slice()
     }
 
     /// Makes it hold the first `len` bytes of its memory.
@@ -134,8 +142,19 @@ impl PooledBuffer {
     ///
     /// When its memory is smaller.
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.bytes.len(), "{len} bytes in a buffer of {}", self.bytes.len());
+        let bytes = self.piece.as_slice().len();
+        assert!(len <= bytes, "{len} bytes in a buffer of {bytes}");
         self.len = len;
+    }
+
+    /// As [`storage_mut`](Self::storage_mut), and what it is a part of.
+    pub(crate) fn storage_and_memory_mut(&mut self) -> (&mut [u8], Option<&Arc<PoolMemory>>) {
+        self.piece.parts_mut()
+    }
+
+    /// What it is a part of.
+    pub(crate) fn memory(&self) -> Option<&Arc<PoolMemory>> {
+        self.piece.memory()
     }
 }
 
@@ -143,13 +162,13 @@ impl Deref for PooledBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.piece.as_slice()[..self.len]
     }
 }
 
 impl DerefMut for PooledBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.len]
+        &mut self.piece.as_mut_slice()[..self.len]
     }
 }
 
@@ -161,15 +180,15 @@ impl AsRef<[u8]> for PooledBuffer {
 
 impl fmt::Debug for PooledBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PooledBuffer").field("len", &self.len).field("of", &self.bytes.len()).finish()
+        f.debug_struct("PooledBuffer").field("len", &self.len).field("of", &self.piece.as_slice().len()).finish()
     }
 }
 
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
-        // A buffer outlives its pool only to be freed.
+        // A buffer that outlives its pool goes nowhere.
         if let Some(pool) = self.pool.upgrade() {
-            pool.free.lock().push(std::mem::take(&mut self.bytes));
+            pool.free.lock().push(std::mem::take(&mut self.piece));
             pool.available.release();
         }
     }

@@ -1,0 +1,149 @@
+//! The memory of a pool: one allocation, cut into pieces of one size.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::Arc;
+
+/// Where all buffers of a pool lie, one after another from the beginning of a page.
+///
+/// It stays where it is for as long as one of them is there. So a backend may tell the kernel about the
+/// whole of it once, and of each read or write only the place; see
+/// [`Operation::Read`](crate::Operation::Read).
+pub struct PoolMemory {
+    start: NonNull<u8>,
+    bytes: usize,
+    /// The allocation, of some more bytes; a `Vec`, whose bytes stay where they are while it moves.
+    _allocation: Vec<u8>,
+}
+
+// SAFETY: it is memory, and a place in it. Only its pieces give access, each to a part of its own.
+unsafe impl Send for PoolMemory {}
+// SAFETY: as above.
+unsafe impl Sync for PoolMemory {}
+
+impl PoolMemory {
+    fn new(bytes: usize) -> Self {
+        let page = rustix::param::page_size();
+        // Not by the alignment of the allocation: then all of it would be written to be zero.
+        let mut allocation = vec![0_u8; bytes.checked_add(page).expect("no more than usize::MAX bytes")];
+        let start = NonNull::from(allocation.as_mut_slice()).cast::<u8>();
+        // SAFETY: it skips less than a page, which is there beyond `bytes`.
+        let start = unsafe { start.add(start.align_offset(page)) };
+        Self { start, bytes, _allocation: allocation }
+    }
+
+    /// Where it begins.
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl fmt::Debug for PoolMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolMemory").field("start", &self.start).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// One buffer's part of the memory, which is nobody else's. The default has no bytes.
+///
+/// Bytes by pointer: they stay where they are, and may be written by the kernel, while this moves.
+#[derive(Debug)]
+pub(super) struct Piece {
+    start: NonNull<u8>,
+    bytes: usize,
+    /// Where it lies, and what keeps it there; none for a piece without bytes.
+    memory: Option<Arc<PoolMemory>>,
+}
+
+// SAFETY: it owns its bytes, as a `Vec` does.
+unsafe impl Send for Piece {}
+// SAFETY: as above.
+unsafe impl Sync for Piece {}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self { start: NonNull::dangling(), bytes: 0, memory: None }
+    }
+}
+
+impl Piece {
+    /// Allocates `count` pieces of `bytes` zeros each.
+    ///
+    /// # Panics
+    ///
+    /// When either is 0, or both together are more than the address space has.
+    pub(super) fn allocate(count: usize, bytes: usize) -> Vec<Self> {
+        assert!(count > 0 && bytes > 0, "a pool of {count} buffers of {bytes} bytes holds nothing");
+        let memory = Arc::new(PoolMemory::new(count.checked_mul(bytes).expect("no more than usize::MAX bytes")));
+        let piece = |index| {
+            // SAFETY: within the memory, which has `count * bytes`.
+            let start = unsafe { memory.start.add(index * bytes) };
+            Self { start, bytes, memory: Some(memory.clone()) }
+        };
+        (0..count).map(piece).collect()
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        // SAFETY: its own, of `allocate`, and initialized; or no bytes at all. `&self` keeps the memory.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as in `as_slice`, and `&mut self` keeps everybody else out.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+
+    /// The bytes, and where they lie.
+    pub(super) fn parts_mut(&mut self) -> (&mut [u8], Option<&Arc<PoolMemory>>) {
+        // SAFETY: as in `as_mut_slice`; the other reference is to another field.
+        (unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }, self.memory.as_ref())
+    }
+
+    pub(super) fn memory(&self) -> Option<&Arc<PoolMemory>> {
+        self.memory.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn pieces_lie_side_by_side_from_the_beginning_of_a_page() {
+        let mut pieces = Piece::allocate(3, 4096);
+        let memory = pieces[0].memory().unwrap().clone();
+        assert_eq!(memory.start().as_ptr() as usize % rustix::param::page_size(), 0);
+        assert_eq!(memory.bytes(), 3 * 4096);
+        for (index, piece) in pieces.iter_mut().enumerate() {
+            assert_eq!(piece.as_slice().as_ptr() as usize, memory.start().as_ptr() as usize + index * 4096);
+            assert!(piece.as_slice().iter().all(|byte| *byte == 0));
+            piece.as_mut_slice().fill(index as u8 + 1);
+        }
+        assert!(pieces.iter().zip(1..).all(|(piece, number)| piece.as_slice().iter().all(|byte| *byte == number)));
+    }
+
+    #[test]
+    fn the_last_piece_frees_the_memory() {
+        let mut pieces = Piece::allocate(2, 8);
+        let memory = Arc::downgrade(pieces[0].memory().unwrap());
+        drop(pieces.pop());
+        let last = std::mem::take(&mut pieces[0]);
+        assert!(pieces[0].as_slice().is_empty() && pieces[0].memory().is_none());
+        assert_eq!(memory.strong_count(), 1);
+        drop(last);
+        assert_eq!(memory.strong_count(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "usize::MAX bytes")]
+    fn more_than_there_can_be_is_a_panic() {
+        Piece::allocate(2, usize::MAX);
+    }
+}
