@@ -164,9 +164,6 @@ impl Executor {
 
     /// Calls `f` with the executor of the calling fiber, if `context` is a fiber of `shared`.
     pub(crate) fn with_current_of<R>(shared: &Shared, context: &Context, f: impl FnOnce(&Executor) -> R) -> Option<R> {
-        if context.is_thread() {
-            return None;
-        }
         Self::with_current(|executor| {
             (executor.belongs_to(shared) && executor.owns(context.block())).then(|| f(executor))
         })

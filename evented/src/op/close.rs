@@ -14,7 +14,7 @@ pub(super) fn perform(performer: &Performer<'_>, descriptor: Descriptor) -> io::
     let fd = OwnedFd::from(descriptor).into_raw_fd();
     let entry = opcode::Close::new(types::Fd(fd)).build();
     // SAFETY: the entry points to nothing, and nobody else owns the descriptor.
-    match unsafe { performer.run_to_completion(entry) } {
+    match unsafe { performer.run_to_completion(&entry) } {
         // The runtime has shut down, so the operation did not run: closed without it.
         Err(error) if error.get_ref().is_some_and(|source| source.is::<ShutDown>()) => {
             // SAFETY: it is still open, and ours.

@@ -18,6 +18,6 @@ pub(super) fn perform(performer: &Performer<'_>, address: SocketAddr) -> io::Res
     let entry =
         opcode::Connect::new(types::Fd(socket.as_raw_fd()), address.as_ptr().cast(), address.addr_len()).build();
     // SAFETY: the entry points to `address`, which is there until it returns.
-    unsafe { performer.run(entry) }?;
+    unsafe { performer.run(&entry) }?;
     Ok(Output::Opened(socket))
 }

@@ -23,7 +23,7 @@ pub(super) fn perform(performer: &Performer<'_>, path: &Path, options: &OpenOpti
         .mode(mode.bits())
         .build();
     // SAFETY: the entry points to `path`, which is there until it returns.
-    let fd = unsafe { performer.run(entry) }?;
+    let fd = unsafe { performer.run(&entry) }?;
     // SAFETY: a new descriptor that nobody else knows.
     Ok(Output::Opened(unsafe { OwnedFd::from_raw_fd(fd as i32) }.into()))
 }

@@ -54,7 +54,7 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// What the entry points to is valid until this returns.
-    pub(super) unsafe fn run(&self, entry: Entry) -> io::Result<u32> {
+    pub(super) unsafe fn run(&self, entry: &Entry) -> io::Result<u32> {
         // SAFETY: the caller's promise.
         unsafe { self.run_until(entry, Until::Canceled) }
     }
@@ -64,7 +64,7 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// As `run`.
-    pub(super) unsafe fn run_to_completion(&self, entry: Entry) -> io::Result<u32> {
+    pub(super) unsafe fn run_to_completion(&self, entry: &Entry) -> io::Result<u32> {
         // SAFETY: the caller's promise.
         unsafe { self.run_until(entry, Until::Completed) }
     }
@@ -72,13 +72,12 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// As [`run`](Self::run).
-    unsafe fn run_until(&self, entry: Entry, until: Until) -> io::Result<u32> {
+    unsafe fn run_until(&self, entry: &Entry, until: Until) -> io::Result<u32> {
         loop {
             let here = Executor::with_current_of(self.shared, self.context, |_| ()).is_some();
             // SAFETY: the caller's promise; the entry was completed before it is used again.
-            let (result, canceled) = unsafe {
-                if here { self.run_here(entry.clone(), until) } else { self.run_elsewhere(entry.clone(), until)? }
-            };
+            let (result, canceled) =
+                unsafe { if here { self.run_here(entry, until) } else { self.run_elsewhere(entry, until)? } };
             if canceled.is_none() && result == -libc::EINTR && until == Until::Canceled {
                 // Not so a close: the descriptor is gone, and its number may be somebody else's.
                 continue;
@@ -137,13 +136,13 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// As [`run`](Self::run).
-    unsafe fn run_here(&self, entry: Entry, until: Until) -> (i32, Option<Canceled>) {
+    unsafe fn run_here(&self, entry: &Entry, until: Until) -> (i32, Option<Canceled>) {
         // The kernel writes to this frame.
         let bomb = AbortOnUnwind;
         let slot = Executor::slot(self.context.block());
         // SAFETY: the slot and the caller's memory stay until the loop has seen the result; an
         // unwinding in between ends the process.
-        Executor::with_current(|executor| unsafe { executor.submit(&slot, entry) });
+        Executor::with_current(|executor| unsafe { executor.submit(&slot, entry.clone()) });
         let outcome = self.await_slot(&slot, until);
         mem::forget(bomb);
         outcome
@@ -171,11 +170,11 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// As [`run`](Self::run).
-    unsafe fn run_elsewhere(&self, entry: Entry, until: Until) -> io::Result<(i32, Option<Canceled>)> {
+    unsafe fn run_elsewhere(&self, entry: &Entry, until: Until) -> io::Result<(i32, Option<Canceled>)> {
         let remote = self.shared.begin_foreign()?;
         // As in `run_here`.
         let bomb = AbortOnUnwind;
-        let message = Message::new(entry, self.context.unparker());
+        let message = Message::new(entry.clone(), self.context.unparker());
         remote.send(&message);
         let mut canceled = None;
         let result = loop {

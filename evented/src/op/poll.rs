@@ -27,7 +27,7 @@ pub(super) unsafe fn run_or_wait(
 ) -> io::Result<u32> {
     loop {
         // SAFETY: the caller's promise.
-        match unsafe { performer.run(entry.clone()) } {
+        match unsafe { performer.run(entry) } {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => wait(performer, descriptor, events)?,
             other => return other,
         }
@@ -38,5 +38,5 @@ pub(super) unsafe fn run_or_wait(
 pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, events: libc::c_short) -> io::Result<()> {
     let poll = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), events as u32).build();
     // SAFETY: it points to nothing.
-    unsafe { performer.run(poll) }.map(drop)
+    unsafe { performer.run(&poll) }.map(drop)
 }

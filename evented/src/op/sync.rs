@@ -13,6 +13,6 @@ pub(super) fn perform(performer: &Performer<'_>, file: &Descriptor, data_only: b
     let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
     let entry = opcode::Fsync::new(types::Fd(file.as_raw_fd())).flags(flags).build();
     // SAFETY: the entry points to nothing; the descriptor is borrowed until it returns.
-    unsafe { performer.run(entry) }?;
+    unsafe { performer.run(&entry) }?;
     Ok(Output::Done)
 }
