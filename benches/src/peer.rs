@@ -19,6 +19,8 @@ pub(crate) enum Peer {
     #[value(name = "iolite-evented-2")]
     #[serde(rename = "iolite-evented-2")]
     IoliteEvented2,
+    /// iolite on fibers, which receive what keeps coming in into buffers of a pool.
+    IoliteEventedMultishot,
     /// iolite on threads.
     IoliteThreaded,
     /// tokio on the current thread.
@@ -48,8 +50,8 @@ pub(crate) enum Peer {
 }
 
 use Peer::{
-    Compio, Glommio, Go, IoliteEvented, IoliteEvented2, IoliteThreaded, May, Monoio, RawEpoll, RawUring, Smol, Threads,
-    Tokio, Tokio2, TokioUring, Zig,
+    Compio, Glommio, Go, IoliteEvented, IoliteEvented2, IoliteEventedMultishot, IoliteThreaded, May, Monoio, RawEpoll,
+    RawUring, Smol, Threads, Tokio, Tokio2, TokioUring, Zig,
 };
 
 /// Those with an echo server.
@@ -58,6 +60,7 @@ pub(crate) const ECHO: &[Peer] = &[
     RawEpoll,
     IoliteEvented,
     IoliteEvented2,
+    IoliteEventedMultishot,
     IoliteThreaded,
     Tokio,
     Tokio2,

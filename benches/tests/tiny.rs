@@ -51,6 +51,7 @@ const ECHO: &[&str] = &[
     "raw-epoll",
     "iolite-evented",
     "iolite-evented-2",
+    "iolite-evented-multishot",
     "iolite-threaded",
     "tokio",
     "tokio-2",

@@ -21,6 +21,9 @@ use crate::record::Figures;
 
 /// How many connections a server takes at once.
 const CONNECTIONS_MAX: usize = 30_000;
+/// How many buffers those connections share that receive into a pool: the kernel takes them in turn, so not many
+/// more than are filled at once.
+const BUFFERS: usize = 512;
 /// How many tasks of `spawn_async` have a worker of `threaded` at once. Its default on one core
 /// would run all of them inline, and nothing would be handed over.
 const WORKERS: usize = 64;
@@ -43,6 +46,23 @@ impl Backend {
                 loop {
                     let (stream, _) = listener.accept(io)?;
                     group.spawn_waiting(io, move |io| echo(io, &stream, buffer_bytes))?;
+                }
+            })
+        })
+    }
+
+    /// As `serve`, but the kernel accepts and receives what comes by itself, and an idle connection holds no
+    /// buffer.
+    pub(super) fn serve_multishot(&self, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        let pool = BufferPool::new(BUFFERS, buffer_bytes);
+        self.run(CONNECTIONS_MAX, |io| {
+            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+            ready(listener.local_addr(io)?);
+            let mut incoming = listener.incoming(io);
+            io.group(|group| {
+                loop {
+                    let (stream, pool) = (incoming.next(io)?, &pool);
+                    group.spawn_waiting(io, move |io| echo_incoming(io, &stream, pool))?;
                 }
             })
         })
@@ -80,6 +100,15 @@ fn echo(io: &dyn Io, stream: &TcpStream, buffer_bytes: usize) -> io::Result<()> 
             n => stream.write_all(io, &buffer[..n])?,
         }
     }
+}
+
+fn echo_incoming(io: &dyn Io, stream: &TcpStream, pool: &BufferPool) -> io::Result<()> {
+    stream.set_nodelay(io, true)?;
+    let mut incoming = stream.incoming(io, pool);
+    while let Some(bytes) = incoming.next(io)? {
+        stream.write_all(io, &bytes)?;
+    }
+    Ok(())
 }
 
 fn tasks(io: &dyn Io, batch: u32, seconds: f64) -> Figures {

@@ -51,6 +51,7 @@ pub(crate) fn serve(peer: Peer, buffer_bytes: usize, ready: impl FnOnce(SocketAd
         Peer::RawEpoll => raw_epoll::serve(buffer_bytes, ready),
         Peer::IoliteEvented => iolite::EVENTED.serve(buffer_bytes, ready),
         Peer::IoliteEvented2 => iolite::EVENTED_2.serve(buffer_bytes, ready),
+        Peer::IoliteEventedMultishot => iolite::EVENTED.serve_multishot(buffer_bytes, ready),
         Peer::IoliteThreaded => iolite::THREADED.serve(buffer_bytes, ready),
         Peer::Tokio => tokio::CURRENT_THREAD.serve(buffer_bytes, ready),
         Peer::Tokio2 => tokio::TWO_WORKERS.serve(buffer_bytes, ready),
@@ -85,7 +86,7 @@ pub(crate) fn measure(peer: Peer, job: Job) -> io::Result<Figures> {
         (Peer::TokioUring, job) => local::measure::<tokio_uring::TokioUring>(job),
         (Peer::May, job) => may::measure(job),
         (Peer::Threads, job) => threads::measure(job),
-        (Peer::RawUring | Peer::RawEpoll, job) => not_offered(job),
+        (Peer::RawUring | Peer::RawEpoll | Peer::IoliteEventedMultishot, job) => not_offered(job),
         (Peer::Go | Peer::Zig, _) => unreachable!("its own program measures"),
     }
 }

@@ -22,7 +22,8 @@ use crate::{Canceled, Io};
 ///
 /// [`TcpStream::incoming`](super::TcpStream::incoming) receives into a pool: a connection takes a
 /// buffer when bytes are there, not before. A backend may keep some of the free buffers at hand, for
-/// the kernel to fill; one at least is always left to circulate.
+/// the kernel to fill; one at least is always left to circulate. The kernel takes them in turn: a pool that is much larger
+/// than what is under way at once costs caches.
 ///
 /// [`File::read_pooled_at`](crate::fs::File::read_pooled_at) and
 /// [`write_pooled_at`](crate::fs::File::write_pooled_at) may spare the kernel some work at each call, by
