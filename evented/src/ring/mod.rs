@@ -202,3 +202,35 @@ impl Ring {
         reaped.len() - before
     }
 }
+
+#[cfg(test)]
+mod test {
+    use std::os::fd::AsRawFd;
+
+    use io_uring::opcode;
+    use rustix::event::{EventfdFlags, eventfd};
+
+    use super::*;
+
+    /// Also those that the kernel, after the first, completes only when it is asked again.
+    #[test]
+    fn what_has_arrived_is_reaped_together() {
+        let (ring, _) = Ring::new().unwrap();
+        let events: Vec<_> = (0..REAPED_ENOUGH).map(|_| eventfd(0, EventfdFlags::CLOEXEC).unwrap()).collect();
+        for (event, number) in events.iter().zip(0..) {
+            let poll = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), libc::POLLIN as u32).build();
+            // SAFETY: it points to nothing.
+            unsafe { ring.push(&poll.user_data(number)) };
+        }
+        ring.flush();
+        for event in &events {
+            rustix::io::write(event, &1_u64.to_ne_bytes()).unwrap();
+        }
+        ring.turn(Wait::Forever);
+        let mut told = Vec::new();
+        ring.reap(|user_data, result, _| told.push((user_data, result)));
+        told.sort_unstable();
+        let expected = (0..REAPED_ENOUGH as u64).map(|number| (number, i32::from(libc::POLLIN)));
+        assert_eq!(told, expected.collect::<Vec<_>>());
+    }
+}
