@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use iolite::evented::{self, Evented};
 use iolite::fs::File;
-use iolite::net::{ListenOptions, TcpListener, TcpStream};
+use iolite::net::{ListenOptions, TcpListener, TcpStream, UdpSocket, UnixStream};
 use iolite::sync::Event;
 use iolite::{Canceled, Io, copy};
 use rstest::rstest;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -319,11 +319,37 @@ fn canceled_accepts_lose_none(#[values(threaded(), evented())] on: On) {
     });
 }
 
+/// Whether the message was received or not: its descriptors are somebody's, or closed.
+#[rstest]
+fn canceled_passing_of_descriptors_loses_none(#[values(threaded(), evented())] on: On) {
+    loses_none(&alone(), on, "descriptors", |io, random| {
+        let (near, far) = UnixStream::pair(io).expect("pair");
+        let (reader, writer) = io::pipe().expect("a pipe");
+        // Two go, there is room for one.
+        let received = scope(io, |group| {
+            let sent = concurrently(group, |io| {
+                spin(Duration::from_nanos(30_000));
+                near.send_with_fds(io, b"x", &[writer.as_fd(), reader.as_fd()])
+            });
+            let received = cancel_soon(io, random, |io| far.recv_with_fds(io, &mut [0; 4], 1));
+            sent.join(io).expect("sent");
+            received.unwrap_or_else(|| far.recv_with_fds(io, &mut [0; 4], 1).expect("it is still there"))
+        });
+        assert_eq!((received.descriptors.len(), received.descriptors_truncated), (1, true));
+        // What nobody receives is closed with the socket, what is received without asking at once.
+        near.send_with_fds(io, b"xy", &[writer.as_fd()]).expect("sent");
+        assert_eq!(far.read(io, &mut [0]).expect("received"), 1);
+        near.send_with_fds(io, b"x", &[writer.as_fd()]).expect("sent");
+    });
+}
+
 #[rstest]
 fn canceled_opens_lose_none(#[values(threaded(), evented())] on: On) {
     loses_none(&alone(), on, "open", |io, random| {
         drop(cancel_soon(io, random, |io| File::open(io, "/dev/null")));
         drop(cancel_soon(io, random, |io| TcpListener::bind(io, "127.0.0.1:0")));
+        drop(cancel_soon(io, random, UnixStream::pair));
+        drop(cancel_soon(io, random, |io| UdpSocket::bind(io, "127.0.0.1:0")));
     });
 }
 

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite_evented::{Evented, Options};
-use iolite_io::net::{BufferPool, TcpListener, TcpStream};
-use iolite_io::{Io, ShutDown, SocketOption};
+use iolite_io::net::{BufferPool, TcpListener, TcpStream, option};
+use iolite_io::{Io, ShutDown};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Runs `body` on a fiber of a runtime of one executor, and the runtime to its end.
@@ -203,7 +203,7 @@ fn a_destructor_of_sent_bytes_may_misbehave() {
         let (near, mut far) = half(io);
         // More than the window takes, so that the last of it is let go after the call.
         let bytes = Arc::new(Bad(vec![5; 256 << 10], drops.clone(), io.handle().unwrap()));
-        near.set_option(io, SocketOption::SendBufferSize(1 << 20)).unwrap();
+        near.set_option(io, option::SEND_BUFFER_SIZE, 1 << 20).unwrap();
         // On this fiber its panic would be this fiber's.
         catch_unwind(AssertUnwindSafe(|| near.send_zero_copy(io, bytes))).map(Result::unwrap).unwrap_or_default();
         far.read_exact(&mut vec![0; 256 << 10]).unwrap();
@@ -219,7 +219,7 @@ fn what_the_kernel_holds_at_the_end_is_never_freed() {
     let drops = Arc::new(AtomicUsize::new(0));
     let (mut far, window) = on_a_fiber(|io| {
         let (near, far) = half(io);
-        near.set_option(io, SocketOption::SendBufferSize(4 << 20)).unwrap();
+        near.set_option(io, option::SEND_BUFFER_SIZE, 4 << 20).unwrap();
         let mut window = 0;
         // Until the peer's window is full, and more in the queue behind it.
         while io

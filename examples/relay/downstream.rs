@@ -4,9 +4,9 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use iolite::net::{TcpListener, TcpStream};
+use iolite::net::{TcpListener, TcpStream, option};
 use iolite::sync::{Receiver, RecvError, TryRecvError};
-use iolite::{Canceled, Group, Instant, Io, SocketOption};
+use iolite::{Canceled, Group, Instant, Io};
 use tungstenite::protocol::Role;
 
 use crate::codec::{self, Duplex, End, Outgoing};
@@ -70,7 +70,7 @@ fn converse(io: &dyn Io, relay: &Relay, stream: &TcpStream) -> Result<(), End> {
     let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_head::<Request>(io, stream))?;
     let (status, body) = match (&*request.path, request.upgrade(), request.number("cursor")) {
         ("/subscribe", Some(upgrade), Some(cursor)) => {
-            stream.set_option(io, SocketOption::SendBufferSize(SEND_BUFFER_BYTES))?;
+            stream.set_option(io, option::SEND_BUFFER_SIZE, SEND_BUFFER_BYTES)?;
             stream.write_all(io, upgrade.as_bytes())?;
             return subscribe(io, relay, stream, rest, cursor);
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use iolite::net::{TcpListener, TcpStream};
-use iolite::{BackendChoice, Config, Io, SocketOption};
+use iolite::net::{TcpListener, TcpStream, option};
+use iolite::{BackendChoice, Config, Io};
 use rstest::rstest;
 use tempfile::TempDir;
 use tungstenite::protocol::Role;
@@ -101,7 +101,7 @@ fn subscribe(
 
 fn stalled_subscriber(io: &dyn Io, address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(io, address)?;
-    stream.set_option(io, SocketOption::ReceiveBufferSize(4096))?;
+    stream.set_option(io, option::RECEIVE_BUFFER_SIZE, 4096)?;
     http::connect_websocket(io, &stream, address, "/subscribe?cursor=0")?;
     Ok(stream)
 }

@@ -44,14 +44,14 @@ mod list;
 mod primitive;
 
 pub use cancel::{Canceled, TimedOut, WaitError};
-pub use context::no_suspend;
+pub use context::{Interest, no_suspend};
 pub use copy::{copy, copy_at_most};
 pub use descriptor::Descriptor;
 pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use group::{Group, Member, OwnedGroup};
 pub use interval::{Interval, MissedTicks};
 pub use io::{Backend, Io};
-pub use operation::{Operation, Output, SharedBytes, SocketOption};
+pub use operation::{Operation, Output, SharedBytes};
 pub use select::Select;
 pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::context::Interest;
 use crate::descriptor::Descriptor;
 use crate::fs::OpenOptions;
-use crate::net::ListenOptions;
 use crate::net::pool::PoolMemory;
+use crate::net::{Address, Domain, Message, OptionName, OptionValue, Outgoing, Received, SocketType};
 
 /// One request, with what it borrows from the caller until it has ended.
 ///
@@ -21,24 +22,58 @@ use crate::net::pool::PoolMemory;
 pub enum Operation<'a> {
     /// Does nothing, through the whole machinery. Answered with `Done`.
     Nop,
-    /// Makes a TCP listener: socket, options, bind, listen. Answered with `Opened`. The listener is
-    /// non-blocking (`O_NONBLOCK`), so that two acceptors on threads can race for one connection
-    /// and both stay cancelable; connections accepted from it are not.
-    Listen {
-        /// Where to listen; port 0 lets the system choose.
-        address: SocketAddr,
-        /// Backlog and socket options.
-        options: &'a ListenOptions,
+    /// Makes a socket, closed on exec. Answered with `Opened`.
+    Socket {
+        /// The family.
+        domain: Domain,
+        /// What it carries.
+        kind: SocketType,
+        /// The protocol's number; 0 for the usual one of the kind.
+        protocol: i32,
     },
-    /// Takes the next connection. Answered with `Accepted`.
+    /// Makes two sockets that are connected to each other, closed on exec. Answered with `OpenedPair`.
+    SocketPair {
+        /// The family.
+        domain: Domain,
+        /// What they carry.
+        kind: SocketType,
+        /// The protocol's number; 0 for the usual one of the kind.
+        protocol: i32,
+    },
+    /// Binds a socket to an address. Answered with `Done`.
+    Bind {
+        /// A socket.
+        socket: &'a Descriptor,
+        /// Port 0 and the unnamed Unix address let the system choose.
+        address: &'a Address,
+    },
+    /// Makes a listener of a socket. Answered with `Done`. From then on it is non-blocking
+    /// (`O_NONBLOCK`), so that two acceptors on threads can race for one connection and both stay
+    /// cancelable; connections accepted from it are not.
+    Listen {
+        /// A bound socket.
+        socket: &'a Descriptor,
+        /// How many connections may wait to be accepted; the kernel caps it.
+        backlog: u32,
+    },
+    /// Takes the next connection, closed on exec. Answered with `Accepted`.
     Accept {
         /// A listener.
         listener: &'a Descriptor,
     },
-    /// Makes a TCP socket and connects it. Answered with `Opened`. Nothing stays open on error.
+    /// Connects a socket. Answered with `Done`. After an error it is for closing.
     Connect {
+        /// A socket that is not connected yet, or one for messages.
+        socket: &'a Descriptor,
         /// The peer.
-        address: SocketAddr,
+        address: &'a Address,
+    },
+    /// Waits until a descriptor is ready, or has an error or an end to tell. Answered with `Done`.
+    Ready {
+        /// What can be polled.
+        descriptor: &'a Descriptor,
+        /// For what.
+        interest: Interest,
     },
     /// Receives what is there, at least one byte; `Count(0)` at the end. Answered with `Count`.
     Receive {
@@ -49,12 +84,24 @@ pub enum Operation<'a> {
         /// Leave the bytes in the socket's queue.
         peek: bool,
     },
-    /// As `Receive`, into several buffers.
-    ReceiveVectored {
-        /// A connected socket.
+    /// Receives one message, or what is there of a stream. Answered with `Received`. Also with no room for
+    /// a single byte: then the message is gone.
+    ReceiveMessage {
+        /// A socket.
         socket: &'a Descriptor,
         /// Filled in order.
         buffers: &'a mut [IoSliceMut<'a>],
+        /// Leave the message in the socket's queue.
+        peek: bool,
+        /// How many descriptors may come with it.
+        descriptors_max: usize,
+    },
+    /// Receives messages, waiting for the first only. Answered with `Count`, of messages.
+    ReceiveMany {
+        /// A socket for messages.
+        socket: &'a Descriptor,
+        /// Filled in order.
+        messages: &'a mut [Message],
     },
     /// Sends bytes. Answered with `Count`, short when the peer reads slowly.
     Send {
@@ -66,12 +113,23 @@ pub enum Operation<'a> {
         /// nevertheless.
         all: bool,
     },
-    /// As `Send`, from several buffers.
-    SendVectored {
-        /// A connected socket.
+    /// Sends one message, also an empty one, or some bytes of a stream. Answered with `Count`.
+    SendMessage {
+        /// A socket.
         socket: &'a Descriptor,
         /// Sent in order.
         buffers: &'a [IoSlice<'a>],
+        /// To whom, where the socket is not connected.
+        to: Option<&'a Address>,
+        /// Descriptors of which duplicates go with it.
+        descriptors: &'a [BorrowedFd<'a>],
+    },
+    /// Sends messages in their order, waiting for room for the first only. Answered with `Count`, of messages.
+    SendMany {
+        /// A socket for messages.
+        socket: &'a Descriptor,
+        /// What, and to whom.
+        messages: &'a [Outgoing<'a>],
     },
     /// As `Send` with `all`, without copying the bytes where that is possible. Answered with `Count`.
     ///
@@ -95,15 +153,17 @@ pub enum Operation<'a> {
     SetOption {
         /// A socket.
         socket: &'a Descriptor,
-        /// The option and its value.
-        option: SocketOption,
+        /// Which.
+        name: OptionName,
+        /// Its new value.
+        value: OptionValue,
     },
-    /// Reads a socket option. Answered with `Option`, the same one with its present value.
+    /// Reads a socket option. Answered with `Option`.
     GetOption {
         /// A socket.
         socket: &'a Descriptor,
-        /// The option; its value does not matter.
-        option: SocketOption,
+        /// Which.
+        name: OptionName,
     },
     /// The address a socket is bound to. Answered with `Address`.
     LocalAddress {
@@ -230,26 +290,6 @@ impl fmt::Debug for SharedBytes {
     }
 }
 
-/// A socket option and its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SocketOption {
-    /// `TCP_NODELAY`: send small packets at once.
-    NoDelay(bool),
-    /// `SO_KEEPALIVE`.
-    KeepAlive(bool),
-    /// `SO_LINGER`: what closing does with unsent bytes; `Some(ZERO)` resets the connection.
-    Linger(Option<Duration>),
-    /// `SO_RCVBUF`, in bytes; the kernel doubles what is set.
-    ReceiveBufferSize(usize),
-    /// `SO_SNDBUF`, in bytes; the kernel doubles what is set.
-    SendBufferSize(usize),
-    /// `IP_TTL`, or the hop limit of IPv6.
-    TimeToLive(u32),
-    /// `SO_ERROR`, as an errno; 0 if there is none. Reading it clears it; it cannot be set.
-    PendingError(i32),
-}
-
 /// The answer to an [`Operation`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -260,14 +300,18 @@ pub enum Output {
     Count(usize),
     /// A new socket or file.
     Opened(Descriptor),
+    /// Two new sockets.
+    OpenedPair(Descriptor, Descriptor),
     /// A connection, and whose.
-    Accepted(Descriptor, SocketAddr),
+    Accepted(Descriptor, Address),
+    /// A message, and what came with it.
+    Received(Received),
     /// An address.
-    Address(SocketAddr),
+    Address(Address),
     /// What a name stands for, in the order in which to try.
     Addresses(Vec<SocketAddr>),
-    /// An option with its value.
-    Option(SocketOption),
+    /// The value of an option.
+    Option(OptionValue),
     /// A position or length, in bytes.
     Position(u64),
 }
@@ -301,14 +345,29 @@ impl Output {
         }
     }
 
-    pub(crate) fn accepted(self) -> io::Result<(Descriptor, SocketAddr)> {
+    pub(crate) fn opened_pair(self) -> io::Result<(Descriptor, Descriptor)> {
+        match self {
+            Output::OpenedPair(one, other) => Ok((one, other)),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    /// What was received, with its count checked as in [`count`](Self::count).
+    pub(crate) fn received(self, available: usize) -> io::Result<Received> {
+        match self {
+            Output::Received(received) if received.count <= available => Ok(received),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn accepted(self) -> io::Result<(Descriptor, Address)> {
         match self {
             Output::Accepted(descriptor, address) => Ok((descriptor, address)),
             other => Err(wrong(&other)),
         }
     }
 
-    pub(crate) fn address(self) -> io::Result<SocketAddr> {
+    pub(crate) fn address(self) -> io::Result<Address> {
         match self {
             Output::Address(address) => Ok(address),
             other => Err(wrong(&other)),
@@ -322,7 +381,7 @@ impl Output {
         }
     }
 
-    pub(crate) fn option(self) -> io::Result<SocketOption> {
+    pub(crate) fn option(self) -> io::Result<OptionValue> {
         match self {
             Output::Option(option) => Ok(option),
             other => Err(wrong(&other)),

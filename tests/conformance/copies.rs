@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use iolite::backend::{Refused, Start, StartHow};
 use iolite::fs::{File, OpenOptions};
-use iolite::net::TcpStream;
-use iolite::{Backend, Canceled, Incomplete, Instant, Io, Operation, Output, SocketOption, Streaming};
+use iolite::net::{TcpStream, option};
+use iolite::{Backend, Canceled, Incomplete, Instant, Io, Operation, Output, Streaming};
 use iolite::{copy, copy_at_most};
 use rstest::rstest;
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, fcntl_getfl, memfd_create};
@@ -332,8 +332,8 @@ fn receives_rest(io: &dyn Io, from: &dyn Streaming, rest: &[u8]) {
 fn narrow_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     let (near, far) = tcp_pair(io);
     for stream in [&near, &far] {
-        stream.set_option(io, SocketOption::SendBufferSize(64 << 10)).expect("set");
-        stream.set_option(io, SocketOption::ReceiveBufferSize(64 << 10)).expect("set");
+        stream.set_option(io, option::SEND_BUFFER_SIZE, 64 << 10).expect("set");
+        stream.set_option(io, option::RECEIVE_BUFFER_SIZE, 64 << 10).expect("set");
     }
     (near, far)
 }

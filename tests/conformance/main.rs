@@ -38,8 +38,11 @@ mod watch;
 mod copies;
 mod files;
 mod incoming;
+mod sockets;
 mod streams;
 mod tcp;
+mod udp;
+mod unix;
 
 mod basics;
 mod crowds;

@@ -4,15 +4,18 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite::fs::{File, OpenOptions};
-use iolite::net::{ListenOptions, TcpListener, TcpStream};
+use iolite::net::{
+    ListenOptions, Message, Outgoing, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream, option,
+};
 use iolite::sync::{
     Barrier, Condvar, Event, Mutex, Notify, OnceCell, Queue, Receiver, ReentrantMutex, RwLock, Semaphore, Sender,
     broadcast, channel, watch,
 };
-use iolite::{Canceled, Io, SocketOption};
+use iolite::{Canceled, Io};
 use rstest::rstest;
 
 use crate::support::{ExpectCanceled, On, concurrently, evented, scope, tcp_pair, threaded};
@@ -29,10 +32,14 @@ struct Ready {
     stream: TcpStream,
     listener: TcpListener,
     address: SocketAddr,
+    /// Connected to itself, with messages in its queue.
+    udp: UdpSocket,
+    unix: UnixStream,
+    datagram: UnixDatagram,
     file: File,
     folder: tempfile::TempDir,
     /// What the others need to be ready.
-    _peers: (TcpStream, TcpStream),
+    _peers: (TcpStream, TcpStream, UnixStream, UnixDatagram),
 }
 
 impl Ready {
@@ -48,6 +55,12 @@ impl Ready {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         let waiting = TcpStream::connect(io, address).expect("connect");
+        let udp = UdpSocket::bind(io, "127.0.0.1:0").expect("bind");
+        udp.connect(io, udp.local_addr(io).expect("address")).expect("connect");
+        (0..4).for_each(|_| assert_eq!(udp.send(io, b"message").expect("sent"), 7));
+        let (unix, unix_peer) = UnixStream::pair(io).expect("pair");
+        unix_peer.write_all(io, b"some bytes").expect("sent");
+        let (datagram, datagram_peer) = UnixDatagram::pair(io).expect("pair");
         let folder = tempfile::tempdir().expect("a folder");
         let mut options = OpenOptions::new();
         let path = folder.path().join("file");
@@ -62,9 +75,12 @@ impl Ready {
             stream,
             listener,
             address,
+            udp,
+            unix,
+            datagram,
             file,
             folder,
-            _peers: (peer, waiting),
+            _peers: (peer, waiting, unix_peer, datagram_peer),
         }
     }
 }
@@ -156,8 +172,8 @@ const POINTS: &[(&str, Point)] = &[
     ("write", |io, ready| ready.stream.write(io, b"x").map(drop)),
     ("write_vectored", |io, ready| ready.stream.write_vectored(io, &[io::IoSlice::new(b"x")]).map(drop)),
     ("write_all", |io, ready| ready.stream.write_all(io, b"x")),
-    ("set_option", |io, ready| ready.stream.set_option(io, SocketOption::NoDelay(true))),
-    ("option", |io, ready| ready.stream.option(io, SocketOption::NoDelay(false)).map(drop)),
+    ("set_option", |io, ready| ready.stream.set_option(io, option::NO_DELAY, true)),
+    ("option", |io, ready| ready.stream.option(io, option::NO_DELAY).map(drop)),
     ("local_addr", |io, ready| ready.stream.local_addr(io).map(drop)),
     ("peer_addr", |io, ready| ready.stream.peer_addr(io).map(drop)),
     ("shutdown", |io, ready| ready.stream.shutdown(io, Shutdown::Write)),
@@ -165,6 +181,26 @@ const POINTS: &[(&str, Point)] = &[
     ("connect", |io, ready| TcpStream::connect(io, ready.address).map(drop)),
     ("accept", |io, ready| ready.listener.accept(io).map(drop)),
     ("resolve", |io, _| iolite::net::resolve(io, "localhost", 1).map(drop)),
+    ("readable", |io, ready| ready.stream.readable(io)),
+    ("writable", |io, ready| ready.stream.writable(io)),
+    ("udp bind", |io, _| UdpSocket::bind(io, "127.0.0.1:0").map(drop)),
+    ("udp connect", |io, ready| ready.udp.connect(io, ready.udp.local_addr(io)?)),
+    ("udp send", |io, ready| ready.udp.send(io, b"x").map(drop)),
+    ("udp send_to", |io, _| UdpSocket::bind(io, "127.0.0.1:0")?.send_to(io, b"x", "127.0.0.1:9").map(drop)),
+    ("udp recv", |io, ready| ready.udp.recv(io, &mut [0; 8]).map(drop)),
+    ("udp recv_from", |io, ready| ready.udp.recv_from(io, &mut [0; 8]).map(drop)),
+    ("udp peek_from", |io, ready| ready.udp.peek_from(io, &mut [0; 8]).map(drop)),
+    ("send_many", |io, ready| ready.udp.send_many(io, &[Outgoing { bytes: b"x", to: None }]).map(drop)),
+    ("recv_many", |io, ready| ready.udp.recv_many(io, &mut [Message::with_room(8)]).map(drop)),
+    ("unix bind", |io, _| UnixDatagram::bind(io, iolite::net::UnixAddress::unnamed()).map(drop)),
+    ("unix pair", |io, _| UnixStream::pair(io).map(drop)),
+    ("unix read", |io, ready| ready.unix.read(io, &mut [0]).map(drop)),
+    ("unix write", |io, ready| ready.unix.write(io, b"x").map(drop)),
+    ("unix send", |io, ready| ready.datagram.send(io, b"x").map(drop)),
+    ("send_with_fds", |io, ready| ready.unix.send_with_fds(io, b"x", &[ready.file.as_fd()]).map(drop)),
+    ("recv_with_fds", |io, ready| ready.unix.recv_with_fds(io, &mut [0], 1).map(drop)),
+    ("peer_credentials", |io, ready| ready.unix.peer_credentials(io).map(drop)),
+    ("socket", |io, _| Socket::new(io, 2.into(), 1.into(), 0).map(drop)),
     ("open", |io, ready| File::open(io, ready.folder.path().join("file")).map(drop)),
     ("file read", |io, ready| ready.file.read(io, &mut [0; 4]).map(drop)),
     ("file read_at", |io, ready| ready.file.read_at(io, &mut [0; 4], 0).map(drop)),
@@ -252,6 +288,9 @@ struct Blocked {
     listener: TcpListener,
     /// Full: connecting waits for an `accept`.
     full: SocketAddr,
+    udp: UdpSocket,
+    unix: UnixStream,
+    _unix_peer: UnixStream,
     _full: (TcpListener, Vec<TcpStream>),
     _peer: TcpStream,
 }
@@ -262,10 +301,11 @@ impl Blocked {
         let (_, receiver) = channel(0);
         let (stream, peer) = tcp_pair(io);
         // Sizes that are set do not grow by themselves: full stays full.
-        stream.set_option(io, SocketOption::SendBufferSize(16 << 10)).expect("set");
-        peer.set_option(io, SocketOption::ReceiveBufferSize(16 << 10)).expect("set");
+        stream.set_option(io, option::SEND_BUFFER_SIZE, 16 << 10).expect("set");
+        peer.set_option(io, option::RECEIVE_BUFFER_SIZE, 16 << 10).expect("set");
         fill(io, &stream);
         let (full, full_address, waiting) = full_listener(io);
+        let (unix, unix_peer) = UnixStream::pair(io).expect("pair");
         Self {
             mutex: Mutex::new(()),
             written: RwLock::new(()),
@@ -276,6 +316,9 @@ impl Blocked {
             stream,
             listener: TcpListener::bind(io, "127.0.0.1:0").expect("bind"),
             full: full_address,
+            udp: UdpSocket::bind(io, "127.0.0.1:0").expect("bind"),
+            unix,
+            _unix_peer: unix_peer,
             _full: (full, waiting),
             _peer: peer,
         }
@@ -344,6 +387,14 @@ const BLOCKED_POINTS: &[(&str, BlockedPoint)] = &[
     ("write_all", |io, blocked| blocked.stream.write_all(io, &[0; 100_000])),
     ("accept", |io, blocked| blocked.listener.accept(io).map(drop)),
     ("connect", |io, blocked| TcpStream::connect(io, blocked.full).map(drop)),
+    ("readable", |io, blocked| blocked.stream.readable(io)),
+    ("writable", |io, blocked| blocked.stream.writable(io)),
+    ("listener readable", |io, blocked| blocked.listener.readable(io)),
+    ("udp recv_from", |io, blocked| blocked.udp.recv_from(io, &mut [0]).map(drop)),
+    ("udp peek", |io, blocked| blocked.udp.peek(io, &mut [0]).map(drop)),
+    ("recv_many", |io, blocked| blocked.udp.recv_many(io, &mut [Message::with_room(8)]).map(drop)),
+    ("unix read", |io, blocked| blocked.unix.read(io, &mut [0]).map(drop)),
+    ("recv_with_fds", |io, blocked| blocked.unix.recv_with_fds(io, &mut [0], 1).map(drop)),
 ];
 
 /// Channels close when an end is gone, so they have pairs of their own.

@@ -6,9 +6,9 @@ use std::net;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use iolite::net::{TcpListener, TcpStream};
+use iolite::Io;
+use iolite::net::{TcpListener, TcpStream, option};
 use iolite::sync::{Barrier, Event, Mutex, Notify, Semaphore, SemaphorePermit, TryRecvError, channel};
-use iolite::{Io, SocketOption};
 use rstest::rstest;
 use rustix::net::SendFlags;
 
@@ -91,7 +91,7 @@ fn bytes_that_were_sent_are_counted(#[values(threaded(), evented())] on: On, #[v
     done_by(on, by, |io, tasks| {
         let (ours, mut theirs) = half(io);
         // Sizes that are set do not grow by themselves.
-        ours.set_option(io, SocketOption::SendBufferSize(8 << 10)).expect("set");
+        ours.set_option(io, option::SEND_BUFFER_SIZE, 8 << 10).expect("set");
         theirs.set_nonblocking(true).expect("set");
         let chunk = vec![1; 32 << 10];
         let mut ledger = 0_u64;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use iolite::net::{ListenOptions, TcpListener, TcpStream, ToSocketAddrs, resolve};
 use iolite::sync::Event;
-use iolite::{Canceled, Incomplete, Io, Placement, SocketOption};
+use iolite::{Canceled, Incomplete, Io, Placement};
 use rstest::rstest;
 
 use crate::support::{On, Random, concurrently, evented, scope, tcp_pair, threaded};
@@ -432,42 +432,6 @@ fn a_reset_is_told(#[values(threaded(), evented())] on: On) {
         drop(server);
         let error = client.read(io, &mut [0]).expect_err("reset");
         assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::ConnectionReset, Some(104)));
-    });
-}
-
-#[rstest]
-fn options_are_set_and_read(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
-        let (client, _server) = tcp_pair(io);
-        assert!(!client.nodelay(io).expect("read"), "off by default");
-        client.set_nodelay(io, true).expect("set");
-        assert!(client.nodelay(io).expect("read"));
-        for option in [
-            SocketOption::KeepAlive(true),
-            SocketOption::KeepAlive(false),
-            SocketOption::Linger(Some(Duration::from_secs(3))),
-            SocketOption::Linger(None),
-            SocketOption::TimeToLive(33),
-            SocketOption::NoDelay(false),
-        ] {
-            client.set_option(io, option).expect("set");
-            assert_eq!(client.option(io, option).expect("read"), option);
-        }
-        for (set, get) in [
-            (SocketOption::ReceiveBufferSize(40_000), SocketOption::ReceiveBufferSize(0)),
-            (SocketOption::SendBufferSize(40_000), SocketOption::SendBufferSize(0)),
-        ] {
-            client.set_option(io, set).expect("set");
-            let (SocketOption::ReceiveBufferSize(size) | SocketOption::SendBufferSize(size)) =
-                client.option(io, get).expect("read")
-            else {
-                panic!("another option came back");
-            };
-            assert!(size >= 40_000, "the kernel doubles it: {size}");
-        }
-        let none = SocketOption::PendingError(0);
-        assert_eq!(client.option(io, none).expect("read"), none);
-        client.set_option(io, none).expect_err("it cannot be set");
     });
 }
 

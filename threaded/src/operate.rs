@@ -4,24 +4,26 @@
 //! their mode, and waited for in `ppoll`; what may be a blocking descriptor of somebody else is
 //! waited for first.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use iolite_io::backend::{
-    self, Context, DiskWait, Interest, Spliced, new_stream_socket, perform_quick, resolve_blocking, take_socket_error,
-    try_splice, wait_ready,
+    self, Context, DiskWait, Interest, Spliced, address_from_kernel, begin_connect, perform_quick, resolve_blocking,
+    take_socket_error, try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice, wait_ready,
 };
+use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::FileType;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{self, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use rustix::net::{self, RecvFlags, SendFlags, SocketFlags};
 
 use crate::fiber;
 use crate::runtime::Runtime;
 
-/// How many buffers the system takes at once (`IOV_MAX`).
-const BUFFERS_MAX: usize = 1024;
+/// How soon to look again for what nothing can wait for: room in the queue of a Unix socket that the
+/// own one is not connected to.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How many bytes a pipe that is ready takes without blocking (`PIPE_BUF`).
 const PIPE_BYTES: usize = 4096;
@@ -54,11 +56,26 @@ impl Caller<'_> {
     fn perform(&self, operation: Operation<'_>) -> io::Result<Output> {
         match operation {
             Operation::Accept { listener } => self.accept(listener),
-            Operation::Connect { address } => self.connect(address).map(Output::Opened),
+            Operation::Connect { socket, address } => self.connect(socket, address).map(|()| Output::Done),
+            Operation::Ready { descriptor, interest } => self.ready(descriptor, interest).map(|()| Output::Done),
             Operation::Receive { socket, buffer, peek } => self.receive(socket, buffer, peek).map(Output::Count),
-            Operation::ReceiveVectored { socket, buffers } => self.receive_vectored(socket, buffers).map(Output::Count),
+            Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
+                let attempt = || try_receive_message(socket, buffers, peek, descriptors_max);
+                self.until_done(socket, Interest::Readable, attempt).map(Output::Received)
+            }
+            Operation::ReceiveMany { socket, messages } => {
+                let attempt = || try_receive_many(socket, messages);
+                self.until_done(socket, Interest::Readable, attempt).map(Output::Count)
+            }
             Operation::Send { socket, buffer, all } => self.send(socket, buffer, all).map(Output::Count),
-            Operation::SendVectored { socket, buffers } => self.send_vectored(socket, buffers).map(Output::Count),
+            Operation::SendMessage { socket, buffers, to, descriptors } => {
+                let attempt = || Ok(try_send_message(socket, buffers, to, descriptors)?);
+                self.until_sent(socket, to, attempt).map(Output::Count)
+            }
+            Operation::SendMany { socket, messages } => {
+                let to = messages.first().and_then(|message| message.to.as_ref());
+                self.until_sent(socket, to, || try_send_many(socket, messages)).map(Output::Count)
+            }
             Operation::SendZeroCopy { socket, bytes, from } => {
                 self.send(socket, bytes.rest(from), true).map(Output::Count)
             }
@@ -83,29 +100,33 @@ impl Caller<'_> {
         // Waited for first: the listener may be a blocking one from elsewhere.
         let (socket, address) =
             self.when_ready(listener, Interest::Readable, || net::acceptfrom_with(listener, SocketFlags::CLOEXEC))?;
-        let address = address.ok_or(Errno::NOTCONN).and_then(SocketAddr::try_from)?;
-        Ok(Output::Accepted(socket.into(), address))
+        let peer = address.map(address_from_kernel).transpose()?;
+        Ok(Output::Accepted(socket.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
     }
 
-    fn connect(&self, address: SocketAddr) -> io::Result<Descriptor> {
-        let socket = new_stream_socket(&address)?;
-        let flags = rustix::fs::fcntl_getfl(&socket)?;
-        rustix::fs::fcntl_setfl(&socket, flags | OFlags::NONBLOCK)?;
-        match net::connect(&socket, &address) {
-            Ok(()) => {}
-            // Interrupted, it goes on in the kernel just as well.
-            Err(Errno::INPROGRESS | Errno::INTR) => self.until_done(&socket, Interest::Writable, || {
-                take_socket_error(&socket).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-                match net::getpeername(&socket) {
-                    // Neither failed nor connected.
-                    Err(Errno::NOTCONN) => Err(Errno::AGAIN),
-                    result => result.map(drop),
-                }
-            })?,
-            Err(error) => return Err(error.into()),
+    fn connect(&self, socket: &Descriptor, address: &Address) -> io::Result<()> {
+        loop {
+            match begin_connect(socket, address) {
+                Ok(()) => return Ok(()),
+                Err(Errno::AGAIN) if matches!(address, Address::Unix(_)) => self.look_again()?,
+                // Interrupted, it goes on in the kernel just as well.
+                Err(Errno::INPROGRESS | Errno::INTR) => break,
+                Err(error) => return Err(error.into()),
+            }
         }
-        rustix::fs::fcntl_setfl(&socket, flags)?;
-        Ok(socket)
+        self.until_done(socket, Interest::Writable, || {
+            take_socket_error(socket)?;
+            match net::getpeername(socket) {
+                // Neither failed nor connected.
+                Err(Errno::NOTCONN) => Err(Errno::AGAIN.into()),
+                result => Ok(result.map(drop)?),
+            }
+        })
+    }
+
+    fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
+        while !self.wait(descriptor, interest)? {}
+        Ok(())
     }
 
     fn receive(&self, socket: &Descriptor, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
@@ -113,25 +134,14 @@ impl Caller<'_> {
             return Ok(0);
         }
         let flags = if peek { RecvFlags::DONTWAIT | RecvFlags::PEEK } else { RecvFlags::DONTWAIT };
-        self.until_done(socket, Interest::Readable, || net::recv(socket, &mut *buffer, flags).map(|(count, _)| count))
-    }
-
-    fn receive_vectored(&self, socket: &Descriptor, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        if buffers.iter().all(|buffer| buffer.is_empty()) {
-            return Ok(0);
-        }
-        let count = buffers.len().min(BUFFERS_MAX);
-        self.until_done(socket, Interest::Readable, || {
-            let control = &mut RecvAncillaryBuffer::default();
-            net::recvmsg(socket, &mut buffers[..count], control, RecvFlags::DONTWAIT).map(|message| message.bytes)
-        })
+        self.until_done(socket, Interest::Readable, || Ok(net::recv(socket, &mut *buffer, flags)?.0))
     }
 
     fn send(&self, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<usize> {
         let mut sent = 0;
         while sent < buffer.len() {
             let rest = &buffer[sent..];
-            match self.until_done(socket, Interest::Writable, || net::send(socket, rest, send_flags())) {
+            match self.until_done(socket, Interest::Writable, || Ok(net::send(socket, rest, send_flags())?)) {
                 Ok(count) => sent += count,
                 Err(error) if sent == 0 => return Err(error),
                 Err(error) => {
@@ -149,14 +159,30 @@ impl Caller<'_> {
         Ok(sent)
     }
 
-    fn send_vectored(&self, socket: &Descriptor, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        if buffers.iter().all(|buffer| buffer.is_empty()) {
-            return Ok(0);
+    /// Attempts to send until it succeeds. For room in the queue of another Unix socket nothing can wait.
+    fn until_sent(
+        &self,
+        socket: &Descriptor,
+        to: Option<&Address>,
+        mut attempt: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if !matches!(to, Some(Address::Unix(_))) {
+            return self.until_done(socket, Interest::Writable, attempt);
         }
-        let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
-        self.until_done(socket, Interest::Writable, || {
-            net::sendmsg(socket, buffers, &mut SendAncillaryBuffer::default(), send_flags())
-        })
+        loop {
+            match attempt() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.look_again()?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn look_again(&self) -> io::Result<()> {
+        self.context.check(self.io)?;
+        let then = self.io.now() + LOOK_AGAIN;
+        self.io.park(Some(self.context.deadline().map_or(then, |deadline| deadline.min(then))));
+        Ok(())
     }
 
     fn read(&self, file: &Descriptor, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
@@ -202,14 +228,13 @@ impl Caller<'_> {
         &self,
         descriptor: &Descriptor,
         interest: Interest,
-        mut attempt: impl FnMut() -> rustix::io::Result<T>,
+        mut attempt: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
             match attempt() {
-                Ok(value) => return Ok(value),
-                Err(Errno::AGAIN) => _ = self.wait(descriptor, interest)?,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => _ = self.wait(descriptor, interest)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
             }
         }
     }

@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::{opcode, types};
+use iolite_io::backend::AddressBuffer;
+use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Descriptor, Output};
 
-use super::address::AddressBuffer;
 use super::perform::Performer;
 use super::poll::run_or_wait;
 
@@ -20,5 +21,6 @@ pub(super) fn perform(performer: &Performer<'_>, listener: &Descriptor) -> io::R
     let fd = unsafe { run_or_wait(performer, listener, libc::POLLIN, &entry) }?;
     // SAFETY: a new descriptor that nobody else knows.
     let connection = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    Ok(Output::Accepted(connection.into(), peer.get()?))
+    let peer = peer.get()?.unwrap_or(Address::Unix(UnixAddress::unnamed()));
+    Ok(Output::Accepted(connection.into(), peer))
 }

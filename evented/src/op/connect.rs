@@ -2,22 +2,28 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::Output;
-use iolite_io::backend::new_stream_socket;
-use rustix::net::addr::SocketAddrArg;
+use iolite_io::backend::{kernel_address, take_socket_error};
+use iolite_io::net::Address;
+use iolite_io::{Descriptor, Output};
 
 use super::perform::Performer;
+use super::poll::wait;
 
-pub(super) fn perform(performer: &Performer<'_>, address: SocketAddr) -> io::Result<Output> {
-    let socket = new_stream_socket(&address)?;
-    let address = address.as_any();
+pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
+    let address = kernel_address(address);
     let entry =
         opcode::Connect::new(types::Fd(socket.as_raw_fd()), address.as_ptr().cast(), address.addr_len()).build();
     // SAFETY: the entry points to `address`, which is there until it returns.
-    unsafe { performer.run(&entry) }?;
-    Ok(Output::Opened(socket))
+    match unsafe { performer.run(&entry) } {
+        // It is non-blocking: it goes on by itself.
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+            wait(performer, socket, libc::POLLOUT)?;
+            take_socket_error(socket)?;
+        }
+        result => _ = result?,
+    }
+    Ok(Output::Done)
 }

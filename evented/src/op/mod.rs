@@ -1,9 +1,9 @@
 //! Operations: one file each, with how it fills an entry and how it reads the completion.
 
 mod accept;
-mod address;
 mod close;
 mod connect;
+mod message;
 mod multishot;
 mod open;
 mod perform;
@@ -36,12 +36,17 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
     let performer = Performer::new(shared, context);
     match operation {
         Operation::Accept { listener } => accept::perform(&performer, listener),
-        Operation::Connect { address } => connect::perform(&performer, address),
+        Operation::Connect { socket, address } => connect::perform(&performer, socket, address),
         Operation::Receive { socket, buffer, peek } => receive::perform(&performer, socket, buffer, peek),
-        Operation::ReceiveVectored { socket, buffers } => receive::perform_vectored(&performer, socket, buffers),
+        Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
+            message::receive(&performer, socket, buffers, peek, descriptors_max)
+        }
         Operation::Send { socket, buffer, all } => send::perform(&performer, socket, buffer, all),
-        Operation::SendVectored { socket, buffers } => send::perform_vectored(&performer, socket, buffers),
+        Operation::SendMessage { socket, buffers, to, descriptors } => {
+            message::send(&performer, socket, buffers, to, descriptors)
+        }
         Operation::SendZeroCopy { socket, bytes, from } => send::perform_zero_copy(&performer, socket, &bytes, from),
+        Operation::Ready { descriptor, interest } => poll::perform(&performer, descriptor, interest),
         Operation::Resolve { host, port } => resolve::perform(shared, host, port),
         Operation::Open { path, options } => open::perform(&performer, path, options),
         Operation::Read { file, buffer, memory, offset } => read::perform(&performer, file, buffer, memory, offset),
@@ -50,6 +55,8 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
         // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.
         _ if shared.is_closed() => Err(ShutDown.into()),
+        Operation::ReceiveMany { socket, messages } => message::receive_many(&performer, socket, messages),
+        Operation::SendMany { socket, messages } => message::send_many(&performer, socket, messages),
         Operation::Splice { from, from_offset, to, bytes } => splice::perform(&performer, from, from_offset, to, bytes),
         other => perform_quick(other).unwrap_or_else(|operation| {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))

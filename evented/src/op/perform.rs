@@ -5,10 +5,11 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
-use iolite_io::backend::{Context, PoolMemory, park};
+use iolite_io::backend::{Context, PoolMemory, monotonic_now, park};
 use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 
 use crate::abort::AbortOnUnwind;
@@ -98,6 +99,18 @@ impl<'a> Performer<'a> {
             return Err(ShutDown.into());
         }
         u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+    }
+
+    /// Waits for `duration`, or less.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub(super) fn pause(&self, duration: Duration) -> io::Result<()> {
+        self.context.check(self.shared)?;
+        let then = monotonic_now() + duration;
+        park(Some(self.context.deadline().map_or(then, |deadline| deadline.min(then))));
+        Ok(())
     }
 
     /// Performs a send whose bytes the kernel may keep; `None` on a context whose own ring cannot

@@ -1,4 +1,4 @@
-//! Waiting for a descriptor, where the kernel does not do so by itself.
+//! Waiting for a descriptor: because somebody asks for it, and where the kernel does not do so by itself.
 //!
 //! io_uring answers `EAGAIN` at once for a descriptor with `O_NONBLOCK`: listeners, and whatever
 //! non-blocking sockets a program brings along.
@@ -9,9 +9,17 @@ use std::os::fd::AsRawFd;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use iolite_io::Descriptor;
+use iolite_io::{Descriptor, Interest, Output};
 
 use super::perform::Performer;
+
+pub(super) fn perform(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<Output> {
+    let events = match interest {
+        Interest::Readable => libc::POLLIN,
+        Interest::Writable => libc::POLLOUT,
+    };
+    wait(performer, descriptor, events).map(|()| Output::Done)
+}
 
 /// Performs `entry`, and waits for `events` (`POLLIN`, `POLLOUT`) and tries again for as long as it
 /// would block.

@@ -1,16 +1,15 @@
 //! Sending to a socket.
 #![allow(unsafe_code)]
 
-use std::io::{self, IoSlice};
-use std::mem;
+use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
 use iolite_io::{Descriptor, Output, SharedBytes};
 
+use super::COUNT_MAX;
 use super::perform::Performer;
 use super::poll::run_or_wait;
-use super::{BUFFERS_MAX, COUNT_MAX};
 
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<Output> {
     if buffer.is_empty() {
@@ -56,23 +55,4 @@ pub(super) fn perform_zero_copy(
 fn needs_a_copy(error: &io::Error) -> bool {
     let passing = [libc::EINVAL, libc::EOPNOTSUPP, libc::EAGAIN, libc::EINTR, libc::ENOMEM, libc::ENOBUFS];
     error.raw_os_error().is_some_and(|errno| passing.contains(&errno))
-}
-
-pub(super) fn perform_vectored(
-    performer: &Performer<'_>,
-    socket: &Descriptor,
-    buffers: &[IoSlice<'_>],
-) -> io::Result<Output> {
-    if buffers.iter().all(|buffer| buffer.is_empty()) {
-        return Ok(Output::Count(0));
-    }
-    // SAFETY: all-zero is a header without a name, buffers and control data.
-    let mut header: libc::msghdr = unsafe { mem::zeroed() };
-    // `IoSlice` is an `iovec` in memory, by std's promise; the kernel only reads it.
-    header.msg_iov = buffers.as_ptr().cast_mut().cast();
-    header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
-    let entry = opcode::SendMsg::new(types::Fd(socket.as_raw_fd()), &header).flags(libc::MSG_NOSIGNAL as u32).build();
-    // SAFETY: the entry points to `header`, that to `buffers`; both are there until it returns.
-    let count = unsafe { run_or_wait(performer, socket, libc::POLLOUT, &entry) }?;
-    Ok(Output::Count(count as usize))
 }

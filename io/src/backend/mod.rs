@@ -1,15 +1,17 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
 mod blocking;
+mod message;
 mod splice;
 mod start;
 mod syscall;
 mod unstarted;
 
 pub use blocking::{BlockingPool, resolve_blocking};
+pub use message::{AddressBuffer, try_receive_many, try_receive_message, try_send_many, try_send_message};
 pub use splice::{DiskWait, Spliced, try_splice};
 pub use start::{Refused, Start, StartHow, TaskRef};
-pub use syscall::{close, new_stream_socket, open_flags, perform_quick, take_socket_error};
+pub use syscall::{begin_connect, close, open_flags, perform_quick, take_socket_error};
 
 pub use unstarted::{Ticket, UnstartedQueue};
 
@@ -19,6 +21,7 @@ pub use crate::context::{
     set_current, wait_ready, yield_now,
 };
 pub use crate::multishot::{Arrival, Multishot, Source};
+pub use crate::net::address::{address_from_kernel, kernel_address};
 pub use crate::net::pool::{PoolMemory, Reserve};
 pub use crate::task::TaskOptions;
 pub use crate::time::monotonic_now;

@@ -4,22 +4,23 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::net::{self, AddressFamily, Protocol, SocketFlags, sockopt};
 
 use crate::descriptor::Descriptor;
 use crate::fs::OpenOptions;
-use crate::net::ListenOptions;
-use crate::operation::{Operation, Output, SocketOption};
+use crate::net::address::{address_from_kernel, kernel_address};
+use crate::net::{Address, Domain, OptionName, OptionValue, SocketType};
+use crate::operation::{Operation, Output};
 
 /// Performs an operation that never blocks; hands every other one back.
 ///
-/// Quick are `Nop`, `Listen`, `Shutdown`, `SetOption`, `GetOption`, `LocalAddress`, `PeerAddress`,
-/// `Seek`, `SetLength` and `Length`.
+/// Quick are `Nop`, `Socket`, `SocketPair`, `Bind`, `Listen`, `Shutdown`, `SetOption`, `GetOption`,
+/// `LocalAddress`, `PeerAddress`, `Seek`, `SetLength` and `Length`.
 ///
 /// # Cancellation
 ///
@@ -31,16 +32,20 @@ use crate::operation::{Operation, Output, SocketOption};
 pub fn perform_quick(operation: Operation<'_>) -> Result<io::Result<Output>, Operation<'_>> {
     Ok(match operation {
         Operation::Nop => Ok(Output::Done),
-        Operation::Listen { address, options } => listen(address, options).map(Output::Opened),
+        Operation::Socket { domain, kind, protocol } => socket(domain, kind, protocol),
+        Operation::SocketPair { domain, kind, protocol } => socket_pair(domain, kind, protocol),
+        Operation::Bind { socket, address } => done(net::bind(socket, &kernel_address(address))),
+        Operation::Listen { socket, backlog } => listen(socket, backlog),
         Operation::Shutdown { socket, how } => done(net::shutdown(socket, rustix_shutdown(how))),
-        Operation::SetOption { socket, option } => set_option(socket.as_fd(), option).map(|()| Output::Done),
-        Operation::GetOption { socket, option } => option_of(socket.as_fd(), option).map(Output::Option),
+        Operation::SetOption { socket, name, value } => set_option(socket.as_fd(), name, &value).map(|()| Output::Done),
+        Operation::GetOption { socket, name } => option_of(socket.as_fd(), name).map(Output::Option),
         Operation::LocalAddress { socket } => {
-            net::getsockname(socket).and_then(SocketAddr::try_from).map(Output::Address).map_err(io::Error::from)
+            let address = net::getsockname(socket).map_err(io::Error::from);
+            address.and_then(address_from_kernel).map(Output::Address)
         }
         Operation::PeerAddress { socket } => {
             let peer = net::getpeername(socket).and_then(|address| address.ok_or(Errno::NOTCONN));
-            peer.and_then(SocketAddr::try_from).map(Output::Address).map_err(io::Error::from)
+            peer.map_err(io::Error::from).and_then(address_from_kernel).map(Output::Address)
         }
         Operation::Seek { file, position } => {
             rustix::fs::seek(file, rustix_seek(position)).map(Output::Position).map_err(io::Error::from)
@@ -51,13 +56,16 @@ pub fn perform_quick(operation: Operation<'_>) -> Result<io::Result<Output>, Ope
     })
 }
 
-/// Makes a TCP socket for connecting to `address`: blocking, closed on exec.
+/// Begins to connect, without waiting. Where the answer is `EINPROGRESS`, the socket becomes writable when
+/// it has ended, and [`take_socket_error`] tells how; `EAGAIN` says that a Unix listener's queue is
+/// full, for which nothing can wait.
 ///
 /// # Errors
 ///
-/// Those of `socket`.
-pub fn new_stream_socket(address: &SocketAddr) -> io::Result<Descriptor> {
-    stream_socket(address, SocketFlags::CLOEXEC)
+/// Those of `connect`.
+pub fn begin_connect(socket: &Descriptor, address: &Address) -> rustix::io::Result<()> {
+    let _nonblocking = socket.nonblocking()?;
+    net::connect(socket, &kernel_address(address))
 }
 
 /// Reads and clears `SO_ERROR`: how a non-blocking `connect` has ended.
@@ -122,25 +130,29 @@ fn done(result: rustix::io::Result<()>) -> io::Result<Output> {
     Ok(result.map(|()| Output::Done)?)
 }
 
-fn stream_socket(address: &SocketAddr, flags: SocketFlags) -> io::Result<Descriptor> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    Ok(net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?.into())
+fn socket(domain: Domain, kind: SocketType, protocol: i32) -> io::Result<Output> {
+    let (domain, kind, protocol) = rustix_socket(domain, kind, protocol)?;
+    Ok(Output::Opened(net::socket_with(domain, kind, SocketFlags::CLOEXEC, protocol)?.into()))
 }
 
-fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<Descriptor> {
-    let socket = stream_socket(&address, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-    if options.reuse_address {
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-    }
-    if options.reuse_port {
-        sockopt::set_socket_reuseport(&socket, true)?;
-    }
-    net::bind(&socket, &address)?;
-    net::listen(&socket, options.backlog.try_into().unwrap_or(i32::MAX))?;
-    Ok(socket)
+fn socket_pair(domain: Domain, kind: SocketType, protocol: i32) -> io::Result<Output> {
+    let (domain, kind, protocol) = rustix_socket(domain, kind, protocol)?;
+    let (one, other) = net::socketpair(domain, kind, SocketFlags::CLOEXEC, protocol)?;
+    Ok(Output::OpenedPair(one.into(), other.into()))
+}
+
+type RustixSocket = (AddressFamily, net::SocketType, Option<Protocol>);
+
+fn rustix_socket(domain: Domain, kind: SocketType, protocol: i32) -> io::Result<RustixSocket> {
+    let number = |number: i32| u32::try_from(number).map_err(|_| invalid("numbers of sockets are not negative"));
+    let family = u16::try_from(i32::from(domain)).map_err(|_| io::Error::from(Errno::AFNOSUPPORT))?;
+    let protocol = std::num::NonZero::new(number(protocol)?).map(Protocol::from_raw);
+    Ok((AddressFamily::from_raw(family), net::SocketType::from_raw(number(kind.into())?), protocol))
+}
+
+fn listen(socket: &Descriptor, backlog: u32) -> io::Result<Output> {
+    net::listen(socket, backlog.try_into().unwrap_or(i32::MAX))?;
+    done(rustix::io::ioctl_fionbio(socket, true))
 }
 
 fn rustix_shutdown(how: Shutdown) -> net::Shutdown {
@@ -164,44 +176,33 @@ fn length(file: BorrowedFd<'_>) -> io::Result<u64> {
     u64::try_from(length).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file has a negative length"))
 }
 
-fn set_option(socket: BorrowedFd<'_>, option: SocketOption) -> io::Result<()> {
-    match option {
-        SocketOption::NoDelay(on) => sockopt::set_tcp_nodelay(socket, on)?,
-        SocketOption::KeepAlive(on) => sockopt::set_socket_keepalive(socket, on)?,
-        SocketOption::Linger(time) => sockopt::set_socket_linger(socket, time)?,
-        SocketOption::ReceiveBufferSize(bytes) => sockopt::set_socket_recv_buffer_size(socket, bytes)?,
-        SocketOption::SendBufferSize(bytes) => sockopt::set_socket_send_buffer_size(socket, bytes)?,
-        SocketOption::TimeToLive(hops) if is_ipv6(socket)? => {
-            let hops = hops.try_into().map_err(|_| invalid("a hop limit is at most 255"))?;
-            sockopt::set_ipv6_unicast_hops(socket, Some(hops))?;
-        }
-        SocketOption::TimeToLive(hops) => sockopt::set_ip_ttl(socket, hops)?,
-        SocketOption::PendingError(_) => return Err(invalid("the pending error of a socket cannot be set")),
+fn set_option(socket: BorrowedFd<'_>, name: OptionName, value: &OptionValue) -> io::Result<()> {
+    let bytes = value.as_bytes();
+    // SAFETY: pointer and length are those of `bytes`. The options of the table have no pointers in
+    // their values, and the kernel looks at the length of each.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            name.level(),
+            name.name(),
+            bytes.as_ptr().cast(),
+            bytes.len() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn option_of(socket: BorrowedFd<'_>, name: OptionName) -> io::Result<OptionValue> {
+    let mut bytes = [0; OptionValue::BYTES_MAX];
+    let mut length = bytes.len() as libc::socklen_t;
+    // SAFETY: pointer and length are those of `bytes`; as in `set_option`.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), name.level(), name.name(), bytes.as_mut_ptr().cast(), &mut length)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
     }
-    Ok(())
-}
-
-fn option_of(socket: BorrowedFd<'_>, option: SocketOption) -> io::Result<SocketOption> {
-    Ok(match option {
-        SocketOption::NoDelay(_) => SocketOption::NoDelay(sockopt::tcp_nodelay(socket)?),
-        SocketOption::KeepAlive(_) => SocketOption::KeepAlive(sockopt::socket_keepalive(socket)?),
-        SocketOption::Linger(_) => SocketOption::Linger(sockopt::socket_linger(socket)?),
-        SocketOption::ReceiveBufferSize(_) => {
-            SocketOption::ReceiveBufferSize(sockopt::socket_recv_buffer_size(socket)?)
-        }
-        SocketOption::SendBufferSize(_) => SocketOption::SendBufferSize(sockopt::socket_send_buffer_size(socket)?),
-        SocketOption::TimeToLive(_) if is_ipv6(socket)? => {
-            SocketOption::TimeToLive(sockopt::ipv6_unicast_hops(socket)?.into())
-        }
-        SocketOption::TimeToLive(_) => SocketOption::TimeToLive(sockopt::ip_ttl(socket)?),
-        SocketOption::PendingError(_) => {
-            SocketOption::PendingError(sockopt::socket_error(socket)?.err().map_or(0, Errno::raw_os_error))
-        }
-    })
-}
-
-fn is_ipv6(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(sockopt::socket_domain(socket)? == AddressFamily::INET6)
+    Ok(OptionValue::new(&bytes[..bytes.len().min(length as usize)]))
 }
 
 fn invalid(what: &'static str) -> io::Error {
@@ -210,7 +211,7 @@ fn invalid(what: &'static str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::net::SocketAddr;
 
     use super::*;
 
@@ -218,14 +219,31 @@ mod tests {
         perform_quick(operation).expect("a quick operation")
     }
 
+    fn socket(domain: Domain) -> Descriptor {
+        perform(Operation::Socket { domain, kind: SocketType::STREAM, protocol: 0 }).unwrap().opened().unwrap()
+    }
+
+    fn listen_on(address: SocketAddr) -> io::Result<Descriptor> {
+        let address = &Address::from(address);
+        let socket = socket(Domain::of(address));
+        perform(Operation::Bind { socket: &socket, address })?.done()?;
+        perform(Operation::Listen { socket: &socket, backlog: 8 })?.done()?;
+        Ok(socket)
+    }
+
     fn listener(address: &str) -> Descriptor {
-        let options = ListenOptions::default();
-        let address = address.parse().unwrap();
-        perform(Operation::Listen { address, options: &options }).unwrap().opened().unwrap()
+        listen_on(address.parse().unwrap()).unwrap()
+    }
+
+    fn internet(address: Output) -> SocketAddr {
+        match address.address().unwrap() {
+            Address::Internet(address) => address,
+            other => panic!("{other} is no IP address"),
+        }
     }
 
     fn address_of(socket: &Descriptor) -> SocketAddr {
-        perform(Operation::LocalAddress { socket }).unwrap().address().unwrap()
+        internet(perform(Operation::LocalAddress { socket }).unwrap())
     }
 
     #[test]
@@ -239,8 +257,7 @@ mod tests {
     #[test]
     fn a_second_listener_on_the_same_address_is_refused_with_the_errno() {
         let first = listener("127.0.0.1:0");
-        let options = ListenOptions::default();
-        let error = perform(Operation::Listen { address: address_of(&first), options: &options }).unwrap_err();
+        let error = listen_on(address_of(&first)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EADDRINUSE));
     }
 
@@ -251,33 +268,29 @@ mod tests {
         let local = client.local_addr().unwrap();
         let client = Descriptor::from(OwnedFd::from(client));
         assert_eq!(address_of(&client), local);
-        let peer = perform(Operation::PeerAddress { socket: &client }).unwrap().address().unwrap();
-        assert_eq!(peer, address_of(&listener));
+        let peer = perform(Operation::PeerAddress { socket: &client }).unwrap();
+        assert_eq!(internet(peer), address_of(&listener));
         let error = perform(Operation::PeerAddress { socket: &listener }).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotConnected);
     }
 
     #[test]
-    fn options_are_read_back_as_set() {
-        for socket in [listener("127.0.0.1:0"), listener("[::1]:0")] {
-            for option in [
-                SocketOption::NoDelay(true),
-                SocketOption::KeepAlive(true),
-                SocketOption::Linger(Some(Duration::ZERO)),
-                SocketOption::Linger(None),
-                SocketOption::TimeToLive(17),
-                SocketOption::PendingError(0),
-            ] {
-                if !matches!(option, SocketOption::PendingError(_)) {
-                    perform(Operation::SetOption { socket: &socket, option }).unwrap();
-                }
-                let read = perform(Operation::GetOption { socket: &socket, option }).unwrap();
-                assert_eq!(read.option().unwrap(), option);
-            }
-            let option = SocketOption::PendingError(1);
-            let error = perform(Operation::SetOption { socket: &socket, option }).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    fn sockets_are_closed_on_exec() {
+        let (domain, kind) = (Domain::UNIX, SocketType::SEQUENCED_PACKETS);
+        let (one, other) = perform(Operation::SocketPair { domain, kind, protocol: 0 }).unwrap().opened_pair().unwrap();
+        for socket in [one, other, socket(Domain::IPV4)] {
+            assert!(rustix::io::fcntl_getfd(&socket).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
         }
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused() {
+        let of = |domain: i32, kind: i32, protocol| {
+            perform(Operation::Socket { domain: domain.into(), kind: kind.into(), protocol }).unwrap_err()
+        };
+        assert_eq!(of(-1, 1, 0).raw_os_error(), Some(libc::EAFNOSUPPORT));
+        assert_eq!(of(libc::AF_INET, -1, 0).kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(of(libc::AF_INET, 1, -1).kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -1,121 +1,249 @@
-//! What can be connected or bound to.
+//! Where sockets are bound, and whom they talk to.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use crate::Io;
-use crate::operation::Operation;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
-/// Something that stands for one or more socket addresses, as in std, but looked up through `io`.
-pub trait ToSocketAddrs {
-    /// The addresses, in the order in which to try them.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point where a name has to be looked up; the lookup itself cannot be stopped
-    /// and goes on unobserved.
+/// The address of a socket, of whatever family.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// An IP address and a port.
+    Internet(SocketAddr),
+    /// A name on this machine.
+    Unix(UnixAddress),
+}
+
+/// The name of a Unix socket: a path, an abstract name (Linux), or none.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct UnixAddress {
+    /// As the kernel has it, without the NUL behind a path: abstract names begin with a NUL. Empty
+    /// when there is no name, which most clients have none of: then nothing is allocated.
+    name: Box<[u8]>,
+}
+
+/// How many bytes a name has at most, with the NUL before an abstract one or behind a path.
+const NAME_BYTES_MAX: usize = 108;
+
+impl UnixAddress {
+    /// A path in the file system.
     ///
     /// # Errors
     ///
-    /// When the text is no address, or the lookup fails or finds nothing; the error names it.
-    fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>>;
-}
-
-/// Looks up the addresses of `host`, an IP literal or a name, as the system's configuration says
-/// (`/etc/hosts`, DNS).
-///
-/// # Cancellation
-///
-/// A cancellation point; a lookup that is under way goes on unobserved.
-///
-/// # Errors
-///
-/// When the lookup fails or finds nothing; the error names the host.
-pub fn resolve(io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let addresses = io.operate(Operation::Resolve { host, port })?.addresses()?;
-    if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("the name `{host}` has no address")));
-    }
-    Ok(addresses)
-}
-
-impl ToSocketAddrs for str {
-    fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = self.parse() {
-            return Ok(vec![address]);
+    /// [`io::ErrorKind::InvalidInput`] when it is empty, longer than 107 bytes or contains a NUL.
+    pub fn path(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref().as_os_str().as_bytes();
+        match path {
+            [] => Err(invalid("a Unix socket's path is empty")),
+            _ if path.contains(&0) => Err(invalid("a Unix socket's path contains a NUL")),
+            _ if path.len() >= NAME_BYTES_MAX => Err(invalid("a Unix socket's path has at most 107 bytes")),
+            _ => Ok(Self { name: path.into() }),
         }
-        let invalid = |what: &str| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("`{self}` is not of the form host:port: {what}"))
+    }
+
+    /// A name that is in no file system and is gone with the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] when it is longer than 107 bytes.
+    pub fn abstract_name(name: impl AsRef<[u8]>) -> io::Result<Self> {
+        let name = name.as_ref();
+        if name.len() >= NAME_BYTES_MAX {
+            return Err(invalid("an abstract name has at most 107 bytes"));
+        }
+        Ok(Self { name: [&[0], name].concat().into() })
+    }
+
+    /// No name: what a socket has that was not bound. To bind to it lets the system choose an abstract
+    /// one.
+    pub fn unnamed() -> Self {
+        Self { name: Box::default() }
+    }
+
+    /// The path, if it is one.
+    pub fn as_path(&self) -> Option<&Path> {
+        match &*self.name {
+            [] | [0, ..] => None,
+            path => Some(Path::new(OsStr::from_bytes(path))),
+        }
+    }
+
+    /// The abstract name, if it is one.
+    pub fn as_abstract_name(&self) -> Option<&[u8]> {
+        match &*self.name {
+            [0, name @ ..] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no name.
+    pub fn is_unnamed(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    fn from_kernel(address: &SocketAddrUnix) -> Self {
+        match (address.abstract_name(), address.path_bytes()) {
+            (Some(name), _) => Self { name: [&[0], name].concat().into() },
+            (None, Some(path)) => Self { name: path.strip_suffix(&[0]).unwrap_or(path).into() },
+            (None, None) => Self::unnamed(),
+        }
+    }
+
+    fn to_kernel(&self) -> SocketAddrUnix {
+        let address = match (self.as_abstract_name(), self.as_path()) {
+            (Some(name), _) => SocketAddrUnix::new_abstract_name(name),
+            (None, Some(path)) => SocketAddrUnix::new(path),
+            (None, None) => Ok(SocketAddrUnix::new_unnamed()),
         };
-        let (host, port) = self.rsplit_once(':').ok_or_else(|| invalid("it has no port"))?;
-        let port = port.parse().map_err(|_| invalid("its port is no number from 0 to 65535"))?;
-        if host.is_empty() {
-            return Err(invalid("its host is empty"));
+        address.expect("the constructors have looked at it")
+    }
+}
+
+impl fmt::Display for UnixAddress {
+    /// A path as it is, an abstract name behind an `@`, as `ss` and `netstat` print it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.as_abstract_name(), self.as_path()) {
+            (Some(name), _) => write!(f, "@{}", name.escape_ascii()),
+            (None, Some(path)) => path.display().fmt(f),
+            (None, None) => f.write_str("(unnamed)"),
         }
-        resolve(io, host, port)
     }
 }
 
-impl ToSocketAddrs for String {
-    fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>> {
-        self.as_str().to_socket_addrs(io)
+impl fmt::Debug for UnixAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnixAddress({self})")
     }
 }
 
-impl ToSocketAddrs for (&str, u16) {
-    fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>> {
-        resolve(io, self.0, self.1)
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Internet(address) => address.fmt(f),
+            Address::Unix(address) => address.fmt(f),
+        }
     }
 }
 
-impl ToSocketAddrs for (String, u16) {
-    fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>> {
-        resolve(io, &self.0, self.1)
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Address::Internet(address)
     }
 }
 
-impl ToSocketAddrs for [SocketAddr] {
-    fn to_socket_addrs(&self, _: &dyn Io) -> io::Result<Vec<SocketAddr>> {
-        Ok(self.to_vec())
+impl From<UnixAddress> for Address {
+    fn from(address: UnixAddress) -> Self {
+        Address::Unix(address)
     }
 }
 
-impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
-    fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>> {
-        (**self).to_socket_addrs(io)
+/// Something that names a Unix socket: an address, or a path.
+pub trait ToUnixAddress {
+    /// The address.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnixAddress::path`].
+    fn to_unix_address(&self) -> io::Result<UnixAddress>;
+}
+
+impl ToUnixAddress for UnixAddress {
+    fn to_unix_address(&self) -> io::Result<UnixAddress> {
+        Ok(self.clone())
     }
 }
 
-/// For types that are one address.
-macro_rules! one_address {
+impl<T: ToUnixAddress + ?Sized> ToUnixAddress for &T {
+    fn to_unix_address(&self) -> io::Result<UnixAddress> {
+        (**self).to_unix_address()
+    }
+}
+
+/// For types that are paths.
+macro_rules! paths {
     ($($type:ty),*) => {$(
-        impl ToSocketAddrs for $type {
-            fn to_socket_addrs(&self, _: &dyn Io) -> io::Result<Vec<SocketAddr>> {
-                Ok(vec![SocketAddr::from(*self)])
+        impl ToUnixAddress for $type {
+            fn to_unix_address(&self) -> io::Result<UnixAddress> {
+                UnixAddress::path(self)
             }
         }
     )*};
 }
 
-one_address!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
+paths!(Path, PathBuf, str, String, OsStr);
 
-/// Calls `attempt` with each address until one succeeds; the last error otherwise.
-pub(super) fn try_each<T>(
-    io: &dyn Io,
-    addresses: impl ToSocketAddrs,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut last = None;
-    for address in addresses.to_socket_addrs(io)? {
-        match attempt(address) {
-            Ok(value) => return Ok(value),
-            Err(error) if crate::Canceled::is_in(&error) => return Err(error),
-            Err(error) => last = Some(error),
+/// The address in the kernel's form.
+pub fn kernel_address(address: &Address) -> SocketAddrAny {
+    match address {
+        Address::Internet(address) => SocketAddrAny::from(*address),
+        Address::Unix(address) => SocketAddrAny::from(address.to_kernel()),
+    }
+}
+
+/// The address that the kernel has given.
+///
+/// # Errors
+///
+/// `EAFNOSUPPORT` when it is of another family.
+pub fn address_from_kernel(address: SocketAddrAny) -> io::Result<Address> {
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        return Ok(Address::Internet(address));
+    }
+    // Nothing but the family: rustix would take it for the abstract name that is empty.
+    if address.address_family() == AddressFamily::UNIX && address.addr_len() as usize <= size_of::<libc::sa_family_t>()
+    {
+        return Ok(Address::Unix(UnixAddress::unnamed()));
+    }
+    match SocketAddrUnix::try_from(address) {
+        Ok(address) => Ok(Address::Unix(UnixAddress::from_kernel(&address))),
+        Err(_) => Err(Errno::AFNOSUPPORT.into()),
+    }
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_back_from_the_kernels_form() {
+        let names = [
+            UnixAddress::path("/tmp/socket").unwrap(),
+            UnixAddress::path("p".repeat(107)).unwrap(),
+            UnixAddress::abstract_name("name").unwrap(),
+            UnixAddress::abstract_name([0, 255]).unwrap(),
+            UnixAddress::abstract_name("n".repeat(107)).unwrap(),
+            UnixAddress::abstract_name("").unwrap(),
+            UnixAddress::unnamed(),
+        ];
+        let numbers = ["127.0.0.1:7", "[::1]:7", "[fe80::1%3]:7"].map(|text| text.parse::<SocketAddr>().unwrap());
+        for address in names.map(Address::from).into_iter().chain(numbers.map(Address::from)) {
+            assert_eq!(address_from_kernel(kernel_address(&address)).unwrap(), address);
         }
     }
-    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try")))
+
+    #[test]
+    fn bad_names_are_refused() {
+        for path in ["", "a\0b", &"p".repeat(108)] {
+            assert_eq!(path.to_unix_address().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        assert!(UnixAddress::abstract_name("n".repeat(108)).is_err());
+    }
+
+    #[test]
+    fn names_print_well() {
+        assert_eq!(UnixAddress::path("/run/a").unwrap().to_string(), "/run/a");
+        assert_eq!(UnixAddress::abstract_name(b"a\0b").unwrap().to_string(), "@a\\x00b");
+        assert_eq!(UnixAddress::unnamed().to_string(), "(unnamed)");
+        assert_eq!(Address::from("[::1]:7".parse::<SocketAddr>().unwrap()).to_string(), "[::1]:7");
+    }
 }

@@ -5,30 +5,29 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::listener::TcpListener;
 use super::pool::{BufferPool, PooledBuffer};
-use super::stream::TcpStream;
+use super::socket::{Family, Internet, Listener, Stream, TypedSocket};
 use crate::multishot::{Multishot, Source};
 use crate::{Instant, Io};
 
-/// The connections to a listener, as they come; made by [`TcpListener::incoming`].
+/// The connections to a listener, as they come; made by [`TcpListener::incoming`](super::TcpListener::incoming).
 ///
 /// Where the `Io` can, the kernel accepts by itself from the first [`next`](Self::next) on, also
 /// while nobody asks; some connections may then wait here. Dropping this closes those; [`stop`](Self::stop)
 /// hands them out.
 #[derive(Debug)]
-pub struct Incoming<'a> {
-    listener: &'a TcpListener,
+pub struct Incoming<'a, F: Family = Internet> {
+    listener: &'a TypedSocket<F, Listener>,
     multishot: Option<Box<dyn Multishot>>,
     pause: Pause,
 }
 
-impl<'a> Incoming<'a> {
-    pub(super) fn new(io: &dyn Io, listener: &'a TcpListener) -> Self {
+impl<'a, F: Family> Incoming<'a, F> {
+    pub(super) fn new(io: &dyn Io, listener: &'a TypedSocket<F, Listener>) -> Self {
         Self { listener, multishot: io.multishot(), pause: Pause::default() }
     }
 
-    /// Waits for the next connection. For whose it is, ask [`TcpStream::peer_addr`].
+    /// Waits for the next connection. For whose it is, ask [`peer_addr`](TypedSocket::peer_addr).
     ///
     /// # Cancellation
     ///
@@ -40,7 +39,7 @@ impl<'a> Incoming<'a> {
     /// connection (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) the next call pauses before it tries again,
     /// for 5 ms and then twice as long each time, up to 1 s: a loop that goes on after errors does
     /// not spin.
-    pub fn next(&mut self, io: &dyn Io) -> io::Result<TcpStream> {
+    pub fn next(&mut self, io: &dyn Io) -> io::Result<TypedSocket<F, Stream>> {
         self.pause.wait(io)?;
         let result = self.accept(io);
         match &result {
@@ -57,16 +56,16 @@ impl<'a> Incoming<'a> {
     /// # Cancellation
     ///
     /// Not a cancellation point; it waits for nobody but the kernel.
-    pub fn stop(self, io: &dyn Io) -> Vec<io::Result<TcpStream>> {
+    pub fn stop(self, io: &dyn Io) -> Vec<io::Result<TypedSocket<F, Stream>>> {
         let left = self.multishot.map_or_else(Vec::new, |multishot| multishot.stop(io));
-        left.into_iter().map(|arrival| arrival?.connection().map(TcpStream::from)).collect()
+        left.into_iter().map(|arrival| arrival?.connection().map(TypedSocket::from)).collect()
     }
 
-    fn accept(&mut self, io: &dyn Io) -> io::Result<TcpStream> {
+    fn accept(&mut self, io: &dyn Io) -> io::Result<TypedSocket<F, Stream>> {
         let source = Source::Connections { listener: self.listener.descriptor() };
         match self.multishot.as_mut().and_then(|multishot| multishot.next(io, source)) {
-            Some(arrival) => arrival?.connection().map(TcpStream::from),
-            None => self.listener.accept(io).map(|(stream, _)| stream),
+            Some(arrival) => arrival?.connection().map(TypedSocket::from),
+            None => self.listener.accept_any(io).map(|(descriptor, _)| TypedSocket::from(descriptor)),
         }
     }
 }
@@ -100,21 +99,21 @@ impl Pause {
     }
 }
 
-/// The bytes of a connection, as they come, in buffers of a pool; made by [`TcpStream::incoming`].
+/// The bytes of a connection, as they come, in buffers of a pool; made by [`TcpStream::incoming`](super::TcpStream::incoming).
 ///
 /// A connection that is idle holds no buffer. Where the `Io` can, the kernel fills buffers by itself
 /// from the first [`next`](Self::next) on, also while nobody asks; some bytes may then wait here.
 /// Dropping this drops those; [`stop`](Self::stop) hands them out. While it lives, read through it
 /// alone.
 #[derive(Debug)]
-pub struct IncomingBytes<'a> {
-    stream: &'a TcpStream,
+pub struct IncomingBytes<'a, F: Family = Internet> {
+    stream: &'a TypedSocket<F, Stream>,
     pool: BufferPool,
     multishot: Option<Box<dyn Multishot>>,
 }
 
-impl<'a> IncomingBytes<'a> {
-    pub(super) fn new(io: &dyn Io, stream: &'a TcpStream, pool: &BufferPool) -> Self {
+impl<'a, F: Family> IncomingBytes<'a, F> {
+    pub(super) fn new(io: &dyn Io, stream: &'a TypedSocket<F, Stream>, pool: &BufferPool) -> Self {
         Self { stream, pool: pool.clone(), multishot: io.multishot() }
     }
 

@@ -1,15 +1,35 @@
-//! TCP over any [`Io`](crate::Io): listeners, streams, name lookup; and, for many connections at once,
-//! what keeps coming in ([`Incoming`], [`IncomingBytes`]) and sending without a copy
-//! ([`TcpStream::send_zero_copy`]).
+//! Sockets over any [`Io`](crate::Io): [TCP](TcpStream), [UDP](UdpSocket), [Unix](UnixStream) and
+//! [whatever else](Socket) the system has, their [options](option), name lookup; and, for many
+//! connections at once, what keeps coming in ([`Incoming`], [`IncomingBytes`]) and sending without a
+//! copy ([`TcpStream::send_zero_copy`]).
+//!
+//! All sockets are one type, [`TypedSocket`], under several names.
 
-mod address;
+pub(crate) mod address;
+mod host;
+
+pub mod option;
+mod socket;
+
+mod datagram;
 mod incoming;
 mod listener;
 pub(crate) mod pool;
 mod stream;
 
-pub use address::{ToSocketAddrs, resolve};
+mod tcp;
+mod udp;
+mod unix;
+
+pub use address::{Address, ToUnixAddress, UnixAddress};
+pub use datagram::{Message, Outgoing};
+pub use host::{ToSocketAddrs, resolve};
 pub use incoming::{Incoming, IncomingBytes};
-pub use listener::{ListenOptions, TcpListener};
+pub use option::{Credentials, OptionName, OptionValue, SocketOption};
 pub use pool::{BufferPool, PooledBuffer};
-pub use stream::TcpStream;
+pub use socket::{
+    Any, Datagram, Domain, Family, Internet, Listener, Received, Socket, SocketType, Stream, TypedSocket, Unix,
+};
+pub use tcp::{ListenOptions, TcpListener, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -1,46 +1,20 @@
-//! TCP streams.
+//! Streams of bytes, of TCP and of Unix sockets.
 
-use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::address::{ToSocketAddrs, try_each};
 use super::incoming::IncomingBytes;
 use super::pool::BufferPool;
+use super::socket::{Family, Stream, TypedSocket};
 use crate::descriptor::Descriptor;
 use crate::fs::File;
-use crate::operation::{Operation, SharedBytes, SocketOption};
+use crate::operation::{Operation, SharedBytes};
 use crate::stream::{self, IntoWith, With};
 use crate::{Io, copy};
 
-/// How many buffers one vectored call fills at most; a short read is a legal answer.
-const BUFFERS_MAX: usize = 8;
-
-/// A TCP connection.
-///
-/// Reading and writing take `&self`, so that one task may read while another writes. Reads and
-/// writes by several tasks at once are each whole, in no particular order.
-#[derive(Debug)]
-pub struct TcpStream(Descriptor);
-
-impl TcpStream {
-    /// Connects to the first of the addresses that answers.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point; a connection that was made is returned nevertheless.
-    ///
-    /// # Errors
-    ///
-    /// Those of the lookup, `socket` and `connect`; the last one, when there were several addresses.
-    pub fn connect(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        try_each(io, addresses, |address| io.operate(Operation::Connect { address })?.opened().map(Self))
-    }
-
+/// Reads and writes by several tasks at once are each whole, in no particular order.
+impl<F: Family> TypedSocket<F, Stream> {
     /// Reads what is there, at least one byte. 0 says that the peer has finished, or that `buffer`
     /// is empty.
     ///
@@ -53,7 +27,7 @@ impl TcpStream {
     /// Those of `recv`.
     pub fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         let available = buffer.len();
-        io.operate(Operation::Receive { socket: &self.0, buffer, peek: false })?.count(available)
+        io.operate(Operation::Receive { socket: self.descriptor(), buffer, peek: false })?.count(available)
     }
 
     /// As [`read`](Self::read), but leaves the bytes to be read again.
@@ -67,7 +41,7 @@ impl TcpStream {
     /// Those of `recv`.
     pub fn peek(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         let available = buffer.len();
-        io.operate(Operation::Receive { socket: &self.0, buffer, peek: true })?.count(available)
+        io.operate(Operation::Receive { socket: self.descriptor(), buffer, peek: true })?.count(available)
     }
 
     /// As [`read`](Self::read), into several buffers, the first eight at most.
@@ -80,11 +54,12 @@ impl TcpStream {
     ///
     /// Those of `recvmsg`.
     pub fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let mut rest = buffers.iter_mut().filter(|buffer| !buffer.is_empty());
-        let mut buffers: [IoSliceMut<'_>; BUFFERS_MAX] =
-            array::from_fn(|_| IoSliceMut::new(rest.next().map_or(&mut [], |buffer| &mut **buffer)));
-        let available = buffers.iter().map(|buffer| buffer.len()).sum();
-        io.operate(Operation::ReceiveVectored { socket: &self.0, buffers: &mut buffers })?.count(available)
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return Ok(io.check_cancel().map(|()| 0)?);
+        }
+        // The system fills one after the other, so empty ones in front are passed over here.
+        let first = buffers.iter().position(|buffer| !buffer.is_empty()).unwrap_or(0);
+        Ok(self.receive_message(io, &mut buffers[first..], false, 0)?.count)
     }
 
     /// Fills `buffer`.
@@ -124,8 +99,10 @@ impl TcpStream {
     ///
     /// Those of `sendmsg`.
     pub fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let available = buffers.iter().map(|buffer| buffer.len()).sum();
-        io.operate(Operation::SendVectored { socket: &self.0, buffers })?.count(available)
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return Ok(io.check_cancel().map(|()| 0)?);
+        }
+        self.send_message(io, buffers, None, &[])
     }
 
     /// Writes all of `buffer`.
@@ -186,132 +163,16 @@ impl TcpStream {
         let all = bytes.as_ref();
         stream::write_all(all, |rest| {
             let from = all.len() - rest.len();
-            io.operate(Operation::SendZeroCopy { socket: &self.0, bytes: bytes.clone(), from })?.count(rest.len())
+            io.operate(Operation::SendZeroCopy { socket: self.descriptor(), bytes: bytes.clone(), from })?
+                .count(rest.len())
         })
     }
 
     /// The bytes that the peer sends, as they come, in buffers of `pool`. For servers with many
     /// connections of which few are busy: a connection holds a buffer only while there are bytes
     /// in it, and, where `io` can, the kernel is asked once and not once per read.
-    pub fn incoming(&self, io: &dyn Io, pool: &BufferPool) -> IncomingBytes<'_> {
+    pub fn incoming(&self, io: &dyn Io, pool: &BufferPool) -> IncomingBytes<'_, F> {
         IncomingBytes::new(io, self, pool)
-    }
-
-    /// Shuts one or both directions down.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `shutdown`.
-    pub fn shutdown(&self, io: &dyn Io, how: Shutdown) -> io::Result<()> {
-        io.operate(Operation::Shutdown { socket: &self.0, how })?.done()
-    }
-
-    /// The address of this end.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getsockname`.
-    pub fn local_addr(&self, io: &dyn Io) -> io::Result<SocketAddr> {
-        io.operate(Operation::LocalAddress { socket: &self.0 })?.address()
-    }
-
-    /// The address of the peer.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getpeername`.
-    pub fn peer_addr(&self, io: &dyn Io) -> io::Result<SocketAddr> {
-        io.operate(Operation::PeerAddress { socket: &self.0 })?.address()
-    }
-
-    /// Sets `TCP_NODELAY`: small packets are sent at once.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `setsockopt`.
-    pub fn set_nodelay(&self, io: &dyn Io, nodelay: bool) -> io::Result<()> {
-        self.set_option(io, SocketOption::NoDelay(nodelay))
-    }
-
-    /// Whether `TCP_NODELAY` is set.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getsockopt`.
-    pub fn nodelay(&self, io: &dyn Io) -> io::Result<bool> {
-        Ok(self.option(io, SocketOption::NoDelay(false))? == SocketOption::NoDelay(true))
-    }
-
-    /// Sets what closing does with unsent bytes; `Some(Duration::ZERO)` resets the connection.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `setsockopt`.
-    pub fn set_linger(&self, io: &dyn Io, linger: Option<Duration>) -> io::Result<()> {
-        self.set_option(io, SocketOption::Linger(linger))
-    }
-
-    /// Sets a socket option.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `setsockopt`.
-    pub fn set_option(&self, io: &dyn Io, option: SocketOption) -> io::Result<()> {
-        io.operate(Operation::SetOption { socket: &self.0, option })?.done()
-    }
-
-    /// Reads a socket option; the value in `option` does not matter.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `getsockopt`.
-    pub fn option(&self, io: &dyn Io, option: SocketOption) -> io::Result<SocketOption> {
-        io.operate(Operation::GetOption { socket: &self.0, option })?.option()
-    }
-
-    /// Closes it and reports what went wrong; dropping closes too.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point; the stream is closed in any case.
-    ///
-    /// # Errors
-    ///
-    /// Those of `close`.
-    pub fn close(self, io: &dyn Io) -> io::Result<()> {
-        io.operate(Operation::Close { descriptor: self.0 })?.done()
     }
 
     /// The stream as [`std::io::Read`] and [`std::io::Write`], for libraries that know only those.
@@ -324,16 +185,12 @@ impl TcpStream {
         IntoWith::new(self, io)
     }
 
-    pub(super) fn descriptor(&self) -> &Descriptor {
-        &self.0
-    }
-
     fn send(&self, io: &dyn Io, buffer: &[u8], all: bool) -> io::Result<usize> {
-        io.operate(Operation::Send { socket: &self.0, buffer, all })?.count(buffer.len())
+        io.operate(Operation::Send { socket: self.descriptor(), buffer, all })?.count(buffer.len())
     }
 }
 
-impl stream::Streaming for TcpStream {
+impl<F: Family> stream::Streaming for TypedSocket<F, Stream> {
     fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         self.read(io, buffer)
     }
@@ -355,24 +212,6 @@ impl stream::Streaming for TcpStream {
     }
 
     fn descriptor(&self) -> Option<&Descriptor> {
-        Some(&self.0)
-    }
-}
-
-impl From<Descriptor> for TcpStream {
-    fn from(descriptor: Descriptor) -> Self {
-        Self(descriptor)
-    }
-}
-
-impl From<std::net::TcpStream> for TcpStream {
-    fn from(stream: std::net::TcpStream) -> Self {
-        Self(Descriptor::from(OwnedFd::from(stream)))
-    }
-}
-
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        Some(self.descriptor())
     }
 }

@@ -1,0 +1,196 @@
+//! Messages, with their addresses and descriptors.
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use io_uring::{opcode, types};
+use iolite_io::backend::{AddressBuffer, kernel_address, try_receive_many, try_send_many};
+use iolite_io::net::{Address, Message, Outgoing, Received};
+use iolite_io::{Descriptor, Output};
+
+use super::BUFFERS_MAX;
+use super::perform::Performer;
+use super::poll::{run_or_wait, wait};
+
+/// How soon to look again for what nothing can wait for.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How many descriptors can go with a message (`SCM_MAX_FD`).
+const DESCRIPTORS_MAX: usize = 253;
+
+pub(super) fn receive(
+    performer: &Performer<'_>,
+    socket: &Descriptor,
+    buffers: &mut [IoSliceMut<'_>],
+    peek: bool,
+    descriptors_max: usize,
+) -> io::Result<Output> {
+    let mut from = AddressBuffer::new();
+    let mut control = control_room(descriptors_max.min(DESCRIPTORS_MAX));
+    let mut header = empty_header();
+    header.msg_name = from.address().cast();
+    header.msg_namelen = AddressBuffer::BYTES;
+    // `IoSliceMut` is an `iovec` in memory, by std's promise.
+    header.msg_iov = buffers.as_mut_ptr().cast();
+    header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&*control);
+    let flags = libc::MSG_CMSG_CLOEXEC | if peek { libc::MSG_PEEK } else { 0 };
+    let entry = opcode::RecvMsg::new(types::Fd(socket.as_raw_fd()), &mut header).flags(flags as u32).build();
+    // SAFETY: the entry points to `header`, that to `from`, `buffers` and `control`; all of them are there
+    // until it returns.
+    let count = unsafe { run_or_wait(performer, socket, libc::POLLIN, &entry) }?;
+    // SAFETY: the kernel has filled `control`, to which the header points; this is the first look at it.
+    let mut descriptors = unsafe { take_descriptors(&header) };
+    let descriptors_truncated = header.msg_flags & libc::MSG_CTRUNC != 0 || descriptors.len() > descriptors_max;
+    descriptors.truncate(descriptors_max);
+    from.set_length(header.msg_namelen);
+    Ok(Output::Received(Received {
+        count: count as usize,
+        from: from.get()?,
+        truncated: header.msg_flags & libc::MSG_TRUNC != 0,
+        descriptors,
+        descriptors_truncated,
+    }))
+}
+
+pub(super) fn send(
+    performer: &Performer<'_>,
+    socket: &Descriptor,
+    buffers: &[IoSlice<'_>],
+    to: Option<&Address>,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<Output> {
+    if descriptors.len() > DESCRIPTORS_MAX {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let to_kernel = to.map(kernel_address);
+    let mut control = control_room(descriptors.len());
+    let mut header = empty_header();
+    if let Some(to) = &to_kernel {
+        header.msg_name = to.as_ptr().cast_mut().cast();
+        header.msg_namelen = to.addr_len();
+    }
+    // `IoSlice` is an `iovec` in memory, by std's promise; the kernel only reads it.
+    header.msg_iov = buffers.as_ptr().cast_mut().cast();
+    header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&*control);
+    if !descriptors.is_empty() {
+        // SAFETY: the header points to room for that many.
+        unsafe { put_descriptors(&header, descriptors) };
+    }
+    // The kernel must not wait and try again: it would go on behind the bytes that it has read for the first
+    // attempt, and send a message without them (seen with Unix sockets, up to Linux 6.18).
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    let entry = opcode::SendMsg::new(types::Fd(socket.as_raw_fd()), &header).flags(flags as u32).build();
+    let attempt = || {
+        // SAFETY: the entry points to `header`, that to `to_kernel`, `buffers` and `control`; all of them, and the
+        // descriptors named in `control`, are there until it returns.
+        unsafe { performer.run(&entry) }.map(|count| count as usize)
+    };
+    until_done(attempt, || wait_for_room(performer, socket, to))
+}
+
+/// Many messages, with one system call: io_uring has none for that.
+pub(super) fn receive_many(
+    performer: &Performer<'_>,
+    socket: &Descriptor,
+    messages: &mut [Message],
+) -> io::Result<Output> {
+    until_done(|| try_receive_many(socket, messages), || wait(performer, socket, libc::POLLIN))
+}
+
+/// As [`receive_many`], the other way.
+pub(super) fn send_many(
+    performer: &Performer<'_>,
+    socket: &Descriptor,
+    messages: &[Outgoing<'_>],
+) -> io::Result<Output> {
+    let to = messages.first().and_then(|message| message.to.as_ref());
+    until_done(|| try_send_many(socket, messages), || wait_for_room(performer, socket, to))
+}
+
+/// Attempts until it succeeds, waiting whenever it would block.
+fn until_done(
+    mut attempt: impl FnMut() -> io::Result<usize>,
+    mut wait: impl FnMut() -> io::Result<()>,
+) -> io::Result<Output> {
+    loop {
+        match attempt() {
+            Ok(count) => return Ok(Output::Count(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait()?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits for room for a message. For room in the queue of a Unix socket that the own one is not connected to
+/// nothing can wait; it is looked for again soon.
+fn wait_for_room(performer: &Performer<'_>, socket: &Descriptor, to: Option<&Address>) -> io::Result<()> {
+    match to {
+        Some(Address::Unix(_)) => performer.pause(LOOK_AGAIN),
+        _ => wait(performer, socket, libc::POLLOUT),
+    }
+}
+
+/// A header without a name, buffers and control data.
+fn empty_header() -> libc::msghdr {
+    // SAFETY: all-zero is such a header: numbers, and pointers that are null.
+    unsafe { mem::zeroed() }
+}
+
+/// Room for the control data of that many descriptors, at most 253, aligned for it; none, and so nothing is
+/// allocated, for none.
+fn control_room(descriptors: usize) -> Vec<u64> {
+    if descriptors == 0 {
+        return Vec::new();
+    }
+    // SAFETY: it is arithmetic.
+    let bytes = unsafe { libc::CMSG_SPACE((size_of::<RawFd>() * descriptors) as u32) };
+    vec![0; (bytes as usize).div_ceil(size_of::<u64>())]
+}
+
+/// # Safety
+///
+/// The header points to control data that has room for the descriptors, and for their header.
+unsafe fn put_descriptors(header: &libc::msghdr, descriptors: &[BorrowedFd<'_>]) {
+    let bytes = size_of_val(descriptors);
+    // SAFETY: the caller's promise. `BorrowedFd` is a descriptor's number in memory, by std's promise.
+    unsafe {
+        let part = libc::CMSG_FIRSTHDR(header);
+        (*part).cmsg_level = libc::SOL_SOCKET;
+        (*part).cmsg_type = libc::SCM_RIGHTS;
+        (*part).cmsg_len = libc::CMSG_LEN(bytes as u32) as _;
+        libc::CMSG_DATA(part).copy_from_nonoverlapping(descriptors.as_ptr().cast(), bytes);
+    }
+}
+
+/// The descriptors that came with a message.
+///
+/// # Safety
+///
+/// The header points to control data that the kernel has filled, and nobody has taken these descriptors yet.
+unsafe fn take_descriptors(header: &libc::msghdr) -> Vec<Descriptor> {
+    let mut descriptors = Vec::new();
+    // SAFETY: the caller's promise; what the kernel names there are new descriptors that nobody else knows.
+    unsafe {
+        let mut part = libc::CMSG_FIRSTHDR(header);
+        while let Some(here) = part.as_ref() {
+            if (here.cmsg_level, here.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let bytes = here.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                let numbers = libc::CMSG_DATA(part).cast::<RawFd>();
+                for index in 0..bytes / size_of::<RawFd>() {
+                    let number = numbers.add(index).read_unaligned();
+                    descriptors.push(OwnedFd::from_raw_fd(number).into());
+                }
+            }
+            part = libc::CMSG_NXTHDR(header, part);
+        }
+    }
+    descriptors
+}

@@ -1,0 +1,158 @@
+//! Messages, of UDP and of Unix sockets.
+
+use std::io::{self, IoSlice, IoSliceMut};
+
+use super::address::Address;
+use super::socket::{Datagram, Family, Received, TypedSocket, of_family};
+use crate::Io;
+use crate::operation::Operation;
+
+/// Room for a message, and what came into it.
+#[derive(Debug)]
+pub struct Message {
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) count: usize,
+    pub(crate) from: Option<Address>,
+    pub(crate) truncated: bool,
+}
+
+impl Message {
+    /// Room for a message of at most `bytes_max` bytes.
+    pub fn with_room(bytes_max: usize) -> Self {
+        Self { buffer: vec![0; bytes_max].into(), count: 0, from: None, truncated: false }
+    }
+
+    /// What was received last.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.count]
+    }
+
+    /// Who sent it; nobody is named where there is a connection, or the sender has no name.
+    pub fn from(&self) -> Option<&Address> {
+        self.from.as_ref()
+    }
+
+    /// Whether there was more of it than room.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// What it says.
+    pub bytes: &'a [u8],
+    /// To whom; `None` for whom the socket is connected to.
+    pub to: Option<Address>,
+}
+
+impl<F: Family> TypedSocket<F, Datagram> {
+    /// Sends one message to whom the socket is connected; how many bytes it has.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a message that was sent is reported nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send`; a message is sent whole or not at all.
+    pub fn send(&self, io: &dyn Io, bytes: &[u8]) -> io::Result<usize> {
+        self.send_message(io, &[IoSlice::new(bytes)], None, &[])
+    }
+
+    /// Receives one message; what does not fit into `buffer` is gone. From any sender, unless the
+    /// socket is connected.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a message that was received is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv`.
+    pub fn recv(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.receive_one(io, buffer, false)?.count)
+    }
+
+    /// As [`recv`](Self::recv), with who sent it.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a message that was received is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recvfrom`.
+    pub fn recv_from(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<(usize, F::Address)> {
+        sender::<F>(self.receive_one(io, buffer, false)?)
+    }
+
+    /// As [`recv`](Self::recv), but leaves the message to be received again.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv`.
+    pub fn peek(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.receive_one(io, buffer, true)?.count)
+    }
+
+    /// As [`recv_from`](Self::recv_from), but leaves the message to be received again.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recvfrom`.
+    pub fn peek_from(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<(usize, F::Address)> {
+        sender::<F>(self.receive_one(io, buffer, true)?)
+    }
+
+    /// Waits for a message and receives as many as are there, one into each of `messages`, with few system
+    /// calls; how many it was, which is 0 only where `messages` is empty.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; messages that were received are returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recvmmsg`; after the first message the next call returns them.
+    pub fn recv_many(&self, io: &dyn Io, messages: &mut [Message]) -> io::Result<usize> {
+        let available = messages.len();
+        io.operate(Operation::ReceiveMany { socket: self.descriptor(), messages })?.count(available)
+    }
+
+    /// Sends messages in their order, with few system calls, as many as there is room for; how many it
+    /// was, which is 0 only where `messages` is empty.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; messages that were sent are reported nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sendmmsg`, when the first message fails: what fails later is reported to whom sends it again.
+    pub fn send_many(&self, io: &dyn Io, messages: &[Outgoing<'_>]) -> io::Result<usize> {
+        io.operate(Operation::SendMany { socket: self.descriptor(), messages })?.count(messages.len())
+    }
+
+    pub(super) fn send_one_to(&self, io: &dyn Io, bytes: &[u8], to: &Address) -> io::Result<usize> {
+        self.send_message(io, &[IoSlice::new(bytes)], Some(to), &[])
+    }
+
+    fn receive_one(&self, io: &dyn Io, buffer: &mut [u8], peek: bool) -> io::Result<Received> {
+        self.receive_message(io, &mut [IoSliceMut::new(buffer)], peek, 0)
+    }
+}
+
+fn sender<F: Family>(received: Received) -> io::Result<(usize, F::Address)> {
+    let from = received.from.or_else(F::nobody).ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+    Ok((received.count, of_family::<F>(from)?))
+}

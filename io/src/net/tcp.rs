@@ -1,0 +1,184 @@
+//! TCP: connecting and listening.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::address::Address;
+use super::host::{ToSocketAddrs, try_each};
+use super::option;
+use super::socket::{Domain, Internet, Listener, SocketType, Stream, TypedSocket};
+use crate::Io;
+
+/// A TCP connection.
+pub type TcpStream = TypedSocket<Internet, Stream>;
+
+/// A socket that accepts TCP connections.
+pub type TcpListener = TypedSocket<Internet, Listener>;
+
+/// How to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// How many connections may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
+    pub backlog: u32,
+    /// `SO_REUSEADDR`: bind although connections of an earlier listener linger.
+    pub reuse_address: bool,
+    /// `SO_REUSEPORT`: let several listeners share the address.
+    pub reuse_port: bool,
+}
+
+impl Default for ListenOptions {
+    /// A backlog of 4,096, the address reused and the port not.
+    fn default() -> Self {
+        Self { backlog: 4096, reuse_address: true, reuse_port: false }
+    }
+}
+
+impl TcpStream {
+    /// Connects to the first of the addresses that answers.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a connection that was made is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lookup, `socket` and `connect`; the last one, when there were several addresses.
+    pub fn connect(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        try_each(io, addresses, |address| {
+            let address = Address::Internet(address);
+            let socket = Self::open(io, Domain::of(&address), SocketType::STREAM, 0)?;
+            socket.connect_to(io, &address)?;
+            Ok(socket)
+        })
+    }
+
+    /// Sets `TCP_NODELAY`: small packets are sent at once.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub fn set_nodelay(&self, io: &dyn Io, nodelay: bool) -> io::Result<()> {
+        self.set_option(io, option::NO_DELAY, nodelay)
+    }
+
+    /// Whether `TCP_NODELAY` is set.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn nodelay(&self, io: &dyn Io) -> io::Result<bool> {
+        self.option(io, option::NO_DELAY)
+    }
+
+    /// Sets what closing does with unsent bytes; `Some(Duration::ZERO)` resets the connection.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub fn set_linger(&self, io: &dyn Io, linger: Option<Duration>) -> io::Result<()> {
+        self.set_option(io, option::LINGER, linger)
+    }
+}
+
+impl TcpListener {
+    /// Listens on the first of the addresses that can be bound; port 0 lets the system choose.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lookup, `socket`, `bind` and `listen`.
+    pub fn bind(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(io, addresses, &ListenOptions::default())
+    }
+
+    /// As [`bind`](Self::bind), with options.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// As `bind`.
+    pub fn bind_with(io: &dyn Io, addresses: impl ToSocketAddrs, options: &ListenOptions) -> io::Result<Self> {
+        try_each(io, addresses, |address| Self::listen_on(io, address, options))
+    }
+
+    /// Makes a listener for each executor ([`Backend::executors`](crate::Backend::executors)), all on
+    /// the first of the addresses that can be bound: the kernel spreads the connections over them
+    /// (`SO_REUSEPORT`). With port 0 the system chooses one for all.
+    ///
+    /// Each is accepted from on an executor of its own, and a connection stays where it was accepted:
+    ///
+    /// ```
+    /// use iolite_io::net::{ListenOptions, TcpListener};
+    /// use iolite_io::{Io, Placement};
+    ///
+    /// fn serve(io: &dyn Io) -> std::io::Result<()> {
+    ///     io.group(|group| {
+    ///         let listeners = TcpListener::bind_each(io, "127.0.0.1:0", &ListenOptions::default())?;
+    ///         for (number, listener) in listeners.into_iter().enumerate() {
+    ///             let acceptor = group.task().placement(Placement::Executor(number));
+    ///             acceptor.spawn_concurrent(move |io| accept(io, &listener))?;
+    ///         }
+    ///         Ok(group.wait(io)?)
+    ///     })
+    /// }
+    ///
+    /// fn accept(io: &dyn Io, listener: &TcpListener) -> std::io::Result<()> {
+    ///     io.group(|group| {
+    ///         loop {
+    ///             let (stream, _) = listener.accept(io)?;
+    ///             let connection = group.task().placement(Placement::Here);
+    ///             connection.spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_each(io: &dyn Io, addresses: impl ToSocketAddrs, options: &ListenOptions) -> io::Result<Vec<Self>> {
+        let executors = io.backend().executors;
+        let options = ListenOptions { reuse_port: options.reuse_port || executors > 1, ..options.clone() };
+        let first = Self::bind_with(io, addresses, &options)?;
+        let address = first.local_addr(io)?;
+        let others = (1..executors).map(|_| Self::bind_with(io, address, &options));
+        std::iter::once(Ok(first)).chain(others).collect()
+    }
+
+    fn listen_on(io: &dyn Io, address: SocketAddr, options: &ListenOptions) -> io::Result<Self> {
+        let address = Address::Internet(address);
+        let socket = Self::open(io, Domain::of(&address), SocketType::STREAM, 0)?;
+        if options.reuse_address {
+            socket.set_option(io, option::REUSE_ADDRESS, true)?;
+        }
+        if options.reuse_port {
+            socket.set_option(io, option::REUSE_PORT, true)?;
+        }
+        socket.bind_to(io, &address)?;
+        socket.listen_with(io, options.backlog)?;
+        Ok(socket)
+    }
+}

@@ -1,0 +1,76 @@
+//! UDP.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::address::Address;
+use super::host::{ToSocketAddrs, try_each};
+use super::option;
+use super::socket::{Datagram, Domain, Internet, SocketType, TypedSocket};
+use crate::Io;
+
+/// A UDP socket. Groups, broadcast and hop limits are [options](option).
+pub type UdpSocket = TypedSocket<Internet, Datagram>;
+
+impl UdpSocket {
+    /// Makes a socket that is bound to the first of the addresses that can be; port 0 lets the system
+    /// choose.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lookup, `socket` and `bind`.
+    pub fn bind(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        try_each(io, addresses, |address| {
+            let address = Address::Internet(address);
+            let socket = Self::open(io, Domain::of(&address), SocketType::DATAGRAM, 0)?;
+            socket.bind_to(io, &address)?;
+            Ok(socket)
+        })
+    }
+
+    /// From now on sends to, and receives from, one address only: the first that can be connected to.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lookup and `connect`.
+    pub fn connect(&self, io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<()> {
+        try_each(io, addresses, |address| self.connect_to(io, &Address::Internet(address)))
+    }
+
+    /// Sends one message to an address, the first if there are several; how many bytes it has.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a message that was sent is reported nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lookup and `sendto`; a message is sent whole or not at all.
+    pub fn send_to(&self, io: &dyn Io, bytes: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
+        let first: Option<SocketAddr> = address.to_socket_addrs(io)?.into_iter().next();
+        let first =
+            first.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to send to"))?;
+        self.send_one_to(io, bytes, &Address::Internet(first))
+    }
+
+    /// Lets messages go to broadcast addresses.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub fn set_broadcast(&self, io: &dyn Io, broadcast: bool) -> io::Result<()> {
+        self.set_option(io, option::BROADCAST, broadcast)
+    }
+}
