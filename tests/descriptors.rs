@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use iolite::evented::{self, Evented};
 use iolite::fs::File;
-use iolite::net::{ListenOptions, TcpListener, TcpStream, UdpSocket, UnixStream};
+use iolite::net::{ConnectOptions, ListenOptions, TcpListener, TcpStream, UdpSocket, UnixStream};
 use iolite::sync::Event;
 use iolite::{Canceled, Io, copy};
 use rstest::rstest;
@@ -304,6 +304,32 @@ fn canceled_connects_lose_none(#[values(threaded(), evented())] on: On) {
         while listener.accept().is_ok() {}
         drop(connected);
     });
+}
+
+/// Losers of a race between addresses are closed, and so is everybody when the race is canceled.
+#[rstest]
+fn races_of_addresses_lose_none(#[values(threaded(), evented())] on: On) {
+    let alone = alone();
+    let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    listener.set_nonblocking(true).expect("set");
+    let good = listener.local_addr().expect("address");
+    let options = ConnectOptions { attempt_delay: Duration::ZERO, ..ConnectOptions::default() };
+    let other = on.start();
+    let (_full, silent, _waiting) = support::full_listener(other.io());
+    let (_held, refused) = support::refusing(other.io());
+    loses_none(&alone, on, "race", |io, random| {
+        let addresses = [silent, refused, good, good, silent];
+        let connected = cancel_soon(io, random, |io| TcpStream::connect_with(io, &addresses[..], &options));
+        // Whoever is not the winner has been closed.
+        let winner = connected.as_ref().map(|stream| stream.local_addr(io).expect("address"));
+        while let Ok((mut stream, peer)) = listener.accept() {
+            stream.set_nonblocking(false).expect("set");
+            if Some(peer) != winner {
+                assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)), "{peer} is open");
+            }
+        }
+    });
+    other.shutdown();
 }
 
 #[rstest]

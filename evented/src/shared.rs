@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
-use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook};
+use iolite_io::backend::{Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook};
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind, no_suspend};
 
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
     threads: Mutex<Vec<TaskRef>>,
-    names: BlockingPool,
+    names: Lookups,
     features: OnceLock<Features>,
     reported: AtomicBool,
 }
@@ -133,7 +133,7 @@ impl Shared {
             foreign: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             threads: Mutex::default(),
-            names: BlockingPool::new("iolite-names", BlockingPool::LIMIT_DEFAULT),
+            names: Lookups::default(),
             features: OnceLock::new(),
             reported: AtomicBool::new(false),
             options,
@@ -148,7 +148,7 @@ impl Shared {
         self.this.upgrade()
     }
 
-    pub(crate) fn names(&self) -> &BlockingPool {
+    pub(crate) fn names(&self) -> &Lookups {
         &self.names
     }
 

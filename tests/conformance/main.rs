@@ -35,9 +35,11 @@ mod reentrant;
 mod rwlock;
 mod watch;
 
+mod connect;
 mod copies;
 mod files;
 mod incoming;
+mod resolve;
 mod sockets;
 mod streams;
 mod tcp;

@@ -8,9 +8,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite::fs::{File, OpenOptions};
-use iolite::net::{
-    ListenOptions, Message, Outgoing, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream, option,
-};
+use iolite::net::{Message, Outgoing, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream, option};
 use iolite::sync::{
     Barrier, Condvar, Event, Mutex, Notify, OnceCell, Queue, Receiver, ReentrantMutex, RwLock, Semaphore, Sender,
     broadcast, channel, watch,
@@ -18,7 +16,7 @@ use iolite::sync::{
 use iolite::{Canceled, Io};
 use rstest::rstest;
 
-use crate::support::{ExpectCanceled, On, concurrently, evented, scope, tcp_pair, threaded};
+use crate::support::{ExpectCanceled, On, concurrently, evented, full_listener, scope, tcp_pair, threaded};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -329,19 +327,6 @@ impl Blocked {
 fn fill(io: &dyn Io, stream: &TcpStream) {
     let chunk = vec![0; 1 << 20];
     while io.timeout(Duration::from_millis(5), |io| stream.write(io, &chunk)).is_ok() {}
-}
-
-/// A listener whose backlog is full, so that connecting to it waits.
-fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
-    let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
-    let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
-    let address = listener.local_addr(io).expect("address");
-    let mut waiting = Vec::new();
-    while let Ok(stream) = io.timeout(Duration::from_millis(50), |io| TcpStream::connect(io, address)) {
-        waiting.push(stream);
-        assert!(waiting.len() < 100, "a backlog of 1 takes {} connections", waiting.len());
-    }
-    (listener, address, waiting)
 }
 
 type BlockedPoint = fn(&dyn Io, &Blocked) -> io::Result<()>;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite::net::{ListenOptions, TcpListener, TcpStream, ToSocketAddrs, resolve};
+use iolite::net::{ListenOptions, TcpListener, TcpStream};
 use iolite::sync::Event;
 use iolite::{Canceled, Incomplete, Io, Placement};
 use rstest::rstest;
 
-use crate::support::{On, Random, concurrently, evented, scope, tcp_pair, threaded};
+use crate::support::{On, Random, concurrently, evented, refusing, scope, tcp_pair, threaded};
 
 fn listener(io: &dyn Io) -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
@@ -94,62 +94,10 @@ fn ipv6_works_where_the_machine_has_it(#[values(threaded(), evented())] on: On) 
 }
 
 #[rstest]
-fn connect_looks_names_up(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
-        let (listener, address) = listener(io);
-        let client = TcpStream::connect(io, ("localhost", address.port())).expect("connect");
-        listener.accept(io).expect("accept");
-        assert!(client.peer_addr(io).expect("address").ip().is_loopback());
-        let text = format!("localhost:{}", address.port());
-        TcpStream::connect(io, text.as_str()).expect("connect");
-        TcpStream::connect(io, text).expect("connect");
-    });
-}
-
-#[rstest]
-fn names_and_bad_addresses(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
-        let addresses = resolve(io, "localhost", 80).expect("localhost");
-        assert!(!addresses.is_empty());
-        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80), "{addresses:?}");
-        assert_eq!(resolve(io, "127.0.0.1", 5).expect("a literal"), ["127.0.0.1:5".parse().expect("an address")]);
-        assert_eq!(resolve(io, "[::1]", 5).expect("a literal"), ["[::1]:5".parse().expect("an address")]);
-        for bad in ["nothing", "host:port", ":80", "host:70000", "127.0.0.1"] {
-            let error = bad.to_socket_addrs(io).expect_err(bad);
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bad}: {error}");
-            assert!(error.to_string().contains(bad), "it names what is bad: {error}");
-        }
-        let error = resolve(io, "no such host", 80).expect_err("not a name");
-        assert!(error.to_string().contains("no such host"), "{error}");
-    });
-}
-
-#[rstest]
-fn several_addresses_are_tried_in_turn(#[values(threaded(), evented())] on: On) {
-    on.run(|io| {
-        let (_listener, good) = listener(io);
-        let refused = refused_address();
-        let stream = TcpStream::connect(io, &[refused, good][..]).expect("the second answers");
-        assert_eq!(stream.peer_addr(io).expect("address"), good);
-        let error = TcpStream::connect(io, &[refused, refused][..]).expect_err("none answers");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        let error = TcpStream::connect(io, &[][..]).expect_err("none is there");
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    });
-}
-
-/// A port on which nobody listens, held by a socket that is bound and does not.
-fn refused_address() -> SocketAddr {
-    let held = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
-    let address = held.local_addr().expect("address");
-    // The number of a UDP port that was free is most likely no TCP listener; 1 surely is none.
-    if std::net::TcpStream::connect(address).is_err() { address } else { SocketAddr::from(([127, 0, 0, 1], 1)) }
-}
-
-#[rstest]
 fn connection_refused_keeps_its_errno(#[values(threaded(), evented())] on: On) {
     on.run(|io| {
-        let error = TcpStream::connect(io, refused_address()).expect_err("nobody listens");
+        let (_held, refused) = refusing(io);
+        let error = TcpStream::connect(io, refused).expect_err("nobody listens");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(error.raw_os_error(), Some(111));
     });

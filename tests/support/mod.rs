@@ -17,7 +17,9 @@ use iolite::{Io, evented, threaded};
 
 pub(crate) use race::{Race, Start, attempt, spin};
 pub(crate) use random::{Random, rounds};
-pub(crate) use tools::{ExpectCanceled, concurrently, panic_of, panic_quietly, scope, started, tcp_pair, until};
+pub(crate) use tools::{
+    ExpectCanceled, concurrently, full_listener, panic_of, panic_quietly, refusing, scope, started, tcp_pair, until,
+};
 pub(crate) use watchdog::Watchdog;
 
 /// The bounded-thread backend, with its defaults.

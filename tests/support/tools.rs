@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use iolite::net::{TcpListener, TcpStream};
+use iolite::net::{Address, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream};
 use iolite::sync::Event;
 use iolite::{Canceled, Group, Io, Member};
 
@@ -93,4 +95,26 @@ pub(crate) fn tcp_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     let client = TcpStream::connect(io, listener.local_addr(io).expect("local_addr")).expect("connect");
     let (server, _) = listener.accept(io).expect("accept");
     (client, server)
+}
+
+/// A listener whose backlog is full, so that connecting to it waits.
+pub(crate) fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+    let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
+    let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
+    let address = listener.local_addr(io).expect("address");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = io.timeout(Duration::from_millis(50), |io| TcpStream::connect(io, address)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "a backlog of 1 takes {} connections", waiting.len());
+    }
+    (listener, address, waiting)
+}
+
+/// An address on which nobody listens, held by a socket that is bound and does not.
+pub(crate) fn refusing(io: &dyn Io) -> (Socket, SocketAddr) {
+    let socket = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+    socket.bind(io, SocketAddr::from(([127, 0, 0, 1], 0))).expect("bind");
+    let address = socket.local_addr(io).expect("address");
+    let Address::Internet(address) = address else { panic!("{address} is no IP address") };
+    (socket, address)
 }

@@ -9,8 +9,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::backend::{
-    self, Context, DiskWait, Interest, Spliced, address_from_kernel, begin_connect, perform_quick, resolve_blocking,
-    take_socket_error, try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice, wait_ready,
+    self, Context, DiskWait, Interest, Spliced, address_from_kernel, begin_connect, perform_quick, take_socket_error,
+    try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice, wait_ready,
 };
 use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
@@ -37,8 +37,7 @@ pub(crate) fn operate(runtime: &Runtime, operation: Operation<'_>) -> io::Result
         match perform_quick(operation) {
             Ok(result) => result,
             Err(Operation::Resolve { host, port }) => {
-                let host = host.to_owned();
-                runtime.lookups.run(runtime, move || resolve_blocking(&host, port))?.map(Output::Addresses)
+                runtime.lookups.resolve(runtime, host, port).map(Output::Addresses)
             }
             Err(operation) if context.is_thread() => Caller { io: runtime, context }.perform(operation),
             Err(operation) => fiber::operate(runtime, context, operation),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{BlockingPool, Refused, Start, StartHow, Ticket, guard_panic_hook, monotonic_now};
+use iolite_io::backend::{Lookups, Refused, Start, StartHow, Ticket, guard_panic_hook, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::operate;
@@ -15,7 +15,7 @@ use crate::pool::{EXECUTORS, Pool};
 pub(crate) struct Runtime {
     pub(crate) pool: Arc<Pool>,
     /// For name lookups, which nothing can interrupt.
-    pub(crate) lookups: BlockingPool,
+    pub(crate) lookups: Lookups,
     this: Weak<Runtime>,
 }
 
@@ -30,7 +30,7 @@ impl Runtime {
         guard_panic_hook();
         Arc::new_cyclic(|this| Self {
             pool: Arc::new(Pool::new(options)),
-            lookups: BlockingPool::new("lookup", BlockingPool::LIMIT_DEFAULT),
+            lookups: Lookups::default(),
             this: this.clone(),
         })
     }

@@ -182,7 +182,7 @@ unsafe fn take_descriptors(header: &libc::msghdr) -> Vec<Descriptor> {
         let mut part = libc::CMSG_FIRSTHDR(header);
         while let Some(here) = part.as_ref() {
             if (here.cmsg_level, here.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-                let bytes = here.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                let bytes = here.cmsg_len - libc::CMSG_LEN(0) as usize;
                 let numbers = libc::CMSG_DATA(part).cast::<RawFd>();
                 for index in 0..bytes / size_of::<RawFd>() {
                     let number = numbers.add(index).read_unaligned();

@@ -10,7 +10,6 @@ mod perform;
 mod poll;
 mod read;
 mod receive;
-mod resolve;
 mod send;
 mod splice;
 mod sync;
@@ -47,7 +46,7 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         }
         Operation::SendZeroCopy { socket, bytes, from } => send::perform_zero_copy(&performer, socket, &bytes, from),
         Operation::Ready { descriptor, interest } => poll::perform(&performer, descriptor, interest),
-        Operation::Resolve { host, port } => resolve::perform(shared, host, port),
+        Operation::Resolve { host, port } => shared.names().resolve(shared, host, port).map(Output::Addresses),
         Operation::Open { path, options } => open::perform(&performer, path, options),
         Operation::Read { file, buffer, memory, offset } => read::perform(&performer, file, buffer, memory, offset),
         Operation::Write { file, buffer, memory, offset } => write::perform(&performer, file, buffer, memory, offset),

@@ -1,10 +1,9 @@
-//! A small bounded pool for what can only block a thread: name lookups.
+//! A small bounded pool for what can only block a thread.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::thread;
@@ -94,16 +93,12 @@ impl BlockingPool {
     ///
     /// [`Canceled`](crate::Canceled); when the system gives no thread at all; when the job panics.
     pub fn run<T: Send + 'static>(&self, io: &dyn Io, job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-        // The permit goes back when the job has ended, whoever still waits for it.
-        self.shared.free.acquire(io)?.forget();
         let answer = Arc::new(Answer { value: Lock::new(None), given: Event::new() });
-        let (shared, theirs) = (self.shared.clone(), answer.clone());
-        self.shared.submit(Box::new(move || {
-            let value = catch_unwind(AssertUnwindSafe(job));
-            shared.free.release();
-            *theirs.value.lock() = Some(value);
+        let theirs = answer.clone();
+        self.start(io, move || {
+            *theirs.value.lock() = Some(catch_unwind(AssertUnwindSafe(job)));
             theirs.given.set();
-        }))?;
+        })?;
         answer.given.wait(io)?;
         let value = answer.value.lock().take();
         match value {
@@ -111,6 +106,27 @@ impl BlockingPool {
             Some(Err(panic)) => Err(self.panicked(&*panic)),
             None => unreachable!("the event is set after the value"),
         }
+    }
+
+    /// Has `job` run on a thread of the pool, and does not wait for its end. Waits for a free thread, in
+    /// the order of the calls.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point until a thread is free.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`](crate::Canceled); when the system gives no thread at all. The job is dropped then.
+    pub fn start(&self, io: &dyn Io, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        // The permit goes back when the job has ended, whoever still waits for it.
+        self.shared.free.acquire(io)?.forget();
+        let shared = self.shared.clone();
+        self.shared.submit(Box::new(move || {
+            // What is caught here is told to nobody: who wants to know of panics catches them.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+            shared.free.release();
+        }))
     }
 
     #[cold]
@@ -197,16 +213,30 @@ impl Shared {
     }
 }
 
-/// Looks a host name up, as the system's configuration says. Blocks the thread; for a
-/// [`BlockingPool`].
-///
-/// # Errors
-///
-/// Those of `getaddrinfo`; the error names the host.
-pub fn resolve_blocking(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    match (host, port).to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(io::Error::new(error.kind(), format!("cannot look up the name `{host}`: {error}"))),
+/// An `Io` that only parks.
+#[cfg(test)]
+pub(super) struct Parks;
+
+#[cfg(test)]
+impl Io for Parks {
+    fn start(&self, start: crate::backend::Start, _: crate::backend::StartHow) -> Result<(), crate::backend::Refused> {
+        start.run();
+        Ok(())
+    }
+    fn operate(&self, _: crate::Operation<'_>) -> io::Result<crate::Output> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn now(&self) -> crate::Instant {
+        crate::backend::monotonic_now()
+    }
+    fn random(&self, _: &mut [u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn backend(&self) -> crate::Backend {
+        crate::Backend { name: "parks", executors: 1, detail: String::new() }
+    }
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
     }
 }
 
@@ -216,33 +246,6 @@ mod tests {
 
     use super::*;
     use crate::Canceled;
-    use crate::backend::{Refused, Start, StartHow, monotonic_now};
-    use crate::{Backend, Operation, Output};
-
-    /// An `Io` that only parks.
-    struct Parks;
-
-    impl Io for Parks {
-        fn start(&self, start: Start, _: StartHow) -> Result<(), Refused> {
-            start.run();
-            Ok(())
-        }
-        fn operate(&self, _: Operation<'_>) -> io::Result<Output> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        fn now(&self) -> crate::Instant {
-            monotonic_now()
-        }
-        fn random(&self, _: &mut [u8]) -> io::Result<()> {
-            Ok(())
-        }
-        fn backend(&self) -> Backend {
-            Backend { name: "parks", executors: 1, detail: String::new() }
-        }
-        fn handle(&self) -> Option<Arc<dyn Io>> {
-            None
-        }
-    }
 
     fn threads(pool: &BlockingPool) -> usize {
         pool.shared.state.lock().threads
@@ -328,12 +331,5 @@ mod tests {
             thread::yield_now();
         }
         pool.run(&Parks, || ()).unwrap();
-    }
-
-    #[test]
-    fn names_are_looked_up_and_named_in_errors() {
-        assert!(resolve_blocking("localhost", 7).unwrap().iter().all(|address| address.port() == 7));
-        let error = resolve_blocking("no such host.invalid", 7).unwrap_err();
-        assert!(error.to_string().contains("no such host.invalid"), "{error}");
     }
 }

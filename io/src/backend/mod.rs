@@ -1,13 +1,15 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
 mod blocking;
+mod lookup;
 mod message;
 mod splice;
 mod start;
 mod syscall;
 mod unstarted;
 
-pub use blocking::{BlockingPool, resolve_blocking};
+pub use blocking::BlockingPool;
+pub use lookup::Lookups;
 pub use message::{AddressBuffer, try_receive_many, try_receive_message, try_send_many, try_send_message};
 pub use splice::{DiskWait, Spliced, try_splice};
 pub use start::{Refused, Start, StartHow, TaskRef};

@@ -1,5 +1,7 @@
 //! Hosts and their addresses.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -21,8 +23,8 @@ pub trait ToSocketAddrs {
     fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>>;
 }
 
-/// Looks up the addresses of `host`, an IP literal or a name, as the system's configuration says
-/// (`/etc/hosts`, DNS).
+/// Looks up the addresses of `host`: an IP literal, with a scope if it has one (`fe80::1%2`), `localhost`,
+/// which is loopback, or a name that the system's configuration knows (`/etc/hosts`, DNS).
 ///
 /// # Cancellation
 ///
@@ -30,17 +32,76 @@ pub trait ToSocketAddrs {
 ///
 /// # Errors
 ///
-/// When the lookup fails or finds nothing; the error names the host.
+/// [`io::ErrorKind::InvalidInput`] when `host` is neither an address nor a name that could exist; when
+/// the lookup fails, takes too long or finds nothing. They name the host.
 pub fn resolve(io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    io.check_cancel()?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
+    if let Some(address) = literal(bare, port) {
+        return Ok(vec![address]);
     }
-    let addresses = io.operate(Operation::Resolve { host, port })?.addresses()?;
+    if is_localhost(host) {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+    }
+    // The scope of an address may be the name of an interface: that the system looks up.
+    if !bare.contains('%') {
+        check_name(host).map_err(|what| invalid(&format!("`{host}` is no host: {what}")))?;
+    }
+    let addresses = io.operate(Operation::Resolve { host: bare, port })?.addresses()?;
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("the name `{host}` has no address")));
     }
     Ok(addresses)
+}
+
+/// The address that `host` spells out.
+fn literal(host: &str, port: u16) -> Option<SocketAddr> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Some(SocketAddr::new(address, port));
+    }
+    let (address, scope) = host.split_once('%')?;
+    Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope.parse().ok()?).into())
+}
+
+/// RFC 6761: this name, and all below it, are this machine.
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// What is wrong with a name by the rules of RFC 1123, which allow the underscores that are in use.
+fn check_name(name: &str) -> Result<(), &'static str> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        return Err("it is empty");
+    }
+    if name.len() > 253 {
+        return Err("it has more than 253 characters");
+    }
+    if let Some(bad) = name.chars().find(|&letter| !letter.is_ascii_alphanumeric() && !"-_.".contains(letter)) {
+        return Err(match bad {
+            ':' => "an IPv6 address with a port is written in brackets",
+            _ if !bad.is_ascii() => "letters beyond ASCII are written in punycode (`xn--...`)",
+            _ => "it has a character that names do not have",
+        });
+    }
+    let mut last = "";
+    for label in name.split('.') {
+        match label.len() {
+            0 => return Err("a part between its dots is empty"),
+            64.. => return Err("a part between its dots has more than 63 characters"),
+            _ if label.starts_with('-') || label.ends_with('-') => return Err("a part begins or ends with a hyphen"),
+            _ => last = label,
+        }
+    }
+    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("it looks like an IPv4 address and is none");
+    }
+    Ok(())
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 impl ToSocketAddrs for str {
@@ -48,13 +109,14 @@ impl ToSocketAddrs for str {
         if let Ok(address) = self.parse() {
             return Ok(vec![address]);
         }
-        let invalid = |what: &str| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("`{self}` is not of the form host:port: {what}"))
-        };
-        let (host, port) = self.rsplit_once(':').ok_or_else(|| invalid("it has no port"))?;
-        let port = port.parse().map_err(|_| invalid("its port is no number from 0 to 65535"))?;
+        let malformed = |what: &str| invalid(&format!("`{self}` is not of the form host:port: {what}"));
+        let (host, port) = self.rsplit_once(':').ok_or_else(|| malformed("it has no port"))?;
+        let port = port.parse().map_err(|_| malformed("its port is no number from 0 to 65535"))?;
         if host.is_empty() {
-            return Err(invalid("its host is empty"));
+            return Err(malformed("its host is empty"));
+        }
+        if host.contains(':') && !host.starts_with('[') {
+            return Err(malformed("an IPv6 address with a port is written in brackets"));
         }
         resolve(io, host, port)
     }
@@ -103,19 +165,125 @@ macro_rules! one_address {
 
 one_address!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
-/// Calls `attempt` with each address until one succeeds; the last error otherwise.
+/// Several addresses were tried, and none of them answers.
+#[derive(Debug)]
+pub struct NoneAnswers {
+    /// What was tried, in the order in which it failed.
+    pub attempts: Vec<(SocketAddr, io::Error)>,
+}
+
+impl NoneAnswers {
+    /// The error of a call that has tried all there is: of one address its own, with its errno.
+    pub(super) fn error(mut attempts: Vec<(SocketAddr, io::Error)>) -> io::Error {
+        match attempts.len() {
+            0 => invalid("there is no address to try"),
+            1 => attempts.remove(0).1,
+            last => io::Error::new(attempts[last - 1].1.kind(), Self { attempts }),
+        }
+    }
+}
+
+impl fmt::Display for NoneAnswers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no address will do")?;
+        for (number, (address, error)) in self.attempts.iter().enumerate() {
+            let separator = if number == 0 { ": " } else { "; " };
+            write!(f, "{separator}{address}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for NoneAnswers {}
+
+/// Calls `attempt` with each address until one succeeds.
 pub(super) fn try_each<T>(
     io: &dyn Io,
     addresses: impl ToSocketAddrs,
     mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut last = None;
+    let mut attempts = Vec::new();
     for address in addresses.to_socket_addrs(io)? {
         match attempt(address) {
             Ok(value) => return Ok(value),
             Err(error) if crate::Canceled::is_in(&error) => return Err(error),
-            Err(error) => last = Some(error),
+            Err(error) => attempts.push((address, error)),
         }
     }
-    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no address to try")))
+    Err(NoneAnswers::error(attempts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_need_no_lookup() {
+        for (host, expected) in [
+            ("127.0.0.1", "127.0.0.1:7"),
+            ("::1", "[::1]:7"),
+            ("::ffff:1.2.3.4", "[::ffff:1.2.3.4]:7"),
+            ("fe80::1%2", "[fe80::1%2]:7"),
+        ] {
+            assert_eq!(literal(host, 7).unwrap(), expected.parse().unwrap());
+        }
+        for none in ["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "::g", "fe80::1%", "fe80::1%eth0", "1.2.3.4%2", "01.2.3.4"]
+        {
+            assert_eq!(literal(none, 7), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn localhost_is_loopback_and_so_is_what_is_below() {
+        for host in ["localhost", "LocalHost", "localhost.", "a.localhost", "a.b.LOCALHOST."] {
+            assert!(is_localhost(host), "{host}");
+        }
+        for host in ["", "local", "localhosts", "xlocalhost", "localhost.com", ".", "localhost.."] {
+            assert!(!is_localhost(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn names_follow_the_rules() {
+        let longest = "a".repeat(63);
+        let long = [longest.as_str(); 4].join(".");
+        for good in ["a", "a.b", "A-1.b", "xn--bcher-kva.example.", "under_score", "4ever.com", &longest, &long[..253]]
+        {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("", "empty"),
+            (".", "empty"),
+            ("a..b", "empty"),
+            (".a", "empty"),
+            ("-a", "hyphen"),
+            ("a-.b", "hyphen"),
+            ("a b", "character"),
+            ("a/b", "character"),
+            ("a\0", "character"),
+            ("bücher.example", "punycode"),
+            ("::1:80", "brackets"),
+            ("1.2.3", "IPv4"),
+            ("300.1.1.1", "IPv4"),
+            (&"a".repeat(64), "63"),
+            (&long, "253"),
+        ] {
+            assert!(check_name(bad).unwrap_err().contains(why), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_all_that_was_tried() {
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let error = |kind: io::ErrorKind| io::Error::from(kind);
+        let both = NoneAnswers::error(vec![
+            (address(1), error(io::ErrorKind::TimedOut)),
+            (address(2), error(io::ErrorKind::ConnectionRefused)),
+        ]);
+        assert_eq!(both.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(both.to_string(), "no address will do: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused");
+        let one = NoneAnswers::error(vec![(address(1), io::Error::from_raw_os_error(libc::ECONNREFUSED))]);
+        assert_eq!(one.raw_os_error(), Some(libc::ECONNREFUSED));
+        assert_eq!(NoneAnswers::error(Vec::new()).kind(), io::ErrorKind::InvalidInput);
+    }
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod address;
 mod host;
+mod resolver;
 
 pub mod option;
 mod socket;
@@ -17,16 +18,19 @@ mod listener;
 pub(crate) mod pool;
 mod stream;
 
+mod connect;
 mod tcp;
 mod udp;
 mod unix;
 
 pub use address::{Address, ToUnixAddress, UnixAddress};
+pub use connect::ConnectOptions;
 pub use datagram::{Message, Outgoing};
-pub use host::{ToSocketAddrs, resolve};
+pub use host::{NoneAnswers, ToSocketAddrs, resolve};
 pub use incoming::{Incoming, IncomingBytes};
 pub use option::{Credentials, OptionName, OptionValue, SocketOption};
 pub use pool::{BufferPool, PooledBuffer};
+pub use resolver::{Resolver, with_resolver};
 pub use socket::{
     Any, Datagram, Domain, Family, Internet, Listener, Received, Socket, SocketType, Stream, TypedSocket, Unix,
 };

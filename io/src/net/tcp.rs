@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::Address;
+use super::connect::{ConnectOptions, connect};
 use super::host::{ToSocketAddrs, try_each};
 use super::option;
 use super::socket::{Domain, Internet, Listener, SocketType, Stream, TypedSocket};
@@ -35,7 +36,9 @@ impl Default for ListenOptions {
 }
 
 impl TcpStream {
-    /// Connects to the first of the addresses that answers.
+    /// Connects to the fastest of the addresses: they are tried one after the other, versions of IP by
+    /// turns, a quarter of a second apart or as soon as one fails, and the first that answers wins
+    /// (RFC 8305). Where nothing can run beside the caller they are tried in turn.
     ///
     /// # Cancellation
     ///
@@ -43,14 +46,23 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the lookup, `socket` and `connect`; the last one, when there were several addresses.
+    /// Those of the lookup, `socket` and `connect`: of one address with its errno, of several a
+    /// [`NoneAnswers`](super::NoneAnswers), of the kind of the last.
     pub fn connect(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        try_each(io, addresses, |address| {
-            let address = Address::Internet(address);
-            let socket = Self::open(io, Domain::of(&address), SocketType::STREAM, 0)?;
-            socket.connect_to(io, &address)?;
-            Ok(socket)
-        })
+        Self::connect_with(io, addresses, &ConnectOptions::default())
+    }
+
+    /// As [`connect`](Self::connect), with options.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a connection that was made is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// As `connect`; those of `bind`.
+    pub fn connect_with(io: &dyn Io, addresses: impl ToSocketAddrs, options: &ConnectOptions) -> io::Result<Self> {
+        connect(io, addresses.to_socket_addrs(io)?, options)
     }
 
     /// Sets `TCP_NODELAY`: small packets are sent at once.

@@ -1,0 +1,269 @@
+//! Name lookups: on a few threads, each name once at a time.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::blocking::BlockingPool;
+use crate::primitive::Lock;
+use crate::sync::Event;
+use crate::{Io, TimedOut};
+
+/// Looks host names up as the system's configuration says (`/etc/hosts`, DNS), on a small pool of threads.
+///
+/// Who asks for a name that is being looked up waits for the same answer. A lookup cannot be stopped: when
+/// nobody waits for it any more it goes on, and keeps its thread until it ends.
+pub struct Lookups {
+    pool: BlockingPool,
+    timeout: Duration,
+    look_up: Arc<LookUp>,
+    flights: Flights,
+}
+
+/// The addresses of a host, with any port.
+type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// What is being looked up.
+type Flights = Arc<Lock<HashMap<String, Arc<Flight>>>>;
+
+/// One lookup and all who wait for it.
+#[derive(Default)]
+struct Flight {
+    /// There is none when it landed without: nobody had begun it before its beginner was canceled.
+    answer: Lock<Option<Answer>>,
+    landed: Event,
+}
+
+/// As the result of a lookup, for several who ask.
+type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
+
+/// Ends a flight when it is dropped, whether there is an answer or not.
+struct Landing {
+    host: String,
+    flight: Arc<Flight>,
+    flights: Flights,
+}
+
+impl fmt::Debug for Lookups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookups").field("pool", &self.pool).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl Default for Lookups {
+    /// On four threads, each call for at most [`TIMEOUT_DEFAULT`](Self::TIMEOUT_DEFAULT).
+    fn default() -> Self {
+        let pool = BlockingPool::new("lookup", BlockingPool::LIMIT_DEFAULT);
+        Self::new(pool, Self::TIMEOUT_DEFAULT, |host| (host, 0).to_socket_addrs().map(Iterator::collect))
+    }
+}
+
+impl Lookups {
+    /// How long a caller waits by default: longer than the system's own patience with two servers.
+    pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+    fn new(
+        pool: BlockingPool,
+        timeout: Duration,
+        look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { pool, timeout, look_up: Arc::new(look_up), flights: Flights::default() }
+    }
+
+    /// The addresses of a host, in the order in which to try them.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the lookup goes on unobserved.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getaddrinfo`; [`io::ErrorKind::TimedOut`] after the time that a lookup may take. They name
+    /// the host.
+    pub fn resolve(&self, io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let mut addresses = io.timeout(self.timeout, |io| self.wait(io, host)).map_err(|error| {
+            if error.get_ref().is_some_and(|source| source.is::<TimedOut>()) {
+                let text = format!("the lookup of the name `{host}` has taken {} s", self.timeout.as_secs_f32());
+                return io::Error::new(io::ErrorKind::TimedOut, text);
+            }
+            error
+        })?;
+        addresses.iter_mut().for_each(|address| address.set_port(port));
+        Ok(addresses)
+    }
+
+    fn wait(&self, io: &dyn Io, host: &str) -> io::Result<Vec<SocketAddr>> {
+        loop {
+            let (flight, landing) = self.board(host);
+            let is_first = landing.is_some();
+            if let Some(landing) = landing {
+                self.begin(io, landing)?;
+            }
+            flight.landed.wait(io)?;
+            match flight.answer.lock().clone() {
+                Some(Ok(addresses)) => return Ok(addresses),
+                Some(Err((kind, text))) => return Err(io::Error::new(kind, text)),
+                None if is_first => return Err(io::Error::other(format!("the lookup of the name `{host}` panicked"))),
+                None => {}
+            }
+        }
+    }
+
+    /// The lookup of `host` that is under way, or a new one, which is then the caller's to begin.
+    fn board(&self, host: &str) -> (Arc<Flight>, Option<Landing>) {
+        match self.flights.lock().entry(host.to_owned()) {
+            Entry::Occupied(entry) => (entry.get().clone(), None),
+            Entry::Vacant(entry) => {
+                let flight = entry.insert(Arc::default()).clone();
+                let landing = Landing { host: host.to_owned(), flight: flight.clone(), flights: self.flights.clone() };
+                (flight, Some(landing))
+            }
+        }
+    }
+
+    /// Begins a lookup, once a thread is free.
+    fn begin(&self, io: &dyn Io, landing: Landing) -> io::Result<()> {
+        let look_up = self.look_up.clone();
+        self.pool.start(io, move || {
+            let host = &landing.host;
+            let answer =
+                look_up(host).map_err(|error| (error.kind(), format!("cannot look up the name `{host}`: {error}")));
+            *landing.flight.answer.lock() = Some(answer);
+        })
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        // First, so that who comes now looks again.
+        self.flights.lock().remove(&self.host);
+        self.flight.landed.set();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::super::blocking::Parks;
+    use super::*;
+    use crate::Canceled;
+
+    const IO: &dyn Io = &Parks;
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, last], 0))
+    }
+
+    /// Lookups that are counted, and answered one by one.
+    fn answered(limit: usize, timeout: Duration) -> (Lookups, mpsc::Sender<io::Result<u8>>, Arc<AtomicUsize>) {
+        let (answer, answers) = mpsc::channel();
+        let answers = Lock::new(answers);
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        let lookups = Lookups::new(BlockingPool::new("test", limit), timeout, move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let answer: io::Result<u8> = answers.lock().recv().expect("the test answers");
+            answer.map(|last| vec![address(last)])
+        });
+        (lookups, answer, begun)
+    }
+
+    fn until(fact: impl Fn() -> bool) {
+        while !fact() {
+            thread::yield_now();
+        }
+    }
+
+    fn waiting(lookups: &Lookups, host: &str) -> usize {
+        lookups.flights.lock().get(host).map_or(0, Arc::strong_count)
+    }
+
+    #[test]
+    fn the_same_name_is_looked_up_once_at_a_time() {
+        let (lookups, answer, begun) = answered(4, Duration::from_secs(60));
+        thread::scope(|scope| {
+            let callers: Vec<_> = (1..=8)
+                .map(|port| {
+                    scope.spawn({
+                        let lookups = &lookups;
+                        move || lookups.resolve(IO, "host", port)
+                    })
+                })
+                .collect();
+            // The table, the landing, and all callers.
+            until(|| waiting(&lookups, "host") == 10);
+            answer.send(Ok(7)).unwrap();
+            for (caller, port) in callers.into_iter().zip(1..) {
+                assert_eq!(caller.join().unwrap().unwrap(), [SocketAddr::new(address(7).ip(), port)]);
+            }
+        });
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+        // An answer is not kept.
+        answer.send(Ok(8)).unwrap();
+        assert_eq!(lookups.resolve(IO, "host", 0).unwrap(), [address(8)]);
+    }
+
+    #[test]
+    fn errors_go_to_all_and_name_the_host() {
+        let (lookups, answer, _) = answered(1, Duration::from_secs(60));
+        thread::scope(|scope| {
+            let callers = [(); 2].map(|()| scope.spawn(|| lookups.resolve(IO, "host", 1)));
+            until(|| waiting(&lookups, "host") == 4);
+            answer.send(Err(io::ErrorKind::NetworkDown.into())).unwrap();
+            for caller in callers {
+                let error = caller.join().unwrap().unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::NetworkDown);
+                assert!(error.to_string().contains("`host`"), "{error}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_lookup_that_takes_too_long_is_given_up_and_goes_on() {
+        let (lookups, answer, begun) = answered(1, Duration::from_millis(1));
+        let error = lookups.resolve(IO, "host", 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("`host`"), "{error}");
+        until(|| begun.load(Ordering::SeqCst) == 1);
+        answer.send(Ok(1)).unwrap();
+        until(|| waiting(&lookups, "host") == 0);
+    }
+
+    #[test]
+    fn who_waits_goes_on_when_the_first_is_canceled_before_it_began() {
+        let (lookups, answer, begun) = answered(1, Duration::from_secs(60));
+        thread::scope(|scope| {
+            let other = scope.spawn(|| lookups.resolve(IO, "other", 1));
+            until(|| begun.load(Ordering::SeqCst) == 1);
+            // The only thread is taken.
+            let first = scope.spawn(|| {
+                IO.timeout(Duration::from_millis(20), |io| match lookups.resolve(io, "host", 1) {
+                    Err(error) if Canceled::is_in(&error) => Err::<(), _>(error),
+                    other => panic!("{other:?}"),
+                })
+            });
+            until(|| waiting(&lookups, "host") > 0);
+            let second = scope.spawn(|| lookups.resolve(IO, "host", 1));
+            assert_eq!(first.join().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+            answer.send(Ok(1)).unwrap();
+            answer.send(Ok(2)).unwrap();
+            other.join().unwrap().unwrap();
+            assert_eq!(second.join().unwrap().unwrap(), [SocketAddr::new(address(2).ip(), 1)]);
+        });
+    }
+
+    #[test]
+    fn the_system_knows_names_and_refuses_others() {
+        let lookups = Lookups::default();
+        assert!(lookups.resolve(IO, "localhost", 7).unwrap().iter().all(|address| address.port() == 7));
+        let error = lookups.resolve(IO, "no such host.invalid", 7).unwrap_err();
+        assert!(error.to_string().contains("no such host.invalid"), "{error}");
+    }
+}

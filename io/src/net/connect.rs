@@ -1,0 +1,167 @@
+//! Connecting to the fastest of several addresses ("Happy Eyeballs", RFC 8305).
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::address::Address;
+use super::host::NoneAnswers;
+use super::socket::{Domain, SocketType};
+use super::tcp::TcpStream;
+use crate::sync::{Receiver, RecvError, Sender, channel};
+use crate::{Canceled, Group, Instant, Io, SpawnErrorKind};
+
+/// How to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// How long to wait for one address before the next is tried beside it. When an attempt fails, the
+    /// next begins at once.
+    pub attempt_delay: Duration,
+    /// Where the connection comes from; port 0 lets the system choose. Addresses of the other family fail.
+    pub local: Option<SocketAddr>,
+}
+
+impl Default for ConnectOptions {
+    /// A delay of 250 ms, from anywhere.
+    fn default() -> Self {
+        Self { attempt_delay: Duration::from_millis(250), local: None }
+    }
+}
+
+/// How an attempt has ended.
+type Outcome = (SocketAddr, io::Result<TcpStream>);
+
+/// Connects to the first of `addresses` that answers.
+pub(super) fn connect(io: &dyn Io, addresses: Vec<SocketAddr>, options: &ConnectOptions) -> io::Result<TcpStream> {
+    match addresses[..] {
+        [] => return Err(NoneAnswers::error(Vec::new())),
+        [address] => return attempt(io, address, options),
+        _ => {}
+    }
+    let addresses = interleaved(addresses);
+    // There is room for all, so that nobody waits to tell.
+    let (sender, receiver) = channel(addresses.len());
+    let result = io.group(|group| {
+        let race = Race { io, group, options, sender, receiver: &receiver, under_way: 0, failed: Vec::new() };
+        race.run(addresses)
+    });
+    match result.map_err(Canceled::from_error) {
+        Ok(stream) => Ok(stream),
+        Err(Err(error)) => Err(error),
+        // One may have been faster than the request.
+        Err(Ok(canceled)) => {
+            match std::iter::from_fn(|| receiver.try_recv().ok()).find_map(|(_, result)| result.ok()) {
+                Some(stream) => {
+                    io.recancel(canceled);
+                    Ok(stream)
+                }
+                None => Err(canceled.into()),
+            }
+        }
+    }
+}
+
+struct Race<'a, 'scope, 'env> {
+    io: &'a dyn Io,
+    group: &'scope Group<'scope, 'env>,
+    options: &'env ConnectOptions,
+    sender: Sender<Outcome>,
+    receiver: &'a Receiver<Outcome>,
+    /// How many attempts have begun and not told how they ended.
+    under_way: usize,
+    failed: Vec<(SocketAddr, io::Error)>,
+}
+
+impl Race<'_, '_, '_> {
+    /// Begins one attempt after the other, until one succeeds; the others are then canceled, and closed where
+    /// they succeed nevertheless.
+    fn run(mut self, addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+        let mut rest = addresses.into_iter();
+        loop {
+            if let Some(address) = rest.next() {
+                self.begin(address)?;
+            }
+            let next = (rest.len() > 0).then(|| self.io.now() + self.options.attempt_delay);
+            if let Some(stream) = self.wait(next)? {
+                self.group.cancel(self.io);
+                return Ok(stream);
+            }
+            if rest.len() == 0 && self.under_way == 0 {
+                self.io.check_cancel()?;
+                return Err(NoneAnswers::error(self.failed));
+            }
+        }
+    }
+
+    /// Begins an attempt beside the caller; where nothing can run there, it is made at once.
+    fn begin(&mut self, address: SocketAddr) -> io::Result<()> {
+        let (sender, options) = (self.sender.clone(), self.options);
+        let member = self.group.spawn_concurrent(move |io| {
+            // There is room for all.
+            let _ = sender.try_send((address, attempt(io, address, options)));
+        });
+        if let Err(refused) = member {
+            if !matches!(refused.kind, SpawnErrorKind::ConcurrencyUnavailable(_)) {
+                return Err(refused.into());
+            }
+            match attempt(self.io, address, options) {
+                Err(error) if Canceled::is_in(&error) => return Err(error),
+                result => _ = self.sender.try_send((address, result)),
+            }
+        }
+        self.under_way += 1;
+        Ok(())
+    }
+
+    /// Waits for the end of an attempt, until it is time for the `next`; the connection, if it was made.
+    fn wait(&mut self, next: Option<Instant>) -> io::Result<Option<TcpStream>> {
+        let outcome = match next {
+            Some(next) => self.receiver.recv_deadline(self.io, next),
+            None => self.receiver.recv(self.io),
+        };
+        match outcome {
+            Ok((address, result)) => {
+                self.under_way -= 1;
+                Ok(result.map_err(|error| self.failed.push((address, error))).ok())
+            }
+            Err(RecvError::TimedOut) => Ok(None),
+            Err(RecvError::Canceled(canceled)) => Err(canceled.into()),
+            Err(RecvError::Closed) => unreachable!("a sender is at hand"),
+        }
+    }
+}
+
+fn attempt(io: &dyn Io, address: SocketAddr, options: &ConnectOptions) -> io::Result<TcpStream> {
+    let address = Address::Internet(address);
+    let socket = TcpStream::open(io, Domain::of(&address), SocketType::STREAM, 0)?;
+    if let Some(local) = options.local {
+        socket.bind_to(io, &Address::Internet(local))?;
+    }
+    socket.connect_to(io, &address)?;
+    Ok(socket)
+}
+
+/// The families by turns, beginning with that of the first address.
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let turns = std::iter::from_fn(|| Some([first.next(), second.next()]).filter(|turn| *turn != [None, None]));
+    turns.flatten().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let of = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let mixed = of(&["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"]);
+        let turns = of(&["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"]);
+        assert_eq!(interleaved(mixed), turns);
+        let mixed = of(&["1.0.0.1:1", "[::1]:1", "[::2]:1"]);
+        assert_eq!(interleaved(mixed.clone()), mixed);
+        assert_eq!(interleaved(Vec::new()), []);
+    }
+}
