@@ -23,7 +23,7 @@ pub struct Metrics {
     pub refused: u64,
     /// How often a caller found a queue full and had to wait.
     pub waits: u64,
-    /// How often a sleeping worker was woken.
+    /// How often a worker that had no job was woken.
     pub wakes: u64,
     /// Runs of jobs between `before_run` and `after_run`.
     pub runs: u64,

@@ -18,10 +18,9 @@ pub(crate) struct Wakes {
     /// A bit per worker: it sleeps, or is about to. Set by the worker; whoever clears it decides:
     /// a waker that does has to wake the worker, a worker that does goes on by itself.
     asleep: AtomicU64,
-    /// How many workers are awake and have found no job yet: those just woken, counted by who woke
-    /// them, and at most one that spins. While there is one, shared jobs wake nobody: it finds
-    /// them, or sees them when it looks once more, and the last one to find a job wakes another if
-    /// there are more.
+    /// How many workers were woken and have found no job yet; counted by who woke them. While there is
+    /// one, shared jobs wake nobody: it finds them, or sees them when it looks once more, and the last
+    /// one to find a job wakes another if there are more.
     searching: AtomicUsize,
     /// A bit per worker: it has registered and not ended. Written by the worker.
     working: AtomicU64,
@@ -127,13 +126,8 @@ impl Wakes {
         }
     }
 
-    /// Begins the searching of a worker that has no job, if no other searches.
-    pub(crate) fn try_search(&self) -> bool {
-        self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-    }
-
-    /// Announces that a worker goes to sleep. It looks at the queues once more after this, and does
-    /// not search.
+    /// Announces that a worker goes to sleep. It looks at the queues once more after this, and is not
+    /// searching.
     pub(crate) fn announce_sleep(&self, worker: usize) {
         self.asleep.fetch_or(bit(worker), Ordering::SeqCst);
         // Pairs with the fences of the wakers.

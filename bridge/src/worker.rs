@@ -1,5 +1,6 @@
 //! A worker: one thread, its state, and the runs of jobs that it takes.
 
+use std::mem;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,6 @@ use crate::mpsc::Consumer;
 use crate::panics::caught;
 use crate::queue::Popped;
 use crate::shared::Shared;
-
-/// How often a worker without a job looks again before it sleeps: first without giving the
-/// processor away, then with.
-const SPINS: u32 = 32;
-const YIELDS: u32 = 8;
 
 /// How long after a failure the state is tried again.
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
@@ -37,7 +33,7 @@ struct Worker<'a, S> {
     keyed: Consumer<'a, u32>,
     state: Option<S>,
     failure: Option<Failure>,
-    /// Counted in `Wakes::searching`.
+    /// Counted in `Wakes::searching`, by who woke it.
     searching: bool,
     /// Whether the keyed queue is asked first, for fairness: every other time.
     keyed_first: bool,
@@ -77,7 +73,7 @@ impl<S: 'static> Seat<S> {
         }
         self.shared.wakes.unregister(self.index);
         drop(self);
-        std::mem::forget(abort);
+        mem::forget(abort);
     }
 }
 
@@ -99,7 +95,7 @@ impl<S: 'static> Worker<'_, S> {
         loop {
             if self.run() {
                 self.look_for_tear_down();
-            } else if !self.search() && !self.sleep() {
+            } else if !self.sleep() {
                 return;
             }
         }
@@ -109,10 +105,7 @@ impl<S: 'static> Worker<'_, S> {
     /// there was any.
     fn run(&mut self) -> bool {
         let Some(first) = self.pop() else { return false };
-        if self.searching {
-            self.searching = false;
-            self.shared.wakes.stop_searching(|| self.shared.has_shared_jobs());
-        }
+        self.stop_searching();
         let mut now = self.io.now();
         let mut popped = Some(first);
         let mut begun = false;
@@ -243,29 +236,10 @@ impl<S: 'static> Worker<'_, S> {
         Some(popped)
     }
 
-    /// Looks for jobs a bounded number of times; whether there may be one. At most one worker at a
-    /// time does so, besides those that were just woken.
-    fn search(&mut self) -> bool {
-        if !self.searching && !self.shared.wakes.try_search() {
-            return false;
-        }
-        self.searching = true;
-        for turn in 0..SPINS + YIELDS {
-            if self.has_jobs() {
-                return true;
-            }
-            if turn < SPINS { std::hint::spin_loop() } else { self.io.yield_now() }
-        }
-        false
-    }
-
     /// Sleeps until woken; `false` when there will be no more jobs.
     fn sleep(&mut self) -> bool {
         let wakes = &self.shared.wakes;
-        if self.searching {
-            self.searching = false;
-            wakes.stop_searching(|| self.shared.has_shared_jobs());
-        }
+        self.stop_searching();
         wakes.announce_sleep(self.index);
         let ended = self.shared.may_end(self.index);
         if !ended && !self.has_jobs() {
@@ -274,11 +248,17 @@ impl<S: 'static> Worker<'_, S> {
             }
         }
         self.searching = !wakes.cancel_sleep(self.index);
-        if ended && self.searching {
-            self.searching = false;
-            wakes.stop_searching(|| self.shared.has_shared_jobs());
+        if ended {
+            self.stop_searching();
         }
         !ended
+    }
+
+    /// It has found a job, or goes to sleep.
+    fn stop_searching(&mut self) {
+        if mem::replace(&mut self.searching, false) {
+            self.shared.wakes.stop_searching(|| self.shared.has_shared_jobs());
+        }
     }
 
     fn has_jobs(&self) -> bool {

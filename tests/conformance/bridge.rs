@@ -11,7 +11,7 @@ use iolite::Io;
 use iolite::bridge::{Bridge, CallError, PostErrorKind};
 use rstest::rstest;
 
-use crate::support::{On, concurrently, evented, panic_quietly, scope, threaded};
+use crate::support::{On, Random, concurrently, evented, panic_quietly, rounds, scope, spin, threaded};
 
 /// A bridge whose workers each keep what they were given.
 fn bridge(io: &dyn Io, workers: usize, capacity: usize) -> Bridge<Vec<usize>> {
@@ -54,6 +54,44 @@ fn calls_come_back_with_their_results(#[values(threaded(), evented())] on: On) {
         bridge.close(io);
         assert_eq!(sum.into_inner(), 400);
         assert_eq!(bridge.metrics().ran, 400);
+    });
+}
+
+/// Callers compute, give way and wait for replies and for time, in turn, so that executors and workers meet each
+/// other's jobs and replies awake, giving way, going to sleep and asleep.
+#[rstest]
+fn no_call_is_lost_on_the_edge_of_sleep(#[values(threaded(), evented())] on: On) {
+    on.executors(1).concurrent_limit(16).run(|io| {
+        let mut random = Random::new("edge of sleep");
+        let bridge = bridge(io, 2, 4);
+        let ran = AtomicUsize::new(0);
+        let calls = rounds(500);
+        scope(io, |group| {
+            for _ in 0..6 {
+                random.next();
+                let (bridge, ran, mut random) = (&bridge, &ran, random.clone());
+                drop(concurrently(group, move |io| {
+                    for number in 0..calls {
+                        let work = Duration::from_nanos(random.below(20_000));
+                        let back = bridge.call(io, |_| {
+                            spin(work);
+                            ran.fetch_add(1, Ordering::Relaxed);
+                            number
+                        });
+                        assert_eq!(back.expect("called"), number);
+                        match random.below(8) {
+                            0 => io.sleep(5 * work).expect("not canceled"),
+                            1 => io.yield_now(),
+                            2 => spin(work),
+                            _ => {}
+                        }
+                    }
+                }));
+            }
+        });
+        bridge.close(io);
+        assert_eq!(ran.into_inner(), 6 * calls, "each once");
+        assert_eq!(bridge.metrics().accepted, 6 * calls as u64);
     });
 }
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::Instant;
-use iolite_io::backend::{Context, Park, PoolMemory, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
+use iolite_io::backend::{Context, Park, Patience, PoolMemory, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
 use iolite_io::net::BufferPool;
 
 use crate::abort::AbortOnUnwind;
@@ -88,6 +88,7 @@ pub(crate) struct Executor {
     buffers: BufferRings,
     registered: RegisteredPools,
     event: EventRead,
+    patience: Patience,
     shutdown: Cell<Shutdown>,
     /// When the idle fibers that are too many are given up.
     trim_at: Cell<Option<Instant>>,
@@ -126,6 +127,7 @@ impl Executor {
             buffers: BufferRings::default(),
             registered: RegisteredPools::default(),
             event: EventRead::default(),
+            patience: Patience::default(),
             shutdown: Cell::new(Shutdown::No),
             trim_at: Cell::new(None),
             starved: Cell::new(None),
@@ -288,11 +290,10 @@ impl Executor {
         if self.shared.is_closing() && self.shut_down() {
             return false;
         }
-        self.arm_event();
         let wait = self.wait();
         self.ring.turn(wait);
-        if wait != Wait::No {
-            self.remote.end_sleep();
+        if wait != Wait::No && self.remote.end_sleep() {
+            self.patience.woken();
         }
         self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
         self.fire_timers();
@@ -414,7 +415,12 @@ impl Executor {
         let timer_at = self.timers.next().map(|deadline| deadline + TIMER_SLACK);
         let deadline = [timer_at, report_at, retry_at, trim_at].into_iter().flatten().min();
         let nanos = deadline.map(|deadline| deadline.saturating_duration_since(monotonic_now()).as_nanos());
-        if nanos == Some(0) || !self.remote.begin_sleep() {
+        if nanos == Some(0) || self.wait_patiently() {
+            return Wait::No;
+        }
+        self.arm_event();
+        // Making room for entries may have collected completions.
+        if self.ring.has_collected() || !self.remote.begin_sleep() {
             return Wait::No;
         }
         // Once more, after the announcement: whoever pushed a task before it did not wake us.
@@ -423,6 +429,16 @@ impl Executor {
             return Wait::No;
         }
         nanos.map_or(Wait::Forever, |nanos| Wait::Nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
+    /// Waits a moment for what other threads may leave; whether they did. Completions do not count: that
+    /// they are waited for costs no more in `enter`.
+    fn wait_patiently(&self) -> bool {
+        if !self.patience.pays() {
+            return false;
+        }
+        self.ring.flush();
+        self.patience.wait(|| self.remote.has_left())
     }
 
     fn fire_timers(&self) {

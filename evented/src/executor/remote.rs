@@ -111,15 +111,21 @@ impl Remote {
     #[must_use]
     pub(crate) fn begin_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        let nothing = self.woken.is_empty() && self.messages.is_empty() && self.cancellations.is_empty();
-        if !nothing {
+        let has_left = self.has_left();
+        if has_left {
             self.end_sleep();
         }
-        nothing
+        !has_left
     }
 
-    pub(crate) fn end_sleep(&self) {
-        self.sleeping.store(false, Ordering::SeqCst);
+    /// Whether something was left for the executor.
+    pub(crate) fn has_left(&self) -> bool {
+        !self.woken.is_empty() || !self.messages.is_empty() || !self.cancellations.is_empty()
+    }
+
+    /// Takes the announcement back; whether somebody has woken the executor.
+    pub(crate) fn end_sleep(&self) -> bool {
+        !self.sleeping.swap(false, Ordering::SeqCst)
     }
 
     /// Whether this is the side of the calling thread's executor, and `f` says so too.

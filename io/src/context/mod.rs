@@ -13,6 +13,7 @@
 mod block;
 mod panic_hook;
 mod park_state;
+mod patience;
 mod primitive;
 mod scopes;
 mod signal;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use block::{Unparker, Wake, WakeBlock, WakeStack};
 pub use panic_hook::guard_panic_hook;
+pub use patience::Patience;
 pub(crate) use scopes::{InheritedTimeout, TimeoutId};
 pub use thread::{Interest, claim_thread, wait_ready};
 pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};
@@ -39,6 +41,7 @@ use crate::primitive::Lock;
 use crate::task::{Locals, LocalsCell, drop_panic};
 use crate::time::Instant;
 use scopes::Scopes;
+use thread::ThreadPark;
 
 /// How deep inline tasks may nest on one context. A level takes about 5 KiB of stack in a debug build,
 /// before what the task itself takes: with this many, the panic comes before the end of a fiber's
@@ -385,7 +388,7 @@ fn current_pointer() -> *const Context {
 fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
     let mut f = Some(f);
     let made = THREAD.try_with(|thread| {
-        let context = thread.0.get_or_init(|| Context::new(take_thread_block(), Rc::new(thread::ThreadPark)));
+        let context = thread.0.get_or_init(|| Context::new(take_thread_block(), Rc::new(ThreadPark::default())));
         ptr::from_ref(context)
     });
     let f = f.take().expect("taken once");
@@ -398,7 +401,7 @@ fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
         // A destructor of a thread-local, after ours has run: the last context of this thread,
         // which nobody would give back. One for all calls: who waits is woken where it registered.
         Err(_) => {
-            let context = &*Box::leak(Box::new(Context::new(take_thread_block(), Rc::new(thread::ThreadPark))));
+            let context = &*Box::leak(Box::new(Context::new(take_thread_block(), Rc::new(ThreadPark::default()))));
             CURRENT.set(context);
             f(context)
         }

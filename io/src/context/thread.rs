@@ -8,7 +8,7 @@ use std::sync::Condvar;
 use std::{mem, ptr};
 
 use super::block::WakeBlock;
-use super::{Park, current, signal};
+use super::{Park, Patience, current, signal};
 use crate::primitive::Lock;
 use crate::time::{Instant, monotonic_now};
 
@@ -46,9 +46,11 @@ impl ThreadParker {
         }
     }
 
-    fn park(&self, block: &WakeBlock, deadline: Option<Instant>) {
+    /// Blocks the thread until its token is there or the deadline passes; whether it was woken out of
+    /// its sleep.
+    fn park(&self, block: &WakeBlock, deadline: Option<Instant>) -> bool {
         if !block.begin_park() {
-            return;
+            return false;
         }
         let mut mode = self.mode.lock();
         while !block.is_notified() {
@@ -67,18 +69,24 @@ impl ThreadParker {
             };
         }
         drop(mode);
-        block.end_park();
+        block.end_park()
     }
 }
 
 /// Parks a thread.
-#[derive(Debug)]
-pub(super) struct ThreadPark;
+#[derive(Debug, Default)]
+pub(super) struct ThreadPark {
+    patience: Patience,
+}
 
 impl Park for ThreadPark {
     fn park(&self, block: &'static WakeBlock, deadline: Option<Instant>) {
-        if let Some(parker) = block.thread() {
-            parker.park(block, deadline);
+        if self.patience.pays() && !block.is_notified() {
+            self.patience.wait(|| block.is_notified());
+        }
+        let Some(parker) = block.thread() else { return };
+        if parker.park(block, deadline) {
+            self.patience.woken();
         }
     }
 

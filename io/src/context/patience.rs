@@ -1,0 +1,157 @@
+//! Giving way for a moment before going to sleep.
+
+use std::cell::Cell;
+use std::thread;
+use std::time::Duration;
+
+use crate::time::monotonic_now;
+
+/// How often the processor is given away before its thread sleeps.
+const YIELDS: u32 = 4;
+
+/// When the processor is back only after this, somebody had it who has nothing to do with it, and would
+/// not have had it from a thread that sleeps and is woken.
+const WAIT_MAX: Duration = Duration::from_micros(500);
+
+/// How many times a thread sleeps at once and is woken, at most, after waiting did not pay.
+const SKIPS_MAX: u32 = 255;
+
+/// Whether a thread that is about to sleep gives the processor away for a moment first, since what
+/// other threads owe it may come meanwhile. Then it need not sleep, and nobody has to wake it: a system
+/// call less for each, and on a shared processor two threads that answer each other just take turns.
+///
+/// It learns: a thread that nobody wakes never waits, and each time that waiting was in vain, it sleeps
+/// and is woken twice as often before it tries again. Belongs to one thread.
+#[derive(Debug)]
+pub struct Patience {
+    /// How many times others have yet to wake the thread before it waits.
+    skips: Cell<u32>,
+    /// How many times those were, at first.
+    skips_last: Cell<u32>,
+}
+
+/// What came of waiting.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Paid,
+    InVain,
+    /// Somebody else had the processor for long.
+    TooLong,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { skips: Cell::new(1), skips_last: Cell::new(0) }
+    }
+}
+
+impl Patience {
+    /// Whether to [`wait`](Self::wait) before the thread sleeps.
+    #[inline]
+    pub fn pays(&self) -> bool {
+        self.skips.get() == 0
+    }
+
+    /// Counts a sleep that another thread has ended.
+    #[inline]
+    pub fn woken(&self) {
+        self.skips.set(self.skips.get().saturating_sub(1));
+    }
+
+    /// Gives the processor away a bounded number of times, until it is `ready`; whether it is.
+    pub fn wait(&self, ready: impl Fn() -> bool) -> bool {
+        let begun = monotonic_now();
+        let mut is_ready = false;
+        let mut outcome = Outcome::InVain;
+        for _ in 0..YIELDS {
+            thread::yield_now();
+            is_ready = ready();
+            if monotonic_now() - begun > WAIT_MAX {
+                outcome = Outcome::TooLong;
+                break;
+            }
+            if is_ready {
+                outcome = Outcome::Paid;
+                break;
+            }
+        }
+        self.learn(outcome);
+        is_ready
+    }
+
+    fn learn(&self, outcome: Outcome) {
+        let skips = match outcome {
+            Outcome::Paid => 0,
+            Outcome::InVain => (2 * self.skips_last.get() + 1).min(SKIPS_MAX),
+            Outcome::TooLong => SKIPS_MAX,
+        };
+        self.skips_last.set(skips);
+        self.skips.set(skips);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often the thread has to be woken before it waits.
+    fn skipped(patience: &Patience) -> u32 {
+        (0..)
+            .find(|_| {
+                patience.pays() || {
+                    patience.woken();
+                    false
+                }
+            })
+            .expect("some time")
+    }
+
+    #[test]
+    fn waiting_is_bounded_and_ends_when_ready() {
+        let asked = Cell::new(0);
+        let ask = |ready| {
+            asked.set(asked.get() + 1);
+            ready
+        };
+        assert!(!Patience::default().wait(|| ask(false)));
+        assert!((1..=YIELDS).contains(&asked.get()));
+        asked.set(0);
+        assert!(Patience::default().wait(|| ask(true)));
+        assert_eq!(asked.get(), 1);
+    }
+
+    #[test]
+    fn who_is_not_woken_does_not_wait() {
+        let patience = Patience::default();
+        assert!(!patience.pays());
+        patience.woken();
+        assert!(patience.pays());
+    }
+
+    #[test]
+    fn what_is_in_vain_becomes_rare() {
+        let patience = Patience::default();
+        let skips = [(); 9].map(|()| {
+            patience.learn(Outcome::InVain);
+            skipped(&patience)
+        });
+        assert_eq!(skips, [1, 3, 7, 15, 31, 63, 127, 255, 255]);
+    }
+
+    #[test]
+    fn what_takes_too_long_becomes_rare_at_once() {
+        let patience = Patience::default();
+        patience.learn(Outcome::TooLong);
+        assert_eq!(skipped(&patience), SKIPS_MAX);
+    }
+
+    #[test]
+    fn what_paid_once_is_tried_again() {
+        let patience = Patience::default();
+        patience.learn(Outcome::TooLong);
+        patience.learn(Outcome::Paid);
+        assert_eq!(skipped(&patience), 0);
+        patience.learn(Outcome::InVain);
+        assert_eq!(skipped(&patience), 1, "and what was learned before is forgotten");
+    }
+}
