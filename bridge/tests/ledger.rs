@@ -279,7 +279,8 @@ fn no_wake_is_lost_on_the_edge_of_sleep() {
 }
 
 /// One caller and one worker: nobody else's job makes good for a wake that was lost. The caller does
-/// not park, so that it comes at any time.
+/// not park, and knows of a job before its end, so that it comes at any time, while the worker announces
+/// its sleep above all.
 #[test]
 fn no_wake_is_lost_between_one_caller_and_one_worker() {
     let mut random = Random(seed());
@@ -288,9 +289,13 @@ fn no_wake_is_lost_between_one_caller_and_one_worker() {
     let bridge = Bridge::builder("edge").workers(1).start(io).unwrap();
     let ran = Arc::new(AtomicU64::new(0));
     for round in 1..=20_000 {
-        spin(Duration::from_nanos(random.below(10_000)));
-        let count = ran.clone();
-        let job = move |(): &mut ()| _ = count.fetch_add(1, Ordering::Release);
+        let longest = if random.below(4) == 0 { 10_000 } else { 1_000 };
+        spin(Duration::from_nanos(random.below(longest)));
+        let (count, rest) = (ran.clone(), Duration::from_nanos(random.below(1_000)));
+        let job = move |(): &mut ()| {
+            count.fetch_add(1, Ordering::Release);
+            spin(rest);
+        };
         if random.below(2) == 0 {
             bridge.try_post(job).unwrap();
         } else {
