@@ -15,7 +15,7 @@ use std::thread;
 use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
-use crate::context::{self, Unparker};
+use crate::context::{self, InheritedTimeout, Unparker};
 use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
@@ -153,18 +153,19 @@ impl<'scope, 'env> Group<'scope, 'env> {
         &self.shared
     }
 
-    /// Starts a member that runs `body`.
+    /// Starts a member that runs `body`, with the timeouts that it takes over.
     pub(crate) fn start<B, T>(
         &self,
         how: StartHow,
         options: Option<Box<TaskOptions>>,
+        inherited: Vec<InheritedTimeout>,
         body: B,
     ) -> Result<Member<'scope, T>, SpawnError<B::Closure>>
     where
         B: Body<T> + Send + 'scope,
         T: Send + 'scope,
     {
-        let (run, cell) = TaskCell::new(body, Some(self.shared.clone()), options);
+        let (run, cell) = TaskCell::new(body, Some(self.shared.clone()), options, inherited);
         // SAFETY: `run_scope` does not return before every member has left the group, and a member
         // leaves when its closure is consumed and its result is dropped or belongs to its
         // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
@@ -189,7 +190,7 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.start(how, options, WithIo { closure, io: self.io.clone() })
+        self.start(how, options, context::inheritable_timeouts(), WithIo { closure, io: self.io.clone() })
     }
 }
 

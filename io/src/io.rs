@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Refused, Start, StartHow, Ticket};
+use crate::batch::{self, Batch};
 use crate::cancel::{Canceled, CarriesCanceled};
 use crate::context;
 use crate::error::SpawnError;
@@ -298,6 +299,55 @@ impl<'io> dyn Io + 'io {
         body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
     ) -> Result<R, E> {
         select::run_scope(self, body)
+    }
+
+    /// Runs `body` with a batch of operations, then cancels those that are still under way, and returns when
+    /// all have ended. The batch lends the buffers of its operations for that time.
+    ///
+    /// ```
+    /// use iolite_io::{Io, Lent, Operation, Output, fs::File};
+    ///
+    /// /// Reads pages of a file, eight at a time, in whatever order they come.
+    /// fn checksum(io: &dyn Io, file: &File, pages: u64) -> std::io::Result<u64> {
+    ///     let mut buffers = [[0; 4096]; 8];
+    ///     io.batch(|batch| {
+    ///         let (mut next, mut sum) = (0, 0);
+    ///         let mut read = |index, buffer| {
+    ///             if next < pages {
+    ///                 let offset = Some(next * 4096);
+    ///                 batch.add(index, Operation::Read { file: file.as_ref(), buffer, memory: None, offset });
+    ///                 next += 1;
+    ///             }
+    ///         };
+    ///         for (index, buffer) in buffers.iter_mut().enumerate() {
+    ///             read(index, buffer);
+    ///         }
+    ///         while !batch.is_empty() {
+    ///             batch.await_async(io)?;
+    ///             while let Some(completion) = batch.next() {
+    ///                 if let (Output::Count(count), Lent::Buffer(page)) = (completion.result?, completion.lent) {
+    ///                     sum += page[..count].iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    ///                     read(completion.index, page);
+    ///                 }
+    ///             }
+    ///         }
+    ///         Ok(sum)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// The final wait is not ended by a request to the caller, whose next cancellation point returns it.
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    pub fn batch<'env, T, E>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        batch::run_scope(self, body)
     }
 
     /// A bare cancellation point.

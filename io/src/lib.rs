@@ -17,7 +17,9 @@
 
 mod io;
 
+mod batch;
 pub mod cancel;
+mod completion_queue;
 mod error;
 mod group;
 mod select;
@@ -43,7 +45,9 @@ mod context;
 mod list;
 mod primitive;
 
+pub use batch::{Batch, Completed, Lent};
 pub use cancel::{Canceled, TimedOut, WaitError};
+pub use completion_queue::{Completion, CompletionQueue, Happened, OperationId};
 pub use context::{Interest, no_suspend};
 pub use copy::{copy, copy_at_most};
 pub use descriptor::Descriptor;

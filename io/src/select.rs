@@ -28,7 +28,7 @@ impl<T> fmt::Debug for Select<'_, '_, T> {
 
 impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     fn new(io: TaskIo<'env>) -> Self {
-        Self { group: Group::new(io), results: Arc::new(Results(Lock::new(State::default()))) }
+        Self { group: Group::new(io), results: Arc::default() }
     }
 
     /// As [`Group::spawn_async`](crate::Group::spawn_async).
@@ -79,7 +79,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let body = Entrant { closure, io: self.group.io().clone(), pending: Pending::of(&self.results) };
-        self.group.start(how, None, body).map(drop)
+        self.group.start(how, None, context::inheritable_timeouts(), body).map(drop)
     }
 }
 
@@ -91,8 +91,7 @@ impl<T> Select<'_, '_, T> {
 
     /// Whether [`next`](Self::next) would return `None`: no task runs, and no result is left.
     pub fn is_empty(&self) -> bool {
-        let state = self.results.0.lock();
-        state.running == 0 && state.ended.is_empty()
+        self.results.is_empty()
     }
 
     /// The result of the task that has ended first of those whose results were not taken; `None` when
@@ -112,7 +111,7 @@ impl<T> Select<'_, '_, T> {
 
     /// As [`next`](Self::next), if it need not wait.
     pub fn try_next(&self) -> Option<T> {
-        self.results.0.lock().ended.pop_front()
+        self.results.take()
     }
 
     /// All results that are there, in the order in which their tasks have ended, when there are at least
@@ -147,7 +146,7 @@ impl<T> Select<'_, '_, T> {
 }
 
 /// What has ended, and how many have not.
-struct Results<T>(Lock<State<T>>);
+pub(crate) struct Results<T>(Lock<State<T>>);
 
 struct State<T> {
     ended: VecDeque<T>,
@@ -161,9 +160,15 @@ impl<T> Default for State<T> {
     }
 }
 
+impl<T> Default for Results<T> {
+    fn default() -> Self {
+        Self(Lock::new(State::default()))
+    }
+}
+
 impl<T> Results<T> {
     /// Waits until there are at least `min` results, or no task runs.
-    fn wait(&self, io: &dyn Io, min: usize) -> Result<(), Canceled> {
+    pub(crate) fn wait(&self, io: &dyn Io, min: usize) -> Result<(), Canceled> {
         io.check_cancel()?;
         let unparker = context::current(|context| context.unparker());
         let enough = || {
@@ -180,21 +185,40 @@ impl<T> Results<T> {
         }
     }
 
-    fn take_all(&self) -> Vec<T> {
+    /// Whether nothing runs and nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.0.lock();
+        state.running == 0 && state.ended.is_empty()
+    }
+
+    /// Takes the results of which `which` is true.
+    pub(crate) fn take_if(&self, which: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut state = self.0.lock();
+        let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut state.ended).into_iter().partition(which);
+        state.ended = left.into();
+        taken
+    }
+
+    /// Takes the oldest result.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.0.lock().ended.pop_front()
+    }
+
+    pub(crate) fn take_all(&self) -> Vec<T> {
         std::mem::take(&mut self.0.lock().ended).into()
     }
 }
 
 /// A task that was started and has no result yet.
-struct Pending<T>(Arc<Results<T>>);
+pub(crate) struct Pending<T>(Arc<Results<T>>);
 
 impl<T> Pending<T> {
-    fn of(results: &Arc<Results<T>>) -> Self {
+    pub(crate) fn of(results: &Arc<Results<T>>) -> Self {
         results.0.lock().running += 1;
         Self(results.clone())
     }
 
-    fn ended_with(self, value: T) {
+    pub(crate) fn ended_with(self, value: T) {
         self.0.0.lock().ended.push_back(value);
     }
 }

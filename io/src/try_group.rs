@@ -82,7 +82,8 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
-        self.group.start(how, None, MayFail { closure, io: self.group.io().clone(), failure: self.failure.clone() })
+        let body = MayFail { closure, io: self.group.io().clone(), failure: self.failure.clone() };
+        self.group.start(how, None, context::inheritable_timeouts(), body)
     }
 }
 

@@ -13,6 +13,8 @@ mod locals;
 mod options;
 mod tasks;
 
+mod batches;
+mod completion_queues;
 mod group_cancel;
 mod groups;
 mod selects;

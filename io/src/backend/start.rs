@@ -7,6 +7,7 @@ use std::thread;
 
 use super::Ticket;
 use crate::cancel::STICKY;
+use crate::context;
 use crate::error::SpawnErrorKind;
 use crate::task::{Body, Outcome, Owner, Run, TaskCell, TaskOptions};
 
@@ -54,7 +55,7 @@ impl Start {
     /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends, and `body`
     /// need not be `Send` only if that happens on the calling thread.
     pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
-        let (run, cell) = TaskCell::new(AssumeSend(body), None, None);
+        let (run, cell) = TaskCell::new(AssumeSend(body), None, None, context::inheritable_timeouts());
         // SAFETY: the caller says that it is over before 'a ends.
         let run = unsafe { run.into_run().assume_static() };
         (Self::new(run), ScopedOutcome(cell.into_outcome()))

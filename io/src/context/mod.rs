@@ -231,9 +231,9 @@ impl Context {
         if scopes.is_aborted() { requests | REQUESTED } else { requests }
     }
 
-    /// The timeouts a task started now takes over.
+    /// The timeouts that a task takes over which the running task starts now.
     #[inline]
-    pub(crate) fn inheritable_timeouts(&self) -> Vec<InheritedTimeout> {
+    fn inheritable_timeouts(&self) -> Vec<InheritedTimeout> {
         let mut scopes = self.scopes.borrow_mut();
         if scopes.is_empty() { Vec::new() } else { scopes.inheritable() }
     }
@@ -406,6 +406,11 @@ fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
             f(context)
         }
     }
+}
+
+/// The timeouts that a task takes over which the calling one starts now.
+pub(crate) fn inheritable_timeouts() -> Vec<InheritedTimeout> {
+    current(Context::inheritable_timeouts)
 }
 
 /// Makes `context` the current one of this thread and returns the one that was.

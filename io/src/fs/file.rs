@@ -347,6 +347,13 @@ impl Streaming for File {
     }
 }
 
+/// For operations as data.
+impl AsRef<Descriptor> for File {
+    fn as_ref(&self) -> &Descriptor {
+        &self.0
+    }
+}
+
 impl From<Descriptor> for File {
     fn from(descriptor: Descriptor) -> Self {
         Self(descriptor)

@@ -229,6 +229,13 @@ impl<F: Family, K> TypedSocket<F, K> {
     }
 }
 
+/// For operations as data.
+impl<F, K> AsRef<Descriptor> for TypedSocket<F, K> {
+    fn as_ref(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
 impl<F, K> TypedSocket<F, K> {
     /// Sets an option of the table in [`option`](super::option).
     ///

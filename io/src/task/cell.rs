@@ -29,7 +29,7 @@ use std::thread;
 use crate::Io;
 use crate::backend::Ticket;
 use crate::cancel::TaskState;
-use crate::context::{self, Unparker, WakeBlock};
+use crate::context::{self, InheritedTimeout, Unparker, WakeBlock};
 use crate::group::GroupShared;
 use crate::list::Node;
 use crate::task::TaskOptions;
@@ -137,14 +137,14 @@ impl<T> TaskCell<Ended, T> {
 }
 
 impl<B: Body<T>, T> TaskCell<B, T> {
-    /// Makes the cell, in the group if there is one, with the timeouts of the calling task, for its
-    /// runner and its handle.
+    /// Makes the cell, in the group if there is one, with the timeouts that it takes over, for its runner
+    /// and its handle.
     pub(crate) fn new(
         body: B,
         group: Option<Arc<GroupShared>>,
         options: Option<Box<TaskOptions>>,
+        inherited: Vec<InheritedTimeout>,
     ) -> (Owner<Self>, Owner<Self>) {
-        let inherited = context::current(|context| context.inheritable_timeouts());
         let (cell, other) = Owner::pair(|| Self {
             owners: Owners::new(),
             node: Node::new(TaskState::new(inherited)),

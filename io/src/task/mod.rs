@@ -23,6 +23,7 @@ pub(crate) use owner::Owner;
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
 use crate::cancel::{REQUESTED, STICKY};
+use crate::context;
 use crate::error::{SpawnError, SpawnErrorKind};
 
 /// A task started by [`spawn_async`](crate::Io#method.spawn_async) or one of its siblings: a unit
@@ -159,7 +160,12 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     {
         match self.handle() {
             Some(handle) => {
-                let (run, cell) = TaskCell::new(WithIo { closure, io: TaskIo::Kept(handle) }, None, options);
+                let (run, cell) = TaskCell::new(
+                    WithIo { closure, io: TaskIo::Kept(handle) },
+                    None,
+                    options,
+                    context::inheritable_timeouts(),
+                );
                 start(self, how, run.into_run(), &cell)?;
                 Ok(Task { outcome: Some(cell.into_outcome()) })
             }
@@ -177,7 +183,8 @@ where
     F: FnOnce(&dyn Io) -> T + Send,
     T: Send + 'static,
 {
-    let (cell, _) = TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options);
+    let (cell, _) =
+        TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options, context::inheritable_timeouts());
     // If tasks nest too deep, this panics and drops the cell: nobody waits for it.
     cell.run(&mut || {});
     Task { outcome: Some(TaskCell::finished(cell.take()).into_outcome()) }

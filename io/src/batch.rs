@@ -1,0 +1,246 @@
+//! Operations that are under way together.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::Io;
+use crate::backend::StartHow;
+use crate::cancel::{Canceled, STICKY};
+use crate::context;
+use crate::error::{SpawnError, SpawnErrorKind};
+use crate::group::{Group, end_scope};
+use crate::net::Message;
+use crate::operation::{Operation, Output};
+use crate::primitive::Lock;
+use crate::select::{Pending, Results};
+use crate::task::{Body, TaskIo};
+
+/// Operations that are under way together and complete in any order; from [`io.batch`](crate::Io#method.batch).
+///
+/// Each has an index, which is the caller's: into a table of what the operations are about. It comes back in the
+/// [`Completed`], with what the operation had borrowed, and can be used again at once.
+pub struct Batch<'scope, 'env> {
+    group: Group<'scope, 'env>,
+    results: Arc<Results<Completed<'scope>>>,
+    /// What nobody has begun.
+    added: Lock<VecDeque<(usize, Operation<'scope>)>>,
+}
+
+/// How an operation of a [`Batch`] ended.
+#[derive(Debug)]
+pub struct Completed<'a> {
+    /// The index with which it was added.
+    pub index: usize,
+    /// What it came to.
+    pub result: io::Result<Output>,
+    /// What it had borrowed to write to.
+    pub lent: Lent<'a>,
+}
+
+/// What an operation has borrowed to write to, and gives back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Lent<'a> {
+    /// Nothing.
+    Nothing,
+    /// The buffer of [`Operation::Read`] or [`Operation::Receive`].
+    Buffer(&'a mut [u8]),
+    /// The buffers of [`Operation::ReceiveMessage`].
+    Buffers(&'a mut [IoSliceMut<'a>]),
+    /// The messages of [`Operation::ReceiveMany`].
+    Messages(&'a mut [Message]),
+}
+
+impl fmt::Debug for Batch<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("added", &self.added.lock().len())
+            .field("under_way", &self.group.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'scope> Batch<'scope, '_> {
+    /// Adds an operation, which the next wait begins. Never waits.
+    pub fn add(&self, index: usize, operation: Operation<'scope>) {
+        self.added.lock().push_back((index, operation));
+    }
+
+    /// Begins what was added, and waits until something has completed, if anything can. Where no unit of
+    /// concurrency is free, operations run one after the other, in the order in which they were added, on
+    /// top of the caller; so this never fails for want of one.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; so is the timeout around it one for this wait and not for the operations: they
+    /// stay under way. But one that runs on top of the caller ends with it, and completes with that error.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn await_async(&self, io: &dyn Io) -> Result<(), Canceled> {
+        io.check_cancel()?;
+        if self.begin().is_err() && self.results.is_empty() {
+            self.perform_first(io)?;
+        }
+        self.results.wait(io, 1)
+    }
+
+    /// Begins all that was added, at once, and waits until something has completed, if anything can.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, which leaves the operations under way; so does a timeout around it.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`]; [`ConcurrencyUnavailable`](crate::ConcurrencyUnavailable) when there are fewer units of
+    /// concurrency than operations: those that have not begun stay added.
+    pub fn await_concurrent(&self, io: &dyn Io) -> io::Result<()> {
+        io.check_cancel()?;
+        self.begin()?;
+        Ok(self.results.wait(io, 1)?)
+    }
+
+    /// Takes the oldest completion. Never waits.
+    pub fn next(&self) -> Option<Completed<'scope>> {
+        self.results.take()
+    }
+
+    /// Whether nothing is added, under way or completed.
+    pub fn is_empty(&self) -> bool {
+        self.added.lock().is_empty() && self.results.is_empty()
+    }
+
+    /// Cancels everything, waits until nothing is under way, and returns what was canceled, with what it had
+    /// borrowed. What had succeeded all the same stays for [`next`](Self::next). The batch can be used again.
+    ///
+    /// # Cancellation
+    ///
+    /// Not ended by a request: the caller's next cancellation point returns it.
+    pub fn cancel(&self, io: &dyn Io) -> Vec<Completed<'scope>> {
+        let added = std::mem::take(&mut *self.added.lock());
+        self.group.cancel(io);
+        let not_begun = added.into_iter().map(|(index, operation)| Completed {
+            index,
+            result: Err(Canceled::requested().into()),
+            lent: Lent::by(operation),
+        });
+        let canceled = self.results.take_if(|completion| completion.is_canceled());
+        canceled.into_iter().chain(not_begun).collect()
+    }
+
+    /// Begins what was added, as much of it as there are units of concurrency.
+    fn begin(&self) -> Result<(), SpawnErrorKind> {
+        context::current(|context| context.assert_may_suspend());
+        while let Some((index, operation)) = self.take_added() {
+            let body = Under { index, operation, io: self.group.io().clone(), pending: Pending::of(&self.results) };
+            // No timeout passes to it: it outlives the wait that begins it.
+            if let Err(SpawnError { closure, kind }) = self.group.start(StartHow::Concurrent, None, Vec::new(), body) {
+                self.added.lock().push_front(closure);
+                return Err(kind);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_added(&self) -> Option<(usize, Operation<'scope>)> {
+        self.added.lock().pop_front()
+    }
+
+    /// Performs what was added first, on the calling context.
+    fn perform_first(&self, io: &dyn Io) -> Result<(), Canceled> {
+        let Some((index, operation)) = self.take_added() else { return Ok(()) };
+        let pending = Pending::of(&self.results);
+        let mut completion = perform(io, index, operation);
+        // The caller's request, or its timeout's: it is the caller who is told.
+        let mut canceled = Ok(());
+        completion.result = completion.result.map_err(|error| match Canceled::from_error(error) {
+            Ok(own) => {
+                canceled = Err(own);
+                Canceled::requested().into()
+            }
+            Err(error) => error,
+        });
+        pending.ended_with(completion);
+        canceled
+    }
+}
+
+impl Completed<'_> {
+    /// Whether it was canceled before it came to anything.
+    pub fn is_canceled(&self) -> bool {
+        self.result.as_ref().is_err_and(Canceled::is_in)
+    }
+}
+
+impl<'a> Lent<'a> {
+    /// What an operation that was not performed has borrowed.
+    fn by(operation: Operation<'a>) -> Self {
+        match operation {
+            Operation::Read { buffer, .. } | Operation::Receive { buffer, .. } => Self::Buffer(buffer),
+            Operation::ReceiveMessage { buffers, .. } => Self::Buffers(buffers),
+            Operation::ReceiveMany { messages, .. } => Self::Messages(messages),
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Performs an operation and keeps what it had borrowed.
+fn perform<'a>(io: &dyn Io, index: usize, operation: Operation<'a>) -> Completed<'a> {
+    let (result, lent) = match operation {
+        Operation::Read { file, buffer, memory, offset } => {
+            let operation = Operation::Read { file, buffer: &mut *buffer, memory, offset };
+            (io.operate(operation), Lent::Buffer(buffer))
+        }
+        Operation::Receive { socket, buffer, peek } => {
+            (io.operate(Operation::Receive { socket, buffer: &mut *buffer, peek }), Lent::Buffer(buffer))
+        }
+        Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
+            let mut again: Vec<_> = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+            let operation = Operation::ReceiveMessage { socket, buffers: &mut again, peek, descriptors_max };
+            (io.operate(operation), Lent::Buffers(buffers))
+        }
+        Operation::ReceiveMany { socket, messages } => {
+            (io.operate(Operation::ReceiveMany { socket, messages: &mut *messages }), Lent::Messages(messages))
+        }
+        operation => (io.operate(operation), Lent::Nothing),
+    };
+    Completed { index, result, lent }
+}
+
+/// The body of a task that performs one operation.
+struct Under<'a, 'scope> {
+    index: usize,
+    operation: Operation<'scope>,
+    io: TaskIo<'a>,
+    pending: Pending<Completed<'scope>>,
+}
+
+impl<'scope> Body<()> for Under<'_, 'scope> {
+    type Closure = (usize, Operation<'scope>);
+
+    fn call(self) {
+        let completion = perform(&*self.io, self.index, self.operation);
+        self.pending.ended_with(completion);
+    }
+
+    fn into_closure(self) -> Self::Closure {
+        (self.index, self.operation)
+    }
+}
+
+/// Runs `body` with a batch, then cancels what is left of it and waits.
+pub(crate) fn run_scope<'env, T, E>(
+    io: &'env (dyn Io + 'env),
+    body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> Result<T, E>,
+) -> Result<T, E> {
+    context::current(|context| context.assert_may_suspend());
+    let batch = Batch { group: Group::new(TaskIo::Borrowed(io)), results: Arc::default(), added: Lock::default() };
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&batch)));
+    batch.group.shared().request(STICKY);
+    end_scope(io, batch.group.shared(), outcome)
+}

@@ -1,0 +1,519 @@
+//! A queue of what has happened: operations that have ended, timers that have fired.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::Io;
+use crate::backend::StartHow;
+use crate::cancel::{Canceled, TimedOut, WaitError};
+use crate::context::{self, Unparker, WaitEnd};
+use crate::error::SpawnError;
+use crate::group::{Member, OwnedGroup};
+use crate::primitive::Lock;
+use crate::task::{Body, TaskIo};
+use crate::time::Instant;
+
+/// A queue of what has happened: the heart of a program that is an event loop.
+///
+/// Operations are submitted and timers set with a tag; each end and each tick comes out with it, in the order in
+/// which they happened. An operation is a closure that owns what it needs, its buffer above all, and
+/// returns what is to come back: the queue is no scope, so nothing can be lent to it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use iolite_io::{CompletionQueue, Happened, Io, fs::File};
+///
+/// #[derive(Clone, Copy)]
+/// enum Tag { Page(u64), Progress }
+///
+/// fn read_all(io: &dyn Io, handle: Arc<dyn Io>, file: File, pages: u64) -> std::io::Result<u64> {
+///     let (queue, file) = (CompletionQueue::new(handle), Arc::new(file));
+///     for page in 0..pages {
+///         let file = file.clone();
+///         queue.submit(Tag::Page(page), move |io| {
+///             let mut buffer = vec![0; 4096];
+///             file.read_exact_at(io, &mut buffer, page * 4096).map(|()| buffer)
+///         })?;
+///     }
+///     let progress = queue.timer_every(Duration::from_secs(1), Tag::Progress);
+///     let (mut done, mut sum) = (0, 0);
+///     while done < pages {
+///         let completion = queue.wait(io)?;
+///         match (completion.tag, completion.happened) {
+///             (Tag::Page(_), Happened::Ended(buffer)) => {
+///                 done += 1;
+///                 sum += buffer?.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+///             }
+///             _ => eprintln!("{done} of {pages} pages"),
+///         }
+///     }
+///     queue.cancel(progress);
+///     Ok(sum)
+/// }
+/// ```
+///
+/// Dropping it requests cancellation of its operations, for good, and does not wait;
+/// [`close`](Self::close) waits. What had happened and was not taken is dropped.
+pub struct CompletionQueue<T, R> {
+    io: Arc<dyn Io>,
+    operations: OwnedGroup,
+    shared: Arc<Shared<T, R>>,
+}
+
+/// What happened, from a [`CompletionQueue`].
+#[derive(Debug)]
+pub struct Completion<T, R> {
+    /// Which operation or timer this is about.
+    pub id: OperationId,
+    /// The tag that it was given.
+    pub tag: T,
+    /// What happened.
+    pub happened: Happened<R>,
+}
+
+/// What happened to an operation or a timer of a [`CompletionQueue`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Happened<R> {
+    /// The timer has fired.
+    Fired,
+    /// The operation has ended with this.
+    Ended(R),
+}
+
+/// An operation or a timer of a [`CompletionQueue`], for [`cancel`](CompletionQueue::cancel). Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperationId(u64);
+
+impl<T, R> fmt::Debug for CompletionQueue<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.0.lock();
+        f.debug_struct("CompletionQueue")
+            .field("ready", &state.ready.len())
+            .field("operations", &state.operations.len())
+            .field("timers", &state.timers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
+    /// Makes a queue whose operations are handed `io`, an [`Io::handle`](crate::Io::handle), whose clock its
+    /// timers follow.
+    pub fn new(io: Arc<dyn Io>) -> Self {
+        Self { operations: OwnedGroup::new(io.clone()), io, shared: Arc::default() }
+    }
+
+    /// Begins an operation, beside the caller. From any thread; never waits.
+    ///
+    /// # Errors
+    ///
+    /// When no unit of concurrency is free, or the runtime shuts down; the operation comes back in the error.
+    pub fn submit<F>(&self, tag: T, operation: F) -> Result<OperationId, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> R + Send + 'static,
+    {
+        let id = self.shared.begin(tag);
+        let end = End { shared: Some(self.shared.clone()), io: self.io.clone(), id };
+        let body = Submitted { operation, io: self.operations.io().clone(), end };
+        // No timeout passes to it: it may outlive the caller.
+        match self.operations.start(StartHow::Concurrent, None, Vec::new(), body) {
+            Ok(member) => {
+                self.shared.began(id, member);
+                Ok(id)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fires once, `after` from now. Never waits.
+    pub fn timer(&self, after: Duration, tag: T) -> OperationId {
+        self.shared.set_timer(self.io.now() + after, Timer { tag, again: None })
+    }
+
+    /// Fires every `period` from now on, the first time after one. All times that have passed are told, one by
+    /// one, however late they are asked for. Never waits.
+    ///
+    /// # Panics
+    ///
+    /// When `period` is zero.
+    pub fn timer_every(&self, period: Duration, tag: T) -> OperationId
+    where
+        T: Copy,
+    {
+        assert!(!period.is_zero(), "the period of a timer is zero: it would fire without end");
+        let again: fn(&T) -> T = |tag| *tag;
+        self.shared.set_timer(self.io.now() + period, Timer { tag, again: Some((period, again)) })
+    }
+
+    /// Waits until something happens, and takes the oldest of it.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point. A canceled wait takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of the operation whose turn it is.
+    pub fn wait(&self, io: &dyn Io) -> Result<Completion<T, R>, Canceled> {
+        match self.wait_until(io, None) {
+            Ok(completion) => Ok(completion),
+            Err(WaitError::Canceled(canceled)) => Err(canceled),
+            Err(WaitError::TimedOut(_)) => unreachable!("there is no deadline"),
+        }
+    }
+
+    /// As [`wait`](Self::wait), for at most `duration`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `wait`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    ///
+    /// # Panics
+    ///
+    /// As `wait`.
+    pub fn wait_timeout(&self, io: &dyn Io, duration: Duration) -> Result<Completion<T, R>, WaitError> {
+        self.wait_until(io, Some(io.now() + duration))
+    }
+
+    /// Takes the oldest of what has happened. Never waits.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn poll(&self) -> Option<Completion<T, R>> {
+        let taken = self.shared.0.lock().take(self.io.now());
+        taken.map(Ready::tell)
+    }
+
+    /// Requests cancellation of an operation, whose end still comes out, or ends a timer: what it has fired
+    /// still comes out, and nothing more. Whether there was something to cancel. Again, and for what has
+    /// ended, it does nothing. Never waits.
+    pub fn cancel(&self, id: OperationId) -> bool {
+        self.shared.cancel(id, self.io.now())
+    }
+
+    /// As [`cancel`](Self::cancel), of everything.
+    pub fn cancel_all(&self) {
+        self.shared.cancel_all(self.io.now());
+    }
+
+    /// Whether nothing is under way, no timer is set, and nothing is left to take.
+    pub fn is_empty(&self) -> bool {
+        let state = self.shared.0.lock();
+        state.ready.is_empty() && state.operations.is_empty() && state.timers.is_empty()
+    }
+
+    /// Cancels everything and waits until no operation is under way; what happened is dropped.
+    ///
+    /// # Cancellation
+    ///
+    /// Not ended by a request: the caller's next cancellation point returns it.
+    pub fn close(self, io: &dyn Io) {
+        self.operations.cancel(io);
+    }
+
+    fn wait_until(&self, io: &dyn Io, deadline: Option<Instant>) -> Result<Completion<T, R>, WaitError> {
+        io.check_cancel()?;
+        let unparker = context::current(|context| context.unparker());
+        loop {
+            let fires_at = {
+                let mut state = self.shared.0.lock();
+                if let Some(ready) = state.take(self.io.now()) {
+                    drop(state);
+                    return Ok(ready.tell());
+                }
+                state.fires_at()
+            };
+            let changed = || {
+                let mut state = self.shared.0.lock();
+                let changed = !state.ready.is_empty() || state.fires_at() != fires_at;
+                if !changed && !state.waiters.contains(&unparker) {
+                    state.waiters.push(unparker);
+                }
+                changed
+            };
+            let nearest = [fires_at, deadline].into_iter().flatten().min();
+            match context::wait(io, nearest, changed) {
+                Err(WaitEnd::Canceled(canceled)) => return Err(canceled.into()),
+                Err(WaitEnd::TimedOut) if deadline == nearest && fires_at != nearest => return Err(TimedOut.into()),
+                Ok(()) | Err(WaitEnd::TimedOut) => {}
+            }
+        }
+    }
+}
+
+struct Shared<T, R>(Lock<State<T, R>>);
+
+struct State<T, R> {
+    ids: u64,
+    ready: VecDeque<Ready<T, R>>,
+    /// Operations that have not ended.
+    operations: HashMap<OperationId, Operation<T>>,
+    timers: BTreeMap<(Instant, OperationId), Timer<T>>,
+    /// Where a timer is among them.
+    deadlines: HashMap<OperationId, Instant>,
+    waiters: Vec<Unparker>,
+}
+
+struct Ready<T, R> {
+    id: OperationId,
+    tag: T,
+    happened: Happened<thread::Result<R>>,
+}
+
+struct Operation<T> {
+    tag: T,
+    task: OperationTask,
+}
+
+/// The task of an operation, to cancel it.
+enum OperationTask {
+    /// It is being started; `true`: to be canceled.
+    Starting(bool),
+    Started(Member<'static, ()>),
+}
+
+struct Timer<T> {
+    tag: T,
+    /// When it fires again, and how its tag is copied.
+    again: Option<(Duration, fn(&T) -> T)>,
+}
+
+impl<T, R> Default for Shared<T, R> {
+    fn default() -> Self {
+        Self(Lock::new(State {
+            ids: 0,
+            ready: VecDeque::new(),
+            operations: HashMap::new(),
+            timers: BTreeMap::new(),
+            deadlines: HashMap::new(),
+            waiters: Vec::new(),
+        }))
+    }
+}
+
+impl<T, R> Shared<T, R> {
+    fn begin(&self, tag: T) -> OperationId {
+        let mut state = self.0.lock();
+        let id = state.new_id();
+        state.operations.insert(id, Operation { tag, task: OperationTask::Starting(false) });
+        id
+    }
+
+    /// Remembers the task of an operation that has begun, and maybe ended.
+    fn began(&self, id: OperationId, member: Member<'static, ()>) {
+        let mut state = self.0.lock();
+        if let Some(operation) = state.operations.get_mut(&id) {
+            if let OperationTask::Starting(true) = operation.task {
+                member.request_cancel();
+            }
+            operation.task = OperationTask::Started(member);
+        }
+    }
+
+    /// Takes an operation out that has ended or was not begun; its tag.
+    fn forget(&self, id: OperationId) -> Option<T> {
+        // Its task is dropped outside of the lock.
+        let operation = self.0.lock().operations.remove(&id);
+        operation.map(|operation| operation.tag)
+    }
+
+    fn end(&self, id: OperationId, result: thread::Result<R>, now: Instant) {
+        let Some(tag) = self.forget(id) else { return };
+        self.change(|state| {
+            // What fired before comes out before.
+            state.fire(now);
+            state.ready.push_back(Ready { id, tag, happened: Happened::Ended(result) });
+        });
+    }
+
+    fn set_timer(&self, deadline: Instant, timer: Timer<T>) -> OperationId {
+        self.change(|state| {
+            let id = state.new_id();
+            state.insert(deadline, id, timer);
+            id
+        })
+    }
+
+    fn cancel(&self, id: OperationId, now: Instant) -> bool {
+        let mut state = self.0.lock();
+        state.fire(now);
+        let timer = state.deadlines.remove(&id).and_then(|deadline| state.timers.remove(&(deadline, id)));
+        let is_operation = state.operations.get_mut(&id).map(Operation::cancel).is_some();
+        drop(state);
+        // Outside of the lock: its tag is the program's.
+        timer.is_some() || is_operation
+    }
+
+    fn cancel_all(&self, now: Instant) {
+        let mut state = self.0.lock();
+        state.fire(now);
+        state.operations.values_mut().for_each(Operation::cancel);
+        state.deadlines.clear();
+        let timers = mem::take(&mut state.timers);
+        drop(state);
+        drop(timers);
+    }
+
+    /// Changes the state and wakes who waits for that.
+    fn change<U>(&self, change: impl FnOnce(&mut State<T, R>) -> U) -> U {
+        let mut state = self.0.lock();
+        let value = change(&mut state);
+        let waiters = mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_iter().for_each(Unparker::unpark);
+        value
+    }
+}
+
+impl<T, R> State<T, R> {
+    fn new_id(&mut self) -> OperationId {
+        self.ids += 1;
+        OperationId(self.ids)
+    }
+
+    fn insert(&mut self, deadline: Instant, id: OperationId, timer: Timer<T>) {
+        self.deadlines.insert(id, deadline);
+        self.timers.insert((deadline, id), timer);
+    }
+
+    /// When the next timer fires.
+    fn fires_at(&self) -> Option<Instant> {
+        self.timers.first_key_value().map(|((deadline, _), _)| *deadline)
+    }
+
+    /// Fires the timers whose time has come, in the order of their times.
+    fn fire(&mut self, now: Instant) {
+        while let Some(entry) = self.timers.first_entry() {
+            let (deadline, id) = *entry.key();
+            if deadline > now {
+                return;
+            }
+            let timer = entry.remove();
+            self.deadlines.remove(&id);
+            if let Some((period, copy)) = timer.again {
+                self.insert(deadline + period, id, Timer { tag: copy(&timer.tag), again: timer.again });
+            }
+            self.ready.push_back(Ready { id, tag: timer.tag, happened: Happened::Fired });
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> Option<Ready<T, R>> {
+        self.fire(now);
+        self.ready.pop_front()
+    }
+}
+
+impl<T> Operation<T> {
+    fn cancel(&mut self) {
+        match &mut self.task {
+            OperationTask::Starting(canceled) => *canceled = true,
+            OperationTask::Started(member) => member.request_cancel(),
+        }
+    }
+}
+
+impl<T, R> Ready<T, R> {
+    fn tell(self) -> Completion<T, R> {
+        let happened = match self.happened {
+            Happened::Fired => Happened::Fired,
+            Happened::Ended(Ok(value)) => Happened::Ended(value),
+            Happened::Ended(Err(panic)) => resume_unwind(panic),
+        };
+        Completion { id: self.id, tag: self.tag, happened }
+    }
+}
+
+/// The end of an operation, which comes out of the queue whatever happens to its task.
+struct End<T, R> {
+    /// Where it is told; `None` afterwards.
+    shared: Option<Arc<Shared<T, R>>>,
+    io: Arc<dyn Io>,
+    id: OperationId,
+}
+
+impl<T, R> End<T, R> {
+    fn tell(&mut self, result: thread::Result<R>) {
+        if let Some(shared) = self.shared.take() {
+            shared.end(self.id, result, self.io.now());
+        }
+    }
+}
+
+impl<T, R> Drop for End<T, R> {
+    fn drop(&mut self) {
+        if self.shared.is_some() {
+            self.tell(Err(Box::new("an operation was abandoned: its Io dropped it before it ran")));
+        }
+    }
+}
+
+/// The body of an operation's task.
+struct Submitted<F, T, R> {
+    operation: F,
+    io: TaskIo<'static>,
+    end: End<T, R>,
+}
+
+impl<F: FnOnce(&dyn Io) -> R, T, R> Body<()> for Submitted<F, T, R> {
+    type Closure = F;
+
+    fn call(self) {
+        let Self { operation, io, mut end } = self;
+        let result = catch_unwind(AssertUnwindSafe(|| operation(&*io)));
+        end.tell(result);
+    }
+
+    fn into_closure(self) -> F {
+        let Self { operation, mut end, .. } = self;
+        // It was refused, and its caller is told.
+        if let Some(shared) = end.shared.take() {
+            shared.forget(end.id);
+        }
+        operation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Shared, Timer};
+    use crate::time::Instant;
+
+    #[test]
+    fn timers_fire_in_the_order_of_their_times_and_then_of_their_setting() {
+        let shared = Shared::<u64, ()>::default();
+        let again: fn(&u64) -> u64 = |tag| *tag;
+        let set = |tag, every: bool| {
+            let again = every.then_some((Duration::from_nanos(tag), again));
+            shared.set_timer(Instant::from_nanos(tag), Timer { tag, again })
+        };
+        let slow = set(15, true);
+        set(5, true);
+        set(12, false);
+        let take = |now| -> Vec<u64> {
+            std::iter::from_fn(|| shared.0.lock().take(Instant::from_nanos(now))).map(|ready| ready.tag).collect()
+        };
+        assert_eq!(take(4), []);
+        assert_eq!(take(16), [5, 5, 12, 15, 5]);
+        assert_eq!(take(30), [5, 5, 15, 5], "ties go to what was set first");
+        assert!(shared.cancel(slow, Instant::from_nanos(45)), "it fires once more before");
+        assert_eq!(take(60), [5, 5, 15, 5, 5, 5, 5]);
+        shared.cancel_all(Instant::from_nanos(60));
+        assert_eq!(take(1000), []);
+    }
+}
