@@ -251,12 +251,12 @@ impl Shared {
     }
 
     fn enqueue(&self, unstarted: Unstarted, how: StartHow) {
-        let own = Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.own())).flatten();
-        if own.is_some() && self.executors.len() == 1 {
+        if self.executors.len() == 1 && Executor::is_of(self) {
             // Nobody could steal it.
             Executor::with_current(|executor| executor.push_unstarted(unstarted));
             return;
         }
+        let own = Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.own())).flatten();
         let place = self.unstarted.place(unstarted.start.options().placement, own);
         self.unstarted.push(place, unstarted, Unstarted::offer);
         let here = own.is_some_and(|own| own.index == place.executor);

@@ -259,21 +259,43 @@ impl Context {
         guard
     }
 
-    /// Calls `f` with the values that the running task has made of its own.
+    /// Calls `f`, which runs nothing of the program's, with the values that the running task has made of its
+    /// own.
     pub(crate) fn locals<R>(&self, f: impl FnOnce(&mut Locals) -> R) -> R {
-        f(self.locals.borrow_mut().get_or_insert_default())
+        let mut locals = self.locals.take().unwrap_or_default();
+        let result = f(&mut locals);
+        self.locals.set(Some(locals));
+        result
     }
 
     /// Drops these values, the last that was made first, and those that their destructors make, while the
     /// task runs yet.
     #[inline]
     pub(crate) fn drop_locals(&self) {
-        if self.locals.borrow().is_some() {
-            // Outside of the borrow: a destructor may use those that are left.
-            while let Some(value) = self.locals(Locals::pop) {
-                drop(value);
+        if let Some(locals) = self.locals.take() {
+            self.locals.set(Some(locals));
+            self.drop_locals_slow();
+        }
+    }
+
+    /// What a panic of the task, or of one of these values, has left of them.
+    #[inline]
+    fn drop_locals_after_panic(&self) {
+        while let Some(locals) = self.locals.take() {
+            self.locals.set(Some(locals));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.drop_locals_slow())) {
+                drop_panic(panic);
             }
         }
+    }
+
+    #[cold]
+    fn drop_locals_slow(&self) {
+        // One by one: a destructor may use those that are left.
+        while let Some(value) = self.locals(Locals::pop) {
+            drop(value);
+        }
+        self.locals.set(None);
     }
 
     /// Makes `state` the running task until the guard drops.
@@ -292,8 +314,7 @@ impl Context {
         );
         self.inline_depth.set(depth + 1);
         let mut scopes = self.scopes.borrow_mut();
-        let shielded = scopes.is_shielded();
-        let scope_depth = scopes.depth();
+        let (shielded, scope_depth) = (scopes.is_shielded(), scopes.depth());
         scopes.push_task(state.inherited());
         drop(scopes);
         state.begin(self.unparker(), previous, shielded);
@@ -354,11 +375,8 @@ pub(crate) struct TaskGuard<'a> {
 
 impl Drop for TaskGuard<'_> {
     fn drop(&mut self) {
-        // What a panic has left of them.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.context.drop_locals())) {
-            drop_panic(panic);
-        }
-        self.context.locals.replace(self.previous_locals.take());
+        self.context.drop_locals_after_panic();
+        self.context.locals.set(self.previous_locals.take());
         self.state.end();
         self.context.task.set(self.previous);
         self.context.scopes.borrow_mut().truncate(self.scope_depth);
@@ -409,6 +427,7 @@ fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
 }
 
 /// The timeouts that a task takes over which the calling one starts now.
+#[inline]
 pub(crate) fn inheritable_timeouts() -> Vec<InheritedTimeout> {
     current(Context::inheritable_timeouts)
 }

@@ -1,7 +1,7 @@
 //! Values of which each task has its own.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::ptr;
 use std::rc::Rc;
@@ -74,7 +74,7 @@ impl Locals {
 }
 
 /// Those of the task that runs, boxed since few tasks have any.
-pub(crate) type LocalsCell = RefCell<Option<Box<Locals>>>;
+pub(crate) type LocalsCell = Cell<Option<Box<Locals>>>;
 
 /// Declares values of which each task has its own: as `thread_local!`, for tasks.
 ///
