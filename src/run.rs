@@ -147,6 +147,7 @@ fn evented_options(config: &Config) -> iolite_evented::Options {
     set(&mut options.concurrent_limit, config.concurrent_limit);
     set(&mut options.stack_size, config.stack_size);
     set(&mut options.main_stack_size, config.main_stack_size);
+    set(&mut options.offload_limit, config.offload_limit);
     set(&mut options.grace, config.shutdown_grace);
     options.report = Some(config.notice_or_default());
     options

@@ -25,6 +25,9 @@ pub struct Options {
     pub stack_size: usize,
     /// The stack of the main task in bytes, as above. Default: 8 MiB.
     pub main_stack_size: usize,
+    /// How many threads run closures of [`offload`](iolite_io::Io#method.offload) for fibers, and what is to be done with
+    /// files and the rings cannot; more wait. At least 1. Default: 64.
+    pub offload_limit: usize,
     /// How long the tasks that live at shutdown may take to end before `report` names them.
     /// Default: 5 s.
     pub grace: Duration,
@@ -40,6 +43,7 @@ impl Default for Options {
             concurrent_limit: 100_000,
             stack_size: 256 * 1024,
             main_stack_size: 8 * 1024 * 1024,
+            offload_limit: 64,
             grace: Duration::from_secs(5),
             report: None,
         }
@@ -54,6 +58,7 @@ impl fmt::Debug for Options {
             .field("concurrent_limit", &self.concurrent_limit)
             .field("stack_size", &self.stack_size)
             .field("main_stack_size", &self.main_stack_size)
+            .field("offload_limit", &self.offload_limit)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
@@ -64,6 +69,9 @@ impl Options {
         let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         if self.executors == 0 {
             return invalid("executors = 0: at least one thread has to run fibers".into());
+        }
+        if self.offload_limit == 0 {
+            return invalid("offload_limit = 0: at least one thread has to run what blocks".into());
         }
         for (name, bytes) in [("stack_size", self.stack_size), ("main_stack_size", self.main_stack_size)] {
             if !TaskOptions::STACK_BYTES.contains(&bytes) {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
-use iolite_io::backend::{Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook};
+use iolite_io::backend::{BlockingPool, Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook};
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind, no_suspend};
 
@@ -41,6 +41,7 @@ pub(crate) struct Shared {
     /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
     threads: Mutex<Vec<TaskRef>>,
     names: Lookups,
+    blocking: BlockingPool,
     features: OnceLock<Features>,
     reported: AtomicBool,
 }
@@ -134,6 +135,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             threads: Mutex::default(),
             names: Lookups::default(),
+            blocking: BlockingPool::new("iolite-offload", options.offload_limit),
             features: OnceLock::new(),
             reported: AtomicBool::new(false),
             options,
@@ -150,6 +152,11 @@ impl Shared {
 
     pub(crate) fn names(&self) -> &Lookups {
         &self.names
+    }
+
+    /// For what can only block a thread.
+    pub(crate) fn blocking(&self) -> &BlockingPool {
+        &self.blocking
     }
 
     pub(crate) fn remote(&self, index: usize) -> &'static Remote {
@@ -172,6 +179,11 @@ impl Shared {
 
     pub(crate) fn features(&self) -> String {
         self.features.get().map(Features::names).unwrap_or_default()
+    }
+
+    /// Whether what is asked of a file system goes to the rings.
+    pub(crate) fn rings_do_files(&self) -> bool {
+        self.features.get().is_some_and(Features::does_files)
     }
 
     /// Accepts a task, or gives it back.

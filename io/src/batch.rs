@@ -44,11 +44,11 @@ pub struct Completed<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lent<'a> {
-    /// Nothing.
+    /// Nothing, or what only the end of the scope gives back: the places of an [`Operation::File`].
     Nothing,
     /// The buffer of [`Operation::Read`] or [`Operation::Receive`].
     Buffer(&'a mut [u8]),
-    /// The buffers of [`Operation::ReceiveMessage`].
+    /// The buffers of [`Operation::ReadVectored`] or [`Operation::ReceiveMessage`].
     Buffers(&'a mut [IoSliceMut<'a>]),
     /// The messages of [`Operation::ReceiveMany`].
     Messages(&'a mut [Message]),
@@ -182,7 +182,9 @@ impl<'a> Lent<'a> {
     fn by(operation: Operation<'a>) -> Self {
         match operation {
             Operation::Read { buffer, .. } | Operation::Receive { buffer, .. } => Self::Buffer(buffer),
-            Operation::ReceiveMessage { buffers, .. } => Self::Buffers(buffers),
+            Operation::ReadVectored { buffers, .. } | Operation::ReceiveMessage { buffers, .. } => {
+                Self::Buffers(buffers)
+            }
             Operation::ReceiveMany { messages, .. } => Self::Messages(messages),
             _ => Self::Nothing,
         }
@@ -199,8 +201,12 @@ fn perform<'a>(io: &dyn Io, index: usize, operation: Operation<'a>) -> Completed
         Operation::Receive { socket, buffer, peek } => {
             (io.operate(Operation::Receive { socket, buffer: &mut *buffer, peek }), Lent::Buffer(buffer))
         }
+        Operation::ReadVectored { file, buffers, offset } => {
+            let mut again = reborrow(buffers);
+            (io.operate(Operation::ReadVectored { file, buffers: &mut again, offset }), Lent::Buffers(buffers))
+        }
         Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
-            let mut again: Vec<_> = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+            let mut again = reborrow(buffers);
             let operation = Operation::ReceiveMessage { socket, buffers: &mut again, peek, descriptors_max };
             (io.operate(operation), Lent::Buffers(buffers))
         }
@@ -210,6 +216,11 @@ fn perform<'a>(io: &dyn Io, index: usize, operation: Operation<'a>) -> Completed
         operation => (io.operate(operation), Lent::Nothing),
     };
     Completed { index, result, lent }
+}
+
+/// The same buffers, for a while.
+fn reborrow<'a>(buffers: &'a mut [IoSliceMut<'_>]) -> Vec<IoSliceMut<'a>> {
+    buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect()
 }
 
 /// The body of a task that performs one operation.

@@ -55,7 +55,7 @@ pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, Spa
 pub use group::{Group, Member, OwnedGroup};
 pub use interval::{Interval, MissedTicks};
 pub use io::{Backend, Io};
-pub use operation::{Operation, Output, SharedBytes};
+pub use operation::{Job, Operation, Output, SharedBytes};
 pub use select::Select;
 pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::context::Interest;
 use crate::descriptor::Descriptor;
-use crate::fs::OpenOptions;
+use crate::fs::{At, FileOperation, OpenOptions};
 use crate::net::pool::PoolMemory;
 use crate::net::{Address, Domain, Message, OptionName, OptionValue, Outgoing, Received, SocketType};
 
@@ -184,8 +184,9 @@ pub enum Operation<'a> {
     },
     /// Opens a file. Answered with `Opened`.
     Open {
-        /// The path, relative to the working directory.
-        path: &'a Path,
+        /// Where it is. In a directory it is looked for beneath that: a path that leads out of it, also
+        /// through a link, is refused with `EXDEV`.
+        at: At<'a>,
         /// How.
         options: &'a OpenOptions,
     },
@@ -242,17 +243,33 @@ pub enum Operation<'a> {
         /// Where to.
         position: SeekFrom,
     },
-    /// Cuts or extends a file (with zeros). Answered with `Done`.
-    SetLength {
+    /// As `Read`, into several buffers.
+    ReadVectored {
         /// A file.
         file: &'a Descriptor,
-        /// The new length in bytes.
-        length: u64,
+        /// Filled in order.
+        buffers: &'a mut [IoSliceMut<'a>],
+        /// As in `Read`.
+        offset: Option<u64>,
     },
-    /// The length of a file in bytes. Answered with `Position`.
-    Length {
+    /// As `Write`, from several buffers.
+    WriteVectored {
         /// A file.
         file: &'a Descriptor,
+        /// Written in order.
+        buffers: &'a [IoSlice<'a>],
+        /// As in `Write`.
+        offset: Option<u64>,
+    },
+    /// What else is asked of a file system. Each says what answers it.
+    File(FileOperation<'a>),
+    /// Runs a closure that may block its thread, and waits for its end. Answered with `Done`.
+    ///
+    /// The closure is canceled by nobody, nor is what it calls through an `Io`; as long as it has
+    /// not begun, it can be withdrawn.
+    Offload {
+        /// The closure.
+        job: Job<'a>,
     },
     /// Closes a descriptor and reports what went wrong. Answered with `Done`. The descriptor is
     /// gone, also after an error or a cancellation.
@@ -290,6 +307,27 @@ impl fmt::Debug for SharedBytes {
     }
 }
 
+/// A closure that may block its thread.
+pub struct Job<'a>(&'a mut (dyn FnMut() + Send));
+
+impl<'a> Job<'a> {
+    /// Lends a closure, which is called once at most.
+    pub fn new(closure: &'a mut (dyn FnMut() + Send)) -> Self {
+        Self(closure)
+    }
+
+    /// Runs it, here.
+    pub fn run(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Job<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
+}
+
 /// The answer to an [`Operation`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -312,8 +350,10 @@ pub enum Output {
     Addresses(Vec<SocketAddr>),
     /// The value of an option.
     Option(OptionValue),
-    /// A position or length, in bytes.
+    /// A position, in bytes.
     Position(u64),
+    /// A path.
+    Path(PathBuf),
 }
 
 /// An `Io` answered an operation with something that is no answer to it.
@@ -391,6 +431,13 @@ impl Output {
     pub(crate) fn position(self) -> io::Result<u64> {
         match self {
             Output::Position(position) => Ok(position),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn path(self) -> io::Result<PathBuf> {
+        match self {
+            Output::Path(path) => Ok(path),
             other => Err(wrong(&other)),
         }
     }

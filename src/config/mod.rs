@@ -47,6 +47,8 @@ pub struct Config {
     pub main_stack_size: Option<usize>,
     /// How many threads run fibers, from 1 to 1,024. Only `evented` has executors.
     pub executors: Option<usize>,
+    /// How many threads run what fibers `offload`, from 1 to 1,024. Only `evented` has such threads.
+    pub offload_limit: Option<usize>,
     /// How long a thread without work stays. Only `threaded` has such threads.
     pub idle_timeout: Option<Duration>,
     /// How long shutdown waits before it names the tasks that have not ended; it then goes on
@@ -109,6 +111,12 @@ impl Config {
         Self { executors: Some(threads), ..self }
     }
 
+    /// Sets [`offload_limit`](Self#structfield.offload_limit).
+    #[must_use]
+    pub fn offload_limit(self, threads: usize) -> Self {
+        Self { offload_limit: Some(threads), ..self }
+    }
+
     /// Sets [`idle_timeout`](Self#structfield.idle_timeout).
     #[must_use]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
@@ -140,6 +148,7 @@ impl Config {
             stack_size: other.stack_size.or(self.stack_size),
             main_stack_size: other.main_stack_size.or(self.main_stack_size),
             executors: other.executors.or(self.executors),
+            offload_limit: other.offload_limit.or(self.offload_limit),
             idle_timeout: other.idle_timeout.or(self.idle_timeout),
             shutdown_grace: other.shutdown_grace.or(self.shutdown_grace),
             notice: other.notice.or(self.notice),
@@ -166,10 +175,16 @@ impl Config {
         let stack_size = self.stack_size.and_then(|bytes| value::stack_size(bytes, self.backend).err());
         let main_stack_size = self.main_stack_size.and_then(|bytes| value::main_stack_size(bytes).err());
         let executors = self.executors.and_then(|threads| value::executors(threads).err());
-        [("stack_size", stack_size), ("main_stack_size", main_stack_size), ("executors", executors)]
-            .into_iter()
-            .find_map(|(key, what)| what.map(|what| Fault { key, what }))
-            .or_else(|| self.find_conflict())
+        let offload_limit = self.offload_limit.and_then(|threads| value::offload_limit(threads).err());
+        [
+            ("stack_size", stack_size),
+            ("main_stack_size", main_stack_size),
+            ("executors", executors),
+            ("offload_limit", offload_limit),
+        ]
+        .into_iter()
+        .find_map(|(key, what)| what.map(|what| Fault { key, what }))
+        .or_else(|| self.find_conflict())
     }
 
     fn find_conflict(&self) -> Option<Fault> {
@@ -184,6 +199,7 @@ impl Config {
         match self.backend {
             Some(Threaded) if self.main_stack_size.is_some() => Some(conflict("main_stack_size", Evented)),
             Some(Threaded) if self.executors.is_some() => Some(conflict("executors", Evented)),
+            Some(Threaded) if self.offload_limit.is_some() => Some(conflict("offload_limit", Evented)),
             Some(Evented) if self.idle_timeout.is_some() => Some(conflict("idle_timeout", Threaded)),
             _ => None,
         }

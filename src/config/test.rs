@@ -26,6 +26,7 @@ fn each_variable_is_read() {
         ("IOLITE_STACK_SIZE", "256KiB"),
         ("IOLITE_MAIN_STACK_SIZE", "16MiB"),
         ("IOLITE_EXECUTORS", "2"),
+        ("IOLITE_OFFLOAD_LIMIT", "8"),
         ("IOLITE_IDLE_TIMEOUT", "2min"),
         ("IOLITE_SHUTDOWN_GRACE", "500ms"),
     ]);
@@ -35,6 +36,7 @@ fn each_variable_is_read() {
     assert_eq!(config.stack_size, Some(256 << 10));
     assert_eq!(config.main_stack_size, Some(16 << 20));
     assert_eq!(config.executors, Some(2));
+    assert_eq!(config.offload_limit, Some(8));
     assert_eq!(config.idle_timeout, Some(Duration::from_secs(120)));
     assert_eq!(config.shutdown_grace, Some(Duration::from_millis(500)));
 }
@@ -66,6 +68,7 @@ fn a_bad_value_is_one_line_that_names_the_variable() {
         ("IOLITE_STACK_SIZE", "2GiB", "2147483648 bytes are out of range; a stack has 32KiB to 1GiB"),
         ("IOLITE_MAIN_STACK_SIZE", "31KiB", "31744 bytes are out of range; a stack has 32KiB to 1GiB"),
         ("IOLITE_EXECUTORS", "0", "0 is out of range; there are 1 to 1024 executors"),
+        ("IOLITE_OFFLOAD_LIMIT", "0", "0 is out of range; there are 1 to 1024 threads for what blocks"),
         ("IOLITE_EXECUTORS", "", "\"\" is no count; expected a whole number such as 0 or 64"),
         (
             "IOLITE_IDLE_TIMEOUT",
@@ -156,6 +159,9 @@ fn values_set_in_code_are_checked_too() {
     assert!(fault(Config::new().main_stack_size(1)).starts_with("main_stack_size: 1 bytes are out of range"));
     assert!(fault(Config::new().executors(0)).starts_with("executors: 0 is out of range"));
     assert!(fault(Config::new().backend(BackendChoice::Threaded).executors(1)).starts_with("executors: only"));
+    assert!(fault(Config::new().offload_limit(0)).starts_with("offload_limit: 0 is out of range"));
+    let threaded = Config::new().backend(BackendChoice::Threaded);
+    assert!(fault(threaded.offload_limit(1)).starts_with("offload_limit: only"));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::backend::TaskOptions;
 const KIB: usize = 1 << 10;
 const EXECUTORS_MAX: usize = 1024;
 
+/// More threads than that wait for disks at once on no computer.
+const OFFLOAD_MAX: usize = 1024;
+
 pub(super) fn backend(text: &str) -> Result<BackendChoice, String> {
     match text {
         "auto" => Ok(BackendChoice::Auto),
@@ -80,6 +83,13 @@ pub(super) fn executors(threads: usize) -> Result<usize, String> {
     match threads {
         1..=EXECUTORS_MAX => Ok(threads),
         _ => Err(format!("{threads} is out of range; there are 1 to {EXECUTORS_MAX} executors")),
+    }
+}
+
+pub(super) fn offload_limit(threads: usize) -> Result<usize, String> {
+    match threads {
+        1..=OFFLOAD_MAX => Ok(threads),
+        _ => Err(format!("{threads} is out of range; there are 1 to {OFFLOAD_MAX} threads for what blocks")),
     }
 }
 

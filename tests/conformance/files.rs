@@ -1,7 +1,8 @@
 //! Files.
 
 use std::fs;
-use std::io::{self, SeekFrom};
+use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
@@ -10,18 +11,10 @@ use iolite::{Incomplete, Io};
 use rstest::rstest;
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-use crate::support::{On, concurrently, evented, scope, threaded};
+use crate::support::{On, concurrently, evented, in_folder, scope, threaded};
 
 fn opened(io: &dyn Io, path: &Path) -> File {
     OpenOptions::new().read(true).write(true).create(true).open(io, path).expect("open")
-}
-
-/// Runs the case with a folder of its own.
-fn in_folder(on: On, case: impl Fn(&dyn Io, &Path) + Sync) {
-    on.run(|io| {
-        let folder = tempfile::tempdir().expect("a folder");
-        case(io, folder.path());
-    });
 }
 
 /// All 64 combinations, on a file that exists and one that does not: what std answers, we answer.
@@ -150,6 +143,113 @@ fn positional_calls_leave_the_position_alone(#[values(threaded(), evented())] on
         }
         let error = file.read_exact_at(io, &mut buffer, 6).expect_err("too short");
         assert_eq!((error.kind(), Incomplete::count_of(&error)), (io::ErrorKind::UnexpectedEof, 4));
+    });
+}
+
+/// At the position and at offsets, on empty buffers, and on more of them than are used at once.
+#[rstest]
+fn vectored_calls_fill_and_write_in_order(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        let file = opened(io, &path);
+        let slices = [&b""[..], b"one ", b"", b"two ", b"three"].map(IoSlice::new);
+        assert_eq!(file.write_vectored(io, &slices).expect("written"), 13);
+        assert_eq!(file.write_vectored_at(io, &slices[3..4], 9).expect("written"), 4);
+        assert_eq!(fs::read(&path).expect("there"), b"one two ttwo ");
+        assert_eq!(file.write_vectored(io, &[]).expect("nothing to do"), 0);
+        assert_eq!(file.write_vectored_at(io, &slices[..1], 5).expect("nothing to do"), 0);
+        let (mut first, mut second) = ([0; 4], [0; 100]);
+        let mut both = [&mut [][..], &mut first, &mut second].map(IoSliceMut::new);
+        assert_eq!(file.read_vectored_at(io, &mut both, 4).expect("read"), 9);
+        assert_eq!((&first, &second[..5]), (b"two ", &b"ttwo "[..]));
+        assert_eq!(file.seek(io, SeekFrom::Start(8)).expect("moved"), 8);
+        let mut both = [&mut first[..2], &mut second].map(IoSliceMut::new);
+        assert_eq!(file.read_vectored(io, &mut both).expect("read"), 5);
+        assert_eq!((&first[..2], &second[..3]), (&b"tt"[..], &b"wo "[..]));
+        assert_eq!(file.read_vectored(io, &mut both_of(&mut first)).expect("the end"), 0);
+        assert_eq!(file.read_vectored(io, &mut []).expect("nothing to do"), 0);
+        assert_eq!(
+            file.read_vectored_at(io, &mut both_of(&mut first), u64::MAX).expect_err("no offset").raw_os_error(),
+            Some(22)
+        );
+
+        let many: Vec<_> = (0..3_000).map(|_| IoSlice::new(b"x")).collect();
+        let file = File::create(io, &path).expect("made");
+        assert!((1..=3_000).contains(&file.write_vectored(io, &many).expect("written")));
+        let mut bytes = [0; 3_000];
+        let mut many: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
+        let file = File::open(io, &path).expect("opened");
+        assert!((1..=3_000).contains(&file.read_vectored(io, &mut many).expect("read")));
+    });
+}
+
+fn both_of(buffer: &mut [u8]) -> [IoSliceMut<'_>; 2] {
+    let (first, second) = buffer.split_at_mut(buffer.len() / 2);
+    [first, second].map(IoSliceMut::new)
+}
+
+/// A pipe that is written to and read from through several buffers.
+#[rstest]
+fn vectored_calls_work_on_pipes(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let [reader, writer] = [OwnedFd::from(reader), OwnedFd::from(writer)].map(|fd| File::from(fs::File::from(fd)));
+        scope(io, |group| {
+            let member = concurrently(group, |io| {
+                let mut bytes = [0; 6];
+                let mut count = 0;
+                while count < 6 {
+                    count += reader.read_vectored(io, &mut both_of(&mut bytes[count..])).expect("read");
+                }
+                bytes
+            });
+            let mut rest = &b"abcdef"[..];
+            while !rest.is_empty() {
+                let (first, second) = rest.split_at(rest.len() / 2);
+                let count = writer.write_vectored(io, &[first, second].map(IoSlice::new)).expect("written");
+                rest = &rest[count..];
+            }
+            assert_eq!(&member.join(io), b"abcdef");
+            let member = concurrently(group, |io| reader.read_vectored(io, &mut both_of(&mut [0; 4])));
+            assert!(iolite::Canceled::is_in(&member.cancel(io).expect_err("canceled")));
+        });
+    });
+}
+
+/// Past the end there is nothing to read, and a write leaves zeros before it.
+#[rstest]
+fn going_past_the_end_discards_nothing(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        let file = opened(io, &path);
+        file.write_all(io, b"content").expect("written");
+        file.seek(io, SeekFrom::Start(2)).expect("moved");
+        let discarded = io::copy(&mut io::Read::take(file.with(io), 100), &mut io::sink());
+        assert_eq!(discarded.expect("what there was"), 5);
+        assert_eq!(file.seek(io, SeekFrom::Start(20)).expect("moved"), 20);
+        assert_eq!(file.read(io, &mut [0; 4]).expect("the end"), 0);
+        file.write_all(io, b"!").expect("written");
+        assert_eq!(fs::read(&path).expect("there"), b"content\0\0\0\0\0\0\0\0\0\0\0\0\0!");
+    });
+}
+
+#[rstest]
+fn files_are_opened_in_stds_ways(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        let file = File::create_new(io, &path).expect("made");
+        assert_eq!(File::create_new(io, &path).expect_err("it exists").kind(), io::ErrorKind::AlreadyExists);
+        file.write_all(io, "täxt".as_bytes()).expect("written");
+        let duplicate = file.try_clone().expect("a descriptor is free");
+        assert_eq!(duplicate.seek(io, SeekFrom::Current(0)).expect("shared"), 5);
+        duplicate.seek(io, SeekFrom::Start(0)).expect("moved");
+        let mut text = String::from("a ");
+        assert_eq!(file.read_to_string(io, &mut text).expect("text"), 5);
+        assert_eq!(text, "a täxt");
+        file.seek(io, SeekFrom::Start(2)).expect("into a character");
+        assert_eq!(file.read_to_string(io, &mut text).expect_err("no text").kind(), io::ErrorKind::InvalidData);
+        assert_eq!(text, "a täxt", "nothing was appended");
+        assert_eq!(File::options().read(true).open(io, &path).expect("opened").len(io).expect("told"), 5);
     });
 }
 

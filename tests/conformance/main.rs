@@ -37,10 +37,16 @@ mod reentrant;
 mod rwlock;
 mod watch;
 
+mod atomic_files;
 mod connect;
 mod copies;
+mod dirs;
+mod file_locks;
+mod file_points;
 mod files;
 mod incoming;
+mod metadata;
+mod offload;
 mod resolve;
 mod sockets;
 mod streams;

@@ -18,7 +18,8 @@ use iolite::{Io, evented, threaded};
 pub(crate) use race::{Race, Start, attempt, spin};
 pub(crate) use random::{Random, rounds};
 pub(crate) use tools::{
-    ExpectCanceled, concurrently, full_listener, panic_of, panic_quietly, refusing, scope, started, tcp_pair, until,
+    ExpectCanceled, concurrently, full_listener, in_folder, panic_of, panic_quietly, refusing, scope, started,
+    tcp_pair, until,
 };
 pub(crate) use watchdog::Watchdog;
 
@@ -45,13 +46,22 @@ pub(crate) struct On {
     async_limit: Option<usize>,
     concurrent_limit: Option<usize>,
     executors: Option<usize>,
+    offload_limit: Option<usize>,
     grace: Option<Duration>,
     report: Option<fn(&str)>,
 }
 
 impl On {
     const fn new(kind: Kind) -> Self {
-        Self { kind, async_limit: None, concurrent_limit: None, executors: None, grace: None, report: None }
+        Self {
+            kind,
+            async_limit: None,
+            concurrent_limit: None,
+            executors: None,
+            offload_limit: None,
+            grace: None,
+            report: None,
+        }
     }
 
     pub(crate) fn async_limit(self, limit: usize) -> Self {
@@ -65,6 +75,11 @@ impl On {
     /// How many executors; Threaded has none and ignores it.
     pub(crate) fn executors(self, executors: usize) -> Self {
         Self { executors: Some(executors), ..self }
+    }
+
+    /// How many threads run what fibers offload; Threaded ignores it.
+    pub(crate) fn offload_limit(self, threads: usize) -> Self {
+        Self { offload_limit: Some(threads), ..self }
     }
 
     pub(crate) fn grace(self, grace: Duration, report: fn(&str)) -> Self {
@@ -124,6 +139,7 @@ impl On {
         set(&mut options.async_limit, self.async_limit);
         set(&mut options.concurrent_limit, self.concurrent_limit);
         set(&mut options.executors, self.executors);
+        set(&mut options.offload_limit, self.offload_limit);
         set(&mut options.grace, self.grace);
         options.report = self.report.map(|report| Arc::new(report) as _);
         options

@@ -5,12 +5,15 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use iolite::net::{Address, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream};
 use iolite::sync::Event;
 use iolite::{Canceled, Group, Io, Member};
+
+use super::On;
 
 /// A group whose body does not fail.
 pub(crate) fn scope<'env, T>(
@@ -44,6 +47,14 @@ where
     });
     began.wait_uncancelable(io);
     member
+}
+
+/// Runs the case twice, with a folder of its own each time.
+pub(crate) fn in_folder(on: On, case: impl Fn(&dyn Io, &Path) + Sync) {
+    on.run(|io| {
+        let folder = tempfile::tempdir().expect("a folder");
+        case(io, folder.path());
+    });
 }
 
 /// Yields until `fact`, which another context brings about.

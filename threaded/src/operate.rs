@@ -4,7 +4,7 @@
 //! their mode, and waited for in `ppoll`; what may be a blocking descriptor of somebody else is
 //! waited for first.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ use crate::runtime::Runtime;
 /// How soon to look again for what nothing can wait for: room in the queue of a Unix socket that the
 /// own one is not connected to.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How many buffers a vectored call takes (`UIO_MAXIOV`).
+const BUFFERS_MAX: usize = 1024;
 
 /// How many bytes a pipe that is ready takes without blocking (`PIPE_BUF`).
 const PIPE_BYTES: usize = 4096;
@@ -78,13 +81,20 @@ impl Caller<'_> {
             Operation::SendZeroCopy { socket, bytes, from } => {
                 self.send(socket, bytes.rest(from), true).map(Output::Count)
             }
-            Operation::Open { path, options } => {
-                let (flags, mode) = backend::open_flags(options)?;
-                let file = retry_on_intr(|| rustix::fs::open(path, flags, mode))?;
-                Ok(Output::Opened(file.into()))
-            }
+            Operation::Open { at, options } => backend::open_file(at, options).map(Output::Opened),
             Operation::Read { file, buffer, offset, .. } => self.read(file, buffer, offset).map(Output::Count),
             Operation::Write { file, buffer, offset, .. } => self.write(file, buffer, offset).map(Output::Count),
+            Operation::ReadVectored { file, buffers, offset } => {
+                self.read_vectored(file, buffers, offset).map(Output::Count)
+            }
+            Operation::WriteVectored { file, buffers, offset } => {
+                self.write_vectored(file, buffers, offset).map(Output::Count)
+            }
+            Operation::File(operation) => backend::perform_file(operation),
+            Operation::Offload { job } => {
+                self.io.protect(|_| job.run());
+                Ok(Output::Done)
+            }
             Operation::Splice { from, from_offset, to, bytes } => {
                 self.splice(from, from_offset, to, bytes).map(Output::Count)
             }
@@ -209,6 +219,38 @@ impl Caller<'_> {
         }
         let buffer = &buffer[..buffer.len().min(PIPE_BYTES)];
         self.when_ready(file, Interest::Writable, || rustix::io::write(file, buffer))
+    }
+
+    fn read_vectored(
+        &self,
+        file: &Descriptor,
+        buffers: &mut [IoSliceMut<'_>],
+        offset: Option<u64>,
+    ) -> io::Result<usize> {
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return Ok(0);
+        }
+        let count = buffers.len().min(BUFFERS_MAX);
+        let buffers = &mut buffers[..count];
+        if let Some(offset) = offset {
+            return Ok(retry_on_intr(|| rustix::io::preadv(file, buffers, offset))?);
+        }
+        if is_always_ready(file)? {
+            return Ok(retry_on_intr(|| rustix::io::readv(file, buffers))?);
+        }
+        self.when_ready(file, Interest::Readable, || rustix::io::readv(file, buffers))
+    }
+
+    fn write_vectored(&self, file: &Descriptor, buffers: &[IoSlice<'_>], offset: Option<u64>) -> io::Result<usize> {
+        let Some(first) = buffers.iter().find(|buffer| !buffer.is_empty()) else { return Ok(0) };
+        let all = &buffers[..buffers.len().min(BUFFERS_MAX)];
+        if let Some(offset) = offset {
+            return Ok(retry_on_intr(|| rustix::io::pwritev(file, all, offset))?);
+        }
+        if is_always_ready(file)? {
+            return Ok(retry_on_intr(|| rustix::io::writev(file, all))?);
+        }
+        self.write(file, first, None)
     }
 
     fn splice(&self, from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<usize> {

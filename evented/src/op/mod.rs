@@ -3,8 +3,10 @@
 mod accept;
 mod close;
 mod connect;
+mod files;
 mod message;
 mod multishot;
+mod offload;
 mod open;
 mod perform;
 mod poll;
@@ -47,15 +49,21 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::SendZeroCopy { socket, bytes, from } => send::perform_zero_copy(&performer, socket, &bytes, from),
         Operation::Ready { descriptor, interest } => poll::perform(&performer, descriptor, interest),
         Operation::Resolve { host, port } => shared.names().resolve(shared, host, port).map(Output::Addresses),
-        Operation::Open { path, options } => open::perform(&performer, path, options),
+        Operation::Open { at, options } => open::perform(&performer, at, options),
         Operation::Read { file, buffer, memory, offset } => read::perform(&performer, file, buffer, memory, offset),
         Operation::Write { file, buffer, memory, offset } => write::perform(&performer, file, buffer, memory, offset),
+        Operation::ReadVectored { file, buffers, offset } => read::perform_vectored(&performer, file, buffers, offset),
+        Operation::WriteVectored { file, buffers, offset } => {
+            write::perform_vectored(&performer, file, buffers, offset)
+        }
         Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
         // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.
         _ if shared.is_closed() => Err(ShutDown.into()),
         Operation::ReceiveMany { socket, messages } => message::receive_many(&performer, socket, messages),
         Operation::SendMany { socket, messages } => message::send_many(&performer, socket, messages),
+        Operation::File(operation) => files::perform(shared, context, &performer, operation),
+        Operation::Offload { job } => offload::perform(shared, context, job),
         Operation::Splice { from, from_offset, to, bytes } => splice::perform(&performer, from, from_offset, to, bytes),
         other => perform_quick(other).unwrap_or_else(|operation| {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))

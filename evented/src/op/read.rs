@@ -1,7 +1,7 @@
 //! Reading from a file.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use io_uring::{opcode, types};
 use iolite_io::backend::PoolMemory;
 use iolite_io::{Descriptor, Output};
 
-use super::COUNT_MAX;
 use super::perform::Performer;
 use super::poll::run_or_wait;
+use super::{BUFFERS_MAX, COUNT_MAX};
 
 /// The kernel's offset: the highest one stands for the file's own position.
 pub(super) fn kernel_offset(offset: Option<u64>) -> io::Result<u64> {
@@ -41,6 +41,25 @@ pub(super) fn perform(
         None => opcode::Read::new(file_number, start, bytes).offset(offset).build(),
     };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
+    let count = unsafe { run_or_wait(performer, file, libc::POLLIN, &entry) }?;
+    Ok(Output::Count(count as usize))
+}
+
+pub(super) fn perform_vectored(
+    performer: &Performer<'_>,
+    file: &Descriptor,
+    buffers: &mut [IoSliceMut<'_>],
+    offset: Option<u64>,
+) -> io::Result<Output> {
+    if buffers.iter().all(|buffer| buffer.is_empty()) {
+        return Ok(Output::Count(0));
+    }
+    let count = buffers.len().min(BUFFERS_MAX) as u32;
+    // `IoSliceMut` is an `iovec` in memory, by std's promise.
+    let entry = opcode::Readv::new(types::Fd(file.as_raw_fd()), buffers.as_mut_ptr().cast(), count)
+        .offset(kernel_offset(offset)?)
+        .build();
+    // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, file, libc::POLLIN, &entry) }?;
     Ok(Output::Count(count as usize))
 }

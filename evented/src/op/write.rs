@@ -1,7 +1,7 @@
 //! Writing to a file.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use iolite_io::backend::PoolMemory;
 use iolite_io::{Descriptor, Output};
 use rustix::fs::SeekFrom;
 
-use super::COUNT_MAX;
 use super::perform::Performer;
 use super::poll::run_or_wait;
 use super::read::kernel_offset;
+use super::{BUFFERS_MAX, COUNT_MAX};
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -26,7 +26,7 @@ pub(super) fn perform(
         return Ok(Output::Count(0));
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
-    let before = if offset.is_none() { position(file) } else { None };
+    let before = position_before(file, offset);
     let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_ptr(), kernel_offset(offset)?);
     let entry = match performer.registered(memory) {
         Some(slot) => opcode::WriteFixed::new(file_number, start, bytes, slot).offset(offset).build(),
@@ -34,16 +34,46 @@ pub(super) fn perform(
     };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, file, libc::POLLOUT, &entry) }?;
-    if let Some(before) = before
-        && count < bytes
-    {
-        // The disk is full in the middle. Linux (6.18) tries the rest again, and when that fails as a
-        // whole, it forgets to move the position by what was written.
-        if position(file) == Some(before) {
-            rustix::fs::seek(file, SeekFrom::Start(before + u64::from(count)))?;
-        }
-    }
+    moved(file, before, u64::from(count), u64::from(bytes))?;
     Ok(Output::Count(count as usize))
+}
+
+pub(super) fn perform_vectored(
+    performer: &Performer<'_>,
+    file: &Descriptor,
+    buffers: &[IoSlice<'_>],
+    offset: Option<u64>,
+) -> io::Result<Output> {
+    let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
+    let bytes = buffers.iter().map(|buffer| buffer.len() as u64).sum();
+    if bytes == 0 {
+        return Ok(Output::Count(0));
+    }
+    let before = position_before(file, offset);
+    // `IoSlice` is an `iovec` in memory, by std's promise.
+    let entry = opcode::Writev::new(types::Fd(file.as_raw_fd()), buffers.as_ptr().cast(), buffers.len() as u32)
+        .offset(kernel_offset(offset)?)
+        .build();
+    // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
+    let count = unsafe { run_or_wait(performer, file, libc::POLLOUT, &entry) }?;
+    moved(file, before, u64::from(count), bytes)?;
+    Ok(Output::Count(count as usize))
+}
+
+/// The position that a write will move, if it does.
+fn position_before(file: &Descriptor, offset: Option<u64>) -> Option<u64> {
+    if offset.is_none() { position(file) } else { None }
+}
+
+/// Sees to it that a write has moved the position by what was written.
+fn moved(file: &Descriptor, before: Option<u64>, count: u64, bytes: u64) -> io::Result<()> {
+    let Some(before) = before.filter(|_| count < bytes) else { return Ok(()) };
+    // The disk is full in the middle. Linux (6.18) tries the rest again, and when that fails as a
+    // whole, it forgets to move the position by what was written.
+    if position(file) == Some(before) {
+        rustix::fs::seek(file, SeekFrom::Start(before + count))?;
+    }
+    Ok(())
 }
 
 /// The position of a file; `None` for what has none.

@@ -13,10 +13,15 @@ impl Features {
     pub(crate) fn names(&self) -> String {
         self.0.join(", ")
     }
+
+    /// Whether the ring does what else there is to do with files than opening, reading and writing.
+    pub(crate) fn does_files(&self) -> bool {
+        self.0.contains(&FILES)
+    }
 }
 
 /// What every operation of this backend needs, by opcode.
-const OPCODES: [(u8, &str); 14] = [
+const OPCODES: [(u8, &str); 15] = [
     (opcode::Nop::CODE, "nop"),
     (opcode::Accept::CODE, "accept"),
     (opcode::Connect::CODE, "connect"),
@@ -30,8 +35,24 @@ const OPCODES: [(u8, &str); 14] = [
     (opcode::Write::CODE, "write"),
     (opcode::Splice::CODE, "splice"),
     (opcode::OpenAt::CODE, "openat"),
+    (opcode::OpenAt2::CODE, "openat2"),
     (opcode::Close::CODE, "close"),
 ];
+
+/// What operations on files by name, and the rarer ones on open files, need: all of them or none is used.
+const FILE_OPCODES: [u8; 8] = [
+    opcode::Statx::CODE,
+    opcode::Fallocate::CODE,
+    opcode::RenameAt::CODE,
+    opcode::UnlinkAt::CODE,
+    opcode::MkDirAt::CODE,
+    opcode::SymlinkAt::CODE,
+    opcode::LinkAt::CODE,
+    opcode::Ftruncate::CODE,
+];
+
+/// Among the features when the ring has [`FILE_OPCODES`] (Linux 6.9).
+const FILES: &str = "files";
 
 /// Says whether a ring can be made here, and why not.
 ///
@@ -55,7 +76,9 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
             other => break other.map_err(explain)?,
         }
     };
-    require(&ring)?;
+    if require(&ring)? {
+        features.0.push(FILES);
+    }
     if ring.params().is_feature_fast_poll() {
         features.0.push("fast-poll");
     }
@@ -102,7 +125,8 @@ fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Feature
     Err(last)
 }
 
-fn require(ring: &IoUring) -> io::Result<()> {
+/// Fails where something is missing that everything needs; whether there is what files need.
+fn require(ring: &IoUring) -> io::Result<bool> {
     let unsupported =
         |what: &str| io::Error::new(io::ErrorKind::Unsupported, format!("this kernel's io_uring lacks {what}"));
     if !ring.params().is_feature_ext_arg() {
@@ -115,7 +139,7 @@ fn require(ring: &IoUring) -> io::Result<()> {
     ring.submitter().register_probe(&mut probe).map_err(|_| unsupported("the probe of operations (Linux 5.6)"))?;
     match OPCODES.iter().find(|(code, _)| !probe.is_supported(*code)) {
         Some((_, name)) => Err(unsupported(&format!("the operation `{name}`"))),
-        None => Ok(()),
+        None => Ok(FILE_OPCODES.iter().all(|code| probe.is_supported(*code))),
     }
 }
 

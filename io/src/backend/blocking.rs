@@ -1,15 +1,18 @@
 //! A small bounded pool for what can only block a thread.
+#![allow(unsafe_code)]
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::Io;
+use crate::operation;
 use crate::primitive::Lock;
 use crate::sync::{Event, Semaphore};
 
@@ -93,19 +96,48 @@ impl BlockingPool {
     ///
     /// [`Canceled`](crate::Canceled); when the system gives no thread at all; when the job panics.
     pub fn run<T: Send + 'static>(&self, io: &dyn Io, job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let answer = self.begin(io, job)?;
+        answer.given.wait(io)?;
+        answer.take().map_err(|panic| self.panicked(&*panic))
+    }
+
+    /// Runs `job`, which may borrow from the caller, on a thread of the pool, and returns when it has
+    /// ended. Waits for a free thread first, in the order of the calls.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point until there is a thread; the job is withdrawn then. Its end is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`](crate::Canceled); when the system gives no thread at all. The job has not run then.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the job's panic.
+    pub fn run_to_end(&self, io: &dyn Io, job: operation::Job<'_>) -> io::Result<()> {
+        // SAFETY: only the lifetime is another. The job is over, or dropped unrun, when this returns or
+        // unwinds: `begin` drops it where it fails, and otherwise the wait for its end follows, which ends early
+        // for nobody; an `Io` that panics in it ends the process.
+        let job = unsafe { mem::transmute::<operation::Job<'_>, operation::Job<'static>>(job) };
+        let answer = self.begin(io, || job.run())?;
+        answer.given.wait_uncancelable(io);
+        answer.take().or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Waits for a free thread and has it run the job.
+    fn begin<T: Send + 'static>(
+        &self,
+        io: &dyn Io,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Arc<Answer<T>>> {
         let answer = Arc::new(Answer { value: Lock::new(None), given: Event::new() });
         let theirs = answer.clone();
         self.start(io, move || {
             *theirs.value.lock() = Some(catch_unwind(AssertUnwindSafe(job)));
             theirs.given.set();
         })?;
-        answer.given.wait(io)?;
-        let value = answer.value.lock().take();
-        match value {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(panic)) => Err(self.panicked(&*panic)),
-            None => unreachable!("the event is set after the value"),
-        }
+        Ok(answer)
     }
 
     /// Has `job` run on a thread of the pool, and does not wait for its end. Waits for a free thread, in
@@ -148,6 +180,13 @@ impl Drop for BlockingPool {
 struct Answer<T> {
     value: Lock<Option<thread::Result<T>>>,
     given: Event,
+}
+
+impl<T> Answer<T> {
+    fn take(&self) -> thread::Result<T> {
+        let Some(value) = self.value.lock().take() else { unreachable!("the event is set after the value") };
+        value
+    }
 }
 
 impl Shared {

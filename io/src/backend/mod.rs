@@ -1,6 +1,7 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
 mod blocking;
+mod files;
 mod lookup;
 mod message;
 mod splice;
@@ -9,6 +10,7 @@ mod syscall;
 mod unstarted;
 
 pub use blocking::BlockingPool;
+pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
 pub use lookup::Lookups;
 pub use message::{AddressBuffer, try_receive_many, try_receive_message, try_send_many, try_send_message};
 pub use splice::{DiskWait, Spliced, try_splice};

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, SeekFrom};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, sockopt};
 
 use crate::descriptor::Descriptor;
@@ -20,7 +20,7 @@ use crate::operation::{Operation, Output};
 /// Performs an operation that never blocks; hands every other one back.
 ///
 /// Quick are `Nop`, `Socket`, `SocketPair`, `Bind`, `Listen`, `Shutdown`, `SetOption`, `GetOption`,
-/// `LocalAddress`, `PeerAddress`, `Seek`, `SetLength` and `Length`.
+/// `LocalAddress`, `PeerAddress` and `Seek`.
 ///
 /// # Cancellation
 ///
@@ -50,8 +50,6 @@ pub fn perform_quick(operation: Operation<'_>) -> Result<io::Result<Output>, Ope
         Operation::Seek { file, position } => {
             rustix::fs::seek(file, rustix_seek(position)).map(Output::Position).map_err(io::Error::from)
         }
-        Operation::SetLength { file, length } => done(retry_on_intr(|| rustix::fs::ftruncate(file, length))),
-        Operation::Length { file } => length(file.as_fd()).map(Output::Position),
         other => return Err(other),
     })
 }
@@ -106,7 +104,10 @@ pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
         (false, false, false) => OFlags::empty(),
     };
     let custom = OFlags::from_bits_retain(custom_flags as u32) - OFlags::ACCMODE;
-    Ok((access | creation | custom | OFlags::CLOEXEC, Mode::from_raw_mode(mode.unwrap_or(0o666))))
+    let flags = access | creation | custom | OFlags::CLOEXEC;
+    // What makes nothing takes no mode: `openat2` looks.
+    let makes = flags.contains(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
+    Ok((flags, if makes { Mode::from_raw_mode(mode.unwrap_or(0o666)) } else { Mode::empty() }))
 }
 
 /// Closes a descriptor and reports what went wrong. It is gone in any case.
@@ -169,11 +170,6 @@ fn rustix_seek(position: io::SeekFrom) -> SeekFrom {
         io::SeekFrom::End(offset) => SeekFrom::End(offset),
         io::SeekFrom::Current(offset) => SeekFrom::Current(offset),
     }
-}
-
-fn length(file: BorrowedFd<'_>) -> io::Result<u64> {
-    let length = rustix::fs::fstat(file)?.st_size;
-    u64::try_from(length).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file has a negative length"))
 }
 
 fn set_option(socket: BorrowedFd<'_>, name: OptionName, value: &OptionValue) -> io::Result<()> {

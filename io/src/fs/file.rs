@@ -1,10 +1,12 @@
 //! Files.
 
+use std::array;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 
+use super::at::Locate;
+use super::operation::FileOperation;
 use super::options::OpenOptions;
 use crate::Io;
 use crate::descriptor::Descriptor;
@@ -29,7 +31,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`.
-    pub fn open(io: &dyn Io, path: impl AsRef<Path>) -> io::Result<Self> {
+    pub fn open(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
         OpenOptions::new().read(true).open(io, path)
     }
 
@@ -42,8 +44,35 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`.
-    pub fn create(io: &dyn Io, path: impl AsRef<Path>) -> io::Result<Self> {
+    pub fn create(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
         OpenOptions::new().write(true).create(true).truncate(true).open(io, path)
+    }
+
+    /// Makes a file for reading and writing.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`; [`io::ErrorKind::AlreadyExists`].
+    pub fn create_new(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(io, path)
+    }
+
+    /// Nothing chosen yet: [`OpenOptions::new`].
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// The same open file once more: both share its position and its lock.
+    ///
+    /// # Errors
+    ///
+    /// Where no descriptor is free.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(self.as_fd().try_clone_to_owned()?.into()))
     }
 
     /// Reads at the file's position and moves it. 0 at the end of the file.
@@ -123,6 +152,49 @@ impl File {
                 return Ok(bytes.len() - before);
             }
         }
+    }
+
+    /// Reads from the file's position to its end and appends to `text`; how many bytes were read.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; nothing is appended then.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8. Nothing is appended then.
+    pub fn read_to_string(&self, io: &dyn Io, text: &mut String) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        self.read_to_end(io, &mut bytes)?;
+        let read = str::from_utf8(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        text.push_str(read);
+        Ok(bytes.len())
+    }
+
+    /// As [`read`](Self::read), into several buffers, of which 64 that are not empty are used at most.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `readv`.
+    pub fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.read_vectored_from(io, buffers, None)
+    }
+
+    /// As [`read_at`](Self::read_at), into several buffers, of which 64 that are not empty are used at most.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `preadv`.
+    pub fn read_vectored_at(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        self.read_vectored_from(io, buffers, Some(offset))
     }
 
     /// Writes some of `buffer` at the file's position and moves it.
@@ -226,6 +298,32 @@ impl File {
         })
     }
 
+    /// As [`write`](Self::write), from several buffers, of which 1,024 are used at most.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_vectored_to(io, buffers, None)
+    }
+
+    /// As [`write_at`](Self::write_at), from several buffers, of which 1,024 are used at most.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_vectored_at(&self, io: &dyn Io, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.write_vectored_to(io, buffers, Some(offset))
+    }
+
     /// Brings content and metadata to the disk.
     ///
     /// # Cancellation
@@ -276,7 +374,7 @@ impl File {
     ///
     /// Those of `ftruncate`.
     pub fn set_len(&self, io: &dyn Io, length: u64) -> io::Result<()> {
-        io.operate(Operation::SetLength { file: &self.0, length })?.done()
+        io.operate(Operation::File(FileOperation::SetLength { file: &self.0, length }))?.done()
     }
 
     /// The length in bytes.
@@ -287,9 +385,9 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fstat`.
+    /// Those of `statx`.
     pub fn len(&self, io: &dyn Io) -> io::Result<u64> {
-        io.operate(Operation::Length { file: &self.0 })?.position()
+        self.metadata(io).map(|metadata| metadata.len())
     }
 
     /// Closes it and reports what went wrong; dropping closes too.
@@ -315,6 +413,10 @@ impl File {
         IntoWith::new(self, io)
     }
 
+    pub(super) fn handle(&self) -> &Descriptor {
+        &self.0
+    }
+
     fn read_from(&self, io: &dyn Io, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
         let available = buffer.len();
         io.operate(Operation::Read { file: &self.0, buffer, memory: None, offset })?.count(available)
@@ -323,7 +425,28 @@ impl File {
     fn write_to(&self, io: &dyn Io, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
         io.operate(Operation::Write { file: &self.0, buffer, memory: None, offset })?.count(buffer.len())
     }
+
+    fn read_vectored_from(
+        &self,
+        io: &dyn Io,
+        buffers: &mut [IoSliceMut<'_>],
+        offset: Option<u64>,
+    ) -> io::Result<usize> {
+        let mut rest = buffers.iter_mut().filter(|buffer| !buffer.is_empty());
+        let mut buffers: [IoSliceMut<'_>; BUFFERS_MAX] =
+            array::from_fn(|_| IoSliceMut::new(rest.next().map_or(&mut [], |buffer| &mut **buffer)));
+        let available = buffers.iter().map(|buffer| buffer.len()).sum();
+        io.operate(Operation::ReadVectored { file: &self.0, buffers: &mut buffers, offset })?.count(available)
+    }
+
+    fn write_vectored_to(&self, io: &dyn Io, buffers: &[IoSlice<'_>], offset: Option<u64>) -> io::Result<usize> {
+        let available = buffers.iter().map(|buffer| buffer.len()).sum();
+        io.operate(Operation::WriteVectored { file: &self.0, buffers, offset })?.count(available)
+    }
 }
+
+/// How many buffers one vectored read fills.
+const BUFFERS_MAX: usize = 64;
 
 impl Streaming for File {
     fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
@@ -331,7 +454,7 @@ impl Streaming for File {
     }
 
     fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        buffers.iter_mut().find(|buffer| !buffer.is_empty()).map_or(Ok(0), |buffer| self.read(io, buffer))
+        self.read_vectored(io, buffers)
     }
 
     fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
@@ -339,7 +462,7 @@ impl Streaming for File {
     }
 
     fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        buffers.iter().find(|buffer| !buffer.is_empty()).map_or(Ok(0), |buffer| self.write(io, buffer))
+        self.write_vectored(io, buffers)
     }
 
     fn descriptor(&self) -> Option<&Descriptor> {
@@ -363,6 +486,12 @@ impl From<Descriptor> for File {
 impl From<std::fs::File> for File {
     fn from(file: std::fs::File) -> Self {
         Self(Descriptor::from(OwnedFd::from(file)))
+    }
+}
+
+impl From<File> for Descriptor {
+    fn from(file: File) -> Self {
+        file.0
     }
 }
 

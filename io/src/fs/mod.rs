@@ -1,9 +1,54 @@
-//! Files over any [`Io`](crate::Io).
+//! Files and directories over any [`Io`](crate::Io): what std's `fs` has, and more.
+//!
+//! The functions are std's, with `io` first; where std takes a path, they take whatever says where a
+//! file is ([`Locate`]): a path, or a name [at a `Dir`](Dir::at), which does not lead out of that directory.
+//!
+//! # Cancellation
+//!
+//! Every call that takes `io` is a cancellation point. What has begun in the file system is waited for and
+//! reported. Calls that take several steps (`copy`, `remove_dir_all` and others; they say so) end between two of them.
+//!
+//! # Errors
+//!
+//! Those of the system calls, with their errno; as in std, they do not name the path. A path that leads out
+//! of its `Dir` is `EXDEV` ([`CrossesDevices`](std::io::ErrorKind::CrossesDevices)), a path with a zero byte
+//! [`InvalidInput`](std::io::ErrorKind::InvalidInput).
 
 mod file;
+mod file_lock;
+mod file_properties;
 mod options;
 
+mod at;
+mod dir;
+mod metadata;
+mod names;
+mod read_dir;
+mod remove;
+mod whole;
+
+mod atomic;
+mod map;
+mod temp;
+
+mod operation;
+
+pub use at::{At, Locate};
+pub use atomic::{AtomicFile, write_atomic};
+pub use dir::{Dir, DirBuilder, create_dir, create_dir_all};
 pub use file::File;
+pub use map::{Map, MapAccess};
+pub use metadata::{FileTimes, FileType, Metadata};
+pub use names::{
+    canonicalize, exists, hard_link, metadata, read_link, rename, rename_exchange, rename_noreplace, set_owner,
+    set_permissions, set_times, symlink, symlink_metadata,
+};
+pub use operation::{Allocation, Entry, FileOperation, Lock, Rename, Subject};
 pub use options::OpenOptions;
+pub use read_dir::{DirEntry, ReadDir, read_dir};
+pub use remove::{remove_dir, remove_dir_all, remove_file};
+pub use temp::temp_file;
+pub use whole::{copy, read, read_to_string, write};
 
 pub use crate::net::{BufferPool, PooledBuffer};
+pub use std::fs::{Permissions, TryLockError};

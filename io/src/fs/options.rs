@@ -1,8 +1,11 @@
 //! How to open a file.
 
 use std::io;
-use std::path::Path;
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::at::{At, Locate};
 use super::file::File;
 use crate::Io;
 use crate::operation::Operation;
@@ -70,6 +73,10 @@ impl OpenOptions {
 
     /// Further flags for `open`, such as `O_DIRECT`, in place of those of an earlier call. What is
     /// chosen by the other options, the access mode above all, stays as it is.
+    ///
+    /// Reads and writes of an `O_DIRECT` file go past the page cache. Most file systems want memory, offset and
+    /// length to be multiples of the disk's block, 512 bytes or 4 KiB, and answer `EINVAL` to others. The
+    /// buffers of a [`BufferPool`](super::BufferPool) of whole pages are as they want them.
     pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
         self.custom_flags = flags;
         self
@@ -85,7 +92,23 @@ impl OpenOptions {
     ///
     /// Those of `open`; [`io::ErrorKind::InvalidInput`] for options that do not go together, as in
     /// std.
-    pub fn open(&self, io: &dyn Io, path: impl AsRef<Path>) -> io::Result<File> {
-        io.operate(Operation::Open { path: path.as_ref(), options: self })?.opened().map(File::from)
+    pub fn open(&self, io: &dyn Io, path: impl Locate) -> io::Result<File> {
+        let at = path.locate();
+        let mut tries = 0;
+        loop {
+            match io.operate(Operation::Open { at, options: self }) {
+                Err(error) if tries < RENAMED_MAX && self.was_renamed(at, &error) => tries += 1,
+                result => return result?.opened().map(File::from),
+            }
+        }
+    }
+
+    /// Whether something on the way was renamed, so that the kernel cannot tell where `..` leads.
+    fn was_renamed(&self, at: At<'_>, error: &io::Error) -> bool {
+        let waits = OFlags::from_bits_retain(self.custom_flags as u32).contains(OFlags::NONBLOCK);
+        at.directory.is_some() && !waits && Errno::from_io_error(error) == Some(Errno::AGAIN)
     }
 }
+
+/// How often a path in a directory is looked up while others rename what is on it.
+const RENAMED_MAX: usize = 1_000;

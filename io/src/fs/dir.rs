@@ -1,0 +1,194 @@
+//! Directories.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::at::{At, Locate};
+use super::names::is_dir;
+use super::operation::FileOperation;
+use super::options::OpenOptions;
+use crate::descriptor::Descriptor;
+use crate::operation::Operation;
+use crate::{Canceled, Io};
+
+/// An open directory, from which paths go on that do not leave it.
+///
+/// It stays the same directory when it is renamed or another takes its place. What its paths reach is beneath it,
+/// whatever they are made of: one that leads out of it, by `..`, from the root or through a
+/// link, is refused with `EXDEV` ([`CrossesDevices`](io::ErrorKind::CrossesDevices)).
+///
+/// ```
+/// use iolite_io::{Io, fs};
+///
+/// fn store(io: &dyn Io, name: &str, upload: &[u8]) -> std::io::Result<()> {
+///     let folder = fs::Dir::open(io, "/srv/uploads")?;
+///     fs::create_dir_all(io, folder.at("today"))?;
+///     let today = fs::Dir::open(io, folder.at("today"))?;
+///     fs::write(io, today.at(name), upload)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Dir(Descriptor);
+
+impl Dir {
+    /// Opens a directory.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`; [`io::ErrorKind::NotADirectory`].
+    pub fn open(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+        Self::open_with(io, path, OFlags::empty())
+    }
+
+    /// As `open`; a link is refused.
+    pub(super) fn open_nofollow(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+        Self::open_with(io, path, OFlags::NOFOLLOW)
+    }
+
+    fn open_with(io: &dyn Io, path: impl Locate, flags: OFlags) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags((OFlags::DIRECTORY | flags).bits() as i32);
+        options.open(io, path.locate()).map(|file| Self(file.into()))
+    }
+
+    /// The place that `path` leads to from here. It need not exist. `.` is this directory.
+    pub fn at<'a, P: AsRef<Path> + ?Sized>(&'a self, path: &'a P) -> At<'a> {
+        At { directory: Some(&self.0), path: path.as_ref() }
+    }
+
+    /// Brings what names this directory has to the disk.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fsync`.
+    pub fn sync_all(&self, io: &dyn Io) -> io::Result<()> {
+        io.operate(Operation::Sync { file: &self.0, data_only: false })?.done()
+    }
+
+    pub(super) fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// How to make a directory, as in std.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirBuilder {
+    recursive: bool,
+    mode: u32,
+}
+
+impl Default for DirBuilder {
+    fn default() -> Self {
+        Self { recursive: false, mode: 0o777 }
+    }
+}
+
+impl DirBuilder {
+    /// A directory whose parent exists, for everybody whom the process' mask lets in.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Make the parents too where they are missing, and do not mind if it exists.
+    pub fn recursive(&mut self, recursive: bool) -> &mut Self {
+        self.recursive = recursive;
+        self
+    }
+
+    /// The permission bits of what is made, before the process' mask; 0o777 by default.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Makes the directory.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; parents that were made stay.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mkdir`.
+    pub fn create(&self, io: &dyn Io, path: impl Locate) -> io::Result<()> {
+        let at = path.locate();
+        if self.recursive { self.create_all(io, at) } else { self.create_one(io, at) }
+    }
+
+    fn create_one(&self, io: &dyn Io, at: At<'_>) -> io::Result<()> {
+        at.with_name(io, |at| io.operate(Operation::File(FileOperation::MakeDirectory { at, mode: self.mode }))?.done())
+    }
+
+    fn create_all(&self, io: &dyn Io, at: At<'_>) -> io::Result<()> {
+        // From the last one upwards to the first that can be made, and down again.
+        let mut missing = Vec::new();
+        let mut next = Some(at.path).filter(|path| *path != "");
+        while let Some(path) = next {
+            match self.create_or_find(io, At { path, ..at }) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(path),
+                Err(error) => return Err(error),
+            }
+            next = path.parent().filter(|path| *path != "");
+        }
+        missing.into_iter().rev().try_for_each(|path| self.create_or_find(io, At { path, ..at }))
+    }
+
+    fn create_or_find(&self, io: &dyn Io, at: At<'_>) -> io::Result<()> {
+        match self.create_one(io, at) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || Canceled::is_in(&error) => Err(error),
+            // Not `AlreadyExists` alone: `.` is there too, for instance.
+            Err(error) => {
+                if is_dir(io, at)? {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Makes a directory.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `mkdir`; [`io::ErrorKind::AlreadyExists`].
+pub fn create_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+    DirBuilder::new().create(io, path)
+}
+
+/// Makes a directory and the parents that it lacks. Does not mind if it exists.
+///
+/// # Cancellation
+///
+/// A cancellation point; parents that were made stay.
+///
+/// # Errors
+///
+/// Those of `mkdir`; [`io::ErrorKind::AlreadyExists`] when there is something else.
+pub fn create_dir_all(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+    DirBuilder::new().recursive(true).create(io, path)
+}

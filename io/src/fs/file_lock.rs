@@ -1,0 +1,113 @@
+//! Advisory locks.
+
+use std::fs::TryLockError;
+use std::io;
+use std::time::Duration;
+
+use super::file::File;
+use super::names::perform;
+use super::operation::{FileOperation, Lock};
+use crate::Io;
+
+/// Nothing tells when a lock is free, to whom is not to block for it; so it is tried again, at first after
+/// this time, and then after twice the last one.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// At most so long after a lock is free its waiter finds out.
+const PAUSE_MAX: Duration = Duration::from_millis(32);
+
+/// Advisory locks, as in std (`flock`): they bind those who ask for them, in all processes, belong to the open
+/// file and its duplicates, and end with the last of these. A lock takes the place of the one that the file has, which
+/// may be lost while it waits.
+impl File {
+    /// Waits for the only lock of the file.
+    ///
+    /// Who waits longest is not first. It is noticed that the lock is free within 32 ms.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; there is no lock then.
+    ///
+    /// # Errors
+    ///
+    /// Those of `flock`.
+    pub fn lock(&self, io: &dyn Io) -> io::Result<()> {
+        self.wait_for(io, Lock::Exclusive)
+    }
+
+    /// Waits for a lock that others may have too, if it is of this kind.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Errors
+    ///
+    /// Those of `flock`.
+    pub fn lock_shared(&self, io: &dyn Io) -> io::Result<()> {
+        self.wait_for(io, Lock::Shared)
+    }
+
+    /// Takes the only lock of the file, if nobody else has one.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError::WouldBlock`]; those of `flock`.
+    pub fn try_lock(&self, io: &dyn Io) -> Result<(), TryLockError> {
+        self.try_to(io, Lock::Exclusive)
+    }
+
+    /// Takes a lock that others may have too, if nobody has the only one.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError::WouldBlock`]; those of `flock`.
+    pub fn try_lock_shared(&self, io: &dyn Io) -> Result<(), TryLockError> {
+        self.try_to(io, Lock::Shared)
+    }
+
+    /// Lets the lock go.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; in [`protect`](crate::Io#method.protect) it is none. Dropping the file lets go too.
+    ///
+    /// # Errors
+    ///
+    /// Those of `flock`.
+    pub fn unlock(&self, io: &dyn Io) -> io::Result<()> {
+        self.set_lock(io, None)
+    }
+
+    fn wait_for(&self, io: &dyn Io, lock: Lock) -> io::Result<()> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.try_to(io, lock) {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => io.sleep(pause)?,
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn try_to(&self, io: &dyn Io, lock: Lock) -> Result<(), TryLockError> {
+        self.set_lock(io, Some(lock)).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => TryLockError::WouldBlock,
+            _ => TryLockError::Error(error),
+        })
+    }
+
+    fn set_lock(&self, io: &dyn Io, lock: Option<Lock>) -> io::Result<()> {
+        let file = self.handle();
+        perform(io, FileOperation::Lock { file, lock })?.done()
+    }
+}

@@ -1,0 +1,228 @@
+//! Names of files: links, renaming, and what is known of the file that has a name.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::at::{At, Locate};
+use super::metadata::{FileTimes, Metadata};
+use super::operation::{FileOperation, Rename, Subject};
+use crate::operation::{Operation, Output};
+use crate::{Canceled, Io};
+
+/// What is known of the file that a path leads to.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `statx`.
+pub fn metadata(io: &dyn Io, path: impl Locate) -> io::Result<Metadata> {
+    with_subject(io, path.locate(), true, |of| metadata_of(io, of))
+}
+
+/// As [`metadata`]; of a link itself, where the path leads to one.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `statx`.
+pub fn symlink_metadata(io: &dyn Io, path: impl Locate) -> io::Result<Metadata> {
+    with_subject(io, path.locate(), false, |of| metadata_of(io, of))
+}
+
+/// Whether a path leads to a file. A link that leads nowhere does not.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `statx`, when it cannot be told.
+pub fn exists(io: &dyn Io, path: impl Locate) -> io::Result<bool> {
+    match metadata(io, path.locate()) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets the permissions of a file.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `chmod`.
+pub fn set_permissions(io: &dyn Io, path: impl Locate, permissions: Permissions) -> io::Result<()> {
+    let mode = permissions.mode();
+    with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetMode { of, mode })?.done())
+}
+
+/// Sets the user and the group of a file; `None` leaves what is. Std's `chown`.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `chown`.
+pub fn set_owner(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
+}
+
+/// Sets the times of a file.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `utimensat`.
+pub fn set_times(io: &dyn Io, path: impl Locate, times: FileTimes) -> io::Result<()> {
+    with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetTimes { of, times: &times })?.done())
+}
+
+/// Gives a file another name, in one step. A file that has it loses it; a directory takes the place of an empty one only.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `rename`.
+pub fn rename(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<()> {
+    rename_as(io, from.locate(), to.locate(), Rename::Replace)
+}
+
+/// As [`rename`], and never takes the name from another file.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `renameat2`; [`io::ErrorKind::AlreadyExists`]; `EINVAL` where the file system cannot do that.
+pub fn rename_noreplace(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<()> {
+    rename_as(io, from.locate(), to.locate(), Rename::NoReplace)
+}
+
+/// Lets two files swap their names, in one step.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `renameat2`; `EINVAL` where the file system cannot do that.
+pub fn rename_exchange(io: &dyn Io, one: impl Locate, other: impl Locate) -> io::Result<()> {
+    rename_as(io, one.locate(), other.locate(), Rename::Exchange)
+}
+
+pub(super) fn rename_as(io: &dyn Io, from: At<'_>, to: At<'_>, how: Rename) -> io::Result<()> {
+    from.with_name(io, |from| to.with_name(io, |to| perform(io, FileOperation::Rename { from, to, how })?.done()))
+}
+
+/// Gives the file `original` a second name, `link`, on the same file system. A link is not followed.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `link`.
+pub fn hard_link(io: &dyn Io, original: impl Locate, link: impl Locate) -> io::Result<()> {
+    original
+        .locate()
+        .with_name(io, |from| link.locate().with_name(io, |to| perform(io, FileOperation::Link { from, to })?.done()))
+}
+
+/// Makes a symbolic link, `link`, that leads to `original`. What is in it is not looked at.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `symlink`.
+pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl Locate) -> io::Result<()> {
+    let target = original.as_ref();
+    link.locate().with_name(io, |at| perform(io, FileOperation::Symlink { target, at })?.done())
+}
+
+/// What is in a symbolic link.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `readlink`; [`io::ErrorKind::InvalidInput`] when it is no link.
+pub fn read_link(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
+    path.locate().with_name(io, |at| perform(io, FileOperation::ReadLink { at })?.path())
+}
+
+/// The path of a file from the root, without links, `.` and `..`.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `realpath`.
+pub fn canonicalize(io: &dyn Io, path: impl AsRef<Path>) -> io::Result<PathBuf> {
+    let path = path.as_ref();
+    io.offload(|| path.canonicalize())?
+}
+
+/// Whether it is certain that there is a directory.
+pub(super) fn is_dir(io: &dyn Io, at: At<'_>) -> Result<bool, Canceled> {
+    match metadata(io, at) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) => Canceled::from_error(error).map_or(Ok(false), Err),
+    }
+}
+
+pub(super) fn metadata_of(io: &dyn Io, of: Subject<'_>) -> io::Result<Metadata> {
+    let mut metadata = None;
+    perform(io, FileOperation::Metadata { of, metadata: &mut metadata })?.done()?;
+    metadata.ok_or_else(|| io::Error::other("the Io said that it had told the metadata, and has not"))
+}
+
+pub(super) fn perform(io: &dyn Io, operation: FileOperation<'_>) -> io::Result<Output> {
+    io.operate(Operation::File(operation))
+}
+
+/// Hands `f` the file; one in a directory opened, so that no link leads out of that.
+fn with_subject<T>(
+    io: &dyn Io,
+    at: At<'_>,
+    follow: bool,
+    f: impl FnOnce(Subject<'_>) -> io::Result<T>,
+) -> io::Result<T> {
+    if at.directory.is_none() {
+        return f(Subject::Named { at, follow });
+    }
+    let file = at.open_path(io, if follow { OFlags::empty() } else { OFlags::NOFOLLOW })?;
+    f(Subject::Open(&file))
+}

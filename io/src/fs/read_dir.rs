@@ -1,0 +1,158 @@
+//! What is in a directory.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::vec;
+
+use super::at::Locate;
+use super::dir::Dir;
+use super::metadata::{FileType, Metadata};
+use super::names::{perform, symlink_metadata};
+use super::operation::{Entry, FileOperation};
+use crate::{Canceled, Io};
+
+/// The files in a directory, in no order; without `.` and `..`.
+///
+/// What is made or removed meanwhile may be among them or not; every other file is, once.
+///
+/// ```
+/// use iolite_io::{Io, fs};
+///
+/// fn total(io: &dyn Io, folder: &str) -> std::io::Result<u64> {
+///     let mut bytes = 0;
+///     for entry in fs::read_dir(io, folder)? {
+///         bytes += entry?.metadata(io)?.len();
+///     }
+///     Ok(bytes)
+/// }
+/// ```
+///
+/// # Cancellation
+///
+/// A cancellation point, and so is each step of the iteration. After [`Canceled`] it can go on where it was.
+///
+/// # Errors
+///
+/// Those of `open`. The iteration ends after an error, unless it is `Canceled`.
+pub fn read_dir(io: &dyn Io, path: impl Locate) -> io::Result<ReadDir<'_>> {
+    let at = path.locate();
+    let folder = Arc::new(Folder { dir: Dir::open(io, at)?, path: at.path.to_owned() });
+    Ok(ReadDir { io, folder, entries: Vec::new().into_iter(), ended: false })
+}
+
+/// The files in a directory, as they come: see [`read_dir`].
+pub struct ReadDir<'io> {
+    io: &'io dyn Io,
+    folder: Arc<Folder>,
+    entries: vec::IntoIter<Entry>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Folder {
+    dir: Dir,
+    path: PathBuf,
+}
+
+impl fmt::Debug for ReadDir<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadDir").field(&self.folder.path).finish()
+    }
+}
+
+impl<'io> ReadDir<'io> {
+    /// Those in a directory of which nobody reads elsewhere, since its position moves.
+    pub(super) fn of(io: &'io dyn Io, dir: Dir) -> Self {
+        let folder = Arc::new(Folder { dir, path: PathBuf::new() });
+        Self { io, folder, entries: Vec::new().into_iter(), ended: false }
+    }
+
+    pub(super) fn dir(&self) -> &Dir {
+        &self.folder.dir
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        // It is a point also when there is something left to hand out.
+        let mut entries = Vec::new();
+        let read = FileOperation::ReadDirectory { directory: self.folder.dir.descriptor(), entries: &mut entries };
+        let result = perform(self.io, read).and_then(|output| output.count(usize::MAX));
+        self.ended = result.as_ref().map_or_else(|error| !Canceled::is_in(error), |count| *count == 0);
+        self.entries = entries.into_iter();
+        result.map(drop)
+    }
+}
+
+impl Iterator for ReadDir<'_> {
+    type Item = io::Result<DirEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.entries.len() == 0 && !self.ended {
+            if let Err(error) = self.refill() {
+                return Some(Err(error));
+            }
+        } else if let Err(canceled) = self.io.check_cancel() {
+            return Some(Err(canceled.into()));
+        }
+        self.entries.next().map(|entry| Ok(DirEntry { folder: self.folder.clone(), entry }))
+    }
+}
+
+/// A file in a directory.
+#[derive(Clone, Debug)]
+pub struct DirEntry {
+    folder: Arc<Folder>,
+    entry: Entry,
+}
+
+impl DirEntry {
+    /// The path of the directory, as it was opened, with the name.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path.join(&self.entry.name)
+    }
+
+    /// The name.
+    pub fn file_name(&self) -> OsString {
+        self.entry.name.clone()
+    }
+
+    pub(super) fn name(&self) -> &Path {
+        Path::new(&self.entry.name)
+    }
+
+    /// The number of the file on its device.
+    pub fn ino(&self) -> u64 {
+        self.entry.inode
+    }
+
+    /// What is known of the file; of a link itself. Looked for in the directory that was opened, wherever that is by now.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx`.
+    pub fn metadata(&self, io: &dyn Io) -> io::Result<Metadata> {
+        symlink_metadata(io, self.folder.dir.at(self.name()))
+    }
+
+    /// What kind of file it is; where the directory does not tell, [`metadata`](Self::metadata) does.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx`.
+    pub fn file_type(&self, io: &dyn Io) -> io::Result<FileType> {
+        match self.entry.file_type {
+            Some(file_type) => io.check_cancel().map(|()| file_type).map_err(io::Error::from),
+            None => self.metadata(io).map(|metadata| metadata.file_type()),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Removing files and directories.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::at::{At, Locate};
+use super::dir::Dir;
+use super::names::{perform, symlink_metadata};
+use super::operation::FileOperation;
+use super::read_dir::{DirEntry, ReadDir};
+use crate::Io;
+
+/// Removes a file's name, and the file with its last one.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `unlink`.
+pub fn remove_file(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+    remove(io, path.locate(), false)
+}
+
+/// Removes an empty directory.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `rmdir`.
+pub fn remove_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+    remove(io, path.locate(), true)
+}
+
+/// Removes a directory and all that is in it. Follows no link: those in it are removed, and so is `path`, if it
+/// is one. What somebody else removes meanwhile is no error.
+///
+/// It holds one descriptor for each level of directories.
+///
+/// # Cancellation
+///
+/// A cancellation point; what was not removed by then is left.
+///
+/// # Errors
+///
+/// Those of `open`, `unlink` and `rmdir`; what was not removed by then is left.
+pub fn remove_dir_all(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+    path.locate().with_name(io, |at| {
+        if symlink_metadata(io, at)?.is_symlink() {
+            return remove(io, at, false);
+        }
+        let dir = Dir::open_nofollow(io, at)?;
+        remove_content(io, dir)?;
+        remove(io, at, true)
+    })
+}
+
+/// Goes down into each directory and removes it on the way back.
+fn remove_content(io: &dyn Io, dir: Dir) -> io::Result<()> {
+    let mut levels = vec![(ReadDir::of(io, dir), None)];
+    while let Some((level, _)) = levels.last_mut() {
+        match level.next().transpose()? {
+            Some(entry) => {
+                if let Some(below) = remove_entry(io, level.dir(), &entry)? {
+                    levels.push((ReadDir::of(io, below), Some(entry)));
+                }
+            }
+            None => {
+                let Some((_, entry)) = levels.pop() else { break };
+                if let (Some((above, _)), Some(entry)) = (levels.last(), entry) {
+                    gone(remove(io, above.dir().at(entry.name()), true))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file, or opens what is a directory.
+fn remove_entry(io: &dyn Io, dir: &Dir, entry: &DirEntry) -> io::Result<Option<Dir>> {
+    let at = dir.at(entry.name());
+    let file_type = match entry.file_type(io) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file_type => file_type?,
+    };
+    if file_type.is_dir() {
+        match Dir::open_nofollow(io, at) {
+            // Something else has its name by now.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOTDIR | Errno::LOOP)) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            below => return below.map(Some),
+        }
+    }
+    gone(remove(io, at, false)).map(|()| None)
+}
+
+fn remove(io: &dyn Io, at: At<'_>, directory: bool) -> io::Result<()> {
+    at.with_name(io, |at| perform(io, FileOperation::Remove { at, directory })?.done())
+}
+
+/// What is not there need not be removed.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}

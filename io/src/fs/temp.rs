@@ -1,0 +1,57 @@
+//! Files that vanish.
+
+use std::io;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::at::Locate;
+use super::dir::Dir;
+use super::file::File;
+use super::options::OpenOptions;
+use super::remove::remove_file;
+use crate::Io;
+
+/// Makes a file without a name in `folder` ([`std::env::temp_dir`] is the usual one), for reading and
+/// writing by its owner. Nobody else finds it, and it is gone when it is closed, also by the end of the
+/// process.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `open`.
+pub fn temp_file(io: &dyn Io, folder: impl Locate) -> io::Result<File> {
+    let folder = folder.locate();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(OFlags::TMPFILE.bits() as i32);
+    match options.open(io, folder) {
+        // A file system that has none such.
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::ISDIR)) => {
+            let dir = Dir::open(io, folder)?;
+            io.protect(|io| {
+                let (file, name) = create_unique(io, &dir, ".", 0o600)?;
+                remove_file(io, dir.at(&name))?;
+                Ok(file)
+            })
+        }
+        file => file,
+    }
+}
+
+/// Makes a file of a name that no other file in the directory has, with this beginning.
+pub(super) fn create_unique(io: &dyn Io, dir: &Dir, prefix: &str, mode: u32) -> io::Result<(File, String)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(mode);
+    loop {
+        let mut random = [0; 8];
+        io.random(&mut random)?;
+        let name = format!("{prefix}{:016x}.tmp", u64::from_ne_bytes(random));
+        match options.open(io, dir.at(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            file => return file.map(|file| (file, name)),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Whole files at once.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::at::Locate;
+use super::file::File;
+use super::names::perform;
+use super::operation::FileOperation;
+use super::options::OpenOptions;
+use crate::Io;
+
+/// How many bytes the kernel copies at once: what a request waits for.
+const COPY_BYTES: usize = 16 << 20;
+
+/// Reads a whole file.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `open` and `read`.
+pub fn read(io: &dyn Io, path: impl Locate) -> io::Result<Vec<u8>> {
+    let file = File::open(io, path)?;
+    // One more, so that the end is found without more room.
+    let length = file.len(io)?.saturating_add(1);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
+    file.read_to_end(io, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a whole file as text.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `open` and `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8.
+pub fn read_to_string(io: &dyn Io, path: impl Locate) -> io::Result<String> {
+    String::from_utf8(read(io, path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Writes a whole file, made if it does not exist and cut if it does. To leave the old one as it is until all of
+/// the new one is there, [`write_atomic`](super::write_atomic).
+///
+/// # Cancellation
+///
+/// A cancellation point; what was written by then is there.
+///
+/// # Errors
+///
+/// Those of `open` and `write`.
+pub fn write(io: &dyn Io, path: impl Locate, contents: impl AsRef<[u8]>) -> io::Result<()> {
+    File::create(io, path)?.write_all(io, contents.as_ref())
+}
+
+/// Copies a file and its permissions; how many bytes. File systems that can do so let both files share them.
+///
+/// # Cancellation
+///
+/// A cancellation point; what was copied by then is there.
+///
+/// # Errors
+///
+/// Those of `open`, `read` and `write`; [`io::ErrorKind::InvalidInput`] when it is no regular file.
+pub fn copy(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<u64> {
+    let from = File::open(io, from)?;
+    let metadata = from.metadata(io)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is to be copied is no regular file"));
+    }
+    let mut options = OpenOptions::new();
+    let to = options.write(true).create(true).truncate(true).mode(metadata.mode() & 0o7777).open(io, to)?;
+    // What had the name already keeps its own mode until here.
+    if to.metadata(io)?.is_file() {
+        to.set_permissions(io, metadata.permissions())?;
+    }
+    let copied = copy_in_kernel(io, &from, &to)?;
+    Ok(copied + crate::copy(io, &from, &to)?)
+}
+
+/// Copies as much as the kernel does by itself; how many bytes.
+fn copy_in_kernel(io: &dyn Io, from: &File, to: &File) -> io::Result<u64> {
+    let (from, to) = (from.handle(), to.handle());
+    let mut copied = 0;
+    loop {
+        match perform(io, FileOperation::CopyRange { from, to, bytes: COPY_BYTES }) {
+            Ok(output) => match output.count(COPY_BYTES)? {
+                0 => return Ok(copied),
+                count => copied += count as u64,
+            },
+            Err(error) if is_refusal(&error) => return Ok(copied),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the kernel does not copy between these two.
+fn is_refusal(error: &io::Error) -> bool {
+    const REFUSALS: [Errno; 6] = [Errno::XDEV, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS, Errno::PERM, Errno::BADF];
+    error.kind() == io::ErrorKind::Unsupported
+        || Errno::from_io_error(error).is_some_and(|errno| REFUSALS.contains(&errno))
+}
