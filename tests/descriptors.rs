@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iolite::evented::{self, Evented};
-use iolite::fs::File;
+use iolite::fs::{self, File};
 use iolite::net::{ConnectOptions, ListenOptions, TcpListener, TcpStream, UdpSocket, UnixStream};
 use iolite::sync::Event;
 use iolite::{Canceled, Io, copy};
@@ -184,6 +184,75 @@ fn incoming_connections_survive_a_lack_of_descriptors(#[values(threaded(), event
             assert_eq!(stream.peer_addr(io).expect("address"), expected);
         }
         drop(warm);
+    });
+}
+
+/// What takes descriptors of its own says that there are none, and leaves no file behind; what takes none works.
+#[rstest]
+fn files_without_descriptors(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.run(|io| {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(folder.path().join("a/b")).expect("made");
+        std::fs::write(folder.path().join("a/b/file"), "content").expect("written");
+        let dir = fs::Dir::open(io, folder.path()).expect("opened");
+        let file = File::open(io, dir.at("a/b/file")).expect("opened");
+        let new = fs::AtomicFile::create(io, dir.at("new")).expect("made");
+        // Threads of the pools are there after this.
+        file.try_lock_shared(io).expect("free");
+        let before = open_descriptors();
+
+        let exhausted = Exhausted::new();
+        let errors = [
+            fs::read(io, dir.at("a/b/file")).map(drop),
+            fs::write(io, dir.at("other"), "x"),
+            fs::write_atomic(io, dir.at("other"), "x"),
+            fs::copy(io, dir.at("a/b/file"), dir.at("other")).map(drop),
+            fs::temp_file(io, folder.path()).map(drop),
+            fs::read_dir(io, folder.path()).map(drop),
+            fs::remove_dir_all(io, dir.at("a")),
+            fs::metadata(io, dir.at("a")).map(drop),
+            fs::rename(io, dir.at("a/b/file"), dir.at("file")),
+            fs::Dir::open(io, dir.at("a")).map(drop),
+            file.try_clone().map(drop),
+        ];
+        for (number, result) in errors.into_iter().enumerate() {
+            let error = result.expect_err("no descriptor is left");
+            assert_eq!(error.raw_os_error(), Some(EMFILE), "{number}: {error}");
+        }
+        assert_eq!(file.len(io).expect("told"), 7);
+        file.lock(io).expect("nobody else has one");
+        fs::create_dir(io, dir.at("made")).expect("made");
+        fs::rename_noreplace(io, dir.at("made"), dir.at("b")).expect("renamed");
+        fs::remove_dir(io, dir.at("b")).expect("removed");
+        assert_eq!(io.offload(|| 1).expect("run"), 1);
+        new.file().write_all(io, b"new").expect("written");
+        new.commit(io).expect("it has all that it needs");
+        drop(exhausted);
+
+        assert_eq!(open_descriptors(), before - 2, "the new file and its folder are closed");
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.path()).expect("opened").map(|entry| entry.expect("read").file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "new"]);
+    });
+}
+
+#[rstest]
+fn canceled_calls_on_files_lose_none(#[values(threaded(), evented())] on: On) {
+    let alone = alone();
+    loses_none(&alone, on, "files", |io, random| {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(folder.path().join("a/b/c")).expect("made");
+        std::fs::write(folder.path().join("a/b/file"), "content").expect("written");
+        let dir = fs::Dir::open(io, folder.path()).expect("opened");
+        let _ = cancel_soon(io, random, |io| {
+            fs::copy(io, dir.at("a/b/file"), dir.at("a/copy"))?;
+            fs::write_atomic(io, dir.at("a/copy"), "new")?;
+            fs::temp_file(io, dir.at("a"))?.write_all(io, b"x")?;
+            fs::read_dir(io, dir.at("a/b"))?.try_for_each(|entry| entry.map(drop))?;
+            fs::remove_dir_all(io, dir.at("a"))
+        });
     });
 }
 

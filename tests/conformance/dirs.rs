@@ -289,7 +289,7 @@ fn a_dir_has_all_operations(#[values(threaded(), evented())] on: On) {
 #[rstest]
 fn no_path_leads_out_of_a_dir(#[values(threaded(), evented())] on: On) {
     type Call = fn(&dyn Io, &Dir, &Path) -> io::Result<()>;
-    const CALLS: [(&str, Call); 20] = [
+    const CALLS: [(&str, Call); 21] = [
         ("open", |io, dir, path| File::open(io, dir.at(path)).map(drop)),
         ("create", |io, dir, path| File::create(io, dir.at(path)).map(drop)),
         ("write", |io, dir, path| fs::write(io, dir.at(path), "broken")),
@@ -300,7 +300,8 @@ fn no_path_leads_out_of_a_dir(#[values(threaded(), evented())] on: On) {
         ("set_permissions", |io, dir, path| {
             fs::set_permissions(io, dir.at(path), std_fs::Permissions::from_mode(0o777))
         }),
-        ("set_owner", |io, dir, path| fs::set_owner(io, dir.at(path), None, None)),
+        ("chown", |io, dir, path| fs::chown(io, dir.at(path), None, None)),
+        ("lchown", |io, dir, path| fs::lchown(io, dir.at(path), None, None)),
         ("set_times", |io, dir, path| {
             fs::set_times(io, dir.at(path), fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH))
         }),

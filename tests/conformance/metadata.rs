@@ -107,9 +107,9 @@ fn owners_are_set(#[values(threaded(), evented())] on: On) {
         let file = File::create(io, &path).expect("made");
         let metadata = file.metadata(io).expect("told");
         let (user, group) = (metadata.uid(), metadata.gid());
-        fs::set_owner(io, &path, Some(user), Some(group)).expect("set");
+        fs::chown(io, &path, Some(user), Some(group)).expect("set");
         file.set_owner(io, None, None).expect("set");
-        let changed = fs::set_owner(io, &path, Some(12_345), None);
+        let changed = fs::chown(io, &path, Some(12_345), None);
         if !rustix::process::geteuid().is_root() {
             assert_eq!(changed.expect_err("for the superuser").raw_os_error(), Some(1));
             return;
@@ -117,6 +117,11 @@ fn owners_are_set(#[values(threaded(), evented())] on: On) {
         changed.expect("set");
         let now = std_fs::metadata(&path).expect("there");
         assert_eq!((now.uid(), now.gid()), (12_345, group));
+        symlink("file", folder.join("link")).expect("linked");
+        fs::lchown(io, folder.join("link"), Some(54_321), None).expect("set");
+        let link = fs::symlink_metadata(io, folder.join("link")).expect("told");
+        let file_now = fs::metadata(io, folder.join("link")).expect("told");
+        assert_eq!((link.uid(), file_now.uid()), (54_321, 12_345));
         file.set_owner(io, Some(user), Some(54_321)).expect("set");
         let now = file.metadata(io).expect("told");
         assert_eq!((now.uid(), now.gid()), (user, 54_321));
@@ -144,6 +149,25 @@ fn times_are_set_back_and_forth(#[values(threaded(), evented())] on: On) {
         assert_eq!(std_fs::metadata(&path).expect("there").modified().expect("kept"), past_zero);
         file.set_times(io, FileTimes::new()).expect("nothing to do");
         assert_eq!(told(), (long_ago, past_zero));
+    });
+}
+
+#[rstest]
+fn advice_changes_nothing(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        std_fs::write(folder.join("file"), "content").expect("written");
+        let file = File::open(io, folder.join("file")).expect("opened");
+        for advice in [fs::Advice::Sequential, fs::Advice::Random, fs::Advice::WillNeed, fs::Advice::DontNeed] {
+            file.advise(io, 0..u64::MAX >> 1, advice).expect("taken");
+            file.advise(io, 3..3, advice).expect("nothing to do");
+        }
+        let backwards = std::ops::Range { start: 6, end: 5 };
+        let error = file.advise(io, backwards, fs::Advice::Normal).expect_err("no part");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(fs::read(io, folder.join("file")).expect("there"), b"content");
+        let (reader, _writer) = io::pipe().expect("a pipe");
+        let pipe = File::from(std_fs::File::from(std::os::fd::OwnedFd::from(reader)));
+        assert_eq!(pipe.advise(io, 0..1, fs::Advice::Normal).expect_err("a pipe").raw_os_error(), Some(29));
     });
 }
 

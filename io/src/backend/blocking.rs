@@ -363,6 +363,23 @@ mod tests {
     }
 
     #[test]
+    fn a_borrowed_job_ends_before_its_caller_goes_on() {
+        let pool = BlockingPool::new("test", 1);
+        let mut log = Vec::new();
+        for number in 0..3 {
+            pool.run_to_end(&Parks, operation::Job::new(&mut || log.push(number))).unwrap();
+        }
+        assert_eq!(log, [0, 1, 2]);
+        let mut panics = || -> () { resume_unwind(Box::new(log.len())) };
+        let run = AssertUnwindSafe(|| pool.run_to_end(&Parks, operation::Job::new(&mut panics)));
+        assert_eq!(*catch_unwind(run).unwrap_err().downcast::<usize>().unwrap(), 3);
+        let mut never = || -> () { unreachable!("it has no thread") };
+        let result: io::Result<()> =
+            (&Parks as &dyn Io).timeout(Duration::ZERO, |io| pool.run_to_end(io, operation::Job::new(&mut never)));
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
     fn idle_threads_retire() {
         let pool = BlockingPool::with_idle_timeout("test", 2, Duration::from_millis(1));
         pool.run(&Parks, || ()).unwrap();

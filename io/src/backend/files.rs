@@ -46,6 +46,9 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
         FileOperation::Allocate { file, offset, length, how } => {
             retry_on_intr(|| fs::fallocate(file, allocate_flags(how), offset, length))?;
         }
+        FileOperation::Advise { file, offset, length, advice } => {
+            retry_on_intr(|| fs::fadvise(file, offset, Some(length), advice))?;
+        }
         FileOperation::Lock { file, lock } => retry_on_intr(|| fs::flock(file, lock_operation(lock)))?,
         FileOperation::CopyRange { from, to, bytes } => {
             return Ok(Output::Count(retry_on_intr(|| fs::copy_file_range(from, None, to, None, bytes))?));

@@ -2,10 +2,12 @@
 
 use std::fs::Permissions;
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
+use rustix::fs::Advice;
 use rustix::io::Errno;
 
 use super::file::File;
@@ -42,7 +44,7 @@ impl File {
         perform(io, FileOperation::SetMode { of, mode: permissions.mode() })?.done()
     }
 
-    /// Sets its user and its group; `None` leaves what is. Std's `fchown`.
+    /// Sets its user and its group; `None` leaves what is.
     ///
     /// # Cancellation
     ///
@@ -121,6 +123,23 @@ impl File {
     /// Those of `fallocate`; [`io::ErrorKind::InvalidInput`] for an empty part.
     pub fn punch_hole(&self, io: &dyn Io, part: Range<u64>) -> io::Result<()> {
         self.change_room(io, part, Allocation::PunchHole)
+    }
+
+    /// Tells the kernel how a part of the file will be used, so that it reads ahead, or does not.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `posix_fadvise`.
+    pub fn advise(&self, io: &dyn Io, part: Range<u64>, advice: Advice) -> io::Result<()> {
+        let length = part.end.checked_sub(part.start).ok_or(Errno::INVAL)?;
+        // The kernel takes none for all the rest.
+        let Some(length) = NonZeroU64::new(length) else { return Ok(io.check_cancel()?) };
+        let advise = FileOperation::Advise { file: self.handle(), offset: part.start, length, advice };
+        perform(io, advise)?.done()
     }
 
     fn change_room(&self, io: &dyn Io, part: Range<u64>, how: Allocation) -> io::Result<()> {

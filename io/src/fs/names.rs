@@ -70,7 +70,7 @@ pub fn set_permissions(io: &dyn Io, path: impl Locate, permissions: Permissions)
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetMode { of, mode })?.done())
 }
 
-/// Sets the user and the group of a file; `None` leaves what is. Std's `chown`.
+/// Sets the user and the group of a file; `None` leaves what is.
 ///
 /// # Cancellation
 ///
@@ -79,8 +79,21 @@ pub fn set_permissions(io: &dyn Io, path: impl Locate, permissions: Permissions)
 /// # Errors
 ///
 /// Those of `chown`.
-pub fn set_owner(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+pub fn chown(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
+}
+
+/// As [`chown`]; of a link itself, where the path leads to one.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `lchown`.
+pub fn lchown(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    with_subject(io, path.locate(), false, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
 }
 
 /// Sets the times of a file.

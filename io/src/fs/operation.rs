@@ -1,7 +1,10 @@
 //! What is asked of a file system, as data.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::Path;
+
+use rustix::fs::Advice;
 
 use super::at::At;
 use super::metadata::{FileTimes, FileType, Metadata};
@@ -61,6 +64,17 @@ pub enum FileOperation<'a> {
         length: u64,
         /// What is to be done with it.
         how: Allocation,
+    },
+    /// Tells how a part of a file will be used.
+    Advise {
+        /// A file.
+        file: &'a Descriptor,
+        /// The beginning of the part, in bytes.
+        offset: u64,
+        /// Its length in bytes.
+        length: NonZeroU64,
+        /// How.
+        advice: Advice,
     },
     /// Locks a file as a whole, or lets it go; `EWOULDBLOCK` when somebody else's lock is in the way.
     Lock {
