@@ -75,7 +75,6 @@ impl<'io> ReadDir<'io> {
     }
 
     fn refill(&mut self) -> io::Result<()> {
-        // It is a point also when there is something left to hand out.
         let mut entries = Vec::new();
         let read = FileOperation::ReadDirectory { directory: self.folder.dir.descriptor(), entries: &mut entries };
         let result = perform(self.io, read).and_then(|output| output.count(usize::MAX));
@@ -93,6 +92,7 @@ impl Iterator for ReadDir<'_> {
             if let Err(error) = self.refill() {
                 return Some(Err(error));
             }
+            // A point also where there is something left to hand out.
         } else if let Err(canceled) = self.io.check_cancel() {
             return Some(Err(canceled.into()));
         }
