@@ -9,8 +9,8 @@
 //!   [`TaskBuilder`] for a name, a stack size or a place.
 //! - [`cancel`]: requests, points, protection, timeouts. Every call that can block is a
 //!   cancellation point.
-//! - [`net`], [`fs`]: handles whose calls take `io`; [`sync`]: locks and channels that work between
-//!   fibers, workers and plain threads, also of two backends at once.
+//! - [`net`], [`fs`], [`stdio`]: handles whose calls take `io`; [`time`]; [`sync`]: locks
+//!   and channels that work between fibers, workers and plain threads, also of two backends at once.
 //! - [`backend`]: for those who implement an `Io`.
 
 #![warn(missing_docs)]
@@ -36,6 +36,7 @@ mod stream;
 
 pub mod fs;
 pub mod net;
+pub mod stdio;
 pub mod sync;
 pub mod time;
 

@@ -75,7 +75,7 @@ pub enum Operation<'a> {
         /// For what.
         interest: Interest,
     },
-    /// Receives what is there, at least one byte; `Count(0)` at the end. Answered with `Count`.
+    /// Waits until a descriptor is ready, or has an error or an end to tell. Answered with `Done`.
     Receive {
         /// A connected socket.
         socket: &'a Descriptor,

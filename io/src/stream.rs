@@ -74,6 +74,28 @@ pub(crate) fn read_exact(buffer: &mut [u8], mut read: impl FnMut(&mut [u8]) -> i
     Ok(())
 }
 
+pub(crate) fn read_to_end(
+    bytes: &mut Vec<u8>,
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let before = bytes.len();
+    while read_more(bytes, before, &mut read)? > 0 {}
+    Ok(bytes.len() - before)
+}
+
+/// Reads once and appends to `bytes`, in larger steps the more was read since it had length `before`.
+pub(crate) fn read_more(
+    bytes: &mut Vec<u8>,
+    before: usize,
+    read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let filled = bytes.len();
+    bytes.resize(filled + (filled - before).clamp(4096, 1 << 20), 0);
+    let read = read(&mut bytes[filled..]);
+    bytes.truncate(filled + read.as_ref().map_or(0, |count| *count));
+    read
+}
+
 pub(crate) fn write_all(buffer: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
     let mut count = 0;
     while count < buffer.len() {

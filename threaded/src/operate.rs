@@ -1,8 +1,8 @@
 //! Operations as system calls on the calling thread.
 //!
-//! None blocks where a request could not reach it: sockets are tried with `MSG_DONTWAIT`, whatever
-//! their mode, and waited for in `ppoll`; what may be a blocking descriptor of somebody else is
-//! waited for first.
+//! None blocks where a request could not reach it: sockets are tried with `MSG_DONTWAIT` and pipes with
+//! `RWF_NOWAIT`, whatever their mode, and waited for in `ppoll`; what may be a blocking descriptor of
+//! somebody else, and has no such flag, is waited for first.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use iolite_io::backend::{
 use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
 use rustix::fs::FileType;
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
 use rustix::net::{self, RecvFlags, SendFlags, SocketFlags};
 
 use crate::fiber;
@@ -30,6 +30,9 @@ const BUFFERS_MAX: usize = 1024;
 
 /// How many bytes a pipe that is ready takes without blocking (`PIPE_BUF`).
 const PIPE_BYTES: usize = 4096;
+
+/// Stands for the file's own position, as an offset.
+const POSITION: u64 = u64::MAX;
 
 pub(crate) fn operate(runtime: &Runtime, operation: Operation<'_>) -> io::Result<Output> {
     backend::current(|context| {
@@ -204,7 +207,13 @@ impl Caller<'_> {
         if is_always_ready(file)? {
             return Ok(retry_on_intr(|| rustix::io::read(file, &mut *buffer))?);
         }
-        self.when_ready(file, Interest::Readable, || rustix::io::read(file, &mut *buffer))
+        let attempt = || preadv2(file, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT);
+        match self.until_done(file, Interest::Readable, attempt) {
+            Err(error) if is_unsupported(&error) => {
+                self.when_ready(file, Interest::Readable, || rustix::io::read(file, &mut *buffer))
+            }
+            result => result,
+        }
     }
 
     fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
@@ -217,8 +226,14 @@ impl Caller<'_> {
         if is_always_ready(file)? {
             return Ok(retry_on_intr(|| rustix::io::write(file, buffer))?);
         }
-        let buffer = &buffer[..buffer.len().min(PIPE_BYTES)];
-        self.when_ready(file, Interest::Writable, || rustix::io::write(file, buffer))
+        let attempt = || pwritev2(file, &[IoSlice::new(buffer)], POSITION, ReadWriteFlags::NOWAIT);
+        match self.until_done(file, Interest::Writable, attempt) {
+            Err(error) if is_unsupported(&error) => {
+                let buffer = &buffer[..buffer.len().min(PIPE_BYTES)];
+                self.when_ready(file, Interest::Writable, || rustix::io::write(file, buffer))
+            }
+            result => result,
+        }
     }
 
     fn read_vectored(
@@ -306,6 +321,11 @@ impl Caller<'_> {
         self.context.check(self.io)?;
         wait_ready(descriptor.as_fd(), interest, self.context.deadline())
     }
+}
+
+/// Whether the descriptor has no way to be tried without blocking. Terminals have none.
+fn is_unsupported(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::OPNOTSUPP)
 }
 
 fn send_flags() -> SendFlags {

@@ -142,16 +142,7 @@ impl File {
     ///
     /// Those of `read`.
     pub fn read_to_end(&self, io: &dyn Io, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        let before = bytes.len();
-        loop {
-            let filled = bytes.len();
-            bytes.resize(filled + (filled - before).clamp(4096, 1 << 20), 0);
-            let read = self.read(io, &mut bytes[filled..]);
-            bytes.truncate(filled + read.as_ref().map_or(0, |count| *count));
-            if read? == 0 {
-                return Ok(bytes.len() - before);
-            }
-        }
+        stream::read_to_end(bytes, |buffer| self.read(io, buffer))
     }
 
     /// Reads from the file's position to its end and appends to `text`; how many bytes were read.

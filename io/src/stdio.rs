@@ -1,0 +1,210 @@
+//! Standard input, output and error, and pipes: streams of bytes that flow one way.
+//!
+//! ```no_run
+//! use std::io::{BufRead, BufReader};
+//! use iolite_io::{Io, stdio};
+//!
+//! /// Repeats what is typed; other tasks run meanwhile.
+//! fn repeat(io: &dyn Io) -> std::io::Result<()> {
+//!     for line in BufReader::new(stdio::stdin().with(io)).lines() {
+//!         stdio::stdout().write_all(io, format!("{}\n", line?).as_bytes())?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The standard streams are unbuffered and lock nothing. They are beside std's own, which keep bytes in buffers: read
+//! with one or the other. `println!` blocks its thread, and every fiber on it, until whoever reads has made room.
+//!
+//! Other processes may share what is behind them. So their mode (`O_NONBLOCK`) is never changed. A terminal has no other
+//! means to write without waiting: on `threaded`, while its output is stopped (Ctrl-S), a write to it cannot be canceled.
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::{FileType, fstat};
+
+use crate::Io;
+use crate::descriptor::Descriptor;
+use crate::operation::Operation;
+use crate::stream::{self, IntoWith, Streaming, With};
+
+/// What bytes are read from: standard input, the read end of a pipe, the output of a child process.
+#[derive(Debug)]
+pub struct InputStream(Descriptor);
+
+/// What bytes are written to: standard output and error, the write end of a pipe, the input of a child process.
+#[derive(Debug)]
+pub struct OutputStream(Descriptor);
+
+/// The standard input of this process.
+pub fn stdin() -> &'static InputStream {
+    static STDIN: OnceLock<InputStream> = OnceLock::new();
+    STDIN.get_or_init(|| InputStream(standard(0)))
+}
+
+/// The standard output of this process.
+pub fn stdout() -> &'static OutputStream {
+    static STDOUT: OnceLock<OutputStream> = OnceLock::new();
+    STDOUT.get_or_init(|| OutputStream(standard(1)))
+}
+
+/// The standard error of this process.
+pub fn stderr() -> &'static OutputStream {
+    static STDERR: OnceLock<OutputStream> = OnceLock::new();
+    STDERR.get_or_init(|| OutputStream(standard(2)))
+}
+
+/// For values in statics, which are never dropped.
+fn standard(number: RawFd) -> Descriptor {
+    // SAFETY: std opens all three when the program starts and lends them to everybody for ever, so they stay open; what
+    // is made here is never dropped, so it does not close them.
+    unsafe { OwnedFd::from_raw_fd(number) }.into()
+}
+
+/// Makes a pipe: what is written to the one end is read from the other. Both are closed on exec.
+///
+/// # Errors
+///
+/// When no descriptors are left.
+pub fn pipe() -> io::Result<(InputStream, OutputStream)> {
+    let (input, output) = io::pipe()?;
+    Ok((OwnedFd::from(input).into(), OwnedFd::from(output).into()))
+}
+
+impl InputStream {
+    /// Reads what is there, at least one byte; 0 at the end.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a canceled call has read nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+        Streaming::read(self, io, buffer)
+    }
+
+    /// Fills `buffer`.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the error tells how many bytes had been read.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] when the end comes first; those of `read`. An error after the first byte
+    /// carries an [`Incomplete`](crate::Incomplete).
+    pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
+        stream::read_exact(buffer, |buffer| self.read(io, buffer))
+    }
+
+    /// Reads to the end and appends to `bytes`; how many were read.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; what was read by then is in `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn read_to_end(&self, io: &dyn Io, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        stream::read_to_end(bytes, |buffer| self.read(io, buffer))
+    }
+}
+
+impl OutputStream {
+    /// Writes some of `buffer`.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; what was written is reported nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`: [`io::ErrorKind::BrokenPipe`] when nobody reads any more.
+    pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
+        Streaming::write(self, io, buffer)
+    }
+
+    /// Writes all of `buffer`.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; the error tells how many bytes had been written.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write). An error after the first byte carries an [`Incomplete`](crate::Incomplete).
+    pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
+        Streaming::write_all(self, io, buffer)
+    }
+}
+
+/// What both ends have in common. Reading what is for writing fails as the system says.
+macro_rules! end {
+    ($end:ident) => {
+        impl $end {
+            /// The stream as [`std::io::Read`] and [`std::io::Write`].
+            pub fn with<'a>(&'a self, io: &'a dyn Io) -> With<'a, Self> {
+                With::new(self, io)
+            }
+
+            /// As [`with`](Self::with), but it owns the stream and keeps the `Io`.
+            pub fn into_with(self, io: Arc<dyn Io>) -> IntoWith<Self> {
+                IntoWith::new(self, io)
+            }
+        }
+
+        impl Streaming for $end {
+            fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+                let available = buffer.len();
+                io.operate(Operation::Read { file: &self.0, buffer, memory: None, offset: None })?.count(available)
+            }
+
+            fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
+                first.map_or(Ok(0), |buffer| Streaming::read(self, io, buffer))
+            }
+
+            fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
+                io.operate(Operation::Write { file: &self.0, buffer, memory: None, offset: None })?.count(buffer.len())
+            }
+
+            fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                let first = buffers.iter().find(|buffer| !buffer.is_empty());
+                first.map_or(Ok(0), |buffer| Streaming::write(self, io, buffer))
+            }
+
+            /// Of pipes only: moving bytes to and from a socket would change its mode, which others may share.
+            fn descriptor(&self) -> Option<&Descriptor> {
+                let mode = fstat(&self.0).ok()?.st_mode;
+                (FileType::from_raw_mode(mode) == FileType::Fifo).then_some(&self.0)
+            }
+        }
+
+        impl From<OwnedFd> for $end {
+            fn from(fd: OwnedFd) -> Self {
+                Self(fd.into())
+            }
+        }
+
+        impl From<$end> for OwnedFd {
+            fn from(end: $end) -> Self {
+                end.0.into()
+            }
+        }
+
+        impl AsFd for $end {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.0.as_fd()
+            }
+        }
+    };
+}
+
+end!(InputStream);
+end!(OutputStream);
