@@ -32,6 +32,7 @@ pub use block::{Unparker, Wake, WakeBlock, WakeStack};
 pub use panic_hook::guard_panic_hook;
 pub use patience::Patience;
 pub(crate) use scopes::{InheritedTimeout, TimeoutId};
+pub(crate) use signal::WAKE_SIGNAL;
 pub use thread::{Interest, claim_thread, wait_ready};
 pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};
 

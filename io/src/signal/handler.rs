@@ -1,0 +1,208 @@
+//! The one handler of this library, and to whom it tells what.
+//!
+//! A handler may interrupt anything, so it takes no lock and frees nothing: it reads the list of a signal's watchers,
+//! which is replaced as a whole. Whoever replaced it waits until no handler that may have read the old one runs, and
+//! frees that. Both sides are SeqCst: either the handler sees the new list, or it is seen to run.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::{mem, ptr, thread};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::descriptor::Descriptor;
+use crate::primitive::Lock;
+
+/// The highest number of a signal.
+pub(super) const SIGNAL_MAX: i32 = 64;
+
+/// What the handler tells a watcher.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    /// Bit `n - 1`: signal `n` has arrived. Set before the bell rings, taken after it was heard.
+    arrived: AtomicU64,
+    /// An eventfd.
+    bell: Descriptor,
+}
+
+/// What is known of a signal, by its number less one.
+struct Slot {
+    /// Null when there are none. Replaced under the lock of `INSTALLED`.
+    watchers: AtomicPtr<Vec<Arc<Watcher>>>,
+    /// The handler that was there before ours, or 0. Written before ours is installed.
+    previous: AtomicUsize,
+}
+
+static SLOTS: [Slot; SIGNAL_MAX as usize] =
+    [const { Slot { watchers: AtomicPtr::new(ptr::null_mut()), previous: AtomicUsize::new(0) } }; SIGNAL_MAX as usize];
+
+/// How many handlers run that may have read a list.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// The actions that ours has replaced, where it is installed.
+static INSTALLED: Lock<Installed> = Lock::new([None; SIGNAL_MAX as usize]);
+
+type Installed = [Option<libc::sigaction>; SIGNAL_MAX as usize];
+
+/// What happens to a system call that the handler interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// It goes on, where the kernel can.
+    GoesOn,
+    /// It fails with `EINTR`.
+    Fails,
+}
+
+impl Watcher {
+    pub(super) fn new() -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
+        Ok(Self { arrived: AtomicU64::new(0), bell: bell.into() })
+    }
+
+    /// Can be read from when signals have arrived since it was read from last: 8 bytes.
+    pub(super) fn bell(&self) -> &Descriptor {
+        &self.bell
+    }
+
+    /// Takes the arrived signal with the lowest number.
+    pub(super) fn take(&self) -> Option<i32> {
+        // Relaxed: nothing but the bit itself is published, and the bell comes after it.
+        let lowest = self.arrived.load(Ordering::Relaxed).trailing_zeros();
+        if lowest == u64::BITS {
+            return None;
+        }
+        self.arrived.fetch_and(!(1 << lowest), Ordering::Relaxed);
+        Some(lowest as i32 + 1)
+    }
+
+    /// Async-signal-safe: an atomic and a `write`, which blocks only if nobody has read for 2^64 signals.
+    fn tell(&self, signal: i32) {
+        self.arrived.fetch_or(1 << (signal - 1), Ordering::Relaxed);
+        let one = 1_u64;
+        // SAFETY: eight bytes of a local, to a descriptor that is open as long as this watcher is there.
+        unsafe { libc::write(self.bell.as_raw_fd(), ptr::from_ref(&one).cast(), size_of::<u64>()) };
+    }
+}
+
+/// Lets the handler tell `watcher` of a signal, whose number is a valid one.
+pub(super) fn watch(signal: i32, watcher: &Arc<Watcher>) -> io::Result<()> {
+    let mut installed = INSTALLED.lock();
+    install_locked(&mut installed, signal, Interrupted::GoesOn)?;
+    replace_watchers(signal, |watchers| watchers.push(watcher.clone()));
+    Ok(())
+}
+
+/// Ends that. When it was the last watcher, the action that was there before comes back.
+pub(super) fn forget(signal: i32, watcher: &Arc<Watcher>) {
+    let mut installed = INSTALLED.lock();
+    let left = replace_watchers(signal, |watchers| watchers.retain(|other| !Arc::ptr_eq(other, watcher)));
+    let previous = &mut installed[index(signal)];
+    if left == 0
+        && let Some(action) = previous
+        && restore(signal, action)
+    {
+        *previous = None;
+    }
+}
+
+/// Installs the handler for a signal, if it is not. It calls the one that was there before.
+pub(crate) fn install(signal: i32, interrupted: Interrupted) -> io::Result<()> {
+    install_locked(&mut INSTALLED.lock(), signal, interrupted)
+}
+
+fn install_locked(installed: &mut Installed, signal: i32, interrupted: Interrupted) -> io::Result<()> {
+    let previous = &mut installed[index(signal)];
+    let there = set_action(signal, None)?;
+    if previous.is_some() && is_function(&there) {
+        // Ours, or one that was put over ours and has to call it.
+        return Ok(());
+    }
+    let handler = if is_function(&there) { there.sa_sigaction } else { 0 };
+    SLOTS[index(signal)].previous.store(handler, Ordering::Relaxed);
+    // SAFETY: plain data, of which all zeros is a value.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = on_signal as extern "C" fn(_, _, _) as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    if interrupted == Interrupted::GoesOn {
+        action.sa_flags |= libc::SA_RESTART;
+    }
+    *previous = Some(set_action(signal, Some(&action))?);
+    Ok(())
+}
+
+/// Puts the previous action back; `false` when somebody has put a handler over ours meanwhile, which may call ours.
+fn restore(signal: i32, previous: &libc::sigaction) -> bool {
+    match set_action(signal, Some(previous)) {
+        Ok(replaced) if replaced.sa_sigaction != on_signal as extern "C" fn(_, _, _) as usize => {
+            // What was there a moment ago.
+            let _ = set_action(signal, Some(&replaced));
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Sets the action of a signal, if one is given, and returns the one that was there.
+fn set_action(signal: i32, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+    // SAFETY: plain data. What is installed is `on_signal`, which is async-signal-safe, or what was there before.
+    unsafe {
+        let mut replaced: libc::sigaction = mem::zeroed();
+        match libc::sigaction(signal, action.map_or(ptr::null(), ptr::from_ref), &mut replaced) {
+            0 => Ok(replaced),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+fn is_function(action: &libc::sigaction) -> bool {
+    action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN
+}
+
+fn index(signal: i32) -> usize {
+    (signal - 1) as usize
+}
+
+/// Replaces the list of a signal's watchers by a changed one; how many there are then. Under the lock.
+fn replace_watchers(signal: i32, change: impl FnOnce(&mut Vec<Arc<Watcher>>)) -> usize {
+    let slot = &SLOTS[index(signal)];
+    // SAFETY: lists are made and freed below, under the lock that the caller holds.
+    let mut watchers = unsafe { slot.watchers.load(Ordering::Relaxed).as_ref() }.cloned().unwrap_or_default();
+    change(&mut watchers);
+    let count = watchers.len();
+    let list = if count == 0 { ptr::null_mut() } else { Box::into_raw(Box::new(watchers)) };
+    let old = slot.watchers.swap(list, Ordering::SeqCst);
+    while RUNNING.load(Ordering::SeqCst) != 0 {
+        thread::yield_now();
+    }
+    if !old.is_null() {
+        // SAFETY: it came from `Box::into_raw`, and no handler reads it any more.
+        drop(unsafe { Box::from_raw(old) });
+    }
+    count
+}
+
+extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let slot = &SLOTS[index(signal)];
+    // SAFETY: the errno of this thread, which is put back for the code that is interrupted.
+    let errno = unsafe { *libc::__errno_location() };
+    // SeqCst: see the top.
+    RUNNING.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: a list is not freed while a handler runs that may have read its address.
+    if let Some(watchers) = unsafe { slot.watchers.load(Ordering::SeqCst).as_ref() } {
+        watchers.iter().for_each(|watcher| watcher.tell(signal));
+    }
+    RUNNING.fetch_sub(1, Ordering::SeqCst);
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
+    // After that: it may never return.
+    let previous = slot.previous.load(Ordering::Relaxed);
+    if previous != 0 {
+        // SAFETY: it was installed as a handler; one that takes only the number ignores the rest.
+        let previous: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+            unsafe { mem::transmute(previous) };
+        previous(signal, info, context);
+    }
+}

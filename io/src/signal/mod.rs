@@ -1,0 +1,192 @@
+//! Signals to the process, as something to wait for.
+//!
+//! ```no_run
+//! use iolite_io::{Io, signal::{Signal, Signals}};
+//!
+//! fn until_stopped(io: &dyn Io) -> std::io::Result<Signal> {
+//!     let mut stop = Signals::new([Signal::INTERRUPT, Signal::TERMINATE])?;
+//!     stop.next(io) // other tasks run on
+//! }
+//! ```
+//!
+//! Signals are the process's: they reach all who watch them, in whatever runtime, and [`Signals`] are made without an
+//! `Io`. While a signal is watched, it does not do what it does by default (end the process, say). A handler that was
+//! there before is called too, and alone again after the last who watched is gone.
+//!
+//! No signal interrupts or cancels anything by being watched.
+
+pub(crate) mod handler;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::Io;
+use crate::context::WAKE_SIGNAL;
+use crate::operation::Operation;
+use handler::Watcher;
+
+/// The number of a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Signal(i32);
+
+impl Signal {
+    /// `SIGHUP`: the terminal is gone; for daemons, to read the configuration anew.
+    pub const HANGUP: Self = Self(libc::SIGHUP);
+    /// `SIGINT`: Ctrl-C.
+    pub const INTERRUPT: Self = Self(libc::SIGINT);
+    /// `SIGQUIT`: Ctrl-\.
+    pub const QUIT: Self = Self(libc::SIGQUIT);
+    /// `SIGKILL`: the end. Cannot be watched.
+    pub const KILL: Self = Self(libc::SIGKILL);
+    /// `SIGUSR1`.
+    pub const USER1: Self = Self(libc::SIGUSR1);
+    /// `SIGUSR2`.
+    pub const USER2: Self = Self(libc::SIGUSR2);
+    /// `SIGPIPE`: nobody reads what was written.
+    pub const PIPE: Self = Self(libc::SIGPIPE);
+    /// `SIGALRM`.
+    pub const ALARM: Self = Self(libc::SIGALRM);
+    /// `SIGTERM`: please end.
+    pub const TERMINATE: Self = Self(libc::SIGTERM);
+    /// `SIGCHLD`: a child has ended or was stopped.
+    pub const CHILD: Self = Self(libc::SIGCHLD);
+    /// `SIGCONT`: go on.
+    pub const CONTINUE: Self = Self(libc::SIGCONT);
+    /// `SIGWINCH`: the terminal has another size.
+    pub const WINDOW_CHANGE: Self = Self(libc::SIGWINCH);
+
+    /// The signal with that number.
+    pub const fn from_raw(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+
+    pub(crate) fn to_rustix(self) -> io::Result<rustix::process::Signal> {
+        let signal = rustix::process::Signal::from_named_raw(self.0);
+        signal.ok_or_else(|| invalid(format!("{self} cannot be sent")))
+    }
+
+    /// Refuses what cannot be watched.
+    fn check(self) -> io::Result<()> {
+        match self.0 {
+            WAKE_SIGNAL => Err(invalid(format!("{self} is what interrupts threads that wait for a descriptor"))),
+            libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL => {
+                Err(invalid(format!("{self} tells a fault, which does not wait to be looked at")))
+            }
+            libc::SIGKILL | libc::SIGSTOP => Err(invalid(format!("{self} cannot be watched"))),
+            1..=handler::SIGNAL_MAX => Ok(()),
+            _ => Err(invalid(format!("{self}: there is no such signal"))),
+        }
+    }
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::HANGUP => f.write_str("SIGHUP"),
+            Self::INTERRUPT => f.write_str("SIGINT"),
+            Self::QUIT => f.write_str("SIGQUIT"),
+            Self::KILL => f.write_str("SIGKILL"),
+            Self::USER1 => f.write_str("SIGUSR1"),
+            Self::USER2 => f.write_str("SIGUSR2"),
+            Self::PIPE => f.write_str("SIGPIPE"),
+            Self::ALARM => f.write_str("SIGALRM"),
+            Self::TERMINATE => f.write_str("SIGTERM"),
+            Self::CHILD => f.write_str("SIGCHLD"),
+            Self::CONTINUE => f.write_str("SIGCONT"),
+            Self::WINDOW_CHANGE => f.write_str("SIGWINCH"),
+            Self(number) => write!(f, "signal {number}"),
+        }
+    }
+}
+
+/// Watches signals, from when it is made to when it is dropped. It has a descriptor of its own.
+///
+/// A signal that arrives several times before it is looked at counts once, as for the kernel.
+#[derive(Debug)]
+pub struct Signals {
+    signals: Vec<Signal>,
+    watcher: Arc<Watcher>,
+}
+
+impl Signals {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for signals that cannot be watched: those of faults, `SIGKILL`, `SIGSTOP`,
+    /// and `SIGURG`, with which this library interrupts its threads. When no descriptors are left.
+    pub fn new(signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
+        let mut watching = Self { signals: Vec::new(), watcher: Arc::new(Watcher::new()?) };
+        for signal in signals {
+            signal.check()?;
+            if !watching.signals.contains(&signal) {
+                handler::watch(signal.0, &watching.watcher)?;
+                watching.signals.push(signal);
+            }
+        }
+        Ok(watching)
+    }
+
+    /// Waits for the next signal. Of several that have arrived, the one with the lowest number.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; a canceled call has taken no signal.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`](crate::Canceled), and what ends the `Io`.
+    pub fn next(&mut self, io: &dyn Io) -> io::Result<Signal> {
+        io.check_cancel()?;
+        loop {
+            if let Some(signal) = self.try_next() {
+                return Ok(signal);
+            }
+            let mut count = [0; 8];
+            let arrived = Operation::Read { file: self.watcher.bell(), buffer: &mut count, memory: None, offset: None };
+            io.operate(arrived)?.count(8)?;
+        }
+    }
+
+    /// A signal that has arrived. Never suspends.
+    pub fn try_next(&mut self) -> Option<Signal> {
+        self.watcher.take().map(Signal)
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for signal in &self.signals {
+            handler::forget(signal.0, &self.watcher);
+        }
+    }
+}
+
+/// Waits for Ctrl-C (`SIGINT`). Before and after, it ends the process: to hear of each, keep [`Signals`].
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// As [`Signals::new`] and [`Signals::next`].
+pub fn ctrl_c(io: &dyn Io) -> io::Result<()> {
+    Signals::new([Signal::INTERRUPT])?.next(io).map(drop)
+}
