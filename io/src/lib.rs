@@ -9,7 +9,7 @@
 //!   [`TaskBuilder`] for a name, a stack size or a place.
 //! - [`cancel`]: requests, points, protection, timeouts. Every call that can block is a
 //!   cancellation point.
-//! - [`net`], [`fs`], [`stdio`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
+//! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
 //!   and channels that work between fibers, workers and plain threads, also of two backends at once.
 //! - [`backend`]: for those who implement an `Io`.
 
@@ -36,6 +36,7 @@ mod stream;
 
 pub mod fs;
 pub mod net;
+pub mod process;
 pub mod signal;
 pub mod stdio;
 pub mod sync;

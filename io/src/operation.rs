@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use crate::context::Interest;
@@ -12,6 +13,7 @@ use crate::descriptor::Descriptor;
 use crate::fs::{At, FileOperation, OpenOptions};
 use crate::net::pool::PoolMemory;
 use crate::net::{Address, Domain, Message, OptionName, OptionValue, Outgoing, Received, SocketType};
+use crate::process::Child;
 
 /// One request, with what it borrows from the caller until it has ended.
 ///
@@ -271,6 +273,11 @@ pub enum Operation<'a> {
         /// The closure.
         job: Job<'a>,
     },
+    /// Starts a program, as [`process::spawn`](crate::process::spawn) says. Answered with `Spawned`.
+    Spawn {
+        /// What to start.
+        command: &'a mut Command,
+    },
     /// Closes a descriptor and reports what went wrong. Answered with `Done`. The descriptor is
     /// gone, also after an error or a cancellation.
     Close {
@@ -354,6 +361,8 @@ pub enum Output {
     Position(u64),
     /// A path.
     Path(PathBuf),
+    /// A program that runs.
+    Spawned(Box<Child>),
 }
 
 /// An `Io` answered an operation with something that is no answer to it.
@@ -424,6 +433,13 @@ impl Output {
     pub(crate) fn option(self) -> io::Result<OptionValue> {
         match self {
             Output::Option(option) => Ok(option),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    pub(crate) fn spawned(self) -> io::Result<Child> {
+        match self {
+            Output::Spawned(child) => Ok(*child),
             other => Err(wrong(&other)),
         }
     }

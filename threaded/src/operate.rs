@@ -103,6 +103,7 @@ impl Caller<'_> {
             }
             Operation::Sync { file, data_only: true } => done(retry_on_intr(|| rustix::fs::fdatasync(file))),
             Operation::Sync { file, data_only: false } => done(retry_on_intr(|| rustix::fs::fsync(file))),
+            Operation::Spawn { command } => Ok(Output::Spawned(backend::spawn_blocking(command)?.into())),
             Operation::Close { descriptor } => backend::close(descriptor).map(|()| Output::Done),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "threaded does not know this operation")),
         }
@@ -207,7 +208,7 @@ impl Caller<'_> {
         if is_always_ready(file)? {
             return Ok(retry_on_intr(|| rustix::io::read(file, &mut *buffer))?);
         }
-        let attempt = || preadv2(file, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT);
+        let attempt = || Ok(preadv2(file, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
         match self.until_done(file, Interest::Readable, attempt) {
             Err(error) if is_unsupported(&error) => {
                 self.when_ready(file, Interest::Readable, || rustix::io::read(file, &mut *buffer))
@@ -226,7 +227,7 @@ impl Caller<'_> {
         if is_always_ready(file)? {
             return Ok(retry_on_intr(|| rustix::io::write(file, buffer))?);
         }
-        let attempt = || pwritev2(file, &[IoSlice::new(buffer)], POSITION, ReadWriteFlags::NOWAIT);
+        let attempt = || Ok(pwritev2(file, &[IoSlice::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
         match self.until_done(file, Interest::Writable, attempt) {
             Err(error) if is_unsupported(&error) => {
                 let buffer = &buffer[..buffer.len().min(PIPE_BYTES)];

@@ -13,6 +13,7 @@ mod poll;
 mod read;
 mod receive;
 mod send;
+mod spawn;
 mod splice;
 mod sync;
 mod write;
@@ -57,6 +58,7 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
             write::perform_vectored(&performer, file, buffers, offset)
         }
         Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
+        Operation::Spawn { command } => spawn::perform(shared, command),
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
         // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.
         _ if shared.is_closed() => Err(ShutDown.into()),

@@ -27,6 +27,7 @@ pub use crate::context::{
 pub use crate::multishot::{Arrival, Multishot, Source};
 pub use crate::net::address::{address_from_kernel, kernel_address};
 pub use crate::net::pool::{PoolMemory, Reserve};
+pub use crate::process::child::spawn_blocking;
 pub use crate::task::TaskOptions;
 pub use crate::time::monotonic_now;
 

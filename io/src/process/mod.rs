@@ -1,0 +1,99 @@
+//! Other programs: starting them, talking to them, waiting for them.
+//!
+//! What to start is said with std's [`Command`]; starting and waiting take `io`.
+//!
+//! ```no_run
+//! use std::process::{Command, Stdio};
+//! use std::time::Duration;
+//! use iolite_io::{Io, process};
+//!
+//! fn sort(io: &dyn Io, text: &[u8]) -> std::io::Result<Vec<u8>> {
+//!     let mut command = Command::new("sort");
+//!     let mut child = process::spawn(io, command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+//!     let stdin = child.stdin.take().expect("piped");
+//!     stdin.write_all(io, text)?; // `sort` writes nothing before it has read all
+//!     drop(stdin);
+//!     Ok(child.wait_with_output(io)?.stdout)
+//! }
+//!
+//! fn version(io: &dyn Io) -> std::io::Result<Vec<u8>> {
+//!     let output = io.timeout(Duration::from_secs(5), |io| process::output(io, Command::new("cc").arg("--version")))?;
+//!     Ok(output.stdout)
+//! }
+//! ```
+//!
+//! A [`Child`] that is dropped goes on running, as std's does, unless it was told otherwise
+//! ([`kill_on_drop`](Child::kill_on_drop)). Unlike std's it leaves no zombie: when it ends, one thread of the process,
+//! which is there while such children are, takes note of it.
+
+pub(crate) mod child;
+mod reaper;
+
+use std::io;
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+pub use child::Child;
+
+use crate::Io;
+use crate::operation::Operation;
+
+/// Starts a program. Standard streams that nobody configured are this process's.
+///
+/// Its standard streams that are [piped](Stdio::piped) are those of the [`Child`]; all other descriptors of this library
+/// are closed in it.
+///
+/// # Cancellation
+///
+/// A cancellation point before it begins; a program that was started is always returned.
+///
+/// # Errors
+///
+/// Those of `fork` and `exec`, in an error that names the program and has the system's as its
+/// [source](std::error::Error::source); or when no descriptors are left: then nothing was started, or it was killed.
+pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
+    io.operate(Operation::Spawn { command })?.spawned()
+}
+
+/// Runs a program to its end and collects what it writes to its standard output and error, which this pipes. Its
+/// standard input is what the command says.
+///
+/// # Cancellation
+///
+/// A cancellation point. The program is then killed, and has ended when this returns; what it had written is dropped.
+/// Who wants to keep that, [spawns](spawn) and waits [with output](Child::wait_with_output), kills and waits again.
+///
+/// # Errors
+///
+/// As [`spawn`] and [`Child::wait_with_output`]. A program that reports a failure is none.
+pub fn output(io: &dyn Io, command: &mut Command) -> io::Result<Output> {
+    to_its_end(io, command.stdout(Stdio::piped()).stderr(Stdio::piped()), Child::wait_with_output)
+}
+
+/// Runs a program to its end.
+///
+/// # Cancellation
+///
+/// As [`output`].
+///
+/// # Errors
+///
+/// As [`spawn`]. A program that reports a failure is none.
+pub fn status(io: &dyn Io, command: &mut Command) -> io::Result<ExitStatus> {
+    to_its_end(io, command, Child::wait)
+}
+
+/// Starts a program and waits for it; what cannot be waited for does not go on.
+fn to_its_end<T>(
+    io: &dyn Io,
+    command: &mut Command,
+    wait: impl FnOnce(&mut Child, &dyn Io) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut child = spawn(io, command)?;
+    child.kill_on_drop(true);
+    let result = wait(&mut child, io);
+    if result.is_err() && child.kill().is_ok() {
+        // Soon, and nobody else does: should this `Io` have ended, the drop leaves it to the reaper.
+        let _ = io.protect(|io| child.wait(io));
+    }
+    result
+}
