@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::backend::{Refused, Start, StartHow, Ticket};
 use crate::batch::{self, Batch};
@@ -16,7 +16,7 @@ use crate::multishot::Multishot;
 use crate::operation::{Job, Operation, Output};
 use crate::select::{self, Select};
 use crate::task::{Task, TaskBuilder};
-use crate::time::Instant;
+use crate::time::{self, Clock, Instant};
 use crate::try_group::{self, TryGroup};
 
 /// What performs a program's input and output and runs its tasks.
@@ -94,6 +94,12 @@ pub trait Io: Send + Sync {
 
     /// The time of the monotonic clock.
     fn now(&self) -> Instant;
+
+    /// The time that a clock shows, since its beginning: the system's, unless an implementation has others. It
+    /// agrees with [`now`](Self::now).
+    fn time(&self, clock: Clock) -> Duration {
+        clock.read()
+    }
 
     /// Fills `bytes` with random bytes that are fit for cryptography.
     ///
@@ -484,6 +490,36 @@ impl<'io> dyn Io + 'io {
             Err(context::WaitEnd::Canceled(canceled)) => Err(canceled),
         }
     }
+
+    /// Waits until `clock` shows `time`, also when it is set meanwhile, or goes on while the machine is suspended;
+    /// returns at once if that has passed. Takes a descriptor for as long as it waits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::{Io, time::Clock};
+    ///
+    /// fn until_the_next_minute(io: &dyn Io) -> std::io::Result<()> {
+    ///     let minutes = io.time(Clock::Real).as_secs() / 60;
+    ///     io.sleep_until_time(Clock::Real, Duration::from_secs((minutes + 1) * 60))
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`]; [`io::ErrorKind::InvalidInput`] for the clocks of used time; when no descriptor is left.
+    pub fn sleep_until_time(&self, clock: Clock, time: Duration) -> io::Result<()> {
+        time::sleep_until_time(self, clock, time)
+    }
+
+    /// The time of day.
+    pub fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.time(Clock::Real)
+    }
+
     /// Ticks every `period`, the first of them now.
     ///
     /// ```

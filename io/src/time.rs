@@ -1,8 +1,19 @@
-//! Time: instants of the monotonic clock, and what waits for them.
+//! Time: instants of the monotonic clock, and the other clocks.
 
 use std::fmt;
+use std::io;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
+
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_getres, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+
+use crate::Io;
+use crate::context::Interest;
+use crate::descriptor::Descriptor;
+use crate::operation::Operation;
 
 /// A point of the monotonic clock of an [`Io`](crate::Io), in nanoseconds since the clock's own
 /// beginning. It means something to instants of the same clock only.
@@ -70,10 +81,81 @@ impl Sub for Instant {
     }
 }
 
+/// A clock, as [`Io::time`] reads it.
+///
+/// Sleeps, timeouts and deadlines go by [`Monotonic`](Self::Monotonic); [`Io::sleep_until_time`] waits for the two others
+/// that go on by themselves.
+///
+/// [`Io::sleep_until_time`]: crate::Io#method.sleep_until_time
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// Goes forward, from some beginning, and stands still while the machine is suspended. That of [`Instant`].
+    Monotonic,
+    /// As `Monotonic`, and goes on while the machine is suspended.
+    Boot,
+    /// The time of day: since the beginning of 1970, UTC. Can be set, also backwards.
+    Real,
+    /// What this process has used of processors.
+    ProcessCpu,
+    /// What the calling thread has used of a processor. Fibers of an executor share its thread.
+    ThreadCpu,
+}
+
+impl Clock {
+    /// The smallest step in which the system's clock goes.
+    pub fn resolution(self) -> Duration {
+        duration(clock_getres(self.id()))
+    }
+
+    pub(crate) fn read(self) -> Duration {
+        duration(clock_gettime(self.id()))
+    }
+
+    fn id(self) -> ClockId {
+        match self {
+            Self::Monotonic => ClockId::Monotonic,
+            Self::Boot => ClockId::Boottime,
+            Self::Real => ClockId::Realtime,
+            Self::ProcessCpu => ClockId::ProcessCPUTime,
+            Self::ThreadCpu => ClockId::ThreadCPUTime,
+        }
+    }
+
+    fn timer_id(self) -> io::Result<TimerfdClockId> {
+        match self {
+            Self::Monotonic => Ok(TimerfdClockId::Monotonic),
+            Self::Boot => Ok(TimerfdClockId::Boottime),
+            Self::Real => Ok(TimerfdClockId::Realtime),
+            Self::ProcessCpu | Self::ThreadCpu => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody can sleep until time was used"))
+            }
+        }
+    }
+}
+
+/// See [`Io::sleep_until_time`](crate::Io#method.sleep_until_time).
+pub(crate) fn sleep_until_time(io: &dyn Io, clock: Clock, time: Duration) -> io::Result<()> {
+    let id = clock.timer_id()?;
+    io.check_cancel()?;
+    if io.time(clock) >= time {
+        return Ok(());
+    }
+    let timer = Descriptor::from(timerfd_create(id, TimerfdFlags::CLOEXEC)?);
+    let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let when =
+        Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX), tv_nsec: time.subsec_nanos().into() };
+    timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: never, it_value: when })?;
+    io.operate(Operation::Ready { descriptor: &timer, interest: Interest::Readable })?.done()
+}
+
+fn duration(time: Timespec) -> Duration {
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// The kernel's monotonic clock: what the backends of this project answer to
 /// [`Io::now`](crate::Io::now).
 pub fn monotonic_now() -> Instant {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = clock_gettime(ClockId::Monotonic);
     let nanos = u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
     Instant { nanos }
 }
