@@ -6,20 +6,24 @@ mod support;
 use std::fs::File as StdFile;
 use std::io::{self, Read};
 use std::net;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iolite::evented::{self, Evented};
 use iolite::fs::{self, File};
 use iolite::net::{ConnectOptions, ListenOptions, TcpListener, TcpStream, UdpSocket, UnixStream};
+use iolite::signal::{self, Signal, Signals};
 use iolite::sync::Event;
-use iolite::{Canceled, Io, copy};
+use iolite::time::Clock;
+use iolite::{Canceled, Io, copy, process, stdio};
 use rstest::rstest;
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, setrlimit, waitid};
 
-use support::{On, Random, Watchdog, concurrently, evented, rounds, scope, spin, threaded};
+use support::{On, Random, Watchdog, concurrently, evented, rounds, scope, spin, threaded, until};
 
 const EMFILE: i32 = 24;
 
@@ -44,7 +48,7 @@ impl Limited {
 
     /// Takes every descriptor that there may be.
     fn exhausted(self) -> Exhausted {
-        Exhausted { _held: std::iter::from_fn(|| StdFile::open("/dev/null").ok()).collect(), _limited: self }
+        Exhausted { held: std::iter::from_fn(|| StdFile::open("/dev/null").ok()).collect(), _limited: self }
     }
 }
 
@@ -56,13 +60,20 @@ impl Drop for Limited {
 
 /// Holds every descriptor that the process may have, until it drops.
 struct Exhausted {
-    _held: Vec<StdFile>,
+    held: Vec<StdFile>,
     _limited: Limited,
 }
 
 impl Exhausted {
     fn new() -> Self {
         Limited::to(256).exhausted()
+    }
+
+    /// Leaves so many free.
+    fn but(free: usize) -> Self {
+        let mut exhausted = Self::new();
+        exhausted.held.truncate(exhausted.held.len() - free);
+        exhausted
     }
 }
 
@@ -97,6 +108,68 @@ fn no_descriptor_is_an_error_that_passes(#[values(threaded(), evented())] on: On
 
         let (_, peer) = listener.accept(io).expect("the connection waited");
         assert_eq!(peer, waiting.local_addr().expect("address"));
+    });
+}
+
+/// However many are left: it runs, or there is an error that says so, and neither a program nor a descriptor stays.
+#[rstest]
+fn a_program_without_descriptors_is_not_left_behind(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.run(|io| {
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut run = || process::spawn(io, &mut command)?.wait_with_output(io);
+        // Whatever is opened once is open after this.
+        run().expect("enough are left");
+        let before = open_descriptors();
+        let mut ran = 0;
+        for free in 0..20 {
+            let exhausted = Exhausted::but(free);
+            match run() {
+                Ok(_) => ran += 1,
+                Err(error) => assert_eq!(errno(&error), Some(EMFILE), "{free} left: {error}"),
+            }
+            drop(exhausted);
+            until(io, || !has_children());
+            until(io, || open_descriptors() == before);
+        }
+        assert!((1..20).contains(&ran), "{ran} of 20 ran");
+        // Starting it takes no descriptor, waiting for it does.
+        let exhausted = Exhausted::new();
+        let error = process::spawn(io, Command::new("sleep").arg("infinity")).expect_err("it cannot be waited for");
+        assert_eq!(errno(&error), Some(EMFILE), "{error}");
+        assert!(!has_children());
+        drop(exhausted);
+    });
+}
+
+/// The system's error in an error or in its source.
+fn errno(error: &io::Error) -> Option<i32> {
+    let source = || error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error();
+    error.raw_os_error().or_else(source)
+}
+
+/// Whether a program that this process has started runs, or has ended and was not waited for.
+fn has_children() -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::All, options), Err(Errno::CHILD))
+}
+
+#[rstest]
+fn signals_and_timers_without_descriptors_are_errors(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.run(|io| {
+        let exhausted = Exhausted::new();
+        let errors = [
+            Signals::new([Signal::USER1]).map(drop),
+            signal::ctrl_c(io),
+            io.sleep_until_time(Clock::Boot, Duration::MAX),
+            stdio::pipe().map(drop),
+        ];
+        for (number, result) in errors.into_iter().enumerate() {
+            assert_eq!(result.expect_err("no descriptor is left").raw_os_error(), Some(EMFILE), "{number}");
+        }
+        drop(exhausted);
     });
 }
 

@@ -55,7 +55,12 @@ mod udp;
 mod unix;
 
 mod basics;
+mod clocks;
 mod crowds;
+
+mod processes;
+mod signals;
+mod stdio;
 
 mod bridge;
 

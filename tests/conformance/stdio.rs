@@ -1,0 +1,303 @@
+//! Standard streams: of another process, which is these tests again and runs one of the programs below.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use iolite::process::{self, Child};
+use iolite::stdio::{InputStream, OutputStream, pipe, stderr, stdin, stdout};
+use iolite::{Incomplete, Io, copy};
+use rstest::rstest;
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::{Kind, On, Race, attempt, concurrently, evented, scope, threaded};
+
+/// The program of the other process, and the backend that it runs on.
+const PROGRAM: &str = "IOLITE_TEST_STDIO_PROGRAM";
+const BACKEND: &str = "IOLITE_TEST_STDIO_BACKEND";
+
+/// What the harness of the other process writes comes before it.
+const BEGIN: &[u8] = b"<begin>";
+
+/// Not a case of its own: what the other process runs. Here it does nothing.
+#[test]
+fn in_another_process_on_threaded_and_evented() {
+    let Ok(program) = env::var(PROGRAM) else { return };
+    let on = if env::var(BACKEND).as_deref() == Ok("Evented") { evented().executors(1) } else { threaded() };
+    on.main(|io| {
+        stdout().write_all(io, BEGIN).expect("written");
+        match program.as_str() {
+            "echo" => echo(io).expect("echoed"),
+            "copy" => _ = copy(io, stdin(), stdout()).expect("copied"),
+            "lines" => lines(io).expect("repeated"),
+            "impatient" => impatient(io),
+            "aside" => aside(io),
+            other => panic!("no program {other}"),
+        }
+    });
+    std::process::exit(0);
+}
+
+fn echo(io: &dyn Io) -> io::Result<()> {
+    let mut buffer = [0; 100_000];
+    loop {
+        match stdin().read(io, &mut buffer)? {
+            0 => return stderr().write_all(io, b"the end"),
+            count => stdout().write_all(io, &buffer[..count])?,
+        }
+    }
+}
+
+fn lines(io: &dyn Io) -> io::Result<()> {
+    for line in BufReader::new(stdin().with(io)).lines() {
+        writeln!(stdout().with(io), "[{}]", line?)?;
+    }
+    Ok(())
+}
+
+/// Reads whatever comes within moments, over and over.
+fn impatient(io: &dyn Io) {
+    let mut buffer = [0; 64];
+    loop {
+        match io.timeout(Duration::from_micros(200), |io| stdin().read(io, &mut buffer)) {
+            Ok(0) => return,
+            Ok(count) => stdout().write_all(io, &buffer[..count]).expect("written"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
+        }
+    }
+}
+
+/// A task waits for input, which comes only when the other has gone on.
+fn aside(io: &dyn Io) {
+    scope(io, |group| {
+        let reader = concurrently(group, |io| stdin().read(io, &mut [0; 8]));
+        for _ in 0..10 {
+            io.sleep(Duration::from_millis(1)).expect("not canceled");
+        }
+        stdout().write_all(io, b"went on").expect("written");
+        assert_eq!(reader.join(io).expect("read"), 3);
+    });
+}
+
+/// The other process, not started yet.
+fn command(on: On, program: &str) -> Command {
+    let mut command = Command::new(env::current_exe().expect("these tests"));
+    command.args(["--exact", "stdio::in_another_process_on_threaded_and_evented", "--nocapture", "--quiet"]);
+    command.env(PROGRAM, program).env(BACKEND, format!("{:?}", on.kind)).stdin(Stdio::null());
+    command.stderr(Stdio::piped());
+    command
+}
+
+fn started(io: &dyn Io, command: &mut Command) -> Child {
+    let mut child = process::spawn(io, command).expect("spawned");
+    child.kill_on_drop(true);
+    child
+}
+
+/// Reads what comes before the program begins.
+fn skip_to_begin(mut read: impl FnMut(&mut [u8; 1]) -> io::Result<()>) {
+    let mut last = Vec::new();
+    while !last.ends_with(BEGIN) {
+        let mut byte = [0];
+        read(&mut byte).expect("it begins");
+        last.push(byte[0]);
+    }
+}
+
+fn after_begin(bytes: &[u8]) -> &[u8] {
+    let begin = bytes.windows(BEGIN.len()).position(|window| window == BEGIN).expect("it began");
+    &bytes[begin + BEGIN.len()..]
+}
+
+fn some_bytes(count: usize) -> Vec<u8> {
+    (0..=250).cycle().take(count).collect()
+}
+
+#[rstest]
+fn pipes_are_read_and_written(
+    #[values(threaded(), evented())] on: On,
+    #[values("echo", "copy", "impatient")] program: &'static str,
+) {
+    on.in_task(|io| {
+        let bytes = some_bytes(if program == "impatient" { 20_000 } else { 1_000_000 });
+        let mut child = started(io, command(on, program).stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let input = child.stdin.take().expect("piped");
+        let output = scope(io, |group| {
+            let writer = concurrently(group, |io| {
+                for part in bytes.chunks(if program == "impatient" { 40 } else { bytes.len() }) {
+                    input.write_all(io, part).expect("written");
+                }
+                drop(input);
+            });
+            let output = child.wait_with_output(io).expect("collected");
+            writer.join(io);
+            output
+        });
+        assert!(output.status.success(), "{output:?}");
+        assert!(after_begin(&output.stdout) == bytes, "{} bytes came back", output.stdout.len());
+        if program == "echo" {
+            assert!(output.stderr.ends_with(b"the end"));
+        }
+    });
+}
+
+#[rstest]
+fn files_are_read_and_written(#[values(threaded(), evented())] on: On) {
+    on.in_task(|io| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, some_bytes(300_000)).expect("written");
+        let (input, output) = (File::open(&from).expect("there"), File::create(&to).expect("made"));
+        let mut child = started(io, command(on, "echo").stdin(input).stdout(output));
+        assert!(child.wait_with_output(io).expect("waited").status.success());
+        assert!(after_begin(&fs::read(&to).expect("there")) == some_bytes(300_000));
+    });
+}
+
+#[rstest]
+fn null_is_empty_and_takes_all(#[values(threaded(), evented())] on: On) {
+    on.in_task(|io| {
+        let mut child = started(io, command(on, "echo").stdin(Stdio::null()).stdout(Stdio::null()));
+        let output = child.wait_with_output(io).expect("waited");
+        assert!(output.status.success() && output.stderr.ends_with(b"the end"), "{output:?}");
+    });
+}
+
+#[rstest]
+fn a_terminal_is_read_by_lines(#[values(threaded(), evented())] on: On) {
+    on.in_task(|io| {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&master).expect("granted");
+        unlockpt(&master).expect("unlocked");
+        let name = ptsname(&master, Vec::new()).expect("named");
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+        let terminal = || fs::OpenOptions::new().read(true).write(true).open(path).expect("opened");
+        let mut child = started(io, command(on, "lines").stdin(terminal()).stdout(terminal()));
+        let keys = InputStream::from(master.try_clone().expect("a duplicate"));
+        let screen = OutputStream::from(master);
+        skip_to_begin(|byte| keys.read_exact(io, byte));
+        screen.write_all(io, b"typed\n").expect("typed");
+        let mut shown = vec![0; b"typed\r\n[typed]\r\n".len()];
+        keys.read_exact(io, &mut shown).expect("shown");
+        assert_eq!(String::from_utf8_lossy(&shown), "typed\r\n[typed]\r\n");
+        // Ctrl-D.
+        screen.write_all(io, b"\x04").expect("typed");
+        assert!(child.wait_with_output(io).expect("waited").status.success());
+    });
+}
+
+#[rstest]
+fn the_mode_of_shared_descriptors_stays(#[values(threaded(), evented())] on: On) {
+    on.in_task(|io| {
+        let (input, theirs_to_write) = io::pipe().expect("a pipe");
+        let (theirs_to_read, output) = io::pipe().expect("a pipe");
+        let shared =
+            [OwnedFd::from(input.try_clone().expect("one more")), output.try_clone().expect("one more").into()];
+        let mut child = started(io, command(on, "aside").stdin(input).stdout(output));
+        let read = InputStream::from(OwnedFd::from(theirs_to_read));
+        skip_to_begin(|byte| read.read_exact(io, byte));
+        read.read_exact(io, &mut [0; 7]).expect("it went on");
+        for descriptor in &shared {
+            assert!(!fcntl_getfl(descriptor.as_fd()).expect("flags").contains(OFlags::NONBLOCK));
+        }
+        OutputStream::from(OwnedFd::from(theirs_to_write)).write_all(io, b"end").expect("written");
+        assert!(child.wait_with_output(io).expect("waited").status.success());
+    });
+}
+
+#[rstest]
+fn a_full_pipe_takes_what_it_can(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (input, output) = pipe().expect("a pipe");
+        let bytes = some_bytes(1_000_000);
+        let result = io.timeout(Duration::from_millis(5), |io| output.write_all(io, &bytes));
+        let error = result.expect_err("nobody reads");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let count = Incomplete::count_of(&error);
+        assert!(count > 0);
+        drop(output);
+        let mut read = Vec::new();
+        assert_eq!(input.read_to_end(io, &mut read).expect("read"), count);
+        assert!(read == bytes[..count]);
+    });
+}
+
+#[rstest]
+fn the_ends_of_a_pipe_fail_as_the_system_says(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (input, output) = pipe().expect("a pipe");
+        assert_eq!(input.read(io, &mut []).expect("nothing to do"), 0);
+        assert_eq!(output.write(io, &[]).expect("nothing to do"), 0);
+        assert_eq!(input.with(io).write(b"x").expect_err("for reading").raw_os_error(), Some(9));
+        assert_eq!(output.with(io).read(&mut [0]).expect_err("for writing").raw_os_error(), Some(9));
+        output.write_all(io, b"text").expect("written");
+        let error = {
+            drop(output);
+            input.read_exact(io, &mut [0; 5]).expect_err("too short")
+        };
+        assert_eq!((error.kind(), Incomplete::count_of(&error)), (io::ErrorKind::UnexpectedEof, 4));
+        let (input, output) = pipe().expect("a pipe");
+        drop(input);
+        assert_eq!(output.write(io, b"x").expect_err("nobody reads").kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+/// A read and what it reads, canceled at the same time: the bytes are read or still there.
+#[rstest]
+fn a_canceled_read_loses_no_byte(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        let (input, output) = pipe().expect("a pipe");
+        let mut next = 0_u32;
+        Race::new("read from a pipe", 2_000).run(|start| {
+            let mut bytes = [0; 4];
+            let read = || output.write_all(io, &next.to_le_bytes()).expect("written");
+            let completed = attempt(io, start, |io| input.read_exact(io, &mut bytes), read).is_some();
+            if !completed {
+                input.read_exact(io, &mut bytes).expect("they are there");
+            }
+            assert_eq!(u32::from_le_bytes(bytes), next);
+            next += 1;
+            completed
+        });
+    });
+}
+
+/// Two wait for the bytes of one pipe, which is in blocking mode: who comes too late can be canceled yet.
+#[rstest]
+fn two_readers_of_a_pipe_are_both_canceled(#[values(threaded(), evented())] on: On) {
+    on.on_thread(|io| {
+        for round in 0..if on.kind == Kind::Threaded { 300 } else { 50 } {
+            let (input, output) = pipe().expect("a pipe");
+            scope(io, |group| {
+                let readers = [(); 2].map(|()| {
+                    let input = &input;
+                    concurrently(group, move |io| {
+                        let mut count = 0;
+                        loop {
+                            match input.read(io, &mut [0; 8]) {
+                                Ok(read) => count += read,
+                                Err(error) => {
+                                    assert!(iolite::Canceled::is_in(&error), "{error}");
+                                    return count;
+                                }
+                            }
+                        }
+                    })
+                });
+                for _ in 0..round % 4 {
+                    output.write_all(io, b"x").expect("written");
+                }
+                let [first, second] = readers.map(|reader| reader.cancel(io));
+                drop(output);
+                let mut rest = Vec::new();
+                input.read_to_end(io, &mut rest).expect("read");
+                assert_eq!(first + second + rest.len(), round % 4);
+            });
+        }
+    });
+}
