@@ -4,7 +4,11 @@ use std::env;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+
+use iolite::Io;
+use iolite::process::{self, Child};
+use iolite::stdio::OutputStream;
 
 /// How to start it.
 #[derive(Clone, Debug)]
@@ -21,14 +25,14 @@ pub(crate) struct UpstreamsChild {
     settings: ChildSettings,
     child: Child,
     /// It ends when this closes, however this process ends.
-    _stdin: Option<ChildStdin>,
+    _stdin: Option<OutputStream>,
     pub(crate) address: SocketAddr,
 }
 
 impl UpstreamsChild {
-    /// Starts it and waits until it listens. Blocks the thread.
-    pub(crate) fn start(settings: ChildSettings) -> io::Result<Self> {
-        Self::start_at(settings, SocketAddr::from(([127, 0, 0, 1], 0)))
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(io: &dyn Io, settings: ChildSettings) -> io::Result<Self> {
+        Self::start_at(io, settings, SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
     /// The process has ended, which nobody asked for.
@@ -36,16 +40,16 @@ impl UpstreamsChild {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Starts it anew at the address that the hosts had. Blocks the thread.
-    pub(crate) fn restart(settings: ChildSettings, address: SocketAddr) -> io::Result<Self> {
-        Self::start_at(settings, address)
+    /// Starts it anew at the address that the hosts had.
+    pub(crate) fn restart(io: &dyn Io, settings: ChildSettings, address: SocketAddr) -> io::Result<Self> {
+        Self::start_at(io, settings, address)
     }
 
     pub(crate) fn settings(&self) -> &ChildSettings {
         &self.settings
     }
 
-    fn start_at(settings: ChildSettings, address: SocketAddr) -> io::Result<Self> {
+    fn start_at(io: &dyn Io, settings: ChildSettings, address: SocketAddr) -> io::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         command.args(["upstreams", "--until-stdin-closes", "--backend", settings.backend]);
         command.arg("--listen").arg(address.to_string());
@@ -57,25 +61,18 @@ impl UpstreamsChild {
             command.env_remove(name);
         }
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
+        let mut child = process::spawn(io, &mut command)?;
+        child.kill_on_drop(true);
         let stdin = child.stdin.take();
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
+            BufReader::new(stdout.with(io)).read_line(&mut line)?;
         }
         let Some(address) = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok()) else {
-            let _ = child.kill();
-            let status = child.wait()?;
+            child.kill()?;
+            let status = child.wait(io)?;
             return Err(io::Error::other(format!("the upstreams process did not start ({status})")));
         };
         Ok(Self { settings, child, _stdin: stdin, address })
-    }
-}
-
-impl Drop for UpstreamsChild {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

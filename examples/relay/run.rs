@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use iolite::bridge::Bridge;
 use iolite::net::TcpListener;
-use iolite::{Group, Instant, Io, SpawnErrorKind, WaitError};
+use iolite::{Canceled, Group, Instant, Io, SpawnErrorKind, WaitError};
 
 use crate::child::{ChildSettings, UpstreamsChild};
 use crate::codec;
@@ -103,7 +103,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
         UpstreamsChoice::Own { rate, faults } => {
             // Where fibers are not to be had, the relay has said so already.
             let backend = if backend == "threaded" { "threaded" } else { "auto" };
-            Some(start_upstreams(io, ChildSettings { hosts, rate, faults, backend })?)
+            Some(UpstreamsChild::start(io, ChildSettings { hosts, rate, faults, backend })?)
         }
     };
     let upstreams = match (&settings.upstreams, &child) {
@@ -137,11 +137,6 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
     relay.reader.close(io);
     settings.console.finish();
     Ok(relay.summary(&ended, &starts, report, &audit, untaken))
-}
-
-/// Starts the process on a thread of its own, which it blocks.
-fn start_upstreams(io: &dyn Io, settings: ChildSettings) -> io::Result<UpstreamsChild> {
-    io.spawn_thread("upstreams", move |_| UpstreamsChild::start(settings))?.join(io)
 }
 
 impl Relay {
@@ -247,14 +242,18 @@ impl Relay {
     }
 
     /// Starts the upstreams process anew if it has ended: its hosts go on where they are asked to.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
     fn look_after(&self, io: &dyn Io, child: &mut Option<UpstreamsChild>) -> io::Result<()> {
         let Some(running) = child else { return Ok(()) };
         let Some(status): Option<ExitStatus> = running.ended() else { return Ok(()) };
         self.console.line(&format!("the upstreams process ended ({status}): starting it again"));
         let (settings, address) = (running.settings().clone(), running.address);
-        let restart = io.spawn_thread("upstreams", move |_| UpstreamsChild::restart(settings, address))?;
-        match restart.join(io) {
+        match UpstreamsChild::restart(io, settings, address) {
             Ok(restarted) => *running = restarted,
+            Err(error) if Canceled::is_in(&error) => return Err(error),
             Err(error) => self.console.line(&format!("starting it again failed: {error}")),
         }
         Ok(())

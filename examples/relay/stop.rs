@@ -1,11 +1,12 @@
 //! The wish to stop, from signals and other threads that know no `Io`.
 
-use std::io::{self, Read};
+use std::io;
 use std::process;
 use std::sync::Arc;
 use std::thread;
 
 use iolite::sync::Event;
+use iolite::{Io, stdio};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -31,15 +32,11 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Set when standard input ends, too.
-    pub(crate) fn when_stdin_closes(&self) -> io::Result<()> {
-        let event = self.0.clone();
-        thread::Builder::new().name("stdin".into()).spawn(move || {
-            let mut buffer = [0; 64];
-            while io::stdin().read(&mut buffer).is_ok_and(|count| count > 0) {}
-            event.set();
-        })?;
-        Ok(())
+    /// Sets it when standard input ends.
+    pub(crate) fn when_stdin_closes(&self, io: &dyn Io) {
+        let mut buffer = [0; 64];
+        while stdio::stdin().read(io, &mut buffer).is_ok_and(|count| count > 0) {}
+        self.0.set();
     }
 
     pub(crate) fn event(&self) -> &Event {

@@ -84,15 +84,15 @@ impl Upstreams {
 
 fn serve(io: &dyn Io, arguments: &UpstreamsArguments) -> io::Result<()> {
     let stop = Stop::on_signals()?;
-    if arguments.until_stdin_closes {
-        stop.when_stdin_closes()?;
-    }
     let settings = emitter::Settings { rate: arguments.rate, faults: !arguments.no_faults };
     let upstreams = Upstreams::new(arguments.hosts, settings);
     let listener = TcpListener::bind(io, arguments.listen)?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr(io)?)?;
     io.group(|group| {
         let accepting = group.spawn_concurrent(|io| accept(io, &upstreams, &listener, group))?;
+        if arguments.until_stdin_closes {
+            group.spawn_concurrent(|io| stop.when_stdin_closes(io))?;
+        }
         let stopped = stop.event().wait(io);
         group.cancel(io);
         accepting.join(io);
