@@ -230,8 +230,13 @@ fn no_end_is_lost_to_a_cancellation(#[values(threaded(), evented())] on: On) {
         Race::new("wait for a child", 200).run(|start| {
             let mut child = endless(io);
             let pid = Pid::from_raw(child.id() as i32).expect("a number");
-            let kill = || kill_process(pid, rustix::process::Signal::KILL).expect("killed");
-            let status = attempt(io, start, |io| child.wait(io), kill);
+            let id = child.id();
+            let end = || {
+                kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+                // It needs a processor to end, and whoever waits may have taken note of it.
+                until(io, || matches!(state_of(id), None | Some('Z')));
+            };
+            let status = attempt(io, start, |io| child.wait(io), end);
             let again = child.wait(io).expect("waited");
             assert_eq!(again.signal(), Some(9));
             status.is_some_and(|status| status == again)
