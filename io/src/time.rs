@@ -15,7 +15,7 @@ use crate::context::Interest;
 use crate::descriptor::Descriptor;
 use crate::operation::Operation;
 
-/// A point of the monotonic clock of an [`Io`](crate::Io), in nanoseconds since the clock's own
+/// A point of the monotonic clock of an [`Io`], in nanoseconds since the clock's own
 /// beginning. It means something to instants of the same clock only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {
@@ -153,7 +153,7 @@ fn duration(time: Timespec) -> Duration {
 }
 
 /// The kernel's monotonic clock: what the backends of this project answer to
-/// [`Io::now`](crate::Io::now).
+/// [`Io::now`].
 pub fn monotonic_now() -> Instant {
     let now = clock_gettime(ClockId::Monotonic);
     let nanos = u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
