@@ -19,7 +19,8 @@ use crate::context::{self, InheritedTimeout, Unparker};
 use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
-use crate::task::{self, Body, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
+use crate::task::{self, Body, Finishing, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
+use crate::wait_any::Source;
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
@@ -274,6 +275,11 @@ impl<T> Member<'_, T> {
     /// Whether the member has ended, so that [`join`](Self::join) would not wait.
     pub fn is_finished(&self) -> bool {
         self.outcome.as_ref().is_some_and(|outcome| outcome.is_done())
+    }
+
+    /// The end of the member, as one of many things to wait for, as [`Task::finishing`](crate::Task::finishing).
+    pub fn finishing(&mut self) -> impl Source<Output = ()> + '_ {
+        Finishing::of(self.outcome.as_deref())
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::Io;
 use crate::cancel::Canceled;
 use crate::time::Instant;
+use crate::wait_any::{Fact, Source};
 
 /// Ticks at equal distances; from [`io.interval`](crate::Io#method.interval).
 ///
@@ -70,6 +71,12 @@ impl Interval {
         Ok(self.take(io.now()))
     }
 
+    /// The next tick, as one of many things to [wait for](crate::Io#method.wait_any). It is taken when it is the one
+    /// that came.
+    pub fn ticking(&mut self) -> impl Source<Output = Instant> + '_ {
+        Ticking(self)
+    }
+
     /// Takes the next tick at `now`, which is not before it.
     fn take(&mut self, now: Instant) -> Instant {
         let tick = self.next;
@@ -89,6 +96,27 @@ impl Interval {
     /// The next tick comes a period from now.
     pub fn reset(&mut self, io: &dyn Io) {
         self.next = io.now() + self.period;
+    }
+}
+
+/// The next tick of an interval on its way.
+pub(crate) struct Ticking<'a>(&'a mut Interval);
+
+impl Source for Ticking<'_> {
+    type Output = Instant;
+
+    fn output(self, io: &dyn Io) -> Instant {
+        self.0.take(io.now())
+    }
+}
+
+impl Fact for Ticking<'_> {
+    fn is_there(&self, io: &dyn Io) -> bool {
+        self.0.next.is_there(io)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.0.next)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::select::{self, Select};
 use crate::task::{Task, TaskBuilder};
 use crate::time::{self, Clock, Instant};
 use crate::try_group::{self, TryGroup};
+use crate::wait_any::{self, Sources};
 
 /// What performs a program's input and output and runs its tasks.
 ///
@@ -518,6 +519,33 @@ impl<'io> dyn Io + 'io {
     /// The time of day.
     pub fn system_time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.time(Clock::Real)
+    }
+
+    /// Waits for one of several things and takes it, and nothing of the others; of those that are there, the first.
+    /// See [`wait_any`](mod@crate::wait_any) for what can be waited for.
+    ///
+    /// ```
+    /// use iolite_io::{Canceled, Io, sync::{Receiver, RecvError}};
+    ///
+    /// /// The next job of the most urgent queue that has one, and which queue that is.
+    /// fn next(io: &dyn Io, queues: &[Receiver<String>; 3]) -> Result<(usize, String), RecvError> {
+    ///     let (queue, job) = io.wait_any(queues.each_ref().map(Receiver::receiving))?;
+    ///     Ok((queue, job?))
+    /// }
+    /// ```
+    ///
+    /// From any context. Without a source it waits for a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when something is there. A canceled wait has taken nothing; what was handed over
+    /// is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`]. What the source says, its output says.
+    pub fn wait_any<S: Sources>(&self, sources: S) -> Result<S::Output, Canceled> {
+        wait_any::wait_any(self, sources)
     }
 
     /// Ticks every `period`, the first of them now.

@@ -9,6 +9,7 @@
 //!   [`TaskBuilder`] for a name, a stack size or a place.
 //! - [`cancel`]: requests, points, protection, timeouts. Every call that can block is a
 //!   cancellation point.
+//! - [`wait_any`]: waiting for many things at once, of which one comes.
 //! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
 //!   and channels that work between fibers, workers and plain threads, also of two backends at once.
 //! - [`backend`]: for those who implement an `Io`.
@@ -27,6 +28,7 @@ mod task;
 mod try_group;
 
 mod interval;
+pub mod wait_any;
 
 mod copy;
 mod descriptor;
@@ -64,3 +66,4 @@ pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;
 pub use try_group::TryGroup;
+pub use wait_any::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Source, Sources};

@@ -57,7 +57,7 @@ impl<T> List<T> {
 
     /// # Safety
     ///
-    /// `node` is in no list, and neither moves nor dies before it is popped or removed.
+    /// `node` is in no list, and neither moves nor dies before it is removed.
     pub(crate) unsafe fn push_back(&mut self, node: NonNull<Node<T>>) {
         // SAFETY: the caller says that it is alive.
         let links = unsafe { node.as_ref() };
@@ -74,17 +74,25 @@ impl<T> List<T> {
         self.len += 1;
     }
 
-    /// The value that `pop_front` would pop.
+    /// The first node.
+    pub(crate) fn first(&self) -> Option<NonNull<Node<T>>> {
+        self.head
+    }
+
+    /// The node after `node`.
+    ///
+    /// # Safety
+    ///
+    /// `node` is in this list.
+    pub(crate) unsafe fn after(&self, node: NonNull<Node<T>>) -> Option<NonNull<Node<T>>> {
+        // SAFETY: linked nodes are alive.
+        unsafe { node.as_ref() }.next.get()
+    }
+
+    /// The first node's value.
     pub(crate) fn front(&self) -> Option<&T> {
         // SAFETY: linked nodes are alive, and stay linked while the list is borrowed.
         self.head.map(|node| unsafe { &(*node.as_ptr()).value })
-    }
-
-    pub(crate) fn pop_front(&mut self) -> Option<NonNull<Node<T>>> {
-        let node = self.head?;
-        // SAFETY: it is linked in this list.
-        unsafe { self.remove(node) };
-        Some(node)
     }
 
     /// Unlinks `node`; `false` when it was not linked.

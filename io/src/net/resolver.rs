@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::backend::{Refused, Start, StartHow, Ticket};
 use crate::multishot::Multishot;
@@ -92,6 +93,10 @@ impl Io for WithResolver {
 
     fn now(&self) -> Instant {
         self.io.now()
+    }
+
+    fn time(&self, clock: Clock) -> Duration {
+        self.io.time(clock)
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {

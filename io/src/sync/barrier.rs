@@ -1,7 +1,8 @@
 //! A barrier.
 
 use super::forms::{Until, cancelable, uncancelable};
-use super::wait_queue::{WaitQueue, wait};
+use super::wait::wait;
+use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;

@@ -6,11 +6,15 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use super::choice::Choice;
 use super::forms::Until;
-use super::wait_queue::{WaitQueue, wait};
+use super::queued::{Call, Done, Queued};
+use super::wait::wait;
+use super::wait_queue::WaitQueue;
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Makes a channel that keeps the last `capacity` items (at least one) for all its receivers. Sending never
@@ -130,6 +134,15 @@ impl<T: Clone> BroadcastReceiver<T> {
         self.recv_until(io, Until::Deadline(deadline))
     }
 
+    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: closed or lagged.
+    pub fn receiving(&mut self) -> impl Source<Output = Result<T, BroadcastError>> + '_ {
+        Queued::new(Receiving(self))
+    }
+
     /// Receives the next item if there is one. Never suspends.
     ///
     /// # Errors
@@ -185,6 +198,31 @@ impl<T> State<T> {
             None if self.senders == 0 => Err(BroadcastError::Closed),
             None => Err(BroadcastError::Empty),
         }
+    }
+}
+
+struct Receiving<'a, T>(&'a mut BroadcastReceiver<T>);
+
+impl<T: Clone> Call for Receiving<'_, T> {
+    type State = State<T>;
+    type Value = ();
+    type Output = Result<T, BroadcastError>;
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.0.shared
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<()> {
+        &mut state.receiving
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<()>> {
+        if state.end == self.0.next && state.senders > 0 { None } else { Done::alone(None, comer) }
+    }
+
+    /// What was there for this receiver stays there.
+    fn output(self, _: Option<()>) -> Result<T, BroadcastError> {
+        self.0.try_recv()
     }
 }
 

@@ -1,16 +1,21 @@
 //! Channels, many to many.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use super::choice::{Choice, decide};
 use super::forms::Until;
-use super::wait_queue::{Served, WaitQueue, wait};
+use super::queued::{Call, Done, Queued};
+use super::wait::wait;
+use super::wait_queue::{Served, WaitQueue};
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Makes a channel that holds up to `capacity` items. With capacity 0 it is a rendezvous: a sender
@@ -57,8 +62,8 @@ pub struct Receiver<T> {
 
 struct Shared<T>(Lock<State<T>>);
 
-/// At most one of the queues has waiters, except that both are empty. `items` is full whenever a
-/// sender waits, and empty whenever a receiver does.
+/// `items` is full whenever a sender waits, and empty whenever a receiver does. Both wait only where they are the
+/// same, in one wait for many things.
 struct State<T> {
     items: VecDeque<T>,
     capacity: usize,
@@ -111,6 +116,16 @@ impl<T> Sender<T> {
         self.send_until(io, item, Until::Deadline(deadline))
     }
 
+    /// Sending what is in `item`, as one of many things to [wait for](crate::Io#method.wait_any). It is taken out
+    /// when it is sent, and stays there otherwise. Without one, there is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: the item, when the channel is closed.
+    pub fn sending<'a>(&'a self, item: &'a mut Option<T>) -> impl Source<Output = Result<(), SendError<T>>> + 'a {
+        item.is_some().then(|| Queued::new(Sending { sender: self, item: RefCell::new(item) }))
+    }
+
     /// Sends an item if there is room. Never suspends.
     ///
     /// # Errors
@@ -118,7 +133,7 @@ impl<T> Sender<T> {
     /// The item and the reason: full, or closed.
     pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
         let mut state = self.shared.0.lock();
-        match state.put(item) {
+        match state.put(item, None) {
             Ok(served) => {
                 drop(state);
                 wake(served);
@@ -155,7 +170,7 @@ impl<T> Sender<T> {
             return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
         }
         let mut state = self.shared.0.lock();
-        let item = match state.put(item) {
+        let item = match state.put(item, None) {
             Ok(served) => {
                 drop(state);
                 wake(served);
@@ -240,6 +255,15 @@ impl<T> Receiver<T> {
         self.recv_until(io, Until::Deadline(deadline))
     }
 
+    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: closed, once no item is left.
+    pub fn receiving(&self) -> impl Source<Output = Result<T, RecvError>> + '_ {
+        Queued::new(Receiving(self))
+    }
+
     /// Receives the next item if there is one. Never suspends.
     ///
     /// # Errors
@@ -247,7 +271,7 @@ impl<T> Receiver<T> {
     /// Empty; or closed, once no item is left.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         let mut state = self.shared.0.lock();
-        match state.get() {
+        match state.get(None) {
             Some((item, served)) => {
                 drop(state);
                 wake(served);
@@ -276,7 +300,7 @@ impl<T> Receiver<T> {
     fn recv_until(&self, io: &dyn Io, until: Until) -> Result<T, RecvError> {
         until.check(io)?;
         let mut state = self.shared.0.lock();
-        if let Some((item, served)) = state.get() {
+        if let Some((item, served)) = state.get(None) {
             drop(state);
             wake(served);
             return Ok(item);
@@ -291,15 +315,15 @@ impl<T> Receiver<T> {
 }
 
 impl<T> State<T> {
-    /// Hands the item to a waiting receiver or stores it; it comes back when there is no room or
-    /// the channel is closed.
-    fn put(&mut self, item: T) -> Result<Option<Served>, T> {
+    /// Hands the item to a waiting receiver or stores it; it comes back when there is no room, the channel is
+    /// closed, or the choice of who comes was decided elsewhere.
+    fn put(&mut self, item: T, comer: Option<&Choice>) -> Result<Option<Served>, T> {
         if self.closed {
             return Err(item);
         }
-        match self.receiving.give(item) {
+        match self.receiving.give(item, comer) {
             Ok(served) => Ok(Some(served)),
-            Err(item) if self.items.len() < self.capacity => {
+            Err(item) if self.items.len() < self.capacity && decide(comer, None).is_ok() => {
                 self.items.push_back(item);
                 Ok(None)
             }
@@ -307,17 +331,91 @@ impl<T> State<T> {
         }
     }
 
-    /// Takes the next item, and lets a waiting sender's move up.
-    fn get(&mut self) -> Option<(T, Option<Served>)> {
-        match (self.items.pop_front(), self.sending.take()) {
-            (Some(item), Some((next, served))) => {
-                self.items.push_back(next);
-                Some((item, Some(served)))
-            }
-            (Some(item), None) => Some((item, None)),
-            (None, Some((item, served))) => Some((item, Some(served))),
-            (None, None) => None,
+    /// Takes the next item, and lets a waiting sender's move up; nothing when there is none, or when the choice of
+    /// who comes was decided elsewhere.
+    fn get(&mut self, comer: Option<&Choice>) -> Option<(T, Option<Served>)> {
+        if self.items.is_empty() {
+            return self.sending.take(comer).map(|(item, served)| (item, Some(served)));
         }
+        decide(comer, None).ok()?;
+        let item = self.items.pop_front()?;
+        let (next, served) = self.sending.take(None).unzip();
+        self.items.extend(next);
+        Some((item, served))
+    }
+}
+
+struct Receiving<'a, T>(&'a Receiver<T>);
+
+impl<T> Call for Receiving<'_, T> {
+    type State = State<T>;
+    type Value = T;
+    type Output = Result<T, RecvError>;
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.0.shared.0
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<T> {
+        &mut state.receiving
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<T>> {
+        match state.get(comer) {
+            Some((item, served)) => Some(Done { value: Some(item), served }),
+            None if state.closed => Done::alone(None, comer),
+            None => None,
+        }
+    }
+
+    fn output(self, value: Option<T>) -> Result<T, RecvError> {
+        value.ok_or(RecvError::Closed)
+    }
+}
+
+struct Sending<'a, T> {
+    sender: &'a Sender<T>,
+    /// There, except while it is in the queue.
+    item: RefCell<&'a mut Option<T>>,
+}
+
+impl<T> Call for Sending<'_, T> {
+    type State = State<T>;
+    type Value = T;
+    type Output = Result<(), SendError<T>>;
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.sender.shared.0
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<T> {
+        &mut state.sending
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<T>> {
+        if state.closed {
+            return Done::alone(None, comer).map(|done| Done { value: self.bring(), ..done });
+        }
+        match state.put(self.bring()?, comer) {
+            Ok(served) => Some(Done { value: None, served }),
+            Err(item) => {
+                self.lose(Some(item));
+                None
+            }
+        }
+    }
+
+    fn bring(&self) -> Option<T> {
+        self.item.borrow_mut().take()
+    }
+
+    fn lose(&self, item: Option<T>) {
+        **self.item.borrow_mut() = item;
+    }
+
+    /// Whoever received it took the item; closing leaves it.
+    fn output(self, item: Option<T>) -> Result<(), SendError<T>> {
+        item.map_or(Ok(()), |item| Err(SendError { item, kind: SendErrorKind::Closed }))
     }
 }
 

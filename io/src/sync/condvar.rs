@@ -2,7 +2,8 @@
 
 use super::forms::{Until, cancelable, uncancelable};
 use super::mutex::MutexGuard;
-use super::wait_queue::{WaitQueue, wait};
+use super::wait::wait;
+use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;

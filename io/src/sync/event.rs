@@ -1,10 +1,14 @@
 //! An event: set once, or reset and set again.
 
+use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
-use super::wait_queue::{WaitQueue, wait};
+use super::queued::{Call, Done, Queued};
+use super::wait::wait;
+use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Something that happens. What was written before [`set`](Self::set) is visible after
@@ -58,6 +62,11 @@ impl Event {
         cancelable(|until| self.wait_until(io, until))
     }
 
+    /// Its being set, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn waiting(&self) -> impl Source<Output = ()> + '_ {
+        Queued::new(Waiting(self))
+    }
+
     /// Waits until it is set, whatever is requested meanwhile.
     ///
     /// # Cancellation
@@ -88,4 +97,26 @@ impl Event {
         }
         Ok(())
     }
+}
+
+struct Waiting<'a>(&'a Event);
+
+impl Call for Waiting<'_> {
+    type State = State;
+    type Value = ();
+    type Output = ();
+
+    fn lock(&self) -> &Lock<State> {
+        &self.0.state
+    }
+
+    fn queue(state: &mut State) -> &mut WaitQueue<()> {
+        &mut state.waiters
+    }
+
+    fn attempt(&self, state: &mut State, comer: Option<&Choice>) -> Option<Done<()>> {
+        if state.set { Done::alone(None, comer) } else { None }
+    }
+
+    fn output(self, _: Option<()>) {}
 }

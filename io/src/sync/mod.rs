@@ -21,11 +21,15 @@
 //! `*_uncancelable`; and `*_deadline`. Calls that have a `try_*` form do not wait in it. All others never suspend,
 //! dropping a guard or a handle included, and may be made from any thread.
 //!
+//! The participle of a call ([`Receiver::receiving`] for `recv`, [`Event::waiting`] for `wait`) is that call as one of
+//! many things to [wait for](crate::Io#method.wait_any).
+//!
 //! Waiters are served in the order in which they came, so nobody starves. Locks know no poison: a panic unlocks.
 //!
 //! All of them stand on one [wait queue](self): a waiter links a node of its own stack frame and parks, and
 //! **whoever removes the node decides**. A waiter that gives up but cannot remove its node has been given what it
-//! waited for, and keeps it.
+//! waited for, and keeps it. One that waits for many things has a node in each queue, and one choice, which whoever
+//! would serve it decides first.
 
 mod condvar;
 mod mutex;
@@ -43,13 +47,18 @@ mod channel;
 mod queue;
 mod watch;
 
+mod choice;
 mod forms;
 mod permits;
 mod primitive;
+mod queued;
+mod wait;
 mod wait_queue;
 
 #[cfg(test)]
 mod test;
+
+pub(crate) use choice::Choice;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, broadcast};

@@ -10,6 +10,7 @@ use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::context;
 use crate::time::Instant;
+use crate::wait_any::{Map, Source};
 use crate::{Canceled, Io};
 
 /// Mutual exclusion between contexts of any kind. May be held over blocking calls; not recursive.
@@ -89,6 +90,14 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<MutexGuard<'_, T>, WaitError> {
         self.lock_until(io, Until::Deadline(deadline))
+    }
+
+    /// Its lock, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn locking(&self) -> impl Source<Output = MutexGuard<'_, T>> + '_ {
+        Map::new(self.free.acquiring(), |permit| {
+            permit.forget();
+            MutexGuard { mutex: self }
+        })
     }
 
     /// Locks the mutex if it is free.

@@ -1,10 +1,14 @@
 //! Notifications of which one is kept.
 
+use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
-use super::wait_queue::{WaitQueue, wait};
+use super::queued::{Call, Done, Queued};
+use super::wait::wait;
+use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Tells that there is something to do. A notification for which nobody waits is kept for the next to wait;
@@ -61,6 +65,12 @@ impl Notify {
         cancelable(|until| self.wait_until(io, until))
     }
 
+    /// A notification, as one of many things to [wait for](crate::Io#method.wait_any). Who waits has its place among
+    /// all others who do; what is not taken goes to the next, or is kept.
+    pub fn waiting(&self) -> impl Source<Output = ()> + '_ {
+        Queued::new(Waiting(self))
+    }
+
     /// As [`wait`](Self::wait), whatever is requested meanwhile.
     ///
     /// # Cancellation
@@ -91,4 +101,28 @@ impl Notify {
         }
         Ok(())
     }
+}
+
+struct Waiting<'a>(&'a Notify);
+
+impl Call for Waiting<'_> {
+    type State = State;
+    type Value = ();
+    type Output = ();
+
+    fn lock(&self) -> &Lock<State> {
+        &self.0.state
+    }
+
+    fn queue(state: &mut State) -> &mut WaitQueue<()> {
+        &mut state.waiters
+    }
+
+    fn attempt(&self, state: &mut State, comer: Option<&Choice>) -> Option<Done<()>> {
+        let done = if state.kept { Done::alone(None, comer) } else { None };
+        state.kept &= done.is_none();
+        done
+    }
+
+    fn output(self, _: Option<()>) {}
 }

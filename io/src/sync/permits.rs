@@ -59,6 +59,12 @@ impl Permits {
             .is_ok_and(|word| less(word, count).is_some())
     }
 
+    /// Says that somebody may wait, and how many are free, which stays so until the caller has put itself into the
+    /// queue or [settled](Self::settle). Under its lock.
+    pub(crate) fn free_to_wait(&self) -> usize {
+        self.word.fetch_or(WAITING, Ordering::SeqCst) / PERMIT
+    }
+
     /// Gives `count` permits back; `false`: somebody may wait for them. The caller takes the lock of the queue
     /// and tries again, and then, if it is refused again, passes them on and [settles](Self::settle).
     ///
@@ -83,7 +89,7 @@ impl Permits {
     }
 
     /// Says how many are free when those in the queue have got theirs, and whether somebody still is in it.
-    /// Under its lock, after [`give`](Self::give) had refused.
+    /// Under its lock, after the word said that somebody may be in it.
     pub(crate) fn settle(&self, free: usize, waiting: bool) {
         self.word.store(word_of(free) + usize::from(waiting) * WAITING, Ordering::SeqCst);
     }

@@ -5,7 +5,8 @@ use std::{fmt, mem};
 
 use super::channel::{RecvError, SendErrorKind};
 use super::forms::Until;
-use super::wait_queue::{AllServed, GaveUp, WaitQueue, wait};
+use super::wait::{GaveUp, wait};
+use super::wait_queue::{AllServed, WaitQueue};
 use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;

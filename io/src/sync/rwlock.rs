@@ -10,6 +10,7 @@ use super::forms::{Until, cancelable, uncancelable};
 use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::time::Instant;
+use crate::wait_any::{Map, Source};
 use crate::{Canceled, Io};
 
 /// Many readers or one writer, of any kind of context. May be held over blocking calls; not
@@ -85,6 +86,14 @@ impl<T: ?Sized> RwLock<T> {
         self.read_until(io, Until::Deadline(deadline))
     }
 
+    /// The lock for reading, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn reading(&self) -> impl Source<Output = RwLockReadGuard<'_, T>> + '_ {
+        Map::new(self.free.acquiring(), |permit| {
+            permit.forget();
+            RwLockReadGuard { lock: self }
+        })
+    }
+
     /// Locks for reading if nobody writes, nor waits.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         self.free.try_acquire()?.forget();
@@ -125,6 +134,14 @@ impl<T: ?Sized> RwLock<T> {
     /// [`WaitError`].
     pub fn write_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
         self.write_until(io, Until::Deadline(deadline))
+    }
+
+    /// The lock for writing, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn writing(&self) -> impl Source<Output = RwLockWriteGuard<'_, T>> + '_ {
+        Map::new(self.free.acquiring_many(ALL), |permit| {
+            permit.forget();
+            RwLockWriteGuard { lock: self }
+        })
     }
 
     /// Locks for writing if nobody reads or writes, nor waits.

@@ -1,13 +1,17 @@
 //! A counting semaphore.
 
+use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
 use super::permits::{self, Permits};
 use super::primitive::AtomicUsize;
-use super::wait_queue::{AllServed, GaveUp, WaitQueue, wait};
+use super::queued::{Call, Done, Queued};
+use super::wait::{GaveUp, wait};
+use super::wait_queue::{AllServed, WaitQueue};
 use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// A number of permits. Freed permits go to the longest waiting, and nobody who comes later gets
@@ -78,6 +82,22 @@ impl Semaphore {
     #[inline]
     pub fn acquire_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<SemaphorePermit<'_>, WaitError> {
         self.acquire_many_deadline(io, 1, deadline)
+    }
+
+    /// A permit, as one of many things to [wait for](crate::Io#method.wait_any). Who waits has its place among all
+    /// others who do.
+    pub fn acquiring(&self) -> impl Source<Output = SemaphorePermit<'_>> + '_ {
+        self.acquiring_many(1)
+    }
+
+    /// As [`acquiring`](Self::acquiring), for `count` permits at once.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_many`](Self::acquire_many).
+    pub fn acquiring_many(&self, count: usize) -> impl Source<Output = SemaphorePermit<'_>> + '_ {
+        assert_possible(count);
+        Queued::new(Acquiring { semaphore: self, count })
     }
 
     /// Takes a permit if one is free and nobody waits.
@@ -183,9 +203,9 @@ impl Semaphore {
         }
         let mut free = self.permits.free_with(count);
         let mut served = AllServed::default();
-        while let Some(rest) = waiters.front().and_then(|wanted| free.checked_sub(*wanted)) {
-            free = rest;
-            served.extend(waiters.release());
+        while let Some((count, next)) = waiters.take_if(|wanted| *wanted <= free) {
+            free -= count;
+            served.extend(Some(next));
         }
         self.permits.settle(free, !waiters.is_empty());
         drop(waiters);
@@ -222,6 +242,51 @@ impl Semaphore {
                 why
             },
         )
+    }
+}
+
+struct Acquiring<'a> {
+    semaphore: &'a Semaphore,
+    count: usize,
+}
+
+impl<'a> Call for Acquiring<'a> {
+    type State = WaitQueue<usize>;
+    type Value = usize;
+    type Output = SemaphorePermit<'a>;
+
+    fn lock(&self) -> &Lock<WaitQueue<usize>> {
+        &self.semaphore.waiters
+    }
+
+    fn queue(waiters: &mut WaitQueue<usize>) -> &mut WaitQueue<usize> {
+        waiters
+    }
+
+    fn attempt(&self, waiters: &mut WaitQueue<usize>, comer: Option<&Choice>) -> Option<Done<usize>> {
+        let Self { semaphore: Semaphore { permits, .. }, count } = self;
+        if comer.is_none() {
+            return permits.take(*count).then_some(Done { value: None, served: None });
+        }
+        // From here on the number changes under the lock only: what is free stays so until it is taken.
+        let free = permits.free_to_wait();
+        let left = if waiters.is_empty() { free.checked_sub(*count)? } else { return None };
+        let done = Done::alone(None, comer)?;
+        permits.settle(left, false);
+        Some(done)
+    }
+
+    fn bring(&self) -> Option<usize> {
+        Some(self.count)
+    }
+
+    fn lose(&self, _: Option<usize>) {
+        // As in `wait_slow`.
+        self.semaphore.release_slow(0);
+    }
+
+    fn output(self, _: Option<usize>) -> SemaphorePermit<'a> {
+        SemaphorePermit { semaphore: self.semaphore, count: self.count }
     }
 }
 

@@ -1,34 +1,88 @@
 //! The wait queue on which every primitive of this module stands.
 //!
-//! A primitive keeps its state and its queues in one [`Lock`]. A waiter brings a value (what a
-//! sender wants to send) or takes one (what a receiver gets, a permit). Its node lives in the stack
-//! frame of [`wait`], which does not return, nor unwind, while the node is linked.
+//! A primitive keeps its state and its queues in one [`Lock`](crate::primitive::Lock). A waiter brings a value
+//! (what a sender wants to send) or takes one (what a receiver gets). Its [`Place`] lives in its own stack
+//! frame; whoever unlinks it decides. One that stands in several queues has a [`Choice`], which is decided first.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::forms::Until;
-use crate::Io;
-use crate::cancel::{TimedOut, WaitError};
-use crate::context::{self, Unparker, WaitEnd};
+use super::choice::{Choice, Undecided, decide};
+use super::primitive::{AtomicBool, Ordering};
+use crate::context::Unparker;
 use crate::list::{List, Node};
-use crate::primitive::Lock;
 
-/// One waiter, in its own stack frame.
+/// The place of a waiter in a queue, in its own stack frame.
+pub(crate) struct Place<V>(Node<Waiter<V>>);
+
 struct Waiter<V> {
     unparker: Unparker,
-    /// What the waiter brings, until it is popped; what it was given, afterwards. Touched under the
-    /// queue's lock while linked, and by the waiter alone after `done`.
+    /// Of one that stands in several queues: alive and in its place while this is linked.
+    choice: Option<NonNull<Choice>>,
+    /// What the waiter brings, until it is served; what it was given, afterwards. Touched under the
+    /// queue's lock while linked, and by the waiter alone afterwards.
     value: UnsafeCell<Option<V>>,
-    /// Release by who popped the node, after its last touch: the frame may be gone afterwards.
-    done: AtomicBool,
+    /// Release by who served it, after its last touch: the frame of a waiter without a choice may be gone
+    /// afterwards.
+    served: AtomicBool,
+}
+
+// SAFETY: places are reached through the list only, under the primitive's lock; what moves between
+// threads is `V`. A choice is shared by all who reach a place that has it.
+unsafe impl<V: Send> Send for Waiter<V> {}
+
+impl<V> Place<V> {
+    /// For a waiter that brings this, and has a choice if it has several places.
+    pub(crate) fn new(unparker: Unparker, choice: Option<&Choice>, brought: Option<V>) -> Self {
+        let choice = choice.map(NonNull::from);
+        Self(Node::new(Waiter { unparker, choice, value: UnsafeCell::new(brought), served: AtomicBool::new(false) }))
+    }
+
+    /// Links it, last of all, under the queue's lock.
+    ///
+    /// # Safety
+    ///
+    /// It is linked for the first time. It and its choice stay alive and where they are until it was served or
+    /// has [left](Self::leave), one with a choice until it has left.
+    pub(crate) unsafe fn enter(&self, queue: &mut WaitQueue<V>) {
+        // SAFETY: the caller's promise.
+        unsafe { queue.waiters.push_back(NonNull::from(&self.0)) };
+    }
+
+    /// Unlinks it, under the queue's lock, unless others have done that.
+    ///
+    /// # Safety
+    ///
+    /// If it was linked, it was into this queue.
+    pub(crate) unsafe fn leave(&self, queue: &mut WaitQueue<V>) {
+        // SAFETY: in this queue, or unlinked from it.
+        unsafe { queue.waiters.remove(NonNull::from(&self.0)) };
+    }
+
+    /// Whether it was served. Served and unlinked happen under one hold of the queue's lock.
+    pub(crate) fn is_served(&self) -> bool {
+        self.0.value.served.load(Ordering::Acquire)
+    }
+
+    /// Takes what it was served with, or else what it had brought.
+    ///
+    /// # Safety
+    ///
+    /// It is not linked, and nobody serves it.
+    pub(crate) unsafe fn take_value(&self) -> Option<V> {
+        // SAFETY: so nobody but the caller reaches it.
+        unsafe { &mut *self.0.value.value.get() }.take()
+    }
+
+    /// What it was served with, or else what it had brought.
+    pub(crate) fn into_value(self) -> Option<V> {
+        self.0.value.value.into_inner()
+    }
 }
 
 /// Waiters, the longest waiting first. Lives under the primitive's lock.
-pub(super) struct WaitQueue<V> {
+pub(crate) struct WaitQueue<V> {
     waiters: List<Waiter<V>>,
 }
 
@@ -44,17 +98,13 @@ impl<V> Default for WaitQueue<V> {
     }
 }
 
-// SAFETY: nodes are reached through the list only, under the primitive's lock; what moves between
-// threads is `V`.
-unsafe impl<V: Send> Send for Waiter<V> {}
-
 /// A waiter that was served: it has to be woken, best after the lock is released.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct Served(Unparker);
+pub(crate) struct Served(Unparker);
 
 impl Served {
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         self.0.unpark();
     }
 }
@@ -62,165 +112,119 @@ impl Served {
 /// Waiters that were served under one hold of the lock, to be woken after it. One needs no memory.
 #[must_use]
 #[derive(Debug, Default)]
-pub(super) struct AllServed {
+pub(crate) struct AllServed {
     first: Option<Served>,
     others: Vec<Served>,
 }
 
 impl AllServed {
-    pub(super) fn extend(&mut self, served: Option<Served>) {
+    pub(crate) fn extend(&mut self, served: Option<Served>) {
         match self.first {
             None => self.first = served,
             Some(_) => self.others.extend(served),
         }
     }
 
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         self.first.into_iter().chain(self.others).for_each(Served::wake);
     }
 }
 
 impl<V> WaitQueue<V> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { waiters: List::new() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nobody is linked. One who is may have been served elsewhere, and about to leave.
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiters.len()
     }
 
-    /// Removes the longest waiting and exchanges its value; `None` when nobody waits.
-    fn serve(&mut self, exchange: impl FnOnce(&mut Option<V>)) -> Option<Served> {
-        let node = self.waiters.pop_front()?;
-        // SAFETY: it was linked until now, so its frame is there, and until `done`.
-        let waiter = unsafe { &node.as_ref().value };
-        // Copied first: after `done` the frame may be gone.
-        let unparker = waiter.unparker;
-        // SAFETY: under the lock, and before `done`.
-        exchange(unsafe { &mut *waiter.value.get() });
-        waiter.done.store(true, Ordering::Release);
-        Some(Served(unparker))
+    /// Removes the longest waiting who can be served and exchanges its value. `None` when nobody can, when the
+    /// longest waiting does not want it, or when `comer` was served elsewhere.
+    #[inline]
+    fn serve(
+        &mut self,
+        comer: Option<&Choice>,
+        wants: impl Fn(Option<&V>) -> bool,
+        exchange: impl FnOnce(&mut Option<V>),
+    ) -> Option<Served> {
+        let mut next = self.waiters.first();
+        while let Some(node) = next {
+            // SAFETY: linked, so its frame is there, and that of its choice: until this leaves the lock, or says
+            // that one without a choice was served.
+            let waiter = unsafe { &node.as_ref().value };
+            // SAFETY: as above; its value is touched under the lock.
+            let (choice, value) = unsafe { (waiter.choice.map(|choice| choice.as_ref()), &mut *waiter.value.get()) };
+            if !wants(value.as_ref()) {
+                return None;
+            }
+            let decision = decide(comer, choice);
+            if decision == Err(Undecided::Comer) {
+                return None;
+            }
+            // SAFETY: it is in this list.
+            next = unsafe { self.waiters.after(node) };
+            if decision == Err(Undecided::Same) {
+                continue;
+            }
+            // SAFETY: as above.
+            unsafe { self.waiters.remove(node) };
+            if decision.is_ok() {
+                // Copied first: afterwards the frame may be gone.
+                let unparker = waiter.unparker;
+                exchange(value);
+                waiter.served.store(true, Ordering::Release);
+                return Some(Served(unparker));
+            }
+        }
+        None
     }
 
-    /// Gives `value` to the longest waiting; it comes back when nobody waits.
-    pub(super) fn give(&mut self, value: V) -> Result<Served, V> {
+    /// Gives `value` to the longest waiting; it comes back when nobody takes it.
+    pub(crate) fn give(&mut self, value: V, comer: Option<&Choice>) -> Result<Served, V> {
         let mut value = Some(value);
-        let served = self.serve(|slot| *slot = value.take());
+        let served = self.serve(comer, |_| true, |slot| *slot = value.take());
         served.ok_or_else(|| value.take().expect("not given"))
     }
 
     /// Takes what the longest waiting brought.
-    pub(super) fn take(&mut self) -> Option<(V, Served)> {
+    pub(crate) fn take(&mut self, comer: Option<&Choice>) -> Option<(V, Served)> {
         let mut value = None;
-        let served = self.serve(|slot| value = slot.take())?;
+        let served = self.serve(comer, |_| true, |slot| value = slot.take())?;
         value.map(|value| (value, served))
     }
 
-    /// What the longest waiting brought.
-    pub(super) fn front(&self) -> Option<&V> {
-        let waiter = self.waiters.front()?;
-        // SAFETY: linked, and under the lock; the queue is borrowed as long as the value is.
-        unsafe { &*waiter.value.get() }.as_ref()
+    /// As [`take`](Self::take), if it is as wanted.
+    pub(crate) fn take_if(&mut self, wanted: impl Fn(&V) -> bool) -> Option<(V, Served)> {
+        let mut value = None;
+        let served = self.serve(None, |brought| brought.is_some_and(&wanted), |slot| value = slot.take())?;
+        value.map(|value| (value, served))
     }
 
-    /// What the longest waiting brought, to be changed in its place.
-    pub(super) fn front_mut(&mut self) -> Option<&mut V> {
+    /// What the longest waiting brought, to be changed in its place. In queues in which nobody has a choice.
+    pub(crate) fn front_mut(&mut self) -> Option<&mut V> {
         let waiter = self.waiters.front()?;
-        // SAFETY: as in `front`; the queue is borrowed exclusively.
+        debug_assert!(waiter.choice.is_none(), "what waits elsewhere too is not to be changed before it is served");
+        // SAFETY: linked, and under the lock; the queue is borrowed exclusively as long as the value is.
         unsafe { &mut *waiter.value.get() }.as_mut()
     }
 
     /// Removes the longest waiting and leaves its value to it.
-    pub(super) fn release(&mut self) -> Option<Served> {
-        self.serve(|_| {})
+    pub(crate) fn release(&mut self) -> Option<Served> {
+        self.serve(None, |_| true, |_| {})
     }
 
     /// Removes all who wait, and leaves their values to them.
-    pub(super) fn release_all(&mut self) -> AllServed {
+    pub(crate) fn release_all(&mut self) -> AllServed {
         let mut all = AllServed::default();
-        while !self.is_empty() {
-            all.extend(self.release());
+        while let Some(served) = self.release() {
+            all.extend(Some(served));
         }
         all
-    }
-}
-
-/// A waiter that gave up, and was given nothing.
-#[derive(Debug)]
-pub(super) struct GaveUp<V> {
-    /// What it had brought.
-    pub(super) brought: Option<V>,
-    pub(super) why: WaitError,
-}
-
-impl<V> From<GaveUp<V>> for WaitError {
-    fn from(gave_up: GaveUp<V>) -> Self {
-        gave_up.why
-    }
-}
-
-/// Links the caller into a queue, releases the lock, and waits; returns the value with which the
-/// waiter was served.
-///
-/// The caller has passed its cancellation point already.
-///
-/// # Errors
-///
-/// [`GaveUp`]: the node was removed, and the lock released since. If others wait behind it for
-/// something that is there already, it is on the caller to serve them.
-///
-/// # Panics
-///
-/// Inside `no_suspend`, before anything is linked.
-pub(super) fn wait<S, V>(
-    io: &dyn Io,
-    lock: &Lock<S>,
-    mut state: MutexGuard<'_, S>,
-    queue: impl Fn(&mut S) -> &mut WaitQueue<V>,
-    brought: Option<V>,
-    until: Until,
-) -> Result<Option<V>, GaveUp<V>> {
-    let unparker = context::current(|context| {
-        context.assert_may_suspend();
-        context.unparker()
-    });
-    let node = Node::new(Waiter { unparker, value: UnsafeCell::new(brought), done: AtomicBool::new(false) });
-    let pointer = NonNull::from(&node);
-    // SAFETY: this function leaves only when the node was popped or removed; the waits in between
-    // abort instead of unwinding, and nothing else here panics.
-    unsafe { queue(&mut state).waiters.push_back(pointer) };
-    drop(state);
-
-    let done = || node.value.done.load(Ordering::Acquire);
-    let end = match until {
-        Until::Served => {
-            context::wait_uncancelable(io, done, |_| {});
-            None
-        }
-        Until::Canceled => context::wait(io, None, done).err(),
-        Until::Deadline(deadline) => context::wait(io, Some(deadline), done).err(),
-    };
-    let Some(end) = end else {
-        return Ok(node.value.value.into_inner());
-    };
-    let mut state = lock.lock();
-    // SAFETY: in this queue, or popped from it.
-    let gave_up = unsafe { queue(&mut state).waiters.remove(pointer) };
-    drop(state);
-    // Popping and `done` happen under one hold of the lock, so no wait is needed here.
-    let value = node.value.value.into_inner();
-    match end {
-        WaitEnd::Canceled(canceled) if gave_up => Err(GaveUp { brought: value, why: canceled.into() }),
-        WaitEnd::TimedOut if gave_up => Err(GaveUp { brought: value, why: TimedOut.into() }),
-        // Completion wins, and the request stays pending.
-        WaitEnd::Canceled(canceled) => {
-            io.recancel(canceled);
-            Ok(value)
-        }
-        WaitEnd::TimedOut => Ok(value),
     }
 }

@@ -5,12 +5,16 @@ use std::mem;
 use std::sync::Arc;
 
 use super::channel::RecvError;
+use super::choice::Choice;
 use super::forms::Until;
-use super::wait_queue::{WaitQueue, wait};
+use super::queued::{Call, Done, Queued};
+use super::wait::wait;
+use super::wait_queue::WaitQueue;
 use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::wait_any::Source;
 
 /// Makes a channel that holds one value, the latest. Receivers wait for a change and see the value as it is
 /// then: changes in between are not seen, the last one always is.
@@ -112,19 +116,60 @@ impl<T> WatchReceiver<T> {
         self.changed_until(io, Until::Deadline(deadline))
     }
 
+    /// A change, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: closed.
+    pub fn changing(&mut self) -> impl Source<Output = Result<Arc<T>, RecvError>> + '_ {
+        Queued::new(Changing(self))
+    }
+
     fn changed_until(&mut self, io: &dyn Io, until: Until) -> Result<Arc<T>, RecvError> {
         until.check(io)?;
         loop {
             let state = self.shared.lock();
-            if state.version != self.seen {
-                self.seen = state.version;
-                return Ok(state.value.clone());
-            }
-            if state.senders == 0 {
-                return Err(RecvError::Closed);
+            if let Some(seen) = state.see(&mut self.seen) {
+                return seen;
             }
             wait(io, &self.shared, state, |state| &mut state.watching, None, until).map_err(WaitError::from)?;
         }
+    }
+}
+
+impl<T> State<T> {
+    /// The value, if it is another one than was seen; `None` when it still can become one.
+    fn see(&self, seen: &mut u64) -> Option<Result<Arc<T>, RecvError>> {
+        if self.version != *seen {
+            *seen = self.version;
+            return Some(Ok(self.value.clone()));
+        }
+        (self.senders == 0).then_some(Err(RecvError::Closed))
+    }
+}
+
+struct Changing<'a, T>(&'a mut WatchReceiver<T>);
+
+impl<T> Call for Changing<'_, T> {
+    type State = State<T>;
+    type Value = ();
+    type Output = Result<Arc<T>, RecvError>;
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.0.shared
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<()> {
+        &mut state.watching
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<()>> {
+        if state.version == self.0.seen && state.senders > 0 { None } else { Done::alone(None, comer) }
+    }
+
+    fn output(self, _: Option<()>) -> Result<Arc<T>, RecvError> {
+        let Self(WatchReceiver { shared, seen }) = self;
+        shared.lock().see(seen).expect("what has changed has changed for good")
     }
 }
 

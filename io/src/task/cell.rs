@@ -64,10 +64,22 @@ pub(crate) trait Outcome<T>: Owned + Send + Sync {
     fn is_done(&self) -> bool;
     /// Waits for the task to end, passing requests to the waiter on.
     fn wait(&self, io: &dyn Io);
+    /// From now on the end of the task wakes that context; unless it has ended. For the only handle.
+    fn watch(&self, waiter: Unparker) -> Option<Watch>;
+    /// As before [`watch`](Self::watch), which has returned this.
+    fn unwatch(&self, watch: Watch);
     /// The result. Once, after the task has ended.
     fn take(&self) -> thread::Result<T>;
     /// Gives the handle up: whoever comes last disposes of the result.
     fn detach(&self);
+}
+
+/// A context in the join word of a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    waiter: Unparker,
+    /// The word in whose place it is.
+    before: *mut WakeBlock,
 }
 
 enum Slot<B, T> {
@@ -347,22 +359,19 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.is_done() {
             return;
         }
-        let (block, may_begin) = context::current(|context| {
+        let (waiter, may_begin) = context::current(|context| {
             context.assert_may_suspend();
-            (context.unparker().as_ptr(), context.may_begin_joined())
+            (context.unparker(), context.may_begin_joined())
         });
         if let Some(ticket) = Ticket::from_number(self.offered.load(Ordering::Relaxed)).filter(|_| may_begin) {
-            self.joiner.store(block, Ordering::Relaxed);
+            self.joiner.store(waiter.as_ptr(), Ordering::Relaxed);
             let _over = OnDrop(|| self.joiner.store(ptr::null_mut(), Ordering::Relaxed));
             io.begin_joined(ticket);
             if self.is_done() {
                 return;
             }
         }
-        // Release: the block is initialized. Acquire on failure: the task has ended.
-        let announce = |word| self.join.compare_exchange(word, block, Ordering::Release, Ordering::Acquire);
-        let announced = announce(RUNNING).or_else(|word| if word == ENDED { announce(ENDED) } else { Err(word) });
-        if announced.is_err() {
+        if self.watch(waiter).is_none() {
             return;
         }
         let mut passed_on = 0;
@@ -374,6 +383,18 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
                 passed_on |= requests;
             },
         );
+    }
+
+    fn watch(&self, waiter: Unparker) -> Option<Watch> {
+        // Release: the block is initialized. Acquire on failure: the task has ended.
+        let announce = |word| self.join.compare_exchange(word, waiter.as_ptr(), Ordering::Release, Ordering::Acquire);
+        let announced = announce(RUNNING).or_else(|word| if word == ENDED { announce(ENDED) } else { Err(word) });
+        announced.ok().map(|before| Watch { waiter, before })
+    }
+
+    fn unwatch(&self, Watch { waiter, before }: Watch) {
+        // It fails where the task has taken it out. Relaxed: it publishes nothing but the word itself.
+        let _ = self.join.compare_exchange(waiter.as_ptr(), before, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn take(&self) -> thread::Result<T> {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cell;
+mod finishing;
 mod local;
 mod options;
 mod owner;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub(crate) use builder::sealed;
 pub use builder::{Spawner, TaskBuilder};
 pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic};
+pub(crate) use finishing::Finishing;
 pub use local::FiberLocal;
 pub(crate) use local::{Locals, LocalsCell};
 pub use options::{Placement, TaskOptions};
@@ -25,6 +27,7 @@ use crate::backend::{Refused, Start, StartHow};
 use crate::cancel::{REQUESTED, STICKY};
 use crate::context;
 use crate::error::{SpawnError, SpawnErrorKind};
+use crate::wait_any::Source;
 
 /// A task started by [`spawn_async`](crate::Io#method.spawn_async) or one of its siblings: a unit
 /// of work with a result.
@@ -81,6 +84,13 @@ impl<T> Task<T> {
     /// Whether the task has ended, so that [`join`](Self::join) would not wait.
     pub fn is_finished(&self) -> bool {
         self.outcome.as_ref().is_some_and(|outcome| outcome.is_done())
+    }
+
+    /// The end of the task, as one of many things to [wait for](crate::Io#method.wait_any); [`join`](Self::join) then
+    /// does not wait. Requests to the waiter are not copied to the task, and a task of
+    /// [`spawn_async`](crate::Io#method.spawn_async) that nobody has begun is left to who will begin it.
+    pub fn finishing(&mut self) -> impl Source<Output = ()> + '_ {
+        Finishing::of(self.outcome.as_deref())
     }
 
     /// Lets the task live on without a handle, until it ends or the runtime shuts down. Its result

@@ -1,0 +1,122 @@
+//! A blocking call of this module as one of many things to wait for.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, OnceCell};
+
+use super::choice::{Choice, decide};
+use super::wait_queue::{Place, Served, WaitQueue};
+use crate::Io;
+use crate::primitive::Lock;
+use crate::wait_any::{Source, sealed::Arm};
+
+/// A call that waits in a queue, if it has to.
+pub(crate) trait Call {
+    /// What the primitive keeps under its lock.
+    type State;
+    /// What waiters bring, and are served with.
+    type Value;
+    type Output;
+
+    fn lock(&self) -> &Lock<Self::State>;
+
+    fn queue(state: &mut Self::State) -> &mut WaitQueue<Self::Value>;
+
+    /// Makes the call, if it need not wait, and if `comer` has not been decided elsewhere, which it decides.
+    fn attempt(&self, state: &mut Self::State, comer: Option<&Choice>) -> Option<Done<Self::Value>>;
+
+    /// What it brings where it waits.
+    fn bring(&self) -> Option<Self::Value> {
+        None
+    }
+
+    /// Takes back what it had brought: it was not served, and waits no more.
+    fn lose(&self, brought: Option<Self::Value>) {
+        let _ = brought;
+    }
+
+    /// What the call returns that was made, or served, with `value`.
+    fn output(self, value: Option<Self::Value>) -> Self::Output;
+}
+
+/// A call that was made without waiting.
+pub(crate) struct Done<V> {
+    /// What it would have been served with.
+    pub(crate) value: Option<V>,
+    /// Who was served by it.
+    pub(crate) served: Option<Served>,
+}
+
+impl<V> Done<V> {
+    /// Of a call that concerns nobody else: made, if `comer` has not been decided elsewhere.
+    pub(crate) fn alone(value: Option<V>, comer: Option<&Choice>) -> Option<Self> {
+        decide(comer, None).ok().map(|()| Self { value, served: None })
+    }
+}
+
+/// A call on its way, and its place in the queue.
+pub(crate) struct Queued<C: Call> {
+    call: C,
+    place: OnceCell<Place<C::Value>>,
+    /// What the call was made or served with.
+    value: Cell<Option<C::Value>>,
+}
+
+impl<C: Call> Queued<C> {
+    pub(crate) fn new(call: C) -> Self {
+        Self { call, place: OnceCell::new(), value: Cell::new(None) }
+    }
+
+    fn attempt(&self, state: &mut C::State, comer: Option<&Choice>) -> Option<Option<Served>> {
+        let done = self.call.attempt(state, comer)?;
+        self.value.set(done.value);
+        Some(done.served)
+    }
+}
+
+impl<C: Call> Arm for Queued<C> {
+    fn poll(&self, _: &dyn Io) -> bool {
+        let served = self.attempt(&mut self.call.lock().lock(), None);
+        served.is_some_and(|served| {
+            served.into_iter().for_each(Served::wake);
+            true
+        })
+    }
+
+    unsafe fn enter(&self, choice: &Choice) -> bool {
+        let mut state = self.call.lock().lock();
+        if let Some(served) = self.attempt(&mut state, Some(choice)) {
+            drop(state);
+            served.into_iter().for_each(Served::wake);
+            return true;
+        }
+        let place = self.place.get_or_init(|| Place::new(choice.unparker(), Some(choice), self.call.bring()));
+        // SAFETY: a choice sees an arm once, and the caller keeps both in place until the arm has left, by `leave`.
+        unsafe { place.enter(C::queue(&mut state)) };
+        false
+    }
+
+    fn leave(&self) -> bool {
+        let Some(place) = self.place.get() else { return false };
+        let mut state = self.call.lock().lock();
+        // SAFETY: `enter` linked it into this queue.
+        unsafe { place.leave(C::queue(&mut state)) };
+        drop(state);
+        let served = place.is_served();
+        // SAFETY: it has left.
+        let value = unsafe { place.take_value() };
+        if served {
+            self.value.set(value);
+        } else {
+            self.call.lose(value);
+        }
+        served
+    }
+}
+
+impl<C: Call> Source for Queued<C> {
+    type Output = C::Output;
+
+    fn output(self, _: &dyn Io) -> C::Output {
+        self.call.output(self.value.into_inner())
+    }
+}

@@ -1,0 +1,86 @@
+//! Waiting in one queue. (In many: [`Queued`](super::queued::Queued).)
+#![allow(unsafe_code)]
+
+use std::sync::MutexGuard;
+
+use super::forms::Until;
+use super::wait_queue::{Place, WaitQueue};
+use crate::Io;
+use crate::cancel::{TimedOut, WaitError};
+use crate::context::{self, WaitEnd};
+use crate::primitive::Lock;
+
+/// A waiter that gave up, and was given nothing.
+#[derive(Debug)]
+pub(super) struct GaveUp<V> {
+    /// What it had brought.
+    pub(super) brought: Option<V>,
+    pub(super) why: WaitError,
+}
+
+impl<V> From<GaveUp<V>> for WaitError {
+    fn from(gave_up: GaveUp<V>) -> Self {
+        gave_up.why
+    }
+}
+
+/// Links the caller into a queue, releases the lock, and waits; returns the value with which the
+/// waiter was served.
+///
+/// The caller has passed its cancellation point already.
+///
+/// # Errors
+///
+/// [`GaveUp`]: the place was left, and the lock released since. If others wait behind it for
+/// something that is there already, it is on the caller to serve them.
+///
+/// # Panics
+///
+/// Inside `no_suspend`, before anything is linked.
+pub(super) fn wait<S, V>(
+    io: &dyn Io,
+    lock: &Lock<S>,
+    mut state: MutexGuard<'_, S>,
+    queue: impl Fn(&mut S) -> &mut WaitQueue<V>,
+    brought: Option<V>,
+    until: Until,
+) -> Result<Option<V>, GaveUp<V>> {
+    let unparker = context::current(|context| {
+        context.assert_may_suspend();
+        context.unparker()
+    });
+    let place = Place::new(unparker, None, brought);
+    // SAFETY: this function leaves only when the place was served or left; the waits in between
+    // abort instead of unwinding, and nothing else here panics.
+    unsafe { place.enter(queue(&mut state)) };
+    drop(state);
+
+    let served = || place.is_served();
+    let end = match until {
+        Until::Served => {
+            context::wait_uncancelable(io, served, |_| {});
+            None
+        }
+        Until::Canceled => context::wait(io, None, served).err(),
+        Until::Deadline(deadline) => context::wait(io, Some(deadline), served).err(),
+    };
+    let Some(end) = end else {
+        return Ok(place.into_value());
+    };
+    let mut state = lock.lock();
+    // SAFETY: it is this queue.
+    unsafe { place.leave(queue(&mut state)) };
+    drop(state);
+    let gave_up = !place.is_served();
+    let value = place.into_value();
+    match end {
+        WaitEnd::Canceled(canceled) if gave_up => Err(GaveUp { brought: value, why: canceled.into() }),
+        WaitEnd::TimedOut if gave_up => Err(GaveUp { brought: value, why: TimedOut.into() }),
+        // Completion wins, and the request stays pending.
+        WaitEnd::Canceled(canceled) => {
+            io.recancel(canceled);
+            Ok(value)
+        }
+        WaitEnd::TimedOut => Ok(value),
+    }
+}

@@ -1,0 +1,43 @@
+//! The end of a task as one of many things to wait for.
+
+use std::cell::Cell;
+
+use crate::Io;
+use crate::context::Unparker;
+use crate::task::Outcome;
+use crate::task::cell::Watch;
+use crate::wait_any::{Fact, Source};
+
+/// The end of a task whose only handle is borrowed exclusively.
+pub(crate) struct Finishing<'a, T> {
+    outcome: &'a (dyn Outcome<T> + 'a),
+    watch: Cell<Option<Watch>>,
+}
+
+impl<'a, T> Finishing<'a, T> {
+    pub(crate) fn of(outcome: Option<&'a (dyn Outcome<T> + 'a)>) -> Self {
+        Self { outcome: outcome.expect("a handle is consumed once"), watch: Cell::new(None) }
+    }
+}
+
+impl<T> Source for Finishing<'_, T> {
+    type Output = ();
+
+    fn output(self, _: &dyn Io) {}
+}
+
+impl<T> Fact for Finishing<'_, T> {
+    fn is_there(&self, _: &dyn Io) -> bool {
+        self.outcome.is_done()
+    }
+
+    fn watch(&self, waiter: Unparker) {
+        self.watch.set(self.outcome.watch(waiter));
+    }
+
+    fn unwatch(&self) {
+        if let Some(watch) = self.watch.take() {
+            self.outcome.unwatch(watch);
+        }
+    }
+}

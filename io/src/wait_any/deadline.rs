@@ -1,0 +1,21 @@
+//! A deadline as a source.
+
+use super::{Fact, Source};
+use crate::Io;
+use crate::time::Instant;
+
+impl Source for Instant {
+    type Output = ();
+
+    fn output(self, _: &dyn Io) {}
+}
+
+impl Fact for Instant {
+    fn is_there(&self, io: &dyn Io) -> bool {
+        *self <= io.now()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(*self)
+    }
+}

@@ -1,0 +1,57 @@
+//! Waiting for many things at once, of which one comes.
+//!
+//! [`io.wait_any`](crate::Io#method.wait_any) takes [`Source`]s and returns what the first of them came to, as
+//! [`OneOf2`] to [`OneOf8`]. **Nothing of the others is consumed**: no item, no permit, no lock, no result, no tick.
+//!
+//! ```
+//! use std::io;
+//! use iolite_io::{Io, Interval, OneOf4, Task, net::TcpStream, sync::{Event, Receiver}};
+//!
+//! fn serve(
+//!     io: &dyn Io,
+//!     stream: &TcpStream,
+//!     stop: &Event,
+//!     mut reader: Task<io::Result<()>>,
+//!     outgoing: &Receiver<Vec<u8>>,
+//!     pings: &mut Interval,
+//! ) -> io::Result<()> {
+//!     loop {
+//!         match io.wait_any((stop.waiting(), reader.finishing(), outgoing.receiving(), pings.ticking()))? {
+//!             OneOf4::First(()) => return Ok(()),
+//!             OneOf4::Second(()) => return reader.join(io),
+//!             OneOf4::Third(message) => stream.write_all(io, &message?)?,
+//!             OneOf4::Fourth(_) => stream.write_all(io, b"ping\n")?,
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! | to wait for | say |
+//! |---|---|
+//! | a deadline, a tick | the [`Instant`](crate::Instant), [`interval.ticking()`](crate::Interval::ticking) |
+//! | the end of a task | [`task.finishing()`](crate::Task::finishing), [`member.finishing()`](crate::Member::finishing) |
+//! | an event, a notification | [`event.waiting()`](crate::sync::Event::waiting), [`notify.waiting()`](crate::sync::Notify::waiting) |
+//! | an item, or room for one | [`receiver.receiving()`](crate::sync::Receiver::receiving), [`sender.sending(&mut item)`](crate::sync::Sender::sending) |
+//! | an item of a broadcast, a change | [`receiver.receiving()`](crate::sync::BroadcastReceiver::receiving), [`receiver.changing()`](crate::sync::WatchReceiver::changing) |
+//! | a permit | [`semaphore.acquiring()`](crate::sync::Semaphore::acquiring) |
+//! | a lock | [`mutex.locking()`](crate::sync::Mutex::locking), [`lock.reading()`](crate::sync::RwLock::reading), [`lock.writing()`](crate::sync::RwLock::writing) |
+//!
+//! - The order of the sources breaks ties: when several are there, the first is taken. So list what stops the
+//!   program first, and what must not starve before what is always there.
+//! - Who waits stands in the queue of each source like everybody else, in the order of coming, and is handed what
+//!   comes; nobody gets ahead of it.
+//! - `None` in the place of a source is never there: `condition.then(|| receiver.receiving())`.
+//! - Two that wait for many things meet on a rendezvous channel as any other two do. A wait that both sends and
+//!   receives on one channel does not meet itself.
+//! - What can only be performed, an operation on a socket for instance, is waited for as the task that performs it.
+
+mod source;
+mod wait;
+
+mod deadline;
+mod one_of;
+
+pub use one_of::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8};
+pub(crate) use source::{Fact, Map, sealed};
+pub use source::{Source, Sources};
+pub(crate) use wait::wait_any;
