@@ -1,5 +1,6 @@
 //! A mutex for short critical sections that never suspend.
 
+use std::ptr;
 use std::sync::{self, MutexGuard, PoisonError};
 
 /// A std mutex that does not know poison.
@@ -17,5 +18,10 @@ impl<T> Lock<T> {
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether who locks both locks this one first.
+    pub(crate) fn comes_before(&self, other: &Self) -> bool {
+        ptr::from_ref(self) < ptr::from_ref(other)
     }
 }

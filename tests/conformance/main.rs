@@ -35,6 +35,7 @@ mod once;
 mod queue;
 mod reentrant;
 mod rwlock;
+mod wait_any;
 mod watch;
 
 mod atomic_files;

@@ -7,11 +7,11 @@
 //!
 //! Where the waiter meets somebody whom it could serve, while others can already serve it, [`decide`] decides
 //! for both at once, or for neither. That is why a choice is a lock, and not a word: the two are locked in the
-//! order of their addresses, for some instructions, so nobody waits in a circle, and nobody has to try again.
+//! same order by all, for some instructions, so nobody waits in a circle, and nobody has to try again.
 //!
 //! The models of `tests/loom_choice.rs` run this very file, and the queue's, under loom.
 
-use std::mem;
+use std::{mem, ptr};
 
 use super::primitive::Lock;
 use crate::context::Unparker;
@@ -67,10 +67,11 @@ pub(crate) fn decide(comer: Option<&Choice>, waiter: Option<&Choice>) -> Result<
 
 #[cold]
 fn decide_both(comer: &Choice, waiter: &Choice) -> Result<(), Undecided> {
-    let (mut comers, mut waiters);
-    if std::ptr::eq(comer, waiter) {
+    if ptr::eq(comer, waiter) {
         return Err(Undecided::Same);
-    } else if std::ptr::from_ref(comer) < std::ptr::from_ref(waiter) {
+    }
+    let (mut comers, mut waiters);
+    if comer.decided.comes_before(&waiter.decided) {
         comers = comer.decided.lock();
         waiters = waiter.decided.lock();
     } else {

@@ -1,0 +1,251 @@
+//! Models of waits over many queues: loom runs `sync/choice.rs`, `sync/wait_queue.rs` and `list.rs` themselves,
+//! around rendezvous channels as in `sync/channel.rs`, through every interleaving. A hand-over that is missed
+//! shows as a deadlock, an item that is lost or doubled in the count at the end.
+#![allow(unsafe_code)]
+
+#[path = "../src/sync/choice.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod choice;
+#[path = "../src/list.rs"]
+#[allow(dead_code)]
+mod list;
+#[path = "../src/sync/wait_queue.rs"]
+#[allow(dead_code)]
+mod wait_queue;
+
+mod primitive {
+    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+    use loom::sync::{Mutex, MutexGuard};
+
+    pub(crate) struct Lock<T> {
+        mutex: Mutex<T>,
+        number: usize,
+    }
+
+    impl<T> Lock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+            Self { mutex: Mutex::new(value), number: NEXT.fetch_add(1, Ordering::Relaxed) }
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.mutex.lock().unwrap()
+        }
+
+        /// In the order of making, and not of addresses, which loom does not repeat.
+        pub(crate) fn comes_before(&self, other: &Self) -> bool {
+            self.number < other.number
+        }
+    }
+}
+
+mod context {
+    use loom::sync::Notify;
+
+    /// Wakes a waiter of the model; leaked, as wake blocks are.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Unparker(&'static Notify);
+
+    impl std::fmt::Debug for Unparker {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Unparker")
+        }
+    }
+
+    impl Unparker {
+        pub(crate) fn new() -> Self {
+            Self(Box::leak(Box::new(Notify::new())))
+        }
+
+        pub(crate) fn unpark(self) {
+            self.0.notify();
+        }
+
+        pub(crate) fn park(self) {
+            self.0.wait();
+        }
+    }
+}
+
+use std::sync::Arc;
+
+use choice::Choice;
+use context::Unparker;
+use loom::thread;
+use primitive::Lock;
+use wait_queue::{Place, Served, WaitQueue};
+
+/// As in the other models: with at most two preemptions, which is where bugs of this size show.
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+/// A rendezvous channel.
+struct Channel(Lock<Queues>);
+
+struct Queues {
+    sending: WaitQueue<u32>,
+    receiving: WaitQueue<u32>,
+}
+
+type Channels = Arc<[Channel; 2]>;
+
+fn channels() -> Channels {
+    let channel = || Channel(Lock::new(Queues { sending: WaitQueue::new(), receiving: WaitQueue::new() }));
+    Arc::new([channel(), channel()])
+}
+
+/// One of the things that a waiter waits for.
+#[derive(Clone, Copy)]
+enum Wish {
+    Send(usize, u32),
+    Receive(usize),
+}
+
+impl Wish {
+    fn channel(self) -> usize {
+        match self {
+            Wish::Send(channel, _) | Wish::Receive(channel) => channel,
+        }
+    }
+
+    fn queue(self, queues: &mut Queues) -> &mut WaitQueue<u32> {
+        match self {
+            Wish::Send(..) => &mut queues.sending,
+            Wish::Receive(_) => &mut queues.receiving,
+        }
+    }
+
+    /// Meets somebody who waits; the item that went over, and who is to be woken.
+    fn attempt(self, queues: &mut Queues, comer: Option<&Choice>) -> Option<(u32, Served)> {
+        match self {
+            Wish::Send(_, item) => queues.receiving.give(item, comer).ok().map(|served| (item, served)),
+            Wish::Receive(_) => queues.sending.take(comer),
+        }
+    }
+}
+
+/// Meets somebody who waits already, or nobody.
+fn try_one(channels: &Channels, wish: Wish) -> Option<u32> {
+    let (item, served) = wish.attempt(&mut channels[wish.channel()].0.lock(), None)?;
+    served.wake();
+    Some(item)
+}
+
+/// Waits for one of the wishes, as `wait_any` does; says which one, and the item that went over. One that is
+/// impatient gives up where it would have to wait.
+fn wait_any(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(usize, u32)> {
+    let unparker = Unparker::new();
+    let choice = Choice::new(unparker);
+    let mut places = Vec::new();
+    let mut taken = None;
+    for wish in wishes {
+        let brings = if let Wish::Send(_, item) = wish { Some(*item) } else { None };
+        // In a box: it does not move when the next one comes.
+        places.push(Box::new(Place::new(unparker, Some(&choice), brings)));
+        let mut queues = channels[wish.channel()].0.lock();
+        if let Some((item, served)) = wish.attempt(&mut queues, Some(&choice)) {
+            taken = Some((places.len() - 1, item));
+            drop(queues);
+            served.wake();
+            break;
+        }
+        // SAFETY: it leaves below, before it and the choice go.
+        unsafe { places.last().unwrap().enter(wish.queue(&mut queues)) };
+    }
+    if !impatient || taken.is_some() || !choice.decide() {
+        while !choice.is_decided() {
+            unparker.park();
+        }
+    }
+    for (index, (wish, place)) in wishes.iter().zip(places).enumerate() {
+        // SAFETY: into this queue, if into any.
+        unsafe { place.leave(wish.queue(&mut channels[wish.channel()].0.lock())) };
+        if place.is_served() {
+            assert_eq!(taken, None, "one choice, one wish");
+            let item = if let Wish::Send(_, item) = wish { Some(*item) } else { place.into_value() };
+            taken = Some((index, item.expect("given")));
+        }
+    }
+    taken
+}
+
+/// Each finds the other while the other can already be found.
+#[test]
+fn two_that_wait_for_many_things_meet() {
+    explore(|| {
+        let channels = channels();
+        let theirs = channels.clone();
+        let sender = thread::spawn(move || wait_any(&theirs, &[Wish::Send(0, 7), Wish::Send(1, 8)], false));
+        let received = wait_any(&channels, &[Wish::Receive(1), Wish::Receive(0)], false).expect("patient");
+        let sent = sender.join().unwrap().expect("patient");
+        assert_eq!((1 - received.0, received.1), sent);
+        assert_eq!(received.1, 7 + sent.0 as u32);
+    });
+}
+
+/// As above, with each of them on both sides.
+#[test]
+fn who_both_sends_and_receives_meets_the_other_and_not_itself() {
+    explore(|| {
+        let channels = channels();
+        let theirs = channels.clone();
+        let other = thread::spawn(move || wait_any(&theirs, &[Wish::Receive(0), Wish::Send(0, 1)], false));
+        let ours = wait_any(&channels, &[Wish::Receive(0), Wish::Send(0, 2)], false).expect("patient");
+        let other = other.join().unwrap().expect("patient");
+        assert_eq!(ours.0, 1 - other.0, "one has sent, one has received");
+        assert_eq!((ours.1, other.1), if ours.0 == 0 { (1, 1) } else { (2, 2) });
+    });
+}
+
+/// Two come with an item each, to one who waits for both and gives up.
+#[test]
+fn who_gives_up_has_taken_one_item_or_none() {
+    explore(|| {
+        let channels = channels();
+        let givers: Vec<_> = (0..2)
+            .map(|channel| {
+                let channels = channels.clone();
+                thread::spawn(move || try_one(&channels, Wish::Send(channel, channel as u32)).is_some())
+            })
+            .collect();
+        let taken = wait_any(&channels, &[Wish::Receive(0), Wish::Receive(1)], true);
+        let given: Vec<_> = givers.into_iter().map(|giver| giver.join().unwrap()).collect();
+        let expected = taken.map_or([false; 2], |(index, item)| {
+            assert_eq!(index, item as usize);
+            [index == 0, index == 1]
+        });
+        assert_eq!(given, expected);
+    });
+}
+
+/// Three that may meet in several ways, two of whom give up: what was sent was received.
+#[test]
+fn every_item_that_was_sent_was_received() {
+    explore(|| {
+        let channels = channels();
+        let wishes = [[Wish::Send(0, 1), Wish::Send(1, 2)], [Wish::Receive(1), Wish::Send(0, 3)]];
+        let others: Vec<_> = wishes
+            .into_iter()
+            .map(|wishes| {
+                let channels = channels.clone();
+                thread::spawn(move || wait_any(&channels, &wishes, true).map(|(index, item)| (wishes[index], item)))
+            })
+            .collect();
+        let wishes = [Wish::Receive(0), Wish::Receive(1)];
+        let mut all = vec![wait_any(&channels, &wishes, true).map(|(index, item)| (wishes[index], item))];
+        all.extend(others.into_iter().map(|other| other.join().unwrap()));
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
+        for (wish, item) in all.into_iter().flatten() {
+            match wish {
+                Wish::Send(channel, _) => sent.push((channel, item)),
+                Wish::Receive(channel) => received.push((channel, item)),
+            }
+        }
+        sent.sort_unstable();
+        received.sort_unstable();
+        assert_eq!(sent, received);
+    });
+}
