@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::backend::{Refused, Start, StartHow, Ticket};
 use crate::multishot::Multishot;
+use crate::time::Clock;
 use crate::{Backend, Instant, Io, Operation, Output};
 
 /// What looks host names up.
