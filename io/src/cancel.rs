@@ -359,11 +359,13 @@ impl TaskState {
         own | sticky != 0 || count != seen
     }
 
-    /// Makes a delivered request pending again. For the task itself.
-    pub(crate) fn rearm(&self) {
-        if !self.is_none() {
-            self.requests.fetch_or(REQUESTED, Ordering::SeqCst);
+    /// Makes a request, a delivered one for instance, pending. For the task itself; `false` when it is none.
+    pub(crate) fn rearm(&self) -> bool {
+        if self.is_none() {
+            return false;
         }
+        self.requests.fetch_or(REQUESTED, Ordering::SeqCst);
+        true
     }
 
     /// Begins to run on `context`, on top of `below`, whose requests reach it, those that are pending
@@ -377,7 +379,7 @@ impl TaskState {
         // Counted before it is looked at: what comes in between is found twice, not missed.
         self.seen.store(self.sum_below().1, Ordering::Relaxed);
         if below.requests() != 0 {
-            self.rearm();
+            let _ = self.rearm();
         }
     }
 

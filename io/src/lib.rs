@@ -12,6 +12,7 @@
 //! - [`wait_any`]: waiting for many things at once, of which one comes.
 //! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
 //!   and channels that work between fibers, workers and plain threads, also of two backends at once.
+//! - [`testing`]: `Io`s on which things go wrong, for tests of programs.
 //! - [`backend`]: for those who implement an `Io`.
 
 #![warn(missing_docs)]
@@ -45,6 +46,7 @@ pub mod sync;
 pub mod time;
 
 pub mod backend;
+pub mod testing;
 
 mod context;
 mod list;

@@ -66,5 +66,6 @@ mod stdio;
 mod bridge;
 
 mod decorators;
+mod faults;
 mod races;
 mod shutdown;

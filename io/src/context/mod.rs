@@ -210,8 +210,13 @@ impl Context {
             Cause::PanicHook => {}
             // Its scope is, for good.
             Cause::Aborted => {}
-            Cause::Requested | Cause::TimedOut(_) => self.task().rearm(),
+            Cause::Requested | Cause::TimedOut(_) => _ = self.task().rearm(),
         }
+    }
+
+    /// Asks the running task to stop, from within. `false` outside of every task: nobody can cancel that.
+    pub(crate) fn request(&self) -> bool {
+        self.task().rearm()
     }
 
     /// When the running task's innermost effective timeout passes.

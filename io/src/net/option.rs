@@ -97,7 +97,7 @@ impl<T> SocketOption<T> {
         (self.encode)(value)
     }
 
-    pub(super) fn decode(&self, value: &OptionValue) -> io::Result<T> {
+    pub(crate) fn decode(&self, value: &OptionValue) -> io::Result<T> {
         (self.decode)(value.as_bytes())
     }
 
