@@ -1,0 +1,26 @@
+//! `docs/coverage.md` says which test shows what; so these tests exist.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn every_test_of_the_table_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/coverage.md")).expect("docs/coverage.md");
+    let named: Vec<&str> = table.split('`').filter(|text| is_test(text)).collect();
+    assert!(named.len() > 60, "of the tests in the table only {} were found", named.len());
+    let missing: Vec<&str> = named.into_iter().filter(|test| !exists(root, test)).collect();
+    assert!(missing.is_empty(), "docs/coverage.md names tests that do not exist: {missing:#?}");
+}
+
+/// `file::the_test`, and not `Type::method`.
+fn is_test(text: &str) -> bool {
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '/'));
+    text.split_once("::").is_some_and(|(file, name)| is_name(file) && is_name(name) && name.contains('_'))
+}
+
+fn exists(root: &Path, test: &str) -> bool {
+    let (file, name) = test.split_once("::").expect("it is a test");
+    let file = if file.contains('/') { root.join(file) } else { root.join("tests/conformance").join(file) };
+    fs::read_to_string(file.with_extension("rs")).is_ok_and(|source| source.contains(&format!("fn {name}(")))
+}
