@@ -3,6 +3,7 @@
 // Each test target uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+mod around;
 mod race;
 mod random;
 mod tools;
@@ -111,18 +112,21 @@ impl On {
 
     /// Runs the case as the main closure of a runtime that lives as long as it does.
     pub(crate) fn main<T>(self, main: impl FnOnce(&dyn Io) -> T) -> T {
+        let around_main = |io: &dyn Io| main(&*around::around(io.handle().expect("a runtime's")));
         match self.kind {
-            Kind::Threaded => Threaded::new(self.threaded_options()).expect("Threaded is available").run(main),
-            Kind::Evented => available(Evented::prepare(self.evented_options())).run(main),
+            Kind::Threaded => Threaded::new(self.threaded_options()).expect("Threaded is available").run(around_main),
+            Kind::Evented => available(Evented::prepare(self.evented_options())).run(around_main),
         }
     }
 
-    /// Makes the backend. Panics where it is not available: a case that cannot run says so.
+    /// Makes the backend, and puts what `IOLITE_TEST_AROUND` says around it. Panics where it is not available: a
+    /// case that cannot run says so.
     pub(crate) fn start(self) -> Runtime {
-        match self.kind {
-            Kind::Threaded => Runtime::Threaded(Threaded::new(self.threaded_options()).expect("Threaded is available")),
-            Kind::Evented => Runtime::Evented(available(Evented::new(self.evented_options()))),
-        }
+        let owner = match self.kind {
+            Kind::Threaded => Owner::Threaded(Threaded::new(self.threaded_options()).expect("Threaded is available")),
+            Kind::Evented => Owner::Evented(available(Evented::new(self.evented_options()))),
+        };
+        Runtime { io: around::around(owner.handle()), owner }
     }
 
     fn threaded_options(self) -> threaded::Options {
@@ -156,32 +160,41 @@ fn set<T>(option: &mut T, value: Option<T>) {
     }
 }
 
-/// A backend that was made.
+/// A backend that was made, and the `Io` through which the cases see it.
 #[derive(Debug)]
-pub(crate) enum Runtime {
+pub(crate) struct Runtime {
+    io: Arc<dyn Io>,
+    owner: Owner,
+}
+
+#[derive(Debug)]
+enum Owner {
     Threaded(Threaded),
     Evented(Evented),
 }
 
 impl Runtime {
     pub(crate) fn io(&self) -> &dyn Io {
-        match self {
-            Runtime::Threaded(threaded) => threaded.io(),
-            Runtime::Evented(evented) => evented.io(),
-        }
+        &*self.io
     }
 
     pub(crate) fn handle(&self) -> Arc<dyn Io> {
-        match self {
-            Runtime::Threaded(threaded) => threaded.handle(),
-            Runtime::Evented(evented) => evented.handle(),
-        }
+        self.io.clone()
     }
 
     pub(crate) fn shutdown(self) {
+        match self.owner {
+            Owner::Threaded(threaded) => threaded.shutdown(),
+            Owner::Evented(evented) => evented.shutdown(),
+        }
+    }
+}
+
+impl Owner {
+    fn handle(&self) -> Arc<dyn Io> {
         match self {
-            Runtime::Threaded(threaded) => threaded.shutdown(),
-            Runtime::Evented(evented) => evented.shutdown(),
+            Owner::Threaded(threaded) => threaded.handle(),
+            Owner::Evented(evented) => evented.handle(),
         }
     }
 }
