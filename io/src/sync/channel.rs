@@ -339,9 +339,9 @@ impl<T> State<T> {
         }
         decide(comer, None).ok()?;
         let item = self.items.pop_front()?;
-        let (next, served) = self.sending.take(None).unzip();
-        self.items.extend(next);
-        Some((item, served))
+        let Some((next, served)) = self.sending.take(None) else { return Some((item, None)) };
+        self.items.push_back(next);
+        Some((item, Some(served)))
     }
 }
 

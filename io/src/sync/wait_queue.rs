@@ -153,46 +153,69 @@ impl<V> WaitQueue<V> {
         wants: impl Fn(Option<&V>) -> bool,
         exchange: impl FnOnce(&mut Option<V>),
     ) -> Option<Served> {
+        let first = self.waiters.first()?;
+        // SAFETY: linked, so its frame is there.
+        let has_choice = unsafe { first.as_ref() }.value.choice.is_some();
+        let node = if has_choice || comer.is_some() { self.decide_slow(comer, &wants)? } else { first };
+        // SAFETY: as above. It is this one's to serve: nobody decides for it but under the lock, or it was decided.
+        let waiter = unsafe { &node.as_ref().value };
+        // SAFETY: linked, and under the lock.
+        let value = unsafe { &mut *waiter.value.get() };
+        if !wants(value.as_ref()) {
+            return None;
+        }
+        // SAFETY: it is in this list.
+        unsafe { self.waiters.remove(node) };
+        // Copied first: afterwards the frame may be gone.
+        let unparker = waiter.unparker;
+        exchange(value);
+        waiter.served.store(true, Ordering::Release);
+        Some(Served(unparker))
+    }
+
+    /// Finds the longest waiting for whom, and for `comer`, could be decided that they meet; it wants to be served.
+    /// Unlinks those before it that were served elsewhere.
+    #[cold]
+    fn decide_slow(
+        &mut self,
+        comer: Option<&Choice>,
+        wants: &impl Fn(Option<&V>) -> bool,
+    ) -> Option<NonNull<Node<Waiter<V>>>> {
         let mut next = self.waiters.first();
         while let Some(node) = next {
-            // SAFETY: linked, so its frame is there, and that of its choice: until this leaves the lock, or says
-            // that one without a choice was served.
+            // SAFETY: linked, so its frame is there, and that of its choice.
             let waiter = unsafe { &node.as_ref().value };
             // SAFETY: as above; its value is touched under the lock.
-            let (choice, value) = unsafe { (waiter.choice.map(|choice| choice.as_ref()), &mut *waiter.value.get()) };
+            let (choice, value) = unsafe { (waiter.choice.map(|choice| choice.as_ref()), &*waiter.value.get()) };
             if !wants(value.as_ref()) {
-                return None;
-            }
-            let decision = decide(comer, choice);
-            if decision == Err(Undecided::Comer) {
                 return None;
             }
             // SAFETY: it is in this list.
             next = unsafe { self.waiters.after(node) };
-            if decision == Err(Undecided::Same) {
-                continue;
-            }
-            // SAFETY: as above.
-            unsafe { self.waiters.remove(node) };
-            if decision.is_ok() {
-                // Copied first: afterwards the frame may be gone.
-                let unparker = waiter.unparker;
-                exchange(value);
-                waiter.served.store(true, Ordering::Release);
-                return Some(Served(unparker));
+            match decide(comer, choice) {
+                Ok(()) => return Some(node),
+                Err(Undecided::Comer) => return None,
+                Err(Undecided::Same) => {}
+                // SAFETY: it is in this list.
+                Err(Undecided::Waiter) => _ = unsafe { self.waiters.remove(node) },
             }
         }
         None
     }
 
     /// Gives `value` to the longest waiting; it comes back when nobody takes it.
+    #[inline]
     pub(crate) fn give(&mut self, value: V, comer: Option<&Choice>) -> Result<Served, V> {
+        if self.is_empty() {
+            return Err(value);
+        }
         let mut value = Some(value);
         let served = self.serve(comer, |_| true, |slot| *slot = value.take());
         served.ok_or_else(|| value.take().expect("not given"))
     }
 
     /// Takes what the longest waiting brought.
+    #[inline]
     pub(crate) fn take(&mut self, comer: Option<&Choice>) -> Option<(V, Served)> {
         let mut value = None;
         let served = self.serve(comer, |_| true, |slot| value = slot.take())?;
