@@ -601,7 +601,10 @@ fn a_permit_is_taken_or_still_there(#[values(threaded(), evented())] on: On) {
                 io,
                 start,
                 |io| match io.wait_any((event.waiting(), permits.acquiring()))? {
-                    OneOf2::Second(permit) => Ok(permit.forget()),
+                    OneOf2::Second(permit) => {
+                        permit.forget();
+                        Ok(())
+                    }
                     OneOf2::First(()) => unreachable!("it is never set"),
                 },
                 || permits.release(),
