@@ -249,3 +249,55 @@ fn every_item_that_was_sent_was_received() {
         assert_eq!(sent, received);
     });
 }
+
+/// Waits for one thing, without a choice.
+fn wait_one(channels: &Channels, wish: Wish) -> u32 {
+    let unparker = Unparker::new();
+    let brings = if let Wish::Send(_, item) = wish { Some(item) } else { None };
+    let place = Place::new(unparker, None, brings);
+    let mut queues = channels[wish.channel()].0.lock();
+    if let Some((item, served)) = wish.attempt(&mut queues, None) {
+        drop(queues);
+        served.wake();
+        return item;
+    }
+    // SAFETY: it is served before this returns.
+    unsafe { place.enter(wish.queue(&mut queues)) };
+    drop(queues);
+    while !place.is_served() {
+        unparker.park();
+    }
+    if let Wish::Send(_, item) = wish { item } else { place.into_value().expect("given") }
+}
+
+/// One that gives up is still in the queue, before one that does not, when an item comes.
+#[test]
+fn who_was_decided_elsewhere_is_passed_over() {
+    explore(|| {
+        let channels = channels();
+        let (fickle, patient) = (channels.clone(), channels.clone());
+        let fickle = thread::spawn(move || wait_any(&fickle, &[Wish::Receive(1), Wish::Receive(0)], true));
+        let patient = thread::spawn(move || wait_one(&patient, Wish::Receive(0)));
+        wait_one(&channels, Wish::Send(0, 1));
+        if fickle.join().unwrap().is_some() {
+            wait_one(&channels, Wish::Send(0, 1));
+        }
+        assert_eq!(patient.join().unwrap(), 1);
+    });
+}
+
+/// Of two who wait for one thing each, one meets who waits for both.
+#[test]
+fn who_waits_for_many_things_meets_one_who_waits_for_one() {
+    explore(|| {
+        let channels = channels();
+        let receivers = [0, 1].map(|channel| {
+            let channels = channels.clone();
+            thread::spawn(move || wait_one(&channels, Wish::Receive(channel)))
+        });
+        let (index, item) = wait_any(&channels, &[Wish::Send(0, 0), Wish::Send(1, 1)], false).expect("patient");
+        assert_eq!(index, item as usize);
+        wait_one(&channels, Wish::Send(1 - index, 1 - item));
+        assert_eq!(receivers.map(|receiver| receiver.join().unwrap()), [0, 1]);
+    });
+}
