@@ -5,13 +5,16 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::backend::{kernel_address, take_socket_error};
+use iolite_io::backend::{begin_connect, kernel_address, take_socket_error};
 use iolite_io::net::Address;
 use iolite_io::{Descriptor, Output};
+use rustix::io::Errno;
 
+use super::LOOK_AGAIN;
 use super::perform::Performer;
 use super::poll::wait;
 
+/// Of an Internet socket.
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
     let address = kernel_address(address);
     let entry =
@@ -26,4 +29,17 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &
         result => _ = result?,
     }
     Ok(Output::Done)
+}
+
+/// Of a Unix socket. The ring would leave a worker of the kernel waiting for room in the listener's queue, which a
+/// cancellation that comes before that wait does not reach (seen with Linux 6.18); and nothing can wait for
+/// that room, so it is looked for again soon.
+pub(super) fn perform_unix(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
+    loop {
+        match begin_connect(socket, address) {
+            Ok(()) => return Ok(Output::Done),
+            Err(Errno::AGAIN) => performer.pause(LOOK_AGAIN)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

@@ -4,19 +4,15 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{AddressBuffer, kernel_address, try_receive_many, try_send_many};
 use iolite_io::net::{Address, Message, Outgoing, Received};
 use iolite_io::{Descriptor, Output};
 
-use super::BUFFERS_MAX;
 use super::perform::Performer;
 use super::poll::{run_or_wait, wait};
-
-/// How soon to look again for what nothing can wait for.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+use super::{BUFFERS_MAX, LOOK_AGAIN};
 
 /// How many descriptors can go with a message (`SCM_MAX_FD`).
 const DESCRIPTORS_MAX: usize = 253;

@@ -19,8 +19,10 @@ mod sync;
 mod write;
 
 use std::io;
+use std::time::Duration;
 
 use iolite_io::backend::{Context, perform_quick};
+use iolite_io::net::Address;
 use iolite_io::{Operation, Output, ShutDown};
 
 use crate::shared::Shared;
@@ -30,6 +32,10 @@ use perform::Performer;
 /// The most bytes that one read or write moves: what the kernel moves at most.
 const COUNT_MAX: usize = 0x7fff_f000;
 
+/// How soon to look again for what nothing can wait for: room in the queue of a Unix socket that the own one is not
+/// connected to.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// The most buffers the kernel takes in one call (UIO_MAXIOV).
 const BUFFERS_MAX: usize = 1024;
 
@@ -38,7 +44,9 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
     let performer = Performer::new(shared, context);
     match operation {
         Operation::Accept { listener } => accept::perform(&performer, listener),
-        Operation::Connect { socket, address } => connect::perform(&performer, socket, address),
+        Operation::Connect { socket, address: address @ Address::Internet(_) } => {
+            connect::perform(&performer, socket, address)
+        }
         Operation::Receive { socket, buffer, peek } => receive::perform(&performer, socket, buffer, peek),
         Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
             message::receive(&performer, socket, buffers, peek, descriptors_max)
@@ -62,6 +70,9 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
         // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.
         _ if shared.is_closed() => Err(ShutDown.into()),
+        Operation::Connect { socket, address: address @ Address::Unix(_) } => {
+            connect::perform_unix(&performer, socket, address)
+        }
         Operation::ReceiveMany { socket, messages } => message::receive_many(&performer, socket, messages),
         Operation::SendMany { socket, messages } => message::send_many(&performer, socket, messages),
         Operation::File(operation) => files::perform(shared, context, &performer, operation),
