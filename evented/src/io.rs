@@ -26,7 +26,7 @@ impl Io for Shared {
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
         current(|context| {
             context.check(self)?;
-            op::perform(self, context, operation)
+            op::operate(self, context, operation)
         })
     }
 

@@ -9,6 +9,7 @@
 //! - [`Evented::prepare`] and [`Prepared::run`]: a whole program, its main task on the calling
 //!   thread. [`Evented::new`]: executors beside the threads of a program that is not iolite's.
 //! - [`stack_use`]: how deep fibers have used their stacks.
+//! - [`op`]: every operation of io_uring, with its own arguments.
 //! - [`probe`]: whether io_uring can be used here, and why not.
 
 mod options;
@@ -21,7 +22,7 @@ mod shared;
 mod abort;
 mod executor;
 mod fiber;
-mod op;
+pub mod op;
 mod ring;
 
 pub use fiber::stack::{StackUse, stack_use};

@@ -186,6 +186,11 @@ impl Shared {
         self.features.get().is_some_and(Features::does_files)
     }
 
+    /// Whether the kernel has an operation.
+    pub(crate) fn supports(&self, code: u8) -> bool {
+        self.features.get().is_some_and(|features| features.supports(code))
+    }
+
     /// Accepts a task, or gives it back.
     pub(crate) fn start(&self, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
         let options = start.options();

@@ -1,5 +1,6 @@
 //! Operations as data: what a program can ask an [`Io`](crate::Io) to do.
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::net::{Shutdown, SocketAddr};
@@ -277,6 +278,13 @@ pub enum Operation<'a> {
     Spawn {
         /// What to start.
         command: &'a mut Command,
+    },
+    /// An operation that one backend has beside those of the vocabulary, and that nobody else can look into;
+    /// its crate makes it and reads what becomes of it. Answered with `Done`; by other backends with an error
+    /// of kind [`Unsupported`](io::ErrorKind::Unsupported).
+    Native {
+        /// Of a type of that backend's.
+        operation: &'a mut (dyn Any + Send),
     },
     /// Closes a descriptor and reports what went wrong. Answered with `Done`. The descriptor is
     /// gone, also after an error or a cancellation.

@@ -39,18 +39,19 @@ pub(super) const NOBODY: u64 = Tag::Own as u64;
 pub(crate) struct OpSlot {
     fiber: FiberRef,
     result: Cell<Option<i32>>,
-    cancellation_pending: Cell<bool>,
+    /// Of the last cancellation.
+    cancellation: Cell<Option<i32>>,
 }
 
 impl OpSlot {
-    /// The result, once nothing in the kernel refers to the operation any more.
+    /// The result of the operation, once it has ended.
     pub(crate) fn result(&self) -> Option<i32> {
-        if self.cancellation_pending.get() { None } else { self.result.get() }
+        self.result.get()
     }
 
-    /// Whether the operation itself has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.result.get().is_some()
+    /// The result of the cancellation that was submitted last, once it has ended.
+    pub(crate) fn cancellation(&self) -> Option<i32> {
+        self.cancellation.get()
     }
 
     fn user_data(&self, tag: Tag) -> u64 {
@@ -80,7 +81,7 @@ impl Executor {
 
     /// Makes the slot of an operation of the calling fiber.
     pub(crate) fn slot(block: &WakeBlock) -> OpSlot {
-        OpSlot { fiber: FiberRef::of_block(block), result: Cell::new(None), cancellation_pending: Cell::new(false) }
+        OpSlot { fiber: FiberRef::of_block(block), result: Cell::new(None), cancellation: Cell::new(None) }
     }
 
     /// Queues the cancellation of a submitted operation. Its completion is waited for too: the user
@@ -89,9 +90,9 @@ impl Executor {
     ///
     /// # Safety
     ///
-    /// As [`submit`](Self::submit).
+    /// The slot stays in place until both `slot.result()` and `slot.cancellation()` are there.
     pub(crate) unsafe fn submit_cancellation(&self, slot: &OpSlot) {
-        slot.cancellation_pending.set(true);
+        slot.cancellation.set(None);
         let entry = opcode::AsyncCancel::new(slot.user_data(Tag::Operation)).build();
         // SAFETY: it points to nothing but the slot, as user data.
         unsafe { self.push(entry.user_data(slot.user_data(Tag::Cancellation))) };
@@ -127,15 +128,10 @@ impl Executor {
                 self.in_flight.set(self.in_flight.get() - 1);
                 // SAFETY: the slot waits for this completion.
                 let slot = unsafe { &*(pointer as *const OpSlot) };
-                if tag == Tag::Cancellation as u64 {
-                    slot.cancellation_pending.set(false);
-                } else {
-                    slot.result.set(Some(result));
-                }
-                if slot.result().is_some() {
-                    // SAFETY: its fiber is live: it waits for this.
-                    self.make_ready(unsafe { slot.fiber.get() });
-                }
+                let place = if tag == Tag::Cancellation as u64 { &slot.cancellation } else { &slot.result };
+                place.set(Some(result));
+                // SAFETY: its fiber is live: it waits for this.
+                self.make_ready(unsafe { slot.fiber.get() });
             }
         }
     }

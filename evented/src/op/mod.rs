@@ -1,4 +1,6 @@
-//! Operations: one file each, with how it fills an entry and how it reads the completion.
+#![doc = include_str!("opcodes.md")]
+
+// The operations of the vocabulary: one file each, with how it fills an entry and how it reads the completion.
 
 mod accept;
 mod close;
@@ -16,6 +18,7 @@ mod send;
 mod spawn;
 mod splice;
 mod sync;
+mod typed;
 mod write;
 
 use std::io;
@@ -28,6 +31,7 @@ use iolite_io::{Operation, Output, ShutDown};
 use crate::shared::Shared;
 pub(crate) use multishot::RingMultishot;
 use perform::Performer;
+pub use typed::*;
 
 /// The most bytes that one read or write moves: what the kernel moves at most.
 const COUNT_MAX: usize = 0x7fff_f000;
@@ -40,7 +44,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const BUFFERS_MAX: usize = 1024;
 
 /// Performs an operation for the calling context, which has passed its cancellation point.
-pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
+pub(crate) fn operate(shared: &Shared, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
     let performer = Performer::new(shared, context);
     match operation {
         Operation::Accept { listener } => accept::perform(&performer, listener),
@@ -77,6 +81,7 @@ pub(crate) fn perform(shared: &Shared, context: &Context, operation: Operation<'
         Operation::SendMany { socket, messages } => message::send_many(&performer, socket, messages),
         Operation::File(operation) => files::perform(shared, context, &performer, operation),
         Operation::Offload { job } => offload::perform(shared, context, job),
+        Operation::Native { operation } => typed::perform_native(shared, &performer, operation),
         Operation::Splice { from, from_offset, to, bytes } => splice::perform(&performer, from, from_offset, to, bytes),
         other => perform_quick(other).unwrap_or_else(|operation| {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))

@@ -9,14 +9,20 @@ use std::time::Duration;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
-use iolite_io::backend::{Context, PoolMemory, monotonic_now, park};
+use iolite_io::backend::{Context, PoolMemory, Unparker, monotonic_now, park};
 use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 
+use super::typed::{CanceledById, Id, UnderWay};
 use crate::abort::AbortOnUnwind;
 use crate::executor::foreign::Message;
+use crate::executor::remote::Remote;
 use crate::executor::standing::{Answer, Kind};
 use crate::executor::{Executor, OpSlot};
 use crate::shared::Shared;
+
+/// What an interrupted system call returns within the kernel, to be begun again: `ERESTARTSYS` and its
+/// kin. Some operations let it out (seen with splices, up to Linux 6.18).
+const RESTARTS: [i32; 4] = [512, 513, 514, 516];
 
 /// Performs entries for one context.
 pub(super) struct Performer<'a> {
@@ -24,11 +30,30 @@ pub(super) struct Performer<'a> {
     context: &'a Context,
 }
 
-/// Whether a request ends an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Until {
-    Canceled,
+/// What may end an operation before it has completed.
+#[derive(Clone, Copy, Debug)]
+enum Until<'a> {
     Completed,
+    Canceled,
+    /// As `Canceled`, and whoever knows its id.
+    CanceledById(&'a UnderWay<'a>),
+}
+
+/// What has asked for the end of an operation.
+#[derive(Default)]
+struct Asked {
+    request: Option<Canceled>,
+    by_id: bool,
+}
+
+/// An operation in some ring, which the calling context waits for.
+trait InFlight {
+    /// Its result, once it has ended.
+    fn result(&self) -> Option<i32>;
+
+    /// Cancels it and waits for the kernel's answer, so that the cancellation cannot find a later operation
+    /// at the same place.
+    fn cancel(&self) -> i32;
 }
 
 impl<'a> Performer<'a> {
@@ -60,6 +85,21 @@ impl<'a> Performer<'a> {
         unsafe { self.run_until(entry, Until::Canceled) }
     }
 
+    /// As [`run`](Self::run); the operation can also be canceled by its id.
+    ///
+    /// # Errors
+    ///
+    /// As `run`; [`CanceledById`].
+    ///
+    /// # Safety
+    ///
+    /// As `run`.
+    pub(super) unsafe fn run_under_id(&self, entry: &Entry, id: &Id) -> io::Result<u32> {
+        let under_way = id.begin(self.context.unparker())?;
+        // SAFETY: the caller's promise.
+        unsafe { self.run_until(entry, Until::CanceledById(&under_way)) }
+    }
+
     /// As [`run`](Self::run), but no request ends it.
     ///
     /// # Safety
@@ -73,27 +113,32 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// As [`run`](Self::run).
-    unsafe fn run_until(&self, entry: &Entry, until: Until) -> io::Result<u32> {
+    unsafe fn run_until(&self, entry: &Entry, until: Until<'_>) -> io::Result<u32> {
         loop {
             let here = Executor::with_current_of(self.shared, self.context, |_| ()).is_some();
             // SAFETY: the caller's promise; the entry was completed before it is used again.
-            let (result, canceled) =
+            let (result, asked) =
                 unsafe { if here { self.run_here(entry, until) } else { self.run_elsewhere(entry, until)? } };
-            if canceled.is_none() && result == -libc::EINTR && until == Until::Canceled {
+            let result = if RESTARTS.contains(&-result) { -libc::EINTR } else { result };
+            let wanted = asked.request.is_none() && !asked.by_id && !matches!(until, Until::Completed);
+            if wanted && result == -libc::EINTR {
                 // Not so a close: the descriptor is gone, and its number may be somebody else's.
                 continue;
             }
-            return self.outcome(result, canceled);
+            return self.outcome(result, asked);
         }
     }
 
     /// What the kernel's result means to a caller that was perhaps canceled meanwhile.
-    fn outcome(&self, result: i32, canceled: Option<Canceled>) -> io::Result<u32> {
-        if let Some(canceled) = canceled {
-            if result == -libc::ECANCELED || result == -libc::EINTR {
+    fn outcome(&self, result: i32, asked: Asked) -> io::Result<u32> {
+        let has_stopped = result == -libc::ECANCELED || result == -libc::EINTR;
+        if let Some(canceled) = asked.request {
+            if has_stopped {
                 return Err(canceled.into());
             }
             self.context.recancel(canceled);
+        } else if has_stopped && asked.by_id {
+            return Err(CanceledById.into());
         } else if result == -libc::ECANCELED && self.shared.is_closed() {
             // The runtime canceled what was left of foreign operations at its end.
             return Err(ShutDown.into());
@@ -127,20 +172,17 @@ impl<'a> Performer<'a> {
         // SAFETY: the caller's promise.
         let arm = |executor: &Executor| unsafe { executor.arm(Kind::Send(bytes.clone()), entry) };
         let standing = Executor::with_current_of(self.shared, self.context, arm)?;
-        let mut canceled = None;
+        let mut asked = Asked::default();
         loop {
             match standing.poll(self.context.unparker()) {
-                Poll::Ready(Some(Ok(Answer::Sent(result)))) => return Some(self.outcome(result, canceled)),
+                Poll::Ready(Some(Ok(Answer::Sent(result)))) => return Some(self.outcome(result, asked)),
                 Poll::Ready(_) => unreachable!("a send has one answer, its result"),
                 Poll::Pending => {}
             }
-            if canceled.is_none() {
-                canceled = self.context.check(self.shared).err();
-                if canceled.is_some() {
-                    standing.cancel();
-                }
+            if self.looks_for_request(Until::Canceled, &mut asked) {
+                standing.cancel();
             }
-            park(self.deadline(Until::Canceled, canceled.is_some()));
+            park(self.deadline(Until::Canceled, &asked));
         }
     }
 
@@ -149,33 +191,16 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// As [`run`](Self::run).
-    unsafe fn run_here(&self, entry: &Entry, until: Until) -> (i32, Option<Canceled>) {
+    unsafe fn run_here(&self, entry: &Entry, until: Until<'_>) -> (i32, Asked) {
         // The kernel writes to this frame.
         let bomb = AbortOnUnwind;
         let slot = Executor::slot(self.context.block());
-        // SAFETY: the slot and the caller's memory stay until the loop has seen the result; an
-        // unwinding in between ends the process.
+        // SAFETY: the slot and the caller's memory stay until `wait` has seen the result; an unwinding in
+        // between ends the process.
         Executor::with_current(|executor| unsafe { executor.submit(&slot, entry.clone()) });
-        let outcome = self.await_slot(&slot, until);
+        let outcome = self.wait(&slot, until);
         mem::forget(bomb);
         outcome
-    }
-
-    fn await_slot(&self, slot: &OpSlot, until: Until) -> (i32, Option<Canceled>) {
-        let mut canceled = None;
-        loop {
-            if let Some(result) = slot.result() {
-                return (result, canceled);
-            }
-            if canceled.is_none() && until == Until::Canceled && !slot.has_ended() {
-                canceled = self.context.check(self.shared).err();
-                if canceled.is_some() {
-                    // SAFETY: as in `run_here`.
-                    Executor::with_current(|executor| unsafe { executor.submit_cancellation(slot) });
-                }
-            }
-            park(self.deadline(until, canceled.is_some()));
-        }
     }
 
     /// On any other context: in the ring of some executor, while this context parks.
@@ -183,39 +208,92 @@ impl<'a> Performer<'a> {
     /// # Safety
     ///
     /// As [`run`](Self::run).
-    unsafe fn run_elsewhere(&self, entry: &Entry, until: Until) -> io::Result<(i32, Option<Canceled>)> {
+    unsafe fn run_elsewhere(&self, entry: &Entry, until: Until<'_>) -> io::Result<(i32, Asked)> {
         let remote = self.shared.begin_foreign()?;
         // As in `run_here`.
         let bomb = AbortOnUnwind;
         let message = Message::new(entry.clone(), self.context.unparker());
         remote.send(&message);
-        let mut canceled = None;
-        let result = loop {
-            if let Some(result) = message.result() {
-                break result;
-            }
-            if canceled.is_none() && until == Until::Canceled {
-                canceled = self.context.check(self.shared).err();
-                if canceled.is_some() {
-                    // To the same executor, behind the message, so that it finds the operation; its
-                    // own completion is waited for, so that it cannot find a later one.
-                    let entry = opcode::AsyncCancel::new(message.user_data()).build();
-                    let cancellation = Message::new(entry, self.context.unparker());
-                    remote.send(&cancellation);
-                    while cancellation.result().is_none() {
-                        park(None);
-                    }
-                    continue;
-                }
-            }
-            park(self.deadline(until, canceled.is_some()));
-        };
+        let outcome = self.wait(&Sent { remote, message: &message, unparker: self.context.unparker() }, until);
         mem::forget(bomb);
         self.shared.end_foreign();
-        Ok((result, canceled))
+        Ok(outcome)
     }
 
-    fn deadline(&self, until: Until, canceled: bool) -> Option<Instant> {
-        if canceled || until == Until::Completed { None } else { self.context.deadline() }
+    /// Waits for the end of an operation, canceling it when that is asked for.
+    #[inline]
+    fn wait(&self, operation: &impl InFlight, until: Until<'_>) -> (i32, Asked) {
+        let mut asked = Asked::default();
+        loop {
+            if let Some(result) = operation.result() {
+                return (result, asked);
+            }
+            if self.looks_for_request(until, &mut asked) {
+                operation.cancel();
+            } else if let Until::CanceledById(under_way) = until
+                && let Some(asking) = under_way.asking()
+            {
+                asked.by_id = true;
+                asking.answer(operation.cancel());
+            } else {
+                park(self.deadline(until, &asked));
+            }
+        }
+    }
+
+    /// Whether a request has arrived, the first one.
+    fn looks_for_request(&self, until: Until<'_>, asked: &mut Asked) -> bool {
+        if asked.request.is_some() || matches!(until, Until::Completed) {
+            return false;
+        }
+        asked.request = self.context.check(self.shared).err();
+        asked.request.is_some()
+    }
+
+    fn deadline(&self, until: Until<'_>, asked: &Asked) -> Option<Instant> {
+        if asked.request.is_some() || matches!(until, Until::Completed) { None } else { self.context.deadline() }
+    }
+}
+
+impl InFlight for OpSlot {
+    fn result(&self) -> Option<i32> {
+        self.result()
+    }
+
+    fn cancel(&self) -> i32 {
+        // SAFETY: the slot stays until the loop has seen the answer; see `run_here`.
+        Executor::with_current(|executor| unsafe { executor.submit_cancellation(self) });
+        loop {
+            if let Some(answer) = self.cancellation() {
+                return answer;
+            }
+            park(None);
+        }
+    }
+}
+
+/// An operation in the ring of an executor whose fiber the caller is not.
+struct Sent<'a> {
+    remote: &'static Remote,
+    message: &'a Message,
+    unparker: Unparker,
+}
+
+impl InFlight for Sent<'_> {
+    fn result(&self) -> Option<i32> {
+        self.message.result()
+    }
+
+    fn cancel(&self) -> i32 {
+        // To the same executor, behind the message, so that it finds the operation.
+        let entry = opcode::AsyncCancel::new(self.message.user_data()).build();
+        let cancellation = Message::new(entry, self.unparker);
+        self.remote.send(&cancellation);
+        loop {
+            if let Some(answer) = cancellation.result() {
+                return answer;
+            }
+            park(None);
+        }
     }
 }

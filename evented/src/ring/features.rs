@@ -4,19 +4,29 @@ use std::io;
 
 use io_uring::{IoUring, Probe, opcode};
 
-/// The features in use, for [`Io::backend`](iolite_io::Io::backend).
+/// What a ring of this kernel can do.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Features(Vec<&'static str>);
+pub(crate) struct Features {
+    /// The features in use, for [`Io::backend`](iolite_io::Io::backend).
+    names: Vec<&'static str>,
+    /// The operations that it has, by opcode.
+    opcodes: Vec<bool>,
+}
 
 impl Features {
     /// The names, comma-separated.
     pub(crate) fn names(&self) -> String {
-        self.0.join(", ")
+        self.names.join(", ")
+    }
+
+    /// Whether the kernel has an operation.
+    pub(crate) fn supports(&self, code: u8) -> bool {
+        self.opcodes.get(usize::from(code)) == Some(&true)
     }
 
     /// Whether the ring does what else there is to do with files than opening, reading and writing.
     pub(crate) fn does_files(&self) -> bool {
-        self.0.contains(&FILES)
+        self.names.contains(&FILES)
     }
 }
 
@@ -76,15 +86,16 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
             other => break other.map_err(explain)?,
         }
     };
-    if require(&ring)? {
-        features.0.push(FILES);
+    features.opcodes = require(&ring)?;
+    if FILE_OPCODES.iter().all(|code| features.supports(*code)) {
+        features.names.push(FILES);
     }
     if ring.params().is_feature_fast_poll() {
-        features.0.push("fast-poll");
+        features.names.push("fast-poll");
     }
     // File operations that would block go to kernel threads, which count as ours: few of them.
     if ring.submitter().register_iowq_max_workers(&mut [IO_WORKERS_MAX, SPLICE_WORKERS_MAX]).is_ok() {
-        features.0.push("bounded-workers");
+        features.names.push("bounded-workers");
     }
     Ok((ring, features))
 }
@@ -116,7 +127,7 @@ fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Feature
     let mut last = io::Error::from_raw_os_error(libc::EINVAL);
     for (builder, names) in steps {
         match builder.build(sq_entries) {
-            Ok(ring) => return Ok((ring, Features(names.to_vec()))),
+            Ok(ring) => return Ok((ring, Features { names: names.to_vec(), opcodes: Vec::new() })),
             // This kernel does not know one of the flags.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => last = error,
             Err(error) => return Err(error),
@@ -125,8 +136,8 @@ fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Feature
     Err(last)
 }
 
-/// Fails where something is missing that everything needs; whether there is what files need.
-fn require(ring: &IoUring) -> io::Result<bool> {
+/// The operations that the kernel has, by opcode, unless this backend needs more.
+fn require(ring: &IoUring) -> io::Result<Vec<bool>> {
     let unsupported =
         |what: &str| io::Error::new(io::ErrorKind::Unsupported, format!("this kernel's io_uring lacks {what}"));
     if !ring.params().is_feature_ext_arg() {
@@ -139,7 +150,7 @@ fn require(ring: &IoUring) -> io::Result<bool> {
     ring.submitter().register_probe(&mut probe).map_err(|_| unsupported("the probe of operations (Linux 5.6)"))?;
     match OPCODES.iter().find(|(code, _)| !probe.is_supported(*code)) {
         Some((_, name)) => Err(unsupported(&format!("the operation `{name}`"))),
-        None => Ok(FILE_OPCODES.iter().all(|code| probe.is_supported(*code))),
+        None => Ok((0..=u8::MAX).map(|code| probe.is_supported(code)).collect()),
     }
 }
 

@@ -1,0 +1,153 @@
+//! Ids, by which others cancel an operation that is under way.
+//!
+//! Who cancels asks the context that waits for the operation, which alone has to do with its ring,
+//! and waits for the kernel's answer to come back: so a cancellation finds this operation or none,
+//! never a later one at the same place.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use iolite_io::Io;
+use iolite_io::backend::Unparker;
+use iolite_io::sync::{OneshotSender, oneshot};
+
+/// Names an operation, for as long as it is under way. Clones are the same id; later it can name
+/// another operation.
+#[derive(Clone, Debug, Default)]
+pub struct Id(Arc<Mutex<Option<Named>>>);
+
+/// The operation that an id names.
+#[derive(Debug)]
+struct Named {
+    /// Who waits for it.
+    owner: Unparker,
+    asking: Vec<OneshotSender<Cancel>>,
+}
+
+/// What became of a cancellation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// The operation was found and canceled. Its performer gets [`CanceledById`].
+    Done,
+    /// There is none of that id under way: it has not begun, or has ended.
+    NotFound,
+    /// It could not be stopped at once, for it is being executed. It ends by itself, or as canceled where what
+    /// it does can be interrupted.
+    AlreadyRunning,
+}
+
+/// An operation was canceled by its [`Id`]; the error of who performed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanceledById;
+
+/// Cancels the operation that `id` names, performed by whatever fiber or thread, on whatever runtime.
+///
+/// # Cancellation
+///
+/// A cancellation point. After `Canceled` the operation may or may not have been canceled.
+///
+/// # Errors
+///
+/// [`Canceled`](iolite_io::Canceled).
+pub fn cancel(io: &dyn Io, id: &Id) -> io::Result<Cancel> {
+    io.check_cancel()?;
+    let (sender, receiver) = oneshot();
+    match &mut *id.named() {
+        None => return Ok(Cancel::NotFound),
+        Some(named) => {
+            named.asking.push(sender);
+            named.owner.unpark();
+        }
+    }
+    Ok(receiver.recv(io)?)
+}
+
+impl Id {
+    /// An id that names nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether it names an operation at this moment.
+    pub fn is_under_way(&self) -> bool {
+        self.named().is_some()
+    }
+
+    /// Names the operation for which the context of `owner` begins to wait.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy`, when it names another one.
+    pub(crate) fn begin(&self, owner: Unparker) -> io::Result<UnderWay<'_>> {
+        let mut named = self.named();
+        if named.is_some() {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the id names an operation that is under way"));
+        }
+        *named = Some(Named { owner, asking: Vec::new() });
+        Ok(UnderWay(self))
+    }
+
+    fn named(&self) -> MutexGuard<'_, Option<Named>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An operation with an id, until it has ended.
+#[derive(Debug)]
+pub(crate) struct UnderWay<'a>(&'a Id);
+
+impl UnderWay<'_> {
+    /// Those who want it canceled, if there are any; they wait for an answer.
+    pub(crate) fn asking(&self) -> Option<Asking> {
+        let asking = self.0.named().as_mut().map(|named| std::mem::take(&mut named.asking))?;
+        (!asking.is_empty()).then_some(Asking(asking))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let named = self.0.named().take();
+        Asking(named.map(|named| named.asking).unwrap_or_default()).answer(-libc::ENOENT);
+    }
+}
+
+/// Those who want an operation canceled.
+pub(crate) struct Asking(Vec<OneshotSender<Cancel>>);
+
+impl Asking {
+    /// Tells them the kernel's answer.
+    pub(crate) fn answer(self, kernel: i32) {
+        let answer = match -kernel {
+            libc::ENOENT => Cancel::NotFound,
+            libc::EALREADY => Cancel::AlreadyRunning,
+            _ => Cancel::Done,
+        };
+        for sender in self.0 {
+            // Who has stopped waiting need not know.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+impl CanceledById {
+    /// Whether `error` is this.
+    pub fn is_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|source| source.is::<Self>())
+    }
+}
+
+impl fmt::Display for CanceledById {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operation was canceled by its id")
+    }
+}
+
+impl Error for CanceledById {}
+
+impl From<CanceledById> for io::Error {
+    fn from(canceled: CanceledById) -> Self {
+        io::Error::other(canceled)
+    }
+}
