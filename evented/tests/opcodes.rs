@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use io_uring::{IoUring, Probe, opcode};
 use iolite_evented::{Evented, Options, op};
 use iolite_io::backend::{Refused, Start, StartHow};
-use iolite_io::net::Address;
+use iolite_io::net::{Address, Received};
 use iolite_io::{Backend, Canceled, Instant, Io, Operation, Output, ShutDown};
 use rustix::event::epoll;
 use tempfile::TempDir;
@@ -221,17 +222,39 @@ fn messages() {
         let from = Some(internet(near.local_addr().unwrap()));
         let (socket, to) = (near.as_fd(), Some(&to));
         let buffers = [IoSlice::new(b"one"), IoSlice::new(b"more")];
-        assert_eq!(perform!(io, SendMsg { socket, buffers: &buffers, to, flags: 0 }), Some(7));
+        let send = op::SendMsg { socket, buffers: &buffers, to, descriptors: &[], flags: 0 };
+        assert_eq!(op::perform(io, send).unwrap(), 7);
         assert_eq!(perform!(io, Send { socket, buffer: b"two", to, flags: 0 }), Some(3));
         let (mut first, mut second) = ([0; 2], [0; 3]);
-        let mut buffers = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
-        let envelope = perform!(io, RecvMsg { socket: far.as_fd(), buffers: &mut buffers, flags: 0 }).unwrap();
-        assert_eq!(envelope, op::Envelope { count: 5, from: from.clone(), flags: libc::MSG_TRUNC });
+        let received = receive(io, far.as_fd(), &mut [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)]);
+        assert_eq!((received.count, received.truncated), (5, true));
+        assert_eq!(received.from, from);
         assert_eq!((&first, &second), (b"on", b"emo"));
-        let mut room = [0; 8];
-        let mut buffers = [IoSliceMut::new(&mut room)];
-        let envelope = perform!(io, RecvMsg { socket: far.as_fd(), buffers: &mut buffers, flags: 0 }).unwrap();
-        assert_eq!(envelope, op::Envelope { count: 3, from, flags: 0 });
+        let received = receive(io, far.as_fd(), &mut [IoSliceMut::new(&mut [0; 8])]);
+        assert_eq!((received.count, received.truncated), (3, false));
+        assert_eq!(received.from, from);
+    });
+}
+
+fn receive<'a>(io: &dyn Io, socket: BorrowedFd<'a>, buffers: &'a mut [IoSliceMut<'a>]) -> Received {
+    op::perform(io, op::RecvMsg { socket, buffers, descriptors_max: 2, flags: 0 }).unwrap()
+}
+
+#[test]
+fn descriptors() {
+    everywhere(|io| {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        let (reader, writer) = pipe(io);
+        let (socket, descriptors) = (near.as_fd(), [writer.as_fd()]);
+        let buffers = [IoSlice::new(b"the writer")];
+        let send = op::SendMsg { socket, buffers: &buffers, to: None, descriptors: &descriptors, flags: 0 };
+        assert_eq!(op::perform(io, send).unwrap(), 10);
+        let mut received = receive(io, far.as_fd(), &mut [IoSliceMut::new(&mut [0; 16])]);
+        assert_eq!((received.count, received.descriptors.len(), received.descriptors_truncated), (10, 1, false));
+        let mut duplicate = OwnedFd::from(received.descriptors.remove(0));
+        drop(writer);
+        write(&mut duplicate, b"both");
+        assert_eq!(read(reader), b"both");
     });
 }
 
@@ -569,7 +592,8 @@ macro_rules! codes {
     ($($name:ident)*) => { [$((stringify!($name), op::$name::CODE)),*] };
 }
 
-/// The table of the documentation has every operation of the crate and of this kernel, and every type its row.
+/// The table of the documentation has every operation of the crate and of this kernel, and every type its row and
+/// its test.
 #[test]
 fn the_table_is_complete() {
     let table = include_str!("../src/op/opcodes.md");
@@ -583,8 +607,12 @@ fn the_table_is_complete() {
         LinkAt MsgRing FSetXattr SetXattr FGetXattr GetXattr Socket UringCmd SetSockOpt WaitId FutexWait FutexWake
         FutexWaitV Ftruncate Bind Listen EpollWait Pipe
     };
+    let sources = [include_str!("opcodes.rs"), include_str!("../src/op/typed/raw.rs")];
     for (name, code) in types {
-        assert!(rows[usize::from(code)].contains(&format!("[`{name}`]")), "{name}: {}", rows[usize::from(code)]);
+        let row = rows[usize::from(code)];
+        assert!(row.contains(&format!("[`{name}`]")), "{name}: {row}");
+        let test = row.rsplit('`').nth(1).unwrap();
+        assert!(sources.iter().any(|source| source.contains(&format!("fn {test}()"))), "{name}: {row}");
     }
     let last = opcode::Pipe::CODE;
     assert_eq!(rows.len(), usize::from(last) + 1);

@@ -9,6 +9,7 @@ use io_uring::{opcode, types};
 use iolite_io::backend::{AddressBuffer, kernel_address, try_receive_many, try_send_many};
 use iolite_io::net::{Address, Message, Outgoing, Received};
 use iolite_io::{Descriptor, Output};
+use rustix::net::SocketAddrAny;
 
 use super::perform::Performer;
 use super::poll::{run_or_wait, wait};
@@ -24,33 +25,14 @@ pub(super) fn receive(
     peek: bool,
     descriptors_max: usize,
 ) -> io::Result<Output> {
-    let mut from = AddressBuffer::new();
-    let mut control = control_room(descriptors_max.min(DESCRIPTORS_MAX));
-    let mut header = empty_header();
-    header.msg_name = from.address().cast();
-    header.msg_namelen = AddressBuffer::BYTES;
-    // `IoSliceMut` is an `iovec` in memory, by std's promise.
-    header.msg_iov = buffers.as_mut_ptr().cast();
-    header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = size_of_val(&*control);
+    let mut header = Header::default();
     let flags = libc::MSG_CMSG_CLOEXEC | if peek { libc::MSG_PEEK } else { 0 };
-    let entry = opcode::RecvMsg::new(types::Fd(socket.as_raw_fd()), &mut header).flags(flags as u32).build();
-    // SAFETY: the entry points to `header`, that to `from`, `buffers` and `control`; all of them are there
-    // until it returns.
+    let fd = types::Fd(socket.as_raw_fd());
+    let entry = opcode::RecvMsg::new(fd, header.for_receiving(buffers, descriptors_max)).flags(flags as u32).build();
+    // SAFETY: the entry points to `header`, that to itself and `buffers`; both are there until it returns.
     let count = unsafe { run_or_wait(performer, socket, libc::POLLIN, &entry) }?;
-    // SAFETY: the kernel has filled `control`, to which the header points; this is the first look at it.
-    let mut descriptors = unsafe { take_descriptors(&header) };
-    let descriptors_truncated = header.msg_flags & libc::MSG_CTRUNC != 0 || descriptors.len() > descriptors_max;
-    descriptors.truncate(descriptors_max);
-    from.set_length(header.msg_namelen);
-    Ok(Output::Received(Received {
-        count: count as usize,
-        from: from.get()?,
-        truncated: header.msg_flags & libc::MSG_TRUNC != 0,
-        descriptors,
-        descriptors_truncated,
-    }))
+    // SAFETY: the kernel has filled it.
+    unsafe { header.received(count as usize, descriptors_max) }.map(Output::Received)
 }
 
 pub(super) fn send(
@@ -63,32 +45,112 @@ pub(super) fn send(
     if descriptors.len() > DESCRIPTORS_MAX {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let to_kernel = to.map(kernel_address);
-    let mut control = control_room(descriptors.len());
-    let mut header = empty_header();
-    if let Some(to) = &to_kernel {
-        header.msg_name = to.as_ptr().cast_mut().cast();
-        header.msg_namelen = to.addr_len();
-    }
-    // `IoSlice` is an `iovec` in memory, by std's promise; the kernel only reads it.
-    header.msg_iov = buffers.as_ptr().cast_mut().cast();
-    header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = size_of_val(&*control);
-    if !descriptors.is_empty() {
-        // SAFETY: the header points to room for that many.
-        unsafe { put_descriptors(&header, descriptors) };
-    }
-    // The kernel must not wait and try again: it would go on behind the bytes that it has read for the first
-    // attempt, and send a message without them (seen with Unix sockets, up to Linux 6.18).
-    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-    let entry = opcode::SendMsg::new(types::Fd(socket.as_raw_fd()), &header).flags(flags as u32).build();
+    let mut header = Header::default();
+    let fd = types::Fd(socket.as_raw_fd());
+    let entry = opcode::SendMsg::new(fd, header.for_sending(buffers, to, descriptors)).flags(SEND_FLAGS as u32).build();
     let attempt = || {
-        // SAFETY: the entry points to `header`, that to `to_kernel`, `buffers` and `control`; all of them, and the
-        // descriptors named in `control`, are there until it returns.
+        // SAFETY: the entry points to `header`, that to itself and `buffers`; both, and the descriptors that it
+        // names, are there until it returns.
         unsafe { performer.run(&entry) }.map(|count| count as usize)
     };
     until_done(attempt, || wait_for_room(performer, socket, to))
+}
+
+/// How messages are sent. The kernel must not wait and try again: it would go on behind the bytes that it has
+/// read for the first attempt, and send a message without them (seen with Unix sockets, up to Linux 6.18).
+pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// A message's header, with what it points to beside the buffers.
+pub struct Header {
+    header: libc::msghdr,
+    to: Option<SocketAddrAny>,
+    from: AddressBuffer,
+    /// Room for descriptors, aligned for their header.
+    control: Vec<u64>,
+}
+
+impl Default for Header {
+    fn default() -> Self {
+        // SAFETY: all-zero is a header: numbers, and pointers that are null.
+        let header = unsafe { mem::zeroed() };
+        Self { header, to: None, from: AddressBuffer::new(), control: Vec::new() }
+    }
+}
+
+impl Header {
+    /// Points it to buffers to be filled. It stays where it is until they are.
+    pub(super) fn for_receiving(
+        &mut self,
+        buffers: &mut [IoSliceMut<'_>],
+        descriptors_max: usize,
+    ) -> *mut libc::msghdr {
+        self.header.msg_name = self.from.address().cast();
+        self.header.msg_namelen = AddressBuffer::BYTES;
+        // `IoSliceMut` is an `iovec` in memory, by std's promise.
+        self.header.msg_iov = buffers.as_mut_ptr().cast();
+        self.header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
+        self.make_control_room(descriptors_max.min(DESCRIPTORS_MAX));
+        &mut self.header
+    }
+
+    /// What has come.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` when the sender's address is of a family that nobody knows.
+    ///
+    /// # Safety
+    ///
+    /// It was made for receiving, and the kernel has filled it.
+    pub(super) unsafe fn received(mut self, count: usize, descriptors_max: usize) -> io::Result<Received> {
+        // SAFETY: the kernel has filled `control`, to which the header points; this is the first look at it.
+        let mut descriptors = unsafe { take_descriptors(&self.header) };
+        let descriptors_truncated =
+            self.header.msg_flags & libc::MSG_CTRUNC != 0 || descriptors.len() > descriptors_max;
+        descriptors.truncate(descriptors_max);
+        self.from.set_length(self.header.msg_namelen);
+        Ok(Received {
+            count,
+            from: self.from.get()?,
+            truncated: self.header.msg_flags & libc::MSG_TRUNC != 0,
+            descriptors,
+            descriptors_truncated,
+        })
+    }
+
+    /// Points it to bytes and descriptors to be sent. It stays where it is until they are.
+    pub(super) fn for_sending(
+        &mut self,
+        buffers: &[IoSlice<'_>],
+        to: Option<&Address>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> *const libc::msghdr {
+        self.to = to.map(kernel_address);
+        if let Some(to) = &self.to {
+            self.header.msg_name = to.as_ptr().cast_mut().cast();
+            self.header.msg_namelen = to.addr_len();
+        }
+        // `IoSlice` is an `iovec` in memory, by std's promise; the kernel only reads it.
+        self.header.msg_iov = buffers.as_ptr().cast_mut().cast();
+        self.header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
+        self.make_control_room(descriptors.len());
+        if !descriptors.is_empty() {
+            // SAFETY: the header points to room for that many.
+            unsafe { put_descriptors(&self.header, descriptors) };
+        }
+        &self.header
+    }
+
+    /// Makes room for the control data of that many descriptors; none, and so nothing is allocated, for none.
+    fn make_control_room(&mut self, descriptors: usize) {
+        if descriptors > 0 {
+            // SAFETY: it is arithmetic.
+            let bytes = unsafe { libc::CMSG_SPACE((size_of::<RawFd>() * descriptors) as u32) };
+            self.control = vec![0; (bytes as usize).div_ceil(size_of::<u64>())];
+        }
+        self.header.msg_control = self.control.as_mut_ptr().cast();
+        self.header.msg_controllen = size_of_val(&*self.control);
+    }
 }
 
 /// Many messages, with one system call: io_uring has none for that.
@@ -132,23 +194,6 @@ fn wait_for_room(performer: &Performer<'_>, socket: &Descriptor, to: Option<&Add
         Some(Address::Unix(_)) => performer.pause(LOOK_AGAIN),
         _ => wait(performer, socket, libc::POLLOUT),
     }
-}
-
-/// A header without a name, buffers and control data.
-fn empty_header() -> libc::msghdr {
-    // SAFETY: all-zero is such a header: numbers, and pointers that are null.
-    unsafe { mem::zeroed() }
-}
-
-/// Room for the control data of that many descriptors, at most 253, aligned for it; none, and so nothing is
-/// allocated, for none.
-fn control_room(descriptors: usize) -> Vec<u64> {
-    if descriptors == 0 {
-        return Vec::new();
-    }
-    // SAFETY: it is arithmetic.
-    let bytes = unsafe { libc::CMSG_SPACE((size_of::<RawFd>() * descriptors) as u32) };
-    vec![0; (bytes as usize).div_ceil(size_of::<u64>())]
 }
 
 /// # Safety

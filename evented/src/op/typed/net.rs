@@ -7,13 +7,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use io_uring::opcode;
 use iolite_io::backend::{AddressBuffer, kernel_address};
-use iolite_io::net::Address;
+use iolite_io::net::{Address, Received};
 use rustix::net::SocketAddrAny;
 
-use header::Header;
-
 use super::{count, descriptor, done, fd, length, operation};
-use crate::op::BUFFERS_MAX;
+use crate::op::message::{Header, SEND_FLAGS};
 
 operation! {
     /// Makes a socket, closed on exec. Linux 5.19.
@@ -166,8 +164,7 @@ operation! {
     /// Sends one message. Linux 5.3.
     ///
     /// It does not wait for room (`EAGAIN`): kernels up to 6.18 at least would send a message without its
-    /// bytes on a Unix socket then. A [`PollAdd`](super::PollAdd) waits. Descriptors are sent by
-    /// [`Operation::SendMessage`](iolite_io::Operation::SendMessage).
+    /// bytes on a Unix socket then. A [`PollAdd`](super::PollAdd) waits.
     SendMsg<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
@@ -175,83 +172,45 @@ operation! {
         buffers: &'a [IoSlice<'a>],
         /// To whom, where the socket is not connected.
         to: Option<&'a Address>,
+        /// Descriptors of which duplicates go with it, 253 at most.
+        descriptors: &'a [BorrowedFd<'a>],
         /// `MSG_*`, without `MSG_ZEROCOPY`.
         flags: i32,
     } -> usize;
     code: opcode::SendMsg;
     frame: Header;
     entry: |send, room| {
-        room.to = send.to.map(kernel_address);
-        if let Some(to) = &room.to {
-            room.header.msg_name = to.as_ptr().cast_mut().cast();
-            room.header.msg_namelen = to.addr_len();
-        }
-        // An `iovec` in memory, by std's promise; the kernel only reads it.
-        room.header.msg_iov = send.buffers.as_ptr().cast_mut().cast();
-        room.header.msg_iovlen = send.buffers.len().min(BUFFERS_MAX) as _;
-        let flags = send_flags(send.flags) | libc::MSG_DONTWAIT;
-        opcode::SendMsg::new(fd(send.socket), &room.header).flags(flags as u32)
+        let header = room.for_sending(send.buffers, send.to, send.descriptors);
+        opcode::SendMsg::new(fd(send.socket), header).flags((send_flags(send.flags) | SEND_FLAGS) as u32)
     };
     answer: |_send, _room, answer| count(answer);
 }
 
-mod header {
-    use iolite_io::backend::AddressBuffer;
-    use rustix::net::SocketAddrAny;
-
-    /// A message's header, with the addresses to which it points.
-    pub struct Header {
-        pub(super) header: libc::msghdr,
-        pub(super) to: Option<SocketAddrAny>,
-        pub(super) from: AddressBuffer,
-    }
-
-    impl Default for Header {
-        fn default() -> Self {
-            // SAFETY: all-zero is a header: numbers, and pointers that are null.
-            Self { header: unsafe { std::mem::zeroed() }, to: None, from: AddressBuffer::new() }
-        }
-    }
-}
-
-/// What came with the bytes of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Envelope {
-    /// How many bytes.
-    pub count: usize,
-    /// Who sent it, if that has an address.
-    pub from: Option<Address>,
-    /// What the kernel says of it: `MSG_TRUNC`, `MSG_CTRUNC`, `MSG_EOR`.
-    pub flags: i32,
-}
+/// Asks for control data in the form of 32-bit programs, which is not what is read here.
+const MSG_CMSG_COMPAT: i32 = 1 << 31;
 
 operation! {
     /// Receives one message. Linux 5.3.
-    ///
-    /// Descriptors that came with it are closed; [`Operation::ReceiveMessage`](iolite_io::Operation::ReceiveMessage)
-    /// takes them.
     RecvMsg<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
         /// Filled in order, 1,024 at most.
         buffers: &'a mut [IoSliceMut<'a>],
+        /// How many descriptors may come with it, 253 at most.
+        descriptors_max: usize,
         /// `MSG_*`.
         flags: i32,
-    } -> Envelope;
+    } -> Received;
     code: opcode::RecvMsg;
     frame: Header;
     entry: |receive, room| {
-        room.header.msg_name = room.from.address().cast();
-        room.header.msg_namelen = AddressBuffer::BYTES;
-        // An `iovec` in memory, by std's promise.
-        room.header.msg_iov = receive.buffers.as_mut_ptr().cast();
-        room.header.msg_iovlen = receive.buffers.len().min(BUFFERS_MAX) as _;
-        opcode::RecvMsg::new(fd(receive.socket), &mut room.header).flags(receive.flags as u32)
+        let header = room.for_receiving(receive.buffers, receive.descriptors_max);
+        let flags = receive.flags & !MSG_CMSG_COMPAT | libc::MSG_CMSG_CLOEXEC;
+        opcode::RecvMsg::new(fd(receive.socket), header).flags(flags as u32)
     };
-    answer: |_receive, room, answer| {
+    answer: |receive, room, answer| {
         let count = count(answer)?;
-        let Header { header, mut from, .. } = room;
-        from.set_length(header.msg_namelen);
-        Ok(Envelope { count, from: from.get()?, flags: header.msg_flags })
+        // SAFETY: the kernel has filled it.
+        unsafe { room.received(count, receive.descriptors_max) }
     };
 }
