@@ -58,6 +58,7 @@ mod unix;
 mod basics;
 mod clocks;
 mod crowds;
+mod natives;
 
 mod processes;
 mod signals;
