@@ -24,6 +24,10 @@ use crate::shared::Shared;
 /// kin. Some operations let it out (seen with splices, up to Linux 6.18).
 const RESTARTS: [i32; 4] = [512, 513, 514, 516];
 
+/// How soon an operation that was being executed is canceled again. The interruption that the kernel leaves for
+/// its thread is lost when that was about to wait (seen with connections to a full Unix listener, Linux 6.18).
+const CANCEL_AGAIN: Duration = Duration::from_millis(1);
+
 /// Performs entries for one context.
 pub(super) struct Performer<'a> {
     shared: &'a Shared,
@@ -224,19 +228,26 @@ impl<'a> Performer<'a> {
     #[inline]
     fn wait(&self, operation: &impl InFlight, until: Until<'_>) -> (i32, Asked) {
         let mut asked = Asked::default();
+        let mut again_at = None;
+        let cancel = || {
+            let answer = operation.cancel();
+            (answer, (answer != 0).then(|| monotonic_now() + CANCEL_AGAIN))
+        };
         loop {
             if let Some(result) = operation.result() {
                 return (result, asked);
             }
-            if self.looks_for_request(until, &mut asked) {
-                operation.cancel();
+            if self.looks_for_request(until, &mut asked) || again_at.is_some_and(|at| at <= monotonic_now()) {
+                (_, again_at) = cancel();
             } else if let Until::CanceledById(under_way) = until
                 && let Some(asking) = under_way.asking()
             {
                 asked.by_id = true;
-                asking.answer(operation.cancel());
+                let answer;
+                (answer, again_at) = cancel();
+                asking.answer(answer);
             } else {
-                park(self.deadline(until, &asked));
+                park([self.deadline(until, &asked), again_at].into_iter().flatten().min());
             }
         }
     }
