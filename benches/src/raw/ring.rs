@@ -178,9 +178,12 @@ impl Ring {
         }
         let Self { ring, slots } = self;
         loop {
+            let before = completions.len();
             completions.extend(ring.completion().map(|entry| completed(slots, &entry)));
-            // The kernel completes 20 entries at most in one call. For a disk, larger batches pay.
-            if completions.len() >= ENOUGH || !ring.submission().taskrun() {
+            // The kernel completes 20 entries at most in one call. For a disk, larger batches pay. Its flag can stay set
+            // where nothing is left, so a call that brought nothing is the last.
+            let nothing_new = completions.len() == before;
+            if nothing_new || completions.len() >= ENOUGH || !ring.submission().taskrun() {
                 return Ok(());
             }
             ring.submit()?;

@@ -181,7 +181,8 @@ impl Ring {
 
     /// Collects, and has the kernel complete more of what it has deferred for this thread: a call that
     /// slept completes one entry, any other (since Linux 6.14) 20 at most. What is reaped together is
-    /// submitted together, for which a disk is called once.
+    /// submitted together, for which a disk is called once. The kernel's flag can stay set where nothing is left, so
+    /// a call that brought nothing is the last.
     fn collect_deferred(&self) {
         let mut collected = self.collect();
         while collected > 0 && self.reaped.borrow().len() < REAPED_ENOUGH && self.has_deferred() {
