@@ -324,19 +324,20 @@ impl<T, R> Shared<T, R> {
         }
     }
 
-    /// Takes an operation out that has ended or was not begun; its tag.
-    fn forget(&self, id: OperationId) -> Option<T> {
-        // Its task is dropped outside of the lock.
-        let operation = self.0.lock().operations.remove(&id);
-        operation.map(|operation| operation.tag)
+    /// Takes an operation out that was not begun.
+    fn forget(&self, id: OperationId) {
+        // It is dropped outside of the lock.
+        let _operation = self.0.lock().operations.remove(&id);
     }
 
     fn end(&self, id: OperationId, result: thread::Result<R>, now: Instant) {
-        let Some(tag) = self.forget(id) else { return };
-        self.change(|state| {
+        // In one step: it is under way, or there to be taken. Its task is dropped outside of the lock.
+        let _task = self.change(|state| {
+            let Operation { tag, task } = state.operations.remove(&id)?;
             // What fired before comes out before.
             state.fire(now);
             state.ready.push_back(Ready { id, tag, happened: Happened::Ended(result) });
+            Some(task)
         });
     }
 
