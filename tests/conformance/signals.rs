@@ -12,7 +12,6 @@ use iolite::signal::{self, Signal, Signals};
 use iolite::sync::Event;
 use iolite::{Canceled, process, stdio};
 use rstest::rstest;
-use rustix::process::{getpid, kill_process};
 
 use crate::support::{On, Race, attempt, concurrently, evented, scope, started, threaded, until};
 
@@ -21,10 +20,11 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends this process a signal, which then has a handler.
+/// Raises a signal, which then has a handler, on the calling thread: it has been handled when this returns. One
+/// that is sent to the process could arrive after the case has ended, and its handler with it.
 fn send(signal: Signal) {
     assert!(has_handler(signal), "{signal} would end the tests");
-    kill_process(getpid(), rustix::process::Signal::from_named_raw(signal.as_raw()).unwrap()).expect("sent");
+    signal_hook::low_level::raise(signal.as_raw()).expect("raised");
 }
 
 fn has_handler(signal: Signal) -> bool {
