@@ -27,6 +27,7 @@ use std::time::Duration;
 use iolite_io::Instant;
 use iolite_io::backend::{Context, Park, Patience, PoolMemory, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
 use iolite_io::net::BufferPool;
+use slab::Slab;
 
 use crate::abort::AbortOnUnwind;
 use crate::fiber::stack::{FiberStack, SizeClass};
@@ -75,7 +76,7 @@ pub(crate) struct Executor {
     turn_begins: Cell<bool>,
     timers: Timers<FiberRef>,
     /// Every fiber that has a task; `Fiber::index` says where.
-    live: RefCell<Vec<OwnedFiber>>,
+    live: RefCell<Slab<OwnedFiber>>,
     idle: IdleFibers,
     /// The size of the stack of a task that asks for none.
     class_default: SizeClass,
@@ -330,12 +331,7 @@ impl Executor {
 
     /// Puts a fiber whose task has ended into the pool.
     fn retire(&self, fiber: &Fiber) {
-        let index = fiber.index.get();
-        let mut live = self.live.borrow_mut();
-        let fiber = live.swap_remove(index);
-        if let Some(moved) = live.get(index) {
-            moved.index.set(index);
-        }
+        let fiber = self.live.borrow_mut().remove(fiber.index.get());
         self.idle.put(fiber);
         // Its stack may be what a task waits for.
         self.starved.set(None);
@@ -345,9 +341,10 @@ impl Executor {
         self.tear_down_if_closing(&unstarted);
         fiber.assign(unstarted);
         let mut live = self.live.borrow_mut();
-        fiber.index.set(live.len());
+        let place = live.vacant_entry();
+        fiber.index.set(place.key());
         self.queue(&fiber);
-        live.push(fiber);
+        place.insert(fiber);
         self.tell_ready();
     }
 
@@ -447,7 +444,7 @@ impl Executor {
         }
         let now = monotonic_now();
         while let Some(fiber) = self.timers.pop_passed(now) {
-            // SAFETY: a fiber with an armed timer is live.
+            // SAFETY: it is live: it disarms its timer before it leaves the park in which it armed it.
             self.make_ready(unsafe { fiber.get() });
         }
     }
@@ -512,9 +509,9 @@ impl Park for FiberPark {
             None => fiber.suspend(Pause::Park),
             Some(deadline) => {
                 Executor::with_current(|executor| {
-                    executor.timers.arm(deadline, calling);
+                    let timer = executor.timers.arm(deadline, calling);
                     fiber.suspend(Pause::Park);
-                    executor.timers.disarm(calling);
+                    executor.timers.disarm(timer);
                 });
             }
         }

@@ -24,12 +24,12 @@ impl Executor {
         match self.shutdown.get() {
             Shutdown::No => {
                 self.shutdown.set(Shutdown::Since(monotonic_now() + self.shared.options().grace));
-                let tasks: Vec<_> = self.live.borrow().iter().filter_map(|fiber| fiber.task()).collect();
+                let tasks: Vec<_> = self.live.borrow().iter().filter_map(|(_, fiber)| fiber.task()).collect();
                 tasks.iter().for_each(|task| task.tear_down());
             }
             Shutdown::Since(instant) if instant <= monotonic_now() => {
                 self.shutdown.set(Shutdown::Reported);
-                self.shared.report_stuck(self.live.borrow().iter().filter_map(|fiber| fiber.task()));
+                self.shared.report_stuck(self.live.borrow().iter().filter_map(|(_, fiber)| fiber.task()));
             }
             Shutdown::Since(_) | Shutdown::Reported => {}
         }

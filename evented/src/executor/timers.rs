@@ -1,190 +1,197 @@
 //! The timers of one executor: a heap of the fibers that park with a deadline.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use iolite_io::Instant;
+use slab::Slab;
 
-/// Where a timer is in its heap; each fiber has one, since it parks in one place at a time.
-#[derive(Debug)]
-pub(crate) struct TimerSlot(Cell<usize>);
-
-const UNARMED: usize = usize::MAX;
-
-impl Default for TimerSlot {
-    fn default() -> Self {
-        Self(Cell::new(UNARMED))
-    }
-}
-
-impl TimerSlot {
-    pub(crate) fn is_armed(&self) -> bool {
-        self.0.get() != UNARMED
-    }
-}
-
-/// What can be woken at a deadline.
-pub(crate) trait Timed: Copy {
-    fn slot(&self) -> &TimerSlot;
-}
+/// Names an armed timer, until it is disarmed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimerId(usize);
 
 /// A 4-ary heap that knows where each of its timers is, so that one can be disarmed. Keeps its
 /// memory: arming allocates only when more timers are armed than ever before.
+///
+/// Where they are is told by a table beside the heap: a timer moves through many levels, and what it wakes is seldom
+/// in the processor's caches.
 #[derive(Debug)]
-pub(crate) struct Timers<T> {
-    heap: RefCell<Vec<(Instant, T)>>,
+pub(crate) struct Timers<T>(RefCell<Heap<T>>);
+
+#[derive(Debug)]
+struct Heap<T> {
+    entries: Vec<(Instant, TimerId)>,
+    timers: Slab<Timer<T>>,
 }
+
+#[derive(Debug)]
+struct Timer<T> {
+    /// Where it is in `entries`, or `POPPED`.
+    index: usize,
+    wakes: T,
+}
+
+const POPPED: usize = usize::MAX;
 
 /// Children of a node: fewer levels than a binary heap, and one cache line of deadlines.
 const ARITY: usize = 4;
 
 impl<T> Default for Timers<T> {
     fn default() -> Self {
-        Self { heap: RefCell::default() }
+        Self(RefCell::new(Heap { entries: Vec::new(), timers: Slab::new() }))
     }
 }
 
-impl<T: Timed> Timers<T> {
+impl<T: Copy> Timers<T> {
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.borrow().first().map(|(deadline, _)| *deadline)
+        self.0.borrow().entries.first().map(|(deadline, _)| *deadline)
     }
 
-    pub(crate) fn arm(&self, deadline: Instant, timer: T) {
-        debug_assert!(!timer.slot().is_armed());
-        let mut heap = self.heap.borrow_mut();
-        heap.push((deadline, timer));
-        let last = heap.len() - 1;
-        sift_up(&mut heap, last);
+    /// Has [`pop_passed`](Self::pop_passed) return `wakes` once `deadline` has passed.
+    #[must_use = "a timer is disarmed, also after it has popped"]
+    pub(crate) fn arm(&self, deadline: Instant, wakes: T) -> TimerId {
+        let mut heap = self.0.borrow_mut();
+        let index = heap.entries.len();
+        let id = TimerId(heap.timers.insert(Timer { index, wakes }));
+        heap.entries.push((deadline, id));
+        heap.sift_up(index);
+        id
     }
 
-    pub(crate) fn disarm(&self, timer: T) {
-        let index = timer.slot().0.replace(UNARMED);
-        if index != UNARMED {
-            remove(&mut self.heap.borrow_mut(), index);
+    /// Forgets a timer, whether it has popped or not.
+    pub(crate) fn disarm(&self, id: TimerId) {
+        let mut heap = self.0.borrow_mut();
+        let index = heap.timers.remove(id.0).index;
+        if index != POPPED {
+            heap.remove(index);
         }
     }
 
     /// Takes a timer whose deadline has passed.
     pub(crate) fn pop_passed(&self, now: Instant) -> Option<T> {
-        let mut heap = self.heap.borrow_mut();
-        let (deadline, timer) = *heap.first()?;
+        let mut heap = self.0.borrow_mut();
+        let (deadline, id) = *heap.entries.first()?;
         if deadline > now {
             return None;
         }
-        timer.slot().0.set(UNARMED);
-        remove(&mut heap, 0);
-        Some(timer)
+        heap.remove(0);
+        let timer = &mut heap.timers[id.0];
+        timer.index = POPPED;
+        Some(timer.wakes)
     }
 }
 
-/// Removes the entry at `index`, whose slot is unarmed already.
-fn remove<T: Timed>(heap: &mut Vec<(Instant, T)>, index: usize) {
-    heap.swap_remove(index);
-    if index < heap.len() {
-        // What came from the end may belong further up or further down.
-        let index = sift_up(heap, index);
-        sift_down(heap, index);
-    }
-}
-
-fn sift_up<T: Timed>(heap: &mut [(Instant, T)], mut index: usize) -> usize {
-    while index > 0 {
-        let parent = (index - 1) / ARITY;
-        if heap[parent].0 <= heap[index].0 {
-            break;
+impl<T> Heap<T> {
+    fn remove(&mut self, index: usize) {
+        self.entries.swap_remove(index);
+        if index < self.entries.len() {
+            // What came from the end may belong further up or further down.
+            let index = self.sift_up(index);
+            self.sift_down(index);
         }
-        heap.swap(parent, index);
-        heap[index].1.slot().0.set(index);
-        index = parent;
     }
-    heap[index].1.slot().0.set(index);
-    index
-}
 
-fn sift_down<T: Timed>(heap: &mut [(Instant, T)], mut index: usize) {
-    loop {
-        let first = index * ARITY + 1;
-        let children = first..heap.len().min(first + ARITY);
-        let Some(child) = children.min_by_key(|child| heap[*child].0) else { break };
-        if heap[index].0 <= heap[child].0 {
-            break;
+    fn sift_up(&mut self, mut index: usize) -> usize {
+        let entry = self.entries[index];
+        while index > 0 {
+            let parent = (index - 1) / ARITY;
+            if self.entries[parent].0 <= entry.0 {
+                break;
+            }
+            self.put(index, self.entries[parent]);
+            index = parent;
         }
-        heap.swap(index, child);
-        heap[index].1.slot().0.set(index);
-        index = child;
+        self.put(index, entry);
+        index
     }
-    heap[index].1.slot().0.set(index);
+
+    fn sift_down(&mut self, mut index: usize) {
+        let entry = self.entries[index];
+        loop {
+            let first = index * ARITY + 1;
+            let children = first..self.entries.len().min(first + ARITY);
+            let Some(child) = children.min_by_key(|child| self.entries[*child].0) else { break };
+            if entry.0 <= self.entries[child].0 {
+                break;
+            }
+            self.put(index, self.entries[child]);
+            index = child;
+        }
+        self.put(index, entry);
+    }
+
+    fn put(&mut self, index: usize, entry: (Instant, TimerId)) {
+        self.entries[index] = entry;
+        self.timers[entry.1.0].index = index;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Fake {
-        slot: TimerSlot,
-        deadline: u64,
-    }
-
-    impl Timed for &Fake {
-        fn slot(&self) -> &TimerSlot {
-            &self.slot
-        }
-    }
-
     /// A small generator, so that the order of insertion is arbitrary and repeatable.
-    fn fakes(count: usize) -> Vec<Fake> {
+    fn deadlines(count: usize) -> Vec<u64> {
         let mut state = 42_u64;
         std::iter::repeat_with(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            Fake { slot: TimerSlot::default(), deadline: state >> 40 }
+            state >> 40
         })
         .take(count)
         .collect()
     }
 
+    fn armed(timers: &Timers<u64>, deadlines: &[u64]) -> Vec<TimerId> {
+        deadlines.iter().map(|deadline| timers.arm(Instant::from_nanos(*deadline), *deadline)).collect()
+    }
+
+    fn popped(timers: &Timers<u64>) -> Vec<u64> {
+        std::iter::from_fn(|| timers.pop_passed(Instant::MAX)).collect()
+    }
+
     #[test]
     fn timers_pop_in_order_of_their_deadlines() {
-        let fakes = fakes(1000);
+        let mut deadlines = deadlines(1000);
         let timers = Timers::default();
-        for fake in &fakes {
-            timers.arm(Instant::from_nanos(fake.deadline), fake);
-        }
-        let mut popped = Vec::new();
-        while let Some(fake) = timers.pop_passed(Instant::MAX) {
-            assert!(!fake.slot.is_armed());
-            popped.push(fake.deadline);
-        }
-        assert_eq!(popped.len(), fakes.len());
-        assert!(popped.is_sorted());
+        let ids = armed(&timers, &deadlines);
+        deadlines.sort_unstable();
+        assert_eq!(popped(&timers), deadlines);
+        ids.into_iter().for_each(|id| timers.disarm(id));
     }
 
     #[test]
     fn disarmed_timers_do_not_pop_and_the_others_do() {
-        let fakes = fakes(1000);
+        let deadlines = deadlines(1000);
         let timers = Timers::default();
-        for fake in &fakes {
-            timers.arm(Instant::from_nanos(fake.deadline), fake);
+        let ids = armed(&timers, &deadlines);
+        ids.iter().step_by(3).for_each(|id| timers.disarm(*id));
+        let mut others: Vec<_> = (0..1000).filter(|index| index % 3 != 0).map(|index| deadlines[index]).collect();
+        others.sort_unstable();
+        assert_eq!(popped(&timers), others);
+    }
+
+    #[test]
+    fn what_was_disarmed_makes_room_for_others() {
+        let deadlines = deadlines(100);
+        let timers = Timers::default();
+        for _ in 0..10 {
+            let ids = armed(&timers, &deadlines);
+            // Half of them after they have popped.
+            (0..50).for_each(|_| _ = timers.pop_passed(Instant::MAX));
+            ids.into_iter().for_each(|id| timers.disarm(id));
+            assert_eq!(timers.next(), None);
         }
-        for fake in fakes.iter().step_by(3) {
-            timers.disarm(fake);
-            timers.disarm(fake);
-        }
-        let mut popped = 0;
-        while let Some(fake) = timers.pop_passed(Instant::MAX) {
-            assert!(!fakes.iter().step_by(3).any(|disarmed| std::ptr::eq(disarmed, fake)));
-            popped += 1;
-        }
-        assert_eq!(popped, fakes.len() - fakes.len().div_ceil(3));
+        assert!(timers.0.borrow().timers.is_empty() && timers.0.borrow().timers.capacity() < 200);
     }
 
     #[test]
     fn a_timer_does_not_pop_before_its_deadline() {
-        let fake = Fake { slot: TimerSlot::default(), deadline: 10 };
         let timers = Timers::default();
-        timers.arm(Instant::from_nanos(10), &fake);
+        let id = timers.arm(Instant::from_nanos(10), ());
         assert_eq!(timers.next(), Some(Instant::from_nanos(10)));
         assert!(timers.pop_passed(Instant::from_nanos(9)).is_none());
         assert!(timers.pop_passed(Instant::from_nanos(10)).is_some());
         assert_eq!(timers.next(), None);
+        timers.disarm(id);
     }
 }

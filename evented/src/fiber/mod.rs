@@ -17,7 +17,6 @@ use std::rc::Rc;
 use iolite_io::backend::{Context, Park, TaskRef, WakeBlock, set_current};
 
 use crate::executor::Executor;
-use crate::executor::timers::{Timed, TimerSlot};
 use crate::shared::Unstarted;
 use stack::{COLOUR_BYTES, FiberStack, SizeClass};
 use switch::Strand;
@@ -48,7 +47,6 @@ pub(crate) struct Fiber {
     pub(crate) next: Cell<Option<FiberRef>>,
     /// Suspended in a park, and not in the run queue.
     pub(crate) parked: Cell<bool>,
-    pub(crate) timer: TimerSlot,
     /// Where it is in the executor's table of live fibers.
     pub(crate) index: Cell<usize>,
 }
@@ -145,7 +143,6 @@ impl OwnedFiber {
             queued: Cell::new(false),
             next: Cell::new(None),
             parked: Cell::new(false),
-            timer: TimerSlot::default(),
             index: Cell::new(usize::MAX),
         };
         // SAFETY: so many bytes, aligned to a cache line, were reserved for it; nothing else is there.
@@ -191,13 +188,5 @@ impl FiberRef {
     pub(crate) unsafe fn get<'a>(self) -> &'a Fiber {
         // SAFETY: the caller's promise.
         unsafe { self.0.as_ref() }
-    }
-}
-
-impl Timed for FiberRef {
-    fn slot(&self) -> &TimerSlot {
-        // SAFETY: a fiber disarms its timer before it leaves the park in which it armed it, so an
-        // armed timer's fiber is live; the heap belongs to the executor's thread.
-        unsafe { &self.0.as_ref().timer }
     }
 }
