@@ -194,8 +194,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     ///
     /// As [`wait`](Self::wait).
     pub fn poll(&self) -> Option<Completion<T, R>> {
-        let taken = self.shared.0.lock().take(self.io.now());
-        taken.map(Ready::tell)
+        self.take().map(Ready::tell)
     }
 
     /// Requests cancellation of an operation, whose end still comes out, or ends a timer: what it has fired
@@ -225,18 +224,20 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         self.operations.cancel(io);
     }
 
+    fn take(&self) -> Option<Ready<T, R>> {
+        // Before the lock: the clock may be somebody's decorator.
+        let now = self.io.now();
+        self.shared.0.lock().take(now)
+    }
+
     fn wait_until(&self, io: &dyn Io, deadline: Option<Instant>) -> Result<Completion<T, R>, WaitError> {
         io.check_cancel()?;
         let unparker = context::current(|context| context.unparker());
         loop {
-            let fires_at = {
-                let mut state = self.shared.0.lock();
-                if let Some(ready) = state.take(self.io.now()) {
-                    drop(state);
-                    return Ok(ready.tell());
-                }
-                state.fires_at()
-            };
+            if let Some(ready) = self.take() {
+                return Ok(ready.tell());
+            }
+            let fires_at = self.shared.0.lock().fires_at();
             let changed = || {
                 let mut state = self.shared.0.lock();
                 let changed = !state.ready.is_empty() || state.fires_at() != fires_at;
