@@ -393,12 +393,13 @@ impl Drop for TaskGuard<'_> {
 /// Calls `f` with the current context.
 #[inline]
 pub fn current<R>(f: impl FnOnce(&Context) -> R) -> R {
-    let pointer = current_pointer();
+    let mut pointer = current_pointer();
     if pointer.is_null() {
-        return thread_slow(f);
+        pointer = thread_context();
     }
     // SAFETY: `set_current`'s caller keeps the context alive while it is current, and whoever runs
-    // `f` is what makes it current: a fiber's own context is there whenever the fiber runs.
+    // `f` is what makes it current: a fiber's own context is there whenever the fiber runs. That of a
+    // thread is there until the thread's end.
     f(unsafe { &*pointer })
 }
 
@@ -408,28 +409,17 @@ fn current_pointer() -> *const Context {
     CURRENT.get()
 }
 
+/// Makes the calling thread a context of its own.
 #[cold]
-fn thread_slow<R>(f: impl FnOnce(&Context) -> R) -> R {
-    let mut f = Some(f);
-    let made = THREAD.try_with(|thread| {
-        let context = thread.0.get_or_init(|| Context::new(take_thread_block(), Rc::new(ThreadPark::default())));
-        ptr::from_ref(context)
-    });
-    let f = f.take().expect("taken once");
-    match made {
-        Ok(pointer) => {
-            CURRENT.set(pointer);
-            // SAFETY: it lives in a thread-local of this thread, whose destructor clears `CURRENT`.
-            f(unsafe { &*pointer })
-        }
-        // A destructor of a thread-local, after ours has run: the last context of this thread,
-        // which nobody would give back. One for all calls: who waits is woken where it registered.
-        Err(_) => {
-            let context = &*Box::leak(Box::new(Context::new(take_thread_block(), Rc::new(ThreadPark::default()))));
-            CURRENT.set(context);
-            f(context)
-        }
-    }
+fn thread_context() -> *const Context {
+    let new = || Context::new(take_thread_block(), Rc::new(ThreadPark::default()));
+    // It lives in a thread-local of this thread, whose destructor clears `CURRENT`.
+    let made = THREAD.try_with(|thread| ptr::from_ref(thread.0.get_or_init(new)));
+    // Or else this is a destructor of a thread-local, after ours has run: the last context of this thread,
+    // which nobody would give back. One for all calls: who waits is woken where it registered.
+    let context = made.unwrap_or_else(|_| Box::leak(Box::new(new())));
+    CURRENT.set(context);
+    context
 }
 
 /// The timeouts that a task takes over which the calling one starts now.
