@@ -16,7 +16,7 @@ use iolite::net::{ConnectOptions, ListenOptions, TcpListener, TcpStream, UdpSock
 use iolite::signal::{self, Signal, Signals};
 use iolite::sync::Event;
 use iolite::time::Clock;
-use iolite::{Canceled, Io, copy, process, stdio};
+use iolite::{Canceled, Io, OneOf2, OneOf3, copy, process, stdio};
 use rstest::rstest;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -578,5 +578,40 @@ fn refused_tasks_lose_none(#[values(threaded(), evented())] on: On) {
             go.set();
             holder.join(io);
         });
+    });
+}
+
+#[rstest]
+fn waits_for_signals_and_programs_need_no_descriptor(#[values(threaded(), evented())] on: On) {
+    let _alone = alone();
+    on.run(|io| {
+        let mut watcher = Signals::new([Signal::CHILD]).expect("watched");
+        let mut child = process::spawn(io, Command::new("cat").stdin(Stdio::piped())).expect("spawned");
+        let exhausted = Exhausted::new();
+        let one = io.wait_any((child.exiting(), watcher.arriving(), io.now() + Duration::from_millis(1)));
+        assert!(matches!(one, Ok(OneOf3::Third(()))));
+        drop(child.stdin.take());
+        let status = io.wait_any([child.exiting()]).expect("not canceled").1;
+        assert!(status.expect("ended").success());
+        assert_eq!(io.wait_any([watcher.arriving()]).expect("not canceled").1.expect("seen"), Signal::CHILD);
+        drop(exhausted);
+    });
+}
+
+#[rstest]
+fn canceled_waits_for_signals_and_programs_lose_none(#[values(threaded(), evented())] on: On) {
+    let alone = alone();
+    loses_none(&alone, on, "canceled waits for signals and programs", |io, random| {
+        let mut watcher = Signals::new([Signal::USER2]).expect("watched");
+        let mut child = process::spawn(io, &mut Command::new("true")).expect("spawned");
+        let ended = cancel_soon(io, random, |io| match io.wait_any((watcher.arriving(), child.exiting()))? {
+            OneOf2::First(signal) => signal.map(drop),
+            OneOf2::Second(status) => status.map(drop),
+        });
+        let id = child.id();
+        drop(child);
+        let is_there = || std::path::Path::new(&format!("/proc/{id}")).exists();
+        assert!(ended.is_none() || !is_there(), "it was waited for");
+        until(io, || !is_there());
     });
 }

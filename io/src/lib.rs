@@ -50,6 +50,7 @@ pub mod testing;
 
 mod context;
 mod list;
+mod lookout;
 mod primitive;
 
 pub use batch::{Batch, Completed, Lent};

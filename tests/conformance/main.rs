@@ -36,6 +36,7 @@ mod queue;
 mod reentrant;
 mod rwlock;
 mod wait_any;
+mod wait_any_sources;
 mod watch;
 
 mod atomic_files;

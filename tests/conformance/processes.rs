@@ -15,14 +15,14 @@ use rustix::process::{Pid, kill_process};
 
 use crate::support::{ExpectCanceled, On, Race, attempt, concurrently, evented, scope, threaded, until};
 
-fn shell(script: &str) -> Command {
+pub(crate) fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     command
 }
 
 /// A program that runs until it is killed, which its drop does.
-fn endless(io: &dyn Io) -> Child {
+pub(crate) fn endless(io: &dyn Io) -> Child {
     let mut command = Command::new("sleep");
     command.arg("infinity").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = process::spawn(io, &mut command).expect("spawned");
@@ -31,7 +31,7 @@ fn endless(io: &dyn Io) -> Child {
 }
 
 /// `R`, `S`, `Z` and so on, while the process is there.
-fn state_of(id: u32) -> Option<char> {
+pub(crate) fn state_of(id: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }

@@ -15,14 +15,14 @@ use rstest::rstest;
 
 use crate::support::{On, Race, attempt, concurrently, evented, scope, started, threaded, until};
 
-fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Raises a signal, which then has a handler, on the calling thread: it has been handled when this returns. One
 /// that is sent to the process could arrive after the case has ended, and its handler with it.
-fn send(signal: Signal) {
+pub(crate) fn send(signal: Signal) {
     assert!(has_handler(signal), "{signal} would end the tests");
     signal_hook::low_level::raise(signal.as_raw()).expect("raised");
 }
@@ -33,7 +33,7 @@ fn has_handler(signal: Signal) -> bool {
     u64::from_str_radix(caught.trim(), 16).expect("a mask") & (1 << (signal.as_raw() - 1)) != 0
 }
 
-fn watch(signal: Signal) -> Signals {
+pub(crate) fn watch(signal: Signal) -> Signals {
     Signals::new([signal]).expect("watched")
 }
 

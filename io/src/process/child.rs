@@ -12,16 +12,19 @@ use std::process::{Command, ExitStatus, Output};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions, pidfd_open, pidfd_send_signal, waitid, waitpid,
+};
 
-use super::reaper;
 use crate::Io;
 use crate::context::Interest;
 use crate::descriptor::Descriptor;
+use crate::lookout;
 use crate::operation::Operation;
 use crate::signal::Signal;
 use crate::stdio::{InputStream, OutputStream};
 use crate::stream::read_more;
+use crate::wait_any::{Sight, Sighting, Source};
 
 /// A program that was started, with its standard streams where they are piped.
 ///
@@ -40,7 +43,7 @@ pub struct Child {
     process: Process,
 }
 
-/// A process that is waited for, by us or by the reaper.
+/// A process that is waited for, by us or as an [`Orphan`].
 #[derive(Debug)]
 struct Process {
     id: u32,
@@ -56,7 +59,7 @@ enum State {
 
 /// A process of which nobody has seen the end: its number is not another's.
 #[derive(Debug)]
-pub(super) struct Running {
+struct Running {
     pid: Pid,
     pidfd: Descriptor,
 }
@@ -72,7 +75,7 @@ pub(super) struct Running {
 ///
 /// As [`spawn`](super::spawn).
 pub fn spawn_blocking(command: &mut Command) -> io::Result<Child> {
-    reaper::prepare().map_err(|error| not_spawned(command, error))?;
+    lookout::prepare().map_err(|error| not_spawned(command, error))?;
     let mut child = command.spawn().map_err(|error| not_spawned(command, error))?;
     match Pid::from_raw(child.id() as i32).ok_or(Errno::SRCH).and_then(open) {
         Ok(running) => Ok(Child {
@@ -139,6 +142,19 @@ impl Child {
         drop(self.stdin.take());
         io.check_cancel()?;
         self.process.wait(io)
+    }
+
+    /// Its end, and how, as one of many things to [wait for](crate::Io#method.wait_any). It is told again by every
+    /// other wait. Unlike [`wait`](Self::wait), this does not close its standard input.
+    ///
+    /// A thread of the process wakes who waits, `iolite-lookout`, which is there while something like that is waited
+    /// for; through which `Io` it is does not matter.
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: those of `wait`; when the system has no thread or no memory for that.
+    pub fn exiting(&mut self) -> impl Source<Output = io::Result<ExitStatus>> + '_ {
+        Sighting::of(Exiting(&mut self.process))
     }
 
     /// How the program has ended; `None` while it runs. Never suspends.
@@ -242,16 +258,16 @@ impl Readiness {
 }
 
 impl Process {
+    /// A cancellation point, unless it has ended.
     fn wait(&mut self, io: &dyn Io) -> io::Result<ExitStatus> {
         loop {
-            match &self.state {
-                State::Ended(status) => return Ok(*status),
-                State::Running(running) => {
-                    let ended = Operation::Ready { descriptor: &running.pidfd, interest: Interest::Readable };
-                    io.operate(ended)?.done()?;
-                }
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
             }
-            self.try_wait()?;
+            if let State::Running(running) = &self.state {
+                let ended = Operation::Ready { descriptor: &running.pidfd, interest: Interest::Readable };
+                io.operate(ended)?.done()?;
+            }
         }
     }
 
@@ -285,23 +301,61 @@ impl Drop for Process {
             let _ = self.signal(Signal::KILL);
         }
         if let State::Running(running) = mem::replace(&mut self.state, State::Ended(ExitStatus::default())) {
-            reaper::adopt(running);
+            lookout::adopt(Orphan(running));
         }
     }
 }
 
 impl Running {
-    pub(super) fn number(&self) -> u64 {
-        self.pid.as_raw_nonzero().get() as u64
-    }
-
-    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
-    }
-
     /// How it has ended. Then its number is free.
-    pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+    fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let ended = retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::NOHANG))?;
         Ok(ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw())))
+    }
+
+    /// Whether there is something to wait for, which is left as it is; or nothing any more, if somebody else has.
+    fn can_be_waited_for(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(retry_on_intr(|| waitid(WaitId::Pid(self.pid), look)), Ok(None))
+    }
+}
+
+/// A process whose handle was dropped.
+#[derive(Debug)]
+pub(crate) struct Orphan(Running);
+
+impl Orphan {
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.0.pidfd.as_fd()
+    }
+
+    /// Whether there is nothing to wait for any more: this has, or somebody else.
+    pub(crate) fn has_ended(&self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+/// The end of a process whose handle is borrowed exclusively.
+struct Exiting<'a>(&'a mut Process);
+
+impl Sight for Exiting<'_> {
+    type Output = ExitStatus;
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0.state {
+            State::Running(running) => Some(running.pidfd.as_fd()),
+            State::Ended(_) => None,
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        match &self.0.state {
+            State::Running(running) => running.can_be_waited_for(),
+            State::Ended(_) => true,
+        }
+    }
+
+    fn take(self, io: &dyn Io) -> io::Result<ExitStatus> {
+        self.0.wait(io)
     }
 }

@@ -23,16 +23,16 @@
 //! ```
 //!
 //! A [`Child`] that is dropped goes on running, as std's does, unless it was told otherwise
-//! ([`kill_on_drop`](Child::kill_on_drop)). Unlike std's it leaves no zombie: when it ends, one thread of the process,
-//! which is there while such children are, takes note of it.
+//! ([`kill_on_drop`](Child::kill_on_drop)). Unlike std's it leaves no zombie: when it ends, a thread of the process,
+//! `iolite-lookout`, which is there while such children are, takes note of it.
 
 pub(crate) mod child;
-mod reaper;
 
 use std::io;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 pub use child::Child;
+pub(crate) use child::Orphan;
 
 use crate::Io;
 use crate::operation::Operation;
@@ -92,7 +92,7 @@ fn to_its_end<T>(
     child.kill_on_drop(true);
     let result = wait(&mut child, io);
     if result.is_err() && child.kill().is_ok() {
-        // Soon, and nobody else does: should this `Io` have ended, the drop leaves it to the reaper.
+        // Soon, and nobody else does: should this `Io` have ended, the drop leaves it to the lookout.
         let _ = io.protect(|io| child.wait(io));
     }
     result

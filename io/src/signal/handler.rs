@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::{mem, ptr, thread};
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::{read, retry_on_intr};
 
 use crate::descriptor::Descriptor;
+use crate::lookout;
 use crate::primitive::Lock;
 
 /// The highest number of a signal.
@@ -22,9 +24,10 @@ pub(super) const SIGNAL_MAX: i32 = 64;
 /// What the handler tells a watcher.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    /// Bit `n - 1`: signal `n` has arrived. Set before the bell rings, taken after it was heard.
+    /// Bit `n - 1`: signal `n` has arrived. Set before the bell rings; looked at after it was heard, before each wait
+    /// for it.
     arrived: AtomicU64,
-    /// An eventfd.
+    /// An eventfd that does not block.
     bell: Descriptor,
 }
 
@@ -58,27 +61,41 @@ pub(crate) enum Interrupted {
 
 impl Watcher {
     pub(super) fn new() -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
+        lookout::prepare()?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { arrived: AtomicU64::new(0), bell: bell.into() })
     }
 
-    /// Can be read from when signals have arrived since it was read from last: 8 bytes.
+    /// Can be read from when signals have arrived since it was heard last; it may ring late.
     pub(super) fn bell(&self) -> &Descriptor {
         &self.bell
     }
 
-    /// Takes the arrived signal with the lowest number.
-    pub(super) fn take(&self) -> Option<i32> {
+    /// Silences the bell.
+    pub(super) fn hear(&self) {
+        // Where it does not ring, there is nothing to read.
+        let _ = retry_on_intr(|| read(&self.bell, &mut [0; 8]));
+    }
+
+    /// Whether a signal has arrived.
+    pub(super) fn has_arrived(&self) -> bool {
         // Relaxed: nothing but the bit itself is published, and the bell comes after it.
+        self.arrived.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes the arrived signal with the lowest number, and silences the bell, which is for those that arrive later.
+    pub(super) fn take(&self) -> Option<i32> {
+        // Relaxed: as above.
         let lowest = self.arrived.load(Ordering::Relaxed).trailing_zeros();
         if lowest == u64::BITS {
             return None;
         }
         self.arrived.fetch_and(!(1 << lowest), Ordering::Relaxed);
+        self.hear();
         Some(lowest as i32 + 1)
     }
 
-    /// Async-signal-safe: an atomic and a `write`, which blocks only if nobody has read for 2^64 signals.
+    /// Async-signal-safe: an atomic and a `write`, which fails only if nobody has read for 2^64 signals.
     fn tell(&self, signal: i32) {
         self.arrived.fetch_or(1 << (signal - 1), Ordering::Relaxed);
         let one = 1_u64;

@@ -19,11 +19,13 @@ pub(crate) mod handler;
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::Io;
-use crate::context::WAKE_SIGNAL;
+use crate::context::{Interest, WAKE_SIGNAL};
 use crate::operation::Operation;
+use crate::wait_any::{Sight, Sighting, Source};
 use handler::Watcher;
 
 /// The number of a signal.
@@ -154,19 +156,56 @@ impl Signals {
     /// [`Canceled`](crate::Canceled), and what ends the `Io`.
     pub fn next(&mut self, io: &dyn Io) -> io::Result<Signal> {
         io.check_cancel()?;
+        self.wait(io)
+    }
+
+    /// A cancellation point, unless a signal has arrived.
+    fn wait(&mut self, io: &dyn Io) -> io::Result<Signal> {
         loop {
             if let Some(signal) = self.try_next() {
                 return Ok(signal);
             }
-            let mut count = [0; 8];
-            let arrived = Operation::Read { file: self.watcher.bell(), buffer: &mut count, memory: None, offset: None };
-            io.operate(arrived)?.count(8)?;
+            let rings = Operation::Ready { descriptor: self.watcher.bell(), interest: Interest::Readable };
+            io.operate(rings)?.done()?;
+            self.watcher.hear();
         }
+    }
+
+    /// The next signal, as one of many things to [wait for](crate::Io#method.wait_any). One that is not taken is kept,
+    /// for [`next`](Self::next) too.
+    ///
+    /// A thread of the process wakes who waits, `iolite-lookout`, which is there while something like that is waited
+    /// for; through which `Io` it is does not matter.
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: when the system has no thread or no memory for that.
+    pub fn arriving(&mut self) -> impl Source<Output = io::Result<Signal>> + '_ {
+        Sighting::of(Arriving(self))
     }
 
     /// A signal that has arrived. Never suspends.
     pub fn try_next(&mut self) -> Option<Signal> {
         self.watcher.take().map(Signal)
+    }
+}
+
+/// A signal that is looked for by the only one who may.
+struct Arriving<'a>(&'a mut Signals);
+
+impl Sight for Arriving<'_> {
+    type Output = Signal;
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.watcher.bell().as_fd())
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.watcher.has_arrived()
+    }
+
+    fn take(self, io: &dyn Io) -> io::Result<Signal> {
+        self.0.wait(io)
     }
 }
 

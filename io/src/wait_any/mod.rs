@@ -35,6 +35,7 @@
 //! | an item of a broadcast, a change | [`receiver.receiving()`](crate::sync::BroadcastReceiver::receiving), [`receiver.changing()`](crate::sync::WatchReceiver::changing) |
 //! | a permit | [`semaphore.acquiring()`](crate::sync::Semaphore::acquiring) |
 //! | a lock | [`mutex.locking()`](crate::sync::Mutex::locking), [`lock.reading()`](crate::sync::RwLock::reading), [`lock.writing()`](crate::sync::RwLock::writing) |
+//! | a signal, the end of a child | [`signals.arriving()`](crate::signal::Signals::arriving), [`child.exiting()`](crate::process::Child::exiting) |
 //!
 //! - The order of the sources breaks ties: when several are there, the first is taken. So list what stops the
 //!   program first, and what must not starve before what is always there.
@@ -50,8 +51,10 @@ mod wait;
 
 mod deadline;
 mod one_of;
+mod sight;
 
 pub use one_of::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8};
+pub(crate) use sight::{Sight, Sighting};
 pub(crate) use source::{Fact, Map, sealed};
 pub use source::{Source, Sources};
 pub(crate) use wait::wait_any;
