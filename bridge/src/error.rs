@@ -76,6 +76,10 @@ impl CarriesCanceled for CallError {
     fn into_or_timed_out(self) -> Self {
         self
     }
+
+    fn into_timed_out(self) -> Self {
+        TimedOut.into()
+    }
 }
 
 /// A job was not accepted by [`post`](crate::Bridge::post) or
@@ -157,6 +161,10 @@ impl CarriesCanceled for PostErrorKind {
     fn into_or_timed_out(self) -> Self {
         self
     }
+
+    fn into_timed_out(self) -> Self {
+        TimedOut.into()
+    }
 }
 
 impl<F> fmt::Debug for PostError<F> {
@@ -186,14 +194,17 @@ impl<F> From<PostError<F>> for PostErrorKind {
 }
 
 impl<F> CarriesCanceled for PostError<F> {
-    /// Without the closure: a timeout that has passed gives it up.
-    type OrTimedOut = PostErrorKind;
+    type OrTimedOut = Self;
 
     fn canceled(&self) -> Option<&Canceled> {
         self.kind.canceled()
     }
 
-    fn into_or_timed_out(self) -> PostErrorKind {
-        self.kind
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
+
+    fn into_timed_out(self) -> Self {
+        Self { kind: TimedOut.into(), ..self }
     }
 }

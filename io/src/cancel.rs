@@ -180,7 +180,7 @@ impl From<WaitError> for io::Error {
 /// [`timeout`](crate::Io#method.timeout). Implement it for your own error types.
 pub trait CarriesCanceled: Sized {
     /// What `timeout` returns: this error, or that the time is over.
-    type OrTimedOut: From<TimedOut>;
+    type OrTimedOut;
 
     /// The `Canceled` in this error, if there is one.
     fn canceled(&self) -> Option<&Canceled>;
@@ -188,11 +188,9 @@ pub trait CarriesCanceled: Sized {
     /// The same error, where `timeout` passes it on.
     fn into_or_timed_out(self) -> Self::OrTimedOut;
 
-    /// What `timeout` makes of this error when it carries its own request. What else the error says,
-    /// how far the call had come for instance, is to be kept.
-    fn into_timed_out(self) -> Self::OrTimedOut {
-        TimedOut.into()
-    }
+    /// What `timeout` makes of this error when it carries its own request. What else the error says or brings back,
+    /// how far the call had come or an item for instance, is to be kept.
+    fn into_timed_out(self) -> Self::OrTimedOut;
 }
 
 impl CarriesCanceled for io::Error {
@@ -224,6 +222,10 @@ impl CarriesCanceled for Canceled {
     fn into_or_timed_out(self) -> WaitError {
         self.into()
     }
+
+    fn into_timed_out(self) -> WaitError {
+        TimedOut.into()
+    }
 }
 
 impl CarriesCanceled for WaitError {
@@ -239,6 +241,10 @@ impl CarriesCanceled for WaitError {
     fn into_or_timed_out(self) -> WaitError {
         self
     }
+
+    fn into_timed_out(self) -> WaitError {
+        TimedOut.into()
+    }
 }
 
 impl CarriesCanceled for Box<dyn Error + Send + Sync> {
@@ -252,6 +258,10 @@ impl CarriesCanceled for Box<dyn Error + Send + Sync> {
 
     fn into_or_timed_out(self) -> Self {
         self
+    }
+
+    fn into_timed_out(self) -> Self {
+        TimedOut.into()
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::cancel::Canceled;
+use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
 use crate::task::TaskOptions;
 
 /// No unit of concurrency is free: a limit is reached, or the system gives no more threads.
@@ -115,6 +115,9 @@ pub enum SpawnErrorKind {
     ConcurrencyUnavailable(ConcurrencyUnavailable),
     /// The caller was canceled while it waited for a slot.
     Canceled(Canceled),
+    /// A [`timeout`](crate::Io#method.timeout) around the call passed while it waited for a slot. `timeout` makes it of
+    /// `Canceled`.
+    TimedOut(TimedOut),
     /// The runtime takes no more tasks.
     ShutDown(ShutDown),
     /// The `Io` is a borrowed decorator without a [`handle`](crate::Io::handle): it starts members
@@ -129,6 +132,7 @@ impl fmt::Display for SpawnErrorKind {
         match self {
             Self::ConcurrencyUnavailable(error) => error.fmt(f),
             Self::Canceled(error) => error.fmt(f),
+            Self::TimedOut(error) => error.fmt(f),
             Self::ShutDown(error) => error.fmt(f),
             Self::InvalidOption(error) => error.fmt(f),
             Self::NoHandle => {
@@ -144,6 +148,7 @@ impl From<SpawnErrorKind> for io::Error {
     fn from(kind: SpawnErrorKind) -> Self {
         match kind {
             SpawnErrorKind::Canceled(canceled) => canceled.into(),
+            SpawnErrorKind::TimedOut(timed_out) => timed_out.into(),
             SpawnErrorKind::ConcurrencyUnavailable(error) => io::Error::new(io::ErrorKind::WouldBlock, error),
             SpawnErrorKind::ShutDown(error) => error.into(),
             SpawnErrorKind::InvalidOption(error) => io::Error::new(io::ErrorKind::InvalidInput, error),
@@ -178,6 +183,25 @@ impl<F> Error for SpawnError<F> {}
 impl<F> From<SpawnError<F>> for io::Error {
     fn from(error: SpawnError<F>) -> Self {
         error.kind.into()
+    }
+}
+
+impl<F> CarriesCanceled for SpawnError<F> {
+    type OrTimedOut = Self;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        match &self.kind {
+            SpawnErrorKind::Canceled(canceled) => Some(canceled),
+            _ => None,
+        }
+    }
+
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
+
+    fn into_timed_out(self) -> Self {
+        Self { kind: SpawnErrorKind::TimedOut(TimedOut), ..self }
     }
 }
 

@@ -10,6 +10,9 @@ use rstest::rstest;
 
 use crate::support::{On, Random, concurrently, evented, rounds, scope, threaded};
 
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(2);
+
 #[rstest]
 fn items_arrive_in_order_at_every_capacity(
     #[values(threaded(), evented())] on: On,
@@ -350,5 +353,22 @@ fn an_item_goes_around_a_ring_of_tasks(#[values(threaded(), evented())] on: On) 
                 drop(concurrently(group, move |io| relay(io, from, to)));
             }
         });
+    });
+}
+
+/// An item that a timeout stopped comes back, as one that a deadline or a cancellation has.
+#[rstest]
+fn a_timeout_around_a_send_gives_the_item_back(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(0);
+        let error = io.timeout(SHORT, |io| sender.send(io, String::from("mine"))).expect_err("nobody receives");
+        assert!(matches!(error.kind, SendErrorKind::TimedOut), "{error}");
+        let outer = io.timeout(SHORT, |io| io.timeout(LONG, |io| sender.send(io, error.item)));
+        let error = outer.expect_err("nobody receives");
+        assert!(matches!(error.kind, SendErrorKind::TimedOut), "{error}");
+        receiver.close();
+        let error = io.timeout(SHORT, |io| sender.send(io, error.item)).expect_err("closed");
+        assert!(matches!(error.kind, SendErrorKind::Closed), "no request of the timeout's: {error}");
+        assert_eq!(error.item, "mine");
     });
 }

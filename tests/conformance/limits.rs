@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use iolite::SpawnErrorKind;
 use iolite::sync::Event;
+use iolite::{SpawnErrorKind, TimedOut};
 use rstest::rstest;
 
-use crate::support::{ExpectCanceled, On, evented, panic_of, panic_quietly, rounds, scope, threaded};
+use crate::support::{ExpectCanceled, On, evented, panic_of, panic_quietly, rounds, scope, started, threaded};
+
+const SHORT: Duration = Duration::from_millis(2);
 
 #[rstest]
 fn the_concurrent_limit_is_named_in_the_error(#[values(threaded(), evented())] on: On) {
@@ -214,5 +217,20 @@ fn spawn_waiting_is_canceled_and_hands_the_closure_back(#[values(threaded(), eve
         first.join(io);
         // None of the canceled waiters took the slot with it.
         io.spawn_concurrent(|_| ()).expect("it is free").join(io);
+    });
+}
+
+#[rstest]
+fn a_timeout_around_spawn_waiting_gives_the_closure_back(#[values(threaded(), evented())] on: On) {
+    on.concurrent_limit(1).on_thread(|io| {
+        let end = Event::new();
+        scope(io, |group| {
+            let _full = started(group, io, |io| end.wait_uncancelable(io));
+            let mine = String::from("mine");
+            let error = io.timeout(SHORT, |io| io.spawn_waiting(move |_| mine)).expect_err("no slot is free");
+            assert!(matches!(error.kind, SpawnErrorKind::TimedOut(TimedOut)), "{error}");
+            assert_eq!((error.closure)(io), "mine");
+            end.set();
+        });
     });
 }

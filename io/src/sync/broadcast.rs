@@ -284,7 +284,8 @@ pub enum BroadcastError {
     Canceled(Canceled),
     /// The channel is closed, and all that is kept was received.
     Closed,
-    /// The deadline passed (only [`BroadcastReceiver::recv_deadline`]).
+    /// The deadline passed (of [`BroadcastReceiver::recv_deadline`]), or the time of a
+    /// [`timeout`](crate::Io#method.timeout).
     TimedOut,
     /// No item is there now (only [`BroadcastReceiver::try_recv`]).
     Empty,
@@ -325,6 +326,10 @@ impl CarriesCanceled for BroadcastError {
 
     fn into_or_timed_out(self) -> Self {
         self
+    }
+
+    fn into_timed_out(self) -> Self {
+        TimedOut.into()
     }
 }
 

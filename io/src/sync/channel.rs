@@ -506,7 +506,7 @@ pub enum SendErrorKind {
     Closed,
     /// There is no room (only [`Sender::try_send`]).
     Full,
-    /// The deadline passed (only in the `_deadline` forms).
+    /// The deadline passed (of the `_deadline` forms), or the time of a [`timeout`](crate::Io#method.timeout).
     TimedOut,
 }
 
@@ -544,6 +544,10 @@ impl CarriesCanceled for SendErrorKind {
     fn into_or_timed_out(self) -> Self {
         self
     }
+
+    fn into_timed_out(self) -> Self {
+        TimedOut.into()
+    }
 }
 
 impl Error for SendErrorKind {}
@@ -573,6 +577,22 @@ impl<T> fmt::Display for SendError<T> {
 
 impl<T> Error for SendError<T> {}
 
+impl<T> CarriesCanceled for SendError<T> {
+    type OrTimedOut = Self;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        self.kind.canceled()
+    }
+
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
+
+    fn into_timed_out(self) -> Self {
+        Self { kind: TimedOut.into(), ..self }
+    }
+}
+
 impl<T> From<SendError<T>> for io::Error {
     fn from(error: SendError<T>) -> Self {
         error.kind.into()
@@ -597,7 +617,7 @@ pub enum RecvError {
     Canceled(Canceled),
     /// The channel is closed and empty.
     Closed,
-    /// The deadline passed (only in the `_deadline` forms).
+    /// The deadline passed (of the `_deadline` forms), or the time of a [`timeout`](crate::Io#method.timeout).
     TimedOut,
 }
 
@@ -634,6 +654,10 @@ impl CarriesCanceled for RecvError {
 
     fn into_or_timed_out(self) -> Self {
         self
+    }
+
+    fn into_timed_out(self) -> Self {
+        TimedOut.into()
     }
 }
 
