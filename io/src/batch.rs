@@ -112,7 +112,9 @@ impl<'scope> Batch<'scope, '_> {
 
     /// Whether nothing is added, under way or completed.
     pub fn is_empty(&self) -> bool {
-        self.added.lock().is_empty() && self.results.is_empty()
+        // Under one lock: what leaves `added`, or comes back, is pending meanwhile.
+        let added = self.added.lock();
+        added.is_empty() && self.results.is_empty()
     }
 
     /// Cancels everything, waits until nothing is under way, and returns what was canceled, with what it had
@@ -136,25 +138,28 @@ impl<'scope> Batch<'scope, '_> {
     /// Begins what was added, as much of it as there are units of concurrency.
     fn begin(&self) -> Result<(), SpawnErrorKind> {
         context::current(|context| context.assert_may_suspend());
-        while let Some((index, operation)) = self.take_added() {
-            let body = Under { index, operation, io: self.group.io().clone(), pending: Pending::of(&self.results) };
+        while let Some(first) = self.take_added() {
+            let body = Under { first, io: self.group.io().clone() };
             // No timeout passes to it: it outlives the wait that begins it.
             if let Err(SpawnError { closure, kind }) = self.group.start(StartHow::Concurrent, None, Vec::new(), body) {
-                self.added.lock().push_front(closure);
+                let First { index, operation, pending } = closure;
+                self.added.lock().push_front((index, operation));
+                drop(pending);
                 return Err(kind);
             }
         }
         Ok(())
     }
 
-    fn take_added(&self) -> Option<(usize, Operation<'scope>)> {
-        self.added.lock().pop_front()
+    fn take_added(&self) -> Option<First<'scope>> {
+        let mut added = self.added.lock();
+        let (index, operation) = added.pop_front()?;
+        Some(First { index, operation, pending: Pending::of(&self.results) })
     }
 
     /// Performs what was added first, on the calling context.
     fn perform_first(&self, io: &dyn Io) -> Result<(), Canceled> {
-        let Some((index, operation)) = self.take_added() else { return Ok(()) };
-        let pending = Pending::of(&self.results);
+        let Some(First { index, operation, pending }) = self.take_added() else { return Ok(()) };
         let mut completion = perform(io, index, operation);
         // The caller's request, or its timeout's: it is the caller who is told.
         let mut canceled = Ok(());
@@ -223,24 +228,29 @@ fn reborrow<'a>(buffers: &'a mut [IoSliceMut<'_>]) -> Vec<IoSliceMut<'a>> {
     buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect()
 }
 
-/// The body of a task that performs one operation.
-struct Under<'a, 'scope> {
+/// What was added first, on its way: no more among what is added, and pending since.
+struct First<'scope> {
     index: usize,
     operation: Operation<'scope>,
-    io: TaskIo<'a>,
     pending: Pending<Completed<'scope>>,
 }
 
+/// The body of a task that performs one operation.
+struct Under<'a, 'scope> {
+    first: First<'scope>,
+    io: TaskIo<'a>,
+}
+
 impl<'scope> Body<()> for Under<'_, 'scope> {
-    type Closure = (usize, Operation<'scope>);
+    type Closure = First<'scope>;
 
     fn call(self) {
-        let completion = perform(&*self.io, self.index, self.operation);
-        self.pending.ended_with(completion);
+        let First { index, operation, pending } = self.first;
+        pending.ended_with(perform(&*self.io, index, operation));
     }
 
-    fn into_closure(self) -> Self::Closure {
-        (self.index, self.operation)
+    fn into_closure(self) -> First<'scope> {
+        self.first
     }
 }
 

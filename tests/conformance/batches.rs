@@ -1,10 +1,12 @@
 //! Operations that are under way together.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use iolite::fs::File;
-use iolite::{Batch, Canceled, ConcurrencyUnavailable, Io, Lent, Operation, Output};
+use iolite::{Batch, Canceled, ConcurrencyUnavailable, Interest, Io, Lent, Operation, Output};
 use rstest::rstest;
 
 use crate::support::{ExpectCanceled, On, concurrently, evented, rounds, scope, tcp_pair, threaded};
@@ -251,5 +253,46 @@ fn the_scope_ends_what_is_under_way(#[values(threaded(), evented())] on: On) {
         far.write_all(io, b"late").expect("write");
         assert_eq!(near.read(io, &mut buffer).expect("it is still there"), 4);
         assert_eq!(&buffer, b"late");
+    });
+}
+
+/// Looked at by another thread, an operation is never out of sight: from when it is added to when it is taken.
+#[rstest]
+#[case::threaded(threaded())]
+#[case::evented(evented())]
+#[case::threaded_refused(threaded().concurrent_limit(0))]
+#[case::evented_refused(evented().concurrent_limit(0))]
+fn it_is_empty_when_all_is_taken_and_not_before(#[case] on: On) {
+    on.on_thread(|io| {
+        let (near, _far) = tcp_pair(io);
+        // Odd while there is something in the batch; 0 at the end.
+        let turn = AtomicUsize::new(2);
+        batch(io, |batch| {
+            thread::scope(|threads| {
+                let looker = threads.spawn(|| {
+                    let mut missed = 0;
+                    loop {
+                        let before = turn.load(Ordering::SeqCst);
+                        if before == 0 {
+                            return missed;
+                        }
+                        let is_empty = batch.is_empty();
+                        missed += usize::from(is_empty && before % 2 == 1 && turn.load(Ordering::SeqCst) == before);
+                    }
+                });
+                for _ in 0..rounds(3_000) {
+                    let writable = Operation::Ready { descriptor: near.as_ref(), interest: Interest::Writable };
+                    batch.add(0, writable);
+                    turn.fetch_add(1, Ordering::SeqCst);
+                    // Refused at first, where there is no concurrency.
+                    let _ = batch.await_concurrent(io);
+                    batch.await_async(io).expect("nobody stops it");
+                    turn.fetch_add(1, Ordering::SeqCst);
+                    batch.next().expect("completed").result.expect("it is writable");
+                }
+                turn.store(0, Ordering::SeqCst);
+                assert_eq!(looker.join().expect("it looked"), 0, "times it was said to be empty, and was not");
+            });
+        });
     });
 }
