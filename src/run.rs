@@ -134,6 +134,8 @@ fn threaded_options(config: &Config) -> iolite_threaded::Options {
     set(&mut options.async_limit, config.async_limit);
     set(&mut options.concurrent_limit, config.concurrent_limit);
     set(&mut options.stack_size, config.stack_size);
+    set(&mut options.lookup_limit, config.lookup_limit);
+    set(&mut options.lookup_timeout, config.lookup_timeout);
     set(&mut options.idle_timeout, config.idle_timeout);
     set(&mut options.grace, config.shutdown_grace);
     options.report = Some(config.notice_or_default());
@@ -148,6 +150,8 @@ fn evented_options(config: &Config) -> iolite_evented::Options {
     set(&mut options.stack_size, config.stack_size);
     set(&mut options.main_stack_size, config.main_stack_size);
     set(&mut options.offload_limit, config.offload_limit);
+    set(&mut options.lookup_limit, config.lookup_limit);
+    set(&mut options.lookup_timeout, config.lookup_timeout);
     set(&mut options.grace, config.shutdown_grace);
     options.report = Some(config.notice_or_default());
     options
@@ -166,8 +170,10 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod test {
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use super::*;
+    use crate::net::TcpStream;
 
     /// What `main` returns; the codes of `ExitCode` can be compared by their form only.
     fn code(code: ExitCode) -> String {
@@ -191,6 +197,16 @@ mod test {
         let config = Config::new().backend(BackendChoice::Threaded).async_limit(3).concurrent_limit(5);
         let backend = run(config.stack_size(128 << 10), |io| io.backend()).unwrap();
         assert_eq!(backend.to_string(), "threaded(async_limit 3, concurrent_limit 5, stack 128 KiB)");
+    }
+
+    #[test]
+    fn the_time_for_lookups_reaches_the_backend() {
+        for backend in [BackendChoice::Threaded, BackendChoice::Auto] {
+            let config = Config::new().backend(backend).notice(|_| ()).lookup_timeout(Duration::from_nanos(1));
+            let error = run(config, |io| TcpStream::connect(io, "host.invalid:1")).unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+            assert!(error.to_string().contains("host.invalid"), "{error}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iolite_io::backend::TaskOptions;
+use iolite_io::backend::{Lookups, TaskOptions};
 
 /// What an [`Evented`](crate::Evented) may use.
 #[derive(Clone)]
@@ -28,6 +28,11 @@ pub struct Options {
     /// How many threads run closures of [`offload`](iolite_io::Io#method.offload) for fibers, and what is to be done with
     /// files and the rings cannot; more wait. At least 1. Default: 64.
     pub offload_limit: usize,
+    /// How many threads look host names up; more lookups wait. At least 1. Default: 4.
+    pub lookup_limit: usize,
+    /// How long a call waits for the addresses of a name, before it fails with
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Not zero. Default: 30 s.
+    pub lookup_timeout: Duration,
     /// How long the tasks that live at shutdown may take to end before `report` names them.
     /// Default: 5 s.
     pub grace: Duration,
@@ -44,6 +49,8 @@ impl Default for Options {
             stack_size: 256 * 1024,
             main_stack_size: 8 * 1024 * 1024,
             offload_limit: 64,
+            lookup_limit: Lookups::LIMIT_DEFAULT,
+            lookup_timeout: Lookups::TIMEOUT_DEFAULT,
             grace: Duration::from_secs(5),
             report: None,
         }
@@ -59,6 +66,8 @@ impl fmt::Debug for Options {
             .field("stack_size", &self.stack_size)
             .field("main_stack_size", &self.main_stack_size)
             .field("offload_limit", &self.offload_limit)
+            .field("lookup_limit", &self.lookup_limit)
+            .field("lookup_timeout", &self.lookup_timeout)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
@@ -72,6 +81,12 @@ impl Options {
         }
         if self.offload_limit == 0 {
             return invalid("offload_limit = 0: at least one thread has to run what blocks".into());
+        }
+        if self.lookup_limit == 0 {
+            return invalid("lookup_limit = 0: at least one thread has to look names up".into());
+        }
+        if self.lookup_timeout.is_zero() {
+            return invalid("lookup_timeout = 0: no name would ever be found".into());
         }
         for (name, bytes) in [("stack_size", self.stack_size), ("main_stack_size", self.main_stack_size)] {
             if !TaskOptions::STACK_BYTES.contains(&bytes) {

@@ -134,7 +134,7 @@ impl Shared {
             foreign: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             threads: Mutex::default(),
-            names: Lookups::default(),
+            names: Lookups::new(options.lookup_limit, options.lookup_timeout),
             blocking: BlockingPool::new("iolite-offload", options.offload_limit),
             features: OnceLock::new(),
             reported: AtomicBool::new(false),

@@ -12,7 +12,7 @@ pub(super) struct Key {
 }
 
 /// In the order in which the documentation tells them.
-pub(super) const KEYS: [Key; 9] = [
+pub(super) const KEYS: [Key; 11] = [
     Key { name: "backend", set: |config, text| store(&mut config.backend, value::backend(text)) },
     Key { name: "async_limit", set: |config, text| store(&mut config.async_limit, value::count(text)) },
     Key { name: "concurrent_limit", set: |config, text| store(&mut config.concurrent_limit, value::count(text)) },
@@ -34,6 +34,14 @@ pub(super) const KEYS: [Key; 9] = [
     Key {
         name: "offload_limit",
         set: |config, text| store(&mut config.offload_limit, value::count(text).and_then(value::offload_limit)),
+    },
+    Key {
+        name: "lookup_limit",
+        set: |config, text| store(&mut config.lookup_limit, value::count(text).and_then(value::lookup_limit)),
+    },
+    Key {
+        name: "lookup_timeout",
+        set: |config, text| store(&mut config.lookup_timeout, value::duration(text).and_then(value::lookup_timeout)),
     },
     Key { name: "idle_timeout", set: |config, text| store(&mut config.idle_timeout, value::duration(text)) },
     Key { name: "shutdown_grace", set: |config, text| store(&mut config.shutdown_grace, value::duration(text)) },

@@ -49,6 +49,10 @@ pub struct Config {
     pub executors: Option<usize>,
     /// How many threads run what fibers `offload`, from 1 to 1,024. Only `evented` has such threads.
     pub offload_limit: Option<usize>,
+    /// How many threads look host names up, from 1 to 1,024; more lookups wait.
+    pub lookup_limit: Option<usize>,
+    /// How long a call waits for the addresses of a name. Not zero.
+    pub lookup_timeout: Option<Duration>,
     /// How long a thread without work stays. Only `threaded` has such threads.
     pub idle_timeout: Option<Duration>,
     /// How long shutdown waits before it names the tasks that have not ended; it then goes on
@@ -117,6 +121,18 @@ impl Config {
         Self { offload_limit: Some(threads), ..self }
     }
 
+    /// Sets [`lookup_limit`](Self#structfield.lookup_limit).
+    #[must_use]
+    pub fn lookup_limit(self, threads: usize) -> Self {
+        Self { lookup_limit: Some(threads), ..self }
+    }
+
+    /// Sets [`lookup_timeout`](Self#structfield.lookup_timeout).
+    #[must_use]
+    pub fn lookup_timeout(self, timeout: Duration) -> Self {
+        Self { lookup_timeout: Some(timeout), ..self }
+    }
+
     /// Sets [`idle_timeout`](Self#structfield.idle_timeout).
     #[must_use]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
@@ -149,6 +165,8 @@ impl Config {
             main_stack_size: other.main_stack_size.or(self.main_stack_size),
             executors: other.executors.or(self.executors),
             offload_limit: other.offload_limit.or(self.offload_limit),
+            lookup_limit: other.lookup_limit.or(self.lookup_limit),
+            lookup_timeout: other.lookup_timeout.or(self.lookup_timeout),
             idle_timeout: other.idle_timeout.or(self.idle_timeout),
             shutdown_grace: other.shutdown_grace.or(self.shutdown_grace),
             notice: other.notice.or(self.notice),
@@ -176,11 +194,15 @@ impl Config {
         let main_stack_size = self.main_stack_size.and_then(|bytes| value::main_stack_size(bytes).err());
         let executors = self.executors.and_then(|threads| value::executors(threads).err());
         let offload_limit = self.offload_limit.and_then(|threads| value::offload_limit(threads).err());
+        let lookup_limit = self.lookup_limit.and_then(|threads| value::lookup_limit(threads).err());
+        let lookup_timeout = self.lookup_timeout.and_then(|timeout| value::lookup_timeout(timeout).err());
         [
             ("stack_size", stack_size),
             ("main_stack_size", main_stack_size),
             ("executors", executors),
             ("offload_limit", offload_limit),
+            ("lookup_limit", lookup_limit),
+            ("lookup_timeout", lookup_timeout),
         ]
         .into_iter()
         .find_map(|(key, what)| what.map(|what| Fault { key, what }))

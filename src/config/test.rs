@@ -27,6 +27,8 @@ fn each_variable_is_read() {
         ("IOLITE_MAIN_STACK_SIZE", "16MiB"),
         ("IOLITE_EXECUTORS", "2"),
         ("IOLITE_OFFLOAD_LIMIT", "8"),
+        ("IOLITE_LOOKUP_LIMIT", "16"),
+        ("IOLITE_LOOKUP_TIMEOUT", "5s"),
         ("IOLITE_IDLE_TIMEOUT", "2min"),
         ("IOLITE_SHUTDOWN_GRACE", "500ms"),
     ]);
@@ -37,6 +39,8 @@ fn each_variable_is_read() {
     assert_eq!(config.main_stack_size, Some(16 << 20));
     assert_eq!(config.executors, Some(2));
     assert_eq!(config.offload_limit, Some(8));
+    assert_eq!(config.lookup_limit, Some(16));
+    assert_eq!(config.lookup_timeout, Some(Duration::from_secs(5)));
     assert_eq!(config.idle_timeout, Some(Duration::from_secs(120)));
     assert_eq!(config.shutdown_grace, Some(Duration::from_millis(500)));
 }
@@ -69,6 +73,8 @@ fn a_bad_value_is_one_line_that_names_the_variable() {
         ("IOLITE_MAIN_STACK_SIZE", "31KiB", "31744 bytes are out of range; a stack has 32KiB to 1GiB"),
         ("IOLITE_EXECUTORS", "0", "0 is out of range; there are 1 to 1024 executors"),
         ("IOLITE_OFFLOAD_LIMIT", "0", "0 is out of range; there are 1 to 1024 threads for what blocks"),
+        ("IOLITE_LOOKUP_LIMIT", "1025", "1025 is out of range; 1 to 1024 threads look names up"),
+        ("IOLITE_LOOKUP_TIMEOUT", "0s", "0 is out of range; no name would ever be found"),
         ("IOLITE_EXECUTORS", "", "\"\" is no count; expected a whole number such as 0 or 64"),
         (
             "IOLITE_IDLE_TIMEOUT",
@@ -160,6 +166,8 @@ fn values_set_in_code_are_checked_too() {
     assert!(fault(Config::new().executors(0)).starts_with("executors: 0 is out of range"));
     assert!(fault(Config::new().backend(BackendChoice::Threaded).executors(1)).starts_with("executors: only"));
     assert!(fault(Config::new().offload_limit(0)).starts_with("offload_limit: 0 is out of range"));
+    assert!(fault(Config::new().lookup_limit(0)).starts_with("lookup_limit: 0 is out of range"));
+    assert!(fault(Config::new().lookup_timeout(Duration::ZERO)).starts_with("lookup_timeout: 0 is out of range"));
     let threaded = Config::new().backend(BackendChoice::Threaded);
     assert!(fault(threaded.offload_limit(1)).starts_with("offload_limit: only"));
 }

@@ -9,8 +9,8 @@ use crate::backend::TaskOptions;
 const KIB: usize = 1 << 10;
 const EXECUTORS_MAX: usize = 1024;
 
-/// More threads than that wait for disks at once on no computer.
-const OFFLOAD_MAX: usize = 1024;
+/// More threads than that wait for disks or for names at once on no computer.
+const BLOCKING_MAX: usize = 1024;
 
 pub(super) fn backend(text: &str) -> Result<BackendChoice, String> {
     match text {
@@ -88,8 +88,22 @@ pub(super) fn executors(threads: usize) -> Result<usize, String> {
 
 pub(super) fn offload_limit(threads: usize) -> Result<usize, String> {
     match threads {
-        1..=OFFLOAD_MAX => Ok(threads),
-        _ => Err(format!("{threads} is out of range; there are 1 to {OFFLOAD_MAX} threads for what blocks")),
+        1..=BLOCKING_MAX => Ok(threads),
+        _ => Err(format!("{threads} is out of range; there are 1 to {BLOCKING_MAX} threads for what blocks")),
+    }
+}
+
+pub(super) fn lookup_limit(threads: usize) -> Result<usize, String> {
+    match threads {
+        1..=BLOCKING_MAX => Ok(threads),
+        _ => Err(format!("{threads} is out of range; 1 to {BLOCKING_MAX} threads look names up")),
+    }
+}
+
+pub(super) fn lookup_timeout(timeout: Duration) -> Result<Duration, String> {
+    match timeout {
+        Duration::ZERO => Err("0 is out of range; no name would ever be found".into()),
+        _ => Ok(timeout),
     }
 }
 

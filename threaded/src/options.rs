@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use iolite_io::backend::Lookups;
+
 /// Called with one line of text when something needs telling.
 pub type Report = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -36,6 +38,11 @@ pub struct Options {
     pub stack_size: usize,
     /// A worker that was idle for so long ends. 10 seconds by default.
     pub idle_timeout: Duration,
+    /// How many threads look host names up; more lookups wait. At least 1; 4 by default.
+    pub lookup_limit: usize,
+    /// How long a call waits for the addresses of a name, before it fails with
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Not zero; 30 seconds by default.
+    pub lookup_timeout: Duration,
     /// Tasks that have not ended so long after shutdown began are named through `report`; shutdown
     /// goes on waiting for them. 5 seconds by default.
     pub grace: Duration,
@@ -48,13 +55,19 @@ impl Options {
     pub const STACK_SIZE_MIN: usize = 64 << 10;
 
     pub(crate) fn check(&self) -> io::Result<()> {
+        let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         if self.stack_size < Self::STACK_SIZE_MIN {
-            let message = format!(
+            return invalid(format!(
                 "stack_size = {} is too small: a thread needs at least {} bytes",
                 self.stack_size,
                 Self::STACK_SIZE_MIN
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            ));
+        }
+        if self.lookup_limit == 0 {
+            return invalid("lookup_limit = 0: at least one thread has to look names up".into());
+        }
+        if self.lookup_timeout.is_zero() {
+            return invalid("lookup_timeout = 0: no name would ever be found".into());
         }
         Ok(())
     }
@@ -67,6 +80,8 @@ impl Default for Options {
             concurrent_limit: 1024,
             stack_size: 1 << 20,
             idle_timeout: Duration::from_secs(10),
+            lookup_limit: Lookups::LIMIT_DEFAULT,
+            lookup_timeout: Lookups::TIMEOUT_DEFAULT,
             grace: Duration::from_secs(5),
             report: None,
         }
@@ -80,6 +95,8 @@ impl fmt::Debug for Options {
             .field("concurrent_limit", &self.concurrent_limit)
             .field("stack_size", &self.stack_size)
             .field("idle_timeout", &self.idle_timeout)
+            .field("lookup_limit", &self.lookup_limit)
+            .field("lookup_timeout", &self.lookup_timeout)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
     }

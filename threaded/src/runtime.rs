@@ -29,8 +29,8 @@ impl Runtime {
     pub(crate) fn new(options: Options) -> Arc<Self> {
         guard_panic_hook();
         Arc::new_cyclic(|this| Self {
+            lookups: Lookups::new(options.lookup_limit, options.lookup_timeout),
             pool: Arc::new(Pool::new(options)),
-            lookups: Lookups::default(),
             this: this.clone(),
         })
     }

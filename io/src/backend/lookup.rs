@@ -55,22 +55,31 @@ impl fmt::Debug for Lookups {
 }
 
 impl Default for Lookups {
-    /// On four threads, each call for at most [`TIMEOUT_DEFAULT`](Self::TIMEOUT_DEFAULT).
+    /// On up to [`LIMIT_DEFAULT`](Self::LIMIT_DEFAULT) threads, each call for at most
+    /// [`TIMEOUT_DEFAULT`](Self::TIMEOUT_DEFAULT).
     fn default() -> Self {
-        let pool = BlockingPool::new("lookup", BlockingPool::LIMIT_DEFAULT);
-        Self::new(pool, Self::TIMEOUT_DEFAULT, |host| (host, 0).to_socket_addrs().map(Iterator::collect))
+        Self::new(Self::LIMIT_DEFAULT, Self::TIMEOUT_DEFAULT)
     }
 }
 
 impl Lookups {
+    /// How many threads look names up at most by default.
+    pub const LIMIT_DEFAULT: usize = 4;
+
     /// How long a caller waits by default: longer than the system's own patience with two servers.
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-    fn new(
-        pool: BlockingPool,
+    /// On up to `limit` threads, at least one, each call for at most `timeout`.
+    pub fn new(limit: usize, timeout: Duration) -> Self {
+        Self::with(limit, timeout, |host| (host, 0).to_socket_addrs().map(Iterator::collect))
+    }
+
+    fn with(
+        limit: usize,
         timeout: Duration,
         look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
+        let pool = BlockingPool::new("lookup", limit);
         Self { pool, timeout, look_up: Arc::new(look_up), flights: Flights::default() }
     }
 
@@ -167,7 +176,7 @@ mod tests {
         let answers = Lock::new(answers);
         let begun = Arc::new(AtomicUsize::new(0));
         let count = begun.clone();
-        let lookups = Lookups::new(BlockingPool::new("test", limit), timeout, move |_| {
+        let lookups = Lookups::with(limit, timeout, move |_| {
             count.fetch_add(1, Ordering::SeqCst);
             let answer: io::Result<u8> = answers.lock().recv().expect("the test answers");
             answer.map(|last| vec![address(last)])
