@@ -89,12 +89,6 @@ impl<T> List<T> {
         unsafe { node.as_ref() }.next.get()
     }
 
-    /// The first node's value.
-    pub(crate) fn front(&self) -> Option<&T> {
-        // SAFETY: linked nodes are alive, and stay linked while the list is borrowed.
-        self.head.map(|node| unsafe { &(*node.as_ptr()).value })
-    }
-
     /// Unlinks `node`; `false` when it was not linked.
     ///
     /// # Safety

@@ -1,5 +1,7 @@
-//! Signals and ends of programs among many things to wait for: one is taken, and nothing of the others.
+//! Signals, ends of programs and items of queues among many things to wait for: one is taken, and nothing of the
+//! others.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -9,8 +11,8 @@ use std::time::Duration;
 
 use iolite::process::{self, Child};
 use iolite::signal::{Signal, Signals};
-use iolite::sync::{Event, Semaphore};
-use iolite::{Io, OneOf2, OneOf3};
+use iolite::sync::{Event, Queue, RecvError, Semaphore, SendErrorKind};
+use iolite::{Io, OneOf2, OneOf3, OneOf4};
 use rstest::rstest;
 
 use crate::processes::{endless, shell, state_of};
@@ -348,11 +350,11 @@ fn every_signal_is_accounted_for(
         while !stop.is_set() {
             let patience = Duration::from_micros(random.below(200));
             match io.wait_any((watcher.arriving(), permits.acquiring(), stop.waiting(), io.now() + patience)) {
-                Ok(iolite::OneOf4::First(signal)) => {
+                Ok(OneOf4::First(signal)) => {
                     signal.expect("watched");
                     seen.fetch_add(1, Ordering::SeqCst);
                 }
-                Ok(iolite::OneOf4::Second(permit)) => {
+                Ok(OneOf4::Second(permit)) => {
                     permit.forget();
                     granted.fetch_add(1, Ordering::SeqCst);
                 }
@@ -394,4 +396,226 @@ fn every_signal_is_accounted_for(
     watchers.iter_mut().for_each(|watcher| assert_eq!(watcher.try_next(), None));
     one.shutdown();
     other.shutdown();
+}
+
+fn get_one(queue: &Queue<usize>) -> Option<usize> {
+    let mut items = Vec::new();
+    queue.try_get(&mut items, 1).ok()?;
+    items.pop()
+}
+
+fn try_put(queue: &Queue<usize>, item: usize) -> bool {
+    queue.try_put(&mut VecDeque::from([item])).is_ok_and(|count| count == 1)
+}
+
+/// Waits for an item of a queue, or to put one, in another task, which waits when `act` is called.
+fn while_waiting(io: &dyn Io, queue: &Queue<usize>, item: &mut Option<usize>, act: impl FnOnce()) -> Option<usize> {
+    let waits = Semaphore::new(1);
+    scope(io, |group| {
+        let member = concurrently(group, |io| {
+            let getting = item.is_none().then(|| queue.getting());
+            match io.wait_any((getting, queue.putting(item), waits.acquiring_many(2))) {
+                Ok(OneOf3::First(item)) => Some(item.expect("open")),
+                Ok(OneOf3::Second(put)) => put.map(|()| None).expect("open"),
+                other => panic!("{other:?}"),
+            }
+        });
+        until(io, || waits.try_acquire().is_none());
+        act();
+        member.join(io)
+    })
+}
+
+#[rstest]
+fn items_of_a_queue_and_room_are_sources(#[values(threaded(), evented())] on: On, #[values(0, 1)] capacity: usize) {
+    on.run(|io| {
+        let queue = Queue::new(capacity);
+        assert_eq!(while_waiting(io, &queue, &mut None, || assert!(try_put(&queue, 1))), Some(1));
+        assert_eq!(get_one(&queue), None, "it was taken once");
+        assert_eq!((0..capacity).filter(|_| try_put(&queue, 2)).count(), capacity);
+        let mut item = Some(3);
+        let mut got = Vec::new();
+        while_waiting(io, &queue, &mut item, || got.extend(get_one(&queue)));
+        got.extend(get_one(&queue));
+        assert_eq!((item, got.last()), (None, Some(&3)));
+
+        let (mut item, now) = (Some(4), io.now());
+        let one = io.wait_any((now, queue.putting(&mut item), queue.getting())).expect("not canceled");
+        assert!(matches!(one, OneOf3::First(())));
+        assert_eq!((item, get_one(&queue)), (Some(4), None), "what lost is left");
+        let one = io.wait_any((queue.putting(&mut None), queue.getting(), now)).expect("not canceled");
+        assert!(matches!(one, OneOf3::Third(())), "there is nothing to put");
+    });
+}
+
+#[rstest]
+fn a_closed_queue_is_there(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (mut item, never) = (Some(1), Event::new());
+        let (getters, putters) = (Queue::<usize>::new(0), Queue::new(0));
+        scope(io, |group| {
+            let getter = started(group, io, |io| io.wait_any((never.waiting(), getters.getting())).map(drop));
+            let putter = started(group, io, |io| match io.wait_any((never.waiting(), putters.putting(&mut item))) {
+                Ok(OneOf2::Second(put)) => put,
+                other => panic!("{other:?}"),
+            });
+            getters.close();
+            putters.close();
+            getter.join(io).expect("not canceled");
+            assert!(matches!(putter.join(io), Err(SendErrorKind::Closed)));
+        });
+        assert_eq!(item, Some(1), "what was not put stays");
+        let one = io.wait_any((getters.getting(), putters.putting(&mut item))).expect("not canceled");
+        assert!(matches!(one, OneOf2::First(Err(RecvError::Closed))));
+        let one = io.wait_any((putters.putting(&mut item), getters.getting())).expect("not canceled");
+        assert!(matches!(one, OneOf2::First(Err(SendErrorKind::Closed))));
+        assert_eq!(item, Some(1));
+    });
+}
+
+/// Who wants many is served by those that wait for one among others, and the other way round.
+#[rstest]
+fn many_and_one_meet_on_a_queue(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let (queue, never) = (Queue::new(0), Event::new());
+        scope(io, |group| {
+            let getters = [(); 3].map(|()| {
+                started(group, io, |io| match io.wait_any((never.waiting(), queue.getting())) {
+                    Ok(OneOf2::Second(item)) => item.expect("open"),
+                    other => panic!("{other:?}"),
+                })
+            });
+            assert_eq!(queue.put(io, &mut VecDeque::from([1, 2, 3]), 3).expect("open"), 3);
+            let mut got = getters.map(|getter| getter.join(io));
+            got.sort_unstable();
+            assert_eq!(got, [1, 2, 3]);
+
+            for item in 4..7 {
+                let (queue, never) = (&queue, &never);
+                drop(started(group, io, move |io| {
+                    let mut item = Some(item);
+                    let one = io.wait_any((queue.putting(&mut item), never.waiting()));
+                    assert!(matches!(one, Ok(OneOf2::First(Ok(())))) && item.is_none());
+                }));
+            }
+            let mut got = Vec::new();
+            assert_eq!(queue.get(io, &mut got, 3, 3).expect("open"), 3);
+            got.sort_unstable();
+            assert_eq!(got, [4, 5, 6]);
+        });
+    });
+}
+
+#[rstest]
+fn an_item_of_a_queue_is_got_or_still_there(#[values(threaded(), evented())] on: On, #[values(0, 1)] capacity: usize) {
+    on.on_thread(|io| {
+        let (queue, stop) = (Queue::new(capacity), Event::new());
+        let mut next = 0;
+        Race::new("one of many: an item of a queue", 2_000).run(|start| {
+            next += 1;
+            let mut left = None;
+            let got = attempt(
+                io,
+                start,
+                |io| match io.wait_any((stop.waiting(), queue.getting()))? {
+                    OneOf2::Second(item) => Ok(item.expect("open")),
+                    OneOf2::First(()) => unreachable!("it is never set"),
+                },
+                || left = (!try_put(&queue, next)).then_some(next),
+            );
+            assert_eq!([got, left, get_one(&queue)].into_iter().flatten().collect::<Vec<_>>(), [next]);
+            got.is_some()
+        });
+    });
+}
+
+const QUEUES: usize = 3;
+
+/// Some put and get one by whichever queue comes, others many by one; all are canceled now and then.
+#[rstest]
+fn every_item_of_a_queue_is_accounted_for(
+    #[values(threaded(), evented(), evented().executors(1))] one: On,
+    #[values(threaded(), evented())] other: On,
+    #[values(0, 2)] capacity: usize,
+) {
+    let _watchdog = crate::support::Watchdog::start();
+    let (one, other) = (one.start(), other.start());
+    let mut random = Random::new("every item of a queue");
+    let queues = [(); QUEUES].map(|()| Queue::new(capacity));
+    let count = rounds(1_000);
+    let received: Vec<_> = (0..4 * count).map(|_| AtomicUsize::new(0)).collect();
+    let putters = AtomicUsize::new(4);
+    let put = |io: &dyn Io, number: usize| {
+        put_all(io, &queues, number, count);
+        if putters.fetch_sub(1, Ordering::SeqCst) == 1 {
+            queues.iter().for_each(Queue::close);
+        }
+    };
+    let get = |io: &dyn Io, number: usize| get_all(io, &queues, number, &received);
+    scope(one.io(), |ones| {
+        scope(other.io(), |others| {
+            let (put, get) = (&put, &get);
+            let ours = [0, 1].map(|number| concurrently(ones, move |io| put(io, number)));
+            let theirs = [2, 3].map(|number| concurrently(others, move |io| put(io, number)));
+            let our_getters = [0, 1].map(|number| concurrently(ones, move |io| get(io, number)));
+            let their_getters = [2, 3].map(|number| concurrently(others, move |io| get(io, number)));
+            while putters.load(Ordering::SeqCst) > 0 {
+                let index = random.below(2) as usize;
+                match random.below(4) {
+                    0 => ours[index].request_cancel(),
+                    1 => theirs[index].request_cancel(),
+                    2 => our_getters[index].request_cancel(),
+                    _ => their_getters[index].request_cancel(),
+                }
+                one.io().sleep(Duration::from_micros(random.below(200))).expect("nobody cancels this");
+            }
+        });
+    });
+    let wrong = received.iter().filter(|count| count.load(Ordering::SeqCst) != 1).count();
+    assert_eq!(wrong, 0, "items that did not arrive exactly once");
+    one.shutdown();
+    other.shutdown();
+}
+
+/// The even ones put one at a time by whichever queue takes it, the odd ones three by one queue.
+fn put_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, count: usize) {
+    let mut items: VecDeque<usize> = (number * count..(number + 1) * count).collect();
+    while !items.is_empty() {
+        if number % 2 == 0 {
+            let mut slots: [_; QUEUES] = std::array::from_fn(|_| items.pop_front());
+            let mut places = slots.iter_mut();
+            let sources = queues.each_ref().map(|queue| queue.putting(places.next().expect("as many")));
+            let _ = io.wait_any(sources).map(|(_, put)| put.expect("it is closed after all were put"));
+            slots.into_iter().rev().flatten().for_each(|item| items.push_front(item));
+        } else {
+            let mut some: VecDeque<usize> = items.drain(..items.len().min(3)).collect();
+            let _ = queues[number % QUEUES].put(io, &mut some, 2);
+            some.into_iter().rev().for_each(|item| items.push_front(item));
+        }
+    }
+}
+
+/// Likewise.
+fn get_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, received: &[AtomicUsize]) {
+    let mut open = [true; QUEUES];
+    while open.contains(&true) {
+        let mut items = Vec::new();
+        if number % 2 == 0 {
+            let sources = [0, 1, 2].map(|index| open[index].then(|| queues[index].getting()));
+            match io.wait_any(sources) {
+                Ok((_, Ok(item))) => items.push(item),
+                Ok((index, Err(_))) => open[index] = false,
+                Err(_) => {}
+            }
+        } else {
+            let index = open.iter().position(|open| *open).expect("one is");
+            let deadline = io.now() + SHORT;
+            if let Err(RecvError::Closed) = queues[index].get_deadline(io, &mut items, 2, 3, deadline) {
+                open[index] = false;
+            }
+        }
+        for item in items {
+            received[item].fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }

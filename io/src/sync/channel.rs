@@ -362,7 +362,7 @@ impl<T> Call for Receiving<'_, T> {
 
     fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<T>> {
         match state.get(comer) {
-            Some((item, served)) => Some(Done { value: Some(item), served }),
+            Some((item, served)) => Some(Done { value: Some(item), served: served.into() }),
             None if state.closed => Done::alone(None, comer),
             None => None,
         }
@@ -397,7 +397,7 @@ impl<T> Call for Sending<'_, T> {
             return Done::alone(None, comer).map(|done| Done { value: self.bring(), ..done });
         }
         match state.put(self.bring()?, comer) {
-            Ok(served) => Some(Done { value: None, served }),
+            Ok(served) => Some(Done { value: None, served: served.into() }),
             Err(item) => {
                 self.lose(Some(item));
                 None

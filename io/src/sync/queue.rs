@@ -1,16 +1,20 @@
 //! A queue from which and into which many items go at once.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::{fmt, mem};
 
 use super::channel::{RecvError, SendErrorKind};
+use super::choice::{Choice, decide};
 use super::forms::Until;
+use super::queued::{Call, Done, Queued};
 use super::wait::{GaveUp, wait};
-use super::wait_queue::{AllServed, WaitQueue};
+use super::wait_queue::{AllServed, Met, WaitQueue};
 use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::wait_any::Source;
 
 /// A queue of a bounded number of items. A call puts or gets many, and says how many at least; the items of
 /// one call stay together and in order.
@@ -24,7 +28,8 @@ pub struct Queue<T> {
     state: Lock<State<T>>,
 }
 
-/// Where a putter waits, `items` is full. Where a getter waits, there is no item.
+/// Where a putter waits, `items` is full. Where a getter waits, there is no item. Both wait only where they are the
+/// same, in one wait for many things, which wait for one item.
 struct State<T> {
     items: VecDeque<T>,
     capacity: usize,
@@ -105,6 +110,16 @@ impl<T> Queue<T> {
         self.put_until(io, items, min, Until::Deadline(deadline))
     }
 
+    /// Putting what is in `item`, as one of many things to [wait for](crate::Io#method.wait_any). It is taken out when
+    /// it is put, and stays there otherwise. Without one, there is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: closed.
+    pub fn putting<'a>(&'a self, item: &'a mut Option<T>) -> impl Source<Output = Result<(), SendErrorKind>> + 'a {
+        item.is_some().then(|| Queued::new(Putting { queue: self, item: RefCell::new(item) }))
+    }
+
     /// Puts as many items as there is room for. Never suspends.
     ///
     /// # Errors
@@ -113,7 +128,7 @@ impl<T> Queue<T> {
     pub fn try_put(&self, items: &mut VecDeque<T>) -> Result<usize, SendErrorKind> {
         let mut put = Put::new(items, 0);
         let mut state = self.state.lock();
-        let served = state.put(&mut put);
+        let served = state.put(&mut put, None);
         let closed = state.closed;
         drop(state);
         served.wake();
@@ -175,6 +190,15 @@ impl<T> Queue<T> {
         self.get_until(io, items, min, max, Until::Deadline(deadline))
     }
 
+    /// Getting one item, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: closed, once no item is left.
+    pub fn getting(&self) -> impl Source<Output = Result<T, RecvError>> + '_ {
+        Queued::new(Getting(self))
+    }
+
     /// Gets as many items as there are, up to `max`, and appends them to `items`. Never suspends.
     ///
     /// # Errors
@@ -184,7 +208,7 @@ impl<T> Queue<T> {
         let before = items.len();
         let mut get = Get::new(items, 0, max);
         let mut state = self.state.lock();
-        let served = state.get(&mut get);
+        let served = state.get(&mut get, None);
         let closed = state.closed;
         drop(state);
         served.wake();
@@ -231,7 +255,7 @@ impl<T> Queue<T> {
         let mut put = Put::new(items, min);
         let mut end = Ok(());
         let mut state = self.state.lock();
-        let served = state.put(&mut put);
+        let served = state.put(&mut put, None);
         let closed = state.closed;
         if put.is_done() || closed {
             drop(state);
@@ -258,7 +282,7 @@ impl<T> Queue<T> {
         let mut get = Get::new(items, min, max);
         let mut end = Ok(());
         let mut state = self.state.lock();
-        let served = state.get(&mut get);
+        let served = state.get(&mut get, None);
         let closed = state.closed;
         if get.is_done() || closed {
             drop(state);
@@ -297,37 +321,52 @@ fn outcome<E: From<WaitError>>(io: &dyn Io, count: usize, end: Result<(), WaitEr
 }
 
 impl<T> State<T> {
-    /// Moves items on, as far as that goes. Who waits comes first.
-    fn put(&mut self, put: &mut Put<T>) -> AllServed {
+    /// Moves items on, as far as that goes, unless the choice of who comes was decided elsewhere. Who waits comes
+    /// first.
+    fn put(&mut self, put: &mut Put<T>, mut comer: Option<&Choice>) -> AllServed {
         let mut served = AllServed::default();
-        if self.closed || !self.putters.is_empty() {
+        if self.closed {
             return served;
         }
-        while let Some(get) = self.getters.front_mut() {
-            get.take_from(put);
-            if !get.is_done() {
-                return served;
+        while !put.items.is_empty() {
+            match self.getters.meet(comer, |get| get.takes_from(put)) {
+                Met::Nobody => break,
+                Met::Waits => return served,
+                Met::Served(getter) => served.extend(Some(getter)),
             }
-            served.extend(self.getters.release());
+            comer = None;
         }
         let room = self.capacity - self.items.len();
-        self.items.extend(put.next(room));
+        if room > 0 && !put.items.is_empty() && decide(comer, None).is_ok() {
+            self.items.extend(put.next(room));
+        }
         served
     }
 
-    /// Takes what there is, and lets the items of putters move up.
-    fn get(&mut self, get: &mut Get<T>) -> AllServed {
+    /// Takes what there is, and lets the items of putters move up, unless the choice of who comes was decided
+    /// elsewhere.
+    fn get(&mut self, get: &mut Get<T>, mut comer: Option<&Choice>) -> AllServed {
         let mut served = AllServed::default();
         let count = get.room().min(self.items.len());
-        get.items.extend(self.items.drain(..count));
-        while let Some(put) = self.putters.front_mut() {
-            get.take_from(put);
-            let room = self.capacity - self.items.len();
-            self.items.extend(put.next(room));
-            if !put.is_done() {
-                break;
+        if count > 0 {
+            if decide(comer, None).is_err() {
+                return served;
             }
-            served.extend(self.putters.release());
+            comer = None;
+            get.items.extend(self.items.drain(..count));
+        }
+        while get.room() > 0 || self.items.len() < self.capacity {
+            let moves_up = |put: &mut Put<T>| {
+                get.takes_from(put);
+                let room = self.capacity - self.items.len();
+                self.items.extend(put.next(room));
+                put.is_done()
+            };
+            match self.putters.meet(comer, moves_up) {
+                Met::Served(putter) => served.extend(Some(putter)),
+                Met::Nobody | Met::Waits => break,
+            }
+            comer = None;
         }
         served
     }
@@ -336,6 +375,15 @@ impl<T> State<T> {
 impl<T> Put<T> {
     fn new(items: &mut VecDeque<T>, min: usize) -> Self {
         Self { min: min.min(items.len()), items: mem::take(items), count: 0 }
+    }
+
+    fn one(item: T) -> Self {
+        Self { items: VecDeque::from([item]), count: 0, min: 1 }
+    }
+
+    /// The item, if it was not put.
+    fn into_one(mut self) -> Option<T> {
+        self.items.pop_front()
     }
 
     fn is_done(&self) -> bool {
@@ -357,6 +405,10 @@ impl<T> Get<T> {
         Self { items, len_min: before.saturating_add(min.min(max)), len_max: before.saturating_add(max) }
     }
 
+    fn one() -> Self {
+        Self { items: Vec::new(), len_min: 1, len_max: 1 }
+    }
+
     fn is_done(&self) -> bool {
         self.items.len() >= self.len_min
     }
@@ -365,9 +417,95 @@ impl<T> Get<T> {
         self.len_max - self.items.len()
     }
 
-    fn take_from(&mut self, put: &mut Put<T>) {
+    /// Takes what it can; whether it has enough.
+    fn takes_from(&mut self, put: &mut Put<T>) -> bool {
         let room = self.room();
         self.items.extend(put.next(room));
+        self.is_done()
+    }
+}
+
+struct Putting<'a, T> {
+    queue: &'a Queue<T>,
+    /// There, except while it is on its way.
+    item: RefCell<&'a mut Option<T>>,
+}
+
+impl<T> Call for Putting<'_, T> {
+    type State = State<T>;
+    type Value = Put<T>;
+    type Output = Result<(), SendErrorKind>;
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.queue.state
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<Put<T>> {
+        &mut state.putters
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<Put<T>>> {
+        if state.closed {
+            return Done::alone(None, comer).map(|done| Done { value: self.bring(), ..done });
+        }
+        let mut put = self.bring()?;
+        let served = state.put(&mut put, comer);
+        if put.is_done() {
+            return Some(Done { value: Some(put), served });
+        }
+        self.lose(Some(put));
+        None
+    }
+
+    fn bring(&self) -> Option<Put<T>> {
+        self.item.borrow_mut().take().map(Put::one)
+    }
+
+    fn lose(&self, put: Option<Put<T>>) {
+        **self.item.borrow_mut() = put.and_then(Put::into_one);
+    }
+
+    /// Whoever got it took the item; closing leaves it.
+    fn output(self, put: Option<Put<T>>) -> Result<(), SendErrorKind> {
+        self.lose(put);
+        match self.item.into_inner() {
+            None => Ok(()),
+            Some(_) => Err(SendErrorKind::Closed),
+        }
+    }
+}
+
+struct Getting<'a, T>(&'a Queue<T>);
+
+impl<T> Call for Getting<'_, T> {
+    type State = State<T>;
+    type Value = Get<T>;
+    type Output = Result<T, RecvError>;
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.0.state
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<Get<T>> {
+        &mut state.getters
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<Get<T>>> {
+        let mut get = Get::one();
+        let served = state.get(&mut get, comer);
+        match get.is_done() {
+            true => Some(Done { value: Some(get), served }),
+            false if state.closed => Done::alone(None, comer),
+            false => None,
+        }
+    }
+
+    fn bring(&self) -> Option<Get<T>> {
+        Some(Get::one())
+    }
+
+    fn output(self, get: Option<Get<T>>) -> Result<T, RecvError> {
+        get.and_then(|mut get| get.items.pop()).ok_or(RecvError::Closed)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::cell::{Cell, OnceCell};
 
 use super::choice::{Choice, decide};
-use super::wait_queue::{Place, Served, WaitQueue};
+use super::wait_queue::{AllServed, Place, WaitQueue};
 use crate::Io;
 use crate::primitive::Lock;
 use crate::wait_any::{Source, sealed::Arm};
@@ -43,13 +43,13 @@ pub(crate) struct Done<V> {
     /// What it would have been served with.
     pub(crate) value: Option<V>,
     /// Who was served by it.
-    pub(crate) served: Option<Served>,
+    pub(crate) served: AllServed,
 }
 
 impl<V> Done<V> {
     /// Of a call that concerns nobody else: made, if `comer` has not been decided elsewhere.
     pub(crate) fn alone(value: Option<V>, comer: Option<&Choice>) -> Option<Self> {
-        decide(comer, None).ok().map(|()| Self { value, served: None })
+        decide(comer, None).ok().map(|()| Self { value, served: AllServed::default() })
     }
 }
 
@@ -66,7 +66,7 @@ impl<C: Call> Queued<C> {
         Self { call, place: OnceCell::new(), value: Cell::new(None) }
     }
 
-    fn attempt(&self, state: &mut C::State, comer: Option<&Choice>) -> Option<Option<Served>> {
+    fn attempt(&self, state: &mut C::State, comer: Option<&Choice>) -> Option<AllServed> {
         let done = self.call.attempt(state, comer)?;
         self.value.set(done.value);
         Some(done.served)
@@ -76,17 +76,14 @@ impl<C: Call> Queued<C> {
 impl<C: Call> Arm for Queued<C> {
     fn poll(&self, _: &dyn Io) -> bool {
         let served = self.attempt(&mut self.call.lock().lock(), None);
-        served.is_some_and(|served| {
-            served.into_iter().for_each(Served::wake);
-            true
-        })
+        served.map(AllServed::wake).is_some()
     }
 
     unsafe fn enter(&self, choice: &Choice) -> bool {
         let mut state = self.call.lock().lock();
         if let Some(served) = self.attempt(&mut state, Some(choice)) {
             drop(state);
-            served.into_iter().for_each(Served::wake);
+            served.wake();
             return true;
         }
         let place = self.place.get_or_init(|| Place::new(choice.unparker(), Some(choice), self.call.bring()));

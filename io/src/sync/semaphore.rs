@@ -266,7 +266,7 @@ impl<'a> Call for Acquiring<'a> {
     fn attempt(&self, waiters: &mut WaitQueue<usize>, comer: Option<&Choice>) -> Option<Done<usize>> {
         let Self { semaphore: Semaphore { permits, .. }, count } = self;
         if comer.is_none() {
-            return permits.take(*count).then_some(Done { value: None, served: None });
+            return permits.take(*count).then_some(Done { value: None, served: AllServed::default() });
         }
         // From here on the number changes under the lock only: what is free stays so until it is taken.
         let free = permits.free_to_wait();

@@ -109,6 +109,16 @@ impl Served {
     }
 }
 
+/// Who was [met](WaitQueue::meet).
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Met {
+    Nobody,
+    /// One that wants more.
+    Waits,
+    Served(Served),
+}
+
 /// Waiters that were served under one hold of the lock, to be woken after it. One needs no memory.
 #[must_use]
 #[derive(Debug, Default)]
@@ -130,6 +140,12 @@ impl AllServed {
     }
 }
 
+impl From<Option<Served>> for AllServed {
+    fn from(served: Option<Served>) -> Self {
+        Self { first: served, others: Vec::new() }
+    }
+}
+
 impl<V> WaitQueue<V> {
     pub(crate) const fn new() -> Self {
         Self { waiters: List::new() }
@@ -144,8 +160,7 @@ impl<V> WaitQueue<V> {
         self.waiters.len()
     }
 
-    /// Removes the longest waiting who can be served and exchanges its value. `None` when nobody can, when the
-    /// longest waiting does not want it, or when `comer` was served elsewhere.
+    /// Serves the longest waiting who can be met, after it has exchanged its value. `None` when nobody can be met.
     #[inline]
     fn serve(
         &mut self,
@@ -153,24 +168,38 @@ impl<V> WaitQueue<V> {
         wants: impl Fn(Option<&V>) -> bool,
         exchange: impl FnOnce(&mut Option<V>),
     ) -> Option<Served> {
+        let node = self.find(comer, wants)?;
+        // SAFETY: linked, so its frame is there, and under the lock.
+        exchange(unsafe { &mut *node.as_ref().value.value.get() });
+        Some(self.let_go(node))
+    }
+
+    /// The longest waiting who can be met, which is decided for it and for `comer`. `None` when nobody can, when the
+    /// longest waiting does not want it, or when `comer` was served elsewhere.
+    #[inline]
+    fn find(&mut self, comer: Option<&Choice>, wants: impl Fn(Option<&V>) -> bool) -> Option<NonNull<Node<Waiter<V>>>> {
         let first = self.waiters.first()?;
         // SAFETY: linked, so its frame is there.
-        let has_choice = unsafe { first.as_ref() }.value.choice.is_some();
-        let node = if has_choice || comer.is_some() { self.decide_slow(comer, &wants)? } else { first };
-        // SAFETY: as above. It is this one's to serve: nobody decides for it but under the lock, or it was decided.
-        let waiter = unsafe { &node.as_ref().value };
-        // SAFETY: linked, and under the lock.
-        let value = unsafe { &mut *waiter.value.get() };
-        if !wants(value.as_ref()) {
-            return None;
+        let waiter = unsafe { &first.as_ref().value };
+        if waiter.choice.is_some() || comer.is_some() {
+            return self.decide_slow(comer, &wants);
         }
+        // SAFETY: linked, and under the lock.
+        wants(unsafe { &*waiter.value.get() }.as_ref()).then_some(first)
+    }
+
+    /// Unlinks one that was [found](Self::find), and tells it that it is served.
+    #[inline]
+    fn let_go(&mut self, node: NonNull<Node<Waiter<V>>>) -> Served {
         // SAFETY: it is in this list.
         unsafe { self.waiters.remove(node) };
+        // SAFETY: its frame is there until it is told. It is this one's to serve: nobody decides for it but under the
+        // lock, or it was decided.
+        let waiter = unsafe { &node.as_ref().value };
         // Copied first: afterwards the frame may be gone.
         let unparker = waiter.unparker;
-        exchange(value);
         waiter.served.store(true, Ordering::Release);
-        Some(Served(unparker))
+        Served(unparker)
     }
 
     /// Finds the longest waiting for whom, and for `comer`, could be decided that they meet; it wants to be served.
@@ -229,12 +258,18 @@ impl<V> WaitQueue<V> {
         value.map(|value| (value, served))
     }
 
-    /// What the longest waiting brought, to be changed in its place. In queues in which nobody has a choice.
-    pub(crate) fn front_mut(&mut self) -> Option<&mut V> {
-        let waiter = self.waiters.front()?;
-        debug_assert!(waiter.choice.is_none(), "what waits elsewhere too is not to be changed before it is served");
-        // SAFETY: linked, and under the lock; the queue is borrowed exclusively as long as the value is.
-        unsafe { &mut *waiter.value.get() }.as_mut()
+    /// Lets the longest waiting who can be met exchange something of what it brought, in its place. It is served if
+    /// `exchange` says so, and waits on otherwise, which is not for one that has a choice: that is decided.
+    pub(crate) fn meet(&mut self, comer: Option<&Choice>, exchange: impl FnOnce(&mut V) -> bool) -> Met {
+        let Some(node) = self.find(comer, |brought| brought.is_some()) else { return Met::Nobody };
+        // SAFETY: linked, so its frame is there, and under the lock.
+        let waiter = unsafe { &node.as_ref().value };
+        // SAFETY: as above.
+        if unsafe { &mut *waiter.value.get() }.as_mut().is_some_and(exchange) {
+            return Met::Served(self.let_go(node));
+        }
+        debug_assert!(waiter.choice.is_none(), "one that waits elsewhere too is served when it is met");
+        Met::Waits
     }
 
     /// Removes the longest waiting and leaves its value to it.

@@ -32,6 +32,7 @@
 //! | the end of a task | [`task.finishing()`](crate::Task::finishing), [`member.finishing()`](crate::Member::finishing) |
 //! | an event, a notification | [`event.waiting()`](crate::sync::Event::waiting), [`notify.waiting()`](crate::sync::Notify::waiting) |
 //! | an item, or room for one | [`receiver.receiving()`](crate::sync::Receiver::receiving), [`sender.sending(&mut item)`](crate::sync::Sender::sending) |
+//! | an item of a queue, or room for one | [`queue.getting()`](crate::sync::Queue::getting), [`queue.putting(&mut item)`](crate::sync::Queue::putting) |
 //! | an item of a broadcast, a change | [`receiver.receiving()`](crate::sync::BroadcastReceiver::receiving), [`receiver.changing()`](crate::sync::WatchReceiver::changing) |
 //! | a permit | [`semaphore.acquiring()`](crate::sync::Semaphore::acquiring) |
 //! | a lock | [`mutex.locking()`](crate::sync::Mutex::locking), [`lock.reading()`](crate::sync::RwLock::reading), [`lock.writing()`](crate::sync::RwLock::writing) |
@@ -44,6 +45,7 @@
 //! - `None` in the place of a source is never there: `condition.then(|| receiver.receiving())`.
 //! - Two that wait for many things meet on a rendezvous channel as any other two do. A wait that both sends and
 //!   receives on one channel does not meet itself.
+//! - A [`Condvar`](crate::sync::Condvar) and a [`Barrier`](crate::sync::Barrier) are no sources; their docs say why.
 //! - What can only be performed, an operation on a socket for instance, is waited for as the task that performs it.
 
 mod source;
