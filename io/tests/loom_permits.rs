@@ -104,10 +104,10 @@ impl Semaphore {
     }
 }
 
-#[test]
-fn every_waiter_is_served_and_every_permit_comes_back() {
-    explore(|| {
-        let semaphore = Semaphore::new(1);
+/// Two who want a permit each, beside one who wants `count`, which is how many there are.
+fn all_come_through(count: usize) {
+    explore(move || {
+        let semaphore = Semaphore::new(count);
         let others: Vec<_> = (0..2)
             .map(|who| {
                 let semaphore = semaphore.clone();
@@ -117,11 +117,22 @@ fn every_waiter_is_served_and_every_permit_comes_back() {
                 })
             })
             .collect();
-        assert!(semaphore.acquire(2, 1, false));
-        semaphore.release(1);
+        assert!(semaphore.acquire(2, count, false));
+        semaphore.release(count);
         others.into_iter().for_each(|other| other.join().unwrap());
-        assert_eq!(semaphore.permits.free(), 1);
+        assert_eq!(semaphore.permits.free(), count);
     });
+}
+
+#[test]
+fn every_waiter_is_served_and_every_permit_comes_back() {
+    all_come_through(1);
+}
+
+/// A writer and two readers, as a lock has them.
+#[test]
+fn who_wants_many_and_who_wants_one_are_served() {
+    all_come_through(2);
 }
 
 #[test]
@@ -139,27 +150,6 @@ fn a_waiter_that_gives_up_leaves_its_permit_to_the_others() {
         assert_eq!(semaphore.permits.free() + took, 2);
         // The next one waits for nothing.
         assert!(semaphore.acquire(1, 1, false));
-    });
-}
-
-/// A writer and two readers, as a lock has them.
-#[test]
-fn who_wants_many_and_who_wants_one_are_served() {
-    explore(|| {
-        let semaphore = Semaphore::new(2);
-        let others: Vec<_> = (0..2)
-            .map(|who| {
-                let semaphore = semaphore.clone();
-                thread::spawn(move || {
-                    assert!(semaphore.acquire(who, 1, false));
-                    semaphore.release(1);
-                })
-            })
-            .collect();
-        assert!(semaphore.acquire(2, 2, false));
-        semaphore.release(2);
-        others.into_iter().for_each(|other| other.join().unwrap());
-        assert_eq!(semaphore.permits.free(), 2);
     });
 }
 

@@ -2,8 +2,7 @@
 
 use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
-use super::queued::{Call, Done, Queued};
-use super::wait::wait;
+use super::queued::{Call, Done, Queued, call};
 use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
@@ -90,12 +89,7 @@ impl Event {
     }
 
     fn wait_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
-        until.check(io)?;
-        let state = self.state.lock();
-        if !state.set {
-            wait(io, &self.state, state, |state| &mut state.waiters, None, until)?;
-        }
-        Ok(())
+        call(io, Waiting(self), until)
     }
 }
 

@@ -1,11 +1,14 @@
-//! A blocking call of this module as one of many things to wait for.
+//! A blocking call of this module: by itself, and as one of many things to wait for.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, OnceCell};
 
 use super::choice::{Choice, decide};
+use super::forms::Until;
+use super::wait::{GaveUp, wait};
 use super::wait_queue::{AllServed, Place, WaitQueue};
 use crate::Io;
+use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::wait_any::{Source, sealed::Arm};
 
@@ -50,6 +53,24 @@ impl<V> Done<V> {
     /// Of a call that concerns nobody else: made, if `comer` has not been decided elsewhere.
     pub(crate) fn alone(value: Option<V>, comer: Option<&Choice>) -> Option<Self> {
         decide(comer, None).ok().map(|()| Self { value, served: AllServed::default() })
+    }
+}
+
+/// Makes a call, and waits in its queue if it has to.
+pub(super) fn call<C: Call>(io: &dyn Io, call: C, until: Until) -> Result<C::Output, WaitError> {
+    until.check(io)?;
+    let mut state = call.lock().lock();
+    if let Some(done) = call.attempt(&mut state, None) {
+        drop(state);
+        done.served.wake();
+        return Ok(call.output(done.value));
+    }
+    match wait(io, call.lock(), state, C::queue, call.bring(), until) {
+        Ok(value) => Ok(call.output(value)),
+        Err(GaveUp { brought, why }) => {
+            call.lose(brought);
+            Err(why)
+        }
     }
 }
 
