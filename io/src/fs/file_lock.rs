@@ -9,8 +9,9 @@ use super::names::perform;
 use super::operation::{FileOperation, Lock};
 use crate::Io;
 
-/// Nothing tells when a lock is free, to whom is not to block for it; so it is tried again, at first after
-/// this time, and then after twice the last one.
+/// The kernel tells that a lock is free to nobody but a thread that blocks for it, which only a signal ends, and one
+/// that comes just before the call has begun to wait ends nothing. So a lock is tried again, at first after this time,
+/// and then after twice the last one.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// At most so long after a lock is free its waiter finds out.
@@ -22,7 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(32);
 impl File {
     /// Waits for the only lock of the file.
     ///
-    /// Who waits longest is not first. It is noticed that the lock is free within 32 ms.
+    /// Who waits longest is not first. It is noticed that the lock is free within 32 ms: the kernel has no way to wait
+    /// for one that could be canceled, so it is tried again and again. A lock within one process is better a
+    /// [`Mutex`](crate::sync::Mutex).
     ///
     /// # Cancellation
     ///

@@ -22,7 +22,8 @@ pub type UnixDatagram = TypedSocket<Unix, Datagram>;
 const BACKLOG: u32 = 4096;
 
 impl UnixStream {
-    /// Connects to a listener; waits while its queue is full.
+    /// Connects to a listener; waits while its queue is full, and notices within a millisecond that it is not: the kernel
+    /// tells that to nobody but a thread that blocks for it.
     ///
     /// # Cancellation
     ///
@@ -127,7 +128,8 @@ impl UnixDatagram {
         self.connect_to(io, &Address::Unix(address.to_unix_address()?))
     }
 
-    /// Sends one message to a socket; how many bytes it has.
+    /// Sends one message to a socket; how many bytes it has. Where the queue of that socket is full, it is noticed within
+    /// a millisecond that it is not: the kernel tells that only to sockets that are [connected](Self::connect) to it.
     ///
     /// # Cancellation
     ///
