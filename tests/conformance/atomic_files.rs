@@ -4,11 +4,13 @@ use std::fs as std_fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use iolite::backend::{Refused, Start, StartHow};
 use iolite::fs::{self, AtomicFile, Map, MapAccess, OpenOptions};
-use iolite::{Canceled, Io};
+use iolite::{Backend, Canceled, Instant, Io, Operation, Output};
 use rstest::rstest;
 
 use crate::support::{On, Random, concurrently, evented, in_folder, panic_of, scope, threaded};
@@ -186,5 +188,62 @@ fn a_map_reaches_the_file_and_shows_its_growth(#[values(threaded(), evented())] 
         assert_eq!(error.raw_os_error(), Some(13));
         let canceled = io.timeout(Duration::ZERO, |io| Map::new(io, &file, MapAccess::Read).map(drop));
         assert!(!Canceled::is_in(canceled.as_ref().expect_err("timed out")));
+    });
+}
+
+/// A file system that has no files without a name: the first file that is opened is refused.
+struct Nameless<'a> {
+    io: &'a dyn Io,
+    errno: i32,
+    opened: AtomicUsize,
+}
+
+impl Io for Nameless<'_> {
+    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+        self.io.start(start, how)
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        if matches!(operation, Operation::Open { .. }) && self.opened.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(io::Error::from_raw_os_error(self.errno));
+        }
+        self.io.operate(operation)
+    }
+
+    fn now(&self) -> Instant {
+        self.io.now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.io.random(bytes)
+    }
+
+    fn backend(&self) -> Backend {
+        self.io.backend()
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
+    }
+}
+
+#[rstest]
+fn a_temporary_file_loses_its_name_where_it_needs_one(#[values(threaded(), evented())] on: On) {
+    in_folder(on, |io, folder| {
+        let (not_supported, is_a_directory, denied) = (95, 21, 13);
+        for errno in [not_supported, is_a_directory] {
+            let nameless = Nameless { io, errno, opened: AtomicUsize::new(0) };
+            let file = fs::temp_file(&nameless, folder).expect("made in another way");
+            assert!(nameless.opened.into_inner() > 1, "another way");
+            file.write_all(io, b"nobody sees it").expect("written");
+            let mut content = [0; 14];
+            file.read_exact_at(io, &mut content, 0).expect("read");
+            assert_eq!(&content, b"nobody sees it");
+            let metadata = file.metadata(io).expect("told");
+            assert_eq!((metadata.nlink(), metadata.mode() & 0o777), (0, 0o600));
+            assert!(names(folder).is_empty(), "its name is gone");
+        }
+        let nameless = Nameless { io, errno: denied, opened: AtomicUsize::new(0) };
+        assert_eq!(fs::temp_file(&nameless, folder).expect_err("denied").raw_os_error(), Some(denied));
     });
 }

@@ -17,7 +17,7 @@ use rstest::rstest;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{On, Race, attempt, concurrently, evented, scope, threaded, until};
+use crate::support::{On, Race, Random, attempt, concurrently, evented, rounds, scope, spin, threaded, until};
 
 /// The program of the other process, and the backend that it runs on.
 const PROGRAM: &str = "IOLITE_TEST_STDIO_PROGRAM";
@@ -269,22 +269,26 @@ fn a_canceled_read_loses_no_byte(#[values(threaded(), evented())] on: On) {
     });
 }
 
-/// Two find one byte in a pipe, which is in blocking mode: who comes too late can be canceled yet.
+/// Several wait for one byte of a pipe, which is in blocking mode, and find it at the same time: who comes too late can
+/// be canceled yet.
 #[rstest]
-fn two_readers_of_a_pipe_are_both_canceled(#[values(threaded(), evented())] on: On) {
+fn the_readers_of_a_pipe_are_all_canceled(#[values(threaded(), evented())] on: On) {
     on.on_thread(|io| {
-        for _ in 0..1_000 {
+        let mut random = Random::new("readers of a pipe");
+        for _ in 0..rounds(2_000) {
             let (input, output) = pipe().expect("a pipe");
-            let (both, taken) = (Barrier::new(2), AtomicUsize::new(0));
-            output.write_all(io, b"x").expect("written");
+            let (all, taken) = (Barrier::new(READERS + 1), AtomicUsize::new(0));
             scope(io, |group| {
-                let readers = [(); 2].map(|()| {
+                let readers = [(); READERS].map(|()| {
                     concurrently(group, |io| {
-                        both.wait_uncancelable(io);
+                        all.wait_uncancelable(io);
                         while taken.fetch_add(input.read(io, &mut [0; 8])?, Ordering::SeqCst) < 2 {}
                         io::Result::Ok(())
                     })
                 });
+                all.wait_uncancelable(io);
+                spin(Duration::from_micros(random.below(100)));
+                output.write_all(io, b"x").expect("written");
                 until(io, || taken.load(Ordering::SeqCst) == 1);
                 for reader in readers {
                     assert!(iolite::Canceled::is_in(&reader.cancel(io).expect_err("no more bytes")));
@@ -293,3 +297,5 @@ fn two_readers_of_a_pipe_are_both_canceled(#[values(threaded(), evented())] on: 
         }
     });
 }
+
+const READERS: usize = 8;
