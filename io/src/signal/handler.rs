@@ -95,9 +95,14 @@ impl Watcher {
         Some(lowest as i32 + 1)
     }
 
-    /// Async-signal-safe: an atomic and a `write`, which fails only if nobody has read for 2^64 signals.
-    fn tell(&self, signal: i32) {
+    /// Async-signal-safe: an atomic and a `write`.
+    pub(super) fn tell(&self, signal: i32) {
         self.arrived.fetch_or(1 << (signal - 1), Ordering::Relaxed);
+        self.ring();
+    }
+
+    /// Fails only if nobody has heard the bell for 2^64 signals.
+    pub(super) fn ring(&self) {
         let one = 1_u64;
         // SAFETY: eight bytes of a local, to a descriptor that is open as long as this watcher is there.
         unsafe { libc::write(self.bell.as_raw_fd(), ptr::from_ref(&one).cast(), size_of::<u64>()) };

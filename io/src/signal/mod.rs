@@ -229,3 +229,46 @@ impl Drop for Signals {
 pub fn ctrl_c(io: &dyn Io) -> io::Result<()> {
     Signals::new([Signal::INTERRUPT])?.next(io).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::OneOf2;
+    use crate::testing::Failing;
+
+    const IO: &dyn Io = &Failing;
+
+    /// A watcher of nothing, which the test tells of signals.
+    fn untold() -> (Signals, Arc<Watcher>) {
+        let signals = Signals::new([]).expect("a descriptor");
+        let watcher = signals.watcher.clone();
+        (signals, watcher)
+    }
+
+    /// A handler is between its two steps when its signal is taken, and rings while the next one is waited for.
+    #[test]
+    fn a_bell_that_rings_late_hides_no_signal() {
+        for _ in 0..200 {
+            let (mut signals, watcher) = untold();
+            let waiter = thread::spawn(move || IO.wait_any((IO.now() + Duration::from_secs(60), signals.arriving())));
+            for _ in 0..10 {
+                watcher.ring();
+                thread::yield_now();
+            }
+            watcher.tell(Signal::USER1.0);
+            let one = waiter.join().expect("no panic").expect("not canceled");
+            assert!(matches!(one, OneOf2::Second(Ok(Signal::USER1))), "lost: {one:?}");
+        }
+    }
+
+    #[test]
+    fn a_bell_is_silent_when_its_signal_is_taken() {
+        let (mut signals, watcher) = untold();
+        watcher.tell(Signal::USER1.0);
+        assert_eq!(signals.try_next(), Some(Signal::USER1));
+        assert_eq!(rustix::io::read(watcher.bell(), &mut [0; 8]), Err(rustix::io::Errno::AGAIN));
+    }
+}
