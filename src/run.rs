@@ -28,6 +28,10 @@ use crate::config::{BackendChoice, Config, ConfigError, write_line};
 /// # Ok::<(), iolite::RunError>(())
 /// ```
 ///
+/// # Cancellation
+///
+/// Not a cancellation point. The tasks that `program` has left are canceled, for good, and waited for.
+///
 /// # Errors
 ///
 /// When the configuration cannot be used, or the backend cannot start; `program` has then not run.
@@ -56,6 +60,10 @@ pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, R
 
 /// Runs `program` as a whole `main`: an error is one line on stderr and exit code 1; a bad
 /// configuration is one line and exit code 2.
+///
+/// # Cancellation
+///
+/// As [`run`].
 ///
 /// # Panics
 ///

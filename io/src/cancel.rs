@@ -31,7 +31,16 @@ use crate::stream::Incomplete;
 /// The running task was asked to stop: what a cancellation point returns, once per request.
 ///
 /// Return it, or hand it back with [`recancel`](crate::Io#method.recancel). It converts to
-/// [`io::Error`], and [`Canceled::from_error`] gets it back.
+/// [`io::Error`], and [`Canceled::from_error`] gets it back. Nobody can make one, and it is handed back once:
+///
+/// ```compile_fail,E0382
+/// use iolite_io::{Canceled, Io};
+///
+/// fn twice(io: &dyn Io, canceled: Canceled) {
+///     io.recancel(canceled);
+///     io.recancel(canceled);
+/// }
+/// ```
 #[must_use = "a request that is dropped is forgotten: return it, or hand it back with `recancel`"]
 #[derive(Debug)]
 pub struct Canceled {
@@ -178,6 +187,11 @@ impl From<WaitError> for io::Error {
 
 /// An error type in which a `Canceled` can be recognized, so that it can pass through
 /// [`timeout`](crate::Io#method.timeout). Implement it for your own error types.
+#[diagnostic::on_unimplemented(
+    message = "a timeout cannot look into the error `{Self}`",
+    note = "the closure's error may be `std::io::Error`, `Canceled`, `Box<dyn Error + Send + Sync>`, one of this \
+            library's, or your own that implements `CarriesCanceled`"
+)]
 pub trait CarriesCanceled: Sized {
     /// What `timeout` returns: this error, or that the time is over.
     type OrTimedOut;

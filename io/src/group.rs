@@ -52,6 +52,10 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// has begun it by then. The wait for the whole group begins no member: its requests go to all of
     /// them at once.
     ///
+    /// # Cancellation
+    ///
+    /// As [`io.spawn_async`](crate::Io#method.spawn_async).
+    ///
     /// # Panics
     ///
     /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free

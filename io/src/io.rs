@@ -146,6 +146,10 @@ impl<'io> dyn Io + 'io {
     /// begun it by then. The closure is handed the [`handle`](Io::handle) of this `Io`; where there is
     /// none, it runs inline.
     ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. What is requested of the caller reaches the task that runs on top of it too.
+    ///
     /// # Panics
     ///
     /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
@@ -391,7 +395,11 @@ impl<'io> dyn Io + 'io {
         value.ok_or_else(|| io::Error::other("the Io said that it had run the closure, and has not"))
     }
 
-    /// A bare cancellation point.
+    /// A bare cancellation point. Never suspends.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, and nothing else.
     ///
     /// # Errors
     ///
@@ -412,6 +420,20 @@ impl<'io> dyn Io + 'io {
 
     /// Runs `f` shielded from requests that come from outside of it: they wait and are delivered
     /// after it. A timeout opened inside it fires. Nests.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// /// Says goodbye, also when this task was told to end; but not for longer than a second.
+    /// fn leave(io: &dyn Io, stream: &TcpStream) -> std::io::Result<()> {
+    ///     io.protect(|io| io.timeout(Duration::from_secs(1), |io| stream.write_all(io, b"bye\n")))
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point; what is inside of it are points that no request from outside reaches.
     pub fn protect<T>(&self, f: impl FnOnce(&dyn Io) -> T) -> T {
         context::current(|context| {
             let _guard = context.push_shield();
@@ -423,7 +445,28 @@ impl<'io> dyn Io + 'io {
     /// as they do in the tasks started within it.
     ///
     /// An `Ok` always wins. An error becomes [`TimedOut`](crate::TimedOut) only if it carries the request of this
-    /// very timeout; so nested timeouts, and a cancellation from outside, are told apart.
+    /// very timeout; so nested timeouts, and a cancellation from outside, are told apart. A closure in which `?` meets
+    /// several errors says which is its own, as with `io::Result::Ok` here:
+    ///
+    /// ```
+    /// use std::{io, time::Duration};
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// fn ask(io: &dyn Io, question: &[u8]) -> io::Result<Vec<u8>> {
+    ///     io.timeout(Duration::from_secs(5), |io| {
+    ///         let stream = io.timeout(Duration::from_secs(1), |io| TcpStream::connect(io, "oracle.example:4000"))?;
+    ///         stream.write_all(io, question)?;
+    ///         let mut answer = Vec::new();
+    ///         stream.read_to_end(io, &mut answer)?;
+    ///         io::Result::Ok(answer)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point itself: nothing ends before `f` comes to one, which is why a timeout never stops a
+    /// computation.
     ///
     /// # Errors
     ///
@@ -439,6 +482,10 @@ impl<'io> dyn Io + 'io {
     }
 
     /// As [`timeout`](crate::Io#method.timeout), with the instant at which the time is over.
+    ///
+    /// # Cancellation
+    ///
+    /// As `timeout`.
     ///
     /// # Errors
     ///

@@ -78,7 +78,7 @@ pub enum Operation<'a> {
         /// For what.
         interest: Interest,
     },
-    /// Waits until a descriptor is ready, or has an error or an end to tell. Answered with `Done`.
+    /// Receives bytes: what is there, at least one. Answered with `Count`, 0 when the peer has finished.
     Receive {
         /// A connected socket.
         socket: &'a Descriptor,

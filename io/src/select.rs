@@ -33,6 +33,10 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
 
     /// As [`Group::spawn_async`](crate::Group::spawn_async).
     ///
+    /// # Cancellation
+    ///
+    /// As [`Group::spawn_async`](crate::Group::spawn_async).
+    ///
     /// # Panics
     ///
     /// As [`Group::spawn_async`](crate::Group::spawn_async).

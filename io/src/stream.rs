@@ -176,6 +176,9 @@ pub trait Streaming {
 
 /// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`].
 ///
+/// Nothing is buffered: each call is an operation, also each piece of a `write!`. Put a
+/// [`BufReader`](std::io::BufReader) or a [`BufWriter`](std::io::BufWriter) around it where calls are many and small.
+///
 /// std's own helpers (`read_to_end`, `copy`) do not report how far they came when they are
 /// canceled: after [`Canceled`](crate::Canceled) such a stream is for closing.
 #[derive(Debug)]
@@ -198,7 +201,7 @@ impl<S> Clone for With<'_, S> {
 
 impl<S> Copy for With<'_, S> {}
 
-/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`].
+/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`]; unbuffered, as [`With`].
 #[derive(Debug)]
 pub struct IntoWith<S> {
     stream: S,

@@ -29,6 +29,10 @@ impl<E> fmt::Debug for TryGroup<'_, '_, E> {
 impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     /// As [`Group::spawn_async`]. Joining says `Canceled` if the member has failed.
     ///
+    /// # Cancellation
+    ///
+    /// As [`Group::spawn_async`].
+    ///
     /// # Panics
     ///
     /// As [`Group::spawn_async`].

@@ -80,6 +80,10 @@ impl Threaded {
 
     /// Runs `main` on the calling thread, outside of every task, then shuts down.
     ///
+    /// # Cancellation
+    ///
+    /// As [`shutdown`](Self::shutdown).
+    ///
     /// # Panics
     ///
     /// Resumes the panic of `main`, after all tasks have ended.

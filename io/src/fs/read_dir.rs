@@ -108,7 +108,8 @@ pub struct DirEntry {
 }
 
 impl DirEntry {
-    /// The path of the directory, as it was opened, with the name.
+    /// The path of the directory, as it was opened, with the name. Of a place [in a `Dir`](super::Dir::at) it is one in
+    /// that: `dir.at(&entry.path())`.
     pub fn path(&self) -> PathBuf {
         self.folder.path.join(&self.entry.name)
     }

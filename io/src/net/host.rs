@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use crate::Io;
 use crate::operation::Operation;
 
-/// Something that stands for one or more socket addresses, as in std, but looked up through `io`.
+/// Something that stands for one or more socket addresses, as in std, but looked up through `io`:
+/// `"host:port"`, `("host", port)`, and addresses.
 pub trait ToSocketAddrs {
     /// The addresses, in the order in which to try them.
     ///
@@ -25,6 +26,9 @@ pub trait ToSocketAddrs {
 
 /// Looks up the addresses of `host`: an IP literal, with a scope if it has one (`fe80::1%2`), `localhost`,
 /// which is loopback, or a name that the system's configuration knows (`/etc/hosts`, DNS).
+///
+/// Names follow RFC 1123: labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all, and a dot behind
+/// them if need be. The underscores that are in use are allowed too.
 ///
 /// # Cancellation
 ///

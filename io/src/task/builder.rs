@@ -80,6 +80,10 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     /// As [`io.spawn_async`](crate::Io#method.spawn_async). Without a free unit of concurrency it
     /// runs inline only if it asks neither for a stack nor for an executor.
     ///
+    /// # Cancellation
+    ///
+    /// As [`io.spawn_async`](crate::Io#method.spawn_async).
+    ///
     /// # Errors
     ///
     /// When what it asks for cannot be had, or no unit is free for it; the closure comes back in
