@@ -76,6 +76,20 @@ impl<F: Family> TypedSocket<F, Stream> {
         stream::read_exact(buffer, |buffer| self.read(io, buffer))
     }
 
+    /// Reads until the peer has finished, and appends to `bytes`; how many were read. A peer that sends without end
+    /// fills the memory: who does not trust it reads piece by piece.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point; what was read by then is in `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv`.
+    pub fn read_to_end(&self, io: &dyn Io, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        stream::read_to_end(bytes, |buffer| self.read(io, buffer))
+    }
+
     /// Writes some of `buffer`, at least one byte unless it is empty.
     ///
     /// # Cancellation
