@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    self, AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Gid, Mode, RawDir, RenameFlags, ResolveFlags,
+    self, Access, AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Gid, Mode, RawDir, RenameFlags, ResolveFlags,
     Timespec, Timestamps, UTIME_OMIT, Uid,
 };
 use rustix::io::{Errno, retry_on_intr};
@@ -32,6 +32,7 @@ const ENTRIES_BYTES: usize = 32 << 10;
 pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
     match operation {
         FileOperation::Metadata { of, metadata } => *metadata = Some(retry_on_intr(|| statx(of))?.into()),
+        FileOperation::Access { of, access } => retry_on_intr(|| may(of, access))?,
         FileOperation::SetMode { of, mode } => retry_on_intr(|| set_mode(of, Mode::from_raw_mode(mode)))?,
         FileOperation::SetOwner { of, user, group } => {
             let (directory, path, flags) = place_of(of);
@@ -134,11 +135,28 @@ fn statx(of: Subject<'_>) -> rustix::io::Result<fs::Statx> {
     fs::statx(directory, path, flags, Metadata::ASKED)
 }
 
+/// Whether the process may use a file so, by the rights with which it opens files.
+fn may(of: Subject<'_>, access: Access) -> rustix::io::Result<()> {
+    match of {
+        // `faccessat` of Linux before 5.8 takes no empty path.
+        Subject::Open(file) => fs::accessat(CWD, path_of(file), access, AtFlags::EACCESS),
+        Subject::Named { .. } => {
+            let (directory, path, flags) = place_of(of);
+            fs::accessat(directory, path, access, flags | AtFlags::EACCESS)
+        }
+    }
+}
+
+/// A path that leads to an open file, whatever became of its name.
+fn path_of(file: &Descriptor) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
 fn set_mode(of: Subject<'_>, mode: Mode) -> rustix::io::Result<()> {
     match of {
         Subject::Open(file) => match fs::fchmod(file, mode) {
             // `fchmod` takes no `O_PATH`.
-            Err(Errno::BADF) => fs::chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode),
+            Err(Errno::BADF) => fs::chmod(path_of(file), mode),
             result => result,
         },
         Subject::Named { .. } => {

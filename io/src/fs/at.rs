@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::dir::Dir;
 use super::options::OpenOptions;
 use crate::Io;
 use crate::descriptor::Descriptor;
@@ -19,7 +20,7 @@ pub struct At<'a> {
     pub path: &'a Path,
 }
 
-/// What says where a file is: every form of a path, and [`Dir::at`](super::Dir::at).
+/// What says where a file is: every form of a path, [`Dir::at`](super::Dir::at), and a `&Dir`, which is the directory itself.
 ///
 /// So each call of this module works on both:
 ///
@@ -32,6 +33,10 @@ pub struct At<'a> {
 ///     fs::rename(io, "/srv/incoming/upload", public.at(upload))
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say where a file is",
+    note = "a path does, a place in a directory (`dir.at(\"name\")`), and a directory by reference (`&dir`)"
+)]
 pub trait Locate {
     /// Where the file is.
     fn locate(&self) -> At<'_>;
@@ -46,6 +51,13 @@ impl<P: AsRef<Path> + ?Sized> Locate for P {
 impl Locate for At<'_> {
     fn locate(&self) -> At<'_> {
         *self
+    }
+}
+
+/// The directory itself, as `dir.at(".")`.
+impl Locate for &Dir {
+    fn locate(&self) -> At<'_> {
+        self.at(".")
     }
 }
 

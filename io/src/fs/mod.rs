@@ -40,8 +40,8 @@ pub use file::File;
 pub use map::{Map, MapAccess};
 pub use metadata::{FileTimes, FileType, Metadata};
 pub use names::{
-    canonicalize, chown, exists, hard_link, lchown, metadata, read_link, rename, rename_exchange, rename_noreplace,
-    set_permissions, set_times, symlink, symlink_metadata,
+    access, canonicalize, chown, exists, hard_link, lchown, metadata, read_link, rename, rename_exchange,
+    rename_noreplace, set_permissions, set_times, symlink, symlink_metadata,
 };
 pub use operation::{Allocation, Entry, FileOperation, Lock, Rename, Subject};
 pub use options::OpenOptions;
@@ -51,5 +51,5 @@ pub use temp::temp_file;
 pub use whole::{copy, read, read_to_string, write};
 
 pub use crate::net::{BufferPool, PooledBuffer};
-pub use rustix::fs::Advice;
+pub use rustix::fs::{Access, Advice};
 pub use std::fs::{Permissions, TryLockError};

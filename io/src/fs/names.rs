@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags};
 
 use super::at::{At, Locate};
 use super::metadata::{FileTimes, Metadata};
@@ -54,6 +54,28 @@ pub fn exists(io: &dyn Io, path: impl Locate) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Succeeds if this process may use a file as `access` says, by the rights with which it would open it. The
+/// answer is out of date when it comes: who wants to open a file, opens it.
+///
+/// ```
+/// use iolite_io::{Io, fs};
+///
+/// fn is_program(io: &dyn Io, path: &str) -> bool {
+///     fs::access(io, path, fs::Access::READ_OK | fs::Access::EXEC_OK).is_ok()
+/// }
+/// ```
+///
+/// # Cancellation
+///
+/// A cancellation point.
+///
+/// # Errors
+///
+/// Those of `faccessat`: [`io::ErrorKind::PermissionDenied`] if it may not.
+pub fn access(io: &dyn Io, path: impl Locate, access: Access) -> io::Result<()> {
+    with_subject(io, path.locate(), true, |of| perform(io, FileOperation::Access { of, access })?.done())
 }
 
 /// Sets the permissions of a file.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use rustix::fs::Advice;
+use rustix::fs::{Access, Advice};
 
 use super::at::At;
 use super::metadata::{FileTimes, FileType, Metadata};
@@ -23,6 +23,13 @@ pub enum FileOperation<'a> {
         of: Subject<'a>,
         /// Where to put it.
         metadata: &'a mut Option<Metadata>,
+    },
+    /// Tells whether the process may use a file so.
+    Access {
+        /// Which one.
+        of: Subject<'a>,
+        /// How.
+        access: Access,
     },
     /// Sets the permission bits.
     SetMode {
