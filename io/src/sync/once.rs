@@ -6,10 +6,12 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
+use super::event::Event;
 use super::forms::{Until, cancelable, uncancelable};
 use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::time::Instant;
+use crate::wait_any::{Map, Source};
 use crate::{Canceled, Io};
 
 /// A value that is made once. Its initialiser may suspend; others who want the value wait meanwhile.
@@ -20,12 +22,14 @@ pub struct OnceCell<T> {
     value: OnceLock<T>,
     /// Has one permit, for who initialises.
     turn: Semaphore,
+    /// Set when the value is there, for those who wait and make none.
+    made: Event,
 }
 
 impl<T> OnceCell<T> {
     /// Makes an empty cell.
     pub const fn new() -> Self {
-        Self { value: OnceLock::new(), turn: Semaphore::new(1) }
+        Self { value: OnceLock::new(), turn: Semaphore::new(1), made: Event::new() }
     }
 
     /// The value, if it is there. Never suspends.
@@ -51,9 +55,54 @@ impl<T> OnceCell<T> {
     /// The value, when there is one already or somebody is making it.
     pub fn set(&self, value: T) -> Result<(), T> {
         match self.turn.try_acquire() {
-            Some(_turn) => self.value.set(value),
+            Some(_turn) => self.value.set(value).map(|()| self.made.set()),
             None => Err(value),
         }
+    }
+
+    /// Waits until there is a value, which others [set](Self::set) or make.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when the value is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn wait(&self, io: &dyn Io) -> Result<&T, Canceled> {
+        self.made.wait(io).map(|()| self.there())
+    }
+
+    /// There being a value, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn waiting(&self) -> impl Source<Output = &T> {
+        Map::new(self.made.waiting(), |()| self.there())
+    }
+
+    /// As [`wait`](Self::wait), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn wait_uncancelable(&self, io: &dyn Io) -> &T {
+        self.made.wait_uncancelable(io);
+        self.there()
+    }
+
+    /// As [`wait`](Self::wait), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `wait`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn wait_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<&T, WaitError> {
+        self.made.wait_deadline(io, deadline).map(|()| self.there())
+    }
+
+    fn there(&self) -> &T {
+        self.value.get().expect("`made` is set after the value is")
     }
 
     /// The value; made by `init` if it is not there.
@@ -162,7 +211,11 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.get() {
             return Ok(Ok(value));
         }
-        Ok(init().map(|value| self.value.get_or_init(|| value)))
+        Ok(init().map(|value| {
+            let value = self.value.get_or_init(|| value);
+            self.made.set();
+            value
+        }))
     }
 }
 
@@ -183,7 +236,9 @@ impl<T> Default for OnceCell<T> {
 
 impl<T> From<T> for OnceCell<T> {
     fn from(value: T) -> Self {
-        Self { value: OnceLock::from(value), turn: Semaphore::new(1) }
+        let cell = Self { value: OnceLock::from(value), ..Self::new() };
+        cell.made.set();
+        cell
     }
 }
 
