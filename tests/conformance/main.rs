@@ -21,6 +21,7 @@ mod selects;
 mod try_groups;
 
 mod cancel;
+mod other_points;
 mod points;
 mod timeouts;
 
@@ -71,3 +72,4 @@ mod decorators;
 mod faults;
 mod races;
 mod shutdown;
+mod upstream;
