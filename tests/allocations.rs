@@ -1,0 +1,191 @@
+//! Operations, waits and hand-overs allocate nothing, once what they go through is warm. A process of its own, for the
+//! allocator is the process's.
+
+mod support;
+
+use std::io;
+use std::time::Duration;
+
+use iolite::fs::OpenOptions;
+use iolite::net::{Message, Outgoing, UdpSocket};
+use iolite::sync::{Barrier, Condvar, Event, Mutex, Notify, RwLock, Semaphore, channel};
+use iolite::{Canceled, Io};
+
+use support::{On, Watchdog, concurrently, evented, scope, tcp_pair, threaded};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// How often each thing is done while it is counted.
+const ROUNDS: usize = 500;
+
+/// Does it until it is warm, and then counts what it allocates in all threads of the process.
+fn count(what: &'static str, mut run: impl FnMut() -> io::Result<()>) -> (&'static str, u64) {
+    (0..ROUNDS).for_each(|_| run().expect(what));
+    let before = dhat::HeapStats::get().total_blocks;
+    (0..ROUNDS).for_each(|_| run().expect(what));
+    (what, dhat::HeapStats::get().total_blocks - before)
+}
+
+/// Operations by which the caller waits for the kernel, or for nobody.
+fn operations(io: &dyn Io) -> Vec<(&'static str, u64)> {
+    let (near, far) = tcp_pair(io);
+    let udp = UdpSocket::bind(io, "127.0.0.1:0").expect("bound");
+    udp.connect(io, udp.local_addr(io).expect("bound")).expect("connected");
+    let mut options = OpenOptions::new();
+    let path = tempfile::NamedTempFile::new().expect("a file");
+    let file = options.read(true).write(true).open(io, path.path()).expect("opened");
+    let mut buffer = [0; 64];
+    let mut messages = [Message::with_room(64), Message::with_room(64)];
+    let mut ticks = io.interval(Duration::from_micros(50));
+    vec![
+        count("write and read", || {
+            far.write_all(io, b"hello")?;
+            near.read_exact(io, &mut buffer[..5])
+        }),
+        count("write_vectored and read_vectored", || {
+            far.write_vectored(io, &[io::IoSlice::new(b"hel"), io::IoSlice::new(b"lo")])?;
+            near.read_vectored(io, &mut [io::IoSliceMut::new(&mut buffer)]).map(drop)
+        }),
+        count("send and recv", || {
+            udp.send(io, b"hello")?;
+            udp.recv(io, &mut buffer).map(drop)
+        }),
+        count("send_many and recv_many", || {
+            udp.send_many(io, &[Outgoing { bytes: b"hello", to: None }])?;
+            udp.recv_many(io, &mut messages).map(drop)
+        }),
+        count("write_at and read_at", || {
+            file.write_at(io, b"hello", 0)?;
+            file.read_at(io, &mut buffer, 0).map(drop)
+        }),
+        count("writable", || near.writable(io)),
+        count("sleep", || Ok(io.sleep(Duration::from_micros(20))?)),
+        count("tick", || Ok(ticks.tick(io).map(drop)?)),
+        count("yield_now", || {
+            io.yield_now();
+            Ok(())
+        }),
+        count("timeout", || Ok(io.timeout(Duration::from_secs(60), |io| io.sleep(Duration::from_nanos(1)))?)),
+        count("protect", || Ok(io.protect(|io| io.check_cancel())?)),
+    ]
+}
+
+/// Hand-overs between two tasks: each round goes to and fro.
+fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
+    let (near, far) = tcp_pair(io);
+    let ((to, theirs), (back, ours)) = (channel(0), channel(1));
+    // Room is made when an item is first kept, which who receives in time never sees.
+    back.try_send(0).expect("room");
+    ours.try_recv().expect("an item");
+    let (ask, answer) = (Semaphore::new(0), Semaphore::new(0));
+    let (called, came) = (Notify::new(), Notify::new());
+    let (first, second) = (Event::new(), Event::new());
+    let (turn, changed) = (Mutex::new(false), Condvar::new());
+    let (meeting, shared) = (Barrier::new(2), RwLock::new(0));
+    let many = 2 * ROUNDS;
+    scope(io, |group| {
+        let other = concurrently(group, |io| -> io::Result<()> {
+            let mut buffer = [0; 5];
+            for _ in 0..many {
+                far.read_exact(io, &mut buffer)?;
+                far.write_all(io, &buffer)?;
+            }
+            for _ in 0..many {
+                back.send(io, theirs.recv(io)?)?;
+            }
+            for _ in 0..many {
+                ask.acquire(io)?.forget();
+                answer.release();
+            }
+            for _ in 0..many {
+                called.wait(io)?;
+                came.notify_one();
+            }
+            for _ in 0..many {
+                first.wait(io)?;
+                first.reset();
+                second.set();
+            }
+            for _ in 0..many {
+                pass(io, &turn, &changed, true)?;
+            }
+            for _ in 0..many {
+                meeting.wait(io)?;
+            }
+            for _ in 0..many {
+                *shared.write(io)? += 1;
+            }
+            Ok(())
+        });
+        let counts = vec![
+            count("echo between tasks", || {
+                near.write_all(io, b"hello")?;
+                near.read_exact(io, &mut [0; 5])
+            }),
+            count("a rendezvous and back", || {
+                to.send(io, 1)?;
+                Ok(ours.recv(io).map(drop)?)
+            }),
+            count("permits", || {
+                ask.release();
+                answer.acquire(io)?.forget();
+                Ok(())
+            }),
+            count("notifications", || {
+                called.notify_one();
+                Ok(came.wait(io)?)
+            }),
+            count("events", || {
+                first.set();
+                second.wait(io)?;
+                second.reset();
+                Ok(())
+            }),
+            count("a condition", || Ok(pass(io, &turn, &changed, false)?)),
+            count("a barrier", || Ok(meeting.wait(io).map(drop)?)),
+            count("a read-write lock", || Ok(shared.read(io).map(drop)?)),
+        ];
+        other.join(io).expect("not canceled");
+        counts
+    })
+}
+
+/// Waits for its turn, and passes it on.
+fn pass(io: &dyn Io, turn: &Mutex<bool>, changed: &Condvar, mine: bool) -> Result<(), Canceled> {
+    let mut turn = turn.lock(io)?;
+    while *turn != mine {
+        changed.wait(io, &mut turn)?;
+    }
+    *turn = !mine;
+    changed.notify_one();
+    Ok(())
+}
+
+fn check(on: On) {
+    let _watchdog = Watchdog::start();
+    let runtime = on.start();
+    let mut counts = operations(runtime.io());
+    counts.extend(scope(runtime.io(), |group| concurrently(group, operations).join(runtime.io())));
+    counts.extend(scope(runtime.io(), |group| concurrently(group, hand_overs).join(runtime.io())));
+    runtime.shutdown();
+    for (what, blocks) in &counts {
+        println!("{:?}: {what}: {blocks} blocks in {ROUNDS} rounds", on.kind);
+    }
+    counts.retain(|(_, blocks)| *blocks > 0);
+    assert!(counts.is_empty(), "{:?}: {counts:?}", on.kind);
+}
+
+/// One after the other: what one backend allocates is the other's too.
+#[test]
+fn what_is_warm_allocates_nothing_on_threaded_and_evented() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let boxes = count("boxes", || {
+        drop(std::hint::black_box(Box::new(1)));
+        Ok(())
+    });
+    assert_eq!(boxes.1, ROUNDS as u64, "what is allocated is counted");
+    check(threaded());
+    check(evented().executors(1));
+    check(evented());
+}
