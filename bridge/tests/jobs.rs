@@ -124,7 +124,7 @@ fn a_full_queue_refuses_try_post_and_lets_post_wait() {
     // Another queue, its own room.
     bridge.try_post_keyed("key", |state| state.push(4)).unwrap();
     let timed_out = io.timeout(Duration::from_millis(5), |io| bridge.post(io, |_| {})).unwrap_err();
-    assert!(matches!(timed_out, PostErrorKind::TimedOut(TimedOut)), "{timed_out:?}");
+    assert!(matches!(timed_out.kind, PostErrorKind::TimedOut(TimedOut)), "{timed_out:?}");
     thread::scope(|scope| {
         let waiting = scope.spawn(|| bridge.post(io, refused.closure));
         while bridge.metrics().waits < 2 {

@@ -581,7 +581,7 @@ fn every_item_of_a_queue_is_accounted_for(
 fn put_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, count: usize) {
     let mut items: VecDeque<usize> = (number * count..(number + 1) * count).collect();
     while !items.is_empty() {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let mut slots: [_; QUEUES] = std::array::from_fn(|_| items.pop_front());
             let mut places = slots.iter_mut();
             let sources = queues.each_ref().map(|queue| queue.putting(places.next().expect("as many")));
@@ -600,7 +600,7 @@ fn get_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, received
     let mut open = [true; QUEUES];
     while open.contains(&true) {
         let mut items = Vec::new();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let sources = [0, 1, 2].map(|index| open[index].then(|| queues[index].getting()));
             match io.wait_any(sources) {
                 Ok((_, Ok(item))) => items.push(item),
