@@ -10,8 +10,10 @@ use iolite::fs::OpenOptions;
 use iolite::net::{Message, Outgoing, UdpSocket};
 use iolite::sync::{Barrier, Condvar, Event, Mutex, Notify, RwLock, Semaphore, channel};
 use iolite::{Canceled, Io};
+use iolite_conformance::On;
+use iolite_conformance::tools::{Watchdog, concurrently, scope, tcp_pair};
 
-use support::{On, Watchdog, concurrently, evented, scope, tcp_pair, threaded};
+use support::{evented, threaded};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -170,10 +172,10 @@ fn check(on: On) {
     counts.extend(scope(runtime.io(), |group| concurrently(group, hand_overs).join(runtime.io())));
     runtime.shutdown();
     for (what, blocks) in &counts {
-        println!("{:?}: {what}: {blocks} blocks in {ROUNDS} rounds", on.kind);
+        println!("{}: {what}: {blocks} blocks in {ROUNDS} rounds", on.name());
     }
     counts.retain(|(_, blocks)| *blocks > 0);
-    assert!(counts.is_empty(), "{:?}: {counts:?}", on.kind);
+    assert!(counts.is_empty(), "{}: {counts:?}", on.name());
 }
 
 /// One after the other: what one backend allocates is the other's too.

@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use iolite::sync::{Event, Mutex, channel};
 use iolite::{Canceled, Io, Task, WaitError};
+use iolite_conformance::tools::{Watchdog, concurrently, rounds, scope, tcp_pair};
+use iolite_conformance::{On, Running};
 use rstest::rstest;
 
-use support::{On, Runtime, Watchdog, concurrently, evented, rounds, scope, tcp_pair, threaded};
+use support::{evented, threaded};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -34,9 +36,9 @@ const PLACES: [Place; 4] = [Place::FiberOfOne, Place::FiberOfAnother, Place::Poo
 
 /// Everything that runs in this process.
 struct House {
-    one: Runtime,
-    another: Runtime,
-    pool: Runtime,
+    one: Running,
+    another: Running,
+    pool: Running,
 }
 
 impl House {
@@ -45,11 +47,8 @@ impl House {
     }
 
     /// The explicit `Io` of a cell.
-    fn io(&self, on: On) -> &dyn Io {
-        match on.kind {
-            support::Kind::Threaded => self.pool.io(),
-            support::Kind::Evented => self.one.io(),
-        }
+    fn io(&self, on: &On) -> &dyn Io {
+        if on.tasks_are_threads() { self.pool.io() } else { self.one.io() }
     }
 
     /// Runs `f` in the place, from a plain thread, and waits for it.
@@ -91,7 +90,7 @@ type Subject = fn(&House, &dyn Io, (Place, Place), usize) -> io::Result<usize>;
 fn each_pair_of_places_works_together(#[case] subject: Subject, #[values(threaded(), evented())] on: On) {
     let watchdog = Watchdog::start();
     let house = House::new();
-    let io = house.io(on);
+    let io = house.io(&on);
     let rounds = rounds(200);
     let mut named_errors = 0;
     for first in PLACES {

@@ -21,6 +21,6 @@ fn is_test(text: &str) -> bool {
 
 fn exists(root: &Path, test: &str) -> bool {
     let (file, name) = test.split_once("::").expect("it is a test");
-    let file = if file.contains('/') { root.join(file) } else { root.join("tests/conformance").join(file) };
+    let file = if file.contains('/') { root.join(file) } else { root.join("conformance/src/cases").join(file) };
     fs::read_to_string(file.with_extension("rs")).is_ok_and(|source| source.contains(&format!("fn {name}(")))
 }

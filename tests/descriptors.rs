@@ -17,13 +17,17 @@ use iolite::signal::{self, Signal, Signals};
 use iolite::sync::Event;
 use iolite::time::Clock;
 use iolite::{Canceled, Io, OneOf2, OneOf3, copy, process, stdio};
+use iolite_conformance::On;
+use iolite_conformance::tools::{
+    Random, Watchdog, concurrently, full_listener, refusing, rounds, scope, spin, tcp_pair, until,
+};
 use rstest::rstest;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, setrlimit, waitid};
 
-use support::{On, Random, Watchdog, concurrently, evented, rounds, scope, spin, threaded, until};
+use support::{evented, threaded};
 
 const EMFILE: i32 = 24;
 
@@ -179,7 +183,7 @@ fn copies_need_no_descriptors(#[values(threaded(), evented())] on: On) {
     let _alone = alone();
     let content = large_content();
     on.run(|io| {
-        let (near, far) = support::tcp_pair(io);
+        let (near, far) = tcp_pair(io);
         let (_folder, file) = large_file(&content);
         let file = File::from(file);
         let before = open_descriptors();
@@ -216,7 +220,7 @@ fn canceled_copies_lose_none(#[values(threaded(), evented())] on: On) {
     let (_folder, file) = large_file(&large_content());
     loses_none(&alone, on, "copy", |io, random| {
         let file = File::from(file.try_clone().expect("a duplicate"));
-        let (near, far) = support::tcp_pair(io);
+        let (near, far) = tcp_pair(io);
         scope(io, |group| {
             drop(concurrently(group, |io| copy(io, &far, &File::create(io, "/dev/null").expect("opened"))));
             let _ = cancel_soon(io, random, |io| near.send_file(io, &file, 0..4 << 20));
@@ -457,8 +461,8 @@ fn races_of_addresses_lose_none(#[values(threaded(), evented())] on: On) {
     let good = listener.local_addr().expect("address");
     let options = ConnectOptions { attempt_delay: Duration::ZERO, ..ConnectOptions::default() };
     let other = on.start();
-    let (_full, silent, _waiting) = support::full_listener(other.io());
-    let (_held, refused) = support::refusing(other.io());
+    let (_full, silent, _waiting) = full_listener(other.io());
+    let (_held, refused) = refusing(other.io());
     loses_none(&alone, on, "race", |io, random| {
         let addresses = [silent, refused, good, good, silent];
         let connected = cancel_soon(io, random, |io| TcpStream::connect_with(io, &addresses[..], &options));
@@ -545,7 +549,7 @@ fn runtimes_that_come_and_go_lose_none(#[values(threaded(), evented())] on: On) 
     let _watchdog = Watchdog::start();
     let life = || {
         let runtime = on.start();
-        let (client, server) = support::tcp_pair(runtime.io());
+        let (client, server) = tcp_pair(runtime.io());
         let reader = runtime.io().spawn_concurrent(move |io| client.read(io, &mut [0]).map(drop));
         reader.expect("concurrent").detach();
         runtime.shutdown();
@@ -566,7 +570,7 @@ fn refused_tasks_lose_none(#[values(threaded(), evented())] on: On) {
         scope(io, |group| {
             let holder = concurrently(group, |io| go.wait_uncancelable(io));
             let round = || {
-                let (client, server) = support::tcp_pair(io);
+                let (client, server) = tcp_pair(io);
                 let error = io.spawn_concurrent(move |io| client.read(io, &mut [0]).map(drop)).expect_err("full");
                 drop(error.closure);
                 assert_eq!(server.read(io, &mut [0]).expect("the end"), 0);

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iolite::OwnedGroup;
+use iolite_conformance::On;
+use iolite_conformance::tools::{Watchdog, rounds, scope};
 use rstest::rstest;
 
-use support::{On, Watchdog, evented, rounds, scope, threaded};
+use support::{evented, threaded};
 
 /// How much the process may grow while nothing is kept: allocators and stack pools settle.
 const GROWTH_BYTES_MAX: u64 = 8 << 20;

@@ -1,200 +1,111 @@
-//! What all tests of this folder share: the backends, a watchdog, races, seeds.
+//! The subjects of this folder's tests: our backends, and what `IOLITE_TEST_AROUND` puts around them.
 
 // Each test target uses a part of it.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code)]
 
-mod around;
-mod race;
-mod random;
-mod tools;
-mod watchdog;
-
+use std::env;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use iolite::evented::Evented;
-use iolite::threaded::Threaded;
-use iolite::{Io, evented, threaded};
+use iolite::Io;
+use iolite::evented::{self, Evented};
+use iolite::testing::{Faults, Faulty};
+use iolite::threaded::{self, Threaded};
+use iolite_conformance::{Around, Main, On, Plain, Running, Subject, Wanted};
 
-pub(crate) use race::{Race, Start, attempt, spin};
-pub(crate) use random::{Random, rounds};
-pub(crate) use tools::{
-    ExpectCanceled, concurrently, full_listener, in_folder, panic_of, panic_quietly, refusing, scope, started,
-    tcp_pair, until,
-};
-pub(crate) use watchdog::Watchdog;
-
-/// The bounded-thread backend, with its defaults.
+/// The bounded-thread backend.
 pub(crate) fn threaded() -> On {
-    On::new(Kind::Threaded)
+    On::new(around(Arc::new(Threads)))
 }
 
-/// The io_uring backend, with its defaults.
+/// The io_uring backend.
 pub(crate) fn evented() -> On {
-    On::new(Kind::Evented)
+    On::new(around(Arc::new(Fibers)))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Threaded,
-    Evented,
+/// Both.
+pub(crate) fn subjects() -> Vec<Arc<dyn Subject>> {
+    vec![around(Arc::new(Threads)), around(Arc::new(Fibers))]
 }
 
-/// A backend to be made, and what a case asks of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct On {
-    pub(crate) kind: Kind,
-    async_limit: Option<usize>,
-    concurrent_limit: Option<usize>,
-    executors: Option<usize>,
-    offload_limit: Option<usize>,
-    grace: Option<Duration>,
-    report: Option<fn(&str)>,
-}
-
-impl On {
-    const fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            async_limit: None,
-            concurrent_limit: None,
-            executors: None,
-            offload_limit: None,
-            grace: None,
-            report: None,
-        }
-    }
-
-    pub(crate) fn async_limit(self, limit: usize) -> Self {
-        Self { async_limit: Some(limit), ..self }
-    }
-
-    pub(crate) fn concurrent_limit(self, limit: usize) -> Self {
-        Self { concurrent_limit: Some(limit), ..self }
-    }
-
-    /// How many executors; Threaded has none and ignores it.
-    pub(crate) fn executors(self, executors: usize) -> Self {
-        Self { executors: Some(executors), ..self }
-    }
-
-    /// How many threads run what fibers offload; Threaded ignores it.
-    pub(crate) fn offload_limit(self, threads: usize) -> Self {
-        Self { offload_limit: Some(threads), ..self }
-    }
-
-    pub(crate) fn grace(self, grace: Duration, report: fn(&str)) -> Self {
-        Self { grace: Some(grace), report: Some(report), ..self }
-    }
-
-    /// Runs the case twice: on a plain thread that uses the runtime's `Io`, and in a task of it.
-    pub(crate) fn run(self, case: impl Fn(&dyn Io) + Sync) {
-        self.on_thread(&case);
-        self.in_task(&case);
-    }
-
-    /// Runs the case on the calling thread, which is none of the runtime's.
-    pub(crate) fn on_thread(self, case: impl FnOnce(&dyn Io)) {
-        let _watchdog = Watchdog::start();
-        let runtime = self.start();
-        case(runtime.io());
-        runtime.shutdown();
-    }
-
-    /// Runs the case in a task, on a worker or a fiber.
-    pub(crate) fn in_task(self, case: impl FnOnce(&dyn Io) + Send) {
-        let _watchdog = Watchdog::start();
-        let runtime = self.start();
-        let io = runtime.io();
-        scope(io, |group| concurrently(group, case).join(io));
-        runtime.shutdown();
-    }
-
-    /// Runs the case as the main closure of a runtime that lives as long as it does.
-    pub(crate) fn main<T>(self, main: impl FnOnce(&dyn Io) -> T) -> T {
-        let around_main = |io: &dyn Io| main(&*around::around(io.handle().expect("a runtime's")));
-        match self.kind {
-            Kind::Threaded => Threaded::new(self.threaded_options()).expect("Threaded is available").run(around_main),
-            Kind::Evented => available(Evented::prepare(self.evented_options())).run(around_main),
-        }
-    }
-
-    /// Makes the backend, and puts what `IOLITE_TEST_AROUND` says around it. Panics where it is not available: a
-    /// case that cannot run says so.
-    pub(crate) fn start(self) -> Runtime {
-        let owner = match self.kind {
-            Kind::Threaded => Owner::Threaded(Threaded::new(self.threaded_options()).expect("Threaded is available")),
-            Kind::Evented => Owner::Evented(available(Evented::new(self.evented_options()))),
-        };
-        Runtime { io: around::around(owner.handle()), owner }
-    }
-
-    fn threaded_options(self) -> threaded::Options {
-        let mut options = threaded::Options::default();
-        set(&mut options.async_limit, self.async_limit);
-        set(&mut options.concurrent_limit, self.concurrent_limit);
-        set(&mut options.grace, self.grace);
-        options.report = self.report.map(|report| Arc::new(report) as _);
-        options
-    }
-
-    fn evented_options(self) -> evented::Options {
-        let mut options = evented::Options::default();
-        set(&mut options.async_limit, self.async_limit);
-        set(&mut options.concurrent_limit, self.concurrent_limit);
-        set(&mut options.executors, self.executors);
-        set(&mut options.offload_limit, self.offload_limit);
-        set(&mut options.grace, self.grace);
-        options.report = self.report.map(|report| Arc::new(report) as _);
-        options
+/// What `IOLITE_TEST_AROUND` makes of a subject: `plain` puts [`Plain`] around it, `faulty` [`Faulty`] without a fault.
+/// Both have no multishot operations. Without the variable it stays as it is.
+fn around(subject: Arc<dyn Subject>) -> Arc<dyn Subject> {
+    let name = subject.name().to_owned();
+    match env::var("IOLITE_TEST_AROUND").as_deref() {
+        Err(_) => subject,
+        Ok("plain") => Arc::new(Around::new(name, subject, Plain::around)),
+        Ok("faulty") => Arc::new(Around::new(name, subject, |io| Faulty::new(io, 0, Faults::new()) as Arc<dyn Io>)),
+        Ok(other) => panic!("IOLITE_TEST_AROUND={other} is neither `plain` nor `faulty`"),
     }
 }
 
-fn available<T>(evented: std::io::Result<T>) -> T {
-    evented.unwrap_or_else(|error| panic!("this evented case did NOT run, Evented is not available here: {error}"))
+struct Threads;
+
+impl Subject for Threads {
+    fn name(&self) -> &str {
+        "threaded"
+    }
+
+    fn start(&self, wanted: &Wanted) -> io::Result<Running> {
+        let threaded = Threaded::new(threaded_options(wanted))?;
+        Ok(Running::new(threaded.handle(), || threaded.shutdown()))
+    }
+
+    fn main(&self, wanted: &Wanted, main: Main<'_>) -> io::Result<()> {
+        Threaded::new(threaded_options(wanted))?.run(main);
+        Ok(())
+    }
+
+    fn tasks_are_threads(&self) -> bool {
+        true
+    }
+}
+
+struct Fibers;
+
+impl Subject for Fibers {
+    fn name(&self) -> &str {
+        "evented"
+    }
+
+    fn start(&self, wanted: &Wanted) -> io::Result<Running> {
+        let evented = Evented::new(evented_options(wanted))?;
+        Ok(Running::new(evented.handle(), || evented.shutdown()))
+    }
+
+    fn main(&self, wanted: &Wanted, main: Main<'_>) -> io::Result<()> {
+        Evented::prepare(evented_options(wanted))?.run(main);
+        Ok(())
+    }
+
+    fn tasks_are_threads(&self) -> bool {
+        false
+    }
+}
+
+fn threaded_options(wanted: &Wanted) -> threaded::Options {
+    let mut options = threaded::Options::default();
+    set(&mut options.async_limit, wanted.async_limit);
+    set(&mut options.concurrent_limit, wanted.concurrent_limit);
+    set(&mut options.grace, wanted.grace);
+    options.report = wanted.report.clone();
+    options
+}
+
+fn evented_options(wanted: &Wanted) -> evented::Options {
+    let mut options = evented::Options::default();
+    set(&mut options.async_limit, wanted.async_limit);
+    set(&mut options.concurrent_limit, wanted.concurrent_limit);
+    set(&mut options.executors, wanted.executors);
+    set(&mut options.offload_limit, wanted.offload_limit);
+    set(&mut options.grace, wanted.grace);
+    options.report = wanted.report.clone();
+    options
 }
 
 fn set<T>(option: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *option = value;
-    }
-}
-
-/// A backend that was made, and the `Io` through which the cases see it.
-#[derive(Debug)]
-pub(crate) struct Runtime {
-    io: Arc<dyn Io>,
-    owner: Owner,
-}
-
-#[derive(Debug)]
-enum Owner {
-    Threaded(Threaded),
-    Evented(Evented),
-}
-
-impl Runtime {
-    pub(crate) fn io(&self) -> &dyn Io {
-        &*self.io
-    }
-
-    pub(crate) fn handle(&self) -> Arc<dyn Io> {
-        self.io.clone()
-    }
-
-    pub(crate) fn shutdown(self) {
-        match self.owner {
-            Owner::Threaded(threaded) => threaded.shutdown(),
-            Owner::Evented(evented) => evented.shutdown(),
-        }
-    }
-}
-
-impl Owner {
-    fn handle(&self) -> Arc<dyn Io> {
-        match self {
-            Owner::Threaded(threaded) => threaded.handle(),
-            Owner::Evented(evented) => evented.handle(),
-        }
     }
 }

@@ -1,0 +1,152 @@
+//! The cases: what every `Io` does, from plain threads and from tasks.
+
+mod inline;
+mod joins;
+mod limits;
+mod locals;
+mod options;
+mod tasks;
+
+mod batches;
+mod completion_queues;
+mod group_cancel;
+mod groups;
+mod selects;
+mod try_groups;
+
+mod cancel;
+mod other_points;
+mod points;
+mod timeouts;
+
+mod barrier;
+mod broadcast;
+mod channels;
+mod condvar;
+mod locks;
+mod mixed;
+mod notify;
+mod once;
+mod queue;
+mod reentrant;
+mod rwlock;
+mod wait_any;
+mod wait_any_races;
+mod wait_any_sources;
+mod watch;
+
+mod atomic_files;
+mod connect;
+mod copies;
+mod dirs;
+mod file_locks;
+mod file_points;
+mod files;
+mod incoming;
+mod metadata;
+mod offload;
+mod resolve;
+mod sockets;
+mod streams;
+mod tcp;
+mod udp;
+mod unix;
+
+mod basics;
+mod clocks;
+mod crowds;
+mod natives;
+
+mod processes;
+mod signals;
+mod stdio;
+
+mod bridge;
+
+mod decorators;
+mod faults;
+mod races;
+mod shutdown;
+mod upstream;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::Subject;
+use crate::case::Case;
+
+/// All of them. A list that is missing here is dead code.
+pub(crate) const LISTS: &[&[Case]] = &[
+    inline::CASES,
+    joins::CASES,
+    limits::CASES,
+    locals::CASES,
+    options::CASES,
+    tasks::CASES,
+    batches::CASES,
+    completion_queues::CASES,
+    group_cancel::CASES,
+    groups::CASES,
+    selects::CASES,
+    try_groups::CASES,
+    cancel::CASES,
+    other_points::CASES,
+    points::CASES,
+    timeouts::CASES,
+    barrier::CASES,
+    broadcast::CASES,
+    channels::CASES,
+    condvar::CASES,
+    locks::CASES,
+    mixed::PAIRS,
+    notify::CASES,
+    once::CASES,
+    queue::CASES,
+    reentrant::CASES,
+    rwlock::CASES,
+    wait_any::CASES,
+    wait_any_races::CASES,
+    wait_any_races::PAIRS,
+    wait_any_sources::CASES,
+    wait_any_sources::PAIRS,
+    watch::CASES,
+    atomic_files::CASES,
+    connect::CASES,
+    copies::CASES,
+    dirs::CASES,
+    file_locks::CASES,
+    file_points::CASES,
+    files::CASES,
+    files::PAIRS,
+    incoming::CASES,
+    incoming::PAIRS,
+    metadata::CASES,
+    offload::CASES,
+    resolve::CASES,
+    sockets::CASES,
+    streams::CASES,
+    tcp::CASES,
+    udp::CASES,
+    unix::CASES,
+    basics::CASES,
+    clocks::CASES,
+    crowds::CASES,
+    natives::CASES,
+    processes::CASES,
+    processes::PAIRS,
+    signals::CASES,
+    signals::PAIRS,
+    stdio::CASES,
+    bridge::CASES,
+    decorators::CASES,
+    faults::CASES,
+    races::CASES,
+    races::PAIRS,
+    shutdown::CASES,
+    upstream::CASES,
+];
+
+/// What this process does where it is another one, which a case has started: it runs a program of the case, and no case.
+pub(crate) fn other_process(subjects: &[Arc<dyn Subject>]) -> Option<ExitCode> {
+    stdio::other_process(subjects)
+}

@@ -1,0 +1,18 @@
+//! Operations that one backend has beside the vocabulary's.
+
+use std::io::ErrorKind;
+
+use iolite_io::Operation;
+
+use crate::On;
+use crate::case::{Case, cases};
+
+pub(crate) const CASES: &[Case] = cases![what_is_no_operation_of_the_backend_is_unsupported];
+
+fn what_is_no_operation_of_the_backend_is_unsupported(on: &On) {
+    on.run(|io| {
+        let error = io.operate(Operation::Native { operation: &mut "anything" }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(io.backend().name), "{error}");
+    });
+}

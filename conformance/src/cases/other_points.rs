@@ -1,0 +1,290 @@
+//! The cancellation points that neither `points` nor `file_points` has: calls that are made of others, and those on
+//! what is not a socket, a file or a lock.
+
+use std::convert::Infallible;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use iolite_bridge::Bridge;
+use iolite_io::fs::{self, AtomicFile, File, Map, MapAccess, OpenOptions};
+use iolite_io::net::{
+    BufferPool, ConnectOptions, ListenOptions, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream,
+};
+use iolite_io::signal::{Signal, Signals};
+use iolite_io::sync::{Event, Lazy, Once, OnceCell};
+use iolite_io::time::Clock;
+use iolite_io::{Canceled, CompletionQueue, Io, Operation, copy, copy_at_most, process, stdio};
+
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{concurrently, scope, tcp_pair};
+
+pub(crate) const CASES: &[Case] =
+    cases![each_of_the_other_calls_delivers_a_pending_request_once, each_of_the_other_calls_is_timed_out,];
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Things on which no call has to wait.
+struct Ready {
+    bridge: Bridge<()>,
+    handle: Arc<dyn Io>,
+    folder: tempfile::TempDir,
+    file: File,
+    stream: TcpStream,
+    unix: UnixStream,
+    pipe: (stdio::InputStream, stdio::OutputStream),
+    /// What the others need to be ready.
+    _peers: (TcpStream, UnixStream),
+}
+
+impl Ready {
+    fn new(io: &dyn Io) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = OpenOptions::new().read(true).write(true).create(true).open(io, folder.path().join("file"));
+        let file = file.expect("opened");
+        file.write_all_at(io, &[7; 8192], 0).expect("written");
+        let (stream, peer) = tcp_pair(io);
+        peer.write_all(io, b"some bytes").expect("sent");
+        stream.peek(io, &mut [0]).expect("they arrive");
+        let (unix, unix_peer) = UnixStream::pair(io).expect("a pair");
+        unix_peer.write_all(io, b"some bytes").expect("sent");
+        let pipe = stdio::pipe().expect("a pipe");
+        pipe.1.write_all(io, b"some bytes").expect("written");
+        Self {
+            bridge: Bridge::builder("points").start(io).expect("started"),
+            handle: io.handle().expect("a runtime's"),
+            folder,
+            file,
+            stream,
+            unix,
+            pipe,
+            _peers: (peer, unix_peer),
+        }
+    }
+
+    fn place(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+type Point = fn(&dyn Io, &Ready) -> io::Result<()>;
+
+/// A program that ends by itself.
+fn program() -> Command {
+    let mut program = Command::new("true");
+    program.stdin(Stdio::null());
+    program
+}
+
+fn listening(io: &dyn Io) -> (TcpListener, TcpStream) {
+    // Not what is to be looked at here.
+    io.protect(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let client = TcpStream::connect(io, listener.local_addr(io).expect("bound")).expect("connected");
+        client.write_all(io, b"some bytes").expect("sent");
+        (listener, client)
+    })
+}
+
+const POINTS: &[(&str, Point)] = &[
+    ("tick", |io, _| Ok(io.interval(LONG).tick(io).map(drop)?)),
+    ("sleep_until_time", |io, _| io.sleep_until_time(Clock::Real, Duration::ZERO)),
+    ("wait_any", |io, _| Ok(io.wait_any((io.now(), io.now())).map(drop)?)),
+    ("wait_any of an array", |io, _| Ok(io.wait_any([io.now()]).map(drop)?)),
+    ("select next", |io, _| {
+        let Ok(next) = io.select(|select| {
+            select.spawn_async(|_| ());
+            Ok::<_, Infallible>(select.next(io).map(drop))
+        });
+        Ok(next?)
+    }),
+    ("select next_many", |io, _| {
+        let Ok(many) = io.select(|select| {
+            select.spawn_async(|_| ());
+            Ok::<_, Infallible>(select.next_many(io, 1).map(drop))
+        });
+        Ok(many?)
+    }),
+    ("batch await_async", |io, _| {
+        let Ok(awaited) = io.batch(|batch| {
+            batch.add(0, Operation::Nop);
+            Ok::<_, Infallible>(batch.await_async(io))
+        });
+        Ok(awaited?)
+    }),
+    ("batch await_concurrent", |io, _| {
+        let Ok(awaited) = io.batch(|batch| {
+            batch.add(0, Operation::Nop);
+            Ok::<_, Infallible>(batch.await_concurrent(io))
+        });
+        awaited
+    }),
+    ("completion queue wait", |io, ready| {
+        let queue = CompletionQueue::<(), ()>::new(ready.handle.clone());
+        queue.timer(Duration::ZERO, ());
+        Ok(queue.wait(io).map(drop)?)
+    }),
+    ("completion queue wait_timeout", |io, ready| {
+        let queue = CompletionQueue::<(), ()>::new(ready.handle.clone());
+        queue.timer(Duration::ZERO, ());
+        Ok(queue.wait_timeout(io, LONG).map(drop)?)
+    }),
+    ("once", |io, _| Ok(Once::new().call_once(io, || ())?)),
+    ("once until", |io, _| Ok(Once::new().call_once_deadline(io, io.now() + LONG, || ())?)),
+    ("cell wait", |io, _| Ok(OnceCell::from(1).wait(io).map(drop)?)),
+    ("cell wait_deadline", |io, _| Ok(OnceCell::from(1).wait_deadline(io, io.now() + LONG).map(drop)?)),
+    ("cell get_or_try_init", |io, _| OnceCell::new().get_or_try_init(io, || io::Result::Ok(1)).map(drop)),
+    ("cell get_or_try_init_deadline", |io, _| {
+        OnceCell::new().get_or_try_init_deadline(io, io.now() + LONG, || io::Result::Ok(1)).map(drop)
+    }),
+    ("lazy", |io, _| Lazy::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force(io).map(drop)),
+    ("lazy until", |io, _| {
+        Lazy::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force_deadline(io, io.now() + LONG).map(drop)
+    }),
+    ("pool take", |io, _| Ok(BufferPool::new(1, 8).take(io).map(drop)?)),
+    ("connect_with", |io, _| {
+        let (listener, _client) = listening(io);
+        let address = io.protect(|io| listener.local_addr(io))?;
+        TcpStream::connect_with(io, address, &ConnectOptions::default()).map(drop)
+    }),
+    ("bind_with", |io, _| TcpListener::bind_with(io, "127.0.0.1:0", &ListenOptions::default()).map(drop)),
+    ("bind_each", |io, _| TcpListener::bind_each(io, "127.0.0.1:0", &ListenOptions::default()).map(drop)),
+    ("incoming", |io, _| listening(io).0.incoming(io).next(io).map(drop)),
+    ("incoming bytes", |io, _| {
+        let (listener, _client) = listening(io);
+        let (stream, _) = io.protect(|io| listener.accept(io))?;
+        stream.incoming(io, &BufferPool::new(4, 64)).next(io).map(drop)
+    }),
+    ("set_nodelay", |io, ready| ready.stream.set_nodelay(io, true)),
+    ("nodelay", |io, ready| ready.stream.nodelay(io).map(drop)),
+    ("set_linger", |io, ready| ready.stream.set_linger(io, None)),
+    ("set_broadcast", |io, _| {
+        let socket = io.protect(|io| UdpSocket::bind(io, "127.0.0.1:0"))?;
+        socket.set_broadcast(io, true)
+    }),
+    ("unbound", |io, _| UnixDatagram::unbound(io).map(drop)),
+    ("unix connect", |io, _| {
+        let name = format!("iolite point {:?}", std::thread::current().id());
+        let name = iolite_io::net::UnixAddress::abstract_name(name)?;
+        let listener = io.protect(|io| iolite_io::net::UnixListener::bind(io, &name))?;
+        let connected = UnixStream::connect(io, &name).map(drop);
+        drop(listener);
+        connected
+    }),
+    ("socket pair", |io, _| Socket::pair(io, 1.into(), 1.into(), 0).map(drop)),
+    ("socket bind", |io, _| {
+        let socket = io.protect(|io| Socket::new(io, 2.into(), 1.into(), 0))?;
+        socket.bind(io, std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
+    }),
+    ("listen", |io, _| {
+        let socket = io.protect(|io| Socket::new(io, 2.into(), 1.into(), 0))?;
+        socket.listen(io, 1)
+    }),
+    ("send_with", |io, _| {
+        let (one, _other) = io.protect(|io| Socket::pair(io, 1.into(), 1.into(), 0))?;
+        one.send_with(io, &[IoSlice::new(b"x")], None, &[]).map(drop)
+    }),
+    ("recv_with", |io, _| {
+        let (one, other) = io.protect(|io| Socket::pair(io, 1.into(), 1.into(), 0))?;
+        io.protect(|io| other.send(io, b"x"))?;
+        one.recv_with(io, &mut [IoSliceMut::new(&mut [0])], 0).map(drop)
+    }),
+    ("send_file", |io, ready| ready.stream.send_file(io, &ready.file, 0..4).map(drop)),
+    ("send_zero_copy", |io, ready| ready.stream.send_zero_copy(io, Arc::new(*b"bytes"))),
+    ("copy", |io, ready| {
+        let null = io.protect(|io| OpenOptions::new().read(true).write(true).open(io, "/dev/null"))?;
+        copy(io, &null, &ready.stream).map(drop)
+    }),
+    ("copy_at_most", |io, ready| copy_at_most(io, &ready.stream, &ready.unix, 1).map(drop)),
+    ("stream read_to_end", |io, _| {
+        let (near, far) = io.protect(tcp_pair);
+        drop(far);
+        near.read_to_end(io, &mut Vec::new()).map(drop)
+    }),
+    ("pipe read", |io, ready| ready.pipe.0.read(io, &mut [0]).map(drop)),
+    ("pipe read_exact", |io, ready| ready.pipe.0.read_exact(io, &mut [0])),
+    ("pipe read_to_end", |io, _| {
+        let (input, output) = stdio::pipe()?;
+        drop(output);
+        input.read_to_end(io, &mut Vec::new()).map(drop)
+    }),
+    ("pipe write", |io, ready| ready.pipe.1.write(io, b"x").map(drop)),
+    ("pipe write_all", |io, ready| ready.pipe.1.write_all(io, b"x")),
+    ("read_exact_at", |io, ready| ready.file.read_exact_at(io, &mut [0; 4], 0)),
+    ("write_all_at", |io, ready| ready.file.write_all_at(io, b"x", 0)),
+    ("read_pooled_at", |io, ready| {
+        let mut buffer = BufferPool::new(1, 4096).try_take().expect("one");
+        ready.file.read_pooled_at(io, &mut buffer, 0).map(drop)
+    }),
+    ("write_pooled_at", |io, ready| {
+        let mut buffer = BufferPool::new(1, 4096).try_take().expect("one");
+        buffer.set_len(4096);
+        ready.file.write_pooled_at(io, &buffer, 0).map(drop)
+    }),
+    ("map flush", |io, ready| io.protect(|io| Map::new(io, &ready.file, MapAccess::ReadWrite))?.flush(io)),
+    ("commit", |io, ready| io.protect(|io| AtomicFile::create(io, ready.place("atomic")))?.commit(io)),
+    ("commit_new", |io, ready| {
+        let _ = std::fs::remove_file(ready.place("new"));
+        io.protect(|io| AtomicFile::create(io, ready.place("new")))?.commit_new(io)
+    }),
+    ("access", |io, ready| fs::access(io, ready.place("file"), fs::Access::READ_OK)),
+    ("entry file_type", |io, ready| entry(io, ready)?.file_type(io).map(drop)),
+    ("entry metadata", |io, ready| entry(io, ready)?.metadata(io).map(drop)),
+    ("spawn", |io, _| process::spawn(io, &mut program()).map(drop)),
+    ("status", |io, _| process::status(io, &mut program()).map(drop)),
+    ("output", |io, _| process::output(io, &mut program()).map(drop)),
+    ("wait", |io, _| io.protect(|io| process::spawn(io, &mut program()))?.wait(io).map(drop)),
+    ("wait_with_output", |io, _| {
+        io.protect(|io| process::spawn(io, program().stdout(Stdio::piped())))?.wait_with_output(io).map(drop)
+    }),
+    ("signals next", |io, _| {
+        let mut signals = Signals::new([Signal::WINDOW_CHANGE])?;
+        // To this thread, whose handler has run when this returns.
+        signal_hook::low_level::raise(Signal::WINDOW_CHANGE.as_raw())?;
+        signals.next(io).map(drop)
+    }),
+    ("bridge call", |io, ready| Ok(ready.bridge.call(io, |()| ())?)),
+    ("bridge call_keyed", |io, ready| Ok(ready.bridge.call_keyed(io, 1, |()| ())?)),
+    ("bridge post", |io, ready| Ok(ready.bridge.post(io, |()| ())?)),
+    ("bridge post_keyed", |io, ready| Ok(ready.bridge.post_keyed(io, 1, |()| ())?)),
+];
+
+fn entry(io: &dyn Io, ready: &Ready) -> io::Result<fs::DirEntry> {
+    io.protect(|io| fs::read_dir(io, ready.folder.path())?.next().expect("there is a file"))
+}
+
+fn each_of_the_other_calls_delivers_a_pending_request_once(on: &On) {
+    on.on_thread(|io| {
+        for (name, point) in POINTS {
+            let ready = Ready::new(io);
+            let go = Event::new();
+            scope(io, |group| {
+                let member = concurrently(group, |io| {
+                    go.wait_uncancelable(io);
+                    (point(io, &ready), point(io, &ready))
+                });
+                member.request_cancel();
+                go.set();
+                let (first, second) = member.join(io);
+                let error = first.err().unwrap_or_else(|| panic!("{name} is no cancellation point"));
+                assert!(Canceled::is_in(&error), "{name}: {error}");
+                second.unwrap_or_else(|error| panic!("{name}: the request was delivered: {error}"));
+            });
+        }
+    });
+}
+
+/// On a plain thread, which nothing but a timeout can cancel.
+fn each_of_the_other_calls_is_timed_out(on: &On) {
+    on.on_thread(|io| {
+        for (name, point) in POINTS {
+            let ready = Ready::new(io);
+            let error = io.timeout(Duration::ZERO, |io| point(io, &ready)).err();
+            let error = error.unwrap_or_else(|| panic!("{name} is no cancellation point"));
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{name}: {error}");
+            point(io, &ready).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    });
+}

@@ -1,0 +1,203 @@
+//! What all sockets have in common: options, readiness, families and kinds.
+
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::time::Duration;
+
+use iolite_io::net::{
+    Address, Domain, Internet, Listener, Socket, SocketOption, SocketType, TcpListener, TcpStream, UdpSocket,
+    UnixAddress, UnixStream, option,
+};
+use iolite_io::{Canceled, Io};
+
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{concurrently, scope, tcp_pair};
+
+pub(crate) const CASES: &[Case] = cases![
+    options_are_set_and_read,
+    options_that_are_told_only,
+    a_socket_is_made_step_by_step,
+    raw_sockets_see_headers,
+    what_a_socket_is_not_it_cannot_do,
+    readiness_is_waited_for,
+    foreign_modes_do_not_matter,
+];
+
+fn options_are_set_and_read(on: &On) {
+    on.run(|io| {
+        let (client, _server) = tcp_pair(io);
+        assert!(!client.nodelay(io).expect("read"), "off by default");
+        client.set_nodelay(io, true).expect("set");
+        assert!(client.nodelay(io).expect("read"));
+        let sets = |option: SocketOption<bool>| {
+            for on in [true, false] {
+                client.set_option(io, option, on).expect("set");
+                assert_eq!(client.option(io, option).expect("read"), on, "{option:?}");
+            }
+        };
+        [option::NO_DELAY, option::KEEP_ALIVE, option::CORK, option::REUSE_ADDRESS, option::REUSE_PORT]
+            .into_iter()
+            .for_each(sets);
+        [option::OUT_OF_BAND_INLINE, option::DONT_ROUTE, option::FREE_BIND].into_iter().for_each(sets);
+        let sets = |(option, value): (SocketOption<u32>, u32)| {
+            client.set_option(io, option, value).expect("set");
+            assert_eq!(client.option(io, option).expect("read"), value, "{option:?}");
+        };
+        [(option::TIME_TO_LIVE, 33), (option::TYPE_OF_SERVICE, 0x10), (option::PRIORITY, 3)].into_iter().for_each(sets);
+        [(option::KEEP_ALIVE_RETRIES, 4), (option::CONNECT_RETRIES, 2), (option::NOT_SENT_LOW_WATER, 9_999)]
+            .into_iter()
+            .for_each(sets);
+        let sets = |(option, value): (SocketOption<Duration>, Duration)| {
+            client.set_option(io, option, value).expect("set");
+            assert_eq!(client.option(io, option).expect("read"), value, "{option:?}");
+        };
+        [(option::KEEP_ALIVE_TIME, Duration::from_secs(70)), (option::KEEP_ALIVE_INTERVAL, Duration::from_secs(7))]
+            .into_iter()
+            .for_each(sets);
+        [(option::USER_TIMEOUT, Duration::from_millis(1_500))].into_iter().for_each(sets);
+        for linger in [Some(Duration::from_secs(3)), None] {
+            client.set_linger(io, linger).expect("set");
+            assert_eq!(client.option(io, option::LINGER).expect("read"), linger);
+        }
+        for size in [option::RECEIVE_BUFFER_SIZE, option::SEND_BUFFER_SIZE] {
+            client.set_option(io, size, 40_000).expect("set");
+            assert!(client.option(io, size).expect("read") >= 40_000, "the kernel doubles it");
+        }
+        client.set_option(io, option::QUICK_ACK, true).expect("set");
+    });
+}
+
+fn options_that_are_told_only(on: &On) {
+    on.run(|io| {
+        let (client, _server) = tcp_pair(io);
+        assert!(client.option(io, option::PENDING_ERROR).expect("read").is_none());
+        assert_eq!(client.option(io, option::DOMAIN).expect("read"), Domain::IPV4);
+        assert_eq!(client.option(io, option::TYPE).expect("read"), SocketType::STREAM);
+        assert_eq!(client.option(io, option::PROTOCOL).expect("read"), 6);
+        assert!(!client.option(io, option::LISTENING).expect("read"));
+        assert_ne!(client.option(io, option::COOKIE).expect("read"), 0);
+        assert!(!client.option(io, option::CONGESTION).expect("read").is_empty());
+        assert_eq!(client.option(io, option::DEVICE).expect("read"), "");
+        let error = client.set_option(io, option::DOMAIN, Domain::IPV6).expect_err("it cannot be set");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = client.option(io, option::JOIN_MULTICAST).expect_err("it can only be set");
+        assert!(error.kind() == io::ErrorKind::InvalidInput || error.raw_os_error().is_some(), "{error}");
+        let (near, _far) = UnixStream::pair(io).expect("pair");
+        assert_eq!(near.option(io, option::NO_DELAY).expect_err("no TCP").raw_os_error(), Some(95));
+    });
+}
+
+fn a_socket_is_made_step_by_step(on: &On) {
+    on.run(|io| {
+        let socket = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+        socket.set_option(io, option::REUSE_PORT, true).expect("set");
+        socket.bind(io, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bind");
+        socket.listen(io, 8).expect("listens");
+        assert!(socket.option(io, option::LISTENING).expect("read"));
+        let Address::Internet(address) = socket.local_addr(io).expect("address") else { panic!("no IP address") };
+        let listener: TcpListener = socket.into_typed();
+
+        // A client with a chosen address of its own.
+        let client = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+        client.bind(io, SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0))).expect("bind");
+        client.connect(io, address).expect("connect");
+        let client: TcpStream = client.into_typed();
+        let (server, peer) = listener.accept(io).expect("accept");
+        assert_eq!(peer.ip(), Ipv4Addr::new(127, 0, 0, 9));
+        assert_eq!(client.local_addr(io).expect("address"), peer);
+        server.write_all(io, b"!").expect("sent");
+        client.read_exact(io, &mut [0]).expect("received");
+    });
+}
+
+fn raw_sockets_see_headers(on: &On) {
+    const ICMP: i32 = 1;
+    on.run(|io| {
+        let socket = match Socket::new(io, Domain::IPV4, SocketType::RAW, ICMP) {
+            Ok(socket) => socket,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return on.not_run("no CAP_NET_RAW");
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let to = Address::from(SocketAddr::from((Ipv4Addr::new(127, 0, 0, 7), 0)));
+        // An echo request with the sum of its words.
+        let request = [8, 0, 0x2f, 0x6c, 0x12, 0x34, 0xb6, 0x5f];
+        socket.send_with(io, &[io::IoSlice::new(&request)], Some(&to), &[]).expect("sent");
+        let mut packet = [0; 128];
+        loop {
+            let received = socket.recv_with(io, &mut [io::IoSliceMut::new(&mut packet)], 0).expect("received");
+            assert_eq!(packet[0] >> 4, 4, "a header of IPv4");
+            if received.from == Some(to.clone()) && packet[20..received.count].ends_with(&request[4..]) {
+                break;
+            }
+        }
+    });
+}
+
+fn what_a_socket_is_not_it_cannot_do(on: &On) {
+    on.run(|io| {
+        let error = Socket::new(io, Domain::from(9_999), SocketType::STREAM, 0).expect_err("no family");
+        assert_eq!(error.raw_os_error(), Some(97), "{error}");
+        let (near, _far) = UnixStream::pair(io).expect("pair");
+        let wrong = near.into_typed::<Internet, Listener>();
+        let error = wrong.local_addr(io).expect_err("it is of another family");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        let socket = Socket::new(io, Domain::UNIX, SocketType::STREAM, 0).expect("made");
+        socket.bind(io, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect_err("of another family");
+        assert_eq!(socket.local_addr(io).expect("address"), UnixAddress::unnamed().into());
+        socket.peer_addr(io).expect_err("no peer");
+    });
+}
+
+fn readiness_is_waited_for(on: &On) {
+    on.run(|io| {
+        let (near, far) = tcp_pair(io);
+        near.writable(io).expect("there is room");
+        let error = io.timeout(Duration::from_millis(2), |io| near.readable(io)).expect_err("nothing is there");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        scope(io, |group| {
+            let ready = concurrently(group, |io| near.readable(io));
+            far.write_all(io, b"x").expect("sent");
+            ready.join(io).expect("ready");
+            assert!(Canceled::is_in(&concurrently(group, |io| far.readable(io)).cancel(io).expect_err("nothing")));
+        });
+        near.readable(io).expect("it is still there");
+        assert_eq!(near.read(io, &mut [0; 4]).expect("received"), 1);
+        far.shutdown(io, Shutdown::Write).expect("finished");
+        near.readable(io).expect("the end is there");
+
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        scope(io, |group| {
+            let ready = concurrently(group, |io| listener.readable(io));
+            let _client = TcpStream::connect(io, listener.local_addr(io).expect("address")).expect("connect");
+            ready.join(io).expect("ready");
+            listener.accept(io).expect("at once");
+        });
+        let socket = UdpSocket::bind(io, "127.0.0.1:0").expect("bind");
+        socket.writable(io).expect("there is room");
+    });
+}
+
+/// Non-blocking sockets of somebody else wait as all others do.
+fn foreign_modes_do_not_matter(on: &On) {
+    on.run(|io: &dyn Io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let socket = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+        rustix::io::ioctl_fionbio(&socket, true).expect("set");
+        socket.connect(io, address).expect("connect");
+        let (far, _) = listener.accept(io).expect("accept");
+        scope(io, |group| {
+            let received = concurrently(group, |io| socket.recv(io, &mut [0; 4]));
+            far.write_all(io, b"x").expect("sent");
+            assert_eq!(received.join(io).expect("received"), 1);
+        });
+        let refused = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+        rustix::io::ioctl_fionbio(&refused, true).expect("set");
+        drop(listener);
+        let error = refused.connect(io, address).expect_err("nobody listens");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    });
+}

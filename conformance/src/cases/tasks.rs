@@ -1,0 +1,321 @@
+//! Tasks: starting, joining, canceling, dropping, detaching.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use iolite_io::sync::{Event, channel};
+use iolite_io::{Io, Task};
+
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{ExpectCanceled, panic_of, panic_quietly, rounds};
+
+pub(crate) const CASES: &[Case] = cases![
+    join_returns_the_result,
+    join_resumes_the_panic,
+    cancel_resumes_the_panic,
+    a_panic_that_nobody_joins_harms_nobody,
+    a_task_is_handed_the_io_that_started_it,
+    is_finished_tells_that_join_would_not_wait,
+    concurrent_tasks_progress_beside_the_caller,
+    two_concurrent_tasks_progress_beside_each_other,
+    closures_and_results_have_any_size_and_alignment,
+    a_task_canceled_before_it_starts_runs_once_with_the_request_pending,
+    request_cancel_does_not_wait,
+    a_dropped_task_is_torn_down_at_every_point,
+    a_dropped_task_is_not_waited_for,
+    a_detached_task_lives_on,
+    join_meets_the_end_of_the_task_at_any_time,
+    a_task_may_be_joined_by_another_task_or_thread,
+    spawn_thread_has_a_named_thread_of_its_own_to_block,
+    a_task_on_a_thread_of_its_own_is_canceled_at_its_points,
+    a_computation_does_not_delay_the_timers_of_others,
+];
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Every way to start a task.
+fn each_way(io: &dyn Io, mut check: impl FnMut(&str, fn(&dyn Io, Job) -> Task<u32>)) {
+    let _ = io;
+    check("async", |io, job| io.spawn_async(job));
+    check("concurrent", |io, job| io.spawn_concurrent(job).expect("concurrent"));
+    check("waiting", |io, job| io.spawn_waiting(job).expect("waiting"));
+    check("thread", |io, job| io.spawn_thread("of-its-own", job).expect("thread"));
+}
+
+type Job = fn(&dyn Io) -> u32;
+
+fn join_returns_the_result(on: &On) {
+    on.run(|io| {
+        each_way(io, |way, spawn| assert_eq!(spawn(io, |_| 42).join(io), 42, "{way}"));
+    });
+}
+
+fn join_resumes_the_panic(on: &On) {
+    on.run(|io| {
+        each_way(io, |way, spawn| {
+            let task = spawn(io, |_| panic_quietly("deliberate"));
+            assert_eq!(panic_of(|| task.join(io)), "deliberate", "{way}");
+        });
+    });
+}
+
+fn cancel_resumes_the_panic(on: &On) {
+    on.run(|io| {
+        each_way(io, |way, spawn| {
+            let task = spawn(io, |_| panic_quietly("deliberate"));
+            assert_eq!(panic_of(|| task.cancel(io)), "deliberate", "{way}");
+        });
+    });
+}
+
+fn a_panic_that_nobody_joins_harms_nobody(on: &On) {
+    on.run(|io| {
+        for _ in 0..100 {
+            io.spawn_concurrent(|_| panic_quietly("deliberate")).expect("concurrent").detach();
+            drop(io.spawn_async(|_| panic_quietly("deliberate")));
+        }
+        assert_eq!(io.spawn_async(|_| 1).join(io), 1);
+    });
+}
+
+fn a_task_is_handed_the_io_that_started_it(on: &On) {
+    on.run(|io| {
+        let name = io.backend().name;
+        assert_eq!(io.spawn_async(|io| io.backend().name).join(io), name);
+        assert_eq!(io.spawn_thread("one", |io| io.backend().name).expect("thread").join(io), name);
+        let nested = io.spawn_async(|io| io.spawn_async(|io| io.backend().name).join(io));
+        assert_eq!(nested.join(io), name);
+    });
+}
+
+fn is_finished_tells_that_join_would_not_wait(on: &On) {
+    on.run(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let task = io.spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("concurrent");
+        assert!(!task.is_finished());
+        go.set();
+        while !task.is_finished() {
+            io.yield_now();
+        }
+        task.join(io);
+    });
+}
+
+/// Two that can only go on together.
+fn concurrent_tasks_progress_beside_the_caller(on: &On) {
+    for async_limit in [0, 4] {
+        on.async_limit(async_limit).run(|io| {
+            let (sender, receiver) = channel(0);
+            let producer = io.spawn_concurrent(move |io| (0..100).try_for_each(|item| sender.send(io, item)));
+            let producer = producer.expect("concurrent");
+            for item in 0..100 {
+                assert_eq!(receiver.recv(io).expect("an item"), item);
+            }
+            producer.join(io).expect("all sent");
+        });
+    }
+}
+
+/// A producer and a consumer, none of them the caller.
+fn two_concurrent_tasks_progress_beside_each_other(on: &On) {
+    on.async_limit(0).run(|io| {
+        let (sender, receiver) = channel(0);
+        let producer = io.spawn_concurrent(move |io| (0..100).try_for_each(|item| sender.send(io, item)));
+        let consumer = io.spawn_concurrent(move |io| (0..).map_while(|_| receiver.recv(io).ok()).sum::<u32>());
+        assert_eq!(consumer.expect("concurrent").join(io), 4950);
+        producer.expect("concurrent").join(io).expect("all sent");
+    });
+}
+
+fn closures_and_results_have_any_size_and_alignment(on: &On) {
+    #[derive(Clone, Debug, PartialEq)]
+    #[repr(align(512))]
+    struct Aligned(u8);
+
+    on.run(|io| {
+        let aligned = Aligned(7);
+        let at = |value: &Aligned| std::ptr::from_ref(value).addr() % 512;
+        let back = io
+            .spawn_concurrent(move |_| {
+                assert_eq!(at(&aligned), 0);
+                aligned
+            })
+            .expect("concurrent")
+            .join(io);
+        assert_eq!((at(&back), back), (0, Aligned(7)));
+
+        // A debug build copies it some twenty times on its way, each time on the fiber's stack.
+        let mut big = [3_u8; 6_000];
+        let back = io
+            .spawn_async(move |_| {
+                big.fill(4);
+                big
+            })
+            .join(io);
+        assert!(back.iter().all(|byte| *byte == 4));
+        io.spawn_async(|_| ()).join(io);
+    });
+}
+
+fn a_task_canceled_before_it_starts_runs_once_with_the_request_pending(on: &On) {
+    on.run(|io| {
+        for _ in 0..rounds(500) {
+            let runs = Arc::new(AtomicUsize::new(0));
+            let theirs = runs.clone();
+            let task = io.spawn_concurrent(move |io| {
+                theirs.fetch_add(1, Ordering::Relaxed);
+                (io.sleep(LONG), io.check_cancel())
+            });
+            let (first, second) = task.expect("concurrent").cancel(io);
+            first.expect_canceled("the request arrives, before or after the start");
+            second.expect("it arrives once");
+            assert_eq!(runs.load(Ordering::Relaxed), 1);
+        }
+    });
+}
+
+fn request_cancel_does_not_wait(on: &On) {
+    on.run(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let task = io.spawn_concurrent(move |io| {
+            io.protect(|io| theirs.wait_uncancelable(io));
+            io.check_cancel()
+        });
+        let task = task.expect("concurrent");
+        task.request_cancel();
+        assert!(!task.is_finished());
+        go.set();
+        task.join(io).expect_canceled("requested");
+    });
+}
+
+fn a_dropped_task_is_torn_down_at_every_point(on: &On) {
+    on.run(|io| {
+        let (sender, receiver) = channel(1);
+        drop(
+            io.spawn_concurrent(move |io| {
+                // One-shot cancellation would let the second sleep go on for an hour.
+                let canceled = (0..5).filter(|_| io.sleep(LONG).is_err()).count();
+                sender.try_send(canceled).expect("room");
+            })
+            .expect("concurrent"),
+        );
+        assert_eq!(receiver.recv(io).expect("the count"), 5);
+    });
+}
+
+fn a_dropped_task_is_not_waited_for(on: &On) {
+    on.run(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        drop(io.spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("concurrent"));
+        // If the drop had waited, nobody would come here.
+        go.set();
+    });
+}
+
+fn a_detached_task_lives_on(on: &On) {
+    on.run(|io| {
+        let go = Arc::new(Event::new());
+        let theirs = go.clone();
+        let (sender, receiver) = channel(1);
+        io.spawn_concurrent(move |io| {
+            let waited = theirs.wait(io);
+            sender.try_send(waited.is_ok()).expect("room");
+        })
+        .expect("concurrent")
+        .detach();
+        go.set();
+        assert!(receiver.recv(io).expect("it says"), "detaching does not cancel");
+    });
+}
+
+/// The order between join and the end of the task differs from round to round.
+fn join_meets_the_end_of_the_task_at_any_time(on: &On) {
+    on.run(|io| {
+        for round in 0..rounds(1_000) {
+            let task = io.spawn_concurrent(move |_| round).expect("concurrent");
+            (0..round % 7).for_each(|_| io.yield_now());
+            assert_eq!(task.join(io), round);
+        }
+    });
+}
+
+fn a_task_may_be_joined_by_another_task_or_thread(on: &On) {
+    on.run(|io| {
+        let inner = io.spawn_concurrent(|_| 7).expect("concurrent");
+        let outer = io.spawn_concurrent(move |io| inner.join(io)).expect("concurrent");
+        let thread = io.spawn_thread("joiner", move |io| outer.join(io)).expect("thread");
+        assert_eq!(thread.join(io), 7);
+    });
+}
+
+fn spawn_thread_has_a_named_thread_of_its_own_to_block(on: &On) {
+    on.concurrent_limit(2).run(|io| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        // More than any limit, each blocked in a call that knows nothing of `Io`.
+        let (back, count) = std::sync::mpsc::channel();
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let back = back.clone();
+                io.spawn_thread("blocking", move |io| {
+                    back.send(std::thread::current().name().map(str::to_owned)).expect("counted");
+                    io.sleep(Duration::from_millis(1)).expect("calls through io work here");
+                })
+                .expect("thread")
+            })
+            .collect();
+        let blocked = io.spawn_thread("blocked", move |_| receiver.recv()).expect("thread");
+        for _ in 0..8 {
+            assert_eq!(count.recv().expect("all of them run").as_deref(), Some("blocking"));
+        }
+        sender.send(5).expect("somebody waits");
+        assert_eq!(blocked.join(io), Ok(5));
+        tasks.into_iter().for_each(|task| task.join(io));
+    });
+}
+
+fn a_task_on_a_thread_of_its_own_is_canceled_at_its_points(on: &On) {
+    on.run(|io| {
+        let task = io.spawn_thread("sleeper", |io| (io.sleep(LONG), io.check_cancel())).expect("thread");
+        let (first, second) = task.cancel(io);
+        first.expect_canceled("canceled");
+        second.expect("once");
+    });
+}
+
+/// Decision 8: a computation delays the timers of others by little while there is an executor for
+/// them. The best of several attempts counts, for the machine may be busy with something else.
+fn a_computation_does_not_delay_the_timers_of_others(on: &On) {
+    on.executors(2).on_thread(|io| {
+        let latest = |io: &dyn Io| {
+            let begin = io.now();
+            let timers = (0..5).map(|_| io.sleep(Duration::from_millis(10)).map(|()| io.now()));
+            let ends: Vec<_> = timers.map(|end| end.expect("not canceled")).collect();
+            ends.into_iter()
+                .zip(1..)
+                .map(|(end, count)| end.saturating_duration_since(begin + Duration::from_millis(10) * count))
+                .max()
+        };
+        let best = (0..5).filter_map(|_| {
+            let started = Arc::new(Event::new());
+            let theirs = started.clone();
+            let busy = io.spawn_concurrent(move |io| {
+                theirs.set();
+                let end = io.now() + Duration::from_millis(400);
+                while io.now() < end {}
+            });
+            let busy = busy.expect("concurrent");
+            started.wait_uncancelable(io);
+            let late = io.spawn_concurrent(latest).expect("concurrent").join(io);
+            busy.join(io);
+            late
+        });
+        let best = best.min().expect("five attempts");
+        assert!(best < Duration::from_millis(50), "a 10 ms timer was {best:?} late, beside an idle executor");
+    });
+}

@@ -1,0 +1,88 @@
+//! Watched values: the last one is always seen.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use iolite_io::Io;
+use iolite_io::sync::{RecvError, watch};
+
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{Race, attempt, concurrently, rounds, scope};
+
+pub(crate) const CASES: &[Case] =
+    cases![everybody_sees_the_last_value, what_counts_as_seen, a_change_is_seen_or_still_to_be_seen,];
+
+fn everybody_sees_the_last_value(on: &On) {
+    on.run(|io| {
+        let (sender, receiver) = watch(0_usize);
+        let count = rounds(500);
+        let see = |io: &dyn Io| {
+            let mut receiver = receiver.clone();
+            let mut seen = 0;
+            while let Ok(value) = receiver.changed(io) {
+                assert!(*value > seen, "a later one each time");
+                seen = *value;
+            }
+            seen
+        };
+        let see = &see;
+        thread::scope(|threads| {
+            let on_thread = threads.spawn(move || see(io));
+            scope(io, |group| {
+                let members = [(); 3].map(|()| concurrently(group, see));
+                for value in 1..=count {
+                    assert_eq!(*sender.send(value), value - 1, "the one before comes back");
+                    if value % 7 == 0 {
+                        io.yield_now();
+                    }
+                }
+                drop(sender);
+                members.into_iter().for_each(|member| assert_eq!(member.join(io), count));
+            });
+            assert_eq!(on_thread.join().expect("no panic"), count);
+        });
+    });
+}
+
+fn what_counts_as_seen(on: &On) {
+    on.run(|io| {
+        let (sender, mut receiver) = watch("first");
+        assert!(!receiver.has_changed());
+        let soon = || io.now() + Duration::from_millis(1);
+        assert!(matches!(receiver.changed_deadline(io, soon()), Err(RecvError::TimedOut)));
+        sender.send("second");
+        sender.send("third");
+        assert_eq!((*receiver.get(), *sender.get(), receiver.has_changed()), ("third", "third", true));
+        let mut clone = receiver.clone();
+        assert_eq!(*receiver.changed(io).expect("changed"), "third");
+        assert!(!receiver.has_changed() && clone.has_changed());
+        assert_eq!(*clone.changed_uncancelable(io).expect("changed"), "third");
+        let mut late = sender.clone().subscribe();
+        assert!(!late.has_changed());
+        sender.send("last");
+        drop(sender);
+        assert_eq!(*late.changed(io).expect("seen before it is closed"), "last");
+        assert!(matches!(late.changed(io), Err(RecvError::Closed)));
+        assert_eq!(*late.get(), "last");
+    });
+}
+
+fn a_change_is_seen_or_still_to_be_seen(on: &On) {
+    on.on_thread(|io| {
+        let (sender, mut receiver) = watch(0);
+        let mut next = 0;
+        Race::new("watch", 1_000).run(|start| {
+            next += 1;
+            let change = |io: &dyn Io| receiver.changed(io).map_err(io::Error::from);
+            let seen =
+                attempt(io, start, change, || drop(sender.send(next))).map(|value| assert_eq!(*value, next)).is_some();
+            assert_eq!(receiver.has_changed(), !seen);
+            if !seen {
+                assert_eq!(*receiver.changed(io).expect("still to be seen"), next);
+            }
+            seen
+        });
+    });
+}

@@ -1,0 +1,65 @@
+//! What cases say, and where they panic: kept until one fails, which then shows it.
+//!
+//! A runtime's threads know no case, and a case may run on any of them. So there is one record, in which cases that
+//! run at the same time meet, and each failure shows what was recorded since its case began.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
+use std::panic;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+
+/// How many lines a failure shows, the last ones.
+const SHOWN_MAX: usize = 60;
+
+struct Record {
+    /// Whether lines are printed as they come.
+    aloud: bool,
+    lines: Mutex<Vec<String>>,
+}
+
+/// Of a run of the suite; elsewhere the tests' own harness does this.
+static RECORD: OnceLock<Record> = OnceLock::new();
+
+impl Record {
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records from here on, panics too, which are then told by whoever fails of them.
+pub(crate) fn begin(aloud: bool) {
+    if RECORD.set(Record { aloud, lines: Mutex::default() }).is_err() {
+        return;
+    }
+    panic::set_hook(Box::new(|info| {
+        let thread = thread::current();
+        let backtrace = Backtrace::capture();
+        let name = thread.name().unwrap_or("without a name");
+        match backtrace.status() {
+            BacktraceStatus::Captured => note(format_args!("thread `{name}` {info}\n{backtrace}")),
+            _ => note(format_args!("thread `{name}` {info}")),
+        }
+    }));
+}
+
+/// Says something that is of interest when a case fails, such as its seed.
+pub fn note(text: impl Display) {
+    match RECORD.get() {
+        Some(record) if !record.aloud => record.lines().push(text.to_string()),
+        _ => println!("{text}"),
+    }
+}
+
+/// How much was said by now.
+pub(crate) fn length() -> usize {
+    RECORD.get().map_or(0, |record| record.lines().len())
+}
+
+/// What was said after that.
+pub(crate) fn since(length: usize) -> String {
+    let Some(record) = RECORD.get() else { return String::new() };
+    let lines = record.lines();
+    let first = length.max(lines.len().saturating_sub(SHOWN_MAX));
+    lines[first..].join("\n")
+}

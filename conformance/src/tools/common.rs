@@ -1,0 +1,129 @@
+//! Small things that many cases need.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iolite_io::net::{Address, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream};
+use iolite_io::sync::Event;
+use iolite_io::{Canceled, Group, Io, Member};
+
+use crate::On;
+
+/// A group whose body does not fail.
+pub fn scope<'env, T>(io: &'env (dyn Io + 'env), body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> T) -> T {
+    let Ok(value) = io.group(|group| Ok::<T, Infallible>(body(group)));
+    value
+}
+
+/// Starts a member beside the caller.
+pub fn concurrently<'scope, F, T>(group: &'scope Group<'scope, '_>, closure: F) -> Member<'scope, T>
+where
+    F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    T: Send + 'scope,
+{
+    group.spawn_concurrent(closure).expect("a unit of concurrency is free")
+}
+
+/// Starts a member beside the caller and returns when it runs, and is about to do what it does.
+pub fn started<'scope, F, T>(group: &'scope Group<'scope, '_>, io: &dyn Io, closure: F) -> Member<'scope, T>
+where
+    F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    T: Send + 'scope,
+{
+    let began = Arc::new(Event::new());
+    let theirs = began.clone();
+    let member = concurrently(group, move |io| {
+        theirs.set();
+        closure(io)
+    });
+    began.wait_uncancelable(io);
+    member
+}
+
+/// Runs the case twice, with a folder of its own each time.
+pub fn in_folder(on: &On, case: impl Fn(&dyn Io, &Path) + Sync) {
+    on.run(|io| {
+        let folder = tempfile::tempdir().expect("a folder");
+        case(io, folder.path());
+    });
+}
+
+/// Yields until `fact`, which another context brings about.
+pub fn until(io: &dyn Io, mut fact: impl FnMut() -> bool) {
+    while !fact() {
+        io.yield_now();
+    }
+}
+
+/// Panics without a word on stderr.
+pub fn panic_quietly(text: &str) -> ! {
+    resume_unwind(Box::new(text.to_owned()))
+}
+
+/// The text with which `f` panics; fails the test when it does not.
+#[track_caller]
+pub fn panic_of<T>(f: impl FnOnce() -> T) -> String {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("it did not panic"),
+        Err(panic) => text_of(&*panic),
+    }
+}
+
+/// The text of a panic that was caught.
+pub fn text_of(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text.clone(),
+        (None, Some(text)) => (*text).to_owned(),
+        (None, None) => "a panic without a text".to_owned(),
+    }
+}
+
+/// For results of which a case wants to see that they are a cancellation.
+pub trait ExpectCanceled {
+    /// Takes the request as delivered; panics where there is none.
+    fn expect_canceled(self, why: &str);
+}
+
+impl<T: Debug> ExpectCanceled for Result<T, Canceled> {
+    #[track_caller]
+    fn expect_canceled(self, why: &str) {
+        let Canceled { .. } = self.expect_err(why);
+    }
+}
+
+/// The two ends of a connection on loopback.
+pub fn tcp_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+    // The kernel completes the connection from its backlog, so one task can do both.
+    let client = TcpStream::connect(io, listener.local_addr(io).expect("local_addr")).expect("connect");
+    let (server, _) = listener.accept(io).expect("accept");
+    (client, server)
+}
+
+/// A listener whose backlog is full, so that connecting to it waits.
+pub fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+    let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
+    let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
+    let address = listener.local_addr(io).expect("address");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = io.timeout(Duration::from_millis(50), |io| TcpStream::connect(io, address)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "a backlog of 1 takes {} connections", waiting.len());
+    }
+    (listener, address, waiting)
+}
+
+/// An address on which nobody listens, held by a socket that is bound and does not.
+pub fn refusing(io: &dyn Io) -> (Socket, SocketAddr) {
+    let socket = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+    socket.bind(io, SocketAddr::from(([127, 0, 0, 1], 0))).expect("bind");
+    let address = socket.local_addr(io).expect("address");
+    let Address::Internet(address) = address else { panic!("{address} is no IP address") };
+    (socket, address)
+}

@@ -1,0 +1,16 @@
+//! What cases are written with, and tests of a backend's own can be: races with seeds, a watchdog, small things.
+
+mod common;
+mod race;
+mod random;
+mod watchdog;
+
+pub use common::{
+    ExpectCanceled, concurrently, full_listener, in_folder, panic_of, panic_quietly, refusing, scope, started,
+    tcp_pair, text_of, until,
+};
+pub use race::{Race, Start, attempt, spin};
+pub use random::{Random, rounds};
+pub use watchdog::Watchdog;
+
+pub use crate::record::note;

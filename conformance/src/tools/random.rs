@@ -1,0 +1,47 @@
+//! Seeds and rounds.
+
+use std::collections::hash_map::RandomState;
+use std::env;
+use std::hash::BuildHasher;
+
+use super::note;
+
+/// How many rounds a randomized test runs: `IOLITE_TEST_ROUNDS`, or else what the test asks for.
+pub fn rounds(default: usize) -> usize {
+    env::var("IOLITE_TEST_ROUNDS").map_or(default, |rounds| rounds.parse().expect("IOLITE_TEST_ROUNDS is a number"))
+}
+
+/// A stream of numbers from a seed, which it notes: `IOLITE_TEST_SEED` repeats a run.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The stream of `IOLITE_TEST_SEED`, or else of a seed of its own, noted as that `of` somebody.
+    pub fn new(of: &str) -> Self {
+        let seed = env::var("IOLITE_TEST_SEED").map_or_else(
+            |_| RandomState::new().hash_one(of),
+            |seed| seed.parse().expect("IOLITE_TEST_SEED is a number"),
+        );
+        note(format_args!("{of}: IOLITE_TEST_SEED={seed}"));
+        Self(seed)
+    }
+
+    /// The next number (splitmix64).
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    /// Another stream, which goes its own way.
+    pub fn fork(&mut self) -> Self {
+        Self(self.number())
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.number() % bound
+    }
+}

@@ -1,0 +1,75 @@
+//! Names a test that hangs.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::process;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use crate::record;
+
+/// No case needs a fraction of it.
+const LIMIT: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// The beats of the watchdog that this thread made.
+    static HERE: RefCell<Option<mpsc::Sender<()>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, a plain thread waits beside the test; after 60 s without a [`beat`](Self::beat)
+/// it prints the name of the test and what was noted meanwhile, and ends the process.
+pub struct Watchdog {
+    beats: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    /// Watches the test that runs on the calling thread, which is named after it.
+    ///
+    /// # Panics
+    ///
+    /// When there can be no thread.
+    pub fn start() -> Self {
+        let name = thread::current().name().unwrap_or("a test without a name").to_owned();
+        let before = record::length();
+        let (beats, watched) = mpsc::channel();
+        thread::Builder::new()
+            .name("watchdog".into())
+            .spawn(move || {
+                loop {
+                    match watched.recv_timeout(LIMIT) {
+                        Ok(()) => {}
+                        Err(RecvTimeoutError::Disconnected) => return,
+                        Err(RecvTimeoutError::Timeout) => break,
+                    }
+                }
+                // Not `eprintln`, which goes into the captured output of a test that never ends.
+                let said = record::since(before);
+                let _ = writeln!(std::io::stderr(), "\nHANG: `{name}` made no progress for {LIMIT:?}\n{said}");
+                process::abort();
+            })
+            .expect("a thread for the watchdog");
+        HERE.set(Some(beats.clone()));
+        Self { beats }
+    }
+
+    /// Says that the test makes progress.
+    pub fn beat(&self) {
+        let _ = self.beats.send(());
+    }
+
+    /// Says that the test of the calling thread makes progress, if it is watched.
+    pub fn beat_here() {
+        HERE.with_borrow(|beats| {
+            if let Some(beats) = beats {
+                let _ = beats.send(());
+            }
+        });
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        HERE.take();
+    }
+}

@@ -1,0 +1,89 @@
+//! A decorator proves itself: it counts what is under way through it, and is otherwise what it is around.
+//!
+//! This is how a crate with an `Io` of its own uses the suite. It chooses some cases, for the time that all take.
+
+mod support;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use iolite::backend::{Refused, Start, StartHow, Ticket};
+use iolite::{Backend, Instant, Io, Operation, Output};
+use iolite_conformance::{Around, run_chosen};
+
+/// Counts the operations that are under way.
+struct Counted {
+    io: Arc<dyn Io>,
+    this: Weak<Self>,
+    under_way: AtomicUsize,
+}
+
+impl Counted {
+    fn around(io: Arc<dyn Io>) -> Arc<dyn Io> {
+        Arc::new_cyclic(|this| Self { io, this: this.clone(), under_way: AtomicUsize::new(0) })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        assert_eq!(*self.under_way.get_mut(), 0, "operations outlived the `Io`");
+    }
+}
+
+impl Io for Counted {
+    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+        self.io.start(start, how)
+    }
+
+    fn begin_joined(&self, ticket: Ticket) {
+        self.io.begin_joined(ticket);
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        let _under_way = UnderWay::new(&self.under_way);
+        self.io.operate(operation)
+    }
+
+    fn now(&self) -> Instant {
+        self.io.now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.io.random(bytes)
+    }
+
+    fn backend(&self) -> Backend {
+        self.io.backend()
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        self.this.upgrade().map(|this| this as _)
+    }
+}
+
+/// An operation, which may also end by a panic: where nothing may suspend.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn main() -> ExitCode {
+    let counted = support::subjects().into_iter().map(|subject| {
+        let name = format!("counted-{}", subject.name());
+        Arc::new(Around::new(name, subject, Counted::around)) as _
+    });
+    let modules = ["basics::", "cancel::", "limits::", "streams::", "tcp::"];
+    run_chosen(counted.collect(), |case| modules.iter().any(|module| case.starts_with(module)))
+}

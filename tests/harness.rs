@@ -1,0 +1,113 @@
+//! The conformance suite tells: what fails, with its seed, what could not run, and what is missing. It runs here as
+//! another process, on subjects that are not as they should be.
+
+mod support;
+
+use std::env;
+use std::io;
+use std::process::{Command, ExitCode, Output as Ended};
+use std::sync::Arc;
+
+use iolite::testing::{Faults, Faulty};
+use iolite::{Io, Operation};
+use iolite_conformance::{Around, Running, Subject, Wanted, run};
+
+/// In the other process: which subject it runs the suite on.
+const SUBJECT: &str = "IOLITE_TEST_HARNESS_SUBJECT";
+
+fn main() -> ExitCode {
+    if let Ok(name) = env::var(SUBJECT) {
+        return run(vec![subject(&name)]);
+    }
+    what_holds_passes_and_is_counted();
+    names_are_listed_and_chosen_exactly();
+    what_fails_is_shown_with_its_place_and_its_seed();
+    a_case_that_could_not_run_is_told_and_not_counted();
+    a_subject_that_is_missing_fails_the_run();
+    println!("all of tests/harness.rs holds");
+    ExitCode::SUCCESS
+}
+
+fn what_holds_passes_and_is_counted() {
+    let (ended, text) = suite("sound", &["clocks::"]);
+    assert!(ended.status.success(), "{text}");
+    let count = text.matches(" ... ok").count();
+    assert!(count > 3 && text.contains(&format!("threaded: {count} cases ran")), "{text}");
+    assert!(!text.contains("NOT"), "{text}");
+}
+
+fn names_are_listed_and_chosen_exactly() {
+    let name = "channels::items_arrive_in_order_at_every_capacity(3)::threaded";
+    let (_, listed) = suite("sound", &["--list"]);
+    assert!(listed.lines().any(|line| line == format!("{name}: test")), "{listed}");
+    let (ended, text) = suite("sound", &["--exact", name]);
+    assert!(ended.status.success() && text.contains("threaded: 1 cases ran"), "{text}");
+}
+
+/// Here some receptions fail, which is not how they end in a race.
+fn what_fails_is_shown_with_its_place_and_its_seed() {
+    let (ended, text) = suite("faulty", &["races::a_byte_is_received_or_still_there"]);
+    assert_eq!(ended.status.code(), Some(101), "{text}");
+    assert!(text.contains("receive: IOLITE_TEST_SEED=") && text.contains("panicked at conformance/src/"), "{text}");
+    assert!(text.contains("faulty: 1 cases ran"), "{text}");
+}
+
+fn a_case_that_could_not_run_is_told_and_not_counted() {
+    let (ended, text) = suite("sound", &["locks::waiters_are_served_in_the_order_in_which_they_came"]);
+    assert!(ended.status.success(), "{text}");
+    assert!(text.contains("threaded: 0 cases ran"), "{text}");
+    assert!(text.contains("did NOT run: nobody can tell when a thread begins to wait: locks::waiters"), "{text}");
+}
+
+fn a_subject_that_is_missing_fails_the_run() {
+    let (ended, text) = suite("missing", &["tcp::"]);
+    assert_eq!(ended.status.code(), Some(101), "{text}");
+    assert!(text.contains("cases did NOT run: missing is NOT AVAILABLE here: no such machine"), "{text}");
+    // Nobody asked for it here.
+    let (ended, text) = suite("missing", &["no case has this in its name"]);
+    assert!(ended.status.success(), "{text}");
+}
+
+/// Runs the suite in another process, to its end; what it printed on its standard output.
+fn suite(subject: &str, arguments: &[&str]) -> (Ended, String) {
+    let program = env::current_exe().expect("this program");
+    let ended = Command::new(program).args(arguments).env(SUBJECT, subject).output().expect("run");
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    (ended, text)
+}
+
+fn subject(name: &str) -> Arc<dyn Subject> {
+    let threaded = support::subjects().remove(0);
+    match name {
+        "sound" => threaded,
+        "faulty" => {
+            let faulty = |io| {
+                Faulty::new(
+                    io,
+                    7,
+                    Faults::new().errors(0.02).only(|operation| matches!(operation, Operation::Receive { .. })),
+                ) as Arc<dyn Io>
+            };
+            Arc::new(Around::new(name, threaded, faulty))
+        }
+        "missing" => Arc::new(Missing),
+        other => panic!("no subject {other}"),
+    }
+}
+
+/// A backend that there is nowhere.
+struct Missing;
+
+impl Subject for Missing {
+    fn name(&self) -> &str {
+        "missing"
+    }
+
+    fn start(&self, _wanted: &Wanted) -> io::Result<Running> {
+        Err(io::Error::other("no such machine"))
+    }
+
+    fn tasks_are_threads(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,26 @@
+//! Operations that one backend has beside the vocabulary's, and the other has not.
+
+mod support;
+
+use std::io::ErrorKind;
+
+use iolite::evented::op;
+use iolite_conformance::On;
+use rstest::rstest;
+
+use support::{evented, threaded};
+
+#[rstest]
+fn operations_of_io_uring_are_the_evented_backends(#[values(threaded(), evented())] on: On) {
+    on.run(|io| {
+        let nothing = op::Do::new(op::Nop {}).id(&op::Id::new()).perform(io);
+        match io.backend().name {
+            "evented" => nothing.unwrap(),
+            name => {
+                let error = nothing.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Unsupported);
+                assert!(error.to_string().contains(name), "{error}");
+            }
+        }
+    });
+}
