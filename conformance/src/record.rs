@@ -4,7 +4,7 @@
 //! run at the same time meet, and each failure shows what was recorded since its case began.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fmt::Display;
+use std::fmt;
 use std::panic;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -15,14 +15,30 @@ const SHOWN_MAX: usize = 60;
 struct Record {
     /// Whether lines are printed as they come.
     aloud: bool,
-    lines: Mutex<Vec<String>>,
+    lines: Mutex<Vec<Line>>,
+}
+
+struct Line {
+    text: String,
+    /// Of a panic. It costs much to write it, so that is left to who shows it.
+    backtrace: Option<Backtrace>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.backtrace {
+            Some(backtrace) if backtrace.status() == BacktraceStatus::Captured => write!(f, "\n{backtrace}"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Of a run of the suite; elsewhere the tests' own harness does this.
 static RECORD: OnceLock<Record> = OnceLock::new();
 
 impl Record {
-    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -34,20 +50,20 @@ pub(crate) fn begin(aloud: bool) {
     }
     panic::set_hook(Box::new(|info| {
         let thread = thread::current();
-        let backtrace = Backtrace::capture();
-        let name = thread.name().unwrap_or("without a name");
-        match backtrace.status() {
-            BacktraceStatus::Captured => note(format_args!("thread `{name}` {info}\n{backtrace}")),
-            _ => note(format_args!("thread `{name}` {info}")),
-        }
+        let text = format!("thread `{}` {info}", thread.name().unwrap_or("without a name"));
+        add(Line { text, backtrace: Some(Backtrace::capture()) });
     }));
 }
 
 /// Says something that is of interest when a case fails, such as its seed.
-pub fn note(text: impl Display) {
+pub fn note(text: impl fmt::Display) {
+    add(Line { text: text.to_string(), backtrace: None });
+}
+
+fn add(line: Line) {
     match RECORD.get() {
-        Some(record) if !record.aloud => record.lines().push(text.to_string()),
-        _ => println!("{text}"),
+        Some(record) if !record.aloud => record.lines().push(line),
+        _ => println!("{line}"),
     }
 }
 
@@ -61,5 +77,5 @@ pub(crate) fn since(length: usize) -> String {
     let Some(record) = RECORD.get() else { return String::new() };
     let lines = record.lines();
     let first = length.max(lines.len().saturating_sub(SHOWN_MAX));
-    lines[first..].join("\n")
+    lines[first..].iter().map(Line::to_string).collect::<Vec<_>>().join("\n")
 }

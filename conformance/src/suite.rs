@@ -153,7 +153,7 @@ impl Run {
         let ended = on_thread_of_its_own(self.name(), self.case.body, on.clone());
         if let Err(panic) = ended {
             self.report.ran(self.subjects());
-            return Err(format!("{}\n{}", text_of(&*panic), record::since(before)).into());
+            return Err(failure(&*panic, record::since(before)));
         }
         if let Some(obstacle) = on.iter().find_map(On::obstacle) {
             return Ok(self.not_run(obstacle));
@@ -166,6 +166,12 @@ impl Run {
         self.report.not_run(self.subjects(), &self.case.name(), why);
         Completion::ignored_with(why)
     }
+}
+
+/// What is shown of a case that failed: what was recorded, in which its panic stands unless it was a quiet one.
+fn failure(panic: &(dyn Any + Send), recorded: String) -> Failed {
+    let text = text_of(panic);
+    if recorded.contains(&text) { recorded.into() } else { format!("{text}\n{recorded}").into() }
 }
 
 /// So that no case sees what another left in its thread, and so that the thread has the case's name.

@@ -1,7 +1,8 @@
 //! Values of which each task has its own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use iolite_io::fiber_local;
@@ -55,27 +56,31 @@ fn an_inline_task_has_its_own(on: &On) {
     });
 }
 
-struct Counts(&'static AtomicUsize);
+/// Leaves its task's number behind when it is dropped, where it was told to.
+#[derive(Default)]
+struct Leaves(OnceCell<Arc<AtomicUsize>>);
 
-impl Drop for Counts {
+impl Drop for Leaves {
     fn drop(&mut self) {
         // The task still runs, so it has the values that were made earlier.
-        self.0.fetch_add(NUMBER.with(Cell::get), Ordering::Relaxed);
+        if let Some(place) = self.0.get() {
+            place.store(NUMBER.with(Cell::get), Ordering::Relaxed);
+        }
     }
 }
 
 fn values_are_dropped_before_the_join_returns(on: &On) {
-    static DROPPED: AtomicUsize = AtomicUsize::new(0);
-    fiber_local!(static COUNTS: Counts = Counts(&DROPPED));
+    fiber_local!(static LEAVES: Leaves = Leaves::default());
     on.run(|io| {
         scope(io, |group| {
-            let before = DROPPED.load(Ordering::Relaxed);
-            let task = concurrently(group, |_| {
+            let left = Arc::new(AtomicUsize::new(0));
+            let place = left.clone();
+            let task = concurrently(group, move |_| {
                 NUMBER.with(|number| number.set(3));
-                COUNTS.with(|_| {});
+                LEAVES.with(|leaves| leaves.0.set(place).expect("the first"));
             });
             task.join(io);
-            assert_eq!(DROPPED.load(Ordering::Relaxed) - before, 3, "the last that was made is dropped first");
+            assert_eq!(left.load(Ordering::Relaxed), 3, "the last that was made is dropped first");
         });
     });
 }
