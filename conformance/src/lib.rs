@@ -43,6 +43,8 @@
 //! }
 //! ```
 //!
+//! `tests/decorator.rs` in the repository is a whole one.
+//!
 //! # What a backend must provide
 //!
 //! All of the trait [`Io`](iolite_io::Io): tasks, the operations of the vocabulary, clocks, random bytes, a name and a
@@ -76,9 +78,9 @@
 //!
 //! A case that makes no progress for a minute ends the process and says its name.
 //!
-//! At the end stands how many cases ran on each subject, and which did not because the machine lacks what they need
-//! (IPv6, `CAP_NET_RAW`, direct I/O), with the reason. They fail nothing, and do not count as run. A subject that cannot
-//! be started at all fails the run.
+//! At the end stands how many cases ran on each subject, and which did not and why: the machine lacks what they need
+//! (IPv6, `CAP_NET_RAW`, direct I/O), or they are about what the subject is not. They fail nothing, and do not count as
+//! run. A subject that cannot be started at all fails the run.
 //!
 //! # Cases of one's own
 //!

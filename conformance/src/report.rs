@@ -51,24 +51,25 @@ impl Report {
     /// Prints it. `left_out` is how many cases the program did not choose.
     pub(crate) fn print(&self, left_out: usize) {
         for (subject, Tally { ran, not_run }) in &*self.tallies() {
-            println!("{subject}: {ran} cases ran");
+            println!("cases that ran on {subject}: {ran}");
             for (why, cases) in not_run {
-                match cases.len() {
-                    count if count > NAMED_MAX => println!("{subject}: {count} cases did NOT run: {why}"),
-                    _ => println!(
-                        "{subject}: did NOT run: {why}: {}",
-                        Vec::from_iter(cases.iter().map(String::as_str)).join(", ")
-                    ),
-                }
+                println!("cases that did NOT run on {subject}: {} ({why})", named(cases));
             }
         }
         if left_out > 0 {
-            println!("{left_out} cases were left out by this program");
+            println!("cases that this program leaves out: {left_out}");
         }
         println!();
     }
 
     fn tallies(&self) -> MutexGuard<'_, BTreeMap<String, Tally>> {
         self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn named(cases: &BTreeSet<String>) -> String {
+    match cases.len() {
+        count if count > NAMED_MAX => count.to_string(),
+        _ => cases.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
     }
 }
