@@ -66,7 +66,7 @@
 //!
 //! # How to run it
 //!
-//! A case is named after its module, its function and its subjects: `tcp::echo::simulator`,
+//! A case is named after its module, its function and its subjects: `udp::ipv6_messages_tell_their_sender::simulator`,
 //! `queue::items_come_in_order_at_every_capacity(3,(4,2))::simulator`, `mixed::one_channel_between_both(0)::one+other`.
 //! `cargo test --test conformance -- tcp::` runs those with that in their names; `--exact`, `--skip`, `--list`,
 //! `--test-threads` and `--quiet` work as they do elsewhere. What a case notes, and where it panics, is shown when it

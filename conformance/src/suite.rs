@@ -32,7 +32,7 @@ pub fn run(subjects: Vec<Arc<dyn Subject>>) -> ExitCode {
     run_chosen(subjects, |_| true)
 }
 
-/// The same with those cases alone whose name, as in `tcp::backlog_is_kept`, is chosen: for a subject that is not meant
+/// The same with those cases alone whose name, as in `tcp::sixteen_mebibytes_arrive_as_they_were`, is chosen: for a subject that is not meant
 /// to do everything. How many were left out is printed, too.
 ///
 /// # Panics
