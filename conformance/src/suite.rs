@@ -9,8 +9,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::{Body, Case};
 use crate::report::Report;
-use crate::tools::text_of;
-use crate::{On, Subject, Wanted, cases, record};
+use crate::tools::{Watchdog, text_of};
+use crate::{On, Running, Subject, Wanted, cases, record};
 
 /// Runs every case on every subject, as the arguments of the process say: the `main` of a test target without a
 /// harness.
@@ -87,12 +87,10 @@ impl Candidate {
     }
 
     fn obstacle(&self) -> Option<&str> {
-        let look = || match self.subject.start(&Wanted::default()) {
-            Ok(runtime) => {
-                runtime.shutdown();
-                None
-            }
-            Err(error) => Some(format!("{} is NOT AVAILABLE here: {error}", self.subject.name())),
+        let look = || {
+            let _watchdog = Watchdog::start();
+            let started = self.subject.start(&Wanted::default()).map(Running::shutdown);
+            started.err().map(|error| format!("{} is NOT AVAILABLE here: {error}", self.subject.name()))
         };
         self.obstacle.get_or_init(look).as_deref()
     }
@@ -145,26 +143,31 @@ impl Run {
     }
 
     fn perform(self) -> Result<Completion, Failed> {
-        if let Some(obstacle) = self.candidates.iter().find_map(|candidate| candidate.obstacle()) {
-            return Ok(self.not_run(obstacle));
-        }
         let before = record::length();
-        let on: Vec<_> = self.candidates.iter().map(|candidate| On::new(candidate.subject.clone())).collect();
-        let ended = on_thread_of_its_own(self.name(), self.case.body, on.clone());
-        if let Err(panic) = ended {
-            self.report.ran(self.subjects());
-            return Err(failure(&*panic, record::since(before)));
+        match on_thread_of_its_own(self.name(), || self.call()) {
+            Ok(None) => {
+                self.report.ran(self.subjects());
+                Ok(Completion::Completed)
+            }
+            Ok(Some(why)) => {
+                self.report.not_run(self.subjects(), &self.case.name(), &why);
+                Ok(Completion::ignored_with(why))
+            }
+            Err(panic) => {
+                self.report.ran(self.subjects());
+                Err(failure(&*panic, record::since(before)))
+            }
         }
-        if let Some(obstacle) = on.iter().find_map(On::obstacle) {
-            return Ok(self.not_run(obstacle));
-        }
-        self.report.ran(self.subjects());
-        Ok(Completion::Completed)
     }
 
-    fn not_run(&self, why: &str) -> Completion {
-        self.report.not_run(self.subjects(), &self.case.name(), why);
-        Completion::ignored_with(why)
+    /// Runs the case; why it could not run, if it could not.
+    fn call(&self) -> Option<String> {
+        if let Some(obstacle) = self.candidates.iter().find_map(|candidate| candidate.obstacle()) {
+            return Some(obstacle.to_owned());
+        }
+        let on: Vec<_> = self.candidates.iter().map(|candidate| On::new(candidate.subject.clone())).collect();
+        self.case.body.call(&on);
+        on.iter().find_map(On::obstacle).map(str::to_owned)
     }
 }
 
@@ -175,7 +178,9 @@ fn failure(panic: &(dyn Any + Send), recorded: String) -> Failed {
 }
 
 /// So that no case sees what another left in its thread, and so that the thread has the case's name.
-fn on_thread_of_its_own(name: String, body: Body, on: Vec<On>) -> Result<(), Box<dyn Any + Send>> {
-    let thread = thread::Builder::new().name(name).spawn(move || body.call(&on));
-    thread.unwrap_or_else(|error| panic!("no thread for the case: {error}")).join()
+fn on_thread_of_its_own<T: Send>(name: String, f: impl FnOnce() -> T + Send) -> thread::Result<T> {
+    thread::scope(|threads| {
+        let thread = thread::Builder::new().name(name).spawn_scoped(threads, f);
+        thread.unwrap_or_else(|error| panic!("no thread for the case: {error}")).join()
+    })
 }
