@@ -186,6 +186,18 @@ macro_rules! end {
             }
         }
 
+        impl From<Descriptor> for $end {
+            fn from(descriptor: Descriptor) -> Self {
+                Self(descriptor)
+            }
+        }
+
+        impl From<$end> for Descriptor {
+            fn from(end: $end) -> Self {
+                end.0
+            }
+        }
+
         impl From<OwnedFd> for $end {
             fn from(fd: OwnedFd) -> Self {
                 Self(fd.into())
