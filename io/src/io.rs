@@ -215,7 +215,8 @@ impl<'io> dyn Io + 'io {
     /// Runs `body` with a group of tasks that may borrow from outside of it, and returns when all
     /// of them have ended. The body's value is always returned.
     ///
-    /// When the body returns an error or panics, the members are canceled, for good.
+    /// When the body returns an error or panics, the members are canceled, for good. When it succeeds they are waited
+    /// for, however long they go on: to stop them with success, [cancel](Group::cancel) before.
     ///
     /// # Cancellation
     ///
