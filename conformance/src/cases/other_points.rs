@@ -230,6 +230,11 @@ const POINTS: &[(&str, Point)] = &[
         io.protect(|io| AtomicFile::create(io, ready.place("new")))?.commit_new(io)
     }),
     ("access", |io, ready| fs::access(io, ready.place("file"), fs::Access::READ_OK)),
+    ("file hard_link", |io, ready| ready.file.hard_link(io, ready.place("second name"))),
+    ("canonicalize in a directory", |io, ready| {
+        let dir = io.protect(|io| fs::Dir::open(io, ready.folder.path()))?;
+        fs::canonicalize(io, dir.at("file")).map(drop)
+    }),
     ("entry file_type", |io, ready| entry(io, ready)?.file_type(io).map(drop)),
     ("entry metadata", |io, ready| entry(io, ready)?.metadata(io).map(drop)),
     ("spawn", |io, _| process::spawn(io, &mut program()).map(drop)),

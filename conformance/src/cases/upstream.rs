@@ -30,6 +30,7 @@ pub(crate) const CASES: &[Case] = cases![
     access_tells_what_may_be_done,
     an_open_directory_is_a_place,
     a_close_lets_those_go_who_wait_for_many_things,
+    open_files_get_names_and_places_have_paths,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -279,6 +280,38 @@ fn an_open_directory_is_a_place(on: &On) {
         }
         names.sort();
         assert_eq!(names, [("below".into(), 0), ("file".into(), 5)]);
+    });
+}
+
+/// zio: "file hardLink", "dir realPath and realPathFile".
+fn open_files_get_names_and_places_have_paths(on: &On) {
+    in_folder(on, |io, folder| {
+        std_fs::create_dir(folder.join("below")).expect("made");
+        symlink("below", folder.join("link")).expect("linked");
+        symlink("/etc", folder.join("outside")).expect("linked");
+        let (dir, root) = (Dir::open(io, folder).expect("opened"), folder.canonicalize().expect("there"));
+        let file = fs::File::create(io, dir.at("below/one")).expect("created");
+        file.write_all(io, b"content").expect("written");
+        file.hard_link(io, dir.at("link/two")).expect("linked");
+        file.hard_link(io, folder.join("three")).expect("linked");
+        assert_eq!(std_fs::read(root.join("below/two")).expect("there"), b"content");
+        assert_eq!(file.metadata(io).expect("told").nlink(), 3);
+        assert_eq!(file.hard_link(io, folder.join("three")).expect_err("there").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(file.hard_link(io, dir.at("outside/x")).expect_err("out").kind(), io::ErrorKind::CrossesDevices);
+        let nameless = fs::temp_file(io, folder).expect("created");
+        nameless.write_all(io, b"late").expect("written");
+        match nameless.hard_link(io, dir.at("four")) {
+            Ok(()) => assert_eq!(std_fs::read(root.join("four")).expect("there"), b"late"),
+            Err(error) => {
+                println!("NOT looked at: a first name for a file without one, which this file system lacks: {error}")
+            }
+        }
+
+        assert_eq!(fs::canonicalize(io, dir.at("link/../link/two")).expect("there"), root.join("below/two"));
+        assert_eq!(fs::canonicalize(io, &dir).expect("there"), root);
+        assert_eq!(fs::canonicalize(io, folder.join("link")).expect("there"), root.join("below"));
+        assert_eq!(fs::canonicalize(io, dir.at("missing")).expect_err("no").kind(), io::ErrorKind::NotFound);
+        assert_eq!(fs::canonicalize(io, dir.at("outside")).expect_err("out").kind(), io::ErrorKind::CrossesDevices);
     });
 }
 

@@ -74,6 +74,10 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
         FileOperation::Link { from, to } => {
             retry_on_intr(|| fs::linkat(directory_of(from), from.path, directory_of(to), to.path, AtFlags::empty()))?
         }
+        FileOperation::LinkOpen { file, to } => {
+            let flags = AtFlags::SYMLINK_FOLLOW;
+            retry_on_intr(|| fs::linkat(CWD, path_of(file), directory_of(to), to.path, flags))?;
+        }
         FileOperation::Symlink { target, at } => {
             retry_on_intr(|| fs::symlinkat(target, directory_of(at), at.path))?;
         }
@@ -148,7 +152,7 @@ fn may(of: Subject<'_>, access: Access) -> rustix::io::Result<()> {
 }
 
 /// A path that leads to an open file, whatever became of its name.
-fn path_of(file: &Descriptor) -> String {
+pub(crate) fn path_of(file: &Descriptor) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 

@@ -10,6 +10,7 @@ mod syscall;
 mod unstarted;
 
 pub use blocking::BlockingPool;
+pub(crate) use files::path_of;
 pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
 pub use lookup::Lookups;
 pub use message::{AddressBuffer, try_receive_many, try_receive_message, try_send_many, try_send_message};

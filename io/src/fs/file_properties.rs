@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use rustix::fs::Advice;
 use rustix::io::Errno;
 
+use super::at::Locate;
 use super::file::File;
 use super::metadata::{FileTimes, Metadata};
 use super::names::{metadata_of, perform};
@@ -28,6 +29,20 @@ impl File {
     /// Those of `statx`.
     pub fn metadata(&self, io: &dyn Io) -> io::Result<Metadata> {
         metadata_of(io, Subject::Open(self.handle()))
+    }
+
+    /// Gives the file another name, `link`, on the same file system; a [file without a name](super::temp_file) its first.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Those of `link`; [`io::ErrorKind::NotFound`] where the last of its names was removed.
+    pub fn hard_link(&self, io: &dyn Io, link: impl Locate) -> io::Result<()> {
+        let file = self.handle();
+        link.locate().with_name(io, |to| perform(io, FileOperation::LinkOpen { file, to })?.done())
     }
 
     /// Sets its permissions.

@@ -10,6 +10,7 @@ use rustix::fs::{Access, OFlags};
 use super::at::{At, Locate};
 use super::metadata::{FileTimes, Metadata};
 use super::operation::{FileOperation, Rename, Subject};
+use crate::backend::path_of;
 use crate::operation::{Operation, Output};
 use crate::{Canceled, Io};
 
@@ -224,10 +225,16 @@ pub fn read_link(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// Those of `realpath`.
-pub fn canonicalize(io: &dyn Io, path: impl AsRef<Path>) -> io::Result<PathBuf> {
-    let path = path.as_ref();
-    io.offload(|| path.canonicalize())?
+/// Those of `realpath`; of a place [in a `Dir`](super::Dir::at) those of `openat2` and `readlink`.
+pub fn canonicalize(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
+    let at = path.locate();
+    with_subject(io, at, true, |of| match of {
+        Subject::Named { at, .. } => io.offload(|| at.path.canonicalize())?,
+        Subject::Open(file) => {
+            let path = path_of(file);
+            perform(io, FileOperation::ReadLink { at: path.as_str().locate() })?.path()
+        }
+    })
 }
 
 /// Whether it is certain that there is a directory.

@@ -142,6 +142,13 @@ pub enum FileOperation<'a> {
         /// The second name.
         to: At<'a>,
     },
+    /// Gives an open file another name.
+    LinkOpen {
+        /// The file.
+        file: &'a Descriptor,
+        /// The name.
+        to: At<'a>,
+    },
     /// Makes a symbolic link.
     Symlink {
         /// What is in it.
