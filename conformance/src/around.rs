@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{Refused, Start, StartHow, Ticket};
+use iolite_io::backend::{Refused, Start, StartHow, TaskRef, Ticket};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::{Main, Running, Subject, Wanted};
@@ -87,6 +87,10 @@ impl Io for Plain {
 
     fn backend(&self) -> Backend {
         self.io.backend()
+    }
+
+    fn tasks(&self) -> Vec<TaskRef> {
+        self.io.tasks()
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use iolite_io::backend::{Multishot, Refused, Start, StartHow, Ticket, current, monotonic_now};
+use iolite_io::backend::{Multishot, Refused, Start, StartHow, TaskRef, Ticket, current, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::executor::Executor;
@@ -46,6 +46,10 @@ impl Io for Shared {
         let executors = self.options().executors;
         let noun = if executors == 1 { "executor" } else { "executors" };
         Backend { name: "evented", executors, detail: format!("io_uring: {}; {executors} {noun}", self.features()) }
+    }
+
+    fn tasks(&self) -> Vec<TaskRef> {
+        self.tasks()
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -7,12 +7,13 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use iolite_io::backend::{BlockingPool, Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook};
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind, no_suspend};
+use slab::Slab;
 
 use crate::executor::Executor;
 use crate::executor::remote::Remote;
@@ -54,11 +55,17 @@ thread_local! {
 /// What stands for one executor.
 struct Seat {
     remote: &'static Remote,
+    /// The tasks of its fibers, where anybody can look.
+    tasks: Mutex<Slab<TaskRef>>,
     /// The remote may be another executor's by now, and must not be given back again.
     given_back: AtomicBool,
 }
 
 impl Seat {
+    fn tasks(&self) -> MutexGuard<'_, Slab<TaskRef>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn give_back(&self) {
         if !self.given_back.swap(true, Ordering::AcqRel) {
             self.remote.give_back();
@@ -121,7 +128,7 @@ impl Shared {
         options.async_limit = options.async_limit.min(Semaphore::PERMITS_MAX);
         options.concurrent_limit = options.concurrent_limit.min(Semaphore::PERMITS_MAX);
         let executors = (0..options.executors)
-            .map(|_| Ok(Seat { remote: Remote::take()?, given_back: AtomicBool::new(false) }))
+            .map(|_| Ok(Seat { remote: Remote::take()?, tasks: Mutex::default(), given_back: AtomicBool::new(false) }))
             .collect::<io::Result<_>>()?;
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -335,6 +342,26 @@ impl Shared {
             task.tear_down();
         }
         task
+    }
+
+    /// Remembers the task that a fiber of an executor is about to run; under which number.
+    pub(crate) fn register(&self, executor: usize, task: TaskRef) -> usize {
+        self.executors[executor].tasks().insert(task)
+    }
+
+    /// The task has ended.
+    pub(crate) fn forget(&self, executor: usize, number: usize) {
+        // It is dropped outside of the lock.
+        let _task = self.executors[executor].tasks().remove(number);
+    }
+
+    /// The tasks that have begun and have not ended.
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        let mut tasks = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for seat in &self.executors {
+            tasks.extend(seat.tasks().iter().map(|(_, task)| task.clone()));
+        }
+        tasks
     }
 
     fn forget_thread(&self, task: &TaskRef) {

@@ -374,6 +374,16 @@ impl TaskState {
         }
     }
 
+    /// Whether the task has begun and has not ended. For anybody.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.block.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Whether it was ever requested, or the task has given a request back. For anybody.
+    pub(crate) fn is_canceled(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) != 0
+    }
+
     /// Delivers a request: clears the one-shot bit. `false` when there is none.
     pub(crate) fn take_request(&self) -> bool {
         let own = self.requests.fetch_and(!REQUESTED, Ordering::SeqCst) & (REQUESTED | STICKY);

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{Refused, Start, StartHow, Ticket};
+use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
 use crate::batch::{self, Batch};
 use crate::cancel::{Canceled, CarriesCanceled};
 use crate::context;
+use crate::dump::Dump;
 use crate::error::SpawnError;
 use crate::group::{self, Group};
 use crate::interval::Interval;
@@ -109,6 +110,12 @@ pub trait Io: Send + Sync {
     /// Where the system has no source of randomness.
     fn random(&self, bytes: &mut [u8]) -> io::Result<()>;
 
+    /// The tasks that it has started and that have not ended, as far as it knows them; for `dump`.
+    /// Those that wait for their turn, and those on top of others, may be missing.
+    fn tasks(&self) -> Vec<TaskRef> {
+        Vec::new()
+    }
+
     /// Which backend this is, with the features in use.
     fn backend(&self) -> Backend;
 
@@ -205,6 +212,33 @@ impl<'io> dyn Io + 'io {
         T: Send + 'static,
     {
         self.task().name(name).spawn_thread(closure)
+    }
+
+    /// The tasks that have begun and have not ended, by their names, and which of them were asked to stop: for who
+    /// looks for the one that a join or a shutdown waits for. Never waits for a task, also where one computes and
+    /// lets no other run.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::Io;
+    ///
+    /// /// Lets a peer go; says who is still there when that takes long.
+    /// fn stop(io: &dyn Io, session: iolite_io::Task<()>) -> std::io::Result<()> {
+    ///     session.request_cancel();
+    ///     let deadline = io.now() + Duration::from_secs(5);
+    ///     let mut session = session;
+    ///     if let iolite_io::OneOf2::Second(()) = io.wait_any((session.finishing(), deadline))? {
+    ///         eprint!("a session does not end:\n{}", io.dump());
+    ///     }
+    ///     session.join(io);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Tasks that wait for their turn may be missing, and so may those that run on top of others. A runtime that shuts
+    /// down tells by itself which tasks it waits for, after its `shutdown_grace`.
+    pub fn dump(&self) -> Dump {
+        Dump::of(&self.tasks())
     }
 
     /// A task that asks for a name, a stack size or a place, about to be started.

@@ -49,6 +49,7 @@ pub mod backend;
 pub mod testing;
 
 mod context;
+mod dump;
 mod list;
 mod lookout;
 mod primitive;
@@ -59,6 +60,7 @@ pub use completion_queue::{Completion, CompletionQueue, Happened, OperationId};
 pub use context::{Interest, no_suspend};
 pub use copy::{copy, copy_at_most};
 pub use descriptor::Descriptor;
+pub use dump::{Dump, DumpedTask};
 pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use group::{Group, Member, OwnedGroup};
 pub use interval::{Interval, MissedTicks};

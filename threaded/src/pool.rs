@@ -326,6 +326,11 @@ impl Pool {
         });
     }
 
+    /// The tasks that have not ended.
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        self.state().live.values().cloned().collect()
+    }
+
     /// Whether a task of this pool runs on the calling thread.
     fn is_called_by_own_task(&self) -> bool {
         RUNNING.try_with(|running| running.borrow().iter().any(|pool| ptr::eq(*pool, self))).unwrap_or(false)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{Lookups, Refused, Start, StartHow, Ticket, guard_panic_hook, monotonic_now};
+use iolite_io::backend::{Lookups, Refused, Start, StartHow, TaskRef, Ticket, guard_panic_hook, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::operate;
@@ -66,6 +66,10 @@ impl Io for Runtime {
 
     fn backend(&self) -> Backend {
         Backend { name: "threaded", executors: EXECUTORS, detail: self.pool.options().to_string() }
+    }
+
+    fn tasks(&self) -> Vec<TaskRef> {
+        self.pool.tasks()
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -33,6 +33,8 @@ pub(crate) const CASES: &[Case] = cases![
     spawn_thread_has_a_named_thread_of_its_own_to_block,
     a_task_on_a_thread_of_its_own_is_canceled_at_its_points,
     a_computation_does_not_delay_the_timers_of_others,
+    a_dump_names_who_runs_and_who_was_asked_to_stop,
+    a_dump_waits_for_nobody,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -324,5 +326,49 @@ fn a_computation_does_not_delay_the_timers_of_others(on: &On) {
         };
         let best = (0..5).map(|_| attempt()).min().expect("five attempts");
         assert!(best < Duration::from_millis(50), "a 10 ms timer was {best:?} late, beside an idle executor");
+    });
+}
+
+fn a_dump_names_who_runs_and_who_was_asked_to_stop(on: &On) {
+    let named =
+        |io: &dyn Io, name: &str| io.dump().tasks.into_iter().filter(|task| task.name == name).collect::<Vec<_>>();
+    on.run(|io| {
+        let (began, end) = (Event::new(), Event::new());
+        scope(io, |group| {
+            let stubborn = |io: &dyn Io| {
+                began.set();
+                end.wait_uncancelable(io);
+            };
+            assert!(named(io, "stubborn").is_empty());
+            let task = group.task().name("stubborn").spawn_concurrent(stubborn).expect("concurrent");
+            began.wait_uncancelable(io);
+            assert!(matches!(&named(io, "stubborn")[..], [task] if !task.is_canceled));
+            task.request_cancel();
+            assert!(matches!(&named(io, "stubborn")[..], [task] if task.is_canceled));
+            assert!(io.dump().to_string().contains("stubborn: was asked to stop\n"));
+            end.set();
+            task.join(io);
+        });
+        assert!(named(io, "stubborn").is_empty(), "it has ended");
+    });
+}
+
+/// Looked for from a plain thread, while a task computes and lets no other run.
+fn a_dump_waits_for_nobody(on: &On) {
+    on.executors(1).on_thread(|io| {
+        let (began, over) = (Event::new(), AtomicBool::new(false));
+        scope(io, |group| {
+            let computing = |_: &dyn Io| {
+                began.set();
+                while !over.load(Ordering::Relaxed) {
+                    hint::spin_loop();
+                }
+            };
+            let task = group.task().name("computing").spawn_concurrent(computing).expect("concurrent");
+            began.wait_uncancelable(io);
+            assert!(io.dump().tasks.iter().any(|task| task.name == "computing"));
+            over.store(true, Ordering::Relaxed);
+            task.join(io);
+        });
     });
 }

@@ -331,6 +331,7 @@ impl Executor {
 
     /// Puts a fiber whose task has ended into the pool.
     fn retire(&self, fiber: &Fiber) {
+        self.shared.forget(self.index, fiber.number.get());
         let fiber = self.live.borrow_mut().remove(fiber.index.get());
         self.idle.put(fiber);
         // Its stack may be what a task waits for.
@@ -339,6 +340,7 @@ impl Executor {
 
     fn assign(&self, fiber: OwnedFiber, unstarted: Unstarted) {
         self.tear_down_if_closing(&unstarted);
+        fiber.number.set(self.shared.register(self.index, unstarted.start.task()));
         fiber.assign(unstarted);
         let mut live = self.live.borrow_mut();
         let place = live.vacant_entry();

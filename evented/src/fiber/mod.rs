@@ -49,6 +49,8 @@ pub(crate) struct Fiber {
     pub(crate) parked: Cell<bool>,
     /// Where it is in the executor's table of live fibers.
     pub(crate) index: Cell<usize>,
+    /// Under which its runtime knows its task.
+    pub(crate) number: Cell<usize>,
 }
 
 impl Fiber {
@@ -144,6 +146,7 @@ impl OwnedFiber {
             next: Cell::new(None),
             parked: Cell::new(false),
             index: Cell::new(usize::MAX),
+            number: Cell::new(usize::MAX),
         };
         // SAFETY: so many bytes, aligned to a cache line, were reserved for it; nothing else is there.
         unsafe { place.write(fiber) };

@@ -168,6 +168,16 @@ impl TaskRef {
     pub fn name(&self) -> &str {
         self.0.name()
     }
+
+    /// Whether it has begun and has not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.state().is_running()
+    }
+
+    /// Whether it was ever asked to stop.
+    pub(crate) fn is_canceled(&self) -> bool {
+        self.0.state().is_canceled()
+    }
 }
 
 /// An `Io` does not start a task.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::backend::{Refused, Start, StartHow, Ticket};
+use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
 use crate::multishot::Multishot;
 use crate::time::Clock;
 use crate::{Backend, Instant, Io, Operation, Output};
@@ -106,6 +106,10 @@ impl Io for WithResolver {
 
     fn backend(&self) -> Backend {
         self.io.backend()
+    }
+
+    fn tasks(&self) -> Vec<TaskRef> {
+        self.io.tasks()
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -10,7 +10,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::errors::error_of;
 use super::faults::{Dice, Faults, Injected, Share, When};
-use crate::backend::{Refused, Start, StartHow, Ticket};
+use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
@@ -265,6 +265,10 @@ impl Io for Faulty {
         let mut backend = self.io.backend();
         backend.detail += &format!("; faulty: seed {}", self.seed);
         backend
+    }
+
+    fn tasks(&self) -> Vec<TaskRef> {
+        self.io.tasks()
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

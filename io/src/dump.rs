@@ -1,0 +1,40 @@
+//! What a runtime has under way, for who looks for a task that does not end.
+
+use std::fmt;
+
+use crate::backend::TaskRef;
+
+/// The tasks that have begun and have not ended, at one moment; from [`io.dump()`](crate::Io#method.dump). Prints a line
+/// for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// In no order.
+    pub tasks: Vec<DumpedTask>,
+}
+
+/// A task in a [`Dump`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DumpedTask {
+    /// What it is called: its name, or else the path of its closure.
+    pub name: String,
+    /// It was asked to stop. If it goes on for long after that, it may be what a join, a group or a shutdown waits for.
+    pub is_canceled: bool,
+}
+
+impl Dump {
+    pub(crate) fn of(tasks: &[TaskRef]) -> Self {
+        let running = tasks.iter().filter(|task| task.is_running());
+        let tasks = running.map(|task| DumpedTask { name: task.name().to_owned(), is_canceled: task.is_canceled() });
+        Self { tasks: tasks.collect() }
+    }
+}
+
+impl fmt::Display for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for DumpedTask { name, is_canceled } in &self.tasks {
+            writeln!(f, "{name}{}", if *is_canceled { ": was asked to stop" } else { "" })?;
+        }
+        Ok(())
+    }
+}
