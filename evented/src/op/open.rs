@@ -4,11 +4,12 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
 use iolite_io::Output;
 use iolite_io::backend::{directory_of, open_flags};
 use iolite_io::fs::{At, OpenOptions};
-use rustix::fs::ResolveFlags;
+use rustix::fs::{FileType, OFlags, ResolveFlags, fstat};
 
 use super::files::c_path;
 use super::perform::Performer;
@@ -23,8 +24,26 @@ pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptio
         Some(_) => opcode::OpenAt2::new(directory, path.as_ptr(), &how).build(),
         None => opcode::OpenAt::new(directory, path.as_ptr()).flags(flags.bits() as i32).mode(mode.bits()).build(),
     };
-    // SAFETY: the entry points to `path` and `how`, which are there until it returns.
-    let fd = unsafe { performer.run(&entry) }?;
-    // SAFETY: a new descriptor that nobody else knows.
-    Ok(Output::Opened(unsafe { OwnedFd::from_raw_fd(fd as i32) }.into()))
+    let open = |entry: &Entry| {
+        // SAFETY: the entry points to `path` and `how`, which are there until it returns.
+        let fd = unsafe { performer.run(entry) }?;
+        // SAFETY: a new descriptor that nobody else knows.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    };
+    let first = open(&entry);
+    if flags.contains(OFlags::NONBLOCK) || !lacks_other_end(&first) {
+        return first.map(|opened| Output::Opened(opened.into()));
+    }
+    // The first one stays until then: who has opened the other end meanwhile is not left alone.
+    open(&entry.flags(squeue::Flags::ASYNC)).map(|opened| Output::Opened(opened.into()))
+}
+
+/// Whether it is a FIFO that was perhaps opened without the other end, for which to wait.
+///
+/// The kernel first tries to open with `O_NONBLOCK`, and takes what comes of that (up to Linux 6.18).
+fn lacks_other_end(opened: &io::Result<OwnedFd>) -> bool {
+    match opened {
+        Ok(opened) => fstat(opened).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo),
+        Err(error) => error.raw_os_error() == Some(libc::ENXIO),
+    }
 }
