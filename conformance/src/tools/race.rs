@@ -20,12 +20,15 @@ pub struct Race {
     rounds: usize,
     /// How long after the completion the cancellation is let go; negative when before.
     lead_nanos: i64,
+    /// How much the next outcome moves it; signed as the last one moved it.
+    step_nanos: i64,
     completed: usize,
     canceled: usize,
 }
 
-/// How much one outcome moves the time between the two.
+/// How much an outcome moves the time between the two, the first time and at most.
 const STEP_NANOS: i64 = 2_000;
+const STEP_NANOS_MAX: i64 = 64_000;
 
 impl Race {
     /// A race of so many rounds, or of `IOLITE_TEST_ROUNDS`, with a seed that it notes by its name.
@@ -35,6 +38,7 @@ impl Race {
             random: Random::new(name),
             rounds: rounds(default_rounds),
             lead_nanos: 0,
+            step_nanos: STEP_NANOS,
             completed: 0,
             canceled: 0,
         }
@@ -49,12 +53,11 @@ impl Race {
             let jitter = self.random.below(4 * STEP_NANOS as u64) as i64 - 2 * STEP_NANOS;
             if round(Start { lead_nanos: self.lead_nanos + jitter }) {
                 self.completed += 1;
-                self.lead_nanos -= STEP_NANOS;
+                self.steer(-1);
             } else {
                 self.canceled += 1;
-                self.lead_nanos += STEP_NANOS;
+                self.steer(1);
             }
-            self.lead_nanos = self.lead_nanos.clamp(-2_000_000, 2_000_000);
         }
         let Self { name, rounds, completed, canceled, lead_nanos, .. } = self;
         note(format_args!("{name}: {completed} completed, {canceled} canceled, last lead {lead_nanos} ns"));
@@ -62,6 +65,14 @@ impl Race {
             let rare = completed.min(canceled);
             assert!(rare * 20 >= rounds, "{name}: no race: {completed} completed, {canceled} canceled of {rounds}");
         }
+    }
+
+    /// Moves the lead up or down, the further the more often it went there.
+    fn steer(&mut self, direction: i64) {
+        let again = self.step_nanos.signum() == direction;
+        let step = if again { (2 * self.step_nanos.abs()).min(STEP_NANOS_MAX) } else { STEP_NANOS };
+        self.step_nanos = direction * step;
+        self.lead_nanos = (self.lead_nanos + self.step_nanos).clamp(-2_000_000, 2_000_000);
     }
 }
 
