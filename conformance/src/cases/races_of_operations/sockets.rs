@@ -303,6 +303,7 @@ fn messages_are_sent_or_not(
     on.on_thread(|io| {
         let (near, far) = unix::net::UnixDatagram::pair().expect("pair");
         let near = UnixDatagram::from(near);
+        near.set_option(io, option::SEND_BUFFER_SIZE, 4 << 10).expect("set");
         let take = || {
             let mut message = [0; 4];
             recv(&far, &mut message, RecvFlags::DONTWAIT).ok().map(|_| u32::from_le_bytes(message))
