@@ -64,8 +64,12 @@ mod stdio;
 mod bridge;
 
 mod decorators;
+mod ends;
 mod faults;
 mod races;
+mod races_of_files;
+mod races_of_sockets;
+mod races_of_waits;
 mod shutdown;
 mod upstream;
 
@@ -141,6 +145,9 @@ pub(crate) const LISTS: &[&[Case]] = &[
     decorators::CASES,
     faults::CASES,
     races::CASES,
+    races_of_files::CASES,
+    races_of_sockets::CASES,
+    races_of_waits::CASES,
     races::PAIRS,
     shutdown::CASES,
     upstream::CASES,

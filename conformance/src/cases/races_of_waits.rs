@@ -6,21 +6,62 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use iolite::backend::current;
-use iolite::sync::{Event, Notify, OnceCell, Queue, ReentrantMutex, RwLock, Semaphore, oneshot, unbounded};
-use iolite::{
+use iolite_io::backend::current;
+use iolite_io::sync::{Event, Notify, OnceCell, Queue, ReentrantMutex, RwLock, Semaphore, oneshot, unbounded};
+use iolite_io::{
     Batch, Canceled, Completion, CompletionQueue, Happened, Interval, Io, Lent, OneOf2, Operation, Output, Select,
     SpawnErrorKind,
 };
-use rstest::rstest;
 
-use super::By;
-use crate::support::{ExpectCanceled, On, Race, concurrently, evented, scope, spin, started, tcp_pair, threaded};
+use super::ends::By;
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{ExpectCanceled, Race, concurrently, scope, spin, started, tcp_pair};
+
+pub(crate) const CASES: &[Case] = cases![
+    a_reader_is_in_or_out(By::Request),
+    a_reader_is_in_or_out(By::Timeout),
+    a_reentrant_lock_is_taken_or_free(By::Request),
+    a_reentrant_lock_is_taken_or_free(By::Timeout),
+    many_permits_are_taken_or_all_there(By::Request),
+    many_permits_are_taken_or_all_there(By::Timeout),
+    a_notification_is_taken_or_kept(By::Request),
+    a_notification_is_taken_or_kept(By::Timeout),
+    a_cell_is_initialized_once(By::Request, true),
+    a_cell_is_initialized_once(By::Request, false),
+    a_cell_is_initialized_once(By::Timeout, true),
+    a_cell_is_initialized_once(By::Timeout, false),
+    an_item_is_received_or_still_there(By::Request, false),
+    an_item_is_received_or_still_there(By::Request, true),
+    an_item_is_received_or_still_there(By::Timeout, false),
+    an_item_is_received_or_still_there(By::Timeout, true),
+    items_are_put_or_come_back(By::Request, 1),
+    items_are_put_or_come_back(By::Request, 2),
+    items_are_put_or_come_back(By::Timeout, 1),
+    items_are_put_or_come_back(By::Timeout, 2),
+    a_result_is_taken_or_still_there(By::Request),
+    a_result_is_taken_or_still_there(By::Timeout),
+    an_operation_of_a_batch_completes_once(By::Request),
+    an_operation_of_a_batch_completes_once(By::Timeout),
+    an_end_comes_out_once(By::Request),
+    an_end_comes_out_once(By::Timeout),
+    an_operation_that_is_canceled_by_its_id_ends_once,
+    a_tick_comes_or_is_still_due(By::Request),
+    a_tick_comes_or_is_still_due(By::Timeout),
+    a_task_has_finished_or_goes_on(By::Request),
+    a_task_has_finished_or_goes_on(By::Timeout),
+    a_slot_is_taken_or_free(By::Request),
+    a_slot_is_taken_or_free(By::Timeout),
+    a_task_that_starts_in_a_canceled_group_is_canceled(Spawn::Async),
+    a_task_that_starts_in_a_canceled_group_is_canceled(Spawn::Concurrent),
+    a_task_that_starts_in_a_canceled_group_is_canceled(Spawn::Waiting),
+    a_context_that_parks_is_woken(false),
+    a_context_that_parks_is_woken(true),
+];
 
 const LONG: Duration = Duration::from_secs(3600);
 
-#[rstest]
-fn a_reader_is_in_or_out(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_reader_is_in_or_out(on: &On, by: By) {
     on.on_thread(|io| {
         let lock = RwLock::new(7);
         Race::new("reader against the writer", 300).run(|start| {
@@ -32,11 +73,7 @@ fn a_reader_is_in_or_out(#[values(threaded(), evented())] on: On, #[values(By::R
     });
 }
 
-#[rstest]
-fn a_reentrant_lock_is_taken_or_free(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_reentrant_lock_is_taken_or_free(on: &On, by: By) {
     on.on_thread(|io| {
         let lock = ReentrantMutex::new(());
         Race::new("reentrant lock", 300).run(|start| {
@@ -52,11 +89,7 @@ fn a_reentrant_lock_is_taken_or_free(
     });
 }
 
-#[rstest]
-fn many_permits_are_taken_or_all_there(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn many_permits_are_taken_or_all_there(on: &On, by: By) {
     on.on_thread(|io| {
         let semaphore = Semaphore::new(2);
         Race::new("many permits", 300).run(|start| {
@@ -71,11 +104,7 @@ fn many_permits_are_taken_or_all_there(
     });
 }
 
-#[rstest]
-fn a_notification_is_taken_or_kept(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_notification_is_taken_or_kept(on: &On, by: By) {
     on.on_thread(|io| {
         let notify = Notify::new();
         Race::new("notify", 300).run(|start| {
@@ -87,12 +116,7 @@ fn a_notification_is_taken_or_kept(
 }
 
 /// Somebody else initializes, and succeeds or leaves it to who waits.
-#[rstest]
-fn a_cell_is_initialized_once(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(true, false)] succeeds: bool,
-) {
+fn a_cell_is_initialized_once(on: &On, by: By, succeeds: bool) {
     on.on_thread(|io| {
         Race::new("initialize", 300).run(|start| {
             let (cell, begun, end) = (OnceCell::new(), Event::new(), Event::new());
@@ -117,12 +141,7 @@ fn a_cell_is_initialized_once(
     });
 }
 
-#[rstest]
-fn an_item_is_received_or_still_there(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(false, true)] one_shot: bool,
-) {
+fn an_item_is_received_or_still_there(on: &On, by: By, one_shot: bool) {
     on.on_thread(|io| {
         let (sender, receiver) = unbounded();
         let mut next = 0;
@@ -146,12 +165,7 @@ fn an_item_is_received_or_still_there(
 }
 
 /// Two are to be put where there is room for both, or for one, which is put although the call is ended.
-#[rstest]
-fn items_are_put_or_come_back(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(1, 2)] capacity: usize,
-) {
+fn items_are_put_or_come_back(on: &On, by: By, capacity: usize) {
     on.on_thread(|io| {
         let queue = Queue::new(capacity);
         let mut next = 0;
@@ -171,11 +185,7 @@ fn items_are_put_or_come_back(
     });
 }
 
-#[rstest]
-fn a_result_is_taken_or_still_there(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_result_is_taken_or_still_there(on: &On, by: By) {
     on.on_thread(|io| {
         let end = Notify::new();
         let selected = io.select(|select: &Select<'_, '_, u32>| {
@@ -202,11 +212,7 @@ fn a_result_is_taken_or_still_there(
 }
 
 /// The operations stay under way, whoever gives up waiting for them.
-#[rstest]
-fn an_operation_of_a_batch_completes_once(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn an_operation_of_a_batch_completes_once(on: &On, by: By) {
     on.on_thread(|io| {
         let (near, far) = tcp_pair(io);
         let mut buffer = [0; 8];
@@ -233,8 +239,7 @@ fn an_operation_of_a_batch_completes_once(
     });
 }
 
-#[rstest]
-fn an_end_comes_out_once(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn an_end_comes_out_once(on: &On, by: By) {
     on.on_thread(|io| {
         let queue = CompletionQueue::new(io.handle().expect("a backend has one"));
         let end = Arc::new(Notify::new());
@@ -252,8 +257,7 @@ fn an_end_comes_out_once(#[values(threaded(), evented())] on: On, #[values(By::R
 }
 
 /// The end of an operation against its cancellation by its id.
-#[rstest]
-fn an_operation_that_is_canceled_by_its_id_ends_once(#[values(threaded(), evented())] on: On) {
+fn an_operation_that_is_canceled_by_its_id_ends_once(on: &On) {
     on.on_thread(|io| {
         let queue = CompletionQueue::new(io.handle().expect("a backend has one"));
         let end = Arc::new(Notify::new());
@@ -277,8 +281,7 @@ fn an_operation_that_is_canceled_by_its_id_ends_once(#[values(threaded(), evente
     });
 }
 
-#[rstest]
-fn a_tick_comes_or_is_still_due(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_tick_comes_or_is_still_due(on: &On, by: By) {
     const PERIOD: Duration = Duration::from_micros(300);
     on.on_thread(|io| {
         let mut interval = Interval::new(io.now() + PERIOD, PERIOD);
@@ -302,8 +305,7 @@ fn a_tick_comes_or_is_still_due(#[values(threaded(), evented())] on: On, #[value
 }
 
 /// Who waits for one of many has the result of the task afterwards, as if it had not waited.
-#[rstest]
-fn a_task_has_finished_or_goes_on(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_task_has_finished_or_goes_on(on: &On, by: By) {
     on.on_thread(|io| {
         let never = Event::new();
         Race::new("the end of a task", 300).run(|start| {
@@ -327,8 +329,7 @@ fn a_task_has_finished_or_goes_on(#[values(threaded(), evented())] on: On, #[val
 }
 
 /// There are two units: that of who waits, and one that somebody else has.
-#[rstest]
-fn a_slot_is_taken_or_free(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_slot_is_taken_or_free(on: &On, by: By) {
     on.concurrent_limit(2).on_thread(|io| {
         let (ran, mut expected) = (AtomicUsize::new(0), 0);
         Race::new("wait for a slot", 300).run(|start| {
@@ -379,11 +380,7 @@ enum Spawn {
 }
 
 /// A group that is canceled while a member starts another one: that one runs, and is asked to stop, once.
-#[rstest]
-fn a_task_that_starts_in_a_canceled_group_is_canceled(
-    #[values(threaded(), evented())] on: On,
-    #[values(Spawn::Async, Spawn::Concurrent, Spawn::Waiting)] how: Spawn,
-) {
+fn a_task_that_starts_in_a_canceled_group_is_canceled(on: &On, how: Spawn) {
     on.async_limit(4).on_thread(|io| {
         let ran = AtomicUsize::new(0);
         let mut expected = 0;
@@ -427,8 +424,7 @@ fn a_task_that_starts_in_a_canceled_group_is_canceled(
 }
 
 /// Nothing but a token says that it may go on.
-#[rstest]
-fn a_context_that_parks_is_woken(#[values(threaded(), evented())] on: On, #[values(false, true)] with_deadline: bool) {
+fn a_context_that_parks_is_woken(on: &On, with_deadline: bool) {
     on.on_thread(|io| {
         Race::new("unpark against park", 1_000).run(|start| {
             let (told, begin, go) = (Event::new(), Event::new(), AtomicBool::new(false));

@@ -1,32 +1,28 @@
 //! Completion against a request and against a timeout, on every kind of call: it has done all that it says and nothing
 //! else, which a ledger outside of the `Io` proves; and two calls against each other.
 
-mod files;
-mod sockets;
-mod waits;
-
 use std::io;
 use std::time::Duration;
 
-use iolite::Io;
-use iolite::sync::Event;
+use iolite_io::Io;
+use iolite_io::sync::Event;
 
-use crate::support::{Start, attempt, concurrently, scope, spin};
+use crate::tools::{Start, attempt, concurrently, scope, spin};
 
 /// What ends a call that has not completed.
 #[derive(Clone, Copy, Debug)]
-enum By {
+pub(crate) enum By {
     Request,
     Timeout,
 }
 
 /// After which time [`By::Timeout`] does it.
-const TIMEOUT: Duration = Duration::from_micros(200);
+pub(crate) const TIMEOUT: Duration = Duration::from_micros(200);
 
 impl By {
     /// One round: a task makes a call, while its completion and its end are let go. What it came to; nothing when it
     /// was ended before.
-    fn ends<T: Send>(
+    pub(crate) fn ends<T: Send>(
         self,
         io: &dyn Io,
         start: Start,
@@ -40,7 +36,7 @@ impl By {
     }
 
     /// As [`ends`](Self::ends), for a call that nobody has to complete: what is let go is its beginning.
-    fn ends_begun<T: Send>(
+    pub(crate) fn ends_begun<T: Send>(
         self,
         io: &dyn Io,
         start: Start,

@@ -10,19 +10,72 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use iolite::bridge::{Bridge, CallError};
-use iolite::fs::{self, File, OpenOptions};
-use iolite::net::{UnixStream, resolve};
-use iolite::stdio::{InputStream, OutputStream};
-use iolite::sync::Event;
-use iolite::{Incomplete, Io, Operation, Output, Streaming, copy_at_most, process};
-use rstest::rstest;
+use iolite_bridge::{Bridge, CallError};
+use iolite_io::fs::{self, File, OpenOptions};
+use iolite_io::net::{UnixStream, resolve};
+use iolite_io::stdio::{InputStream, OutputStream};
+use iolite_io::sync::Event;
+use iolite_io::{Incomplete, Io, Operation, Output, Streaming, copy_at_most, process};
 use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, mkfifoat};
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;
 
-use super::By;
-use crate::support::{Kind, On, Race, concurrently, evented, scope, threaded, until};
+use super::ends::By;
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{Race, concurrently, scope, until};
+
+pub(crate) const CASES: &[Case] = cases![
+    a_page_is_touched_or_not(By::Request, Touch::Read),
+    a_page_is_touched_or_not(By::Request, Touch::ReadAt),
+    a_page_is_touched_or_not(By::Request, Touch::ReadVectored),
+    a_page_is_touched_or_not(By::Request, Touch::Write),
+    a_page_is_touched_or_not(By::Request, Touch::WriteAt),
+    a_page_is_touched_or_not(By::Request, Touch::WriteVectored),
+    a_page_is_touched_or_not(By::Timeout, Touch::Read),
+    a_page_is_touched_or_not(By::Timeout, Touch::ReadAt),
+    a_page_is_touched_or_not(By::Timeout, Touch::ReadVectored),
+    a_page_is_touched_or_not(By::Timeout, Touch::Write),
+    a_page_is_touched_or_not(By::Timeout, Touch::WriteAt),
+    a_page_is_touched_or_not(By::Timeout, Touch::WriteVectored),
+    a_file_is_opened_or_closed(By::Request),
+    a_file_is_opened_or_closed(By::Timeout),
+    a_fifo_is_opened_or_left_alone(By::Request, false),
+    a_fifo_is_opened_or_left_alone(By::Request, true),
+    a_fifo_is_opened_or_left_alone(By::Timeout, false),
+    a_fifo_is_opened_or_left_alone(By::Timeout, true),
+    a_file_is_locked_or_free(By::Request),
+    a_file_is_locked_or_free(By::Timeout),
+    a_change_is_done_or_not_begun(By::Request),
+    a_change_is_done_or_not_begun(By::Timeout),
+    a_file_is_replaced_or_as_it_was,
+    a_name_is_resolved_or_the_lookup_left_to_others(By::Request),
+    a_name_is_resolved_or_the_lookup_left_to_others(By::Timeout),
+    a_closure_has_run_or_never_will(By::Request),
+    a_closure_has_run_or_never_will(By::Timeout),
+    a_closure_that_waits_for_a_thread_is_withdrawn_or_runs(By::Request),
+    a_closure_that_waits_for_a_thread_is_withdrawn_or_runs(By::Timeout),
+    a_job_has_run_or_never_will(By::Request),
+    a_job_has_run_or_never_will(By::Timeout),
+    bytes_that_are_written_to_a_pipe_are_counted(By::Request, PAGE),
+    bytes_that_are_written_to_a_pipe_are_counted(By::Request, PAGE + 1_000),
+    bytes_that_are_written_to_a_pipe_are_counted(By::Timeout, PAGE),
+    bytes_that_are_written_to_a_pipe_are_counted(By::Timeout, PAGE + 1_000),
+    spliced_bytes_are_here_or_there(By::Request, Lacks::Bytes),
+    spliced_bytes_are_here_or_there(By::Request, Lacks::Room),
+    spliced_bytes_are_here_or_there(By::Timeout, Lacks::Bytes),
+    spliced_bytes_are_here_or_there(By::Timeout, Lacks::Room),
+    copied_bytes_are_here_or_there_or_in_hand(By::Request),
+    copied_bytes_are_here_or_there_or_in_hand(By::Timeout),
+    a_program_is_run_or_gone(By::Request, Run::Spawn),
+    a_program_is_run_or_gone(By::Request, Run::Status),
+    a_program_is_run_or_gone(By::Request, Run::Output),
+    a_program_is_run_or_gone(By::Timeout, Run::Spawn),
+    a_program_is_run_or_gone(By::Timeout, Run::Status),
+    a_program_is_run_or_gone(By::Timeout, Run::Output),
+    what_was_written_to_a_program_has_arrived(By::Request),
+    what_was_written_to_a_program_has_arrived(By::Timeout),
+];
 
 const PAGE: usize = 4096;
 
@@ -71,13 +124,7 @@ impl Touch {
 
 /// The bytes are read or written and the position has moved, or nothing of it. The pages may have to come from the
 /// disk, and may be in memory.
-#[rstest]
-fn a_page_is_touched_or_not(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(Touch::Read, Touch::ReadAt, Touch::ReadVectored, Touch::Write, Touch::WriteAt, Touch::WriteVectored)]
-    touch: Touch,
-) {
+fn a_page_is_touched_or_not(on: &On, by: By, touch: Touch) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("pages");
@@ -109,8 +156,7 @@ fn a_page_is_touched_or_not(
     });
 }
 
-#[rstest]
-fn a_file_is_opened_or_closed(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_file_is_opened_or_closed(on: &On, by: By) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let (there, new) = (folder.path().join("there"), folder.path().join("new"));
@@ -132,12 +178,7 @@ fn a_file_is_opened_or_closed(#[values(threaded(), evented())] on: On, #[values(
 }
 
 /// Opening waits for the other end. Threaded cannot be interrupted in it, so there the request comes before or after.
-#[rstest]
-fn a_fifo_is_opened_or_left_alone(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(false, true)] to_write: bool,
-) {
+fn a_fifo_is_opened_or_left_alone(on: &On, by: By, to_write: bool) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("fifo");
@@ -149,7 +190,7 @@ fn a_fifo_is_opened_or_left_alone(
             || matches!(theirs(std_fs::OpenOptions::new().read(true)).expect("open").read(&mut [0]), Ok(0));
         Race::new("open a FIFO", 300).run(|start| {
             let (begin, other_end) = (Event::new(), AtomicBool::new(false));
-            if on.kind == Kind::Evented {
+            if !on.tasks_are_threads() {
                 begin.set();
             }
             let open = |io: &dyn Io| {
@@ -174,8 +215,7 @@ fn a_fifo_is_opened_or_left_alone(
 }
 
 /// Who waits looks again after a millisecond, which is longer than the timeout; so with that it begins when it is let.
-#[rstest]
-fn a_file_is_locked_or_free(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_file_is_locked_or_free(on: &On, by: By) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
@@ -271,8 +311,7 @@ fn race_change(race: Race, by: By, io: &dyn Io, change: Change) {
     until(io, || descriptors_in(folder) == 0);
 }
 
-#[rstest]
-fn a_change_is_done_or_not_begun(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_change_is_done_or_not_begun(on: &On, by: By) {
     on.on_thread(|io| {
         for (name, change) in CHANGES {
             race_change(Race::new(name, 60), by, io, *change);
@@ -281,8 +320,7 @@ fn a_change_is_done_or_not_begun(#[values(threaded(), evented())] on: On, #[valu
 }
 
 /// Which takes many calls, and the disk: longer than the timeout.
-#[rstest]
-fn a_file_is_replaced_or_as_it_was(#[values(threaded(), evented())] on: On) {
+fn a_file_is_replaced_or_as_it_was(on: &On) {
     on.on_thread(|io| {
         let replace: Change = |io, folder| fs::write_atomic(io, folder.join("file"), "new");
         race_change(Race::new("write_atomic", 100), By::Request, io, replace);
@@ -290,11 +328,7 @@ fn a_file_is_replaced_or_as_it_was(#[values(threaded(), evented())] on: On) {
 }
 
 /// Two look the same name up, which is one lookup; that one of them gives up does not concern the other.
-#[rstest]
-fn a_name_is_resolved_or_the_lookup_left_to_others(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_name_is_resolved_or_the_lookup_left_to_others(on: &On, by: By) {
     on.on_thread(|io| {
         let expected = resolve(io, "localhost", 80).expect("localhost");
         Race::new("resolve", 100).run(|start| {
@@ -309,11 +343,7 @@ fn a_name_is_resolved_or_the_lookup_left_to_others(
     });
 }
 
-#[rstest]
-fn a_closure_has_run_or_never_will(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_closure_has_run_or_never_will(on: &On, by: By) {
     on.on_thread(|io| {
         let (ran, mut expected) = (AtomicUsize::new(0), 0);
         Race::new("offload", 300).run(|start| {
@@ -329,9 +359,11 @@ fn a_closure_has_run_or_never_will(
 }
 
 /// A fiber has to wait for a thread, so its closure is withdrawn or gets the thread.
-#[rstest]
-fn evented_withdraws_a_closure_or_runs_it(#[values(By::Request, By::Timeout)] by: By) {
-    evented().offload_limit(1).on_thread(|io| {
+fn a_closure_that_waits_for_a_thread_is_withdrawn_or_runs(on: &On, by: By) {
+    if on.tasks_are_threads() {
+        return on.not_run("a task begins at once with what it offloads");
+    }
+    on.offload_limit(1).on_thread(|io| {
         let (ran, mut expected) = (AtomicUsize::new(0), 0);
         Race::new("offload where no thread is free", 300).run(|start| {
             let (release, held) = mpsc::channel::<()>();
@@ -357,8 +389,7 @@ fn evented_withdraws_a_closure_or_runs_it(#[values(By::Request, By::Timeout)] by
 }
 
 /// Its only worker is busy, until the job is let go.
-#[rstest]
-fn a_job_has_run_or_never_will(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_job_has_run_or_never_will(on: &On, by: By) {
     on.on_thread(|io| {
         let builder = Bridge::builder("race").workers(1).queue_capacity(4);
         let bridge = builder.state(|| Ok::<_, String>(0_usize)).start(io).expect("started");
@@ -403,12 +434,7 @@ fn take(reader: &mut io::PipeReader) -> Vec<u8> {
 
 /// As standard output is, or the standard input of a program: a page, which is written whole, or more, of which a part
 /// may be.
-#[rstest]
-fn bytes_that_are_written_to_a_pipe_are_counted(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(PAGE, PAGE + 1_000)] bytes: usize,
-) {
+fn bytes_that_are_written_to_a_pipe_are_counted(on: &On, by: By, bytes: usize) {
     on.on_thread(|io| {
         let (mut reader, mut writer) = narrow_pipe();
         let output = OutputStream::from(OwnedFd::from(writer.try_clone().expect("a duplicate")));
@@ -436,12 +462,7 @@ enum Lacks {
     Room,
 }
 
-#[rstest]
-fn spliced_bytes_are_here_or_there(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(Lacks::Bytes, Lacks::Room)] lacks: Lacks,
-) {
+fn spliced_bytes_are_here_or_there(on: &On, by: By, lacks: Lacks) {
     on.on_thread(|io| {
         let ((mut near, mut source), (mut sink, mut far)) = (narrow_pipe(), narrow_pipe());
         let from = InputStream::from(OwnedFd::from(near.try_clone().expect("a duplicate")));
@@ -477,11 +498,7 @@ fn spliced_bytes_are_here_or_there(
 }
 
 /// On the way they may be in hand: the error has them.
-#[rstest]
-fn copied_bytes_are_here_or_there_or_in_hand(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn copied_bytes_are_here_or_there_or_in_hand(on: &On, by: By) {
     on.on_thread(|io| {
         let ((mut source, near), (far, sink)) = (StdStream::pair().expect("pair"), StdStream::pair().expect("pair"));
         let take = |stream: &StdStream| {
@@ -523,12 +540,7 @@ enum Run {
 }
 
 /// As its standard input the program has the end of a pipe, whose other end says when nobody has it any more.
-#[rstest]
-fn a_program_is_run_or_gone(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(Run::Spawn, Run::Status, Run::Output)] run: Run,
-) {
+fn a_program_is_run_or_gone(on: &On, by: By, run: Run) {
     on.on_thread(|io| {
         Race::new("run a program", 60).run(|start| {
             let (mut reader, writer) = io::pipe().expect("a pipe");
@@ -551,11 +563,7 @@ fn a_program_is_run_or_gone(
 }
 
 /// What a program was sent, it sends back.
-#[rstest]
-fn what_was_written_to_a_program_has_arrived(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn what_was_written_to_a_program_has_arrived(on: &On, by: By) {
     on.on_thread(|io| {
         let mut command = Command::new("cat");
         let mut cat = process::spawn(io, command.stdin(Stdio::piped()).stdout(Stdio::piped())).expect("spawned");

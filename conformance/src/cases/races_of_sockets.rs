@@ -9,18 +9,64 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite::fs::File;
-use iolite::net::{
+use iolite_io::fs::File;
+use iolite_io::net::{
     BufferPool, ConnectOptions, Domain, Message, Outgoing, Socket, SocketType, TcpListener, TcpStream, UdpSocket,
     UnixAddress, UnixDatagram, UnixStream, option,
 };
-use iolite::sync::Event;
-use iolite::{Incomplete, Io};
-use rstest::rstest;
+use iolite_io::sync::Event;
+use iolite_io::{Incomplete, Io};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 
-use super::By;
-use crate::support::{On, Race, Random, concurrently, evented, rounds, scope, spin, threaded, until};
+use super::ends::By;
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{Race, Random, concurrently, rounds, scope, spin, until};
+
+pub(crate) const CASES: &[Case] = cases![
+    a_connection_is_made_or_closed(By::Request, 1),
+    a_connection_is_made_or_closed(By::Request, 3),
+    a_connection_is_made_or_closed(By::Timeout, 1),
+    a_connection_is_made_or_closed(By::Timeout, 3),
+    a_connection_that_waits_for_room_is_made_or_closed(By::Request),
+    a_connection_that_waits_for_room_is_made_or_closed(By::Timeout),
+    a_byte_is_taken_or_still_there(By::Request, Look::Read),
+    a_byte_is_taken_or_still_there(By::Request, Look::ReadExact),
+    a_byte_is_taken_or_still_there(By::Request, Look::ReadVectored),
+    a_byte_is_taken_or_still_there(By::Request, Look::Peek),
+    a_byte_is_taken_or_still_there(By::Request, Look::Readable),
+    a_byte_is_taken_or_still_there(By::Timeout, Look::Read),
+    a_byte_is_taken_or_still_there(By::Timeout, Look::ReadExact),
+    a_byte_is_taken_or_still_there(By::Timeout, Look::ReadVectored),
+    a_byte_is_taken_or_still_there(By::Timeout, Look::Peek),
+    a_byte_is_taken_or_still_there(By::Timeout, Look::Readable),
+    bytes_that_come_are_handed_out_or_kept(By::Request, false),
+    bytes_that_come_are_handed_out_or_kept(By::Request, true),
+    bytes_that_come_are_handed_out_or_kept(By::Timeout, false),
+    bytes_that_come_are_handed_out_or_kept(By::Timeout, true),
+    a_socket_is_writable_or_still_full(By::Request),
+    a_socket_is_writable_or_still_full(By::Timeout),
+    bytes_of_a_large_send_are_counted(By::Request, Large::All),
+    bytes_of_a_large_send_are_counted(By::Request, Large::Vectored),
+    bytes_of_a_large_send_are_counted(By::Request, Large::ZeroCopy),
+    bytes_of_a_large_send_are_counted(By::Request, Large::File),
+    bytes_of_a_large_send_are_counted(By::Timeout, Large::All),
+    bytes_of_a_large_send_are_counted(By::Timeout, Large::Vectored),
+    bytes_of_a_large_send_are_counted(By::Timeout, Large::ZeroCopy),
+    bytes_of_a_large_send_are_counted(By::Timeout, Large::File),
+    messages_are_sent_or_not(By::Request, 1),
+    messages_are_sent_or_not(By::Request, 3),
+    messages_are_sent_or_not(By::Timeout, 1),
+    messages_are_sent_or_not(By::Timeout, 3),
+    a_udp_message_is_sent_or_not(By::Request),
+    a_udp_message_is_sent_or_not(By::Timeout),
+    messages_are_received_or_still_there(By::Request),
+    messages_are_received_or_still_there(By::Timeout),
+    a_descriptor_is_received_or_still_comes(By::Request),
+    a_descriptor_is_received_or_still_comes(By::Timeout),
+    a_listener_is_closed_or_accepts,
+    a_stop_loses_no_connection,
+];
 
 /// A connection with std at its other end, which does not go through the `Io` that is tested.
 fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
@@ -40,12 +86,7 @@ fn assert_closed(mut stream: impl Read) {
 }
 
 /// To one address, or to several at once, of which one wins: whoever else was connected is closed.
-#[rstest]
-fn a_connection_is_made_or_closed(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(1, 3)] addresses: usize,
-) {
+fn a_connection_is_made_or_closed(on: &On, by: By, addresses: usize) {
     on.on_thread(|io| {
         let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
         let addresses = vec![listener.local_addr().expect("address"); addresses];
@@ -71,11 +112,7 @@ fn a_connection_is_made_or_closed(
 }
 
 /// Where the queue of the listener is full, until somebody is accepted from it.
-#[rstest]
-fn a_connection_that_waits_for_room_is_made_or_closed(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_connection_that_waits_for_room_is_made_or_closed(on: &On, by: By) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
@@ -132,12 +169,7 @@ impl Look {
     }
 }
 
-#[rstest]
-fn a_byte_is_taken_or_still_there(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(Look::Read, Look::ReadExact, Look::ReadVectored, Look::Peek, Look::Readable)] look: Look,
-) {
+fn a_byte_is_taken_or_still_there(on: &On, by: By, look: Look) {
     on.on_thread(|io| {
         let (ours, mut theirs) = half(io);
         Race::new("look for a byte", 300).run(|start| {
@@ -154,12 +186,7 @@ fn a_byte_is_taken_or_still_there(
 }
 
 /// Where the kernel fills the buffers, it may have filled one by the time of the request.
-#[rstest]
-fn bytes_that_come_are_handed_out_or_kept(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(false, true)] anew: bool,
-) {
+fn bytes_that_come_are_handed_out_or_kept(on: &On, by: By, anew: bool) {
     on.on_thread(|io| {
         let (ours, mut theirs) = half(io);
         let pool = BufferPool::new(4, 64);
@@ -184,11 +211,7 @@ fn bytes_that_come_are_handed_out_or_kept(
     });
 }
 
-#[rstest]
-fn a_socket_is_writable_or_still_full(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_socket_is_writable_or_still_full(on: &On, by: By) {
     on.on_thread(|io| {
         let (near, far) = unix::net::UnixStream::pair().expect("pair");
         let near = UnixStream::from(near);
@@ -242,12 +265,7 @@ impl Large {
 }
 
 /// While somebody reads all the time: what a call that was ended in the middle reports is what arrives.
-#[rstest]
-fn bytes_of_a_large_send_are_counted(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(Large::All, Large::Vectored, Large::ZeroCopy, Large::File)] large: Large,
-) {
+fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let bytes = Arc::new(vec![7; LARGE]);
@@ -294,12 +312,7 @@ fn count_all(mut stream: net::TcpStream, arrived: &AtomicU64) {
 }
 
 /// One, or three in one call, which may have sent some of them.
-#[rstest]
-fn messages_are_sent_or_not(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-    #[values(1, 3)] count: usize,
-) {
+fn messages_are_sent_or_not(on: &On, by: By, count: usize) {
     on.on_thread(|io| {
         let (near, far) = unix::net::UnixDatagram::pair().expect("pair");
         let near = UnixDatagram::from(near);
@@ -330,8 +343,7 @@ fn messages_are_sent_or_not(
     });
 }
 
-#[rstest]
-fn a_udp_message_is_sent_or_not(#[values(threaded(), evented())] on: On, #[values(By::Request, By::Timeout)] by: By) {
+fn a_udp_message_is_sent_or_not(on: &On, by: By) {
     on.on_thread(|io| {
         let near = UdpSocket::bind(io, "127.0.0.1:0").expect("bind");
         let far = net::UdpSocket::bind("127.0.0.1:0").expect("bind");
@@ -353,11 +365,7 @@ fn a_udp_message_is_sent_or_not(#[values(threaded(), evented())] on: On, #[value
     });
 }
 
-#[rstest]
-fn messages_are_received_or_still_there(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn messages_are_received_or_still_there(on: &On, by: By) {
     on.on_thread(|io| {
         let (near, far) = unix::net::UnixDatagram::pair().expect("pair");
         let far = UnixDatagram::from(far);
@@ -381,11 +389,7 @@ fn messages_are_received_or_still_there(
 }
 
 /// The end of a pipe travels: as long as anybody has it, the pipe's other end says so.
-#[rstest]
-fn a_descriptor_is_received_or_still_comes(
-    #[values(threaded(), evented())] on: On,
-    #[values(By::Request, By::Timeout)] by: By,
-) {
+fn a_descriptor_is_received_or_still_comes(on: &On, by: By) {
     on.on_thread(|io| {
         let (near, far) = UnixStream::pair(io).expect("pair");
         Race::new("receive a descriptor", 300).run(|start| {
@@ -409,8 +413,7 @@ fn a_descriptor_is_received_or_still_comes(
 }
 
 /// A listener that is shut down while a client comes: each of the two has a connection, or an error.
-#[rstest]
-fn a_listener_is_closed_or_accepts(#[values(threaded(), evented())] on: On) {
+fn a_listener_is_closed_or_accepts(on: &On) {
     on.on_thread(|io| {
         Race::new("close against accept", 300).run(|start| {
             let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
@@ -447,9 +450,8 @@ fn a_listener_is_closed_or_accepts(#[values(threaded(), evented())] on: On) {
     });
 }
 
-/// The stop of an [`Incoming`](iolite::net::Incoming) against clients: each is handed out or still waits.
-#[rstest]
-fn a_stop_loses_no_connection(#[values(threaded(), evented())] on: On) {
+/// The stop of an [`Incoming`](iolite_io::net::Incoming) against clients: each is handed out or still waits.
+fn a_stop_loses_no_connection(on: &On) {
     on.on_thread(|io| {
         let mut random = Random::new("stop against connections");
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
@@ -459,7 +461,7 @@ fn a_stop_loses_no_connection(#[values(threaded(), evented())] on: On) {
         let mut counts = [0; 2];
         for round in 0..rounds(200) {
             if round % 1_000 == 0 {
-                crate::support::Watchdog::beat_here();
+                crate::tools::Watchdog::beat_here();
             }
             let (armed, stop) = (Event::new(), Event::new());
             let delay = Duration::from_nanos(random.below(60_000));
