@@ -67,12 +67,9 @@ pub(crate) const CASES: &[Case] = cases![
     spliced_bytes_are_here_or_there(By::Timeout, Lacks::Room),
     copied_bytes_are_here_or_there_or_in_hand(By::Request),
     copied_bytes_are_here_or_there_or_in_hand(By::Timeout),
-    a_program_is_run_or_gone(By::Request, Run::Spawn),
-    a_program_is_run_or_gone(By::Request, Run::Status),
-    a_program_is_run_or_gone(By::Request, Run::Output),
-    a_program_is_run_or_gone(By::Timeout, Run::Spawn),
-    a_program_is_run_or_gone(By::Timeout, Run::Status),
-    a_program_is_run_or_gone(By::Timeout, Run::Output),
+    a_program_is_run_or_gone(Run::Spawn),
+    a_program_is_run_or_gone(Run::Status),
+    a_program_is_run_or_gone(Run::Output),
     what_was_written_to_a_program_has_arrived(By::Request),
     what_was_written_to_a_program_has_arrived(By::Timeout),
 ];
@@ -539,14 +536,15 @@ enum Run {
     Output,
 }
 
-/// As its standard input the program has the end of a pipe, whose other end says when nobody has it any more.
-fn a_program_is_run_or_gone(on: &On, by: By, run: Run) {
+/// As its standard input the program has the end of a pipe, whose other end says when nobody has it any more. It runs
+/// longer than the timeout.
+fn a_program_is_run_or_gone(on: &On, run: Run) {
     on.on_thread(|io| {
         Race::new("run a program", 60).run(|start| {
             let (mut reader, writer) = io::pipe().expect("a pipe");
             let mut command = Command::new("echo");
             command.arg("text").stdin(writer).stdout(Stdio::null());
-            let ended = by.ends_begun(io, start, |io| match run {
+            let ended = By::Request.ends_begun(io, start, |io| match run {
                 Run::Spawn => process::spawn(io, &mut command)?.wait(io),
                 Run::Status => process::status(io, &mut command),
                 Run::Output => process::output(io, command.stdout(Stdio::piped())).map(|output| {

@@ -240,17 +240,19 @@ enum Large {
     File,
 }
 
+/// At most. The smaller ones have room at once, the larger ones wait for the reader.
 const LARGE: usize = 256 << 10;
 
 impl Large {
     /// Sends; how many bytes, also of a call that was ended.
     fn send(self, io: &dyn Io, to: &TcpStream, bytes: &Arc<Vec<u8>>, file: &File) -> (usize, io::Result<()>) {
+        let all = bytes.len();
         let result = match self {
             Self::All => to.write_all(io, bytes),
             Self::ZeroCopy => to.send_zero_copy(io, bytes.clone()),
-            Self::File => to.send_file(io, file, 0..LARGE as u64).map(drop),
+            Self::File => to.send_file(io, file, 0..all as u64).map(drop),
             Self::Vectored => {
-                let (one, other) = bytes.split_at(LARGE / 3);
+                let (one, other) = bytes.split_at(all / 3);
                 return match to.write_vectored(io, &[IoSlice::new(one), IoSlice::new(other)]) {
                     Ok(count) => (count, Ok(())),
                     Err(error) => (0, Err(error)),
@@ -258,7 +260,7 @@ impl Large {
             }
         };
         match result {
-            Ok(()) => (LARGE, Ok(())),
+            Ok(()) => (all, Ok(())),
             Err(error) => (Incomplete::count_of(&error), Err(error)),
         }
     }
@@ -268,11 +270,11 @@ impl Large {
 fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
-        let bytes = Arc::new(vec![7; LARGE]);
-        std::fs::write(folder.path().join("file"), &*bytes).expect("written");
+        std::fs::write(folder.path().join("file"), vec![7; LARGE]).expect("written");
         let file = File::open(io, folder.path().join("file")).expect("open");
         let (ours, theirs) = half(io);
-        ours.set_option(io, option::SEND_BUFFER_SIZE, 8 << 10).expect("set");
+        // What was acknowledged late, up to 40 ms, leaves room for most.
+        ours.set_option(io, option::SEND_BUFFER_SIZE, 64 << 10).expect("set");
         let arrived = AtomicU64::new(0);
         thread::scope(|threads| {
             threads.spawn(|| count_all(theirs, &arrived));
@@ -280,6 +282,7 @@ fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
             let ours = ours;
             let (mut ledger, mut random) = (0, Random::new("sizes"));
             Race::new("large send", 100).run(|start| {
+                let bytes = Arc::new(vec![7; LARGE >> random.below(19)]);
                 let mut count = 0;
                 let send = |io: &dyn Io| {
                     let (sent, result) = large.send(io, &ours, &bytes, &file);
@@ -295,7 +298,6 @@ fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
                 });
                 // Lets go of it in time.
                 until(io, || Arc::strong_count(&bytes) == 1);
-                spin(Duration::from_nanos(random.below(1_000)));
                 sent
             });
             drop(ours);
@@ -306,7 +308,6 @@ fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
 fn count_all(mut stream: net::TcpStream, arrived: &AtomicU64) {
     let mut buffer = [0; 16 << 10];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        assert!(buffer[..count].iter().all(|byte| *byte == 7));
         arrived.fetch_add(count as u64, Ordering::Release);
     }
 }
