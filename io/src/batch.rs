@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::{Canceled, STICKY};
 use crate::context;
+use crate::descriptor::Descriptor;
 use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, end_scope};
 use crate::net::Message;
@@ -26,7 +28,7 @@ pub struct Batch<'scope, 'env> {
     group: Group<'scope, 'env>,
     results: Arc<Results<Completed<'scope>>>,
     /// What nobody has begun.
-    added: Lock<VecDeque<(usize, Operation<'scope>)>>,
+    added: Lock<VecDeque<(usize, Added<'scope>)>>,
 }
 
 /// How an operation of a [`Batch`] ended.
@@ -36,17 +38,23 @@ pub struct Completed<'a> {
     pub index: usize,
     /// What it came to.
     pub result: io::Result<Output>,
-    /// What it had borrowed to write to.
+    /// What it had borrowed for itself alone.
     pub lent: Lent<'a>,
 }
 
-/// What an operation has borrowed to write to, and gives back.
+/// What an operation has borrowed for itself alone, and gives back, whole and however it ended.
+///
+/// Only the end of the scope gives back what an operation that was [added](Batch::add) as data reads from, such as
+/// the buffer of [`Operation::Write`]: it may be shared, so nobody can tell when it is free. What is to be read into
+/// again is written with [`add_write`](Batch::add_write) or [`add_send`](Batch::add_send). Nor do these come back
+/// sooner: the places of an [`Operation::File`], the command of [`Operation::Spawn`], the closure of
+/// [`Operation::Offload`], and what an [`Operation::Native`] is about.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lent<'a> {
-    /// Nothing, or what only the end of the scope gives back: the places of an [`Operation::File`].
+    /// Nothing that comes back before the end of the scope.
     Nothing,
-    /// The buffer of [`Operation::Read`] or [`Operation::Receive`].
+    /// The buffer of [`Operation::Read`], [`Operation::Receive`], [`Batch::add_write`] or [`Batch::add_send`].
     Buffer(&'a mut [u8]),
     /// The buffers of [`Operation::ReadVectored`] or [`Operation::ReceiveMessage`].
     Buffers(&'a mut [IoSliceMut<'a>]),
@@ -66,7 +74,54 @@ impl fmt::Debug for Batch<'_, '_> {
 impl<'scope> Batch<'scope, '_> {
     /// Adds an operation, which the next wait begins. Never waits.
     pub fn add(&self, index: usize, operation: Operation<'scope>) {
-        self.added.lock().push_back((index, operation));
+        self.push(index, Added::Operation(operation));
+    }
+
+    /// Adds an [`Operation::Write`] of the `bytes` of `buffer`, which comes back whole, as [`Lent::Buffer`], and can
+    /// be read into again. `offset` is in bytes; `None` for the file's position, which moves.
+    ///
+    /// Answered with [`Output::Count`], which may be short: the rest is to be added again.
+    ///
+    /// ```
+    /// use iolite_io::fs::File;
+    /// use iolite_io::{Batch, Completed, Lent, Output};
+    ///
+    /// /// Goes on with what a read at `offset` has brought: the same buffer, the other way.
+    /// fn write_back<'scope>(batch: &Batch<'scope, '_>, file: &'scope File, read: Completed<'scope>, offset: u64) {
+    ///     if let (Ok(Output::Count(count)), Lent::Buffer(buffer)) = (read.result, read.lent) {
+    ///         batch.add_write(read.index, file.as_ref(), buffer, 0..count, Some(offset));
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `bytes` are not all in `buffer`.
+    pub fn add_write(
+        &self,
+        index: usize,
+        file: &'scope Descriptor,
+        buffer: &'scope mut [u8],
+        bytes: Range<usize>,
+        offset: Option<u64>,
+    ) {
+        self.push(index, Added::Write { file, source: Source::new(buffer, bytes), offset });
+    }
+
+    /// Adds an [`Operation::Send`] of the `bytes` of `buffer`, which comes back whole, as [`Lent::Buffer`], and can
+    /// be received into again.
+    ///
+    /// Answered with [`Output::Count`]; short only when it ended early: the rest is to be added again.
+    ///
+    /// # Panics
+    ///
+    /// When `bytes` are not all in `buffer`.
+    pub fn add_send(&self, index: usize, socket: &'scope Descriptor, buffer: &'scope mut [u8], bytes: Range<usize>) {
+        self.push(index, Added::Send { socket, source: Source::new(buffer, bytes) });
+    }
+
+    fn push(&self, index: usize, added: Added<'scope>) {
+        self.added.lock().push_back((index, added));
     }
 
     /// Begins what was added, and waits until something has completed, if anything can. Where no unit of
@@ -126,10 +181,10 @@ impl<'scope> Batch<'scope, '_> {
     pub fn cancel(&self, io: &dyn Io) -> Vec<Completed<'scope>> {
         let added = std::mem::take(&mut *self.added.lock());
         self.group.cancel(io);
-        let not_begun = added.into_iter().map(|(index, operation)| Completed {
+        let not_begun = added.into_iter().map(|(index, added)| Completed {
             index,
             result: Err(Canceled::requested().into()),
-            lent: Lent::by(operation),
+            lent: added.into_lent(),
         });
         let canceled = self.results.take_if(|completion| completion.is_canceled());
         canceled.into_iter().chain(not_begun).collect()
@@ -142,8 +197,8 @@ impl<'scope> Batch<'scope, '_> {
             let body = Under { first, io: self.group.io().clone() };
             // No timeout passes to it: it outlives the wait that begins it.
             if let Err(SpawnError { closure, kind }) = self.group.start(StartHow::Concurrent, None, Vec::new(), body) {
-                let First { index, operation, pending } = closure;
-                self.added.lock().push_front((index, operation));
+                let First { index, added, pending } = closure;
+                self.added.lock().push_front((index, added));
                 drop(pending);
                 return Err(kind);
             }
@@ -152,15 +207,15 @@ impl<'scope> Batch<'scope, '_> {
     }
 
     fn take_added(&self) -> Option<First<'scope>> {
-        let mut added = self.added.lock();
-        let (index, operation) = added.pop_front()?;
-        Some(First { index, operation, pending: Pending::of(&self.results) })
+        let mut queue = self.added.lock();
+        let (index, added) = queue.pop_front()?;
+        Some(First { index, added, pending: Pending::of(&self.results) })
     }
 
     /// Performs what was added first, on the calling context.
     fn perform_first(&self, io: &dyn Io) -> Result<(), Canceled> {
-        let Some(First { index, operation, pending }) = self.take_added() else { return Ok(()) };
-        let mut completion = perform(io, index, operation);
+        let Some(First { index, added, pending }) = self.take_added() else { return Ok(()) };
+        let mut completion = added.perform(io, index);
         // The caller's request, or its timeout's: it is the caller who is told.
         let mut canceled = Ok(());
         completion.result = completion.result.map_err(|error| match Canceled::from_error(error) {
@@ -182,6 +237,65 @@ impl Completed<'_> {
     }
 }
 
+/// An operation that was added, with all that it has borrowed.
+enum Added<'a> {
+    /// As data.
+    Operation(Operation<'a>),
+    /// By [`Batch::add_write`].
+    Write { file: &'a Descriptor, source: Source<'a>, offset: Option<u64> },
+    /// By [`Batch::add_send`].
+    Send { socket: &'a Descriptor, source: Source<'a> },
+}
+
+impl<'a> Added<'a> {
+    /// Performs it and keeps what it had borrowed.
+    fn perform(self, io: &dyn Io, index: usize) -> Completed<'a> {
+        let (result, lent) = match self {
+            Self::Operation(operation) => perform(io, operation),
+            Self::Write { file, source, offset } => {
+                let operation = Operation::Write { file, buffer: source.bytes(), memory: None, offset };
+                (io.operate(operation), source.into_lent())
+            }
+            Self::Send { socket, source } => {
+                let operation = Operation::Send { socket, buffer: source.bytes(), all: true };
+                (io.operate(operation), source.into_lent())
+            }
+        };
+        Completed { index, result, lent }
+    }
+
+    /// What it has borrowed, when it is not performed.
+    fn into_lent(self) -> Lent<'a> {
+        match self {
+            Self::Operation(operation) => Lent::by(operation),
+            Self::Write { source, .. } | Self::Send { source, .. } => source.into_lent(),
+        }
+    }
+}
+
+/// A buffer of which some bytes are written.
+struct Source<'a> {
+    buffer: &'a mut [u8],
+    /// Within `buffer`.
+    bytes: Range<usize>,
+}
+
+impl<'a> Source<'a> {
+    fn new(buffer: &'a mut [u8], bytes: Range<usize>) -> Self {
+        let length = buffer.len();
+        assert!(bytes.start <= bytes.end && bytes.end <= length, "bytes {bytes:?} of a buffer of {length}");
+        Self { buffer, bytes }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[self.bytes.clone()]
+    }
+
+    fn into_lent(self) -> Lent<'a> {
+        Lent::Buffer(self.buffer)
+    }
+}
+
 impl<'a> Lent<'a> {
     /// What an operation that was not performed has borrowed.
     fn by(operation: Operation<'a>) -> Self {
@@ -197,8 +311,8 @@ impl<'a> Lent<'a> {
 }
 
 /// Performs an operation and keeps what it had borrowed.
-fn perform<'a>(io: &dyn Io, index: usize, operation: Operation<'a>) -> Completed<'a> {
-    let (result, lent) = match operation {
+fn perform<'a>(io: &dyn Io, operation: Operation<'a>) -> (io::Result<Output>, Lent<'a>) {
+    match operation {
         Operation::Read { file, buffer, memory, offset } => {
             let operation = Operation::Read { file, buffer: &mut *buffer, memory, offset };
             (io.operate(operation), Lent::Buffer(buffer))
@@ -219,8 +333,7 @@ fn perform<'a>(io: &dyn Io, index: usize, operation: Operation<'a>) -> Completed
             (io.operate(Operation::ReceiveMany { socket, messages: &mut *messages }), Lent::Messages(messages))
         }
         operation => (io.operate(operation), Lent::Nothing),
-    };
-    Completed { index, result, lent }
+    }
 }
 
 /// The same buffers, for a while.
@@ -231,7 +344,7 @@ fn reborrow<'a>(buffers: &'a mut [IoSliceMut<'_>]) -> Vec<IoSliceMut<'a>> {
 /// What was added first, on its way: no more among what is added, and pending since.
 struct First<'scope> {
     index: usize,
-    operation: Operation<'scope>,
+    added: Added<'scope>,
     pending: Pending<Completed<'scope>>,
 }
 
@@ -245,8 +358,8 @@ impl<'scope> Body<()> for Under<'_, 'scope> {
     type Closure = First<'scope>;
 
     fn call(self) {
-        let First { index, operation, pending } = self.first;
-        pending.ended_with(perform(&*self.io, index, operation));
+        let First { index, added, pending } = self.first;
+        pending.ended_with(added.perform(&*self.io, index));
     }
 
     fn into_closure(self) -> First<'scope> {

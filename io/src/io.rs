@@ -382,6 +382,9 @@ impl<'io> dyn Io + 'io {
     /// }
     /// ```
     ///
+    /// What was read is written from the same buffer by [`Batch::add_write`] or [`Batch::add_send`], and the buffer
+    /// comes back once more: `examples/copy.rs` copies a file so.
+    ///
     /// # Cancellation
     ///
     /// The final wait is not ended by a request to the caller, whose next cancellation point returns it.

@@ -1,21 +1,33 @@
 //! Operations that are under way together.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::fs::File;
-use iolite_io::{Batch, Canceled, ConcurrencyUnavailable, Interest, Io, Lent, Operation, Output};
+use iolite_io::fs::{self, File};
+use iolite_io::net::option;
+use iolite_io::testing::{Faults, Faulty};
+use iolite_io::{Batch, Canceled, Completed, ConcurrencyUnavailable, Interest, Io, Lent, Operation, Output};
+use rustix::io::Errno;
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, concurrently, note, rounds, scope, tcp_pair};
+use crate::tools::{ExpectCanceled, Random, concurrently, note, panic_of, rounds, scope, tcp_pair};
 
 pub(crate) const CASES: &[Case] = cases![
     each_operation_completes_once_and_gives_its_buffer_back(0),
     each_operation_completes_once_and_gives_its_buffer_back(2),
     each_operation_completes_once_and_gives_its_buffer_back(100),
+    a_few_buffers_copy_a_long_file(0),
+    a_few_buffers_copy_a_long_file(2),
+    a_few_buffers_copy_a_long_file(100),
+    what_is_written_comes_back,
+    a_canceled_send_gives_its_buffer_back(0),
+    a_canceled_send_gives_its_buffer_back(1),
+    a_canceled_send_gives_its_buffer_back(100),
+    only_bytes_of_the_buffer_can_be_written,
     more_than_there_are_units,
     errors_are_the_operations_own,
     a_timeout_leaves_the_operations_under_way,
@@ -77,6 +89,157 @@ fn each_operation_completes_once_and_gives_its_buffer_back(on: &On, concurrent_l
     });
 }
 
+/// What each of three buffers is at: bytes of the file that it has still to copy, and of the buffer to be written.
+type Turn = (Range<u64>, Range<usize>);
+
+/// Reads and writes beside each other, all of them short now and then, until every byte has been written once.
+fn a_few_buffers_copy_a_long_file(on: &On, concurrent_limit: usize) {
+    let seed = Random::new("a_few_buffers_copy_a_long_file").number();
+    on.concurrent_limit(concurrent_limit).on_thread(|io| {
+        let io = &*Faulty::new(io.handle().expect("a runtime's"), seed, Faults::new().short_counts(0.3));
+        let (folder, from) = pages(io);
+        let to = fs::temp_file(io, folder.path()).expect("made");
+        let mut buffers = [[0; 5_000]; 3];
+        let mut written = vec![0_u8; 256 * 4096];
+        batch(io, |batch| {
+            let mut turns: [Turn; 3] = [(0..0, 0..0), (0..0, 0..0), (0..0, 0..0)];
+            let mut parts = (0..256).map(|page| page * 4096..(page + 1) * 4096);
+            let mut go_on = |turns: &mut [Turn; 3], index: usize, buffer| {
+                if turns[index].0.is_empty() {
+                    let Some(part) = parts.next() else { return };
+                    turns[index] = (part, 0..0);
+                }
+                let (part, held) = &turns[index];
+                if held.is_empty() {
+                    batch.add(index, read(&from, buffer, part.start));
+                } else {
+                    batch.add_write(index, to.as_ref(), buffer, held.clone(), Some(part.start));
+                }
+            };
+            buffers.iter_mut().enumerate().for_each(|(index, buffer)| go_on(&mut turns, index, buffer));
+            while !batch.is_empty() {
+                batch.await_async(io).expect("nobody stops it");
+                while let Some(completion) = batch.next() {
+                    let (Ok(Output::Count(count @ 1..)), Lent::Buffer(buffer)) = (completion.result, completion.lent)
+                    else {
+                        panic!("neither read nor written")
+                    };
+                    assert_eq!(buffer.len(), 5_000, "all of the buffer");
+                    let (part, held) = &mut turns[completion.index];
+                    if held.len() == 0 {
+                        *held = 0..count.min((part.end - part.start) as usize);
+                    } else {
+                        written[part.start as usize..][..count].iter_mut().for_each(|times| *times += 1);
+                        held.start += count;
+                        part.start += count as u64;
+                    }
+                    go_on(&mut turns, completion.index, buffer);
+                }
+            }
+        });
+        assert!(written.iter().all(|times| *times == 1), "bytes that were not written once");
+        let content = |file: &File| {
+            let mut bytes = vec![0; 256 * 4096];
+            file.read_exact_at(io, &mut bytes, 0).expect("all of it");
+            bytes
+        };
+        assert!(content(&from) == content(&to), "the same bytes");
+        assert_eq!(to.len(io).expect("told"), 256 * 4096);
+    });
+}
+
+/// Of a file whose position moves, of a socket, and where it fails.
+fn what_is_written_comes_back(on: &On) {
+    on.run(|io| {
+        let (folder, refuses) = pages(io);
+        let file = fs::temp_file(io, folder.path()).expect("made");
+        let (near, far) = tcp_pair(io);
+        let mut buffer = *b"0123456789";
+        batch(io, |batch| {
+            let next = |expected: Result<usize, Errno>| {
+                batch.await_async(io).expect("nobody stops it");
+                let Completed { result, lent: Lent::Buffer(buffer), .. } = batch.next().expect("one") else {
+                    panic!("a buffer")
+                };
+                match (result, expected) {
+                    (Ok(Output::Count(count)), Ok(expected)) => assert_eq!(count, expected),
+                    (Err(error), Err(expected)) => assert_eq!(error.raw_os_error(), Some(expected.raw_os_error())),
+                    other => panic!("{other:?}"),
+                }
+                assert_eq!(buffer, b"0123456789");
+                buffer
+            };
+            batch.add_write(0, file.as_ref(), &mut buffer, 0..4, None);
+            batch.add_write(0, file.as_ref(), next(Ok(4)), 7..10, None);
+            batch.add_write(0, refuses.as_ref(), next(Ok(3)), 0..10, None);
+            batch.add_send(0, near.as_ref(), next(Err(Errno::BADF)), 2..6);
+            batch.add_send(0, near.as_ref(), next(Ok(4)), 6..6);
+            next(Ok(0));
+        });
+        let (mut written, mut sent) = ([0; 7], [0; 4]);
+        file.read_exact_at(io, &mut written, 0).expect("read");
+        far.read_exact(io, &mut sent).expect("received");
+        assert_eq!((&written, &sent), (b"0123789", b"2345"));
+    });
+}
+
+/// More is sent than there is room for: what the completions count arrives, in order, and not a byte more.
+fn a_canceled_send_gives_its_buffer_back(on: &On, concurrent_limit: usize) {
+    on.concurrent_limit(concurrent_limit).on_thread(|io| {
+        let (near, far) = tcp_pair(io);
+        near.set_option(io, option::SEND_BUFFER_SIZE, 16 << 10).expect("set");
+        let mut buffer: Vec<u8> = (0..100_000_u32).map(|number| (number % 251) as u8).collect();
+        let expected = buffer.clone();
+        let mut sent = 0;
+        batch(io, |batch| {
+            batch.add_send(7, near.as_ref(), &mut buffer, 0..100_000);
+            loop {
+                // Where nothing is under way, the operation ends with this wait.
+                _ = io.timeout(SHORT, |io| batch.await_async(io));
+                let canceled = batch.cancel(io);
+                let completions: Vec<_> = batch.next().into_iter().chain(canceled).collect();
+                let [Completed { index: 7, result, lent: Lent::Buffer(buffer) }] =
+                    <[_; 1]>::try_from(completions).expect("one")
+                else {
+                    panic!("a buffer")
+                };
+                assert_eq!(buffer, expected);
+                match result {
+                    Ok(Output::Count(count)) => sent += count,
+                    Ok(other) => panic!("{other:?}"),
+                    // Nobody reads, and there is no room.
+                    Err(error) if Canceled::is_in(&error) => break,
+                    Err(error) => panic!("{error}"),
+                }
+                batch.add_send(7, near.as_ref(), buffer, sent % 100_000..100_000);
+            }
+        });
+        drop(near);
+        let mut received = Vec::new();
+        far.read_to_end(io, &mut received).expect("received");
+        assert!(sent > 0, "there was room at first");
+        assert_eq!(received.len(), sent);
+        assert!(received.iter().enumerate().all(|(at, byte)| *byte == expected[at % 100_000]), "in order");
+    });
+}
+
+fn only_bytes_of_the_buffer_can_be_written(on: &On) {
+    on.run(|io| {
+        let (near, _far) = tcp_pair(io);
+        let (mut first, mut second) = ([0; 4], [0; 4]);
+        batch(io, |batch| {
+            let past_the_end = panic_of(|| batch.add_send(0, near.as_ref(), &mut first, 2..5));
+            assert_eq!(past_the_end, "bytes 2..5 of a buffer of 4");
+            let backwards = Range { start: 3, end: 2 };
+            assert_eq!(
+                panic_of(|| batch.add_write(0, near.as_ref(), &mut second, backwards, None)),
+                "bytes 3..2 of a buffer of 4"
+            );
+            assert!(batch.is_empty());
+        });
+    });
+}
+
 fn more_than_there_are_units(on: &On) {
     let on = &on.concurrent_limit(3);
     on.on_thread(|io| {
@@ -116,7 +279,7 @@ fn errors_are_the_operations_own(on: &On) {
             }
             completions.sort_by_key(|completion| completion.index);
             let failed = completions[0].result.as_ref().expect_err("it is open for reading");
-            assert_eq!(failed.raw_os_error(), Some(rustix::io::Errno::BADF.raw_os_error()));
+            assert_eq!(failed.raw_os_error(), Some(Errno::BADF.raw_os_error()));
             assert!(matches!(completions[1].result, Ok(Output::Done)));
         });
     });
