@@ -9,13 +9,14 @@ use crate::Io;
 use crate::descriptor::Descriptor;
 use crate::fs::File;
 
-/// A `read_exact`, a `write_all` or a [`copy`](crate::copy()) ended in the middle: the source of such
-/// an error.
+/// A `read_exact`, a `read_to_string`, a `write_all` or a [`copy`](crate::copy()) ended in the middle: the source of
+/// such an error.
 #[derive(Debug)]
 pub struct Incomplete {
-    /// How many bytes had been read or written; of a copy, written.
+    /// How many bytes had been read or written; of a copy, written; of a text, appended.
     pub count: usize,
-    /// What a copy had read and not written: these bytes are nowhere else any more.
+    /// What a copy had read and not written, or a `read_to_string` read and not appended, for it is no text, or only a
+    /// part of a character: these bytes are nowhere else any more.
     pub unwritten: Vec<u8>,
     /// What ended it.
     pub source: io::Error,
@@ -27,7 +28,7 @@ impl Incomplete {
         Self::of(error).map_or(0, |incomplete| incomplete.count)
     }
 
-    /// What a copy that `error` ended had read and not written.
+    /// What a copy that `error` ended had read and not written, or a `read_to_string` read and not appended.
     pub fn unwritten_of(error: &io::Error) -> &[u8] {
         Self::of(error).map_or(&[], |incomplete| &incomplete.unwritten)
     }
@@ -81,6 +82,22 @@ pub(crate) fn read_to_end(
     let before = bytes.len();
     while read_more(bytes, before, &mut read)? > 0 {}
     Ok(bytes.len() - before)
+}
+
+/// Reads to the end and appends to `text` what is text, up to the first byte that is not; an error has the rest.
+pub(crate) fn read_to_string(text: &mut String, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+    let mut bytes = Vec::new();
+    let ended = read_to_end(&mut bytes, read);
+    let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    text.push_str(valid);
+    let rest = &bytes[valid.len()..];
+    match ended {
+        Ok(_) if rest.is_empty() => Ok(valid.len()),
+        Ok(_) => {
+            Err(Incomplete::error(valid.len(), rest.to_vec(), io::Error::new(io::ErrorKind::InvalidData, "no UTF-8")))
+        }
+        Err(error) => Err(Incomplete::error(valid.len(), rest.to_vec(), error)),
+    }
 }
 
 /// Reads once and appends to `bytes`, in larger steps the more was read since it had length `before`.

@@ -7,12 +7,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use iolite_io::fs::{BufferPool, File, OpenOptions};
-use iolite_io::{Incomplete, Io};
+use iolite_io::{Canceled, Incomplete, Io};
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
-use crate::tools::{concurrently, in_folder, scope};
+use crate::tools::{concurrently, in_folder, scope, until};
 
 pub(crate) const CASES: &[Case] = cases![
     options_open_what_std_opens,
@@ -37,6 +37,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_pooled_buffer_holds_nothing_after_an_error,
     pooled_buffers_go_past_the_page_cache,
     a_pipe_read_as_a_file_waits_and_is_canceled,
+    a_text_that_ends_early_loses_no_byte,
 ];
 
 pub(crate) const PAIRS: &[Case] = pairs![a_pool_serves_files_everywhere];
@@ -230,7 +231,7 @@ fn vectored_calls_work_on_pipes(on: &On) {
             }
             assert_eq!(&member.join(io), b"abcdef");
             let member = concurrently(group, |io| reader.read_vectored(io, &mut both_of(&mut [0; 4])));
-            assert!(iolite_io::Canceled::is_in(&member.cancel(io).expect_err("canceled")));
+            assert!(Canceled::is_in(&member.cancel(io).expect_err("canceled")));
         });
     });
 }
@@ -480,11 +481,52 @@ fn a_pipe_read_as_a_file_waits_and_is_canceled(on: &On) {
             for _ in 0..20 {
                 let member = concurrently(group, |io| file.read(io, &mut [0; 4]));
                 io.yield_now();
-                assert!(iolite_io::Canceled::is_in(&member.cancel(io).expect_err("canceled")));
+                assert!(Canceled::is_in(&member.cancel(io).expect_err("canceled")));
             }
             let member = concurrently(group, |io| file.read(io, &mut [0; 4]));
             io::Write::write_all(&mut writer, b"here").expect("written");
             assert_eq!(member.join(io).expect("read"), 4);
         });
     });
+}
+
+/// Wherever a text is cut: by a cancellation, of a pipe that is empty, and by the end.
+fn a_text_that_ends_early_loses_no_byte(on: &On) {
+    on.run(|io| {
+        let whole = "a\u{e4}\u{20ac}\u{1f600}";
+        for cut in 0..=whole.len() {
+            let (reader, mut writer) = io::pipe().expect("a pipe");
+            let file = File::from(fs::File::from(OwnedFd::from(reader)));
+            let (bytes, rest) = whole.as_bytes().split_at(cut);
+            io::Write::write_all(&mut writer, bytes).expect("written");
+            let mut text = String::from("before ");
+            scope(io, |group| {
+                let member = concurrently(group, |io| file.read_to_string(io, &mut text));
+                until(io, || rustix::io::ioctl_fionread(&file).expect("told") == 0);
+                let error = member.cancel(io).expect_err("there is no end");
+                assert!(Canceled::is_in(&error), "{error}");
+                let (count, unwritten) = (Incomplete::count_of(&error), Incomplete::unwritten_of(&error));
+                assert_eq!((count, unwritten), told(bytes), "cut at {cut}");
+            });
+            assert_eq!(text.as_bytes(), [b"before ", &bytes[..told(bytes).0]].concat());
+
+            io::Write::write_all(&mut writer, rest).expect("written");
+            drop(writer);
+            let mut text = String::new();
+            match file.read_to_string(io, &mut text) {
+                Ok(count) => assert_eq!(count, rest.len()),
+                Err(error) => {
+                    assert_eq!((error.kind(), Incomplete::count_of(&error)), (io::ErrorKind::InvalidData, text.len()));
+                    assert_eq!([text.as_bytes(), Incomplete::unwritten_of(&error)].concat(), rest);
+                }
+            }
+            assert_eq!(str::from_utf8(rest).is_ok(), text.len() == rest.len());
+        }
+    });
+}
+
+/// How much of the beginning of a text is text, and what is left of a character.
+fn told(bytes: &[u8]) -> (usize, &[u8]) {
+    let count = str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    (count, &bytes[count..])
 }

@@ -149,17 +149,15 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; nothing is appended then.
+    /// A cancellation point; no byte is lost, as after every error.
     ///
     /// # Errors
     ///
-    /// Those of `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8. Nothing is appended then.
+    /// Those of `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8. What was read by then is appended up to the
+    /// first byte that is no text. That and what followed it (at a cancellation, the beginning of a character) is in the
+    /// error: [`Incomplete::unwritten_of`](crate::Incomplete::unwritten_of).
     pub fn read_to_string(&self, io: &dyn Io, text: &mut String) -> io::Result<usize> {
-        let mut bytes = Vec::new();
-        self.read_to_end(io, &mut bytes)?;
-        let read = str::from_utf8(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        text.push_str(read);
-        Ok(bytes.len())
+        stream::read_to_string(text, |buffer| self.read(io, buffer))
     }
 
     /// As [`read`](Self::read), into several buffers, of which 64 that are not empty are used at most.

@@ -18,7 +18,7 @@ const COPY_BYTES: usize = 16 << 20;
 ///
 /// # Cancellation
 ///
-/// A cancellation point.
+/// A cancellation point. What was read by then is dropped; who must not lose it, of a FIFO, opens a [`File`].
 ///
 /// # Errors
 ///
@@ -37,11 +37,12 @@ pub fn read(io: &dyn Io, path: impl Locate) -> io::Result<Vec<u8>> {
 ///
 /// # Cancellation
 ///
-/// A cancellation point.
+/// As [`read`].
 ///
 /// # Errors
 ///
-/// Those of `open` and `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8.
+/// Those of `open` and `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8, with a
+/// [`FromUtf8Error`](std::string::FromUtf8Error) that has the bytes.
 pub fn read_to_string(io: &dyn Io, path: impl Locate) -> io::Result<String> {
     String::from_utf8(read(io, path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
