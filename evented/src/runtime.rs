@@ -87,6 +87,14 @@ impl Evented {
     ///
     /// A task that ignores cancellation is waited for; it is named through
     /// [`Options::report`] after [`Options::grace`].
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point: the wait is not ended by a request to the caller.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of an executor, which would be a bug of this crate.
     pub fn shutdown(self) {}
 
     fn join(&mut self) {
@@ -128,6 +136,11 @@ impl std::fmt::Debug for Prepared {
 impl Prepared {
     /// Runs `main` as the first task, on a fiber of the calling thread; then shuts down, and
     /// returns when every task has ended.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point: neither `main` nor the wait is ended by a request to the caller, which is no task of
+    /// this runtime. `main`'s own calls are cancellation points of `main`.
     ///
     /// # Panics
     ///
