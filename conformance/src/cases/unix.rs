@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use iolite_io::net::{
     BufferPool, Domain, Message, Outgoing, Socket, SocketType, UnixAddress, UnixDatagram, UnixListener, UnixStream,
+    option,
 };
 use iolite_io::{Canceled, Io};
+use rustix::net::SendFlags;
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{concurrently, scope};
+use crate::tools::{Race, concurrently, scope};
 
 pub(crate) const CASES: &[Case] = cases![
     streams_are_accepted_by_path_and_by_name,
@@ -25,6 +27,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_full_queue_makes_the_sender_wait(true),
     a_full_queue_makes_the_sender_wait(false),
     waits_for_room_end,
+    a_canceled_send_of_many_counts_what_it_sent,
     descriptors_are_passed,
     descriptors_beyond_those_asked_for_are_told(0),
     descriptors_beyond_those_asked_for_are_told(1),
@@ -201,6 +204,43 @@ fn waits_for_room_end(on: &On) {
             let listener = socket.into_typed::<iolite_io::net::Unix, iolite_io::net::Listener>();
             listener.accept(io).expect("accepted");
             connected.join(io).expect("there is room again");
+        });
+    });
+}
+
+/// Room comes for some of many messages while their sender is canceled: each number is received once, in its turn.
+fn a_canceled_send_of_many_counts_what_it_sent(on: &On) {
+    on.on_thread(|io| {
+        let (near, far) = UnixDatagram::pair(io).expect("pair");
+        near.set_option(io, option::SEND_BUFFER_SIZE, 8 << 10).expect("set");
+        let mut messages: Vec<_> = (0..16).map(|_| Message::with_room(8)).collect();
+        let (mut sent, mut received) = (0_u32, 0_u32);
+        let mut receive_until = |end| {
+            while received < end {
+                let count = far.recv_many(io, &mut messages).expect("they are there");
+                for message in &messages[..count] {
+                    assert_eq!(message.bytes(), received.to_ne_bytes(), "number {received}");
+                    received += 1;
+                }
+            }
+        };
+        Race::new("send_many", 1_000).run(|start| {
+            while rustix::net::send(&near, &sent.to_ne_bytes(), SendFlags::DONTWAIT).is_ok() {
+                sent += 1;
+            }
+            let numbers: Vec<_> = (sent..sent + 64).map(u32::to_ne_bytes).collect();
+            let outgoing: Vec<_> = numbers.iter().map(|bytes| Outgoing { bytes, to: None }).collect();
+            let result = scope(io, |group| {
+                let member = concurrently(group, |io| near.send_many(io, &outgoing));
+                start.go(|| receive_until(sent), || member.request_cancel());
+                member.join(io)
+            });
+            match &result {
+                Ok(count) => sent += u32::try_from(*count).expect("few"),
+                Err(error) => assert!(Canceled::is_in(error), "{error}"),
+            }
+            receive_until(sent);
+            result.is_ok()
         });
     });
 }
