@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
+use std::hint;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,13 +13,14 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use io_uring::{IoUring, Probe, opcode};
 use iolite_evented::{Evented, Options, op};
 use iolite_io::backend::{Refused, Start, StartHow};
 use iolite_io::net::{Address, Received};
+use iolite_io::sync::Event;
 use iolite_io::{Backend, Canceled, Instant, Io, Operation, Output, ShutDown};
 use rustix::event::epoll;
 use tempfile::TempDir;
@@ -371,6 +373,72 @@ fn a_timeout_and_cancellations_are_told_apart() {
         let read = op::Read { file, buffer: &mut buffer, offset: None, flags: 0 };
         assert_eq!(op::Do::new(read).timeout(Duration::from_secs(3600)).id(&id).perform(io).unwrap(), 5);
     });
+}
+
+/// A timeout is no entry of its own, which a full queue could part from its operation: whatever room is left for an
+/// entry, each operation ends by its own timeout and by no other's, and takes no byte.
+#[test]
+fn a_timeout_holds_with_one_entry_free() {
+    const SQ_ENTRIES: usize = 256;
+    let evented = runtime();
+    for count in [SQ_ENTRIES - 1, SQ_ENTRIES, SQ_ENTRIES + 1, 2 * SQ_ENTRIES] {
+        // Either the odd ones time out or the even ones, so that one of each kind is the last that finds room.
+        for odd in [0, 1] {
+            timeouts_of_one_turn(evented.io(), count, |index| index % 2 == odd);
+        }
+    }
+}
+
+/// Has `count` reads queued by their fibers in one and the same turn of the one executor; none of them ends by itself.
+fn timeouts_of_one_turn(io: &dyn Io, count: usize, times_out: impl Fn(usize) -> bool) {
+    let (reader, mut writer) = pipe(io);
+    let file = reader.as_fd();
+    let (begun, go, gone) = (AtomicUsize::new(0), Event::new(), AtomicBool::new(false));
+    let read_for = |io: &dyn Io, timeout| {
+        begun.fetch_add(1, Ordering::Relaxed);
+        go.wait(io).unwrap();
+        let mut buffer = [0; 8];
+        let read = op::Read { file, buffer: &mut buffer, offset: None, flags: 0 };
+        op::Do::new(read).timeout(timeout).perform(io).unwrap_err()
+    };
+    let Ok(()) = io.group(|group| {
+        let (read_for, begun, gone) = (&read_for, &begun, &gone);
+        let start = |index| {
+            let timeout = if times_out(index) { Duration::from_millis(1) } else { Duration::from_secs(3600) };
+            group.spawn_concurrent(move |io| read_for(io, timeout)).unwrap()
+        };
+        let reads: Vec<_> = (0..count).map(start).collect();
+        let until_begun = |count| {
+            while begun.load(Ordering::Relaxed) < count {
+                io.yield_now();
+            }
+        };
+        until_begun(count);
+        // Keeps the executor from its next turn until all of them have been woken by this thread.
+        let keeper = group.spawn_concurrent(move |_| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            while !gone.load(Ordering::Acquire) {
+                hint::spin_loop();
+            }
+        });
+        until_begun(count + 1);
+        go.set();
+        gone.store(true, Ordering::Release);
+        keeper.unwrap().join(io);
+        let (timed, others): (Vec<_>, Vec<_>) = reads.into_iter().enumerate().partition(|(index, _)| times_out(*index));
+        for (index, read) in timed {
+            let error = read.join(io);
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{index} of {count}: {error}");
+        }
+        for (index, read) in others {
+            assert!(!read.is_finished(), "{index} of {count} had the timeout of another");
+            let error = read.cancel(io);
+            assert!(Canceled::is_in(&error), "{index} of {count}: {error}");
+        }
+        Ok::<_, Infallible>(())
+    });
+    write(&mut writer, b"still");
+    assert_eq!(read(reader), b"still");
 }
 
 fn until_under_way(io: &dyn Io, id: &op::Id) {
