@@ -11,12 +11,14 @@ use std::time::Duration;
 use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::{Canceled, TimedOut, WaitError};
-use crate::context::{self, Unparker, WaitEnd};
+use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::error::SpawnError;
 use crate::group::{Member, OwnedGroup};
 use crate::primitive::Lock;
+use crate::sync::Choice;
 use crate::task::{Body, TaskIo};
 use crate::time::Instant;
+use crate::wait_any::{Map, Source, Telling, Told};
 
 /// A queue of what has happened: the heart of a program that is an event loop.
 ///
@@ -171,6 +173,12 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         }
     }
 
+    /// What [`wait`](Self::wait) returns, as one of many things to [wait for](crate::Io#method.wait_any). What loses
+    /// takes nothing. The panic of an operation whose turn it is comes out of the wait that takes it.
+    pub fn waiting(&self) -> impl Source<Output = Completion<T, R>> + '_ {
+        Map::new(Telling::of(Waiting(self)), Ready::tell)
+    }
+
     /// As [`wait`](Self::wait), for at most `duration`.
     ///
     /// # Cancellation
@@ -194,7 +202,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     ///
     /// As [`wait`](Self::wait).
     pub fn poll(&self) -> Option<Completion<T, R>> {
-        self.take().map(Ready::tell)
+        self.take(None).map(Ready::tell)
     }
 
     /// Requests cancellation of an operation, whose end still comes out, or ends a timer: what it has fired
@@ -224,25 +232,25 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         self.operations.cancel(io);
     }
 
-    fn take(&self) -> Option<Ready<T, R>> {
+    fn take(&self, comer: Option<&Choice>) -> Option<Ready<T, R>> {
         // Before the lock: the clock may be somebody's decorator.
         let now = self.io.now();
-        self.shared.0.lock().take(now)
+        self.shared.0.lock().take(now, comer)
     }
 
     fn wait_until(&self, io: &dyn Io, deadline: Option<Instant>) -> Result<Completion<T, R>, WaitError> {
         io.check_cancel()?;
         let unparker = context::current(|context| context.unparker());
         loop {
-            if let Some(ready) = self.take() {
+            if let Some(ready) = self.take(None) {
                 return Ok(ready.tell());
             }
             let fires_at = self.shared.0.lock().fires_at();
             let changed = || {
                 let mut state = self.shared.0.lock();
                 let changed = !state.ready.is_empty() || state.fires_at() != fires_at;
-                if !changed && !state.waiters.contains(&unparker) {
-                    state.waiters.push(unparker);
+                if !changed {
+                    state.waiters.enter(unparker);
                 }
                 changed
             };
@@ -256,6 +264,24 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     }
 }
 
+struct Waiting<'a, T, R>(&'a CompletionQueue<T, R>);
+
+impl<T: Send + 'static, R: Send + 'static> Told for Waiting<'_, T, R> {
+    type Output = Ready<T, R>;
+
+    fn take(&self, comer: Option<&Choice>) -> Option<Ready<T, R>> {
+        self.0.take(comer)
+    }
+
+    fn forget(&self, waiter: Unparker) {
+        self.0.shared.0.lock().waiters.leave(waiter);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0.shared.0.lock().fires_at()
+    }
+}
+
 struct Shared<T, R>(Lock<State<T, R>>);
 
 struct State<T, R> {
@@ -266,7 +292,7 @@ struct State<T, R> {
     timers: BTreeMap<(Instant, OperationId), Timer<T>>,
     /// Where a timer is among them.
     deadlines: HashMap<OperationId, Instant>,
-    waiters: Vec<Unparker>,
+    waiters: Waiters,
 }
 
 struct Ready<T, R> {
@@ -301,7 +327,7 @@ impl<T, R> Default for Shared<T, R> {
             operations: HashMap::new(),
             timers: BTreeMap::new(),
             deadlines: HashMap::new(),
-            waiters: Vec::new(),
+            waiters: Waiters::default(),
         }))
     }
 }
@@ -374,9 +400,9 @@ impl<T, R> Shared<T, R> {
     fn change<U>(&self, change: impl FnOnce(&mut State<T, R>) -> U) -> U {
         let mut state = self.0.lock();
         let value = change(&mut state);
-        let waiters = mem::take(&mut state.waiters);
+        let mut waiters = mem::take(&mut state.waiters);
         drop(state);
-        waiters.into_iter().for_each(Unparker::unpark);
+        waiters.wake();
         value
     }
 }
@@ -413,9 +439,15 @@ impl<T, R> State<T, R> {
         }
     }
 
-    fn take(&mut self, now: Instant) -> Option<Ready<T, R>> {
+    /// Takes the oldest of what has happened, if `comer` has not been decided elsewhere, which it decides. `comer` is
+    /// woken when there is something, if nothing is.
+    fn take(&mut self, now: Instant, comer: Option<&Choice>) -> Option<Ready<T, R>> {
         self.fire(now);
-        self.ready.pop_front()
+        if self.ready.is_empty() {
+            comer.into_iter().for_each(|comer| self.waiters.enter(comer.unparker()));
+            return None;
+        }
+        if comer.is_none_or(Choice::decide) { self.ready.pop_front() } else { None }
     }
 }
 
@@ -508,7 +540,7 @@ mod tests {
         set(5, true);
         set(12, false);
         let take = |now| -> Vec<u64> {
-            std::iter::from_fn(|| shared.0.lock().take(Instant::from_nanos(now))).map(|ready| ready.tag).collect()
+            std::iter::from_fn(|| shared.0.lock().take(Instant::from_nanos(now), None)).map(|ready| ready.tag).collect()
         };
         assert_eq!(take(4), []);
         assert_eq!(take(16), [5, 5, 12, 15, 5]);

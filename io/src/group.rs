@@ -15,12 +15,13 @@ use std::thread;
 use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
-use crate::context::{self, InheritedTimeout, Unparker};
+use crate::context::{self, InheritedTimeout, Unparker, Waiters};
 use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
+use crate::sync::Choice;
 use crate::task::{self, Body, Finishing, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
-use crate::wait_any::Source;
+use crate::wait_any::{Source, Telling, Told};
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
@@ -132,6 +133,14 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// As [`wait`](Self::wait).
     pub fn cancel(&self, io: &dyn Io) {
         self.shared.cancel(io);
+    }
+
+    /// Its being without a member that has not ended, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// Unlike [`wait`](Self::wait), such a wait passes no request on to the members, which go on where it is canceled or
+    /// something else comes first, and it resumes no panic: the group's end does, or its next `wait`.
+    pub fn finishing(&self) -> impl Source<Output = ()> + '_ {
+        Telling::of(&*self.shared)
     }
 
     /// How many members have not ended.
@@ -340,7 +349,8 @@ struct State {
     requests: u32,
     /// The first panic that nobody else will see.
     panic: Option<Box<dyn Any + Send>>,
-    waiters: Vec<Unparker>,
+    /// Of those who wait until there is no member.
+    waiters: Waiters,
 }
 
 impl GroupShared {
@@ -366,7 +376,7 @@ impl GroupShared {
         // SAFETY: the caller's promise.
         unsafe { state.members.remove(node) };
         if state.members.is_empty() {
-            state.waiters.drain(..).for_each(Unparker::unpark);
+            state.waiters.wake();
         }
     }
 
@@ -411,8 +421,8 @@ impl GroupShared {
                 let mut state = self.0.lock();
                 let empty = state.members.is_empty();
                 // Asked each time: the group may have been empty, and been used again, meanwhile.
-                if !empty && !state.waiters.contains(&unparker) {
-                    state.waiters.push(unparker);
+                if !empty {
+                    state.waiters.enter(unparker);
                 }
                 empty
             },
@@ -443,5 +453,22 @@ impl GroupShared {
             self.0.lock().requests &= !STICKY;
             resume_unwind(panic);
         }
+    }
+}
+
+impl Told for &GroupShared {
+    type Output = ();
+
+    fn take(&self, comer: Option<&Choice>) -> Option<()> {
+        let mut state = self.0.lock();
+        if state.members.is_empty() {
+            return comer.is_none_or(Choice::decide).then_some(());
+        }
+        comer.into_iter().for_each(|comer| state.waiters.enter(comer.unparker()));
+        None
+    }
+
+    fn forget(&self, waiter: Unparker) {
+        self.0.lock().waiters.leave(waiter);
     }
 }

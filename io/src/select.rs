@@ -8,11 +8,13 @@ use std::sync::Arc;
 use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::Canceled;
-use crate::context::{self, Unparker, WaitEnd};
+use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::error::SpawnError;
 use crate::group::{Group, end_scope};
 use crate::primitive::Lock;
+use crate::sync::Choice;
 use crate::task::{Body, TaskIo};
+use crate::wait_any::{Source, Telling, Told};
 
 /// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
 pub struct Select<'scope, 'env, T> {
@@ -113,6 +115,11 @@ impl<T> Select<'_, '_, T> {
         Ok(self.try_next())
     }
 
+    /// What [`next`](Self::next) returns, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn finishing(&self) -> impl Source<Output = Option<T>> + '_ {
+        Telling::of(&*self.results)
+    }
+
     /// As [`next`](Self::next), if it need not wait.
     pub fn try_next(&self) -> Option<T> {
         self.results.take()
@@ -155,12 +162,12 @@ pub(crate) struct Results<T>(Lock<State<T>>);
 struct State<T> {
     ended: VecDeque<T>,
     running: usize,
-    waiters: Vec<Unparker>,
+    waiters: Waiters,
 }
 
 impl<T> Default for State<T> {
     fn default() -> Self {
-        Self { ended: VecDeque::new(), running: 0, waiters: Vec::new() }
+        Self { ended: VecDeque::new(), running: 0, waiters: Waiters::default() }
     }
 }
 
@@ -178,8 +185,8 @@ impl<T> Results<T> {
         let enough = || {
             let mut state = self.0.lock();
             let enough = state.ended.len() >= min || state.running == 0;
-            if !enough && !state.waiters.contains(&unparker) {
-                state.waiters.push(unparker);
+            if !enough {
+                state.waiters.enter(unparker);
             }
             enough
         };
@@ -213,6 +220,23 @@ impl<T> Results<T> {
     }
 }
 
+impl<T> Told for &Results<T> {
+    type Output = Option<T>;
+
+    fn take(&self, comer: Option<&Choice>) -> Option<Option<T>> {
+        let mut state = self.0.lock();
+        if state.running == 0 || !state.ended.is_empty() {
+            return comer.is_none_or(Choice::decide).then(|| state.ended.pop_front());
+        }
+        comer.into_iter().for_each(|comer| state.waiters.enter(comer.unparker()));
+        None
+    }
+
+    fn forget(&self, waiter: Unparker) {
+        self.0.lock().waiters.leave(waiter);
+    }
+}
+
 /// A task that was started and has no result yet.
 pub(crate) struct Pending<T>(Arc<Results<T>>);
 
@@ -232,9 +256,9 @@ impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
         let mut state = self.0.0.lock();
         state.running -= 1;
-        let waiters = std::mem::take(&mut state.waiters);
+        let mut waiters = std::mem::take(&mut state.waiters);
         drop(state);
-        waiters.into_iter().for_each(Unparker::unpark);
+        waiters.wake();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::SpawnError;
 use crate::group::{Group, GroupShared, Member, end_scope};
 use crate::primitive::Lock;
 use crate::task::{Body, TaskIo};
+use crate::wait_any::Source;
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
 pub struct TryGroup<'scope, 'env, E> {
@@ -92,6 +93,11 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
 }
 
 impl<E> TryGroup<'_, '_, E> {
+    /// As [`Group::finishing`]. A failure cancels the wait, as all that the body waits for.
+    pub fn finishing(&self) -> impl Source<Output = ()> + '_ {
+        self.group.finishing()
+    }
+
     /// How many members have not ended.
     pub fn len(&self) -> usize {
         self.group.len()

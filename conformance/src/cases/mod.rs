@@ -33,6 +33,7 @@ mod rwlock;
 mod wait_any;
 mod wait_any_races;
 mod wait_any_sources;
+mod wait_any_told;
 mod watch;
 
 mod atomic_files;
@@ -113,6 +114,8 @@ pub(crate) const LISTS: &[&[Case]] = &[
     wait_any_races::PAIRS,
     wait_any_sources::CASES,
     wait_any_sources::PAIRS,
+    wait_any_told::CASES,
+    wait_any_told::PAIRS,
     watch::CASES,
     atomic_files::CASES,
     connect::CASES,

@@ -73,15 +73,19 @@ fn a_permit_is_taken_or_still_there(on: &On) {
 }
 
 /// Two runtimes and plain threads, all of which wait for many things.
-struct Crowd<'a> {
+pub(super) struct Crowd<'a> {
     one: &'a dyn Io,
     other: &'a dyn Io,
     random: Random,
 }
 
-impl Crowd<'_> {
+impl<'a> Crowd<'a> {
+    pub(super) fn runtimes(&self) -> [&'a dyn Io; 2] {
+        [self.one, self.other]
+    }
+
     /// Runs `work` on two plain threads and in two tasks of each runtime, which are canceled again and again.
-    fn run(&mut self, work: impl Fn(&dyn Io, usize, Random) + Sync) {
+    pub(super) fn run(&mut self, work: impl Fn(&dyn Io, usize, Random) + Sync) {
         let (work, ended) = (&work, &AtomicUsize::new(0));
         let mut randoms = (0..6).map(|_| self.random.fork()).collect::<Vec<_>>().into_iter().enumerate();
         let mut job = || {
@@ -116,7 +120,7 @@ impl Crowd<'_> {
 }
 
 /// Runs the case with two runtimes.
-fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Crowd<'_>)) {
+pub(super) fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Crowd<'_>)) {
     let _watchdog = Watchdog::start();
     let (one, other) = (one.start(), other.start());
     case(&mut Crowd { one: one.io(), other: other.io(), random: Random::new(name) });
@@ -125,7 +129,7 @@ fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Crowd<'_>)) {
 }
 
 /// Waits for one of the sources, with little patience at times; `None` when it was canceled or timed out.
-fn impatiently<S: Sources>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
+pub(super) fn impatiently<S: Sources>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
     match random.below(4) {
         0 => io.timeout(Duration::from_micros(random.below(100)), |io| io.wait_any(sources)).ok(),
         _ => io.wait_any(sources).ok(),

@@ -19,6 +19,7 @@ mod scopes;
 mod signal;
 mod thread;
 mod wait;
+mod waiters;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::marker::PhantomData;
@@ -35,6 +36,7 @@ pub(crate) use scopes::{InheritedTimeout, TimeoutId};
 pub(crate) use signal::WAKE_SIGNAL;
 pub use thread::{Interest, claim_thread, wait_ready};
 pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};
+pub(crate) use waiters::Waiters;
 
 use crate::Io;
 use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};

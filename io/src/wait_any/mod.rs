@@ -30,6 +30,8 @@
 //! |---|---|
 //! | a deadline, a tick | the [`Instant`](crate::Instant), [`interval.ticking()`](crate::Interval::ticking) |
 //! | the end of a task | [`task.finishing()`](crate::Task::finishing), [`member.finishing()`](crate::Member::finishing) |
+//! | the end of all tasks of a group | [`group.finishing()`](crate::Group::finishing), [`try_group.finishing()`](crate::TryGroup::finishing) |
+//! | the next result, the next completion | [`select.finishing()`](crate::Select::finishing), [`queue.waiting()`](crate::CompletionQueue::waiting) |
 //! | an event, a notification | [`event.waiting()`](crate::sync::Event::waiting), [`notify.waiting()`](crate::sync::Notify::waiting) |
 //! | an item, or room for one | [`receiver.receiving()`](crate::sync::Receiver::receiving), [`sender.sending(&mut item)`](crate::sync::Sender::sending) |
 //! | an item of a queue, or room for one | [`queue.getting()`](crate::sync::Queue::getting), [`queue.putting(&mut item)`](crate::sync::Queue::putting) |
@@ -54,9 +56,11 @@ mod wait;
 mod deadline;
 mod one_of;
 mod sight;
+mod told;
 
 pub use one_of::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8};
 pub(crate) use sight::{Sight, Sighting};
 pub(crate) use source::{Fact, Map, sealed};
 pub use source::{Source, Sources};
+pub(crate) use told::{Telling, Told};
 pub(crate) use wait::wait_any;

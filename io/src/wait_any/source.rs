@@ -1,8 +1,9 @@
-//! What can be waited for: sources, and the two kinds in which they come.
+//! What can be waited for: sources, and the three kinds in which they come.
 //!
 //! A source that hands something to one of those who wait is a [`Call`](crate::sync::Call) in a queue; its server
-//! decides the choice of the waiter. One that is true for all who look, and stays so, is a [`Fact`]: whoever brings
-//! it about wakes those who watch, and the waiter decides its choice itself.
+//! decides the choice of the waiter. In the others the waiter decides its choice itself: one that is true for all who
+//! look, and stays so, is a [`Fact`], and whoever brings it about wakes those who watch; one that others may take, or
+//! that may pass, is [`Told`](super::Told) to all who wait, who look under its lock.
 #![allow(unsafe_code)]
 
 use crate::Io;
@@ -13,6 +14,11 @@ use crate::time::Instant;
 /// One of many things to wait for with [`io.wait_any`](crate::Io#method.wait_any); see [`wait_any`](crate::wait_any)
 /// for those that there are. It does nothing before.
 #[must_use = "a source is there to be waited for, by io.wait_any"]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing to wait for",
+    note = "the participle of a call is: `event.waiting()`, `receiver.receiving()`, `task.finishing()`; an `Instant` is a \
+            deadline"
+)]
 pub trait Source: sealed::Arm {
     /// What it comes to.
     type Output;
@@ -26,6 +32,11 @@ pub trait Source: sealed::Arm {
 
 /// Sources to wait for together: a tuple of two to eight, whose output is one of theirs
 /// ([`OneOf2`](crate::wait_any::OneOf2) ...), or an array or a `Vec` of one type, whose output comes with its index.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` are no things to wait for",
+    note = "sources come as a tuple of two to eight, an array or a `Vec`: `(event.waiting(), task.finishing())`; the \
+            participle of a call is one, and so is an `Instant`"
+)]
 pub trait Sources: sealed::Arms {
     /// What they come to.
     type Output;
@@ -51,13 +62,13 @@ pub(crate) mod sealed {
         /// Both stay where they are until the arm has been left.
         unsafe fn enter(&self, choice: &Choice) -> bool;
 
-        /// Whether it is there, and nobody else decides that.
-        fn look(&self, io: &dyn Io) -> bool {
-            let _ = io;
+        /// As [`enter`](Self::enter) of what was entered, if nobody else decides that it is there.
+        fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
+            let _ = (io, choice);
             false
         }
 
-        /// When it is to be looked at, without a wake-up.
+        /// When it is to be looked at, without a wake-up. May change between two looks.
         fn deadline(&self) -> Option<Instant> {
             None
         }
@@ -102,8 +113,8 @@ impl<F: Fact> Arm for F {
         false
     }
 
-    fn look(&self, io: &dyn Io) -> bool {
-        self.is_there(io)
+    fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
+        self.is_there(io) && choice.decide()
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -127,8 +138,8 @@ impl<A: Arm> Arm for Option<A> {
         self.as_ref().is_some_and(|arm| unsafe { arm.enter(choice) })
     }
 
-    fn look(&self, io: &dyn Io) -> bool {
-        self.as_ref().is_some_and(|arm| arm.look(io))
+    fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
+        self.as_ref().is_some_and(|arm| arm.look(io, choice))
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -174,8 +185,8 @@ impl<S: Arm, F> Arm for Map<S, F> {
         unsafe { self.source.enter(choice) }
     }
 
-    fn look(&self, io: &dyn Io) -> bool {
-        self.source.look(io)
+    fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
+        self.source.look(io, choice)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -7,6 +7,7 @@ use crate::Io;
 use crate::cancel::Canceled;
 use crate::context::{self, WaitEnd};
 use crate::sync::Choice;
+use crate::time::Instant;
 
 /// Waits for one of the sources, takes it, and nothing of the others.
 pub(crate) fn wait_any<S: Sources>(io: &dyn Io, sources: S) -> Result<S::Output, Canceled> {
@@ -44,29 +45,31 @@ fn wait_slow(io: &dyn Io, arms: &dyn Arms) -> Result<usize, Canceled> {
 ///
 /// [`Canceled`]: for none.
 fn wait_decided(io: &dyn Io, arms: &dyn Arms, choice: &Choice) -> Result<Option<usize>, Canceled> {
-    let deadline = all(arms).filter_map(Arm::deadline).min();
     let mut found = None;
     loop {
+        let deadline = nearest(arms);
         let end = context::wait(io, deadline, || {
-            if choice.is_decided() {
-                return true;
+            if !choice.is_decided() {
+                found = first(arms, |arm| arm.look(io, choice));
             }
-            found = first(arms, |arm| arm.look(io));
-            found = found.filter(|_| choice.decide());
-            found.is_some()
+            choice.is_decided() || nearest(arms) != deadline
         });
         match end {
-            Ok(()) => return Ok(found),
+            Ok(()) if choice.is_decided() => return Ok(found),
             Err(WaitEnd::Canceled(canceled)) if choice.decide() => return Err(canceled),
             // Completion wins, and the request stays pending.
             Err(WaitEnd::Canceled(canceled)) => {
                 io.recancel(canceled);
                 return Ok(None);
             }
-            // To be looked at.
-            Err(WaitEnd::TimedOut) => {}
+            // To be looked at, or to be waited for until another time.
+            Ok(()) | Err(WaitEnd::TimedOut) => {}
         }
     }
+}
+
+fn nearest(arms: &dyn Arms) -> Option<Instant> {
+    all(arms).filter_map(Arm::deadline).min()
 }
 
 fn all(arms: &dyn Arms) -> impl Iterator<Item = &dyn Arm> {
