@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite_io::sync::{Event, channel};
-use iolite_io::{Instant, Io, Task};
+use iolite_io::{Io, Task};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, concurrently, panic_of, panic_quietly, rounds, scope};
+use crate::tools::{ExpectCanceled, panic_of, panic_quietly, rounds, scope};
 
 pub(crate) const CASES: &[Case] = cases![
     join_returns_the_result,
@@ -294,7 +294,6 @@ fn a_task_on_a_thread_of_its_own_is_canceled_at_its_points(on: &On) {
 /// Decision 8: timers of others end beside a computation that goes on until they have, while there is an executor for
 /// them.
 fn a_computation_does_not_delay_the_timers_of_others(on: &On) {
-    const TIME: Duration = Duration::from_millis(10);
     on.executors(2).on_thread(|io| {
         for _ in 0..rounds(20) {
             let (started, ended) = (Arc::new(Event::new()), Arc::new(AtomicBool::new(false)));
