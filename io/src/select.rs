@@ -24,7 +24,7 @@ pub struct Select<'scope, 'env, T> {
 
 impl<T> fmt::Debug for Select<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Select").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Select").field("running", &self.running()).finish_non_exhaustive()
     }
 }
 
@@ -91,7 +91,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
 
 impl<T> Select<'_, '_, T> {
     /// How many tasks have not ended.
-    pub fn len(&self) -> usize {
+    pub fn running(&self) -> usize {
         self.group.len()
     }
 

@@ -126,7 +126,7 @@ fn a_few_buffers_copy_a_long_file(on: &On, concurrent_limit: usize) {
                     };
                     assert_eq!(buffer.len(), 5_000, "all of the buffer");
                     let (part, held) = &mut turns[completion.index];
-                    if held.len() == 0 {
+                    if Range::is_empty(held) {
                         *held = 0..count.min((part.end - part.start) as usize);
                     } else {
                         written[part.start as usize..][..count].iter_mut().for_each(|times| *times += 1);

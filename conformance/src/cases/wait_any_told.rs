@@ -168,7 +168,7 @@ fn results_are_a_source_until_no_task_runs(on: &On) {
             let one = io.wait_any((select.finishing(), io.now() + SHORT))?;
             assert!(matches!(one, OneOf2::Second(())));
             gate.set();
-            until(io, || select.len() == 0);
+            until(io, || select.running() == 0);
             let one = io.wait_any((set.waiting(), select.finishing()))?;
             assert!(matches!(one, OneOf2::First(())));
             assert_eq!(select.try_next(), Some(2), "what lost is left");
