@@ -23,6 +23,7 @@ mod barrier;
 mod broadcast;
 mod channels;
 mod condvar;
+mod futex;
 mod locks;
 mod mixed;
 mod notify;
@@ -102,6 +103,8 @@ pub(crate) const LISTS: &[&[Case]] = &[
     broadcast::CASES,
     channels::CASES,
     condvar::CASES,
+    futex::CASES,
+    futex::PAIRS,
     locks::CASES,
     mixed::PAIRS,
     notify::CASES,

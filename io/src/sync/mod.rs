@@ -16,6 +16,7 @@
 //! | put and get many items at once | [`Queue`] |
 //! | hand each item to every receiver | [`broadcast()`] |
 //! | see the latest value | [`watch()`] |
+//! | wait on a word of one's own, to build what is missing | [`mod@futex`] |
 //!
 //! Every blocking call comes in three forms: plain, a cancellation point also when it need not wait;
 //! `*_uncancelable`; and `*_deadline`. Calls that have a `try_*` form do not wait in it. All others never suspend,
@@ -41,6 +42,8 @@ mod barrier;
 mod event;
 mod notify;
 mod once;
+
+pub mod futex;
 
 mod broadcast;
 mod channel;

@@ -135,6 +135,10 @@ impl AllServed {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
     pub(crate) fn wake(self) {
         self.first.into_iter().chain(self.others).for_each(Served::wake);
     }
@@ -275,6 +279,25 @@ impl<V> WaitQueue<V> {
     /// Removes the longest waiting and leaves its value to it.
     pub(crate) fn release(&mut self) -> Option<Served> {
         self.serve(None, |_| true, |_| {})
+    }
+
+    /// Removes the longest waiting of those who brought something that is wanted, `count` at most, and leaves their
+    /// values to them. The others keep their places.
+    pub(crate) fn release_some(&mut self, count: usize, wanted: impl Fn(&V) -> bool) -> AllServed {
+        let mut some = AllServed::default();
+        let mut next = self.waiters.first();
+        while let Some(node) = next.filter(|_| some.len() < count) {
+            // SAFETY: it is in this list.
+            next = unsafe { self.waiters.after(node) };
+            // SAFETY: linked, so its frame is there, and that of its choice.
+            let waiter = unsafe { &node.as_ref().value };
+            // SAFETY: as above; its value is touched under the lock.
+            let (choice, brought) = unsafe { (waiter.choice.map(|choice| choice.as_ref()), &*waiter.value.get()) };
+            if brought.as_ref().is_some_and(&wanted) && decide(None, choice).is_ok() {
+                some.extend(Some(self.let_go(node)));
+            }
+        }
+        some
     }
 
     /// Removes all who wait, and leaves their values to them.

@@ -33,6 +33,7 @@
 //! | the end of all tasks of a group | [`group.finishing()`](crate::Group::finishing), [`try_group.finishing()`](crate::TryGroup::finishing) |
 //! | the next result, the next completion | [`select.finishing()`](crate::Select::finishing), [`queue.waiting()`](crate::CompletionQueue::waiting) |
 //! | an event, a notification | [`event.waiting()`](crate::sync::Event::waiting), [`notify.waiting()`](crate::sync::Notify::waiting) |
+//! | a change of a word | [`futex::waiting(&word, value)`](crate::sync::futex::waiting) |
 //! | an item, or room for one | [`receiver.receiving()`](crate::sync::Receiver::receiving), [`sender.sending(&mut item)`](crate::sync::Sender::sending) |
 //! | an item of a queue, or room for one | [`queue.getting()`](crate::sync::Queue::getting), [`queue.putting(&mut item)`](crate::sync::Queue::putting) |
 //! | an item of a broadcast, a change | [`receiver.receiving()`](crate::sync::BroadcastReceiver::receiving), [`receiver.changing()`](crate::sync::WatchReceiver::changing) |
