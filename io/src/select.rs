@@ -238,24 +238,28 @@ impl<T> Told for &Results<T> {
 }
 
 /// A task that was started and has no result yet.
-pub(crate) struct Pending<T>(Arc<Results<T>>);
+pub(crate) struct Pending<T> {
+    results: Arc<Results<T>>,
+    value: Option<T>,
+}
 
 impl<T> Pending<T> {
     pub(crate) fn of(results: &Arc<Results<T>>) -> Self {
         results.0.lock().running += 1;
-        Self(results.clone())
+        Self { results: results.clone(), value: None }
     }
 
-    pub(crate) fn ended_with(self, value: T) {
-        self.0.0.lock().ended.push_back(value);
+    pub(crate) fn ended_with(mut self, value: T) {
+        self.value = Some(value);
     }
 }
 
 impl<T> Drop for Pending<T> {
-    /// Also of a task that panics, or that was refused.
+    /// Also of a task that panics, or that was refused. Nobody sees a result whose task still runs.
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
+        let mut state = self.results.0.lock();
         state.running -= 1;
+        state.ended.extend(self.value.take());
         let mut waiters = std::mem::take(&mut state.waiters);
         drop(state);
         waiters.wake();
