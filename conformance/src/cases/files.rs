@@ -3,12 +3,12 @@
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use iolite_io::fs::{BufferPool, File, OpenOptions};
 use iolite_io::{Canceled, Incomplete, Io};
-use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, mkfifoat};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
@@ -38,6 +38,7 @@ pub(crate) const CASES: &[Case] = cases![
     pooled_buffers_go_past_the_page_cache,
     a_pipe_read_as_a_file_waits_and_is_canceled,
     a_text_that_ends_early_loses_no_byte,
+    what_waits_for_other_programs_keeps_no_file_waiting,
 ];
 
 pub(crate) const PAIRS: &[Case] = pairs![a_pool_serves_files_everywhere];
@@ -529,4 +530,39 @@ fn a_text_that_ends_early_loses_no_byte(on: &On) {
 fn told(bytes: &[u8]) -> (usize, &[u8]) {
     let count = str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
     (count, &bytes[count..])
+}
+
+/// Many wait for the other ends of FIFOs, more than there are threads for files anywhere; whoever comes to files
+/// meanwhile is served.
+fn what_waits_for_other_programs_keeps_no_file_waiting(on: &On) {
+    const FIFOS: usize = 12;
+    in_folder(on, |io, folder| {
+        let path = |number: usize| folder.join(number.to_string());
+        (0..FIFOS).for_each(|number| mkfifoat(CWD, path(number), Mode::RUSR | Mode::WUSR).expect("made"));
+        scope(io, |group| {
+            let waiting: Vec<_> = (0..FIFOS)
+                .map(|number| {
+                    let path = path(number);
+                    let task = move |io: &dyn Io| File::open(io, &path).map(drop);
+                    group.spawn_concurrent(task).expect("concurrent")
+                })
+                .collect();
+            for round in 0..50 {
+                let other = folder.join(format!("file {round}"));
+                opened(io, &other).close(io).expect("closed");
+                assert!(iolite_io::fs::metadata(io, &other).expect("it is there").is_file());
+                io.yield_now();
+            }
+            for (number, task) in waiting.into_iter().enumerate() {
+                let mut options = fs::OpenOptions::new();
+                options.write(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+                let mut other_end = None;
+                until(io, || {
+                    other_end = options.open(path(number)).ok();
+                    other_end.is_some()
+                });
+                task.join(io).expect("it has another end");
+            }
+        });
+    });
 }

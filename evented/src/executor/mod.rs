@@ -88,6 +88,8 @@ pub(crate) struct Executor {
     standing: standing::Table,
     buffers: BufferRings,
     registered: RegisteredPools,
+    /// Threads that the kernel may have beyond the usual.
+    kept_workers: Cell<u32>,
     event: EventRead,
     patience: Patience,
     shutdown: Cell<Shutdown>,
@@ -127,6 +129,7 @@ impl Executor {
             standing: standing::Table::default(),
             buffers: BufferRings::default(),
             registered: RegisteredPools::default(),
+            kept_workers: Cell::new(0),
             event: EventRead::default(),
             patience: Patience::default(),
             shutdown: Cell::new(Shutdown::No),
@@ -292,6 +295,7 @@ impl Executor {
             return false;
         }
         let wait = self.wait();
+        self.grant_workers();
         self.ring.turn(wait);
         if wait != Wait::No && self.remote.end_sleep() {
             self.patience.woken();
@@ -299,6 +303,15 @@ impl Executor {
         self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
         self.fire_timers();
         true
+    }
+
+    /// Lets the kernel have a thread for each operation that keeps one: they wait for other programs, and files for none
+    /// of them.
+    fn grant_workers(&self) {
+        let kept = self.remote.kept_workers();
+        if self.kept_workers.replace(kept) != kept {
+            self.ring.set_kept_workers(kept);
+        }
     }
 
     /// Runs fibers and starts tasks, in turn, up to the budget.

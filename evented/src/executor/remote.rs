@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_queue::SegQueue;
@@ -26,6 +26,8 @@ pub(crate) struct Remote {
     messages: Messages,
     /// Standing operations that are to end.
     cancellations: SegQueue<Arc<Standing>>,
+    /// Operations that keep a thread of the kernel's for as long as they last.
+    kept_workers: AtomicU32,
     /// The executor waits in its ring, or is about to. SeqCst on both sides: a waker leaves its
     /// thing and then looks here; the executor announces itself here and then looks for things.
     sleeping: AtomicBool,
@@ -53,6 +55,7 @@ impl Remote {
             woken: WakeStack::default(),
             messages: Messages::default(),
             cancellations: SegQueue::new(),
+            kept_workers: AtomicU32::new(0),
             sleeping: AtomicBool::new(false),
             event,
             blocks: Mutex::new(Vec::new()),
@@ -82,6 +85,18 @@ impl Remote {
     pub(crate) fn send(&self, message: &Message) {
         self.messages.push(message);
         self.wake_executor();
+    }
+
+    /// Says that an operation that is about to be handed to the executor keeps a thread of the kernel's.
+    pub(crate) fn keep_worker(&'static self) -> KeptWorker {
+        // Relaxed: a late look makes a thread late.
+        self.kept_workers.fetch_add(1, Ordering::Relaxed);
+        KeptWorker(self)
+    }
+
+    /// How many operations keep one.
+    pub(super) fn kept_workers(&self) -> u32 {
+        self.kept_workers.load(Ordering::Relaxed)
     }
 
     /// Has the executor end a standing operation.
@@ -143,6 +158,16 @@ impl Remote {
 
     pub(crate) fn drain_messages(&self, submit: impl FnMut(&Message)) {
         self.messages.drain(submit);
+    }
+}
+
+/// Until it drops, an operation keeps a thread of the kernel's.
+#[derive(Debug)]
+pub(crate) struct KeptWorker(&'static Remote);
+
+impl Drop for KeptWorker {
+    fn drop(&mut self) {
+        self.0.kept_workers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -24,18 +24,18 @@ pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptio
         Some(_) => opcode::OpenAt2::new(directory, path.as_ptr(), &how).build(),
         None => opcode::OpenAt::new(directory, path.as_ptr()).flags(flags.bits() as i32).mode(mode.bits()).build(),
     };
-    let open = |entry: &Entry| {
+    let open = |performer: &Performer<'_>, entry: &Entry| {
         // SAFETY: the entry points to `path` and `how`, which are there until it returns.
         let fd = unsafe { performer.run(entry) }?;
         // SAFETY: a new descriptor that nobody else knows.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
     };
-    let first = open(&entry);
+    let first = open(performer, &entry);
     if flags.contains(OFlags::NONBLOCK) || !lacks_other_end(&first) {
         return first.map(|opened| Output::Opened(opened.into()));
     }
     // The first one stays until then: who has opened the other end meanwhile is not left alone.
-    open(&entry.flags(squeue::Flags::ASYNC)).map(|opened| Output::Opened(opened.into()))
+    open(&performer.keeping_worker(), &entry.flags(squeue::Flags::ASYNC)).map(|opened| Output::Opened(opened.into()))
 }
 
 /// Whether it is a FIFO that was perhaps opened without the other end, for which to wait.

@@ -32,6 +32,8 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(1);
 pub(super) struct Performer<'a> {
     shared: &'a Shared,
     context: &'a Context,
+    /// Each operation keeps a thread of the kernel's, and must not take it from others.
+    keeps_worker: bool,
 }
 
 /// What may end an operation before it has completed.
@@ -62,7 +64,12 @@ trait InFlight {
 
 impl<'a> Performer<'a> {
     pub(super) fn new(shared: &'a Shared, context: &'a Context) -> Self {
-        Self { shared, context }
+        Self { shared, context, keeps_worker: false }
+    }
+
+    /// The same for what waits on a thread of the kernel's, for as long as it likes.
+    pub(super) fn keeping_worker(&self) -> Self {
+        Self { keeps_worker: true, ..*self }
     }
 
     /// The slot under which the ring in which [`run`](Self::run) performs knows `memory`, if any.
@@ -201,7 +208,12 @@ impl<'a> Performer<'a> {
         let slot = Executor::slot(self.context.block());
         // SAFETY: the slot and the caller's memory stay until `wait` has seen the result; an unwinding in
         // between ends the process.
-        Executor::with_current(|executor| unsafe { executor.submit(&slot, entry.clone()) });
+        let submit = |executor: &Executor| unsafe {
+            let kept = self.keeps_worker.then(|| executor.remote().keep_worker());
+            executor.submit(&slot, entry.clone());
+            kept
+        };
+        let _kept = Executor::with_current(submit);
         let outcome = self.wait(&slot, until);
         mem::forget(bomb);
         outcome
@@ -216,6 +228,7 @@ impl<'a> Performer<'a> {
         let remote = self.shared.begin_foreign()?;
         // As in `run_here`.
         let bomb = AbortOnUnwind;
+        let _kept = self.keeps_worker.then(|| remote.keep_worker());
         let message = Message::new(entry.clone(), self.context.unparker());
         remote.send(&message);
         let outcome = self.wait(&Sent { remote, message: &message, unparker: self.context.unparker() }, until);

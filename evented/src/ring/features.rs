@@ -94,10 +94,15 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
         features.names.push("fast-poll");
     }
     // File operations that would block go to kernel threads, which count as ours: few of them.
-    if ring.submitter().register_iowq_max_workers(&mut [IO_WORKERS_MAX, SPLICE_WORKERS_MAX]).is_ok() {
+    if bound_workers(&ring, 0).is_ok() {
         features.names.push("bounded-workers");
     }
     Ok((ring, features))
+}
+
+/// Bounds the kernel's threads of the calling thread's rings: the usual, and so many that are kept.
+pub(super) fn bound_workers(ring: &IoUring, kept: u32) -> io::Result<()> {
+    ring.submitter().register_iowq_max_workers(&mut [IO_WORKERS_MAX + kept, SPLICE_WORKERS_MAX])
 }
 
 /// Kernel threads of one ring for file operations.

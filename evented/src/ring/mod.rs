@@ -132,6 +132,12 @@ impl Ring {
         unsafe { self.ring.borrow().submitter().register_buffers_update(slot.into(), &[place], None) }
     }
 
+    /// Lets the kernel have so many threads for what may block, beyond the usual. One that does not bound them needs no
+    /// leave.
+    pub(crate) fn set_kept_workers(&self, kept: u32) {
+        let _ = features::bound_workers(&self.ring.borrow(), kept);
+    }
+
     /// Submits what is queued and waits, in one system call; none if there is nothing to do.
     pub(crate) fn turn(&self, wait: Wait) {
         let mut ring = self.ring.borrow_mut();
