@@ -358,10 +358,13 @@ impl Shared {
     /// The tasks that have begun and have not ended.
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
         let mut tasks = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for seat in &self.executors {
-            tasks.extend(seat.tasks().iter().map(|(_, task)| task.clone()));
-        }
+        tasks.extend((0..self.executors.len()).flat_map(|executor| self.tasks_of(executor)));
         tasks
+    }
+
+    /// Those of the fibers of one executor.
+    pub(crate) fn tasks_of(&self, executor: usize) -> Vec<TaskRef> {
+        self.executors[executor].tasks().iter().map(|(_, task)| task.clone()).collect()
     }
 
     fn forget_thread(&self, task: &TaskRef) {
@@ -426,9 +429,9 @@ impl Shared {
         closed
     }
 
-    /// Names the tasks that do not end.
-    pub(crate) fn report_stuck(&self, tasks: impl Iterator<Item = TaskRef>) {
-        let own: Vec<_> = tasks.collect();
+    /// Names the tasks of an executor, and those of none, that do not end.
+    pub(crate) fn report_stuck(&self, executor: usize) {
+        let own = self.tasks_of(executor);
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for task in own.iter().chain(&threads) {
             self.tell(&format!(

@@ -3,7 +3,7 @@
 
 use io_uring::opcode;
 use iolite_io::Instant;
-use iolite_io::backend::monotonic_now;
+use iolite_io::backend::{TaskRef, monotonic_now};
 
 use super::Executor;
 use super::completion::NOBODY;
@@ -24,12 +24,11 @@ impl Executor {
         match self.shutdown.get() {
             Shutdown::No => {
                 self.shutdown.set(Shutdown::Since(monotonic_now() + self.shared.options().grace));
-                let tasks: Vec<_> = self.live.borrow().iter().filter_map(|(_, fiber)| fiber.task()).collect();
-                tasks.iter().for_each(|task| task.tear_down());
+                self.shared.tasks_of(self.index).iter().for_each(TaskRef::tear_down);
             }
             Shutdown::Since(instant) if instant <= monotonic_now() => {
                 self.shutdown.set(Shutdown::Reported);
-                self.shared.report_stuck(self.live.borrow().iter().filter_map(|(_, fiber)| fiber.task()));
+                self.shared.report_stuck(self.index);
             }
             Shutdown::Since(_) | Shutdown::Reported => {}
         }

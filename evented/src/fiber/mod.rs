@@ -14,7 +14,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
-use iolite_io::backend::{Context, Park, TaskRef, WakeBlock, set_current};
+use iolite_io::backend::{Context, Park, WakeBlock, set_current};
 
 use crate::executor::Executor;
 use crate::shared::Unstarted;
@@ -61,11 +61,6 @@ impl Fiber {
     /// Gives an idle fiber its next task.
     pub(crate) fn assign(&self, unstarted: Unstarted) {
         self.task.replace(Some(unstarted));
-    }
-
-    /// The task that it runs.
-    pub(crate) fn task(&self) -> Option<TaskRef> {
-        self.task.borrow().as_ref().map(|unstarted| unstarted.start.task())
     }
 
     /// Calls `f` with the name of the task that it runs. Async-signal-safe.
