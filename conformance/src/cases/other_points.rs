@@ -13,13 +13,14 @@ use iolite_io::net::{
     BufferPool, ConnectOptions, ListenOptions, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream,
 };
 use iolite_io::signal::{Signal, Signals};
-use iolite_io::sync::{Event, Lazy, Once, OnceCell};
+use iolite_io::sync::{Lazy, Once, OnceCell};
 use iolite_io::time::Clock;
-use iolite_io::{Canceled, CompletionQueue, Io, Operation, copy, copy_at_most, process, stdio};
+use iolite_io::{CompletionQueue, Io, Operation, copy, copy_at_most, process, stdio};
 
+use super::points::delivers_a_request_once;
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{concurrently, scope, tcp_pair};
+use crate::tools::tcp_pair;
 
 pub(crate) const CASES: &[Case] =
     cases![each_of_the_other_calls_delivers_a_pending_request_once, each_of_the_other_calls_is_timed_out,];
@@ -263,20 +264,7 @@ fn entry(io: &dyn Io, ready: &Ready) -> io::Result<fs::DirEntry> {
 fn each_of_the_other_calls_delivers_a_pending_request_once(on: &On) {
     on.on_thread(|io| {
         for (name, point) in POINTS {
-            let ready = Ready::new(io);
-            let go = Event::new();
-            scope(io, |group| {
-                let member = concurrently(group, |io| {
-                    go.wait_uncancelable(io);
-                    (point(io, &ready), point(io, &ready))
-                });
-                member.request_cancel();
-                go.set();
-                let (first, second) = member.join(io);
-                let error = first.err().unwrap_or_else(|| panic!("{name} is no cancellation point"));
-                assert!(Canceled::is_in(&error), "{name}: {error}");
-                second.unwrap_or_else(|error| panic!("{name}: the request was delivered: {error}"));
-            });
+            delivers_a_request_once(io, name, &Ready::new(io), *point);
         }
     });
 }

@@ -224,24 +224,33 @@ const POINTS: &[(&str, Point)] = &[
     ("with", |io, ready| ready.file.with(io).write(b"x").map(drop)),
 ];
 
+/// A call to something that is ready delivers a request that came before it, and is made the next time.
+pub(crate) fn delivers_a_request_once<R: Sync>(
+    io: &dyn Io,
+    name: &str,
+    ready: &R,
+    point: fn(&dyn Io, &R) -> io::Result<()>,
+) {
+    let go = Event::new();
+    scope(io, |group| {
+        let member = concurrently(group, |io| {
+            go.wait_uncancelable(io);
+            (point(io, ready), point(io, ready))
+        });
+        member.request_cancel();
+        go.set();
+        let (first, second) = member.join(io);
+        let error = first.err().unwrap_or_else(|| panic!("{name} is no cancellation point"));
+        assert!(Canceled::is_in(&error), "{name}: {error}");
+        assert_ne!(error.kind(), io::ErrorKind::Interrupted, "{name}: std's helpers would retry it");
+        second.unwrap_or_else(|error| panic!("{name}: the request was delivered: {error}"));
+    });
+}
+
 fn each_call_delivers_a_pending_request_once(on: &On) {
     on.on_thread(|io| {
         for (name, point) in POINTS {
-            let ready = Ready::new(io);
-            let go = Event::new();
-            scope(io, |group| {
-                let member = concurrently(group, |io| {
-                    go.wait_uncancelable(io);
-                    (point(io, &ready), point(io, &ready))
-                });
-                member.request_cancel();
-                go.set();
-                let (first, second) = member.join(io);
-                let error = first.err().unwrap_or_else(|| panic!("{name} is no cancellation point"));
-                assert!(Canceled::is_in(&error), "{name}: {error}");
-                assert_ne!(error.kind(), io::ErrorKind::Interrupted, "{name}: std's helpers would retry it");
-                second.unwrap_or_else(|error| panic!("{name}: the request was delivered: {error}"));
-            });
+            delivers_a_request_once(io, name, &Ready::new(io), *point);
         }
     });
 }
