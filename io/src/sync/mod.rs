@@ -47,6 +47,7 @@ pub mod futex;
 
 mod broadcast;
 mod channel;
+mod error;
 mod queue;
 mod watch;
 
@@ -65,10 +66,9 @@ pub(crate) use choice::Choice;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, broadcast};
-pub use channel::{
-    OneshotSender, Receiver, RecvError, SendError, SendErrorKind, Sender, TryRecvError, channel, oneshot, unbounded,
-};
+pub use channel::{OneshotSender, Receiver, Sender, channel, oneshot, unbounded};
 pub use condvar::Condvar;
+pub use error::{RecvError, SendError, SendErrorKind, TryRecvError};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
 pub use notify::Notify;

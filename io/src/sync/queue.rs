@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::{fmt, mem};
 
-use super::channel::{RecvError, SendErrorKind};
 use super::choice::{Choice, decide};
+use super::error::{RecvError, SendErrorKind};
 use super::forms::Until;
 use super::queued::{Call, Done, Queued};
 use super::wait::{GaveUp, wait};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use super::channel::RecvError;
 use super::choice::Choice;
+use super::error::RecvError;
 use super::forms::Until;
 use super::queued::{Call, Done, Queued};
 use super::wait::wait;
