@@ -9,8 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use iolite::backend::{Refused, Start, StartHow, Ticket};
-use iolite::{Backend, Instant, Io, Operation, Output};
+use iolite::{Decorator, Io, Operation, Output};
 use iolite_conformance::{Around, run_chosen};
 
 /// Counts the operations that are under way.
@@ -32,34 +31,18 @@ impl Drop for Counted {
     }
 }
 
-impl Io for Counted {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
-        self.io.start(start, how)
+impl Decorator for Counted {
+    fn inner(&self) -> &dyn Io {
+        &*self.io
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
-        self.io.begin_joined(ticket);
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        self.this.upgrade().map(|this| this as _)
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
         let _under_way = UnderWay::new(&self.under_way);
         self.io.operate(operation)
-    }
-
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
-    fn backend(&self) -> Backend {
-        self.io.backend()
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        self.this.upgrade().map(|this| this as _)
     }
 }
 

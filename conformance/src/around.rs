@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef, Ticket};
-use iolite_io::{Backend, Instant, Io, Operation, Output};
+use iolite_io::{Decorator, Io};
 
 use crate::{Main, Running, Subject, Wanted};
 
@@ -51,7 +50,7 @@ impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Subject for Around<F> {
     }
 }
 
-/// The least that a decorator consists of: it passes on what has no default, and is its own handle.
+/// The least that a decorator consists of: it passes on what it can, and is its own handle.
 pub struct Plain {
     io: Arc<dyn Io>,
     this: Weak<Self>,
@@ -64,33 +63,9 @@ impl Plain {
     }
 }
 
-impl Io for Plain {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
-        self.io.start(start, how)
-    }
-
-    fn begin_joined(&self, ticket: Ticket) {
-        self.io.begin_joined(ticket);
-    }
-
-    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
-        self.io.operate(operation)
-    }
-
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
-    fn backend(&self) -> Backend {
-        self.io.backend()
-    }
-
-    fn tasks(&self) -> Vec<TaskRef> {
-        self.io.tasks()
+impl Decorator for Plain {
+    fn inner(&self) -> &dyn Io {
+        &*self.io
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

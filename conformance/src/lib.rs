@@ -51,8 +51,8 @@
 //! handle. Multishot operations may be left out. It must allow several runtimes in one process, those of other subjects
 //! among them, and calls from plain threads. [`Wanted`] says which limits it must have.
 //!
-//! A decorator must have a handle, by which tasks that outlive a call get at it, and pass on what has no default,
-//! and `tasks`; [`Plain`] does no more.
+//! A decorator must have a handle, by which tasks that outlive a call get at it, and pass on what it does not do
+//! itself, as a [`Decorator`](iolite_io::Decorator) does; [`Plain`] does no more.
 //!
 //! # What is checked
 //!

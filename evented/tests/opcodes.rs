@@ -18,10 +18,9 @@ use std::time::Duration;
 
 use io_uring::{IoUring, Probe, opcode};
 use iolite_evented::{Evented, Options, op};
-use iolite_io::backend::{Refused, Start, StartHow};
 use iolite_io::net::{Address, Received};
 use iolite_io::sync::Event;
-use iolite_io::{Backend, Canceled, Instant, Io, Operation, Output, ShutDown};
+use iolite_io::{Canceled, Decorator, Io, Operation, Output, ShutDown};
 use rustix::event::epoll;
 use tempfile::TempDir;
 
@@ -590,9 +589,13 @@ struct Around<'a> {
     operate: fn(&dyn Io, &mut (dyn Any + Send)) -> io::Result<Output>,
 }
 
-impl Io for Around<'_> {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
-        self.io.start(start, how)
+impl Decorator for Around<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -600,22 +603,6 @@ impl Io for Around<'_> {
             Operation::Native { operation } => (self.operate)(self.io, operation),
             other => self.io.operate(other),
         }
-    }
-
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
-    fn backend(&self) -> Backend {
-        self.io.backend()
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        None
     }
 }
 

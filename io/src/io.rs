@@ -29,9 +29,9 @@ use crate::wait_any::{self, Sources};
 ///
 /// # For implementers
 ///
-/// A backend performs operations and starts tasks; a decorator passes them on to another `Io` and
-/// does something beside. The trait is safe to implement: nothing that is memory safe depends on
-/// what an implementation does. What it must do to be *useful*:
+/// A backend performs operations and starts tasks; a [`Decorator`](crate::Decorator) passes them on to
+/// another `Io` and does something beside. The trait is safe to implement: nothing that is memory safe depends
+/// on what an implementation does. What it must do to be *useful*:
 ///
 /// - [`operate`](Self::operate) is a cancellation point: it asks
 ///   [`Context::check`](crate::backend::Context::check) before it begins, gives up when a request

@@ -46,6 +46,7 @@ pub mod sync;
 pub mod time;
 
 pub mod backend;
+mod decorator;
 pub mod testing;
 
 mod context;
@@ -59,6 +60,7 @@ pub use cancel::{Canceled, TimedOut, WaitError};
 pub use completion_queue::{Completion, CompletionQueue, Happened, OperationId};
 pub use context::{Interest, no_suspend};
 pub use copy::{copy, copy_at_most};
+pub use decorator::Decorator;
 pub use descriptor::Descriptor;
 pub use dump::{Dump, DumpedTask};
 pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};

@@ -1,16 +1,14 @@
 //! An `Io` that panics in the middle of a wait ends the process: the waiter is linked from the
 //! frame that would be unwound.
 
-use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use iolite_io::backend::{Refused, Start, StartHow};
 use iolite_io::sync::Mutex;
-use iolite_io::{Backend, Instant, Io, Operation, Output};
+use iolite_io::{Decorator, Instant, Io};
 use iolite_threaded::{Options, Threaded};
 
 /// Set in the child process that is to end.
@@ -22,30 +20,18 @@ struct PanickingClock<'a> {
     asked: AtomicU32,
 }
 
-impl Io for PanickingClock<'_> {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
-        self.io.start(start, how)
+impl Decorator for PanickingClock<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.io
     }
 
-    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
-        self.io.operate(operation)
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
     }
 
     fn now(&self) -> Instant {
         assert!(self.asked.fetch_add(1, Ordering::Relaxed) < 2, "the clock is broken");
         self.io.now()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
-    fn backend(&self) -> Backend {
-        self.io.backend()
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        None
     }
 }
 

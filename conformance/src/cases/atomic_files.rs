@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::backend::{Refused, Start, StartHow};
 use iolite_io::fs::{self, AtomicFile, Map, MapAccess, OpenOptions};
-use iolite_io::{Backend, Canceled, Instant, Io, Operation, Output};
+use iolite_io::{Canceled, Decorator, Io, Operation, Output};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -203,9 +202,13 @@ struct Nameless<'a> {
     opened: AtomicUsize,
 }
 
-impl Io for Nameless<'_> {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
-        self.io.start(start, how)
+impl Decorator for Nameless<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -213,22 +216,6 @@ impl Io for Nameless<'_> {
             return Err(io::Error::from_raw_os_error(self.errno));
         }
         self.io.operate(operation)
-    }
-
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
-    fn backend(&self) -> Backend {
-        self.io.backend()
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        None
     }
 }
 

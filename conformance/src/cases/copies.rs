@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::backend::{Refused, Start, StartHow};
 use iolite_io::fs::{File, OpenOptions};
 use iolite_io::net::{TcpStream, option};
-use iolite_io::{Backend, Canceled, Incomplete, Instant, Io, Operation, Output, Streaming};
+use iolite_io::{Canceled, Decorator, Incomplete, Io, Operation, Output, Streaming};
 use iolite_io::{copy, copy_at_most};
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, fcntl_getfl, memfd_create};
 
@@ -133,9 +132,13 @@ impl<'a> Watched<'a> {
     }
 }
 
-impl Io for Watched<'_> {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
-        self.io.start(start, how)
+impl Decorator for Watched<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -148,22 +151,6 @@ impl Io for Watched<'_> {
             self.spliced.fetch_add(*count, Ordering::Relaxed);
         }
         Ok(output)
-    }
-
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
-    fn backend(&self) -> Backend {
-        self.io.backend()
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        None
     }
 }
 

@@ -10,7 +10,7 @@ use iolite_io::backend::{Refused, Start, StartHow};
 use iolite_io::fs::File;
 use iolite_io::net::TcpStream;
 use iolite_io::sync::{Event, channel};
-use iolite_io::{Backend, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind};
+use iolite_io::{Backend, Decorator, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -69,7 +69,15 @@ impl<'a> Around<'a> {
     }
 }
 
-impl Io for Around<'_> {
+impl Decorator for Around<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
+    }
+
     fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         match self.on_start {
@@ -101,20 +109,8 @@ impl Io for Around<'_> {
         self.io.park(deadline);
     }
 
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
     fn backend(&self) -> Backend {
         Backend { name: "around", detail: self.io.backend().to_string(), ..self.io.backend() }
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        None
     }
 }
 
@@ -294,24 +290,17 @@ fn a_park_that_returns_early_ends_no_wait(on: &On) {
 /// Unwinding through `start` harms nobody: the task is abandoned.
 fn a_panic_out_of_start_abandons_the_task(on: &On) {
     struct Panics<'a>(Around<'a>);
-    impl Io for Panics<'_> {
-        fn start(&self, _start: Start, _: StartHow) -> Result<(), Refused> {
-            crate::tools::panic_quietly("out of start")
+    impl Decorator for Panics<'_> {
+        fn inner(&self) -> &dyn Io {
+            &self.0
         }
-        fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
-            self.0.operate(operation)
-        }
-        fn now(&self) -> Instant {
-            self.0.now()
-        }
-        fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-            self.0.random(bytes)
-        }
-        fn backend(&self) -> Backend {
-            self.0.backend()
-        }
+
         fn handle(&self) -> Option<Arc<dyn Io>> {
             None
+        }
+
+        fn start(&self, _start: Start, _: StartHow) -> Result<(), Refused> {
+            crate::tools::panic_quietly("out of start")
         }
     }
     on.run(|io| {

@@ -4,12 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
 use crate::multishot::Multishot;
-use crate::time::Clock;
-use crate::{Backend, Instant, Io, Operation, Output};
+use crate::{Decorator, Io, Operation, Output};
 
 /// What looks host names up.
 pub trait Resolver: Send + Sync {
@@ -64,13 +61,13 @@ impl fmt::Debug for WithResolver {
     }
 }
 
-impl Io for WithResolver {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
-        self.io.start(start, how)
+impl Decorator for WithResolver {
+    fn inner(&self) -> &dyn Io {
+        &*self.io
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
-        self.io.begin_joined(ticket);
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        self.this.upgrade().map(|this| this as _)
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -82,37 +79,5 @@ impl Io for WithResolver {
 
     fn multishot(&self) -> Option<Box<dyn Multishot>> {
         self.io.multishot()
-    }
-
-    fn park(&self, deadline: Option<Instant>) {
-        self.io.park(deadline);
-    }
-
-    fn yield_now(&self) {
-        self.io.yield_now();
-    }
-
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn time(&self, clock: Clock) -> Duration {
-        self.io.time(clock)
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
-    fn backend(&self) -> Backend {
-        self.io.backend()
-    }
-
-    fn tasks(&self) -> Vec<TaskRef> {
-        self.io.tasks()
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        self.this.upgrade().map(|this| this as _)
     }
 }

@@ -4,21 +4,19 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::errors::error_of;
 use super::faults::{Dice, Faults, Injected, Share, When};
-use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
+use crate::backend::{Refused, Start, StartHow};
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
 use crate::error::{ConcurrencyUnavailable, SpawnErrorKind};
 use crate::net::{SocketType, option};
 use crate::primitive::Lock;
-use crate::time::Clock;
-use crate::{Backend, Instant, Io, Operation, Output};
+use crate::{Backend, Decorator, Instant, Io, Operation, Output};
 
 /// Another `Io`, on which things go wrong as [`Faults`] and a seed say. It keeps every promise of the
 /// vocabulary: what goes wrong is what a program has to expect of a system that works.
@@ -199,7 +197,15 @@ impl fmt::Debug for Faulty {
     }
 }
 
-impl Io for Faulty {
+impl Decorator for Faulty {
+    fn inner(&self) -> &dyn Io {
+        &*self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        self.this.upgrade().map(|this| this as _)
+    }
+
     fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
         if !self.dice.lock().start() {
             return self.io.start(start, how);
@@ -207,10 +213,6 @@ impl Io for Faulty {
         self.count(|injected| &mut injected.refusals);
         let unavailable = ConcurrencyUnavailable::limit_reached("concurrent_limit of a test with faults", 0);
         Err(Refused { start, kind: SpawnErrorKind::ConcurrencyUnavailable(unavailable) })
-    }
-
-    fn begin_joined(&self, ticket: Ticket) {
-        self.io.begin_joined(ticket);
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -245,33 +247,9 @@ impl Io for Faulty {
         self.io.park(deadline);
     }
 
-    fn yield_now(&self) {
-        self.io.yield_now();
-    }
-
-    fn now(&self) -> Instant {
-        self.io.now()
-    }
-
-    fn time(&self, clock: Clock) -> Duration {
-        self.io.time(clock)
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.io.random(bytes)
-    }
-
     fn backend(&self) -> Backend {
         let mut backend = self.io.backend();
         backend.detail += &format!("; faulty: seed {}", self.seed);
         backend
-    }
-
-    fn tasks(&self) -> Vec<TaskRef> {
-        self.io.tasks()
-    }
-
-    fn handle(&self) -> Option<Arc<dyn Io>> {
-        self.this.upgrade().map(|this| this as _)
     }
 }
