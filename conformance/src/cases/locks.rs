@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::WaitError;
 use iolite_io::sync::{Event, Mutex, Semaphore};
+use iolite_io::{Io, WaitError};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = cases![
     many_permits_are_taken_at_once_or_not_at_all,
     who_wants_many_is_not_overtaken(false),
     who_wants_many_is_not_overtaken(true),
+    a_permit_goes_along_with_a_task,
     a_ledger_of_permits,
     an_event_lets_all_go_and_publishes,
     a_reset_by_who_was_let_go_stands,
@@ -216,6 +217,39 @@ fn many_permits_are_taken_at_once_or_not_at_all(on: &On) {
         assert!(panic_of(|| drop(semaphore.try_acquire_many(usize::MAX))).contains("permits"));
         assert!(panic_of(|| semaphore.release_many(Semaphore::PERMITS_MAX)).contains("permits"));
         assert_eq!(semaphore.available(), 7);
+    });
+}
+
+/// A task that borrows nothing keeps the permits with which it was started.
+fn a_permit_goes_along_with_a_task(on: &On) {
+    on.run(|io| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let running = Arc::new(AtomicUsize::new(0));
+        let start = |_| {
+            let permit = semaphore.acquire(io).expect("not canceled").into_owned(&semaphore);
+            let running = running.clone();
+            let work = move |io: &dyn Io| {
+                let _permit = permit;
+                assert!(running.fetch_add(1, Ordering::Relaxed) < 2, "more than there are permits");
+                io.yield_now();
+                running.fetch_sub(1, Ordering::Relaxed);
+            };
+            io.spawn_concurrent(work).expect("a unit is free")
+        };
+        let tasks: Vec<_> = (0..6).map(start).collect();
+        tasks.into_iter().for_each(|task| task.join(io));
+        assert_eq!(semaphore.available(), 2);
+
+        let both = semaphore.acquire_many(io, 2).expect("not canceled").into_owned(&semaphore);
+        assert_eq!((both.count(), semaphore.available()), (2, 0));
+        both.forget();
+        assert_eq!(semaphore.available(), 0);
+        semaphore.release_many(2);
+
+        let other = Arc::new(Semaphore::new(0));
+        let mistaken = || drop(semaphore.try_acquire().expect("free").into_owned(&other));
+        assert_eq!(panic_of(mistaken), "a permit of another semaphore");
+        assert_eq!((semaphore.available(), other.available()), (2, 0));
     });
 }
 

@@ -76,5 +76,5 @@ pub use once::{Lazy, Once, OnceCell};
 pub use queue::Queue;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-pub use semaphore::{Semaphore, SemaphorePermit};
+pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use watch::{WatchReceiver, WatchSender, watch};

@@ -1,5 +1,8 @@
 //! A counting semaphore.
 
+use std::ptr;
+use std::sync::Arc;
+
 use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
 use super::permits::{self, Permits};
@@ -309,6 +312,41 @@ impl SemaphorePermit<'_> {
         self.count
     }
 
+    /// The same permits, which keep `semaphore`, theirs, for what must not borrow it: a task that is not a group's
+    /// member, a field.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use iolite_io::net::{TcpListener, TcpStream};
+    /// use iolite_io::sync::Semaphore;
+    /// use iolite_io::Io;
+    ///
+    /// fn serve(io: &dyn Io, listener: &TcpListener, at_most: usize) -> std::io::Result<()> {
+    ///     let free = Arc::new(Semaphore::new(at_most));
+    ///     loop {
+    ///         let permit = free.acquire(io)?.into_owned(&free);
+    ///         let (stream, _) = listener.accept(io)?;
+    ///         io.spawn_waiting(move |io| {
+    ///             let _permit = permit;
+    ///             answer(io, &stream)
+    ///         })?
+    ///         .detach();
+    ///     }
+    /// }
+    /// # fn answer(io: &dyn Io, stream: &TcpStream) {}
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `semaphore` is another one; the permits are given back.
+    pub fn into_owned(self, semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+        assert!(ptr::eq(self.semaphore, &**semaphore), "a permit of another semaphore");
+        let owned = OwnedSemaphorePermit { semaphore: semaphore.clone(), count: self.count };
+        self.forget();
+        owned
+    }
+
     /// Keeps the permits taken after this is gone; [`Semaphore::release`] gives them back, one by one, or
     /// [`Semaphore::release_many`].
     pub fn forget(self) {
@@ -317,6 +355,32 @@ impl SemaphorePermit<'_> {
 }
 
 impl Drop for SemaphorePermit<'_> {
+    fn drop(&mut self) {
+        self.semaphore.release_many(self.count);
+    }
+}
+
+/// A [`SemaphorePermit`] that borrows nothing; from [`into_owned`](SemaphorePermit::into_owned).
+#[must_use]
+#[derive(Debug)]
+pub struct OwnedSemaphorePermit {
+    semaphore: Arc<Semaphore>,
+    count: usize,
+}
+
+impl OwnedSemaphorePermit {
+    /// As [`SemaphorePermit::count`].
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// As [`SemaphorePermit::forget`].
+    pub fn forget(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for OwnedSemaphorePermit {
     fn drop(&mut self) {
         self.semaphore.release_many(self.count);
     }
