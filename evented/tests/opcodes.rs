@@ -1,5 +1,5 @@
 //! Operations of io_uring with their own arguments: each does its thing, on a fiber and on a plain
-//! thread; and the ways in which one ends early. `IOLITE_TEST_ROUNDS` multiplies the work (default 1).
+//! thread; and the ways in which one ends early. `IOLITE_TEST_ROUNDS` is how often a race is run.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use io_uring::{IoUring, Probe, opcode};
+use iolite_conformance::tools::rounds;
 use iolite_evented::{Evented, Options, op};
 use iolite_io::net::{Address, Received};
 use iolite_io::sync::Event;
@@ -492,8 +493,7 @@ fn what_is_being_executed_is_already_running() {
 /// A byte arrives while its read is canceled: it is read, or still there.
 #[test]
 fn a_cancellation_by_id_loses_no_byte() {
-    let factor = std::env::var("IOLITE_TEST_ROUNDS").map_or(1, |factor| factor.parse::<u32>().unwrap());
-    let rounds = 1_000 * factor;
+    let rounds = rounds(1_000) as u32;
     for executors in [1, 2] {
         let evented = Evented::new(Options { executors, ..Options::default() }).unwrap();
         let io = evented.io();

@@ -1,7 +1,6 @@
 //! Many of everything at once: runtimes, operations, timeouts, cancellations, foreign callers.
 //!
-//! `IOLITE_TEST_ROUNDS` multiplies the work (default 1); `IOLITE_TEST_SEED` repeats a run whose
-//! seed a failure has printed.
+//! `IOLITE_TEST_ROUNDS` is how often they do it; `IOLITE_TEST_SEED` repeats a run whose seed a failure has printed.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,41 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use iolite_conformance::tools::{Random, rounds};
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, Semaphore};
 use iolite_io::{Canceled, Io, Placement, Task};
-
-fn rounds(default: usize) -> usize {
-    default * std::env::var("IOLITE_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
-}
-
-/// A small repeatable generator.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    /// The generator of a test, whose seed is told in case it fails.
-    fn new() -> Self {
-        let seed = std::env::var("IOLITE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| std::process::id().into());
-        println!("IOLITE_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        // Splitmix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (value ^ (value >> 31)) % bound
-    }
-
-    fn fork(&mut self) -> Self {
-        Self(self.below(u64::MAX))
-    }
-}
 
 fn executors(executors: usize) -> Options {
     Options { executors, ..Options::default() }
@@ -61,7 +30,7 @@ fn pair(io: &dyn Io) -> io::Result<(TcpStream, TcpStream)> {
 
 #[test]
 fn runtimes_come_and_go_on_several_threads_at_once() {
-    let mut random = Random::new();
+    let mut random = Random::new("runtimes_come_and_go_on_several_threads_at_once");
     thread::scope(|scope| {
         for _ in 0..3 {
             let mut random = random.fork();
@@ -176,7 +145,7 @@ fn as_many_timeouts_end_operations_at_the_same_instant() {
 #[test]
 fn a_flood_of_foreign_operations_loses_no_byte() {
     const CALLERS: usize = 32;
-    let mut random = Random::new();
+    let mut random = Random::new("a_flood_of_foreign_operations_loses_no_byte");
     let evented = Evented::new(executors(2)).unwrap();
     // A fiber that is always ready beside them.
     let stop = Arc::new(Event::new());
@@ -231,7 +200,7 @@ fn a_flood_of_foreign_operations_loses_no_byte() {
 
 #[test]
 fn cancellations_from_other_threads_are_delivered_once_and_lose_no_permit() {
-    let mut random = Random::new();
+    let mut random = Random::new("cancellations_from_other_threads_are_delivered_once_and_lose_no_permit");
     run(executors(2), |io| {
         let permits = Semaphore::new(3);
         let delivered = AtomicUsize::new(0);
@@ -349,7 +318,7 @@ fn every_task_runs_once_and_in_its_place() {
             .collect();
         tasks.into_iter().for_each(|task| task.join(io));
     }
-    let mut random = Random::new();
+    let mut random = Random::new("every_task_runs_once_and_in_its_place");
     let evented = Evented::new(executors(EXECUTORS)).unwrap();
     let io = evented.io();
     let thread_of = |index| io.task().placement(Placement::Executor(index)).spawn_async(|_| thread::current().id());
