@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use iolite_io::Io;
+use iolite_io::backend::Report;
 
 use crate::Bridge;
 use crate::panics;
@@ -22,7 +22,6 @@ pub struct Builder<S> {
 
 pub(crate) type Make<S> = Box<dyn Fn() -> Result<S, String> + Send + Sync>;
 pub(crate) type AroundRun<S> = Box<dyn Fn(&mut S) + Send + Sync>;
-pub(crate) type Report = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What the user gave to be called on the workers' threads.
 pub(crate) struct Hooks<S> {
@@ -105,7 +104,7 @@ impl<S: 'static> Builder<S> {
     /// Told, in one line each, what no caller is there to be told: that a posted job or a hook
     /// panicked, or that a posted job was refused. Called on the workers' threads.
     #[must_use]
-    pub fn report(mut self, report: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
+    pub fn report(mut self, report: Report) -> Self {
         self.hooks.report = Some(report);
         self
     }

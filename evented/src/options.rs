@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use iolite_io::backend::{Lookups, TaskOptions};
+use iolite_io::backend::{Lookups, Report, TaskOptions};
 
 /// What an [`Evented`](crate::Evented) may use.
 #[derive(Clone)]
@@ -36,8 +35,9 @@ pub struct Options {
     /// How long the tasks that live at shutdown may take to end before `report` names them.
     /// Default: 5 s.
     pub grace: Duration,
-    /// Where such reports go; the library itself never prints. Default: nowhere.
-    pub report: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    /// Where such reports go; the library itself never prints. It must not suspend, and a panic of it is dropped.
+    /// Default: nowhere.
+    pub report: Option<Report>,
 }
 
 impl Default for Options {

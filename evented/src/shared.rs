@@ -3,16 +3,16 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
-use iolite_io::backend::{BlockingPool, Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook};
+use iolite_io::backend::{
+    BlockingPool, Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, tell, tell_stuck,
+};
 use iolite_io::sync::Semaphore;
-use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind, no_suspend};
+use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind};
 use slab::Slab;
 
 use crate::executor::Executor;
@@ -45,6 +45,7 @@ pub(crate) struct Shared {
     blocking: BlockingPool,
     features: OnceLock<Features>,
     reported: AtomicBool,
+    stuck_reported: AtomicBool,
 }
 
 thread_local! {
@@ -145,6 +146,7 @@ impl Shared {
             blocking: BlockingPool::new("iolite-offload", options.offload_limit),
             features: OnceLock::new(),
             reported: AtomicBool::new(false),
+            stuck_reported: AtomicBool::new(false),
             options,
         }))
     }
@@ -429,16 +431,10 @@ impl Shared {
         closed
     }
 
-    /// Names the tasks of an executor, and those of none, that do not end.
-    pub(crate) fn report_stuck(&self, executor: usize) {
-        let own = self.tasks_of(executor);
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for task in own.iter().chain(&threads) {
-            self.tell(&format!(
-                "shutdown: the task `{}` was asked to stop and has not ended after {:?}; still waiting for it",
-                task.name(),
-                self.options.grace,
-            ));
+    /// Names the tasks that do not end, once: executor by executor, their grace is over.
+    pub(crate) fn report_stuck(&self) {
+        if !self.stuck_reported.swap(true, Ordering::Relaxed) {
+            tell_stuck(self.options.report.as_ref(), &self.tasks(), self.options.grace);
         }
     }
 
@@ -448,14 +444,8 @@ impl Shared {
         }
     }
 
-    /// Reports. What the program makes of it must neither suspend nor unwind whoever has to tell.
     pub(crate) fn tell(&self, text: &str) {
-        if let Some(report) = &self.options.report
-            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| no_suspend(|| report(text))))
-        {
-            // Its hook has told it; its destructor may panic again.
-            mem::forget(panic);
-        }
+        tell(self.options.report.as_ref(), text);
     }
 
     /// Whether every task has ended. While the runtime closes this stays so: tasks that are refused

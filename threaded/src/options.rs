@@ -2,13 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::backend::Lookups;
-
-/// Called with one line of text when something needs telling.
-pub type Report = Arc<dyn Fn(&str) + Send + Sync>;
+pub use iolite_io::backend::Report;
 
 /// How a [`Threaded`](crate::Threaded) is bounded. Start from the default:
 ///
@@ -46,7 +43,8 @@ pub struct Options {
     /// Tasks that have not ended so long after shutdown began are named through `report`; shutdown
     /// goes on waiting for them. 5 seconds by default.
     pub grace: Duration,
-    /// Where reports go, from the thread that shuts down. By default nowhere.
+    /// Where reports go, from the thread that shuts down. It must not suspend, and a panic of it is dropped. By
+    /// default nowhere.
     pub report: Option<Report>,
 }
 

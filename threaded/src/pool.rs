@@ -20,13 +20,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef, Ticket, current};
+use iolite_io::backend::{Refused, Start, StartHow, TaskRef, Ticket, current, tell, tell_stuck};
 use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 
@@ -36,9 +36,6 @@ use crate::worker::{self, Seat};
 
 /// Places to run: any thread is as good as another.
 pub(crate) const EXECUTORS: usize = 1;
-
-/// How many tasks a report names.
-const NAMES_MAX: usize = 10;
 
 pub(crate) struct Pool {
     options: Options,
@@ -314,13 +311,14 @@ impl Pool {
         live.iter().for_each(TaskRef::tear_down);
         drop(live);
         if self.is_called_by_own_task() {
-            self.report("the runtime was dropped by one of its own tasks: it shuts down, and nobody waits for it");
+            let line = "the runtime was dropped by one of its own tasks: it shuts down, and nobody waits for it";
+            tell(self.options.report.as_ref(), line);
             return;
         }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
         io.protect(|io| {
             if self.drained.wait_deadline(io, io.now() + self.options.grace).is_err() {
-                self.report_stuck();
+                tell_stuck(self.options.report.as_ref(), &self.tasks(), self.options.grace);
                 self.drained.wait_uncancelable(io);
             }
         });
@@ -340,32 +338,6 @@ impl Pool {
     fn is_called_by_task_of_another(&self) -> bool {
         let innermost = RUNNING.try_with(|running| running.borrow().last().copied()).unwrap_or(None);
         innermost.is_some_and(|pool| !ptr::eq(pool, self))
-    }
-
-    fn report(&self, line: &str) {
-        if let Some(report) = &self.options.report {
-            report(line);
-        }
-    }
-
-    #[cold]
-    fn report_stuck(&self) {
-        let mut live: Vec<_> = self.state().live.iter().map(|(number, task)| (*number, task.clone())).collect();
-        if live.is_empty() {
-            return;
-        }
-        live.sort_by_key(|(number, _)| *number);
-        let names: Vec<_> = live.iter().take(NAMES_MAX).map(|(_, task)| task.name()).collect();
-        let mut line = format!(
-            "shutdown has waited {:?} for {} task(s) that do not end although they are canceled: {}",
-            self.options.grace,
-            live.len(),
-            names.join(", "),
-        );
-        if live.len() > NAMES_MAX {
-            let _ = write!(line, " and {} more", live.len() - NAMES_MAX);
-        }
-        self.report(&line);
     }
 
     fn tell_if_drained(&self, state: MutexGuard<'_, State>) {

@@ -94,7 +94,7 @@ fn tasks_that_do_not_end_are_named_and_waited_for() {
         io.spawn_thread("stubborn", move |_| stopped.recv()).unwrap().detach();
     });
     let lines = lines.lock().unwrap();
-    assert_eq!(*lines, ["shutdown has waited 5ms for 1 task(s) that do not end although they are canceled: stubborn"]);
+    assert_eq!(*lines, ["shutdown: after 5ms these tasks have not ended, although they were asked to stop: stubborn"]);
 }
 
 #[test]

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, channel};
-use iolite_io::{OwnedGroup, ShutDown, SpawnErrorKind};
+use iolite_io::{Io, OwnedGroup, Placement, ShutDown, SpawnErrorKind};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, Watchdog, panic_of, panic_quietly, rounds, tcp_pair};
+use crate::tools::{ExpectCanceled, Watchdog, panic_of, panic_quietly, rounds, tcp_pair, until};
 
 pub(crate) const CASES: &[Case] = cases![
     shutdown_right_after_spawn_never_hangs,
@@ -262,14 +262,28 @@ fn a_task_that_does_not_end_is_named_after_the_grace(on: &On) {
     let _watchdog = Watchdog::start();
     let reports = Arc::new(Mutex::new(Vec::<String>::new()));
     let kept = reports.clone();
-    let runtime = on.grace(Duration::from_millis(10), move |line| kept.lock().unwrap().push(line.to_owned())).start();
+    let report = move |line: &str| {
+        kept.lock().unwrap().push(line.to_owned());
+        // Which harms nobody.
+        panic_quietly("out of the report")
+    };
+    let runtime = on.executors(2).grace(Duration::from_millis(10), report).start();
     let go = Arc::new(Event::new());
-    let theirs = go.clone();
-    runtime.io().spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("concurrent").detach();
-    let name = "a_task_that_does_not_end_is_named_after_the_grace";
+    let stay = || {
+        let go = go.clone();
+        move |io: &dyn Io| go.wait_uncancelable(io)
+    };
+    let io = runtime.io();
+    let executors = io.backend().executors;
+    for executor in 0..executors {
+        let task = io.task().name(format!("stuck-{executor}")).placement(Placement::Executor(executor));
+        task.spawn_concurrent(stay()).expect("concurrent").detach();
+    }
+    io.spawn_thread("stuck-thread", stay()).expect("a thread").detach();
+    until(io, || io.dump().tasks.len() == executors + 1);
     thread::scope(|threads| {
         threads.spawn(|| {
-            while !reports.lock().unwrap().iter().any(|line| line.contains(name)) {
+            while reports.lock().unwrap().is_empty() {
                 thread::yield_now();
             }
             go.set();
@@ -278,4 +292,6 @@ fn a_task_that_does_not_end_is_named_after_the_grace(on: &On) {
     });
     let reports = reports.lock().unwrap();
     assert_eq!(reports.len(), 1, "{reports:?}");
+    let names = (0..executors).map(|executor| format!("stuck-{executor}")).chain(["stuck-thread".to_owned()]);
+    assert!(reports[0].ends_with(&names.collect::<Vec<_>>().join(", ")), "{reports:?}");
 }

@@ -28,7 +28,7 @@ impl Executor {
             }
             Shutdown::Since(instant) if instant <= monotonic_now() => {
                 self.shutdown.set(Shutdown::Reported);
-                self.shared.report_stuck(self.index);
+                self.shared.report_stuck();
             }
             Shutdown::Since(_) | Shutdown::Reported => {}
         }
