@@ -21,7 +21,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use super::ends::By;
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{Race, Random, concurrently, rounds, scope, spin, until};
+use crate::tools::{Race, Random, concurrently, own_address, rounds, scope, spin, until};
 
 pub(crate) const CASES: &[Case] = cases![
     a_connection_is_made_or_closed(By::Request, 1),
@@ -416,8 +416,10 @@ fn a_descriptor_is_received_or_still_comes(on: &On, by: By) {
 /// A listener that is shut down while a client comes: each of the two has a connection, or an error.
 fn a_listener_is_closed_or_accepts(on: &On) {
     on.on_thread(|io| {
+        // The port is free for others from the shutdown on.
+        let own = own_address();
         Race::new("close against accept", 300).run(|start| {
-            let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+            let listener = TcpListener::bind(io, own).expect("bind");
             let address = listener.local_addr(io).expect("address");
             let waits = Event::new();
             let (accepted, client) = scope(io, |group| {

@@ -12,7 +12,7 @@ use iolite_io::{Canceled, Io};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{concurrently, scope, tcp_pair};
+use crate::tools::{concurrently, refusing, scope, tcp_pair};
 
 pub(crate) const CASES: &[Case] = cases![
     options_are_set_and_read,
@@ -196,7 +196,7 @@ fn foreign_modes_do_not_matter(on: &On) {
         });
         let refused = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
         rustix::io::ioctl_fionbio(&refused, true).expect("set");
-        drop(listener);
+        let (_held, address) = refusing(io);
         let error = refused.connect(io, address).expect_err("nobody listens");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     });

@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt::Debug;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use iolite_io::net::{Address, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream};
@@ -117,6 +119,16 @@ pub fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
         assert!(waiting.len() < 100, "a backlog of 1 takes {} connections", waiting.len());
     }
     (listener, address, waiting)
+}
+
+/// An address on loopback, with any port, that nobody else uses: what is bound to it is followed, once it is closed, by
+/// no other case that runs beside this one and was given the same port.
+pub fn own_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = process::id().wrapping_mul(4096).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    // From 127.0.1.0 to 127.255.255.253: neither 127.0.0.1, where all others are, nor to all.
+    let host = 0x7f00_0100 + number % 0x00ff_fefe;
+    (Ipv4Addr::from(host), 0).into()
 }
 
 /// An address on which nobody listens, held by a socket that is bound and does not.
