@@ -44,6 +44,12 @@ impl Ready {
         self.len.set(self.len.get() + 1);
     }
 
+    /// The fiber that is popped next.
+    #[inline]
+    pub(super) fn first(&self) -> Option<FiberRef> {
+        self.first.get()
+    }
+
     #[inline]
     pub(super) fn pop(&self) -> Option<FiberRef> {
         let fiber = self.first.get()?;

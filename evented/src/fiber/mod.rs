@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod overflow;
+mod prefetch;
 pub(crate) mod stack;
 mod switch;
 
@@ -18,8 +19,12 @@ use iolite_io::backend::{Context, Park, WakeBlock, set_current};
 
 use crate::executor::Executor;
 use crate::shared::Unstarted;
+use prefetch::{LINE_BYTES, prefetch};
 use stack::{COLOUR_BYTES, FiberStack, SizeClass};
 use switch::Strand;
+
+/// How many lines of its stack a fiber touches when it goes on: its innermost frames.
+const FRAME_LINES: usize = 12;
 
 /// Why a fiber gave the thread back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,18 @@ impl Fiber {
         unsafe { set_current(outer) };
         overflow::RUNNING.set(ptr::null());
         self.pause.get()
+    }
+
+    /// Has fetched what the fiber touches first when it is resumed, while another one runs. Not in line: it is for
+    /// many fibers, and those that are few take turns faster without.
+    #[cold]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.strand.place(), FRAME_LINES);
+        prefetch(ptr::from_ref(self.block()).cast(), 1);
+        if let Some(FiberRef(after)) = self.next.get() {
+            // It is asked next.
+            prefetch(after.as_ptr().cast_const().cast(), size_of::<Self>().div_ceil(LINE_BYTES));
+        }
     }
 
     /// Gives the thread back until the executor resumes this fiber. On the fiber itself only.

@@ -76,6 +76,12 @@ impl Strand {
         unsafe { switch(self.own.as_ptr(), self.resumer.get(), self) };
     }
 
+    /// Where its innermost frame begins while it is suspended, for hints.
+    #[inline]
+    pub(in crate::fiber) fn place(&self) -> *const u8 {
+        self.own.get()
+    }
+
     /// The stack, if what ran on it has ended; else it is leaked.
     pub(in crate::fiber) fn into_stack(self) -> Option<FiberStack> {
         self.ended.get().then_some(self.stack)
