@@ -98,7 +98,7 @@ pub struct Wanted {
     pub offload_limit: Option<usize>,
     /// After how long a shutdown names the tasks that have not ended.
     pub grace: Option<Duration>,
-    /// Where it names them, a line for each.
+    /// Where it names them, all in one line. It may panic, which harms nobody.
     pub report: Option<Arc<dyn Fn(&str) + Send + Sync>>,
 }
 
