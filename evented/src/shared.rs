@@ -431,10 +431,11 @@ impl Shared {
         closed
     }
 
-    /// Names the tasks that do not end, once: executor by executor, their grace is over.
+    /// Names the tasks that do not end. For each executor when its grace is over; the first that finds some names all.
     pub(crate) fn report_stuck(&self) {
-        if !self.stuck_reported.swap(true, Ordering::Relaxed) {
-            tell_stuck(self.options.report.as_ref(), &self.tasks(), self.options.grace);
+        let stuck = self.tasks();
+        if !stuck.is_empty() && !self.stuck_reported.swap(true, Ordering::Relaxed) {
+            tell_stuck(self.options.report.as_ref(), &stuck, self.options.grace);
         }
     }
 
