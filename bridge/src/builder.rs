@@ -102,7 +102,8 @@ impl<S: 'static> Builder<S> {
     }
 
     /// Told, in one line each, what no caller is there to be told: that a posted job or a hook
-    /// panicked, or that a posted job was refused. Called on the workers' threads.
+    /// panicked, or that a posted job was refused. Called on the workers' threads; it must not suspend, and a panic
+    /// of it is dropped.
     #[must_use]
     pub fn report(mut self, report: Report) -> Self {
         self.hooks.report = Some(report);

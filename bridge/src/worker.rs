@@ -5,7 +5,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iolite_io::backend::current;
+use iolite_io::backend::{current, tell};
 use iolite_io::{Instant, Io};
 
 use crate::job::{Ending, Job, Refusal};
@@ -280,10 +280,8 @@ impl<S: 'static> Worker<'_, S> {
     }
 
     fn report(&self, text: &str) {
-        if let Some(report) = &self.shared.hooks.report {
-            // Where the report itself panics there is nobody left to tell.
-            let _ = caught(|| report(&format!("bridge {}: worker {}: {text}", self.shared.name, self.index)));
-        }
+        let line = format!("bridge {}: worker {}: {text}", self.shared.name, self.index);
+        tell(self.shared.hooks.report.as_ref(), &line);
     }
 }
 

@@ -238,6 +238,24 @@ fn a_panic_of_a_posted_job_is_reported() {
 }
 
 #[test]
+fn a_report_that_panics_harms_nobody() {
+    let io = &*Threads::new() as &dyn Io;
+    let told = Arc::new(AtomicBool::new(false));
+    let report = {
+        let told = told.clone();
+        Arc::new(move |_: &str| {
+            told.store(true, Ordering::Relaxed);
+            panic!("out of the report")
+        })
+    };
+    let bridge = Bridge::builder("loud").workers(1).report(report).start(io).unwrap();
+    bridge.post(io, |()| panic!("posted")).unwrap();
+    assert_eq!(bridge.call(io, |()| 7).unwrap(), 7);
+    assert!(told.load(Ordering::Relaxed));
+    bridge.close(io);
+}
+
+#[test]
 fn a_state_that_cannot_be_made_fails_the_start_and_later_the_calls() {
     let io = &*Threads::new() as &dyn Io;
     let error = Bridge::builder("broken").workers(2).state(|| Err::<(), _>("no such file")).start(io).unwrap_err();

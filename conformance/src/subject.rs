@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::Io;
+use iolite_io::backend::Report;
 
 /// A backend, or a decorator around one, that proves itself.
 pub trait Subject: Send + Sync {
@@ -99,7 +100,7 @@ pub struct Wanted {
     /// After how long a shutdown names the tasks that have not ended.
     pub grace: Option<Duration>,
     /// Where it names them, all in one line. It may panic, which harms nobody.
-    pub report: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub report: Option<Report>,
 }
 
 impl fmt::Debug for Wanted {

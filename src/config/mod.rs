@@ -12,6 +12,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use iolite_io::backend::Report;
+
 /// Which backend runs the program, and how it is bounded.
 ///
 /// Every setting is optional; `None` is the backend's default. The same settings have the same
@@ -183,7 +185,7 @@ impl Config {
         whole.find_fault().map_or(Ok(()), |fault| Err(fault.into()))
     }
 
-    pub(crate) fn notice_or_default(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+    pub(crate) fn notice_or_default(&self) -> Report {
         self.notice.as_ref().map_or_else(|| Arc::new(write_line) as _, |notice| notice.0.clone())
     }
 
@@ -278,7 +280,7 @@ impl From<Fault> for ConfigError {
 
 /// Who is told what the user should know.
 #[derive(Clone)]
-struct Notice(Arc<dyn Fn(&str) + Send + Sync>);
+struct Notice(Report);
 
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
