@@ -4,7 +4,7 @@
 //! alternate stack, and hands every other fault on.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::ptr;
 use std::sync::Once;
@@ -15,6 +15,9 @@ use super::{Fiber, stack};
 thread_local! {
     /// The fiber that runs on this thread; null between fibers. Set by its executor, off the fiber.
     pub(super) static RUNNING: Cell<*const Fiber> = const { Cell::new(ptr::null()) };
+
+    /// This thread's alternate stack, if it has one of ours.
+    static ALTERNATE: RefCell<Option<AlternateStack>> = const { RefCell::new(None) };
 }
 
 /// The actions that ours replaced, for SIGSEGV and SIGBUS; leaked, written once before ours is
@@ -23,16 +26,20 @@ static PREVIOUS: [AtomicPtr<libc::sigaction>; 2] = [const { AtomicPtr::new(ptr::
 
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
-/// Bytes of an alternate stack, where a thread has none.
+/// Bytes that handlers of signals may use of an alternate stack, beside the frame that the kernel puts there.
+const HANDLER_BYTES: usize = 4 * 1024;
+
+/// Bytes of an alternate stack of ours, at least.
 const ALTERNATE_BYTES: usize = 64 * 1024;
 
-/// Installs the handler, once per process, and gives the calling thread an alternate stack if it
-/// has none (std's threads have).
+/// Installs the handler, once per process, and gives the calling thread an alternate stack if it has none that is
+/// large enough (std's threads have one, which is, except where the registers that the kernel saves are many).
 pub(crate) fn prepare_thread() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         for (signal, previous) in SIGNALS.into_iter().zip(&PREVIOUS) {
-            // SAFETY: plain data and a handler that only calls async-signal-safe functions.
+            // SAFETY: the pointers lead to plain data that is alive during the calls; the handler only calls
+            // async-signal-safe functions, and finds the action that it replaces, which is never freed.
             unsafe {
                 let old = Box::leak(Box::new(mem::zeroed::<libc::sigaction>()));
                 libc::sigaction(signal, ptr::null(), old);
@@ -40,19 +47,62 @@ pub(crate) fn prepare_thread() {
                 let mut action: libc::sigaction = mem::zeroed();
                 action.sa_sigaction = on_fault as extern "C" fn(_, _, _) as usize;
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+                // Other handlers, which may run on the same alternate stack, wait until this one has returned.
+                libc::sigfillset(&mut action.sa_mask);
                 libc::sigaction(signal, &action, ptr::null_mut());
             }
         }
     });
-    // SAFETY: asks for, and where there is none sets, this thread's alternate stack; the memory is
-    // leaked, since the thread may fault until its very end.
-    unsafe {
-        let mut present: libc::stack_t = mem::zeroed();
-        libc::sigaltstack(ptr::null(), &mut present);
-        if present.ss_flags & libc::SS_DISABLE != 0 {
-            let memory = Box::leak(vec![0_u8; ALTERNATE_BYTES].into_boxed_slice());
-            let alternate = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
-            libc::sigaltstack(&alternate, ptr::null_mut());
+    ALTERNATE.with_borrow_mut(|ours| {
+        if ours.is_none() && AlternateStack::bytes_present() < frame_bytes() + HANDLER_BYTES {
+            *ours = Some(AlternateStack::install());
+        }
+    });
+}
+
+/// How many bytes the kernel needs at most for the frame of a signal on this machine.
+fn frame_bytes() -> usize {
+    // SAFETY: no preconditions. Kernels that do not tell (before Linux 5.14) return 0.
+    let told = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
+    libc::MINSIGSTKSZ.max(told as usize)
+}
+
+/// An alternate stack for the signals of a thread, until that ends.
+struct AlternateStack(Vec<u8>);
+
+impl AlternateStack {
+    /// The bytes of the one that this thread has, or 0.
+    fn bytes_present() -> usize {
+        let present = Self::set(None);
+        if present.ss_flags & libc::SS_DISABLE != 0 { 0 } else { present.ss_size }
+    }
+
+    fn install() -> Self {
+        let mut memory = vec![0_u8; ALTERNATE_BYTES.max(frame_bytes() + HANDLER_BYTES)];
+        let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
+        Self::set(Some(&stack));
+        Self(memory)
+    }
+
+    /// Sets this thread's alternate stack, if one is given, and returns the one that was there.
+    fn set(stack: Option<&libc::stack_t>) -> libc::stack_t {
+        // SAFETY: both pointers are null or lead to plain data that is alive during the call. The memory of a stack
+        // that is set here belongs to an `AlternateStack`, which takes it back before it is freed. The call is refused
+        // on an alternate stack, so none is replaced on which a handler runs.
+        unsafe {
+            let mut present: libc::stack_t = mem::zeroed();
+            libc::sigaltstack(stack.map_or(ptr::null(), ptr::from_ref), &mut present);
+            present
+        }
+    }
+}
+
+impl Drop for AlternateStack {
+    fn drop(&mut self) {
+        // std has taken down its own by now, and this one with it, unless the thread is none of std's.
+        if Self::set(None).ss_sp == self.0.as_mut_ptr().cast() {
+            let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: libc::SIGSTKSZ };
+            Self::set(Some(&none));
         }
     }
 }

@@ -148,6 +148,10 @@ fn install_locked(installed: &mut Installed, signal: i32, interrupted: Interrupt
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = on_signal as extern "C" fn(_, _, _) as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // No other signal interrupts the handler: several that come at once would pile up their frames on the thread's
+    // alternate stack, where std leaves room for one or two.
+    // SAFETY: a set of this frame.
+    unsafe { libc::sigfillset(&mut action.sa_mask) };
     if interrupted == Interrupted::GoesOn {
         action.sa_flags |= libc::SA_RESTART;
     }
