@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use iolite_evented::{Evented, Options};
-use iolite_io::net::{BufferPool, TcpListener, TcpStream, option};
+use iolite_io::net::{BufferPool, Incoming, TcpListener, TcpStream, option};
 use iolite_io::{Io, ShutDown};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -209,6 +209,54 @@ fn a_destructor_of_sent_bytes_may_misbehave() {
         far.read_exact(&mut vec![0; 256 << 10]).unwrap();
         while drops.load(Ordering::SeqCst) == 0 {
             io.sleep(Duration::from_millis(1)).unwrap();
+        }
+    });
+}
+
+/// More cancellations than the submission queue takes, queued by a destructor: nothing that completes meanwhile is lost.
+#[test]
+fn a_destructor_of_sent_bytes_may_drop_many_that_are_armed() {
+    const ARMED: usize = 600;
+    struct Owner(Vec<u8>, #[expect(dead_code, reason = "dropped with it")] Mutex<Vec<Incoming<'static>>>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    on_a_fiber(|io| {
+        let listener: &'static TcpListener = Box::leak(Box::new(TcpListener::bind(io, "127.0.0.1:0").unwrap()));
+        let armed = |_| {
+            let mut incoming = listener.incoming(io);
+            io.timeout(Duration::from_micros(10), |io| incoming.next(io)).unwrap_err();
+            incoming
+        };
+        let armed = (0..ARMED).map(armed).collect();
+        let (near, mut far) = half(io);
+        // The peer's window is full, and some of what follows stays with the sender.
+        let filler = vec![1; 1 << 20];
+        let mut written = 0;
+        while let Ok(count) = io.timeout(Duration::from_millis(20), |io| near.write(io, &filler)) {
+            written += count;
+        }
+        let mut read = vec![0; 600_000];
+        far.read_exact(&mut read).unwrap();
+        let owner = Arc::new(Owner(vec![7; 20_000], Mutex::new(armed)));
+        let weak = Arc::downgrade(&owner);
+        near.send_zero_copy(io, owner).unwrap();
+        if weak.strong_count() == 0 {
+            eprintln!(
+                "the bytes were let go at once: `{}` showed nothing",
+                std::thread::current().name().unwrap_or("")
+            );
+        }
+        far.read_exact(&mut vec![0; written + 20_000 - read.len()]).unwrap();
+        while weak.strong_count() > 0 {
+            io.sleep(Duration::from_millis(1)).unwrap();
+        }
+        // Each operation of this fiber still completes.
+        for _ in 0..10 {
+            io.sleep(Duration::from_micros(10)).unwrap();
+            assert!(near.peer_addr(io).is_ok());
         }
     });
 }

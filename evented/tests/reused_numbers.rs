@@ -1,19 +1,32 @@
 //! A descriptor's number is looked up by nobody who does not borrow the descriptor. A process of its own:
 //! numbers belong to the process.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::mem;
 use std::net;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iolite_evented::{Evented, Options};
-use iolite_io::Io;
+use iolite_io::backend::Multishot;
 use iolite_io::net::{BufferPool, TcpListener, TcpStream};
+use iolite_io::{Decorator, Instant, Io};
+
+/// One test at a time: the numbers are the process'.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A call that ends at once leaves nothing behind that would look at its descriptor's number later,
 /// when it is another socket's.
 #[test]
 fn a_number_is_not_looked_up_after_the_call() {
+    let _alone = alone();
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let task = evented.io().spawn_concurrent(|io| {
         let pool = BufferPool::new(4, 16);
@@ -38,6 +51,77 @@ fn a_number_is_not_looked_up_after_the_call() {
         }
         println!("the number was another's in {reused} of 2,000 rounds");
         assert!(reused > 1_000);
+    });
+    task.unwrap().join(evented.io());
+}
+
+/// An `Io` whose clock panics, once.
+struct Clock {
+    io: Arc<dyn Io>,
+    asked: AtomicU32,
+    panics_at: u32,
+}
+
+impl Decorator for Clock {
+    fn inner(&self) -> &dyn Io {
+        &*self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
+    }
+
+    fn multishot(&self) -> Option<Box<dyn Multishot>> {
+        self.inner().multishot()
+    }
+
+    fn now(&self) -> Instant {
+        if self.asked.fetch_add(1, Ordering::Relaxed) + 1 == self.panics_at {
+            resume_unwind(Box::new("the clock stopped"));
+        }
+        self.inner().now()
+    }
+}
+
+/// Neither does one that unwinds: a clock that panics is asked between the queueing of an entry and its submission.
+#[test]
+fn a_number_is_not_looked_up_after_a_call_that_unwinds() {
+    let _alone = alone();
+    let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
+    let handle = evented.handle();
+    let task = evented.io().spawn_concurrent(move |io| {
+        let (mut unwound, mut reused) = (0, 0);
+        for (panics_at, leaked) in (1..=4).flat_map(|panics_at| [(panics_at, true), (panics_at, false)]) {
+            let pool = BufferPool::new(4, 64);
+            let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+            let (near, _far) = half(io, &listener);
+            let number = near.as_fd().as_raw_fd();
+            let clock = Clock { io: handle.clone(), asked: AtomicU32::new(0), panics_at };
+            let clock: &dyn Io = &clock;
+            let mut incoming = near.incoming(clock, &pool);
+            let next =
+                AssertUnwindSafe(|| clock.timeout(Duration::from_millis(1), |io| incoming.next(io)).map(drop).is_err());
+            unwound += u32::from(catch_unwind(next).is_err());
+            if leaked {
+                mem::forget(incoming)
+            } else {
+                drop(incoming)
+            }
+            drop(near);
+            let (mut victim, mut peer) = UnixStream::pair().unwrap();
+            if peer.as_raw_fd() == number {
+                mem::swap(&mut victim, &mut peer);
+            }
+            reused += u32::from(victim.as_raw_fd() == number);
+            peer.write_all(b"for the victim alone").unwrap();
+            // A turn of the executor, which submits all that is queued.
+            io.sleep(Duration::from_micros(10)).unwrap();
+            victim.set_nonblocking(true).unwrap();
+            let mut buffer = [0; 64];
+            let count = victim.read(&mut buffer).expect("nobody else has read it");
+            assert_eq!(&buffer[..count], b"for the victim alone");
+        }
+        assert!(unwound >= 4 && reused >= 6, "{unwound} calls unwound, {reused} numbers were used again");
     });
     task.unwrap().join(evented.io());
 }

@@ -12,6 +12,7 @@ use iolite_io::backend::WakeBlock;
 use super::Executor;
 use super::foreign::Message;
 use crate::fiber::FiberRef;
+use crate::ring::Pushed;
 
 /// What a completion's user data points to, in its lowest bits; the rest is the pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +102,11 @@ impl Executor {
     /// # Safety
     ///
     /// What the entry points to stays valid until its completion was reaped.
-    pub(super) unsafe fn push(&self, entry: Entry) {
+    pub(super) unsafe fn push(&self, entry: Entry) -> Pushed {
         self.in_flight.set(self.in_flight.get() + 1);
-        // SAFETY: the caller's promise.
-        unsafe { self.ring.push(&entry) };
+        // SAFETY: what the entry points to stays valid until its completion was reaped, as this function's caller sees
+        // to.
+        unsafe { self.ring.push(&entry) }
     }
 
     /// Does what a completion is for: it makes a fiber ready, or tells a foreign context.

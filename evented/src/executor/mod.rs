@@ -179,11 +179,6 @@ impl Executor {
         .flatten()
     }
 
-    /// Submits all that is queued, now: for entries that name what their caller lends for one call.
-    pub(crate) fn flush(&self) {
-        self.ring.flush();
-    }
-
     /// The group of buffers for receiving into `pool`, to be armed with at once; `None` when there is
     /// none to be had.
     pub(crate) fn acquire_buffers(&self, pool: &BufferPool) -> Option<u16> {

@@ -18,6 +18,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::marker::PhantomData;
 use std::mem;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,6 +36,7 @@ use iolite_io::{Descriptor, SharedBytes, no_suspend};
 use super::Executor;
 use super::completion::{NOBODY, Tag};
 use super::remote::Remote;
+use crate::ring::Pushed;
 
 /// How many accepted connections may wait to be taken before the kernel is asked to stop. What it
 /// accepts in one go, and so may add to them, is bounded by the completion queue.
@@ -221,19 +223,36 @@ impl Table {
     }
 }
 
+/// The descriptor that an operation which goes on names by its number, lent for the call that armed it.
+///
+/// Dropped where that call ends, also by unwinding: the kernel has looked the number up then, or does so now.
+#[derive(Debug)]
+#[must_use = "it is kept until the call that lends the descriptor ends"]
+pub(crate) struct Lent {
+    pushed: Pushed,
+    _on_its_thread: PhantomData<*const ()>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        Executor::with_current(|executor| executor.ring.flush_until(self.pushed));
+    }
+}
+
 impl Executor {
     /// Queues an operation that completes more than once.
     ///
     /// # Safety
     ///
     /// What the entry points to is in `kind`. A group is one that was just acquired.
-    pub(crate) unsafe fn arm(&self, kind: Kind, entry: Entry) -> Arc<Standing> {
+    pub(crate) unsafe fn arm(&self, kind: Kind, entry: Entry) -> (Arc<Standing>, Lent) {
         let standing =
             Arc::new(Standing { kind, remote: self.remote, index: AtomicUsize::new(0), state: Mutex::default() });
         self.standing.add(standing.clone());
-        // SAFETY: the caller's promise; the table keeps `kind` until the last completion.
-        unsafe { self.push(entry.user_data(standing.user_data())) };
-        standing
+        // SAFETY: the entry points into `kind`, as this function's caller says, which is in the table until the last
+        // completion was reaped.
+        let pushed = unsafe { self.push(entry.user_data(standing.user_data())) };
+        (standing, Lent { pushed, _on_its_thread: PhantomData })
     }
 
     /// Asks the kernel to end an operation, unless it is over.

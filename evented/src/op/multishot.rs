@@ -12,7 +12,7 @@ use iolite_io::{Canceled, Io};
 use rustix::process::{Resource, getrlimit};
 
 use crate::executor::Executor;
-use crate::executor::standing::{Answer, Kind, Standing};
+use crate::executor::standing::{Answer, Kind, Lent, Standing};
 use crate::ring::CQ_ENTRIES;
 use crate::shared::Shared;
 
@@ -32,11 +32,11 @@ impl RingMultishot {
         Self { shared, standing: None, supported: true }
     }
 
-    /// What was armed, or is now.
-    fn standing(&mut self, context: &Context, source: Source<'_>) -> Option<&Arc<Standing>> {
+    /// What was armed, or is now; then `lent` is what the caller keeps for as long as its source is borrowed.
+    fn standing(&mut self, context: &Context, source: Source<'_>, lent: &mut Option<Lent>) -> Option<&Arc<Standing>> {
         if self.standing.is_none() && self.supported {
-            self.standing =
-                Executor::with_current_of(&self.shared, context, |executor| arm(executor, source)).flatten();
+            let armed = Executor::with_current_of(&self.shared, context, |executor| arm(executor, source)).flatten();
+            (self.standing, *lent) = armed.unzip();
         }
         self.standing.as_ref()
     }
@@ -64,8 +64,10 @@ impl Multishot for RingMultishot {
             if let Err(canceled) = context.check(io) {
                 return Some(Err(canceled.into()));
             }
+            // Every way out drops it, a panic of `io` in a wait too.
+            let mut lent = None;
             loop {
-                let standing = self.standing(context, source)?;
+                let standing = self.standing(context, source, &mut lent)?;
                 match wait(io, context, standing) {
                     Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ECANCELED) => {}
                     // The last free buffers of the pool have come there since, where nobody else finds them.
@@ -108,15 +110,13 @@ fn wait(io: &dyn Io, context: &Context, standing: &Standing) -> Result<Option<io
         }
         if let Err(canceled) = context.check(io) {
             standing.forget_waiter();
-            // An entry names its descriptor by number, which the caller lends for this call only.
-            Executor::with_current(Executor::flush);
             return Err(canceled);
         }
         park(context.deadline());
     }
 }
 
-fn arm(executor: &Executor, source: Source<'_>) -> Option<Arc<Standing>> {
+fn arm(executor: &Executor, source: Source<'_>) -> Option<(Arc<Standing>, Lent)> {
     let (kind, entry) = match source {
         Source::Connections { listener } if may_accept_ahead() => {
             let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);

@@ -182,7 +182,7 @@ impl<'a> Performer<'a> {
     pub(super) unsafe fn run_send(&self, bytes: &SharedBytes, entry: Entry) -> Option<io::Result<u32>> {
         // SAFETY: the caller's promise.
         let arm = |executor: &Executor| unsafe { executor.arm(Kind::Send(bytes.clone()), entry) };
-        let standing = Executor::with_current_of(self.shared, self.context, arm)?;
+        let (standing, _lent) = Executor::with_current_of(self.shared, self.context, arm)?;
         let mut asked = Asked::default();
         loop {
             match standing.poll(self.context.unparker()) {

@@ -5,7 +5,8 @@ mod buffers;
 mod features;
 mod registered;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::ptr::{self, NonNull};
 
@@ -14,6 +15,7 @@ use io_uring::types::BufRingEntry;
 use io_uring::{IoUring, cqueue, types};
 use iolite_io::backend::PoolMemory;
 
+use crate::abort::AbortOnUnwind;
 pub(crate) use buffers::BufferRings;
 pub(crate) use features::{Features, probe};
 pub(crate) use registered::RegisteredPools;
@@ -41,16 +43,23 @@ pub(crate) enum Wait {
 /// The ring of one executor; only that executor's thread touches it.
 pub(crate) struct Ring {
     ring: RefCell<IoUring>,
-    /// Completions taken out of the ring and not yet told; kept for its memory.
-    reaped: RefCell<Vec<cqueue::Entry>>,
+    /// How many entries were ever queued.
+    pushed: Cell<u64>,
+    /// Completions that were taken out of the ring and are not told yet, the oldest first. Telling one may queue
+    /// entries, and with that collect further completions, which then wait here for their turn.
+    collected: RefCell<VecDeque<cqueue::Entry>>,
 }
+
+/// Names an entry that was queued: how many were queued before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pushed(u64);
 
 impl Ring {
     /// Makes the ring, on the thread that will use it.
     pub(crate) fn new() -> io::Result<(Self, Features)> {
         let (ring, features) = features::build(SQ_ENTRIES, CQ_ENTRIES)?;
-        let reaped = Vec::with_capacity(CQ_ENTRIES as usize);
-        Ok((Self { ring: RefCell::new(ring), reaped: RefCell::new(reaped) }, features))
+        let collected = RefCell::new(VecDeque::with_capacity(CQ_ENTRIES as usize));
+        Ok((Self { ring: RefCell::new(ring), pushed: Cell::new(0), collected }, features))
     }
 
     /// Queues an entry for the next turn. When the queue is full, what is in it is submitted first:
@@ -59,11 +68,12 @@ impl Ring {
     /// # Safety
     ///
     /// What the entry points to stays valid until its completion was reaped.
-    pub(crate) unsafe fn push(&self, entry: &Entry) {
+    pub(crate) unsafe fn push(&self, entry: &Entry) -> Pushed {
         loop {
-            // SAFETY: the caller's promise.
+            // SAFETY: `push` asks that what the entry points to stays valid while the operation lasts, and that is until
+            // its completion was reaped, as this function's caller sees to.
             if unsafe { self.ring.borrow_mut().submission().push(entry) }.is_ok() {
-                return;
+                return Pushed(self.pushed.replace(self.pushed.get() + 1));
             }
             self.turn(Wait::No);
             // A full completion queue can stop submissions (EBUSY): room is made here, and what was
@@ -77,6 +87,14 @@ impl Ring {
         while !self.ring.borrow_mut().submission().is_empty() {
             self.turn(Wait::No);
             self.collect();
+        }
+    }
+
+    /// Submits an entry, unless the kernel has it already.
+    pub(crate) fn flush_until(&self, Pushed(entry): Pushed) {
+        let queued = self.ring.borrow_mut().submission().len() as u64;
+        if entry >= self.pushed.get() - queued {
+            self.flush();
         }
     }
 
@@ -164,25 +182,33 @@ impl Ring {
                 // The time is over; a signal; full completion queue or no memory just now: what is
                 // still queued goes with the next turn, after the completions were reaped.
                 Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => {}
-                // Lost completions (EBADR) or a broken ring: fibers would wait for ever.
-                _ => panic!("io_uring_enter failed beyond repair: {error}"),
+                _ => {
+                    // Lost completions (EBADR) or a broken ring: fibers would wait for ever, and a fiber that
+                    // unwound from here would leave memory to the kernel.
+                    let _bomb = AbortOnUnwind;
+                    panic!("io_uring_enter failed beyond repair: {error}");
+                }
             },
         }
     }
 
-    /// Tells the completions that have arrived: user data, result and flags.
+    /// Tells the completions that have arrived, and those that are collected meanwhile: user data, result and flags.
     pub(crate) fn reap(&self, mut tell: impl FnMut(u64, i32, u32)) {
         self.collect_deferred();
-        let mut reaped = self.reaped.take();
-        for completion in reaped.drain(..) {
+        while let Some(completion) = self.next_collected() {
             tell(completion.user_data(), completion.result(), completion.flags());
         }
-        self.reaped.replace(reaped);
+    }
+
+    /// The oldest completion that was collected. The queue is not borrowed while it is told.
+    #[inline]
+    fn next_collected(&self) -> Option<cqueue::Entry> {
+        self.collected.borrow_mut().pop_front()
     }
 
     /// Whether completions were taken out of the ring and not told yet.
     pub(crate) fn has_collected(&self) -> bool {
-        !self.reaped.borrow().is_empty()
+        !self.collected.borrow().is_empty()
     }
 
     /// Collects, and has the kernel complete more of what it has deferred for this thread: a call that
@@ -191,7 +217,7 @@ impl Ring {
     /// a call that brought nothing is the last.
     fn collect_deferred(&self) {
         let mut collected = self.collect();
-        while collected > 0 && self.reaped.borrow().len() < REAPED_ENOUGH && self.has_deferred() {
+        while collected > 0 && self.collected.borrow().len() < REAPED_ENOUGH && self.has_deferred() {
             self.turn(Wait::No);
             collected = self.collect();
         }
@@ -203,10 +229,10 @@ impl Ring {
 
     /// Takes completions out of the ring; how many.
     fn collect(&self) -> usize {
-        let mut reaped = self.reaped.borrow_mut();
-        let before = reaped.len();
-        reaped.extend(self.ring.borrow_mut().completion());
-        reaped.len() - before
+        let mut collected = self.collected.borrow_mut();
+        let before = collected.len();
+        collected.extend(self.ring.borrow_mut().completion());
+        collected.len() - before
     }
 }
 
@@ -218,6 +244,46 @@ mod test {
     use rustix::event::{EventfdFlags, eventfd};
 
     use super::*;
+
+    /// What is told may queue entries, which collects further completions where the queue is full.
+    #[test]
+    fn what_is_collected_while_others_are_told_is_told_behind_them() {
+        const FIRST: u64 = 3;
+        const MORE: u64 = 3 * SQ_ENTRIES as u64;
+        let (ring, _) = Ring::new().unwrap();
+        // SAFETY: it points to nothing.
+        let push = |number| _ = unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
+        (0..FIRST).for_each(push);
+        ring.turn(Wait::Forever);
+        let mut told = Vec::new();
+        ring.reap(|user_data, result, _| {
+            assert_eq!(result, 0);
+            if user_data == 0 {
+                (FIRST..FIRST + MORE).for_each(push);
+            }
+            told.push(user_data);
+        });
+        assert!(told.len() as u64 > FIRST, "none was collected meanwhile");
+        ring.flush();
+        ring.reap(|user_data, _, _| told.push(user_data));
+        assert_eq!(told, (0..FIRST + MORE).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_entry_is_submitted_by_its_name_once() {
+        let (ring, _) = Ring::new().unwrap();
+        // SAFETY: it points to nothing.
+        let push = |number| unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
+        let queued = || ring.ring.borrow_mut().submission().len();
+        let first = push(1);
+        ring.flush();
+        push(2);
+        ring.flush_until(first);
+        assert_eq!(queued(), 1, "the first was submitted before");
+        let third = push(3);
+        ring.flush_until(third);
+        assert_eq!(queued(), 0);
+    }
 
     /// Also those that the kernel, after the first, completes only when it is asked again.
     #[test]
