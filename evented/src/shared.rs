@@ -276,6 +276,12 @@ impl Shared {
         Ok(Unstarted { start, slot })
     }
 
+    /// Accepts a task that drops what is left of the program's, also at the end.
+    pub(crate) fn accept_leftover(&self, start: Start) -> Unstarted {
+        self.uncounted.fetch_add(1, Ordering::SeqCst);
+        Unstarted { start, slot: Slot::Uncounted }
+    }
+
     fn enqueue(&self, unstarted: Unstarted, how: StartHow) {
         if self.executors.len() == 1 && Executor::is_of(self) {
             // Nobody could steal it.

@@ -92,6 +92,29 @@ fn a_runtime_in_the_result_of_its_own_task_is_no_deadlock() {
     let _: Result<(), _> = receiver.recv();
 }
 
+/// What the last owner of a runtime drops is the program's. Here that is an executor, for nobody waits for it.
+#[test]
+fn the_destructor_of_a_report_may_wait_and_panic() {
+    struct Owned(mpsc::Sender<()>);
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            let asleep = Event::new();
+            let parks = Evented::new(executors(1)).unwrap();
+            parks.io().timeout(Duration::from_millis(1), |io| asleep.wait(io)).unwrap_err();
+            self.0.send(()).unwrap();
+            resume_unwind(Box::new("the destructor of a report"));
+        }
+    }
+    let (sender, dropped) = mpsc::channel();
+    let owned = Owned(sender);
+    let report = Arc::new(move |_: &str| _ = &owned);
+    let evented = Evented::new(Options { report: Some(report), ..executors(1) }).unwrap();
+    let handle = evented.handle();
+    handle.spawn_concurrent(move |_| drop(evented)).unwrap().detach();
+    drop(handle);
+    dropped.recv().unwrap();
+}
+
 #[test]
 fn a_prepared_runtime_does_not_run_on_a_fiber() {
     let inner = Evented::prepare(executors(1)).unwrap();

@@ -4,14 +4,15 @@
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{BufferPool, Incoming, TcpListener, TcpStream, option};
-use iolite_io::{Io, ShutDown};
+use iolite_io::sync::Event;
+use iolite_io::{Io, ShutDown, fiber_local};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Runs `body` on a fiber of a runtime of one executor, and the runtime to its end.
@@ -182,10 +183,25 @@ fn bytes_are_let_go_when_the_peer_has_them() {
     assert_eq!(drops.load(Ordering::SeqCst), 1);
 }
 
-/// A destructor that panics, or would suspend, takes nothing with it.
+/// A destructor of bytes that are let go after their call may do what any may: it waits for another fiber, has values
+/// of its task's own, and panics.
 #[test]
-fn a_destructor_of_sent_bytes_may_misbehave() {
-    struct Bad(Vec<u8>, Arc<AtomicUsize>, Arc<dyn Io>);
+fn a_destructor_of_sent_bytes_runs_on_a_fiber() {
+    struct Bad(Vec<u8>, Arc<Dropped>, Arc<dyn Io>);
+    struct Dropped {
+        begun: AtomicUsize,
+        ended: AtomicUsize,
+        go_on: Event,
+    }
+    struct PanicsToo;
+    impl Drop for PanicsToo {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("the destructor of a panic"));
+        }
+    }
+    fiber_local! {
+        static OWN: PanicsToo = PanicsToo;
+    }
     impl AsRef<[u8]> for Bad {
         fn as_ref(&self) -> &[u8] {
             &self.0
@@ -193,24 +209,53 @@ fn a_destructor_of_sent_bytes_may_misbehave() {
     }
     impl Drop for Bad {
         fn drop(&mut self) {
-            self.1.fetch_add(1, Ordering::SeqCst);
-            let _ = self.2.sleep(Duration::from_millis(1));
-            std::panic::resume_unwind(Box::new("a destructor that panics"));
+            self.1.begun.fetch_add(1, Ordering::SeqCst);
+            OWN.with(|_| ());
+            self.1.go_on.wait_uncancelable(&*self.2);
+            self.1.ended.fetch_add(1, Ordering::SeqCst);
+            resume_unwind(Box::new(PanicsToo));
         }
     }
-    let drops = Arc::new(AtomicUsize::new(0));
-    on_a_fiber(|io| {
-        let (near, mut far) = half(io);
-        // More than the window takes, so that the last of it is let go after the call.
-        let bytes = Arc::new(Bad(vec![5; 256 << 10], drops.clone(), io.handle().unwrap()));
-        near.set_option(io, option::SEND_BUFFER_SIZE, 1 << 20).unwrap();
-        // On this fiber its panic would be this fiber's.
-        catch_unwind(AssertUnwindSafe(|| near.send_zero_copy(io, bytes))).map(Result::unwrap).unwrap_or_default();
-        far.read_exact(&mut vec![0; 256 << 10]).unwrap();
-        while drops.load(Ordering::SeqCst) == 0 {
-            io.sleep(Duration::from_millis(1)).unwrap();
-        }
-    });
+    let dropped = || Dropped { begun: AtomicUsize::new(0), ended: AtomicUsize::new(0), go_on: Event::new() };
+    for in_time in [true, false] {
+        let dropped = Arc::new(dropped());
+        on_a_fiber(|io| {
+            let (near, mut far) = half(io);
+            let bad = Bad(vec![7; 20_000], dropped.clone(), io.handle().unwrap());
+            let unread = send_to_who_does_not_read(io, &near, &mut far, Arc::new(bad));
+            assert_eq!(dropped.begun.load(Ordering::SeqCst), 0, "the kernel has them");
+            far.read_exact(&mut vec![0; unread]).unwrap();
+            while dropped.begun.load(Ordering::SeqCst) == 0 {
+                io.sleep(Duration::from_millis(1)).unwrap();
+            }
+            assert_eq!(dropped.ended.load(Ordering::SeqCst), 0, "it waits for this fiber, beside it");
+            dropped.go_on.set();
+            while in_time && dropped.ended.load(Ordering::SeqCst) == 0 {
+                io.sleep(Duration::from_millis(1)).unwrap();
+            }
+        });
+        assert_eq!(dropped.ended.load(Ordering::SeqCst), 1, "the runtime's end waits for it");
+    }
+}
+
+/// Sends bytes, without a copy, to a peer that does not read: the kernel keeps them when the call has returned. How many
+/// bytes the peer has to read until it lets them go.
+fn send_to_who_does_not_read<T: AsRef<[u8]> + Send + Sync + 'static>(
+    io: &dyn Io,
+    near: &TcpStream,
+    far: &mut net::TcpStream,
+    bytes: Arc<T>,
+) -> usize {
+    // The peer's window is full, and some of what follows stays with the sender.
+    let filler = vec![1; 1 << 20];
+    let mut unread = (*bytes).as_ref().len();
+    while let Ok(count) = io.timeout(Duration::from_millis(20), |io| near.write(io, &filler)) {
+        unread += count;
+    }
+    let mut read = vec![0; 600_000];
+    far.read_exact(&mut read).unwrap();
+    near.send_zero_copy(io, bytes).unwrap();
+    unread - read.len()
 }
 
 /// More cancellations than the submission queue takes, queued by a destructor: nothing that completes meanwhile is lost.
@@ -232,24 +277,11 @@ fn a_destructor_of_sent_bytes_may_drop_many_that_are_armed() {
         };
         let armed = (0..ARMED).map(armed).collect();
         let (near, mut far) = half(io);
-        // The peer's window is full, and some of what follows stays with the sender.
-        let filler = vec![1; 1 << 20];
-        let mut written = 0;
-        while let Ok(count) = io.timeout(Duration::from_millis(20), |io| near.write(io, &filler)) {
-            written += count;
-        }
-        let mut read = vec![0; 600_000];
-        far.read_exact(&mut read).unwrap();
         let owner = Arc::new(Owner(vec![7; 20_000], Mutex::new(armed)));
         let weak = Arc::downgrade(&owner);
-        near.send_zero_copy(io, owner).unwrap();
-        if weak.strong_count() == 0 {
-            eprintln!(
-                "the bytes were let go at once: `{}` showed nothing",
-                std::thread::current().name().unwrap_or("")
-            );
-        }
-        far.read_exact(&mut vec![0; written + 20_000 - read.len()]).unwrap();
+        let unread = send_to_who_does_not_read(io, &near, &mut far, owner);
+        assert_eq!(weak.strong_count(), 1, "the kernel has them");
+        far.read_exact(&mut vec![0; unread]).unwrap();
         while weak.strong_count() > 0 {
             io.sleep(Duration::from_millis(1)).unwrap();
         }

@@ -10,6 +10,7 @@
 mod completion;
 pub(crate) mod foreign;
 mod idle;
+mod leftover;
 mod ready;
 pub(crate) mod remote;
 mod shutdown;
@@ -39,6 +40,7 @@ use completion::EventRead;
 pub(crate) use completion::OpSlot;
 use foreign::InFlight;
 use idle::IdleFibers;
+use leftover::drop_quietly;
 use ready::Ready;
 use remote::Remote;
 use shutdown::Shutdown;
@@ -153,7 +155,11 @@ impl Executor {
         self.end();
         CURRENT.set(outer);
         self.shared.give_remote_back(self.index);
+        let shared = self.shared.clone();
+        drop(self);
         mem::forget(bomb);
+        // Its last owner drops what the program has given it. Nothing else is left to run on this thread.
+        drop_quietly(shared);
     }
 
     /// Calls `f` with the executor of the calling thread, if it is one's.
@@ -424,7 +430,7 @@ impl Executor {
         let trim_at = self.trim();
         let report_at = match self.shutdown.get() {
             Shutdown::Since(instant) => Some(instant),
-            Shutdown::No | Shutdown::Reported => None,
+            Shutdown::No | Shutdown::Reported | Shutdown::Over => None,
         };
         let retry_at = self.starved.get().filter(|_| self.has_unstarted());
         let timer_at = self.timers.next().map(|deadline| deadline + TIMER_SLACK);

@@ -16,6 +16,8 @@ pub(super) enum Shutdown {
     /// The tasks have been torn down; at this instant those that are left are named.
     Since(Instant),
     Reported,
+    /// No fiber runs any more.
+    Over,
 }
 
 impl Executor {
@@ -30,7 +32,7 @@ impl Executor {
                 self.shutdown.set(Shutdown::Reported);
                 self.shared.report_stuck();
             }
-            Shutdown::Since(_) | Shutdown::Reported => {}
+            Shutdown::Since(_) | Shutdown::Reported | Shutdown::Over => {}
         }
         if !self.shared.is_closed() {
             return false;
@@ -38,14 +40,18 @@ impl Executor {
         if self.in_flight.get() > 0 {
             self.cancel_rest();
         }
-        self.shared.has_no_foreign() && self.in_flight.get() == 0
+        self.has_ended()
+    }
+
+    /// Whether the runtime has, and nothing of it is left here.
+    fn has_ended(&self) -> bool {
+        let has_fibers = !self.live.borrow().is_empty() || !self.unstarted.borrow().is_empty();
+        self.shared.is_closed() && self.shared.has_no_foreign() && self.in_flight.get() == 0 && !has_fibers
     }
 
     /// Whether nothing has changed since `shut_down` looked.
     pub(super) fn may_sleep_closing(&self) -> bool {
-        let told = self.shutdown.get() != Shutdown::No;
-        let ended = self.shared.is_closed() && self.shared.has_no_foreign() && self.in_flight.get() == 0;
-        told && !ended
+        self.shutdown.get() != Shutdown::No && !self.has_ended()
     }
 
     /// Cancels all that is in flight, now that no task is left: the operations of threads that called
@@ -64,6 +70,7 @@ impl Executor {
 
     /// Waits for the last completions and gives the fibers back.
     pub(super) fn end(&self) {
+        self.shutdown.set(Shutdown::Over);
         while self.event.armed.get() || self.in_flight.get() > 0 {
             // The event's read ends by being served.
             self.remote.ring_event();

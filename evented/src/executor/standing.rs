@@ -21,7 +21,6 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +30,7 @@ use io_uring::squeue::Entry;
 use io_uring::{cqueue, opcode};
 use iolite_io::backend::Unparker;
 use iolite_io::net::PooledBuffer;
-use iolite_io::{Descriptor, SharedBytes, no_suspend};
+use iolite_io::{Descriptor, SharedBytes};
 
 use super::Executor;
 use super::completion::{NOBODY, Tag};
@@ -51,7 +50,7 @@ pub(crate) enum Kind {
         group: u16,
     },
     /// The bytes are here to be kept.
-    Send(#[expect(dead_code, reason = "what the kernel reads")] SharedBytes),
+    Send(SharedBytes),
 }
 
 /// What a completion brings.
@@ -288,7 +287,10 @@ impl Executor {
             if let Kind::Receive { group } = standing.kind {
                 self.buffers.release(&self.ring, group);
             }
-            drop_bytes(self.standing.remove(standing));
+            // Whoever else has it drops it later: a call that has not returned yet.
+            if let Some(Standing { kind: Kind::Send(bytes), .. }) = Arc::into_inner(self.standing.remove(standing)) {
+                self.drop_on_a_fiber(bytes);
+            }
         }
     }
 
@@ -310,14 +312,5 @@ impl Executor {
             }
             _ => Answer::End,
         })
-    }
-}
-
-/// Drops a standing operation, whose bytes may be of any type: it must neither suspend nor unwind the
-/// executor.
-fn drop_bytes(standing: Arc<Standing>) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| no_suspend(|| drop(standing)))) {
-        // Its hook has told it; its destructor may panic again.
-        mem::forget(panic);
     }
 }
