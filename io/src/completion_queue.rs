@@ -18,7 +18,7 @@ use crate::primitive::Lock;
 use crate::sync::Choice;
 use crate::task::{Body, TaskIo};
 use crate::time::Instant;
-use crate::wait_any::{Map, Source, Telling, Told};
+use crate::wait_any::{Source, Telling, Told};
 
 /// A queue of what has happened: the heart of a program that is an event loop.
 ///
@@ -176,7 +176,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     /// What [`wait`](Self::wait) returns, as one of many things to [wait for](crate::Io#method.wait_any). What loses
     /// takes nothing. The panic of an operation whose turn it is comes out of the wait that takes it.
     pub fn waiting(&self) -> impl Source<Output = Completion<T, R>> + '_ {
-        Map::new(Telling::of(Waiting(self)), Ready::tell)
+        Telling::of(Waiting(self)).map(Ready::tell)
     }
 
     /// As [`wait`](Self::wait), for at most `duration`.

@@ -19,6 +19,7 @@ use crate::context::{self, InheritedTimeout, Unparker, Waiters};
 use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
+use crate::sealed::Token;
 use crate::sync::Choice;
 use crate::task::{self, Body, Finishing, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
 use crate::wait_any::{Source, Telling, Told};
@@ -199,6 +200,7 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
         how: StartHow,
         options: Option<Box<TaskOptions>>,
         closure: F,
+        _: Token,
     ) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::Io;
 use crate::cancel::Canceled;
+use crate::sealed::Token;
 use crate::time::Instant;
 use crate::wait_any::{Fact, Source};
 
@@ -105,7 +106,7 @@ pub(crate) struct Ticking<'a>(&'a mut Interval);
 impl Source for Ticking<'_> {
     type Output = Instant;
 
-    fn output(self, io: &dyn Io) -> Instant {
+    fn output(self, _: usize, io: &dyn Io, _: Token) -> Instant {
         self.0.take(io.now())
     }
 }

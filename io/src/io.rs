@@ -19,7 +19,7 @@ use crate::select::{self, Select};
 use crate::task::{Task, TaskBuilder};
 use crate::time::{self, Clock, Instant};
 use crate::try_group::{self, TryGroup};
-use crate::wait_any::{self, Sources};
+use crate::wait_any::{self, Source};
 
 /// What performs a program's input and output and runs its tasks.
 ///
@@ -629,8 +629,8 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// [`Canceled`]. What the source says, its output says.
-    pub fn wait_any<S: Sources>(&self, sources: S) -> Result<S::Output, Canceled> {
-        wait_any::wait_any(self, sources)
+    pub fn wait_any<S: Source>(&self, source: S) -> Result<S::Output, Canceled> {
+        wait_any::wait_any(self, source)
     }
 
     /// Ticks every `period`, the first of them now.

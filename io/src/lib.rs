@@ -54,6 +54,7 @@ mod dump;
 mod list;
 mod lookout;
 mod primitive;
+mod sealed;
 
 pub use batch::{Batch, Completed, Lent};
 pub use cancel::{Canceled, TimedOut, WaitError};
@@ -73,4 +74,4 @@ pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;
 pub use try_group::TryGroup;
-pub use wait_any::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Source, Sources};
+pub use wait_any::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Source};

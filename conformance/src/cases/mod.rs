@@ -33,6 +33,7 @@ mod reentrant;
 mod rwlock;
 mod wait_any;
 mod wait_any_races;
+mod wait_any_shapes;
 mod wait_any_sources;
 mod wait_any_told;
 mod watch;
@@ -114,6 +115,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     rwlock::CASES,
     wait_any::CASES,
     wait_any_races::CASES,
+    wait_any_shapes::CASES,
     wait_any_races::PAIRS,
     wait_any_sources::CASES,
     wait_any_sources::PAIRS,

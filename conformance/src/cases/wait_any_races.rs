@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::{Event, Mutex, Receiver, Semaphore, SemaphorePermit, Sender, channel};
-use iolite_io::{Io, OneOf2, OneOf3, Sources};
+use iolite_io::{Io, OneOf2, OneOf3, Source};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
@@ -129,7 +129,7 @@ pub(super) fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Cro
 }
 
 /// Waits for one of the sources, with little patience at times; `None` when it was canceled or timed out.
-pub(super) fn impatiently<S: Sources>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
+pub(super) fn impatiently<S: Source>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
     match random.below(4) {
         0 => io.timeout(Duration::from_micros(random.below(100)), |io| io.wait_any(sources)).ok(),
         _ => io.wait_any(sources).ok(),

@@ -180,9 +180,14 @@ impl Executor {
     /// Calls `f` with the executor of the calling fiber, if `context` is a fiber of `shared`.
     pub(crate) fn with_current_of<R>(shared: &Shared, context: &Context, f: impl FnOnce(&Executor) -> R) -> Option<R> {
         Self::with_current(|executor| {
-            (executor.belongs_to(shared) && executor.owns(context.block())).then(|| f(executor))
+            (executor.belongs_to(shared) && executor.block_of(context).is_some()).then(|| f(executor))
         })
         .flatten()
+    }
+
+    /// The block of `context`, if that is a fiber of this executor.
+    pub(crate) fn block_of(&self, context: &Context) -> Option<&'static WakeBlock> {
+        context.block_of(self.remote).filter(|block| block.owner() != 0)
     }
 
     /// The group of buffers for receiving into `pool`, to be armed with at once; `None` when there is
@@ -231,7 +236,6 @@ impl Executor {
 
     /// Makes the fiber of a woken block run, if it is parked; else `false`.
     pub(crate) fn make_ready_block(&self, block: &WakeBlock) -> bool {
-        // Anybody can get hold of a block and put it into a stack of blocks where it does not belong.
         // SAFETY: its owner is a fiber of this executor, live or idle.
         self.owns(block) && self.make_ready(unsafe { FiberRef::of_block(block).get() })
     }

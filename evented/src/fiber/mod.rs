@@ -43,6 +43,7 @@ pub(crate) struct Fiber {
     strand: Strand,
     /// Why it suspended last.
     pause: Cell<Pause>,
+    block: &'static WakeBlock,
     context: Context,
     /// The task that it runs, or is about to; borrowed while it runs. An idle fiber that is resumed
     /// without one returns, so that its stack is free.
@@ -60,7 +61,7 @@ pub(crate) struct Fiber {
 
 impl Fiber {
     pub(crate) fn block(&self) -> &'static WakeBlock {
-        self.context.block()
+        self.block
     }
 
     /// Gives an idle fiber its next task.
@@ -152,6 +153,7 @@ impl OwnedFiber {
             class,
             strand,
             pause: Cell::new(Pause::Idle),
+            block,
             context: Context::new(block, park),
             task: RefCell::new(None),
             queued: Cell::new(false),

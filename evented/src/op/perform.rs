@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
-use iolite_io::backend::{Context, PoolMemory, Unparker, monotonic_now, park};
+use iolite_io::backend::{Context, PoolMemory, Unparker, WakeBlock, monotonic_now, park};
 use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 
 use super::typed::{CanceledById, Id, UnderWay};
@@ -126,10 +126,15 @@ impl<'a> Performer<'a> {
     /// As [`run`](Self::run).
     unsafe fn run_until(&self, entry: &Entry, until: Until<'_>) -> io::Result<u32> {
         loop {
-            let here = Executor::with_current_of(self.shared, self.context, |_| ()).is_some();
-            // SAFETY: the caller's promise; the entry was completed before it is used again.
-            let (result, asked) =
-                unsafe { if here { self.run_here(entry, until) } else { self.run_elsewhere(entry, until)? } };
+            let here = Executor::with_current_of(self.shared, self.context, |executor| executor.block_of(self.context));
+            // SAFETY: the caller keeps what the entry points to until this returns, and each turn of the loop returns
+            // only when the entry has completed. The block is the calling fiber's.
+            let (result, asked) = unsafe {
+                match here.flatten() {
+                    Some(block) => self.run_here(block, entry, until),
+                    None => self.run_elsewhere(entry, until)?,
+                }
+            };
             let result = if RESTARTS.contains(&-result) { -libc::EINTR } else { result };
             let wanted = asked.request.is_none() && !asked.by_id && !matches!(until, Until::Completed);
             if wanted && result == -libc::EINTR {
@@ -201,11 +206,11 @@ impl<'a> Performer<'a> {
     ///
     /// # Safety
     ///
-    /// As [`run`](Self::run).
-    unsafe fn run_here(&self, entry: &Entry, until: Until<'_>) -> (i32, Asked) {
+    /// As [`run`](Self::run); and `block` is that fiber's.
+    unsafe fn run_here(&self, block: &WakeBlock, entry: &Entry, until: Until<'_>) -> (i32, Asked) {
         // The kernel writes to this frame.
         let bomb = AbortOnUnwind;
-        let slot = Executor::slot(self.context.block());
+        let slot = Executor::slot(block);
         // SAFETY: the slot and the caller's memory stay until `wait` has seen the result; an unwinding in
         // between ends the process.
         let submit = |executor: &Executor| unsafe {

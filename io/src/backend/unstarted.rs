@@ -38,7 +38,8 @@ impl<T> Default for UnstartedQueue<T> {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { first: number * TICKETS, entries: VecDeque::new(), len: 0 }
+        let first = number.checked_mul(TICKETS).expect("a process makes fewer than 2^24 queues of tasks");
+        Self { first, entries: VecDeque::new(), len: 0 }
     }
 }
 

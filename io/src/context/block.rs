@@ -114,8 +114,7 @@ impl WakeBlock {
     ///
     /// # Safety
     ///
-    /// Only the backend that made the block calls this: it may keep a pointer here, and everybody
-    /// can get hold of a block ([`Context::block`](super::Context::block)).
+    /// Only the backend that made the block calls this: it may keep a pointer here.
     pub unsafe fn set_owner(&self, owner: usize) {
         self.owner.store(owner, Ordering::Relaxed);
     }

@@ -141,9 +141,16 @@ impl Context {
         self.id
     }
 
+    /// The context's wake block, for the backend that made it: the one whose `target` wakes it. A block that is in
+    /// other hands than its backend's could be reused or queued at the wrong time.
+    #[inline]
+    pub fn block_of(&self, target: &'static dyn Wake) -> Option<&'static WakeBlock> {
+        self.block.is_woken_by(target).then_some(self.block)
+    }
+
     /// The context's wake block.
     #[inline]
-    pub fn block(&self) -> &'static WakeBlock {
+    fn block(&self) -> &'static WakeBlock {
         self.block
     }
 
@@ -518,8 +525,26 @@ pub fn yield_now() {
 
 #[cfg(test)]
 mod test {
-    use super::{no_suspend, park, yield_now};
+    use std::rc::Rc;
+
+    use super::thread::ThreadPark;
+    use super::{Context, Wake, WakeBlock, current, no_suspend, park, yield_now};
     use crate::time::Instant;
+
+    #[derive(Debug)]
+    struct Other;
+
+    impl Wake for Other {
+        fn wake(&self, _: &'static WakeBlock) {}
+    }
+
+    #[test]
+    fn a_wake_block_is_handed_to_the_backend_that_made_it() {
+        static OWN: Other = Other;
+        assert!(current(|context| context.block_of(&OWN)).is_none(), "this is a thread's");
+        let context = Context::new(WakeBlock::leak(&OWN), Rc::new(ThreadPark::default()));
+        assert!(context.block_of(&OWN).is_some());
+    }
 
     #[test]
     #[should_panic(expected = "inside no_suspend")]

@@ -10,7 +10,7 @@ use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::context;
 use crate::time::Instant;
-use crate::wait_any::{Map, Source};
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Mutual exclusion between contexts of any kind. May be held over blocking calls; not recursive.
@@ -94,7 +94,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Its lock, as one of many things to [wait for](crate::Io#method.wait_any).
     pub fn locking(&self) -> impl Source<Output = MutexGuard<'_, T>> + '_ {
-        Map::new(self.free.acquiring(), |permit| {
+        self.free.acquiring().map(|permit| {
             permit.forget();
             MutexGuard { mutex: self }
         })

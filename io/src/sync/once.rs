@@ -11,7 +11,7 @@ use super::forms::{Until, cancelable, uncancelable};
 use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::time::Instant;
-use crate::wait_any::{Map, Source};
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// A value that is made once. Its initialiser may suspend; others who want the value wait meanwhile.
@@ -75,7 +75,7 @@ impl<T> OnceCell<T> {
 
     /// There being a value, as one of many things to [wait for](crate::Io#method.wait_any).
     pub fn waiting(&self) -> impl Source<Output = &T> {
-        Map::new(self.made.waiting(), |()| self.there())
+        self.made.waiting().map(|()| self.there())
     }
 
     /// As [`wait`](Self::wait), whatever is requested meanwhile.

@@ -10,6 +10,7 @@ use super::wait_queue::{AllServed, Place, WaitQueue};
 use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::sealed::Token;
 use crate::wait_any::{Source, sealed::Arm};
 
 /// A call that waits in a queue, if it has to.
@@ -78,18 +79,18 @@ pub(super) fn call<C: Call>(io: &dyn Io, call: C, until: Until) -> Result<C::Out
 pub(crate) struct Queued<C: Call> {
     call: C,
     place: OnceCell<Place<C::Value>>,
-    /// What the call was made or served with.
-    value: Cell<Option<C::Value>>,
+    /// What the call was made or served with; `None` while it was neither. Nothing else makes an output.
+    made: Cell<Option<Option<C::Value>>>,
 }
 
 impl<C: Call> Queued<C> {
     pub(crate) fn new(call: C) -> Self {
-        Self { call, place: OnceCell::new(), value: Cell::new(None) }
+        Self { call, place: OnceCell::new(), made: Cell::new(None) }
     }
 
     fn attempt(&self, state: &mut C::State, comer: Option<&Choice>) -> Option<AllServed> {
         let done = self.call.attempt(state, comer)?;
-        self.value.set(done.value);
+        self.made.set(Some(done.value));
         Some(done.served)
     }
 }
@@ -123,7 +124,7 @@ impl<C: Call> Arm for Queued<C> {
         // SAFETY: it has left.
         let value = unsafe { place.take_value() };
         if served {
-            self.value.set(value);
+            self.made.set(Some(value));
         } else {
             self.call.lose(value);
         }
@@ -134,7 +135,7 @@ impl<C: Call> Arm for Queued<C> {
 impl<C: Call> Source for Queued<C> {
     type Output = C::Output;
 
-    fn output(self, _: &dyn Io) -> C::Output {
-        self.call.output(self.value.into_inner())
+    fn output(self, _: usize, _: &dyn Io, _: Token) -> C::Output {
+        self.call.output(self.made.into_inner().expect("the call was made or served"))
     }
 }

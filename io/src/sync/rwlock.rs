@@ -10,7 +10,7 @@ use super::forms::{Until, cancelable, uncancelable};
 use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::time::Instant;
-use crate::wait_any::{Map, Source};
+use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Many readers or one writer, of any kind of context. May be held over blocking calls; not
@@ -88,7 +88,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// The lock for reading, as one of many things to [wait for](crate::Io#method.wait_any).
     pub fn reading(&self) -> impl Source<Output = RwLockReadGuard<'_, T>> + '_ {
-        Map::new(self.free.acquiring(), |permit| {
+        self.free.acquiring().map(|permit| {
             permit.forget();
             RwLockReadGuard { lock: self }
         })
@@ -138,7 +138,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// The lock for writing, as one of many things to [wait for](crate::Io#method.wait_any).
     pub fn writing(&self) -> impl Source<Output = RwLockWriteGuard<'_, T>> + '_ {
-        Map::new(self.free.acquiring_many(ALL), |permit| {
+        self.free.acquiring_many(ALL).map(|permit| {
             permit.forget();
             RwLockWriteGuard { lock: self }
         })

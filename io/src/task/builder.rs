@@ -6,6 +6,7 @@ use super::{Placement, Task, TaskOptions};
 use crate::backend::StartHow;
 use crate::error::SpawnError;
 use crate::group::{Group, Member};
+use crate::sealed::TOKEN;
 use crate::{Io, context};
 
 /// A task about to be started that asks for a name, a stack or a place; from
@@ -145,7 +146,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         match self.options.as_ref().map_or(Ok(()), |options| options.check_stack()) {
-            Ok(()) => self.spawner.spawn(how, self.options, closure),
+            Ok(()) => self.spawner.spawn(how, self.options, closure, TOKEN),
             Err(invalid) => Err(SpawnError { closure, kind: invalid.into() }),
         }
     }
@@ -192,7 +193,17 @@ impl<'scope> TaskBuilder<&Group<'scope, '_>> {
     }
 }
 
-/// Who starts tasks: an `&dyn` [`Io`] or a [`Group`], and nobody else.
+/// Whatever starts tasks: an `&dyn` [`Io`] or a [`Group`], and nothing else.
+///
+/// Generic code starts tasks through a [`TaskBuilder`], which checks what they ask for, and cannot get around it:
+///
+/// ```compile_fail,E0061
+/// use iolite_io::{Spawner, backend::StartHow};
+///
+/// fn start<'scope, S: Spawner<'scope>>(spawner: S) {
+///     let _ = spawner.spawn(StartHow::Async, None, |_| ());
+/// }
+/// ```
 pub trait Spawner<'scope>: sealed::Spawn<'scope> {}
 
 impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
@@ -201,17 +212,20 @@ pub(crate) mod sealed {
     use crate::Io;
     use crate::backend::StartHow;
     use crate::error::SpawnError;
+    use crate::sealed::Token;
     use crate::task::TaskOptions;
 
     pub trait Spawn<'scope> {
         /// What stands for a task that was started.
         type Handle<T: Send + 'scope>;
 
+        /// Starts a task whose options were checked.
         fn spawn<F, T>(
             self,
             how: StartHow,
             options: Option<Box<TaskOptions>>,
             closure: F,
+            token: Token,
         ) -> Result<Self::Handle<T>, SpawnError<F>>
         where
             F: FnOnce(&dyn Io) -> T + Send + 'scope,

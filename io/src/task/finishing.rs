@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use crate::Io;
 use crate::context::Unparker;
+use crate::sealed::Token;
 use crate::task::Outcome;
 use crate::task::cell::Watch;
 use crate::wait_any::{Fact, Source};
@@ -23,7 +24,7 @@ impl<'a, T> Finishing<'a, T> {
 impl<T> Source for Finishing<'_, T> {
     type Output = ();
 
-    fn output(self, _: &dyn Io) {}
+    fn output(self, _: usize, _: &dyn Io, _: Token) {}
 }
 
 impl<T> Fact for Finishing<'_, T> {

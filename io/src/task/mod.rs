@@ -27,6 +27,7 @@ use crate::backend::{Refused, Start, StartHow};
 use crate::cancel::{REQUESTED, STICKY};
 use crate::context;
 use crate::error::{SpawnError, SpawnErrorKind};
+use crate::sealed::Token;
 use crate::wait_any::Source;
 
 /// A task started by [`spawn_async`](crate::Io#method.spawn_async) or one of its siblings: a unit
@@ -163,7 +164,13 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithIo<'_, F> {
 impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     type Handle<T: Send + 'static> = Task<T>;
 
-    fn spawn<F, T>(self, how: StartHow, options: Option<Box<TaskOptions>>, closure: F) -> Result<Task<T>, SpawnError<F>>
+    fn spawn<F, T>(
+        self,
+        how: StartHow,
+        options: Option<Box<TaskOptions>>,
+        closure: F,
+        _: Token,
+    ) -> Result<Task<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,

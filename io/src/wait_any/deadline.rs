@@ -2,12 +2,13 @@
 
 use super::{Fact, Source};
 use crate::Io;
+use crate::sealed::Token;
 use crate::time::Instant;
 
 impl Source for Instant {
     type Output = ();
 
-    fn output(self, _: &dyn Io) {}
+    fn output(self, _: usize, _: &dyn Io, _: Token) {}
 }
 
 impl Fact for Instant {

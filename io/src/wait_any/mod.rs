@@ -1,7 +1,8 @@
 //! Waiting for many things at once, of which one comes.
 //!
-//! [`io.wait_any`](crate::Io#method.wait_any) takes [`Source`]s and returns what the first of them came to, as
-//! [`OneOf2`] to [`OneOf8`]. **Nothing of the others is consumed**: no item, no permit, no lock, no result, no tick.
+//! [`io.wait_any`](crate::Io#method.wait_any) takes several [`Source`]s and returns what the first of them came to. A
+//! tuple of two to eight comes to [`OneOf2`] to [`OneOf8`], an array or a `Vec` of one type to an index and an output.
+//! **Nothing of the others is consumed**: no item, no permit, no lock, no result, no tick.
 //!
 //! ```
 //! use std::io;
@@ -46,6 +47,10 @@
 //! - Who waits stands in the queue of each source like everybody else, in the order of coming, and is handed what
 //!   comes; nobody gets ahead of it.
 //! - `None` in the place of a source is never there: `condition.then(|| receiver.receiving())`.
+//! - Sources may stand within each other: a `Vec` of receivers in a tuple, a tuple in an array. The order is that in
+//!   which they are written down.
+//! - [`source.map(f)`](Source::map) is a source that comes to what `f` makes of the output, so that sources of different
+//!   outputs fit into one `Vec`.
 //! - Two that wait for many things meet on a rendezvous channel as any other two do. A wait that both sends and
 //!   receives on one channel does not meet itself.
 //! - A [`Condvar`](crate::sync::Condvar) and a [`Barrier`](crate::sync::Barrier) are no sources; their docs say why.
@@ -61,7 +66,7 @@ mod told;
 
 pub use one_of::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8};
 pub(crate) use sight::{Sight, Sighting};
-pub(crate) use source::{Fact, Map, sealed};
-pub use source::{Source, Sources};
+pub(crate) use source::{Fact, sealed};
+pub use source::{Map, Source};
 pub(crate) use told::{Telling, Told};
 pub(crate) use wait::wait_any;

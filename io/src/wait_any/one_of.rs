@@ -1,8 +1,9 @@
 //! One of several outputs.
 
+use super::Source;
 use super::sealed::{Arm, Arms};
-use super::{Source, Sources};
 use crate::Io;
+use crate::sealed::Token;
 
 macro_rules! one_of {
     ($name:ident, $count:literal: $($source:ident $place:ident $index:tt),+) => {
@@ -15,23 +16,29 @@ macro_rules! one_of {
             )+
         }
 
-        impl<$($source: Arm),+> Arms for ($($source,)+) {
-            fn arm(&self, index: usize) -> Option<&dyn Arm> {
-                match index {
-                    $($index => Some(&self.$index),)+
-                    _ => None,
-                }
+        impl<$($source: Arms),+> Arms for ($($source,)+) {
+            fn count(&self, token: Token) -> usize {
+                0 $(+ self.$index.count(token))+
+            }
+
+            fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
+                false $(|| self.$index.visit(visitor, token))+
             }
         }
 
-        impl<$($source: Source),+> Sources for ($($source,)+) {
+        impl<$($source: Source),+> Source for ($($source,)+) {
             type Output = $name<$($source::Output),+>;
 
-            fn output(self, index: usize, io: &dyn Io) -> Self::Output {
-                match index {
-                    $($index => $name::$place(self.$index.output(io)),)+
-                    _ => unreachable!("there is no source {index}"),
-                }
+            fn output(self, arm: usize, io: &dyn Io, token: Token) -> Self::Output {
+                let before = 0;
+                $(
+                    let after = before + self.$index.count(token);
+                    if arm < after {
+                        return $name::$place(self.$index.output(arm - before, io, token));
+                    }
+                    let before = after;
+                )+
+                unreachable!("there are {before} arms, and none with number {arm}")
             }
         }
     };

@@ -8,6 +8,7 @@ use super::{Fact, Source};
 use crate::Io;
 use crate::context::Unparker;
 use crate::lookout::{self, Watch};
+use crate::sealed::Token;
 
 /// Something that stays until the waiter, who alone may, takes it; a descriptor tells that it is there.
 pub(crate) trait Sight {
@@ -55,7 +56,7 @@ impl<S: Sight> Fact for Sighting<S> {
 impl<S: Sight> Source for Sighting<S> {
     type Output = io::Result<S::Output>;
 
-    fn output(self, io: &dyn Io) -> Self::Output {
+    fn output(self, _: usize, io: &dyn Io, _: Token) -> Self::Output {
         match self.watch.into_inner() {
             Some(Err(error)) if !self.sight.is_there() => Err(error),
             _ => self.sight.take(io),

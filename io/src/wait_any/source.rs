@@ -1,56 +1,139 @@
-//! What can be waited for: sources, and the three kinds in which they come.
+//! What can be waited for: sources, the arms of which they are made, and the three kinds in which arms come.
 //!
-//! A source that hands something to one of those who wait is a [`Call`](crate::sync::Call) in a queue; its server
+//! An arm that hands something to one of those who wait is a [`Call`](crate::sync::Call) in a queue; its server
 //! decides the choice of the waiter. In the others the waiter decides its choice itself: one that is true for all who
 //! look, and stays so, is a [`Fact`], and whoever brings it about wakes those who watch; one that others may take, or
 //! that may pass, is [`Told`](super::Told) to all who wait, who look under its lock.
+//!
+//! A wait numbers the arms of its source in order, across tuples, arrays and `Vec`s within each other. The arm that was
+//! taken is named by that number, and keeps what it was given until [`Source::output`] asks for it.
 #![allow(unsafe_code)]
 
 use crate::Io;
 use crate::context::Unparker;
+use crate::sealed::Token;
 use crate::sync::Choice;
 use crate::time::Instant;
 
-/// One of many things to wait for with [`io.wait_any`](crate::Io#method.wait_any); see [`wait_any`](crate::wait_any)
-/// for those that there are. It does nothing before.
+/// Something to wait for with [`io.wait_any`](crate::Io#method.wait_any); see [`wait_any`](crate::wait_any) for the
+/// sources that there are. A source does nothing before it is waited for.
+///
+/// Sources are put together: a tuple of two to eight is a source, whose output is one of theirs
+/// ([`OneOf2`](crate::wait_any::OneOf2) ...); an array or a `Vec` of one type is a source, whose output comes with its
+/// index; and `None` is a source that is never ready. Each of these may stand within another.
+///
+/// Only this crate implements it, and only [`io.wait_any`](crate::Io#method.wait_any) can take something from a source:
+/// the hidden methods ask for a value that nobody else can make. Neither a concrete source
+///
+/// ```compile_fail,E0061
+/// use iolite_io::{Io, Source, sync::Mutex};
+///
+/// fn lock_without_waiting(io: &dyn Io, mutex: &Mutex<u32>) {
+///     let guard = mutex.locking().output(0, io);
+/// }
+/// ```
+///
+/// nor several together
+///
+/// ```compile_fail,E0061
+/// use iolite_io::{Io, Source, sync::RwLock};
+///
+/// fn two_writers(io: &dyn Io, lock: &RwLock<u32>) {
+///     let (_, guard) = [lock.writing()].output(0, io);
+/// }
+/// ```
+///
+/// nor generic code gets around that, whose bounds bring the methods of all supertraits:
+///
+/// ```compile_fail,E0061
+/// use iolite_io::{Io, Source};
+///
+/// fn take<S: Source>(io: &dyn Io, source: S) -> S::Output {
+///     source.output(0, io)
+/// }
+/// ```
+///
+/// ```compile_fail,E0061
+/// use iolite_io::Source;
+///
+/// fn look<S: Source>(source: &S) {
+///     source.visit(&mut |_| true);
+/// }
+/// ```
+///
+/// The type of that value has no name outside of the crate:
+///
+/// ```compile_fail,E0603
+/// use iolite_io::sealed::Token;
+/// ```
+///
+/// and neither have the traits that a source of one's own would have to implement:
+///
+/// ```compile_fail,E0603
+/// use iolite_io::{Source, wait_any::sealed::Arms};
+/// ```
 #[must_use = "a source is there to be waited for, by io.wait_any"]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing to wait for",
-    note = "the participle of a call is: `event.waiting()`, `receiver.receiving()`, `task.finishing()`; an `Instant` is a \
-            deadline"
+    note = "the participle of a call is a source: `event.waiting()`, `receiver.receiving()`, `task.finishing()`; an \
+            `Instant` is one, and so is a tuple of two to eight sources, an array or a `Vec`"
 )]
-pub trait Source: sealed::Arm {
+pub trait Source: sealed::Arms {
     /// What it comes to.
     type Output;
 
-    /// What it came to.
+    /// A source that comes to what `f` makes of the output of this one. `f` runs after the wait, and not for a source
+    /// that lost.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::{Canceled, Io, OneOf2, Source, sync::{Receiver, RecvError}};
+    ///
+    /// enum Next { Job(String), NoMore, Idle }
+    ///
+    /// fn next(io: &dyn Io, urgent: &Receiver<String>, usual: &Receiver<String>) -> Result<Next, Canceled> {
+    ///     let job = |job: Result<String, RecvError>| job.map_or(Next::NoMore, Next::Job);
+    ///     let idle_at = io.now() + Duration::from_secs(10);
+    ///     let jobs = [urgent, usual].map(|jobs| jobs.receiving().map(job));
+    ///     match io.wait_any((jobs, idle_at.map(|()| Next::Idle)))? {
+    ///         OneOf2::First((_, next)) | OneOf2::Second(next) => Ok(next),
+    ///     }
+    /// }
+    /// ```
+    fn map<T, F>(self, f: F) -> Map<Self, F>
+    where
+        Self: Sized,
+        F: FnOnce(Self::Output) -> T,
+    {
+        Map { source: self, f }
+    }
+
+    /// What its arm with that number was taken with.
     #[doc(hidden)]
-    fn output(self, io: &dyn Io) -> Self::Output
+    fn output(self, arm: usize, io: &dyn Io, token: Token) -> Self::Output
     where
         Self: Sized;
-}
-
-/// Sources to wait for together: a tuple of two to eight, whose output is one of theirs
-/// ([`OneOf2`](crate::wait_any::OneOf2) ...), or an array or a `Vec` of one type, whose output comes with its index.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` are no things to wait for",
-    note = "sources come as a tuple of two to eight, an array or a `Vec`: `(event.waiting(), task.finishing())`; the \
-            participle of a call is one, and so is an `Instant`"
-)]
-pub trait Sources: sealed::Arms {
-    /// What they come to.
-    type Output;
-
-    /// What the source with that index came to.
-    #[doc(hidden)]
-    fn output(self, index: usize, io: &dyn Io) -> Self::Output;
 }
 
 pub(crate) mod sealed {
     use super::*;
 
-    /// A source as the waiter sees it: it is polled first; if nothing was there, entered, looked at
-    /// after each wake-up, and left.
+    /// What a source consists of.
+    pub trait Arms {
+        /// How many arms there are.
+        fn count(&self, token: Token) -> usize {
+            let _ = token;
+            1
+        }
+
+        /// Calls `visitor` with each arm in order, until it says `true`, and says whether it did.
+        fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool;
+    }
+
+    /// A part of a source as the waiter sees it: it is polled first; if nothing was there, entered, looked at after
+    /// each wake-up, and left.
+    ///
+    /// No bound of the public API leads to it, so its methods ask for no token.
     pub trait Arm {
         /// Takes what is there. Before it was entered.
         fn poll(&self, io: &dyn Io) -> bool;
@@ -59,7 +142,7 @@ pub(crate) mod sealed {
         ///
         /// # Safety
         ///
-        /// Both stay where they are until the arm has been left.
+        /// The arm and `choice` stay where they are until [`leave`](Self::leave) has returned.
         unsafe fn enter(&self, choice: &Choice) -> bool;
 
         /// As [`enter`](Self::enter) of what was entered, if nobody else decides that it is there.
@@ -73,13 +156,8 @@ pub(crate) mod sealed {
             None
         }
 
-        /// Waits no more; whether others have decided the choice for this arm.
+        /// Waits no more; whether others have decided the choice for this arm. Also where it was never entered.
         fn leave(&self) -> bool;
-    }
-
-    /// Arms by index, without gaps.
-    pub trait Arms {
-        fn arm(&self, index: usize) -> Option<&dyn Arm>;
     }
 }
 
@@ -127,110 +205,104 @@ impl<F: Fact> Arm for F {
     }
 }
 
-/// `None` is never there.
-impl<A: Arm> Arm for Option<A> {
-    fn poll(&self, io: &dyn Io) -> bool {
-        self.as_ref().is_some_and(|arm| arm.poll(io))
+/// A source of one arm.
+impl<A: Arm> Arms for A {
+    fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, _: Token) -> bool {
+        visitor(self)
+    }
+}
+
+/// `None` is never ready.
+impl<S: Arms> Arms for Option<S> {
+    fn count(&self, token: Token) -> usize {
+        self.as_ref().map_or(0, |source| source.count(token))
     }
 
-    unsafe fn enter(&self, choice: &Choice) -> bool {
-        // SAFETY: the caller's promise; it is part of this.
-        self.as_ref().is_some_and(|arm| unsafe { arm.enter(choice) })
-    }
-
-    fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
-        self.as_ref().is_some_and(|arm| arm.look(io, choice))
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.as_ref().and_then(Arm::deadline)
-    }
-
-    fn leave(&self) -> bool {
-        self.as_ref().is_some_and(Arm::leave)
+    fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
+        self.as_ref().is_some_and(|source| source.visit(visitor, token))
     }
 }
 
 impl<S: Source> Source for Option<S> {
     type Output = S::Output;
 
-    fn output(self, io: &dyn Io) -> S::Output {
-        self.expect("None is never there").output(io)
+    fn output(self, arm: usize, io: &dyn Io, token: Token) -> S::Output {
+        self.expect("None has no arm").output(arm, io, token)
     }
 }
 
-/// A source whose output is made into another one.
-pub(crate) struct Map<S, F> {
+/// A source whose output is made into another one; from [`Source::map`].
+#[derive(Debug)]
+pub struct Map<S, F> {
     source: S,
     f: F,
 }
 
-impl<S, F> Map<S, F> {
-    pub(crate) fn new<T>(source: S, f: F) -> Self
-    where
-        S: Source,
-        F: FnOnce(S::Output) -> T,
-    {
-        Self { source, f }
-    }
-}
-
-impl<S: Arm, F> Arm for Map<S, F> {
-    fn poll(&self, io: &dyn Io) -> bool {
-        self.source.poll(io)
+impl<S: Arms, F> Arms for Map<S, F> {
+    fn count(&self, token: Token) -> usize {
+        self.source.count(token)
     }
 
-    unsafe fn enter(&self, choice: &Choice) -> bool {
-        // SAFETY: the caller's promise; it is part of this.
-        unsafe { self.source.enter(choice) }
-    }
-
-    fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
-        self.source.look(io, choice)
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.source.deadline()
-    }
-
-    fn leave(&self) -> bool {
-        self.source.leave()
+    fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
+        self.source.visit(visitor, token)
     }
 }
 
 impl<S: Source, T, F: FnOnce(S::Output) -> T> Source for Map<S, F> {
     type Output = T;
 
-    fn output(self, io: &dyn Io) -> T {
-        (self.f)(self.source.output(io))
+    fn output(self, arm: usize, io: &dyn Io, token: Token) -> T {
+        (self.f)(self.source.output(arm, io, token))
     }
 }
 
-impl<S: Arm, const N: usize> Arms for [S; N] {
-    fn arm(&self, index: usize) -> Option<&dyn Arm> {
-        self.get(index).map(|arm| arm as &dyn Arm)
+impl<S: Arms, const N: usize> Arms for [S; N] {
+    fn count(&self, token: Token) -> usize {
+        self.iter().map(|source| source.count(token)).sum()
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
+        self.iter().any(|source| source.visit(visitor, token))
     }
 }
 
-impl<S: Source, const N: usize> Sources for [S; N] {
+impl<S: Source, const N: usize> Source for [S; N] {
     type Output = (usize, S::Output);
 
-    fn output(self, index: usize, io: &dyn Io) -> Self::Output {
-        let source = self.into_iter().nth(index).expect("it was there");
-        (index, source.output(io))
+    fn output(self, arm: usize, io: &dyn Io, token: Token) -> Self::Output {
+        let (index, arm) = place_of(&self, arm, token);
+        let source = self.into_iter().nth(index).expect("it has that arm");
+        (index, source.output(arm, io, token))
     }
 }
 
-impl<S: Arm> Arms for Vec<S> {
-    fn arm(&self, index: usize) -> Option<&dyn Arm> {
-        self.get(index).map(|arm| arm as &dyn Arm)
+impl<S: Arms> Arms for Vec<S> {
+    fn count(&self, token: Token) -> usize {
+        self.iter().map(|source| source.count(token)).sum()
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
+        self.iter().any(|source| source.visit(visitor, token))
     }
 }
 
-impl<S: Source> Sources for Vec<S> {
+impl<S: Source> Source for Vec<S> {
     type Output = (usize, S::Output);
 
-    fn output(mut self, index: usize, io: &dyn Io) -> Self::Output {
-        (index, self.swap_remove(index).output(io))
+    fn output(mut self, arm: usize, io: &dyn Io, token: Token) -> Self::Output {
+        let (index, arm) = place_of(&self, arm, token);
+        (index, self.swap_remove(index).output(arm, io, token))
     }
+}
+
+/// Which of the sources has the arm with that number, and which of its arms that is.
+fn place_of<S: Arms>(sources: &[S], arm: usize, token: Token) -> (usize, usize) {
+    let mut arm = arm;
+    for (index, source) in sources.iter().enumerate() {
+        match arm.checked_sub(source.count(token)) {
+            None => return (index, arm),
+            Some(rest) => arm = rest,
+        }
+    }
+    unreachable!("the sources have fewer arms")
 }

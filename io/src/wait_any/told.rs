@@ -7,6 +7,7 @@ use super::Source;
 use super::sealed::Arm;
 use crate::Io;
 use crate::context::Unparker;
+use crate::sealed::Token;
 use crate::sync::Choice;
 use crate::time::Instant;
 
@@ -77,7 +78,7 @@ impl<T: Told> Arm for Telling<T> {
 impl<T: Told> Source for Telling<T> {
     type Output = T::Output;
 
-    fn output(self, _: &dyn Io) -> T::Output {
+    fn output(self, _: usize, _: &dyn Io, _: Token) -> T::Output {
         self.taken.into_inner().expect("it was taken")
     }
 }

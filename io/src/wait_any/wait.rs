@@ -1,22 +1,23 @@
 //! The wait itself.
 #![allow(unsafe_code)]
 
-use super::Sources;
+use super::Source;
 use super::sealed::{Arm, Arms};
 use crate::Io;
 use crate::cancel::Canceled;
 use crate::context::{self, WaitEnd};
+use crate::sealed::TOKEN;
 use crate::sync::Choice;
 use crate::time::Instant;
 
-/// Waits for one of the sources, takes it, and nothing of the others.
-pub(crate) fn wait_any<S: Sources>(io: &dyn Io, sources: S) -> Result<S::Output, Canceled> {
+/// Waits for one of the arms of a source, takes it, and nothing of the others.
+pub(crate) fn wait_any<S: Source>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
-    let index = match first(&sources, |arm| arm.poll(io)) {
-        Some(index) => index,
-        None => wait_slow(io, &sources)?,
+    let arm = match first(&source, |arm| arm.poll(io)) {
+        Some(arm) => arm,
+        None => wait_slow(io, &source)?,
     };
-    Ok(sources.output(index, io))
+    Ok(source.output(arm, io, TOKEN))
 }
 
 /// Enters all arms, waits, and leaves them; says for which of them the choice was decided.
@@ -28,7 +29,9 @@ fn wait_slow(io: &dyn Io, arms: &dyn Arms) -> Result<usize, Canceled> {
     });
     // Whatever happens in it, this frame and the arms' does not end before they have been left.
     context::or_abort(|| {
-        // SAFETY: the arms are borrowed, and left below, before `choice` goes.
+        // SAFETY: the caller's frame owns the arms, which are borrowed until this function returns, and `choice` is a
+        // local of this one: neither moves. `leave_all` leaves every arm before either ends, because a panic in
+        // between aborts.
         let taken = first(arms, |arm| unsafe { arm.enter(&choice) });
         let decided = match taken {
             Some(_) => Ok(taken),
@@ -69,18 +72,40 @@ fn wait_decided(io: &dyn Io, arms: &dyn Arms, choice: &Choice) -> Result<Option<
 }
 
 fn nearest(arms: &dyn Arms) -> Option<Instant> {
-    all(arms).filter_map(Arm::deadline).min()
+    let mut nearest = None;
+    for_each(arms, |arm| nearest = [nearest, arm.deadline()].into_iter().flatten().min());
+    nearest
 }
 
-fn all(arms: &dyn Arms) -> impl Iterator<Item = &dyn Arm> {
-    (0..).map_while(|index| arms.arm(index))
+/// The number of the first arm for which `found` says `true`; those behind it are not asked.
+fn first(arms: &dyn Arms, mut found: impl FnMut(&dyn Arm) -> bool) -> Option<usize> {
+    let mut number = 0;
+    let mut visitor = |arm: &dyn Arm| {
+        let found = found(arm);
+        number += usize::from(!found);
+        found
+    };
+    arms.visit(&mut visitor, TOKEN).then_some(number)
 }
 
-fn first(arms: &dyn Arms, found: impl FnMut(&dyn Arm) -> bool) -> Option<usize> {
-    all(arms).position(found)
+fn for_each(arms: &dyn Arms, mut each: impl FnMut(&dyn Arm)) {
+    arms.visit(
+        &mut |arm| {
+            each(arm);
+            false
+        },
+        TOKEN,
+    );
 }
 
 /// Leaves each arm; says for which of them others have decided the choice.
 fn leave_all(arms: &dyn Arms) -> Option<usize> {
-    all(arms).enumerate().fold(None, |served, (index, arm)| if arm.leave() { Some(index) } else { served })
+    let (mut number, mut served) = (0, None);
+    for_each(arms, |arm| {
+        if arm.leave() {
+            served = Some(number);
+        }
+        number += 1;
+    });
+    served
 }

@@ -1,0 +1,196 @@
+//! Sources within each other: tuples, `Vec`s, arrays and maps of them.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use iolite_io::sync::{Event, Notify, RecvError, Semaphore, TryRecvError, channel};
+use iolite_io::{Instant, Io, OneOf2, OneOf3, Source};
+
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{ExpectCanceled, concurrently, scope, until};
+
+pub(crate) const CASES: &[Case] = cases![
+    a_vec_within_a_tuple_says_which_it_was,
+    tuples_within_a_vec_say_which_it_was,
+    what_loses_within_another_keeps_its_item,
+    the_first_of_those_that_are_there_is_taken_across_all,
+    those_that_are_never_there_leave_no_gap,
+    a_mapped_source_is_mapped_when_it_wins,
+    one_source_alone_is_waited_for,
+    a_canceled_wait_within_another_takes_nothing,
+];
+
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(2);
+
+fn item<T>(received: Result<T, RecvError>) -> T {
+    received.expect("the channel is open")
+}
+
+/// Calls `act` once the member that runs `wait` waits for all that it waits for, and returns what it came to.
+///
+/// The wait ends with `waits`, for more permits than there are: nobody gets ahead of who waits for two.
+fn while_waiting<T: Send>(io: &dyn Io, wait: impl FnOnce(&dyn Io, &Semaphore) -> T + Send, act: impl FnOnce()) -> T {
+    let waits = Semaphore::new(1);
+    scope(io, |group| {
+        let member = concurrently(group, |io| wait(io, &waits));
+        until(io, || waits.try_acquire().is_none());
+        act();
+        member.join(io)
+    })
+}
+
+fn a_vec_within_a_tuple_says_which_it_was(on: &On) {
+    on.run(|io| {
+        let stop = Event::new();
+        let channels: Vec<_> = (0..5).map(|_| channel(1)).collect();
+        let receivers = || channels.iter().map(|(_, receiver)| receiver.receiving().map(item)).collect::<Vec<_>>();
+        for (index, (sender, _)) in channels.iter().enumerate() {
+            sender.send(io, index).expect("open");
+            let one = io.wait_any((stop.waiting(), receivers())).expect("not canceled");
+            assert_eq!(one, OneOf2::Second((index, index)), "it was there before");
+            let one = while_waiting(
+                io,
+                |io, waits| io.wait_any((stop.waiting(), receivers(), waits.acquiring_many(2).map(drop))),
+                || sender.try_send(10 + index).expect("room"),
+            );
+            match one.expect("not canceled") {
+                OneOf3::Second(taken) => assert_eq!(taken, (index, 10 + index), "it came meanwhile"),
+                other => panic!("{other:?}"),
+            }
+        }
+        stop.set();
+        let one = io.wait_any((receivers(), stop.waiting())).expect("not canceled");
+        assert_eq!(one, OneOf2::Second(()), "behind the arms of a Vec");
+    });
+}
+
+fn tuples_within_a_vec_say_which_it_was(on: &On) {
+    on.run(|io| {
+        let workers: Vec<_> = (0..4).map(|_| (Event::new(), channel(1))).collect();
+        let sources = || {
+            workers.iter().map(|(ended, (_, items))| (ended.waiting(), items.receiving().map(item))).collect::<Vec<_>>()
+        };
+        let (_, (sender, _)) = &workers[2];
+        let one = while_waiting(
+            io,
+            |io, waits| io.wait_any((sources(), waits.acquiring_many(2).map(drop))),
+            || sender.try_send("item").expect("room"),
+        );
+        let one = match one.expect("not canceled") {
+            OneOf2::First(one) => one,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(one, (2, OneOf2::Second("item")));
+        workers[3].0.set();
+        let one = io.wait_any([(sources(), io.now() + LONG)]).expect("not canceled");
+        assert_eq!(one, (0, OneOf2::First((3, OneOf2::First(())))));
+    });
+}
+
+fn what_loses_within_another_keeps_its_item(on: &On) {
+    on.run(|io| {
+        let channels: [_; 3] = [1, 2, 3].map(channel);
+        for (number, (sender, _)) in channels.iter().enumerate() {
+            sender.send(io, number).expect("room");
+        }
+        let receivers: Vec<_> = channels[1..].iter().map(|(_, receiver)| receiver.receiving().map(item)).collect();
+        let one = io.wait_any((channels[0].1.receiving().map(item), receivers)).expect("not canceled");
+        assert_eq!(one, OneOf2::First(0));
+        assert_eq!([&channels[1], &channels[2]].map(|(_, receiver)| receiver.try_recv()), [Ok(1), Ok(2)]);
+
+        // Room that is not used: the items stay where they are.
+        let (mut first, mut second) = (Some(10), Some(20));
+        let stop = Event::new();
+        stop.set();
+        let sending = vec![channels[1].0.sending(&mut first), channels[2].0.sending(&mut second)];
+        let one = io.wait_any((stop.waiting(), sending)).expect("not canceled");
+        assert!(matches!(one, OneOf2::First(())), "{one:?}");
+        assert_eq!((first, second), (Some(10), Some(20)));
+    });
+}
+
+fn the_first_of_those_that_are_there_is_taken_across_all(on: &On) {
+    on.run(|io| {
+        let notified: [_; 4] = [(); 4].map(|()| Notify::new());
+        notified.iter().for_each(Notify::notify_one);
+        let [a, b, c, d] = &notified;
+        let take = || {
+            let passed = io.now() + LONG;
+            match io.wait_any((vec![a.waiting(), b.waiting()], [(c.waiting(), passed)], d.waiting())) {
+                Ok(OneOf3::First((index, ()))) => index,
+                Ok(OneOf3::Second((0, OneOf2::First(())))) => 2,
+                Ok(OneOf3::Third(())) => 3,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!([take(), take(), take(), take()], [0, 1, 2, 3]);
+        assert!(notified.iter().all(|notify| !notify.try_wait()), "each was taken once");
+    });
+}
+
+fn those_that_are_never_there_leave_no_gap(on: &On) {
+    on.run(|io| {
+        let (event, never) = (Event::new(), Event::new());
+        event.set();
+        let nothing: Vec<Instant> = Vec::new();
+        let some = [None, Some(never.waiting()), None, Some(event.waiting())];
+        let one = io.wait_any((nothing.clone(), some, nothing)).expect("not canceled");
+        assert_eq!(one, OneOf3::Second((3, ())));
+        let one = io.wait_any(([None::<Instant>; 2], Some(io.now() + SHORT))).expect("not canceled");
+        assert_eq!(one, OneOf2::Second(()));
+    });
+}
+
+fn a_mapped_source_is_mapped_when_it_wins(on: &On) {
+    on.run(|io| {
+        let mapped = Cell::new(0);
+        let count = |number| {
+            mapped.set(mapped.get() + 1);
+            number
+        };
+        let ((sender, receiver), event) = (channel(1), Event::new());
+        let text = |item: Result<u32, RecvError>| item.map_or("closed".to_owned(), |item| count(item).to_string());
+        event.set();
+        let one = io.wait_any((event.waiting(), receiver.receiving().map(text))).expect("not canceled");
+        assert_eq!((one, mapped.get()), (OneOf2::First(()), 0), "it lost");
+        sender.send(io, 7).expect("room");
+        let one = io.wait_any((receiver.receiving().map(text), event.waiting())).expect("not canceled");
+        assert_eq!((one, mapped.get()), (OneOf2::First("7".to_owned()), 1));
+    });
+}
+
+fn one_source_alone_is_waited_for(on: &On) {
+    on.run(|io| {
+        let ((sender, receiver), event) = (channel(1), Event::new());
+        sender.send(io, 1).expect("room");
+        assert_eq!(io.wait_any(receiver.receiving().map(item)).expect("not canceled"), 1);
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+        io.wait_any(io.now() + SHORT).expect("not canceled");
+        scope(io, |group| {
+            let member = concurrently(group, |io| io.wait_any(event.waiting()));
+            event.set();
+            member.join(io).expect("not canceled");
+        });
+    });
+}
+
+fn a_canceled_wait_within_another_takes_nothing(on: &On) {
+    on.run(|io| {
+        let channels: [_; 2] = [(); 2].map(|()| channel::<u32>(1));
+        let receivers = || channels.iter().map(|(_, receiver)| receiver.receiving().map(item)).collect::<Vec<_>>();
+        let waits = Semaphore::new(1);
+        scope(io, |group| {
+            let member = concurrently(group, |io| {
+                io.wait_any((receivers(), waits.acquiring_many(2))).map(drop).expect_canceled("it is asked to stop");
+            });
+            until(io, || waits.try_acquire().is_none());
+            member.request_cancel();
+            member.join(io);
+        });
+        channels.iter().for_each(|(sender, _)| sender.try_send(1).expect("nobody waits any more, and there is room"));
+        assert!(waits.try_acquire().is_some(), "its place was given up");
+        channels.iter().for_each(|(_, receiver)| assert_eq!(receiver.try_recv(), Ok(1)));
+    });
+}
