@@ -1,4 +1,4 @@
-//! `docs/coverage.md` says which test shows what; so these tests exist.
+//! `docs/coverage.md` says which test shows what, and so does section 11 of SOUNDNESS.md; so these tests exist.
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +11,22 @@ fn every_test_of_the_table_exists() {
     assert!(named.len() > 60, "of the tests in the table only {} were found", named.len());
     let missing: Vec<&str> = named.into_iter().filter(|test| !exists(root, test)).collect();
     assert!(missing.is_empty(), "docs/coverage.md names tests that do not exist: {missing:#?}");
+}
+
+/// Each row says what shows it.
+#[test]
+fn every_place_where_code_of_the_program_runs_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("SOUNDNESS.md")).expect("SOUNDNESS.md");
+    let (_, section) = page.split_once("\n## 11.").expect("section 11");
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 15, "of the rows only {} were found", rows.len());
+    for row in rows {
+        let named: Vec<&str> = row.split('`').filter(|text| is_test(text)).collect();
+        assert!(!named.is_empty(), "this row names no test: {row}");
+        let missing: Vec<&str> = named.into_iter().filter(|test| !exists(root, test)).collect();
+        assert!(missing.is_empty(), "this row names tests that do not exist, {missing:?}: {row}");
+    }
 }
 
 /// `file::the_test`, and not `Type::method`.

@@ -75,9 +75,10 @@ impl<S: 'static> Builder<S> {
         make: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Builder<T> {
         let Self { name, workers, queue_capacity, run_max, hooks } = self;
-        let make = Box::new(move || match panics::caught(&make) {
-            Ok(made) => made.map_err(|error| error.to_string()),
-            Err(message) => Err(format!("making it panicked: {message}")),
+        // The error is the program's too: it may panic when it is told, and when it is dropped.
+        let make = Box::new(move || {
+            panics::caught(|| make().map_err(|error| error.to_string()))
+                .unwrap_or_else(|message| Err(format!("making it panicked: {message}")))
         });
         let hooks = Hooks { make, before_run: None, after_run: None, report: hooks.report };
         Builder { name, workers, queue_capacity, run_max, hooks }

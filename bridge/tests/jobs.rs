@@ -279,6 +279,43 @@ fn a_state_that_cannot_be_made_fails_the_start_and_later_the_calls() {
     bridge.close(io);
 }
 
+/// Otherwise the worker would unwind, and its callers would wait for ever: the process would end.
+#[test]
+fn an_error_of_a_state_may_panic_when_it_is_told() {
+    struct Mute;
+
+    impl std::fmt::Display for Mute {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("no words for it")
+        }
+    }
+
+    let io = &*Threads::new() as &dyn Io;
+    let error = Bridge::builder("broken").workers(1).state(|| Err::<(), _>(Mute)).start(io).unwrap_err();
+    assert!(error.to_string().contains("making it panicked: no words for it"), "{error}");
+}
+
+#[test]
+fn a_key_may_panic() {
+    struct Key;
+
+    impl std::hash::Hash for Key {
+        fn hash<H: std::hash::Hasher>(&self, _: &mut H) {
+            std::panic::resume_unwind(Box::new(()));
+        }
+    }
+
+    let io = &*Threads::new() as &dyn Io;
+    let bridge = one_worker(io);
+    // More often than there is room.
+    for _ in 0..4 {
+        let call = std::panic::AssertUnwindSafe(|| bridge.call_keyed(io, Key, |_| ()));
+        assert!(std::panic::catch_unwind(call).is_err());
+    }
+    assert_eq!(bridge.call_keyed(io, 1, |state| state.len()).unwrap(), 0);
+    bridge.close(io);
+}
+
 #[test]
 fn a_run_is_framed_by_its_hooks_and_bounded() {
     let io = &*Threads::new() as &dyn Io;

@@ -97,8 +97,9 @@ pub(crate) enum Slot {
 
 impl Unstarted {
     /// Runs the task, to its end, on a context of an executor of `shared`.
-    pub(crate) fn run(&self, shared: &Shared) {
-        self.start.run_with(|| shared.release(self.slot));
+    pub(crate) fn run(self, shared: &Shared) {
+        let Self { start, slot } = self;
+        start.run_with(|| shared.release(slot));
     }
 
     /// Makes the task its joiner's to begin, wherever it joins, once it is queued under `ticket`.

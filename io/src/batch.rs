@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::Io;
 use crate::backend::StartHow;
-use crate::cancel::{Canceled, STICKY};
+use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
 use crate::error::{SpawnError, SpawnErrorKind};
-use crate::group::{Group, end_scope};
+use crate::group::{Group, run_to_end};
 use crate::net::Message;
 use crate::operation::{Operation, Output};
 use crate::primitive::Lock;
@@ -372,9 +371,7 @@ pub(crate) fn run_scope<'env, T, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> Result<T, E>,
 ) -> Result<T, E> {
-    context::current(|context| context.assert_may_suspend());
     let batch = Batch { group: Group::new(TaskIo::Borrowed(io)), results: Arc::default(), added: Lock::default() };
-    let outcome = catch_unwind(AssertUnwindSafe(|| body(&batch)));
-    batch.group.shared().request(STICKY);
-    end_scope(io, batch.group.shared(), outcome)
+    let outcome = run_to_end(io, batch.group.shared(), || body(&batch), |_| true);
+    batch.group.shared().or_panic(outcome)
 }

@@ -16,7 +16,7 @@ use crate::error::SpawnError;
 use crate::group::{Member, OwnedGroup};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, TaskIo};
+use crate::task::{Body, TaskIo, drop_panic};
 use crate::time::Instant;
 use crate::wait_any::{Source, Telling, Told};
 
@@ -358,12 +358,14 @@ impl<T, R> Shared<T, R> {
     }
 
     fn end(&self, id: OperationId, result: thread::Result<R>, now: Instant) {
+        let mut result = Some(result);
         // In one step: it is under way, or there to be taken. Its task is dropped outside of the lock.
         let _task = self.change(|state| {
             let Operation { tag, task } = state.operations.remove(&id)?;
             // What fired before comes out before.
             state.fire(now);
-            state.ready.push_back(Ready { id, tag, happened: Happened::Ended(result) });
+            let happened = result.take().map(Happened::Ended)?;
+            state.ready.push_back(Ready { id, tag, happened });
             Some(task)
         });
     }
@@ -482,7 +484,10 @@ struct End<T, R> {
 impl<T, R> End<T, R> {
     fn tell(&mut self, result: thread::Result<R>) {
         if let Some(shared) = self.shared.take() {
-            shared.end(self.id, result, self.io.now());
+            // Its end comes out also where the clock, an `Io`'s, panics.
+            let now = catch_unwind(AssertUnwindSafe(|| self.io.now()));
+            shared.end(self.id, result, *now.as_ref().unwrap_or(&Instant::ZERO));
+            now.err().into_iter().for_each(drop_panic);
         }
     }
 }

@@ -180,14 +180,14 @@ impl<'scope, 'env> Group<'scope, 'env> {
         B: Body<T> + Send + 'scope,
         T: Send + 'scope,
     {
-        let (run, cell) = TaskCell::new(body, Some(self.shared.clone()), options, inherited);
+        let (turn, cell) = TaskCell::new(body, Some(self.shared.clone()), options, inherited);
         // SAFETY: `run_scope` does not return before every member has left the group, and a member
         // leaves when its closure is consumed and its result is dropped or belongs to its
         // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
         // borrow nothing: its 'scope and 'env are 'static.
         #[allow(unsafe_code)]
-        let run = unsafe { run.into_run().assume_static() };
-        task::start(&*self.io, how, run, &cell)?;
+        let turn = unsafe { turn.assume_static() };
+        task::start(&*self.io, how, turn, &cell)?;
         Ok(Member { outcome: Some(cell.into_outcome()) })
     }
 }
@@ -215,28 +215,34 @@ pub(crate) fn run_scope<'env, T, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
 ) -> Result<T, E> {
-    // Here, and not only where the members are waited for: they would outlive the scope.
-    context::current(|context| context.assert_may_suspend());
     let group = Group::new(TaskIo::Borrowed(io));
-    end_scope(io, &group.shared, catch_unwind(AssertUnwindSafe(|| body(&group))))
+    let outcome = run_to_end(io, &group.shared, || body(&group), Result::is_err);
+    group.shared.or_panic(outcome)
 }
 
-/// Waits for the members of a scope whose body has ended so.
+/// Runs the body of a scope, and then waits for the members, which are torn down where the body has panicked or
+/// `is_failure`.
 ///
-/// Waiting happens outside of any unwinding: std's panic count is the thread's, and waiting lets other
-/// fibers of the thread run.
-pub(crate) fn end_scope<T, E>(io: &dyn Io, group: &GroupShared, outcome: thread::Result<Result<T, E>>) -> Result<T, E> {
-    if !matches!(outcome, Ok(Ok(_))) {
-        group.request(STICKY);
-    }
-    group.wait(io);
-    match outcome {
-        Ok(result) => {
-            group.resume_panic();
-            result
+/// The members borrow from the scope's caller, so nothing unwinds out of here while there are any. All that is the
+/// program's is in `body`, the destructors of what it does not return included: when this returns, no member
+/// is left, and its code may run again. Nor does the wait happen in an unwinding: std's panic count is the
+/// thread's, and a wait lets other fibers of the thread run.
+pub(crate) fn run_to_end<T>(
+    io: &dyn Io,
+    group: &GroupShared,
+    body: impl FnOnce() -> T,
+    is_failure: fn(&T) -> bool,
+) -> thread::Result<T> {
+    // Here, and not only where the members are waited for: they would outlive the scope.
+    context::current(|context| context.assert_may_suspend());
+    let outcome = catch_unwind(AssertUnwindSafe(body));
+    context::or_abort(|| {
+        if outcome.as_ref().map_or(true, is_failure) {
+            group.request(STICKY);
         }
-        Err(panic) => resume_unwind(panic),
-    }
+        group.wait(io);
+    });
+    outcome
 }
 
 /// A member of a group: its result, and a way to cancel it alone. Dropping it does nothing; the
@@ -301,7 +307,7 @@ impl<T> Member<'_, T> {
 impl<T> Drop for Member<'_, T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take() {
-            outcome.detach();
+            task::detach(outcome);
         }
     }
 }
@@ -336,6 +342,7 @@ impl Deref for OwnedGroup {
 impl Drop for OwnedGroup {
     fn drop(&mut self) {
         self.0.shared.request(STICKY);
+        self.0.shared.close().into_iter().for_each(task::drop_panic);
     }
 }
 
@@ -351,6 +358,8 @@ struct State {
     requests: u32,
     /// The first panic that nobody else will see.
     panic: Option<Box<dyn Any + Send>>,
+    /// Nor will anybody ask the group for it.
+    closed: bool,
     /// Of those who wait until there is no member.
     waiters: Waiters,
 }
@@ -385,15 +394,15 @@ impl GroupShared {
     /// Takes the panic of a member that has no handle: the siblings are torn down.
     pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>) {
         let mut state = self.0.lock();
-        let surplus = match state.panic {
-            Some(_) => Some(panic),
-            None => {
-                state.panic = Some(panic);
-                None
-            }
+        let surplus = if state.closed || state.panic.is_some() {
+            Some(panic)
+        } else {
+            state.panic = Some(panic);
+            None
         };
         drop(state);
-        // Outside of the lock: its destructor is the program's.
+        // Outside of the lock: its destructor is the program's. It runs in the task that has panicked, or on who
+        // drops its handle.
         surplus.into_iter().for_each(task::drop_panic);
         self.request(STICKY);
     }
@@ -446,6 +455,32 @@ impl GroupShared {
         self.wait(io);
         self.0.lock().requests &= !REQUESTED;
         self.resume_panic();
+    }
+
+    /// Nobody will ask for a panic any more; returns the one that nobody has asked for. So none is left to be dropped
+    /// with the last reference, wherever that may be.
+    pub(crate) fn close(&self) -> Option<Box<dyn Any + Send>> {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.panic.take()
+    }
+
+    /// What a scope returns without members: what its body has, or else the panic of the body or of a member, of which
+    /// one is dropped where there are two.
+    pub(crate) fn or_panic<T>(&self, outcome: thread::Result<T>) -> T {
+        let own = self.close();
+        match (outcome, own) {
+            (Ok(value), None) => value,
+            (Ok(value), Some(panic)) => {
+                // Now, since in the unwinding its destructor might not panic.
+                task::drop_quietly(value);
+                resume_unwind(panic)
+            }
+            (Err(panic), own) => {
+                own.into_iter().for_each(task::drop_panic);
+                resume_unwind(panic)
+            }
+        }
     }
 
     fn resume_panic(&self) {

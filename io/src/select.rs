@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::Io;
@@ -10,10 +9,10 @@ use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::error::SpawnError;
-use crate::group::{Group, end_scope};
+use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, TaskIo};
+use crate::task::{Body, TaskIo, drop_quietly};
 use crate::wait_any::{Source, Telling, Told};
 
 /// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
@@ -291,7 +290,11 @@ pub(crate) fn run_scope<'env, T: Send + 'env, R, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
 ) -> Result<R, E> {
-    context::current(|context| context.assert_may_suspend());
     let select = Select::new(TaskIo::Borrowed(io));
-    end_scope(io, select.group.shared(), catch_unwind(AssertUnwindSafe(|| body(&select))))
+    let outcome = run_to_end(io, select.group.shared(), || body(&select), Result::is_err);
+    if outcome.is_err() {
+        // Now, since in the unwinding their destructors might not panic.
+        select.results.take_all().into_iter().for_each(drop_quietly);
+    }
+    select.group.shared().or_panic(outcome)
 }

@@ -1,7 +1,6 @@
 //! Groups that fail as a whole with their first error.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,9 +9,9 @@ use crate::backend::StartHow;
 use crate::cancel::{Canceled, STICKY};
 use crate::context::{self, Unparker};
 use crate::error::SpawnError;
-use crate::group::{Group, GroupShared, Member, end_scope};
+use crate::group::{Group, GroupShared, Member, run_to_end};
 use crate::primitive::Lock;
-use crate::task::{Body, TaskIo};
+use crate::task::{Body, TaskIo, drop_quietly};
 use crate::wait_any::Source;
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
@@ -166,7 +165,6 @@ pub(crate) fn run_scope<'env, T, E: Send + 'env>(
     body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
 ) -> Result<T, E> {
     context::current(|context| {
-        context.assert_may_suspend();
         let group = Group::new(TaskIo::Borrowed(io));
         let failure = Arc::new(Failure {
             first: Lock::new(None),
@@ -174,15 +172,33 @@ pub(crate) fn run_scope<'env, T, E: Send + 'env>(
             group: group.shared().clone(),
             body: context.unparker(),
         });
-        let guard = context.push_abort(failure.aborted.clone());
         let group = TryGroup { group, failure };
-        let outcome = catch_unwind(AssertUnwindSafe(|| body(&group)));
-        drop(guard);
-        let outcome = outcome.map(|result| result.map_err(|error| group.failure.fail(error)));
-        let result = end_scope(io, group.group.shared(), outcome);
-        match group.failure.first.lock().take() {
-            Some(error) => Err(error),
-            None => Ok(result.unwrap_or_else(|()| unreachable!("its error is the first, if no member's is"))),
+        let outcome = run_to_end(
+            io,
+            group.group.shared(),
+            || {
+                let guard = context.push_abort(group.failure.aborted.clone());
+                let result = body(&group);
+                drop(guard);
+                // In here: one that is not the first is dropped, by the program's destructor.
+                result.map_err(|error| group.failure.fail(error))
+            },
+            Result::is_err,
+        );
+        let first = group.failure.first.lock().take();
+        let outcome = match outcome {
+            Ok(result) => Ok((first, result)),
+            Err(panic) => {
+                drop_quietly(first);
+                Err(panic)
+            }
+        };
+        match group.group.shared().or_panic(outcome) {
+            (Some(error), result) => {
+                drop(result);
+                Err(error)
+            }
+            (None, result) => Ok(result.unwrap_or_else(|()| unreachable!("its error is the first, if no member's is"))),
         }
     })
 }

@@ -18,7 +18,6 @@
 //! A joiner whose task was begun elsewhere sleeps. It runs no other task meanwhile: what it joined could
 //! end, and would wait for that one.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -45,12 +44,6 @@ pub(crate) struct Pool {
     drained: Event,
     /// As `drained`, without its lock. Written once, before it; nothing hangs on when others see it.
     over: AtomicBool,
-}
-
-thread_local! {
-    /// The pools whose tasks run on this thread, innermost last: more than one where an inline task
-    /// of one runs on top of a task of another.
-    static RUNNING: RefCell<Vec<*const Pool>> = const { RefCell::new(Vec::new()) };
 }
 
 struct State {
@@ -329,15 +322,19 @@ impl Pool {
         self.state().live.values().cloned().collect()
     }
 
-    /// Whether a task of this pool runs on the calling thread.
+    /// Whether a task of this pool runs on the calling context.
     fn is_called_by_own_task(&self) -> bool {
-        RUNNING.try_with(|running| running.borrow().iter().any(|pool| ptr::eq(*pool, self))).unwrap_or(false)
+        current(|context| context.is_in_runtime(self.address()))
     }
 
-    /// Whether a task runs on the calling thread, and the innermost is not of this pool.
+    /// Whether a task of another pool runs on the calling context, on top of those of this one.
     fn is_called_by_task_of_another(&self) -> bool {
-        let innermost = RUNNING.try_with(|running| running.borrow().last().copied()).unwrap_or(None);
-        innermost.is_some_and(|pool| !ptr::eq(pool, self))
+        current(|context| context.innermost_runtime()).is_some_and(|runtime| runtime != self.address())
+    }
+
+    /// By which contexts know it.
+    fn address(&self) -> *const () {
+        ptr::from_ref(self).cast()
     }
 
     fn tell_if_drained(&self, state: MutexGuard<'_, State>) {
@@ -387,30 +384,16 @@ impl Job {
     /// Runs on the calling thread, which is no worker's or a worker's that stays busy.
     pub(crate) fn run_here(self) {
         let Job { start, admission } = self;
-        let _running = Running::begin(&admission.pool);
-        start.run_with(move || drop(admission));
+        current(|context| {
+            let _running = context.enter_runtime(admission.pool.address());
+            start.run_with(move || drop(admission));
+        });
     }
 
     /// Runs on the calling worker, which is there for the next job when the closure has ended.
     pub(crate) fn run_on_worker(mut self) {
         self.admission.on_worker = true;
         self.run_here();
-    }
-}
-
-/// A task of a pool runs on this thread until it drops.
-struct Running;
-
-impl Running {
-    fn begin(pool: &Arc<Pool>) -> Self {
-        RUNNING.with_borrow_mut(|running| running.push(Arc::as_ptr(pool)));
-        Self
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        RUNNING.with_borrow_mut(Vec::pop);
     }
 }
 

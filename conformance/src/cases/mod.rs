@@ -6,6 +6,7 @@ mod limits;
 mod locals;
 mod options;
 mod tasks;
+mod user_code;
 
 mod batches;
 mod completion_queues;
@@ -90,6 +91,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     locals::CASES,
     options::CASES,
     tasks::CASES,
+    user_code::CASES,
     batches::CASES,
     completion_queues::CASES,
     group_cancel::CASES,

@@ -267,13 +267,9 @@ impl Executor {
         }
     }
 
-    /// Runs the task that `fiber` was given; on the fiber itself.
-    pub(crate) fn run_task(fiber: &Fiber) {
-        Self::with_current(|executor| {
-            if let Some(unstarted) = &*fiber.task.borrow() {
-                unstarted.run(&executor.shared);
-            }
-        });
+    /// Runs a task to its end; on the fiber that was given it.
+    pub(crate) fn run_task(unstarted: Unstarted) {
+        Self::with_current(|executor| unstarted.run(&executor.shared));
     }
 
     fn make_ready(&self, fiber: &Fiber) -> bool {

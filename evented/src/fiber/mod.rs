@@ -10,7 +10,7 @@ mod prefetch;
 pub(crate) mod stack;
 mod switch;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -45,9 +45,10 @@ pub(crate) struct Fiber {
     pause: Cell<Pause>,
     block: &'static WakeBlock,
     context: Context,
-    /// The task that it runs, or is about to; borrowed while it runs. An idle fiber that is resumed
-    /// without one returns, so that its stack is free.
-    pub(crate) task: RefCell<Option<Unstarted>>,
+    /// The task that it is about to run. An idle fiber that is resumed without one returns, so that its stack is free.
+    task: Cell<Option<Unstarted>>,
+    /// The name of the task that it runs.
+    name: Cell<Option<NonNull<str>>>,
     /// In the executor's run queue, where `next` comes after it.
     pub(crate) queued: Cell<bool>,
     pub(crate) next: Cell<Option<FiberRef>>,
@@ -66,15 +67,13 @@ impl Fiber {
 
     /// Gives an idle fiber its next task.
     pub(crate) fn assign(&self, unstarted: Unstarted) {
-        self.task.replace(Some(unstarted));
+        self.task.set(Some(unstarted));
     }
 
     /// Calls `f` with the name of the task that it runs. Async-signal-safe.
     fn with_name(&self, f: impl FnOnce(&str)) {
-        match self.task.try_borrow().as_deref() {
-            Ok(Some(unstarted)) => f(unstarted.start.name()),
-            _ => f("?"),
-        }
+        // SAFETY: `main` put it here, and takes it out before the task's name can be freed.
+        f(self.name.get().map_or("?", |name| unsafe { name.as_ref() }));
     }
 
     /// Runs the fiber until it pauses.
@@ -119,11 +118,14 @@ impl Fiber {
     ///
     /// `fiber` points to the fiber that runs, which stays there until this returns.
     unsafe fn main(fiber: *const ()) {
-        // SAFETY: the caller's promise.
+        // SAFETY: by this function's contract the fiber is there, and stays until this returns.
         let fiber = unsafe { &*fiber.cast::<Self>() };
-        while fiber.task.borrow().is_some() {
-            Executor::run_task(fiber);
-            fiber.task.replace(None);
+        while let Some(unstarted) = fiber.task.take() {
+            // The runtime knows the task, and so keeps its name, until the executor retires this fiber, after the
+            // suspension below.
+            fiber.name.set(Some(NonNull::from(unstarted.start.name())));
+            Executor::run_task(unstarted);
+            fiber.name.set(None);
             fiber.suspend(Pause::Idle);
         }
     }
@@ -155,7 +157,8 @@ impl OwnedFiber {
             pause: Cell::new(Pause::Idle),
             block,
             context: Context::new(block, park),
-            task: RefCell::new(None),
+            task: Cell::new(None),
+            name: Cell::new(None),
             queued: Cell::new(false),
             next: Cell::new(None),
             parked: Cell::new(false),

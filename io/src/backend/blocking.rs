@@ -12,9 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Io;
+use crate::context;
 use crate::operation;
 use crate::primitive::Lock;
 use crate::sync::{Event, Semaphore};
+use crate::task::drop_panic;
 
 /// A few operating-system threads for jobs that block and cannot be interrupted.
 ///
@@ -155,8 +157,8 @@ impl BlockingPool {
         self.shared.free.acquire(io)?.forget();
         let shared = self.shared.clone();
         self.shared.submit(Box::new(move || {
-            // What is caught here is told to nobody: who wants to know of panics catches them.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            // Who wants to know of panics catches them.
+            run_quietly(job);
             shared.free.release();
         }))
     }
@@ -174,6 +176,16 @@ impl Drop for BlockingPool {
         self.shared.state.lock().closed = true;
         self.shared.wake.notify_all();
     }
+}
+
+/// Runs what is the program's, with the destructors of all that it leaves on this thread. What it panics with is told
+/// to nobody.
+fn run_quietly(job: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+        drop_panic(panic);
+    }
+    // Values of the thread's own would pass to the next job.
+    context::current(|context| context.drop_locals_after_panic());
 }
 
 /// What a job and its caller share. The caller may be gone.
@@ -223,8 +235,7 @@ impl Shared {
 
     fn work(&self) {
         while let Some(job) = self.next() {
-            // What is caught here is a panic of dropping a value that nobody waits for.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            job();
         }
     }
 
@@ -377,6 +388,36 @@ mod tests {
         let result: io::Result<()> =
             (&Parks as &dyn Io).timeout(Duration::ZERO, |io| pool.run_to_end(io, operation::Job::new(&mut never)));
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// A panic whose destructor panics with the next one.
+    struct Chain(u32);
+
+    impl Drop for Chain {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                resume_unwind(Box::new(Chain(self.0 - 1)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_whose_panic_panics_gives_its_thread_back() {
+        let pool = BlockingPool::new("test", 1);
+        for _ in 0..3 {
+            pool.start(&Parks, || resume_unwind(Box::new(Chain(2)))).unwrap();
+        }
+        assert_eq!(pool.run(&Parks, || 1).unwrap(), 1);
+        assert_eq!(threads(&pool), 1);
+    }
+
+    #[test]
+    fn a_value_of_a_threads_own_does_not_pass_to_the_next_job() {
+        crate::fiber_local!(static JOBS: std::cell::Cell<u32> = std::cell::Cell::new(0));
+        let pool = BlockingPool::new("test", 1);
+        for _ in 0..2 {
+            assert_eq!(pool.run(&Parks, || JOBS.with(|jobs| jobs.replace(1))).unwrap(), 0);
+        }
     }
 
     #[test]

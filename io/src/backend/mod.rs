@@ -24,8 +24,8 @@ pub use unstarted::{Ticket, UnstartedQueue};
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
-    Context, Interest, Park, Patience, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current, guard_panic_hook,
-    park, set_current, wait_ready, yield_now,
+    Context, Interest, Park, Patience, RuntimeGuard, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current,
+    guard_panic_hook, park, set_current, wait_ready, yield_now,
 };
 pub use crate::multishot::{Arrival, Multishot, Source};
 pub use crate::net::address::{address_from_kernel, kernel_address};

@@ -1,7 +1,6 @@
 //! A task on its way to where it runs.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
 use std::fmt;
 use std::thread;
 
@@ -9,7 +8,7 @@ use super::Ticket;
 use crate::cancel::STICKY;
 use crate::context;
 use crate::error::SpawnErrorKind;
-use crate::task::{Body, Outcome, Owner, Run, TaskCell, TaskOptions};
+use crate::task::{Body, Outcome, Owner, Run, TaskCell, TaskOptions, Turn};
 
 /// What a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,37 +27,63 @@ pub enum StartHow {
     Thread,
 }
 
-/// A task that has not started. Whoever holds it runs it, once, on a context of its choice;
+/// A task that has not started. Whoever holds it runs it, on a context of its choice, which consumes it;
 /// dropping it unrun completes the task as abandoned.
+///
+/// There is one of each task, so a task runs once, whatever an `Io` does:
+///
+/// ```compile_fail,E0382
+/// fn twice(start: iolite_io::backend::Start) {
+///     start.run();
+///     start.run();
+/// }
+/// ```
+///
+/// Nor does it run and is refused all the same:
+///
+/// ```compile_fail,E0382
+/// use iolite_io::backend::{Refused, Start};
+/// use iolite_io::{ShutDown, SpawnErrorKind};
+///
+/// fn run_and_refuse(start: Start) -> Result<(), Refused> {
+///     start.run_with(|| {});
+///     Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) })
+/// }
+/// ```
+///
+/// And nobody else can make one of the same task:
+///
+/// ```compile_fail,E0599
+/// fn again(start: &iolite_io::backend::Start) -> iolite_io::backend::Start {
+///     start.clone()
+/// }
+/// ```
 #[must_use]
-pub struct Start {
-    run: Owner<dyn Run>,
-    /// It has run, or was given up: dropping it does nothing.
-    over: Cell<bool>,
-}
+pub struct Start(Turn<'static>);
 
 impl fmt::Debug for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Start").field("name", &self.run.name()).finish()
+        f.debug_struct("Start").field("name", &self.name()).finish()
     }
 }
 
 impl Start {
-    pub(crate) fn new(run: Owner<dyn Run>) -> Self {
-        Self { run, over: Cell::new(false) }
+    pub(crate) fn new(turn: Turn<'static>) -> Self {
+        Self(turn)
     }
 
     /// A task that runs `body` and is not started through an `Io`: the main task of a runtime.
     ///
     /// # Safety
     ///
-    /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends, and `body`
-    /// need not be `Send` only if that happens on the calling thread.
+    /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends. If `body` or `T` is not
+    /// `Send`, that happens on the calling thread, where the outcome is taken or dropped too.
     pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
-        let (run, cell) = TaskCell::new(AssumeSend(body), None, None, context::inheritable_timeouts());
-        // SAFETY: the caller says that it is over before 'a ends.
-        let run = unsafe { run.into_run().assume_static() };
-        (Self::new(run), ScopedOutcome(cell.into_outcome()))
+        let (turn, cell) = TaskCell::new(AssumeSend(body), None, None, context::inheritable_timeouts());
+        // SAFETY: the caller says that the turn is over before 'a ends; the result belongs to the outcome, which
+        // takes it or disposes of it, within 'a.
+        let turn = unsafe { turn.assume_static() };
+        (Self::new(turn), ScopedOutcome(Some(cell.into_outcome())))
     }
 
     /// Runs the task on the calling context, to its end. On top of a running task it is an inline
@@ -73,27 +98,26 @@ impl Start {
         self.run_with(|| {});
     }
 
-    /// As [`run`](Self::run), and calls `ended` when the closure has ended and before whoever joins
-    /// can know: what a task occupies is free again by the time its join returns. The result of a
-    /// task that nobody joins has been dropped by then.
+    /// As [`run`](Self::run), and calls `ended` when the task has ended and before whoever joins
+    /// can know: what a task occupies is free again by the time its join returns. What the task leaves behind, such as
+    /// the result of one that nobody joins, has been dropped by then.
     ///
-    /// `ended` must neither block for long nor panic.
+    /// `ended` must not block for long.
     ///
     /// # Panics
     ///
-    /// As [`run`](Self::run); `ended` is then dropped without having been called.
-    pub fn run_with(&self, ended: impl FnOnce()) {
-        if self.over.get() {
-            return;
-        }
+    /// As [`run`](Self::run); `ended` is then dropped without having been called. Resumes a panic of `ended`, after the
+    /// task has completed.
+    pub fn run_with(self, ended: impl FnOnce()) {
         let mut ended = Some(ended);
-        // Still armed: if entering panics, dropping `self` abandons the task.
-        self.run.run(&mut || {
+        let run = self.0.run(&mut || {
             if let Some(ended) = ended.take() {
                 ended();
             }
         });
-        self.over.set(true);
+        if let Err(too_deep) = run {
+            panic!("{too_deep}");
+        }
     }
 
     /// Lets whoever joins the task begin it, through [`Io::begin_joined`](crate::Io::begin_joined) with
@@ -101,41 +125,27 @@ impl Start {
     /// [`StartHow::Async`], whose tasks may run on top of another.
     #[inline]
     pub fn offer(&self, ticket: Ticket) {
-        self.run.offer(ticket);
+        self.0.task().offer(ticket);
     }
 
     /// The task, for cancellation at shutdown and for reports.
     pub fn task(&self) -> TaskRef {
-        TaskRef(self.run.clone())
+        TaskRef(self.0.task().clone())
     }
 
     /// What the task is called in reports: its name, or else the path of its closure.
     pub fn name(&self) -> &str {
-        self.run.name()
+        self.0.task().name()
     }
 
     /// What the task asks for. Whoever cannot give it refuses the task.
     #[inline]
     pub fn options(&self) -> &TaskOptions {
-        self.run.options()
+        self.0.task().options()
     }
 
-    /// Which task it is.
-    pub(crate) fn identity(&self) -> *const () {
-        self.run.address()
-    }
-
-    /// Gives the task up without completing it.
-    pub(crate) fn forget(self) {
-        self.over.set(true);
-    }
-}
-
-impl Drop for Start {
-    fn drop(&mut self) {
-        if !self.over.get() {
-            self.run.abandon();
-        }
+    pub(crate) fn into_turn(self) -> Turn<'static> {
+        self.0
     }
 }
 
@@ -192,8 +202,8 @@ pub struct Refused {
 /// Something that stays on its thread, by the promise of [`Start::scoped`]'s caller.
 struct AssumeSend<T>(T);
 
-// SAFETY: the caller of `Start::scoped` runs the body and takes the result on one thread, or knows
-// them to be `Send`.
+// SAFETY: the caller of `Start::scoped`, which alone makes these, promises that a body or a result that is not `Send`
+// is called, taken and dropped on the thread that made it.
 unsafe impl<T> Send for AssumeSend<T> {}
 
 impl<F: FnOnce() -> T, T> Body<AssumeSend<T>> for AssumeSend<F> {
@@ -209,7 +219,7 @@ impl<F: FnOnce() -> T, T> Body<AssumeSend<T>> for AssumeSend<F> {
 }
 
 /// The result of a [`Start::scoped`].
-pub struct ScopedOutcome<'a, T>(Owner<dyn Outcome<AssumeSend<T>> + 'a>);
+pub struct ScopedOutcome<'a, T>(Option<Owner<dyn Outcome<AssumeSend<T>> + 'a>>);
 
 impl<T> fmt::Debug for ScopedOutcome<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,11 +230,27 @@ impl<T> fmt::Debug for ScopedOutcome<'_, T> {
 impl<T> ScopedOutcome<'_, T> {
     /// Whether the task has ended.
     pub fn is_done(&self) -> bool {
-        self.0.is_done()
+        self.0.as_ref().is_some_and(|outcome| outcome.is_done())
     }
 
     /// The result, after the task has ended.
-    pub fn take(self) -> thread::Result<T> {
-        self.0.take().map(|value| value.0)
+    ///
+    /// # Panics
+    ///
+    /// Before it has.
+    pub fn take(mut self) -> thread::Result<T> {
+        assert!(self.is_done(), "the result of a task that has not ended");
+        let outcome = self.0.take().expect("it is consumed here");
+        // SAFETY: it is done, and this was the only handle.
+        unsafe { outcome.take() }.map(|value| value.0)
+    }
+}
+
+impl<T> Drop for ScopedOutcome<'_, T> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.0.take() {
+            // SAFETY: this was the only handle.
+            unsafe { outcome.detach() };
+        }
     }
 }

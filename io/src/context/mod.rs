@@ -22,6 +22,7 @@ mod wait;
 mod waiters;
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -89,6 +90,8 @@ pub struct Context {
     locals: LocalsCell,
     /// A panic hook runs on this context.
     in_panic_hook: Cell<bool>,
+    /// Of the tasks that run on this context, innermost last; only compared.
+    runtimes: RefCell<Vec<*const ()>>,
 }
 
 /// Which context of the process; never that of another one, also not after its end.
@@ -107,8 +110,8 @@ impl ContextId {
     }
 }
 
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("block", &self.block).finish_non_exhaustive()
     }
 }
@@ -132,6 +135,7 @@ impl Context {
             no_suspend: Cell::new(0),
             locals: LocalsCell::default(),
             in_panic_hook: Cell::new(false),
+            runtimes: RefCell::default(),
         }
     }
 
@@ -168,6 +172,25 @@ impl Context {
     /// The name of the backend that the context belongs to, for errors.
     pub fn backend_name(&self) -> &'static str {
         self.park.backend_name()
+    }
+
+    /// Notes that a task of `runtime`, which is any address of it, runs on this context until the guard drops.
+    ///
+    /// Kept with the context, and not in a thread-local of the backend: it is there in the destructors at a thread's
+    /// end, and fibers of one thread take turns.
+    pub fn enter_runtime(&self, runtime: *const ()) -> RuntimeGuard<'_> {
+        self.runtimes.borrow_mut().push(runtime);
+        RuntimeGuard(self)
+    }
+
+    /// Whether a task of that runtime runs on this context.
+    pub fn is_in_runtime(&self, runtime: *const ()) -> bool {
+        self.runtimes.borrow().contains(&runtime)
+    }
+
+    /// The runtime of the innermost task, if it was noted.
+    pub fn innermost_runtime(&self) -> Option<*const ()> {
+        self.runtimes.borrow().last().copied()
     }
 
     /// A bare cancellation point: delivers a pending request, once.
@@ -295,7 +318,7 @@ impl Context {
 
     /// What a panic of the task, or of one of these values, has left of them.
     #[inline]
-    fn drop_locals_after_panic(&self) {
+    pub(crate) fn drop_locals_after_panic(&self) {
         while let Some(locals) = self.locals.take() {
             self.locals.set(Some(locals));
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.drop_locals_slow())) {
@@ -315,18 +338,15 @@ impl Context {
 
     /// Makes `state` the running task until the guard drops.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// When inline tasks nest deeper than [`INLINE_DEPTH_MAX`].
-    pub(crate) fn enter_task<'a>(&'a self, state: &'a TaskState) -> TaskGuard<'a> {
+    pub(crate) fn enter_task<'a>(&'a self, state: &'a TaskState) -> Result<TaskGuard<'a>, TooDeep> {
         let previous = self.task();
         let depth = self.inline_depth.get();
-        assert!(
-            depth < INLINE_DEPTH_MAX,
-            "inline tasks nest deeper than {INLINE_DEPTH_MAX}: spawn_async ran each task on top of the one that \
-             spawned it because no unit of concurrency was free; raise async_limit or do not recurse through \
-             spawn_async",
-        );
+        if depth >= INLINE_DEPTH_MAX {
+            return Err(TooDeep);
+        }
         self.inline_depth.set(depth + 1);
         let mut scopes = self.scopes.borrow_mut();
         let (shielded, scope_depth) = (scopes.is_shielded(), scopes.depth());
@@ -334,7 +354,7 @@ impl Context {
         drop(scopes);
         state.begin(self.unparker(), previous, shielded);
         self.task.set(state);
-        TaskGuard { context: self, state, previous, previous_locals: self.locals.take(), scope_depth }
+        Ok(TaskGuard { context: self, state, previous, previous_locals: self.locals.take(), scope_depth })
     }
 
     /// Whether the running task may begin one that it joins, on top of itself. Not inside a shield,
@@ -364,6 +384,36 @@ impl Context {
         // SAFETY: `enter_task` puts a task here that outlives the guard, which puts the previous
         // one back; the outermost is a static.
         unsafe { &*self.task.get() }
+    }
+}
+
+/// Inline tasks nest deeper than [`INLINE_DEPTH_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooDeep;
+
+impl fmt::Display for TooDeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "inline tasks nest deeper than {INLINE_DEPTH_MAX}: spawn_async ran each task on top of the one that spawned it \
+             because no unit of concurrency was free; raise async_limit or do not recurse through spawn_async",
+        )
+    }
+}
+
+/// A task of a runtime runs on a context until this drops; from [`Context::enter_runtime`].
+#[must_use]
+pub struct RuntimeGuard<'a>(&'a Context);
+
+impl fmt::Debug for RuntimeGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RuntimeGuard").finish()
+    }
+}
+
+impl Drop for RuntimeGuard<'_> {
+    fn drop(&mut self) {
+        self.0.runtimes.borrow_mut().pop();
     }
 }
 
@@ -461,6 +511,10 @@ fn take_thread_block() -> &'static WakeBlock {
 
 impl Drop for ThreadContext {
     fn drop(&mut self) {
+        if let Some(context) = self.0.get() {
+            // While it still is the current one: their destructors may wait, or panic.
+            context.drop_locals_after_panic();
+        }
         if let Some(context) = self.0.take() {
             let _ = CURRENT.try_with(|current| current.set(ptr::null()));
             FREE_BLOCKS.lock().push(context.block);

@@ -2,25 +2,28 @@
 //!
 //! Who may touch the slot, and when:
 //!
-//! - the runner, from the start until it swaps the join word to `ENDED`; there is one runner, since
-//!   [`Start`](crate::backend::Start) is consumed by running;
-//! - after `ENDED`, the join handle; there is one, and it is consumed by joining, which waits for
-//!   `DONE`, or by dropping, which does not;
-//! - where the handle was dropped first (`DETACHED`), the runner again, which drops the result
-//!   **before** it leaves the group: results may borrow what the group's scope borrows.
+//! - who has the task's [`Turn`], until it is over: there is one of each task, and it is consumed by
+//!   running the task, by abandoning it, or by taking its closure back. Running ends with
+//!   [`JoinWord::end`];
+//! - after that, the join handle; there is one, and it is consumed by joining, which waits for
+//!   [`JoinWord::finish`], or by dropping, which does not;
+//! - where the handle was dropped first, the runner again, which drops the result **before** the task
+//!   leaves the group: results may borrow what the group's scope borrows.
 //!
 //! A task that waits in a queue of its backend may be begun by who joins it: the queue gives its `Start`
 //! to one of the two, so there still is one runner. Where the joiner is, it waits below the task on the
 //! same context, and nobody but that context touches the join word.
 //!
-//! Between `ENDED` and `DONE` the runner gives back what the task occupied: whoever joined finds it
-//! free, and no destructor of a result, which may take its time, runs after that on the runner.
+//! What a task leaves behind is the program's: values of its own, a result that nobody will take, a
+//! panic. Its destructors may wait, panic and use values of the task's own, so all of it is dropped
+//! while the task still counts as running, on its context, inside of a catch. Only then does the runner give
+//! back what the task occupied, which whoever joins finds free.
 #![allow(unsafe_code)]
 
 use std::any::{Any, type_name};
 use std::cell::UnsafeCell;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -29,11 +32,15 @@ use std::thread;
 use crate::Io;
 use crate::backend::Ticket;
 use crate::cancel::TaskState;
-use crate::context::{self, InheritedTimeout, Unparker, WakeBlock};
+use crate::context::{self, Context, InheritedTimeout, TaskGuard, TooDeep, Unparker, WakeBlock};
 use crate::group::GroupShared;
 use crate::list::Node;
 use crate::task::TaskOptions;
+use crate::task::join::{self, JoinWord};
 use crate::task::owner::{Owned, Owner, Owners};
+use crate::task::turn::Turn;
+
+pub(crate) type Watch = join::Watch<WakeBlock>;
 
 /// What a task runs.
 pub(crate) trait Body<T> {
@@ -44,11 +51,23 @@ pub(crate) trait Body<T> {
 
 /// A task as its runner sees it.
 pub(crate) trait Run: Owned + Send + Sync {
-    /// Runs the task. `ended` is called once, when the closure has ended and its joiner does not
-    /// know yet.
-    fn run(&self, ended: &mut dyn FnMut());
+    /// Runs the task. `ended` is called once, when nothing of the task is left and its joiner does not know yet; a
+    /// panic of it goes on when the task has completed.
+    ///
+    /// # Errors
+    ///
+    /// Where inline tasks nest too deep: nothing has been done then, and the turn is not over.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the task's [`Turn`], which is over unless this fails.
+    unsafe fn run(&self, ended: &mut dyn FnMut()) -> Result<(), TooDeep>;
     /// Completes the task without having run it.
-    fn abandon(&self);
+    ///
+    /// # Safety
+    ///
+    /// The caller has the task's [`Turn`], which is over then.
+    unsafe fn abandon(&self);
     /// Says where the task waits to be begun.
     fn offer(&self, ticket: Ticket);
     fn state(&self) -> &TaskState;
@@ -66,20 +85,20 @@ pub(crate) trait Outcome<T>: Owned + Send + Sync {
     fn wait(&self, io: &dyn Io);
     /// From now on the end of the task wakes that context; unless it has ended. For the only handle.
     fn watch(&self, waiter: Unparker) -> Option<Watch>;
-    /// As before [`watch`](Self::watch), which has returned this.
+    /// As before the [`watch`](Self::watch) that returned this.
     fn unwatch(&self, watch: Watch);
-    /// The result. Once, after the task has ended.
-    fn take(&self) -> thread::Result<T>;
+    /// The result.
+    ///
+    /// # Safety
+    ///
+    /// The caller consumes the only handle, and [`is_done`](Self::is_done).
+    unsafe fn take(&self) -> thread::Result<T>;
     /// Gives the handle up: whoever comes last disposes of the result.
-    fn detach(&self);
-}
-
-/// A context in the join word of a task.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Watch {
-    waiter: Unparker,
-    /// The word in whose place it is.
-    before: *mut WakeBlock,
+    ///
+    /// # Safety
+    ///
+    /// The caller consumes the only handle.
+    unsafe fn detach(&self);
 }
 
 enum Slot<B, T> {
@@ -91,8 +110,7 @@ enum Slot<B, T> {
 pub(crate) struct TaskCell<B, T> {
     owners: Owners,
     node: Node<TaskState>,
-    /// `RUNNING`, `ENDED`, `DONE`, `DETACHED` or the block of the waiting joiner.
-    join: AtomicPtr<WakeBlock>,
+    join: JoinWord<WakeBlock>,
     group: Option<Arc<GroupShared>>,
     /// `None`: it asks for nothing.
     options: Option<Box<TaskOptions>>,
@@ -106,15 +124,13 @@ pub(crate) struct TaskCell<B, T> {
     slot: UnsafeCell<Slot<B, T>>,
 }
 
-const RUNNING: *mut WakeBlock = ptr::null_mut();
-const DONE: *mut WakeBlock = ptr::without_provenance_mut(1);
-const DETACHED: *mut WakeBlock = ptr::without_provenance_mut(2);
-const ENDED: *mut WakeBlock = ptr::without_provenance_mut(3);
-
-// SAFETY: see the module's page on who touches the slot; the join word orders them. The body is
-// called on the runner's thread and the result moves to the joiner's, so both are `Send`.
+// SAFETY: the slot is touched by one at a time, by the module's page, and what it holds may go from thread to
+// thread: the body, which was made where the task was started, is called by the runner, and the result goes to
+// who joins. All else in the cell is `Send` and `Sync` by itself, but for the node, which the group links under
+// its lock.
 unsafe impl<B: Send, T: Send> Send for TaskCell<B, T> {}
-// SAFETY: as above.
+// SAFETY: who shares a cell gets no reference into the slot: each method that touches it asks for the turn or for
+// the handle, and the join word hands it from one to the other.
 unsafe impl<B: Send, T: Send> Sync for TaskCell<B, T> {}
 
 /// The body of a task that has already ended.
@@ -138,7 +154,7 @@ impl<T> TaskCell<Ended, T> {
         Owner::new(|| Self {
             owners: Owners::new(),
             node: Node::new(TaskState::new(Vec::new())),
-            join: AtomicPtr::new(DONE),
+            join: JoinWord::done(),
             group: None,
             options: None,
             offered: AtomicU64::new(0),
@@ -148,19 +164,23 @@ impl<T> TaskCell<Ended, T> {
     }
 }
 
-impl<B: Body<T>, T> TaskCell<B, T> {
-    /// Makes the cell, in the group if there is one, with the timeouts that it takes over, for its runner
-    /// and its handle.
-    pub(crate) fn new(
+impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
+    /// Makes the cell, in the group if there is one, with the timeouts that it takes over, and returns the turn to
+    /// begin it, and the owner of which one handle is to be made.
+    pub(crate) fn new<'a>(
         body: B,
         group: Option<Arc<GroupShared>>,
         options: Option<Box<TaskOptions>>,
         inherited: Vec<InheritedTimeout>,
-    ) -> (Owner<Self>, Owner<Self>) {
+    ) -> (Turn<'a>, Owner<Self>)
+    where
+        B: 'a,
+        T: 'a,
+    {
         let (cell, other) = Owner::pair(|| Self {
             owners: Owners::new(),
             node: Node::new(TaskState::new(inherited)),
-            join: AtomicPtr::new(RUNNING),
+            join: JoinWord::new(),
             group,
             options,
             offered: AtomicU64::new(0),
@@ -168,67 +188,94 @@ impl<B: Body<T>, T> TaskCell<B, T> {
             slot: UnsafeCell::new(Slot::Body(body)),
         });
         if let Some(group) = &cell.group {
-            // SAFETY: the node lives in the cell, which its runner keeps alive until it left the
-            // group in `complete`, or the refusal did in `take_back`.
+            // SAFETY: the node is new, and lives in the cell, which does not move; the turn's owner keeps that alive
+            // until the node has left, at the end of `complete` or of `take_back`, and leaves it without an end where
+            // the turn is leaked.
             unsafe { group.enter(NonNull::from(&cell.node)) };
         }
-        (cell, other)
+        // SAFETY: the cell is new, so this is its only turn.
+        (unsafe { Turn::new(cell.into_run()) }, other)
     }
 
-    /// Takes the closure of a task that will never run.
+    /// Takes the closure of the task whose turn this is, which then never runs.
+    ///
+    /// # Panics
+    ///
+    /// When it is another task's turn, which then is abandoned.
+    pub(crate) fn take_back(&self, turn: Turn<'_>) -> B::Closure {
+        assert!(turn.is_of(ptr::from_ref(self).cast()), "the turn of another task");
+        // Last, and also where the destructor of what is left of the body panics.
+        let _leave = OnDrop(|| self.leave());
+        // It keeps the cell alive until the node has left.
+        let _owner = turn.give_up();
+        // SAFETY: the turn was given up here, without running the task.
+        match unsafe { self.replace_slot(Slot::Empty) } {
+            Slot::Body(body) => body.into_closure(),
+            Slot::Finished(_) | Slot::Empty => unreachable!("the body is there until the turn is over"),
+        }
+    }
+
+    /// Completes the task with that result; `guard` is there where it ran.
     ///
     /// # Safety
     ///
-    /// The task's `Start` is gone without having run, and no handle was made.
-    pub(crate) unsafe fn take_back(&self) -> Option<B::Closure> {
-        self.leave();
-        // SAFETY: without a runner and a handle, the caller is the only one.
-        match unsafe { self.replace_slot(Slot::Empty) } {
-            Slot::Body(body) => Some(body.into_closure()),
-            Slot::Finished(_) | Slot::Empty => None,
-        }
-    }
-
-    fn complete(&self, result: thread::Result<T>, ended: &mut dyn FnMut()) {
-        // SAFETY: the runner's turn, see the module's page.
+    /// It is the runner's turn, and this is the end of it.
+    unsafe fn complete(
+        &self,
+        context: &Context,
+        result: thread::Result<T>,
+        guard: Option<TaskGuard<'_>>,
+        ended: &mut dyn FnMut(),
+    ) {
+        // SAFETY: the runner's turn, which the caller has.
         unsafe { self.replace_slot(Slot::Finished(result)) };
-        if self.joiner.load(Ordering::Relaxed) == own_block().as_ptr() {
+        // An `Io`'s, which may do what it likes: the task completes all the same.
+        let mut ended = || catch_unwind(AssertUnwindSafe(&mut *ended));
+        let told = if self.joiner.load(Ordering::Relaxed) == context.unparker().as_ptr() {
             // The handle waits below, on this context, so nobody else looks at the word meanwhile.
-            ended();
-            self.join.store(DONE, Ordering::Relaxed);
-            self.leave();
-            return;
-        }
-        // AcqRel: publishes the slot to the handle; receives the joiner's block or its leaving.
-        let early = self.join.swap(ENDED, Ordering::AcqRel);
-        if early == DETACHED {
-            self.dispose();
-            ended();
+            drop(guard);
+            let told = ended();
+            self.join.finish_here();
+            told
         } else {
-            ended();
-            // Release: what `ended` gave back is free for the joiner. Acquire: a joiner's block. One
-            // that left since `ENDED` has disposed of the result itself.
-            let late = self.join.swap(DONE, Ordering::AcqRel);
-            for waiter in [early, late] {
-                if ![RUNNING, ENDED, DETACHED].contains(&waiter) {
-                    // SAFETY: no other word: `wait` stored it.
-                    unsafe { Unparker::from_ptr(waiter) }.unpark();
+            match self.join.end() {
+                join::End::Detached => {
+                    // SAFETY: the word says that the handle is gone, so the slot stays the runner's.
+                    unsafe { self.dispose() };
+                    drop(guard);
+                    ended()
+                }
+                join::End::Handed(early) => {
+                    drop(guard);
+                    let told = ended();
+                    for waiter in [early, self.join.finish()].into_iter().flatten() {
+                        // SAFETY: `watch` put it into the word, from an `Unparker`.
+                        unsafe { Unparker::from_ptr(waiter) }.unpark();
+                    }
+                    told
                 }
             }
-        }
+        };
         self.leave();
+        if let Err(panic) = told {
+            resume_unwind(panic);
+        }
     }
 
     fn leave(&self) {
         if let Some(group) = &self.group {
-            // SAFETY: `new` entered it, and nobody else lets it leave.
+            // SAFETY: `new` entered it, and this is called once: by the end of the only turn.
             unsafe { group.leave(NonNull::from(&self.node)) };
         }
     }
 
     /// Drops a result that nobody will take; its panic becomes the group's.
-    fn dispose(&self) {
-        // SAFETY: the join word says that this is the only one left.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the caller's, and nobody comes after it.
+    unsafe fn dispose(&self) {
+        // SAFETY: the caller's, by its promise.
         let panic = match unsafe { self.replace_slot(Slot::Empty) } {
             Slot::Finished(Ok(value)) => catch_unwind(AssertUnwindSafe(|| drop(value))).err(),
             Slot::Finished(Err(panic)) => Some(panic),
@@ -243,24 +290,26 @@ impl<B: Body<T>, T> TaskCell<B, T> {
 
     /// # Safety
     ///
-    /// It is the caller's turn, by the module's page.
+    /// The slot is the caller's, by the module's page.
     unsafe fn replace_slot(&self, slot: Slot<B, T>) -> Slot<B, T> {
-        // SAFETY: the caller's turn means that nobody else has a reference into the cell.
+        // SAFETY: so nobody else has a reference into it, and none is given out.
         mem::replace(unsafe { &mut *self.slot.get() }, slot)
     }
 }
 
 /// Drops a panic that nobody will see. Its payload is the program's, and its destructor may panic
-/// too, which the runner must not notice: what that throws is leaked.
+/// too, which the caller must not notice: what that throws is leaked.
 pub(crate) fn drop_panic(panic: Box<dyn Any + Send>) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         mem::forget(panic);
     }
 }
 
-/// The block of the calling context.
-fn own_block() -> Unparker {
-    context::current(|context| context.unparker())
+/// Drops a value of the program's, and a panic of its destructor with it.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        drop_panic(panic);
+    }
 }
 
 /// Calls the closure when it is dropped, by unwinding too.
@@ -280,7 +329,7 @@ impl<B, T> Owned for TaskCell<B, T> {
 
 impl<'a, B: Body<T> + Send + 'a, T: Send + 'a> Owner<TaskCell<B, T>> {
     /// The cell as its runner sees it.
-    pub(crate) fn into_run(self) -> Owner<dyn Run + 'a> {
+    fn into_run(self) -> Owner<dyn Run + 'a> {
         // SAFETY: it coerces.
         unsafe { self.unsize(|cell| cell as NonNull<dyn Run + 'a>) }
     }
@@ -292,41 +341,35 @@ impl<'a, B: Body<T> + Send + 'a, T: Send + 'a> Owner<TaskCell<B, T>> {
     }
 }
 
-impl<'a> Owner<dyn Run + 'a> {
-    /// Forgets what the task borrows.
-    ///
-    /// # Safety
-    ///
-    /// The task's closure and its result are gone, or the result belongs to its handle, by the time 'a
-    /// ends; other owners may stay.
-    pub(crate) unsafe fn assume_static(self) -> Owner<dyn Run> {
-        // SAFETY: only the lifetime changes.
-        unsafe { mem::transmute::<Owner<dyn Run + 'a>, Owner<dyn Run>>(self) }
-    }
-}
-
 impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
-    fn run(&self, ended: &mut dyn FnMut()) {
-        // SAFETY: the runner's turn.
-        let Slot::Body(body) = (unsafe { self.replace_slot(Slot::Empty) }) else { return };
-        let result = context::current(|context| {
-            let _guard = context.enter_task(&self.node.value);
-            catch_unwind(AssertUnwindSafe(|| {
+    unsafe fn run(&self, ended: &mut dyn FnMut()) -> Result<(), TooDeep> {
+        context::current(|context| {
+            let guard = context.enter_task(&self.node.value)?;
+            // SAFETY: the turn is the caller's.
+            let Slot::Body(body) = (unsafe { self.replace_slot(Slot::Empty) }) else {
+                unreachable!("the body is there until the turn is over")
+            };
+            let result = catch_unwind(AssertUnwindSafe(|| {
                 let value = body.call();
                 context.drop_locals();
                 value
-            }))
-        });
-        self.complete(result, ended);
+            }));
+            context.drop_locals_after_panic();
+            // SAFETY: as above.
+            unsafe { self.complete(context, result, Some(guard), ended) };
+            Ok(())
+        })
     }
 
-    fn abandon(&self) {
-        // SAFETY: the runner's turn.
+    unsafe fn abandon(&self) {
+        // SAFETY: the turn is the caller's.
         let body = unsafe { self.replace_slot(Slot::Empty) };
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
         let reason: Box<dyn Any + Send> =
             Box::new(format!("the task {} was abandoned: its Io dropped it before it ran", self.name()));
-        self.complete(Err(dropped.err().unwrap_or(reason)), &mut || {});
+        let result = Err(dropped.err().unwrap_or(reason));
+        // SAFETY: as above.
+        context::current(|context| unsafe { self.complete(context, result, None, &mut || {}) });
     }
 
     fn offer(&self, ticket: Ticket) {
@@ -352,7 +395,7 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
     }
 
     fn is_done(&self) -> bool {
-        self.join.load(Ordering::Acquire) == DONE
+        self.join.is_done()
     }
 
     fn wait(&self, io: &dyn Io) {
@@ -386,29 +429,25 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
     }
 
     fn watch(&self, waiter: Unparker) -> Option<Watch> {
-        // Release: the block is initialized. Acquire on failure: the task has ended.
-        let announce = |word| self.join.compare_exchange(word, waiter.as_ptr(), Ordering::Release, Ordering::Acquire);
-        let announced = announce(RUNNING).or_else(|word| if word == ENDED { announce(ENDED) } else { Err(word) });
-        announced.ok().map(|before| Watch { waiter, before })
+        self.join.watch(waiter.as_ptr())
     }
 
-    fn unwatch(&self, Watch { waiter, before }: Watch) {
-        // It fails where the task has taken it out. Relaxed: it publishes nothing but the word itself.
-        let _ = self.join.compare_exchange(waiter.as_ptr(), before, Ordering::Relaxed, Ordering::Relaxed);
+    fn unwatch(&self, watch: Watch) {
+        self.join.unwatch(watch);
     }
 
-    fn take(&self) -> thread::Result<T> {
-        // SAFETY: the handle's turn, after `DONE`; the caller consumes the handle.
+    unsafe fn take(&self) -> thread::Result<T> {
+        // SAFETY: the handle's, since the task is done and the caller consumes the handle.
         match unsafe { self.replace_slot(Slot::Empty) } {
             Slot::Finished(result) => result,
-            Slot::Body(_) | Slot::Empty => unreachable!("a handle is consumed by taking"),
+            Slot::Body(_) | Slot::Empty => unreachable!("a task that is done has a result until its handle takes it"),
         }
     }
 
-    fn detach(&self) {
-        // AcqRel: receives the slot if the task has ended.
-        if [ENDED, DONE].contains(&self.join.swap(DETACHED, Ordering::AcqRel)) {
-            self.dispose();
+    unsafe fn detach(&self) {
+        if self.join.detach() {
+            // SAFETY: the word says that the runner has handed the slot over, and the caller consumes the handle.
+            unsafe { self.dispose() };
         }
     }
 }

@@ -3,9 +3,12 @@
 mod builder;
 mod cell;
 mod finishing;
+mod join;
 mod local;
 mod options;
 mod owner;
+mod primitive;
+mod turn;
 
 use std::fmt;
 use std::mem;
@@ -15,12 +18,13 @@ use std::sync::Arc;
 
 pub(crate) use builder::sealed;
 pub use builder::{Spawner, TaskBuilder};
-pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic};
+pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic, drop_quietly};
 pub(crate) use finishing::Finishing;
 pub use local::FiberLocal;
 pub(crate) use local::{Locals, LocalsCell};
 pub use options::{Placement, TaskOptions};
 pub(crate) use owner::Owner;
+pub(crate) use turn::Turn;
 
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
@@ -98,7 +102,7 @@ impl<T> Task<T> {
     /// is dropped, and so is its panic.
     pub fn detach(mut self) {
         if let Some(outcome) = self.outcome.take() {
-            outcome.detach();
+            detach(outcome);
         }
     }
 }
@@ -107,7 +111,7 @@ impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take() {
             outcome.state().request(STICKY);
-            outcome.detach();
+            detach(outcome);
         }
     }
 }
@@ -118,10 +122,22 @@ impl<T> Drop for Task<T> {
 pub(crate) fn join<T>(io: &dyn Io, handle: &mut Option<Owner<dyn Outcome<T> + '_>>) -> T {
     let outcome = handle.as_deref().expect("a handle is consumed once");
     outcome.wait(io);
+    assert!(outcome.is_done(), "a wait for a task has ended before the task");
     let outcome = handle.take().expect("it was there");
-    match outcome.take() {
+    // SAFETY: it is done, and the only handle was taken out here.
+    #[allow(unsafe_code)]
+    match unsafe { outcome.take() } {
         Ok(value) => value,
         Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Gives the only handle of a task up.
+pub(crate) fn detach<T>(handle: Owner<dyn Outcome<T> + '_>) {
+    // SAFETY: handles are made in one place for each kind, one for each cell, and this one is consumed.
+    #[allow(unsafe_code)]
+    unsafe {
+        handle.detach();
     }
 }
 
@@ -177,13 +193,13 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     {
         match self.handle() {
             Some(handle) => {
-                let (run, cell) = TaskCell::new(
+                let (turn, cell) = TaskCell::new(
                     WithIo { closure, io: TaskIo::Kept(handle) },
                     None,
                     options,
                     context::inheritable_timeouts(),
                 );
-                start(self, how, run.into_run(), &cell)?;
+                start(self, how, turn, &cell)?;
                 Ok(Task { outcome: Some(cell.into_outcome()) })
             }
             None if how == StartHow::Async && options.as_ref().is_none_or(|options| options.may_run_inline()) => {
@@ -200,11 +216,18 @@ where
     F: FnOnce(&dyn Io) -> T + Send,
     T: Send + 'static,
 {
-    let (cell, _) =
+    let (turn, cell) =
         TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options, context::inheritable_timeouts());
-    // If tasks nest too deep, this panics and drops the cell: nobody waits for it.
-    cell.run(&mut || {});
-    Task { outcome: Some(TaskCell::finished(cell.take()).into_outcome()) }
+    let run = turn.run(&mut || {});
+    // SAFETY: it was its turn, so it is done, and `cell` is the only handle.
+    #[allow(unsafe_code)]
+    let result = unsafe { cell.take() };
+    if let Err(too_deep) = run {
+        // It was abandoned; what its closure's destructor has panicked with goes with the result.
+        result.err().into_iter().for_each(drop_panic);
+        panic!("{too_deep}");
+    }
+    Task { outcome: Some(TaskCell::finished(result).into_outcome()) }
 }
 
 /// Offers a task to `io`. If `io` refuses, the closure comes back, unless it may run inline as well:
@@ -212,7 +235,7 @@ where
 pub(crate) fn start<B: Body<T> + Send, T: Send>(
     io: &dyn Io,
     how: StartHow,
-    run: Owner<dyn Run>,
+    turn: Turn<'static>,
     cell: &Owner<TaskCell<B, T>>,
 ) -> Result<(), SpawnError<B::Closure>> {
     /// Stands for the handle until there is one: an `Io` that panics may have started the task.
@@ -220,24 +243,24 @@ pub(crate) fn start<B: Body<T> + Send, T: Send>(
 
     impl<T> Drop for Handle<'_, T> {
         fn drop(&mut self) {
-            self.0.detach();
+            // SAFETY: there is no other handle: the caller makes one only after `Ok`, where this is forgotten.
+            #[allow(unsafe_code)]
+            unsafe {
+                self.0.detach();
+            }
         }
     }
 
-    let identity = run.address();
     let handle = Handle(&**cell);
-    if let Err(Refused { start, kind }) = io.start(Start::new(run), how) {
+    if let Err(Refused { start, kind }) = io.start(Start::new(turn), how) {
+        let turn = start.into_turn();
         // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
-        assert!(start.identity() == identity, "an Io refused another task than the one that it was asked to start");
-        if how == StartHow::Async && start.options().may_run_inline() {
-            start.run();
+        assert!(turn.is_of(cell.address()), "an Io refused another task than the one that it was asked to start");
+        if how == StartHow::Async && turn.task().options().may_run_inline() {
+            Start::new(turn).run();
         } else {
             mem::forget(handle);
-            start.forget();
-            // SAFETY: its `Start` is gone, unrun, and the caller makes a handle only after `Ok`.
-            #[allow(unsafe_code)]
-            let closure = unsafe { cell.take_back() }.expect("a task that never ran has its closure");
-            return Err(SpawnError { closure, kind });
+            return Err(SpawnError { closure: cell.take_back(turn), kind });
         }
     }
     mem::forget(handle);

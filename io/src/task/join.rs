@@ -1,0 +1,176 @@
+//! The join word of a task: who may touch the task's slot, as one atomic.
+//!
+//! ```text
+//!                  watch (handle)
+//!      RUNNING ───────────────────▶ waiter        watch and unwatch go both ways,
+//!         │    ◀───────────────────   │           from ENDED too
+//!         │       unwatch (handle)    │
+//!         │ end (runner)              │ end (runner): the waiter comes out
+//!         ▼                           ▼
+//!       ENDED ────────────────────▶ DONE
+//!         │      finish (runner)      │
+//!         ▼                           ▼
+//!      DETACHED  by detach (handle), from every state
+//! ```
+//!
+//! The slot belongs to the runner until `end`. From `end` on it belongs to the handle, which takes the
+//! result after `DONE`, or disposes of it when it detaches. A runner that finds `DETACHED` at its `end`
+//! keeps the slot, and disposes of the result itself.
+
+use std::ptr;
+
+use super::primitive::{AtomicPtr, Ordering};
+
+/// The word; `W` is what a waiter is woken by.
+#[derive(Debug)]
+pub(crate) struct JoinWord<W>(AtomicPtr<W>);
+
+/// What a runner finds when its task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End<W> {
+    /// The handle is gone: the result is the runner's.
+    Detached,
+    /// The result is the handle's from now on; this one waits for it, if somebody does.
+    Handed(Option<*mut W>),
+}
+
+/// A waiter in the word.
+#[derive(Debug)]
+pub(crate) struct Watch<W> {
+    waiter: *mut W,
+    /// The word in whose place it is.
+    before: *mut W,
+}
+
+impl<W> Clone for Watch<W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W> Copy for Watch<W> {}
+
+impl<W> JoinWord<W> {
+    /// The closure has not ended. Set by `new`.
+    const RUNNING: *mut W = ptr::null_mut();
+    /// The task has ended, and what it occupied is free. Set by the runner, in `finish`.
+    const DONE: *mut W = ptr::without_provenance_mut(1);
+    /// There is no handle any more. Set by the handle, in `detach`.
+    const DETACHED: *mut W = ptr::without_provenance_mut(2);
+    /// The result is in the slot. Set by the runner, in `end`.
+    const ENDED: *mut W = ptr::without_provenance_mut(3);
+
+    /// The word of a task that has not ended.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(Self::RUNNING))
+    }
+
+    /// The word of a task that ended before it had a handle.
+    pub(crate) const fn done() -> Self {
+        Self(AtomicPtr::new(Self::DONE))
+    }
+
+    /// Whether the result is there to be taken. For the handle.
+    #[inline]
+    pub(crate) fn is_done(&self) -> bool {
+        // Acquire: pairs with the Release of `finish`.
+        self.0.load(Ordering::Acquire) == Self::DONE
+    }
+
+    /// The result is in the slot. For the runner, once.
+    #[inline]
+    #[must_use]
+    pub(crate) fn end(&self) -> End<W> {
+        // Release: publishes the slot to the handle. Acquire: the waiter that is taken out is initialized.
+        let word = self.0.swap(Self::ENDED, Ordering::AcqRel);
+        if word == Self::DETACHED { End::Detached } else { End::Handed(Self::waiter(word)) }
+    }
+
+    /// What the task occupied is free. For the runner, once, after an `end` that handed the result over; returns who
+    /// has begun to wait since.
+    #[inline]
+    #[must_use]
+    pub(crate) fn finish(&self) -> Option<*mut W> {
+        // Release: what was given back is free for who sees `DONE`. Acquire: as in `end`. A handle that was detached
+        // since `end` has disposed of the result, and the word does not matter any more.
+        Self::waiter(self.0.swap(Self::DONE, Ordering::AcqRel))
+    }
+
+    /// Both in one, where the handle waits below the task on the same context, so that nobody else looks.
+    #[inline]
+    pub(crate) fn finish_here(&self) {
+        // Relaxed: the same thread reads it.
+        self.0.store(Self::DONE, Ordering::Relaxed);
+    }
+
+    /// From now on the end of the task wakes `waiter`; `None` where it has ended. For the handle, which watches once
+    /// at a time.
+    pub(crate) fn watch(&self, waiter: *mut W) -> Option<Watch<W>> {
+        // Release: the waiter is initialized. Acquire on failure: the task has ended.
+        let announce = |word| self.0.compare_exchange(word, waiter, Ordering::Release, Ordering::Acquire);
+        let announced =
+            announce(Self::RUNNING).or_else(|word| if word == Self::ENDED { announce(word) } else { Err(word) });
+        announced.ok().map(|before| Watch { waiter, before })
+    }
+
+    /// Takes a waiter out again. For the handle.
+    pub(crate) fn unwatch(&self, Watch { waiter, before }: Watch<W>) {
+        // It fails where the task has taken it out. Relaxed: it publishes nothing but the word itself.
+        let _ = self.0.compare_exchange(waiter, before, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The handle goes; whether the result is there, and so its to dispose of.
+    #[must_use]
+    pub(crate) fn detach(&self) -> bool {
+        // Acquire: pairs with the Release of `end` and `finish`.
+        let word = self.0.swap(Self::DETACHED, Ordering::AcqRel);
+        word == Self::ENDED || word == Self::DONE
+    }
+
+    fn waiter(word: *mut W) -> Option<*mut W> {
+        let is_state = [Self::RUNNING, Self::ENDED, Self::DETACHED].contains(&word);
+        (!is_state).then_some(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, JoinWord};
+
+    #[test]
+    fn a_waiter_comes_out_once_at_whichever_end_comes_next() {
+        let mut context = 0_u32;
+        let waiter = &raw mut context;
+        let word = JoinWord::new();
+        assert!(word.watch(waiter).is_some());
+        assert_eq!(word.end(), End::Handed(Some(waiter)));
+        assert!(!word.is_done());
+        assert!(word.watch(waiter).is_some(), "it has not finished");
+        assert_eq!(word.finish(), Some(waiter));
+        assert!(word.is_done() && word.watch(waiter).is_none());
+        assert!(word.detach(), "the result was there");
+    }
+
+    #[test]
+    fn who_stops_watching_is_not_told() {
+        let mut context = 0_u32;
+        let word = JoinWord::new();
+        let watch = word.watch(&raw mut context).unwrap();
+        word.unwatch(watch);
+        assert_eq!(word.end(), End::Handed(None));
+        let watch = word.watch(&raw mut context).unwrap();
+        word.unwatch(watch);
+        assert_eq!(word.finish(), None);
+    }
+
+    #[test]
+    fn one_of_the_two_disposes_of_a_result_that_nobody_takes() {
+        let word = JoinWord::<u32>::new();
+        assert!(!word.detach(), "it runs yet");
+        assert_eq!(word.end(), End::Detached);
+        let word = JoinWord::<u32>::new();
+        assert_eq!(word.end(), End::Handed(None));
+        assert!(word.detach());
+        assert_eq!(word.finish(), None);
+    }
+}
