@@ -8,6 +8,7 @@ mod support;
 
 use std::io;
 use std::net::Shutdown;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -15,11 +16,29 @@ use std::time::Duration;
 
 use iolite::sync::{Event, Mutex, channel};
 use iolite::{Canceled, Io, Task, WaitError};
-use iolite_conformance::tools::{Watchdog, concurrently, rounds, scope, tcp_pair};
-use iolite_conformance::{On, Running};
-use rstest::rstest;
+use iolite_conformance::tools::{Watchdog, concurrently, note, rounds, scope, tcp_pair};
+use iolite_conformance::{Case, On, Running, run_cases, whole};
 
 use support::{evented, threaded};
+
+const WHOLE: &[Case] = whole![
+    each_pair_of_places_works_together(mutex, threaded()),
+    each_pair_of_places_works_together(mutex, evented()),
+    each_pair_of_places_works_together(channels, threaded()),
+    each_pair_of_places_works_together(channels, evented()),
+    each_pair_of_places_works_together(join, threaded()),
+    each_pair_of_places_works_together(join, evented()),
+    each_pair_of_places_works_together(cancel, threaded()),
+    each_pair_of_places_works_together(cancel, evented()),
+    each_pair_of_places_works_together(sleep, threaded()),
+    each_pair_of_places_works_together(sleep, evented()),
+    each_pair_of_places_works_together(socket, threaded()),
+    each_pair_of_places_works_together(socket, evented()),
+];
+
+fn main() -> ExitCode {
+    run_cases(support::subjects(), &[WHOLE])
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -80,14 +99,7 @@ impl House {
 /// Two places do something together, `rounds` times; how often it was done.
 type Subject = fn(&House, &dyn Io, (Place, Place), usize) -> io::Result<usize>;
 
-#[rstest]
-#[case::mutex(mutex)]
-#[case::channel(channels)]
-#[case::join(join)]
-#[case::cancel(cancel)]
-#[case::sleep(sleep)]
-#[case::socket(socket)]
-fn each_pair_of_places_works_together(#[case] subject: Subject, #[values(threaded(), evented())] on: On) {
+fn each_pair_of_places_works_together(subject: Subject, on: On) {
     let watchdog = Watchdog::start();
     let house = House::new();
     let io = house.io(&on);
@@ -96,18 +108,18 @@ fn each_pair_of_places_works_together(#[case] subject: Subject, #[values(threade
     for first in PLACES {
         for second in PLACES {
             match subject(&house, io, (first, second), rounds) {
-                Ok(done) => println!("{first:?} and {second:?}: {done} rounds"),
+                Ok(done) => note(format_args!("{first:?} and {second:?}: {done} rounds")),
                 Err(error) => {
                     let text = error.to_string();
                     assert!(text.contains("threaded") && text.contains("evented"), "{first:?}, {second:?}: {text}");
-                    println!("{first:?} and {second:?}: {text}");
+                    note(format_args!("{first:?} and {second:?}: {text}"));
                     named_errors += 1;
                 }
             }
             watchdog.beat();
         }
     }
-    println!("{} pairs through {}, {named_errors} named errors", PLACES.len().pow(2), io.backend());
+    note(format_args!("{} pairs through {}, {named_errors} named errors", PLACES.len().pow(2), io.backend()));
 }
 
 fn mutex(house: &House, io: &dyn Io, places: (Place, Place), rounds: usize) -> io::Result<usize> {

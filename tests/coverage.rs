@@ -1,4 +1,5 @@
-//! `docs/coverage.md` says which test shows what, and so does section 11 of SOUNDNESS.md; so these tests exist.
+//! `docs/coverage.md` says which test shows what, and so does section 11 of SOUNDNESS.md; so these tests exist. And no
+//! test is left out by its harness.
 
 use std::fs;
 use std::path::Path;
@@ -39,4 +40,23 @@ fn exists(root: &Path, test: &str) -> bool {
     let (file, name) = test.split_once("::").expect("it is a test");
     let file = if file.contains('/') { root.join(file) } else { root.join("conformance/src/cases").join(file) };
     fs::read_to_string(file.with_extension("rs")).is_ok_and(|source| source.contains(&format!("fn {name}(")))
+}
+
+/// In a target without libtest a `#[test]` would be compiled out, and nobody would know.
+#[test]
+fn no_test_stands_outside_of_its_harness() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut lost = Vec::new();
+    for package in [".", "evented", "benches"] {
+        let manifest = fs::read_to_string(root.join(package).join("Cargo.toml")).expect("Cargo.toml");
+        let targets = manifest.split("[[test]]\nname = \"").skip(1);
+        for target in targets.filter(|target| target.lines().nth(1) == Some("harness = false")) {
+            let name = target.split('"').next().expect("a name");
+            let path = root.join(package).join("tests").join(name).with_extension("rs");
+            let source = fs::read_to_string(&path).expect("the target's file");
+            let is_lost = |line: &str| line.starts_with("#[test]") || line.starts_with("#[rstest]");
+            lost.extend(source.lines().filter(|line| is_lost(line)).map(|_| path.clone()));
+        }
+    }
+    assert!(lost.is_empty(), "put these into the list of cases, without `#[test]`: {lost:#?}");
 }

@@ -6,8 +6,8 @@ mod support;
 use std::fs::File as StdFile;
 use std::io::{self, Read};
 use std::net;
+use std::process::ExitCode;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iolite::evented::{self, Evented};
@@ -17,25 +17,44 @@ use iolite::signal::{self, Signal, Signals};
 use iolite::sync::Event;
 use iolite::time::Clock;
 use iolite::{Canceled, Io, OneOf2, OneOf3, copy, process, stdio};
-use iolite_conformance::On;
 use iolite_conformance::tools::{
-    Random, Watchdog, concurrently, full_listener, refusing, rounds, scope, spin, tcp_pair, until,
+    Random, Watchdog, concurrently, full_listener, note, refusing, rounds, scope, spin, tcp_pair, until,
 };
-use rstest::rstest;
+use iolite_conformance::{Case, On, cases, run_one_by_one, whole};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, setrlimit, waitid};
 
-use support::{evented, threaded};
+const CASES: &[Case] = cases![
+    no_descriptor_is_an_error_that_passes,
+    a_program_without_descriptors_is_not_left_behind,
+    signals_and_timers_without_descriptors_are_errors,
+    copies_need_no_descriptors,
+    canceled_copies_lose_none,
+    incoming_connections_survive_a_lack_of_descriptors,
+    files_without_descriptors,
+    canceled_calls_on_files_lose_none,
+    canceled_incoming_connections_lose_none,
+    dropped_incoming_connections_lose_none,
+    canceled_connects_lose_none,
+    races_of_addresses_lose_none,
+    canceled_accepts_lose_none,
+    canceled_passing_of_descriptors_loses_none,
+    canceled_opens_lose_none,
+    timed_out_connects_lose_none,
+    runtimes_that_come_and_go_lose_none,
+    refused_tasks_lose_none,
+    waits_for_signals_and_programs_need_no_descriptor,
+    canceled_waits_for_signals_and_programs_lose_none,
+];
+const WHOLE: &[Case] = whole![evented_without_descriptors_says_why];
+
+fn main() -> ExitCode {
+    run_one_by_one(support::subjects(), &[CASES, WHOLE])
+}
 
 const EMFILE: i32 = 24;
-
-/// One test at a time: all of them count the process' descriptors.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Lowers the number of descriptors that the process may have, until it drops.
 struct Limited {
@@ -81,9 +100,7 @@ impl Exhausted {
     }
 }
 
-#[rstest]
-fn no_descriptor_is_an_error_that_passes(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn no_descriptor_is_an_error_that_passes(on: &On) {
     on.run(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
@@ -116,9 +133,7 @@ fn no_descriptor_is_an_error_that_passes(#[values(threaded(), evented())] on: On
 }
 
 /// However many are left: it runs, or there is an error that says so, and neither a program nor a descriptor stays.
-#[rstest]
-fn a_program_without_descriptors_is_not_left_behind(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn a_program_without_descriptors_is_not_left_behind(on: &On) {
     on.run(|io| {
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -159,9 +174,7 @@ fn has_children() -> bool {
     !matches!(waitid(WaitId::All, options), Err(Errno::CHILD))
 }
 
-#[rstest]
-fn signals_and_timers_without_descriptors_are_errors(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn signals_and_timers_without_descriptors_are_errors(on: &On) {
     on.run(|io| {
         let exhausted = Exhausted::new();
         let errors = [
@@ -178,9 +191,7 @@ fn signals_and_timers_without_descriptors_are_errors(#[values(threaded(), evente
 }
 
 /// Large copies take a pipe, where there is one to be had; memory does it, too.
-#[rstest]
-fn copies_need_no_descriptors(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn copies_need_no_descriptors(on: &On) {
     let content = large_content();
     on.run(|io| {
         let (near, far) = tcp_pair(io);
@@ -214,11 +225,9 @@ fn large_file(content: &[u8]) -> (tempfile::TempDir, StdFile) {
     (folder, StdFile::open(path).expect("opened"))
 }
 
-#[rstest]
-fn canceled_copies_lose_none(#[values(threaded(), evented())] on: On) {
-    let alone = alone();
+fn canceled_copies_lose_none(on: &On) {
     let (_folder, file) = large_file(&large_content());
-    loses_none(&alone, on, "copy", |io, random| {
+    loses_none(on, "copy", |io, random| {
         let file = File::from(file.try_clone().expect("a duplicate"));
         let (near, far) = tcp_pair(io);
         scope(io, |group| {
@@ -231,9 +240,7 @@ fn canceled_copies_lose_none(#[values(threaded(), evented())] on: On) {
 
 /// Connections keep coming, without a descriptor too: the error is told, the next call pauses, and
 /// nobody who waits is lost.
-#[rstest]
-fn incoming_connections_survive_a_lack_of_descriptors(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn incoming_connections_survive_a_lack_of_descriptors(on: &On) {
     on.in_task(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
@@ -265,9 +272,7 @@ fn incoming_connections_survive_a_lack_of_descriptors(#[values(threaded(), event
 }
 
 /// What takes descriptors of its own says that there are none, and leaves no file behind; what takes none works.
-#[rstest]
-fn files_without_descriptors(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn files_without_descriptors(on: &On) {
     on.run(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(folder.path().join("a/b")).expect("made");
@@ -315,10 +320,8 @@ fn files_without_descriptors(#[values(threaded(), evented())] on: On) {
     });
 }
 
-#[rstest]
-fn canceled_calls_on_files_lose_none(#[values(threaded(), evented())] on: On) {
-    let alone = alone();
-    loses_none(&alone, on, "files", |io, random| {
+fn canceled_calls_on_files_lose_none(on: &On) {
+    loses_none(on, "files", |io, random| {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(folder.path().join("a/b/c")).expect("made");
         std::fs::write(folder.path().join("a/b/file"), "content").expect("written");
@@ -337,9 +340,8 @@ fn socket() -> OwnedFd {
     rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor")
 }
 
-#[rstest]
-fn canceled_incoming_connections_lose_none(#[values(threaded(), evented())] on: On) {
-    loses_none(&alone(), on, "incoming", |io, random| {
+fn canceled_incoming_connections_lose_none(on: &On) {
+    loses_none(on, "incoming", |io, random| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         let clients = [(); 3].map(|()| net::TcpStream::connect(address).expect("connect"));
@@ -356,9 +358,7 @@ fn canceled_incoming_connections_lose_none(#[values(threaded(), evented())] on: 
 }
 
 /// What is accepted after nobody wants it any more is closed all the same.
-#[rstest]
-fn dropped_incoming_connections_lose_none(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn dropped_incoming_connections_lose_none(on: &On) {
     let mut random = Random::new("dropped");
     let mut life = |rounds: usize| {
         on.on_thread(|io| {
@@ -381,17 +381,15 @@ fn dropped_incoming_connections_lose_none(#[values(threaded(), evented())] on: O
 }
 
 /// A backend that cannot be made is an error with its cause, no panic, and leaves nothing behind.
-#[test]
 fn evented_without_descriptors_says_why() {
-    let _alone = alone();
     let _watchdog = Watchdog::start();
-    drop(evented().start());
+    drop(support::evented().start());
     let before = open_descriptors();
     let exhausted = Exhausted::new();
     let error = Evented::new(evented::Options::default()).expect_err("no descriptor is left");
     drop(exhausted);
     assert!(error.to_string().len() > 10, "{error}");
-    println!("{error}");
+    note(format_args!("{error}"));
     assert_eq!(open_descriptors(), before);
 }
 
@@ -402,7 +400,7 @@ fn open_descriptors() -> usize {
 
 /// Runs `round` many times with a warm runtime, and compares the descriptors before and after. For a
 /// test that is [`alone`] from before it opens anything.
-fn loses_none(_alone: &MutexGuard<'_, ()>, on: On, name: &str, round: impl Fn(&dyn Io, &mut Random)) {
+fn loses_none(on: &On, name: &str, round: impl Fn(&dyn Io, &mut Random)) {
     let mut random = Random::new(name);
     on.on_thread(|io| {
         round(io, &mut random);
@@ -438,12 +436,10 @@ fn cancel_soon<T: Send>(
     })
 }
 
-#[rstest]
-fn canceled_connects_lose_none(#[values(threaded(), evented())] on: On) {
-    let alone = alone();
+fn canceled_connects_lose_none(on: &On) {
     let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
-    loses_none(&alone, on, "connect", |io, random| {
+    loses_none(on, "connect", |io, random| {
         let connected = cancel_soon(io, random, |io| TcpStream::connect(io, address));
         listener.set_nonblocking(true).expect("set");
         // The canceled ones may have come as far as the backlog.
@@ -453,9 +449,7 @@ fn canceled_connects_lose_none(#[values(threaded(), evented())] on: On) {
 }
 
 /// Losers of a race between addresses are closed, and so is everybody when the race is canceled.
-#[rstest]
-fn races_of_addresses_lose_none(#[values(threaded(), evented())] on: On) {
-    let alone = alone();
+fn races_of_addresses_lose_none(on: &On) {
     let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
     listener.set_nonblocking(true).expect("set");
     let good = listener.local_addr().expect("address");
@@ -463,7 +457,7 @@ fn races_of_addresses_lose_none(#[values(threaded(), evented())] on: On) {
     let other = on.start();
     let (_full, silent, _waiting) = full_listener(other.io());
     let (_held, refused) = refusing(other.io());
-    loses_none(&alone, on, "race", |io, random| {
+    loses_none(on, "race", |io, random| {
         let addresses = [silent, refused, good, good, silent];
         let connected = cancel_soon(io, random, |io| TcpStream::connect_with(io, &addresses[..], &options));
         // Whoever is not the winner has been closed.
@@ -478,9 +472,8 @@ fn races_of_addresses_lose_none(#[values(threaded(), evented())] on: On) {
     other.shutdown();
 }
 
-#[rstest]
-fn canceled_accepts_lose_none(#[values(threaded(), evented())] on: On) {
-    loses_none(&alone(), on, "accept", |io, random| {
+fn canceled_accepts_lose_none(on: &On) {
+    loses_none(on, "accept", |io, random| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         let client = net::TcpStream::connect(address).expect("connect");
@@ -492,9 +485,8 @@ fn canceled_accepts_lose_none(#[values(threaded(), evented())] on: On) {
 }
 
 /// Whether the message was received or not: its descriptors are somebody's, or closed.
-#[rstest]
-fn canceled_passing_of_descriptors_loses_none(#[values(threaded(), evented())] on: On) {
-    loses_none(&alone(), on, "descriptors", |io, random| {
+fn canceled_passing_of_descriptors_loses_none(on: &On) {
+    loses_none(on, "descriptors", |io, random| {
         let (near, far) = UnixStream::pair(io).expect("pair");
         let (reader, writer) = io::pipe().expect("a pipe");
         // Two go, there is room for one.
@@ -515,9 +507,8 @@ fn canceled_passing_of_descriptors_loses_none(#[values(threaded(), evented())] o
     });
 }
 
-#[rstest]
-fn canceled_opens_lose_none(#[values(threaded(), evented())] on: On) {
-    loses_none(&alone(), on, "open", |io, random| {
+fn canceled_opens_lose_none(on: &On) {
+    loses_none(on, "open", |io, random| {
         drop(cancel_soon(io, random, |io| File::open(io, "/dev/null")));
         drop(cancel_soon(io, random, |io| TcpListener::bind(io, "127.0.0.1:0")));
         drop(cancel_soon(io, random, UnixStream::pair));
@@ -525,9 +516,7 @@ fn canceled_opens_lose_none(#[values(threaded(), evented())] on: On) {
     });
 }
 
-#[rstest]
-fn timed_out_connects_lose_none(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn timed_out_connects_lose_none(on: &On) {
     on.on_thread(|io| {
         // A backlog that is full lets nobody in.
         let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
@@ -543,9 +532,7 @@ fn timed_out_connects_lose_none(#[values(threaded(), evented())] on: On) {
     });
 }
 
-#[rstest]
-fn runtimes_that_come_and_go_lose_none(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn runtimes_that_come_and_go_lose_none(on: &On) {
     let _watchdog = Watchdog::start();
     let life = || {
         let runtime = on.start();
@@ -562,9 +549,7 @@ fn runtimes_that_come_and_go_lose_none(#[values(threaded(), evented())] on: On) 
 }
 
 /// A closure that is dropped unrun, or handed back, takes its sockets with it.
-#[rstest]
-fn refused_tasks_lose_none(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn refused_tasks_lose_none(on: &On) {
     on.concurrent_limit(1).on_thread(|io| {
         let go = Event::new();
         scope(io, |group| {
@@ -585,9 +570,7 @@ fn refused_tasks_lose_none(#[values(threaded(), evented())] on: On) {
     });
 }
 
-#[rstest]
-fn waits_for_signals_and_programs_need_no_descriptor(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn waits_for_signals_and_programs_need_no_descriptor(on: &On) {
     on.run(|io| {
         let mut watcher = Signals::new([Signal::CHILD]).expect("watched");
         let mut child = process::spawn(io, Command::new("cat").stdin(Stdio::piped())).expect("spawned");
@@ -602,10 +585,8 @@ fn waits_for_signals_and_programs_need_no_descriptor(#[values(threaded(), evente
     });
 }
 
-#[rstest]
-fn canceled_waits_for_signals_and_programs_lose_none(#[values(threaded(), evented())] on: On) {
-    let alone = alone();
-    loses_none(&alone, on, "canceled waits for signals and programs", |io, random| {
+fn canceled_waits_for_signals_and_programs_lose_none(on: &On) {
+    loses_none(on, "canceled waits for signals and programs", |io, random| {
         let mut watcher = Signals::new([Signal::USER2]).expect("watched");
         let mut child = process::spawn(io, &mut Command::new("true")).expect("spawned");
         let ended = cancel_soon(io, random, |io| match io.wait_any((watcher.arriving(), child.exiting()))? {

@@ -4,23 +4,26 @@
 mod support;
 
 use std::fs;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iolite::OwnedGroup;
-use iolite_conformance::On;
-use iolite_conformance::tools::{Watchdog, rounds, scope};
-use rstest::rstest;
+use iolite_conformance::tools::{Watchdog, note, rounds, scope};
+use iolite_conformance::{Case, On, cases, run_one_by_one};
 
-use support::{evented, threaded};
+const CASES: &[Case] = cases![
+    a_long_group_of_short_tasks_stays_small,
+    an_owned_group_stays_small,
+    tasks_without_a_group_leave_nothing,
+    runtimes_that_come_and_go_leave_nothing,
+];
+
+fn main() -> ExitCode {
+    run_one_by_one(support::subjects(), &[CASES])
+}
 
 /// How much the process may grow while nothing is kept: allocators and stack pools settle.
 const GROWTH_BYTES_MAX: u64 = 8 << 20;
-
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The resident memory of the process.
 fn resident_bytes() -> u64 {
@@ -35,14 +38,12 @@ fn assert_flat(what: &str, times: usize, mut run: impl FnMut(usize)) {
     let before = resident_bytes();
     run(times);
     let growth = resident_bytes().saturating_sub(before);
-    println!("{what}, {times} times: {} KiB more", growth >> 10);
+    note(format_args!("{what}, {times} times: {} KiB more", growth >> 10));
     assert!(growth < GROWTH_BYTES_MAX, "{what}, {times} times: {growth} bytes more");
 }
 
-#[rstest]
-fn a_long_group_of_short_tasks_stays_small(#[values(threaded(), evented())] on: On) {
+fn a_long_group_of_short_tasks_stays_small(on: &On) {
     const LIMIT: usize = 32;
-    let _alone = alone();
     on.concurrent_limit(LIMIT).on_thread(|io| {
         let total = AtomicUsize::new(0);
         let ran = &total;
@@ -67,9 +68,7 @@ fn a_long_group_of_short_tasks_stays_small(#[values(threaded(), evented())] on: 
     });
 }
 
-#[rstest]
-fn an_owned_group_stays_small(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn an_owned_group_stays_small(on: &On) {
     on.on_thread(|io| {
         let group = OwnedGroup::new(io.handle().expect("a backend has a handle"));
         assert_flat("tasks of an owned group", rounds(30_000), |times| {
@@ -85,9 +84,7 @@ fn an_owned_group_stays_small(#[values(threaded(), evented())] on: On) {
     });
 }
 
-#[rstest]
-fn tasks_without_a_group_leave_nothing(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn tasks_without_a_group_leave_nothing(on: &On) {
     on.on_thread(|io| {
         assert_flat("tasks", rounds(30_000), |times| {
             for number in 0..times {
@@ -107,9 +104,7 @@ fn tasks_without_a_group_leave_nothing(#[values(threaded(), evented())] on: On) 
     });
 }
 
-#[rstest]
-fn runtimes_that_come_and_go_leave_nothing(#[values(threaded(), evented())] on: On) {
-    let _alone = alone();
+fn runtimes_that_come_and_go_leave_nothing(on: &On) {
     let watchdog = Watchdog::start();
     assert_flat("runtimes", rounds(300), |times| {
         for _ in 0..times {

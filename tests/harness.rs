@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     names_are_listed_and_chosen_exactly();
     what_fails_is_shown_with_its_place_and_its_seed();
     a_case_that_could_not_run_is_told_and_not_counted();
-    a_subject_that_is_missing_fails_the_run();
+    a_subject_that_is_missing_is_ignored_aloud();
+    a_subject_that_is_missing_and_required_fails_the_run();
     println!("all of tests/harness.rs holds");
     ExitCode::SUCCESS
 }
@@ -56,23 +57,40 @@ fn a_case_that_could_not_run_is_told_and_not_counted() {
     let (ended, text) = suite("sound", &["locks::waiters_are_served_in_the_order_in_which_they_came"]);
     assert!(ended.status.success(), "{text}");
     assert!(text.contains("cases that ran on threaded: 0\n"), "{text}");
-    assert!(text.contains("cases that did NOT run on threaded: locks::waiters_are"), "{text}");
+    assert!(text.contains("1 ignored") && text.contains("cases that were IGNORED: 1: "), "{text}");
+    assert!(text.contains(" (locks::waiters_are_served_in_the_order_in_which_they_came::threaded)\n"), "{text}");
 }
 
-fn a_subject_that_is_missing_fails_the_run() {
+fn a_subject_that_is_missing_is_ignored_aloud() {
     let (ended, text) = suite("missing", &["tcp::"]);
-    assert_eq!(ended.status.code(), Some(101), "{text}");
-    assert!(text.contains("(missing is NOT AVAILABLE here: no such machine)"), "{text}");
-    // Nobody asked for it here.
-    let (ended, text) = suite("missing", &["no case has this in its name"]);
     assert!(ended.status.success(), "{text}");
+    let count = text.matches(" ... ignored").count();
+    let cause = "missing is not available here: no such machine";
+    assert!(count > 12 && text.contains("test result: ok. 0 passed; 0 failed;"), "{text}");
+    assert!(text.contains(&format!("cases that were IGNORED: {count}: {cause}\n")), "{text}");
+}
+
+fn a_subject_that_is_missing_and_required_fails_the_run() {
+    let (ended, text) = suite_that_requires("threaded, nowhere", "missing", &["tcp::"]);
+    assert_eq!(ended.status.code(), Some(101), "{text}");
+    assert!(text.contains("IOLITE_TEST_REQUIRE requires it, but missing is not available"), "{text}");
+    assert!(text.contains("0 passed") && text.contains("0 ignored") && !text.contains("IGNORED"), "{text}");
+    // It is not what is required, or nobody asked for it here.
+    for (required, filter) in [("threaded", "tcp::"), ("nowhere", "no case has this in its name")] {
+        let (ended, text) = suite_that_requires(required, "missing", &[filter]);
+        assert!(ended.status.success(), "{text}");
+    }
 }
 
 /// Runs the suite in another process, to its end; what it printed on its standard output.
 fn suite(subject: &str, arguments: &[&str]) -> (Ended, String) {
-    let program = env::current_exe().expect("this program");
-    let ended = Command::new(program).args(arguments).env(SUBJECT, subject).env_remove("IOLITE_TEST_ROUNDS").output();
-    let ended = ended.expect("it runs");
+    suite_that_requires("", subject, arguments)
+}
+
+fn suite_that_requires(required: &str, subject: &str, arguments: &[&str]) -> (Ended, String) {
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    command.args(arguments).env(SUBJECT, subject).env("IOLITE_TEST_REQUIRE", required).env_remove("IOLITE_TEST_ROUNDS");
+    let ended = command.output().expect("it runs");
     let text = String::from_utf8_lossy(&ended.stdout).into_owned();
     (ended, text)
 }
@@ -96,6 +114,10 @@ struct Missing;
 impl Subject for Missing {
     fn name(&self) -> &str {
         "missing"
+    }
+
+    fn backend(&self) -> &str {
+        "nowhere"
     }
 
     fn start(&self, _wanted: &Wanted) -> io::Result<Running> {

@@ -3,15 +3,18 @@
 mod support;
 
 use std::io::ErrorKind;
+use std::process::ExitCode;
 
 use iolite::evented::op;
-use iolite_conformance::On;
-use rstest::rstest;
+use iolite_conformance::{Case, On, cases, run_cases};
 
-use support::{evented, threaded};
+const CASES: &[Case] = cases![operations_of_io_uring_are_the_evented_backends,];
 
-#[rstest]
-fn operations_of_io_uring_are_the_evented_backends(#[values(threaded(), evented())] on: On) {
+fn main() -> ExitCode {
+    run_cases(support::subjects(), &[CASES])
+}
+
+fn operations_of_io_uring_are_the_evented_backends(on: &On) {
     on.run(|io| {
         let nothing = op::Do::new(op::Nop {}).id(&op::Id::new()).perform(io);
         match io.backend().name {

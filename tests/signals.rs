@@ -2,14 +2,23 @@
 
 #![forbid(unsafe_code)]
 
+mod support;
+
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{ExitCode, Stdio};
 
+use iolite::Io;
 use iolite::signal::{Signal, Signals};
-use iolite::{BackendChoice, Config, Io};
-use rstest::rstest;
+use iolite_conformance::tools::again;
+use iolite_conformance::{Case, On, cases, run_cases};
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
+
+const CASES: &[Case] = cases![signals_that_come_at_once_are_all_seen];
+
+fn main() -> ExitCode {
+    run_cases(support::subjects(), &[CASES])
+}
 
 /// Set in the child process.
 const CHILD: &str = "IOLITE_TEST_SIGNALS";
@@ -39,20 +48,11 @@ fn watch(io: &dyn Io) {
 
 /// A process that is continued gets all that was sent to it while it was stopped before it runs another instruction of
 /// its own: each handler interrupts the one before, unless that keeps it out.
-#[rstest]
-fn signals_that_come_at_once_are_all_seen(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
+fn signals_that_come_at_once_are_all_seen(on: &On) {
     if env::var_os(CHILD).is_some() {
-        return iolite::run(Config::new().backend(backend), watch).expect("the backend runs here");
+        return on.main(watch);
     }
-    let test = std::thread::current().name().expect("that of the test").to_owned();
-    let mut child = Command::new(env::current_exe().expect("this program"))
-        .args(["--exact", &test, "--nocapture"])
-        .env(CHILD, "1")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("spawned");
+    let mut child = again().env(CHILD, "1").stdout(Stdio::piped()).spawn().expect("spawned");
     let pid = Pid::from_child(&child);
     let mut told = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut is_ready = || told.by_ref().any(|line| line.expect("text").ends_with("ready"));

@@ -5,23 +5,41 @@
 
 #![forbid(unsafe_code)]
 
+mod support;
+
 use std::cell::Cell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use iolite::sync::{Event, Mutex};
-use iolite::{BackendChoice, Canceled, Config, Io, OwnedGroup, no_suspend};
-use rstest::rstest;
+use iolite::{Canceled, Io, OwnedGroup, no_suspend};
+use iolite_conformance::{Case, On, cases, run_cases};
+
+const CASES: &[Case] = cases![
+    a_leaked_task_is_waited_for_at_shutdown,
+    a_leaked_member_is_waited_for_by_its_group,
+    a_leaked_owned_group_ends_with_the_runtime,
+    whoever_waits_for_a_leaked_guard_can_be_canceled,
+    a_panic_ends_its_own_task_and_is_its_joiners,
+    a_group_waits_outside_of_its_bodys_unwinding,
+    no_suspend_refuses_what_would_interleave_a_thread_local(sleep),
+    no_suspend_refuses_what_would_interleave_a_thread_local(point),
+    no_suspend_refuses_what_would_interleave_a_thread_local(yielding),
+    no_suspend_refuses_what_would_interleave_a_thread_local(parking),
+];
+
+fn main() -> ExitCode {
+    run_cases(support::subjects(), &[CASES])
+}
 
 /// Runs a case to the end of its runtime.
-fn run<T>(backend: BackendChoice, case: impl FnOnce(&dyn Io) -> T) -> T {
-    let config = Config::new().backend(backend);
-    let config = if backend == BackendChoice::Evented { config.executors(1) } else { config };
-    iolite::run(config, case).expect("the backend runs here")
+fn run<T>(on: &On, case: impl FnOnce(&dyn Io) -> T) -> T {
+    on.executors(1).main(case)
 }
 
 /// Sleeps until it is canceled, and counts that.
@@ -34,20 +52,14 @@ fn sleeper(canceled: &Arc<AtomicUsize>) -> impl FnOnce(&dyn Io) + Send + 'static
     }
 }
 
-#[rstest]
-fn a_leaked_task_is_waited_for_at_shutdown(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
+fn a_leaked_task_is_waited_for_at_shutdown(on: &On) {
     let canceled = Arc::default();
-    run(backend, |io| mem::forget(io.spawn_concurrent(sleeper(&canceled)).unwrap()));
+    run(on, |io| mem::forget(io.spawn_concurrent(sleeper(&canceled)).unwrap()));
     assert_eq!(canceled.load(Ordering::Relaxed), 1);
 }
 
-#[rstest]
-fn a_leaked_member_is_waited_for_by_its_group(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
-    run(backend, |io| {
+fn a_leaked_member_is_waited_for_by_its_group(on: &On) {
+    run(on, |io| {
         let (begin, ended) = (Event::new(), AtomicBool::new(false));
         let result: Result<(), Canceled> = io.group(|group| {
             let member = group.spawn_concurrent(|io| {
@@ -63,12 +75,9 @@ fn a_leaked_member_is_waited_for_by_its_group(
     });
 }
 
-#[rstest]
-fn a_leaked_owned_group_ends_with_the_runtime(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
+fn a_leaked_owned_group_ends_with_the_runtime(on: &On) {
     let canceled = Arc::default();
-    run(backend, |io| {
+    run(on, |io| {
         let group = OwnedGroup::new(io.handle().unwrap());
         for _ in 0..3 {
             drop(group.spawn_concurrent(sleeper(&canceled)).unwrap());
@@ -78,11 +87,8 @@ fn a_leaked_owned_group_ends_with_the_runtime(
     assert_eq!(canceled.load(Ordering::Relaxed), 3);
 }
 
-#[rstest]
-fn whoever_waits_for_a_leaked_guard_can_be_canceled(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
-    run(backend, |io| {
+fn whoever_waits_for_a_leaked_guard_can_be_canceled(on: &On) {
+    run(on, |io| {
         let mutex = Mutex::new(());
         mem::forget(mutex.lock(io).unwrap());
         let result: Result<(), Canceled> = io.group(|group| {
@@ -108,16 +114,24 @@ fn nested(call: impl FnOnce()) -> u32 {
     inside
 }
 
-#[rstest]
-#[case::sleep(|io: &dyn Io| drop(io.sleep(Duration::ZERO)))]
-#[case::point(|io: &dyn Io| drop(io.check_cancel()))]
-#[case::yielding(|io: &dyn Io| io.yield_now())]
-#[case::parking(|io: &dyn Io| io.park(Some(io.now())))]
-fn no_suspend_refuses_what_would_interleave_a_thread_local(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-    #[case] suspension: fn(&dyn Io),
-) {
-    run(backend, |io| {
+fn sleep(io: &dyn Io) {
+    drop(io.sleep(Duration::ZERO));
+}
+
+fn point(io: &dyn Io) {
+    drop(io.check_cancel());
+}
+
+fn yielding(io: &dyn Io) {
+    io.yield_now();
+}
+
+fn parking(io: &dyn Io) {
+    io.park(Some(io.now()));
+}
+
+fn no_suspend_refuses_what_would_interleave_a_thread_local(on: &On, suspension: fn(&dyn Io)) {
+    run(on, |io| {
         let refused = catch_unwind(AssertUnwindSafe(|| nested(|| no_suspend(|| suspension(io)))));
         let message = *refused.expect_err("it suspended").downcast::<&str>().expect("a message");
         assert!(message.contains("inside no_suspend"), "{message}");
@@ -127,11 +141,8 @@ fn no_suspend_refuses_what_would_interleave_a_thread_local(
     });
 }
 
-#[rstest]
-fn a_panic_ends_its_own_task_and_is_its_joiners(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
-    run(backend, |io| {
+fn a_panic_ends_its_own_task_and_is_its_joiners(on: &On) {
+    run(on, |io| {
         let go = Event::new();
         let result: Result<(), Canceled> = io.group(|group| {
             let bystander = group.spawn_concurrent(|io| {
@@ -150,11 +161,8 @@ fn a_panic_ends_its_own_task_and_is_its_joiners(
     });
 }
 
-#[rstest]
-fn a_group_waits_outside_of_its_bodys_unwinding(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
-    run(backend, |io| {
+fn a_group_waits_outside_of_its_bodys_unwinding(on: &On) {
+    run(on, |io| {
         let panicking = AtomicBool::new(false);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             io.group(|group| -> Result<(), Canceled> {

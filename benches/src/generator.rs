@@ -169,6 +169,7 @@ mod test {
     }
 
     #[test]
+    #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn echoes_are_counted() {
         let load = load_one(|_| {}).unwrap();
         assert!(load.requests > 0);
@@ -177,6 +178,7 @@ mod test {
     }
 
     #[test]
+    #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn an_old_echo_is_found() {
         let first = OnceLock::new();
         let error = load_one(move |echo| *echo = *first.get_or_init(|| *echo)).unwrap_err();
@@ -184,6 +186,7 @@ mod test {
     }
 
     #[test]
+    #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn a_wrong_echo_is_found() {
         let error = load_one(|echo| echo[63] ^= 1).unwrap_err();
         assert!(error.to_string().contains("request 1 came back as something else"), "{error}");

@@ -1,10 +1,59 @@
-//! Runs every subcommand for an instant, so that none can rot. The figures mean nothing.
+//! Runs every subcommand for an instant, so that none can rot. The figures mean nothing. Without io_uring, those run
+//! that need none.
 
 use std::fs;
-use std::process::{Command, Output};
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::process::{Command, ExitCode, Output};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use iolite::evented::{self, Evented};
+use iolite::threaded::{self, Threaded};
+use iolite_conformance::{Case, On, Running, Subject, Wanted, cases, run_cases, whole};
 use serde_json::Value;
+
+const CASES: &[Case] = cases![tasks_runs, yield_runs, channel_runs, timers_runs, offload_runs, files_runs];
+/// With a load that comes from a ring.
+const WHOLE: &[Case] = whole![echo_runs, memory_runs, all_saves_what_report_draws];
+
+fn main() -> ExitCode {
+    run_cases(vec![Arc::new(Threads), Arc::new(Fibers)], &[CASES, WHOLE])
+}
+
+/// The peers that need no io_uring.
+struct Threads;
+
+impl Subject for Threads {
+    fn name(&self) -> &str {
+        "threaded"
+    }
+
+    fn start(&self, _: &Wanted) -> io::Result<Running> {
+        let threaded = Threaded::new(threaded::Options::default())?;
+        Ok(Running::new(threaded.handle(), || threaded.shutdown()))
+    }
+
+    fn tasks_are_threads(&self) -> bool {
+        true
+    }
+}
+
+/// All peers.
+struct Fibers;
+
+impl Subject for Fibers {
+    fn name(&self) -> &str {
+        "evented"
+    }
+
+    fn start(&self, _: &Wanted) -> io::Result<Running> {
+        let evented = Evented::new(evented::Options::default())?;
+        Ok(Running::new(evented.handle(), || evented.shutdown()))
+    }
+
+    fn tasks_are_threads(&self) -> bool {
+        false
+    }
+}
 
 /// All measurements are pinned to one core: beside another one, a thread that yields waits for
 /// milliseconds.
@@ -79,12 +128,24 @@ const FILES: &[&str] = &[
     "threads",
 ];
 
+/// Those that need no io_uring.
+const PORTABLE: &[&str] = &["iolite-threaded", "tokio", "tokio-2", "may", "smol", "threads"];
+
+/// The lines of a subcommand, and of which peers they have to be: without a choice with all of them, and, where there
+/// is no io_uring, with those that need none.
+fn here<'a>(on: &On, arguments: &str, peers: &[&'a str]) -> (Vec<Value>, Vec<&'a str>) {
+    if !on.tasks_are_threads() {
+        return (run(arguments), peers.to_vec());
+    }
+    let peers: Vec<_> = peers.iter().copied().filter(|peer| PORTABLE.contains(peer)).collect();
+    (run(&format!("{arguments} --peers {}", peers.join(","))), peers)
+}
+
 /// Each name as often as a round has lines of it.
 fn twice<'a>(peers: &[&'a str]) -> Vec<&'a str> {
     peers.iter().flat_map(|&peer| [peer, peer]).collect()
 }
 
-#[test]
 fn echo_runs() {
     let fields = [
         "connections",
@@ -102,60 +163,46 @@ fn echo_runs() {
     check(&run("echo --connections 1 --bytes 1"), ECHO, &fields);
 }
 
-#[test]
-fn tasks_runs() {
-    check(&run("tasks --batch 10"), TASKS, &["ns_per_operation"]);
+fn tasks_runs(on: &On) {
+    let (run, peers) = here(on, "tasks --batch 10", TASKS);
+    check(&run, &peers, &["ns_per_operation"]);
 }
 
-#[test]
-fn yield_runs() {
-    check(&run("yield"), TASKS, &["ns_per_operation"]);
+fn yield_runs(on: &On) {
+    let (run, peers) = here(on, "yield", TASKS);
+    check(&run, &peers, &["ns_per_operation"]);
 }
 
-#[test]
-fn channel_runs() {
-    check(&run("channel"), TASKS, &["ns_per_operation"]);
+fn channel_runs(on: &On) {
+    let (run, peers) = here(on, "channel", TASKS);
+    check(&run, &peers, &["ns_per_operation"]);
 }
 
-#[test]
-fn timers_runs() {
-    check(&run("timers --sleepers 100"), MANY, &["cpu_ms", "late_p50_us", "late_p99_us"]);
+fn timers_runs(on: &On) {
+    let (run, peers) = here(on, "timers --sleepers 100", MANY);
+    check(&run, &peers, &["cpu_ms", "late_p50_us", "late_p99_us"]);
 }
 
-#[test]
 fn memory_runs() {
     let tasks = run(&format!("memory --fibers 50 --peers {}", TASKS.join(",")));
     check(&tasks, TASKS, &["alive", "bytes_per_task"]);
     check(&run("memory --connections 20"), ECHO, &["connections", "bytes_per_connection"]);
 }
 
-#[test]
-fn offload_runs() {
-    let lines = run("offload");
-    check(&lines, &twice(OFFLOAD), &["in_flight", "ns_per_operation"]);
+fn offload_runs(on: &On) {
+    let (lines, peers) = here(on, "offload", OFFLOAD);
+    check(&lines, &twice(&peers), &["in_flight", "ns_per_operation"]);
     let in_flight: Vec<_> = lines.iter().map(|line| line["in_flight"].as_u64().unwrap()).collect();
-    assert_eq!(in_flight, [1, 256].repeat(OFFLOAD.len()));
+    assert_eq!(in_flight, [1, 256].repeat(peers.len()));
 }
 
-#[test]
-fn files_runs() {
-    let lines = run("files --mib 4");
-    check(&lines, &twice(FILES), &["mode", "iops", "cpu_us_per_read"]);
+fn files_runs(on: &On) {
+    let (lines, peers) = here(on, "files --mib 4", FILES);
+    check(&lines, &twice(&peers), &["mode", "iops", "cpu_us_per_read"]);
     let modes: Vec<_> = lines.iter().map(|line| line["mode"].as_str().unwrap()).collect();
-    assert_eq!(modes, ["direct", "hot"].repeat(FILES.len()));
+    assert_eq!(modes, ["direct", "hot"].repeat(peers.len()));
 }
 
-#[test]
-fn a_file_that_is_no_file_of_ours_is_left_alone() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let command = format!("files --mib 1 --rounds 1 --file {}", file.path().display());
-    let output = Command::new(env!("CARGO_BIN_EXE_iolite-bench")).args(command.split(' ')).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("choose another --file"));
-    assert_eq!(file.path().metadata().unwrap().len(), 0);
-}
-
-#[test]
 fn all_saves_what_report_draws() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();
@@ -167,12 +214,4 @@ fn all_saves_what_report_draws() {
         assert!(report.contains(&format!("## {name}")), "{report}");
         assert!(folder.path().join(name).with_extension("svg").exists());
     }
-}
-
-#[test]
-fn a_question_that_cannot_be_asked_ends_with_code_2() {
-    let output = Command::new(env!("CARGO_BIN_EXE_iolite-bench")).args(["tasks", "--peers", "raw-uring"]).output();
-    let output = output.unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("raw-uring has no program for this"));
 }

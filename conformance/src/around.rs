@@ -35,6 +35,10 @@ impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Subject for Around<F> {
         &self.name
     }
 
+    fn backend(&self) -> &str {
+        self.subject.backend()
+    }
+
     fn start(&self, wanted: &Wanted) -> io::Result<Running> {
         let inside = self.subject.start(wanted)?;
         Ok(Running::new((self.decorate)(inside.handle()), move || inside.shutdown()))

@@ -74,16 +74,20 @@
 //!
 //! - `IOLITE_TEST_SEED` repeats a run of random choices: every seed is noted, and so is shown by the case that fails.
 //! - `IOLITE_TEST_ROUNDS` is how often races and other repeated things are done; 10,000 is a long run.
+//! - `IOLITE_TEST_REQUIRE` names backends, separated by commas, that have to be there: without one of them, what needs
+//!   it fails.
 //! - `RUST_BACKTRACE` shows from where it panicked.
 //!
 //! A case that makes no progress for a minute ends the process and says its name.
 //!
-//! At the end stands how many cases ran on each subject, and which did not and why: the machine lacks what they need
-//! (IPv6, `CAP_NET_RAW`, direct I/O), or they are about what the subject is not. They fail nothing, and do not count as
-//! run. A subject that cannot be started at all fails the run.
+//! A case that cannot run is reported as ignored: a subject cannot be started here, the machine lacks something else
+//! (IPv6, `CAP_NET_RAW`, direct I/O), or the case is about what the subject is not. It fails nothing, and does not count
+//! as run. At the end stands how many cases ran on each subject, and for each cause, how many were ignored.
 //!
 //! # Cases of one's own
 //!
+//! [`run_cases`] and [`run_one_by_one`] are the same harness for tests of a package's own that need a subject; [`cases!`](macro@cases),
+//! [`pairs!`](macro@pairs) and [`whole!`](macro@whole) make lists of them.
 //! [`On`] and [`tools`] serve tests of another harness, too: `On::new(subject).run(|io| ..)` runs one in all contexts.
 
 #![forbid(unsafe_code)]
@@ -101,6 +105,7 @@ mod suite;
 pub mod tools;
 
 pub use around::{Around, Plain};
+pub use case::Case;
 pub use on::On;
 pub use subject::{Main, Running, Subject, Wanted};
-pub use suite::{run, run_chosen};
+pub use suite::{run, run_cases, run_chosen, run_one_by_one};

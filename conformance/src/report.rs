@@ -3,20 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many cases are named for one reason; of more there is their number.
-const NAMED_MAX: usize = 12;
+/// How many cases are named for one reason; of more there is their number alone.
+const NAMED_MAX: usize = 3;
 
-/// How many cases ran on each subject, and which did not, and why.
+/// How many cases ran on each subject, and which were ignored, and why.
 #[derive(Debug)]
 pub(crate) struct Report {
-    subjects: Mutex<BTreeMap<String, Tally>>,
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    ran: usize,
+    /// How many ran on each subject.
+    ran: Mutex<BTreeMap<String, usize>>,
     /// By their reasons.
-    not_run: BTreeMap<String, BTreeSet<String>>,
+    ignored: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl Report {
@@ -24,52 +20,48 @@ impl Report {
     ///
     /// When two subjects have the same name.
     pub(crate) fn new<'a>(subjects: impl Iterator<Item = &'a str>) -> Self {
-        let mut tallies = BTreeMap::new();
+        let mut ran = BTreeMap::new();
         for subject in subjects {
-            let before = tallies.insert(subject.to_owned(), Tally::default());
+            let before = ran.insert(subject.to_owned(), 0);
             assert!(before.is_none(), "two subjects are named {subject}");
         }
-        Self { subjects: Mutex::new(tallies) }
+        Self { ran: Mutex::new(ran), ignored: Mutex::default() }
     }
 
+    /// A case ran on these subjects. A pair of a subject with itself is one of it.
     pub(crate) fn ran<'a>(&self, subjects: impl Iterator<Item = &'a str>) {
-        self.each(subjects, |tally| tally.ran += 1);
-    }
-
-    pub(crate) fn not_run<'a>(&self, subjects: impl Iterator<Item = &'a str>, case: &str, why: &str) {
-        self.each(subjects, |tally| _ = tally.not_run.entry(why.to_owned()).or_default().insert(case.to_owned()));
-    }
-
-    /// A pair of a subject with itself is one of it.
-    fn each<'a>(&self, subjects: impl Iterator<Item = &'a str>, mut change: impl FnMut(&mut Tally)) {
-        let mut tallies = self.tallies();
+        let mut ran = lock(&self.ran);
         for subject in subjects.collect::<BTreeSet<_>>() {
-            change(tallies.get_mut(subject).expect("a subject of the run"));
+            *ran.get_mut(subject).expect("a subject of the run") += 1;
         }
+    }
+
+    pub(crate) fn ignored(&self, case: String, why: &str) {
+        lock(&self.ignored).entry(why.to_owned()).or_default().insert(case);
     }
 
     /// Prints it. `left_out` is how many cases the program did not choose.
     pub(crate) fn print(&self, left_out: usize) {
-        for (subject, Tally { ran, not_run }) in &*self.tallies() {
+        for (subject, ran) in &*lock(&self.ran) {
             println!("cases that ran on {subject}: {ran}");
-            for (why, cases) in not_run {
-                println!("cases that did NOT run on {subject}: {} ({why})", named(cases));
-            }
+        }
+        for (why, cases) in &*lock(&self.ignored) {
+            println!("cases that were IGNORED: {}: {why}{}", cases.len(), named(cases));
         }
         if left_out > 0 {
             println!("cases that this program leaves out: {left_out}");
         }
         println!();
     }
+}
 
-    fn tallies(&self) -> MutexGuard<'_, BTreeMap<String, Tally>> {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn named(cases: &BTreeSet<String>) -> String {
     match cases.len() {
-        count if count > NAMED_MAX => count.to_string(),
-        _ => cases.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+        count if count > NAMED_MAX => String::new(),
+        _ => format!(" ({})", cases.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
     }
 }

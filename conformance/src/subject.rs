@@ -14,6 +14,11 @@ pub trait Subject: Send + Sync {
     /// tells it from the other subjects of the run.
     fn name(&self) -> &str;
 
+    /// The backend that it is, or is around: what `IOLITE_TEST_REQUIRE` calls it. By default its own name.
+    fn backend(&self) -> &str {
+        self.name()
+    }
+
     /// Makes a runtime as it is wanted. It lives until [`Running::shutdown`], and others live beside it.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A run of the suite.
 
 use std::any::Any;
+use std::env;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -16,10 +17,11 @@ use crate::{On, Running, Subject, Wanted, cases, record};
 /// harness.
 ///
 /// The arguments are those of `cargo test`, see [the crate](crate). At the end it prints how many cases ran on each
-/// subject, and which could not, and why.
+/// subject, and how many were ignored, and why.
 ///
-/// The exit code is 0 when all cases that were asked for have passed or could not run, and 101 when one has failed, or
-/// when a subject on which one was asked for is not available.
+/// The exit code is 0 when all cases that were asked for have passed or were ignored, and 101 when one has failed. A
+/// case is ignored when a subject that it needs is not available here, unless `IOLITE_TEST_REQUIRE` names its backend:
+/// then the case fails.
 ///
 /// It must be called first, before the process writes to its standard output or reads its standard input: some cases
 /// start the program again, to be another process.
@@ -32,8 +34,8 @@ pub fn run(subjects: Vec<Arc<dyn Subject>>) -> ExitCode {
     run_chosen(subjects, |_| true)
 }
 
-/// The same with those cases alone whose name, as in `tcp::sixteen_mebibytes_arrive_as_they_were`, is chosen: for a subject that is not meant
-/// to do everything. How many were left out is printed, too.
+/// Like [`run`], with those cases alone whose name, as in `tcp::sixteen_mebibytes_arrive_as_they_were`, is chosen: for a
+/// subject that is not meant to do everything. It prints how many were left out, too.
 ///
 /// # Panics
 ///
@@ -43,36 +45,75 @@ pub fn run_chosen(subjects: Vec<Arc<dyn Subject>>, chosen: impl Fn(&str) -> bool
     if let Some(code) = cases::other_process(&subjects) {
         return code;
     }
-    let arguments = Arguments::from_args();
+    let all = cases::LISTS.iter().copied().flatten();
+    let (chosen, left_out): (Vec<_>, Vec<_>) = all.partition(|case| chosen(&case.name()));
+    perform(Arguments::from_args(), subjects, &chosen, left_out.len())
+}
+
+/// Like [`run`], with other cases than the suite's: the harness of a package's own tests, which may need a subject that
+/// is not everywhere.
+///
+/// ```no_run
+/// # use std::process::ExitCode;
+/// # use std::sync::Arc;
+/// # use iolite_conformance::{Case, On, Subject, cases};
+/// # fn fibers() -> Arc<dyn Subject> { todo!() }
+/// const CASES: &[Case] = cases![a_yield_returns];
+///
+/// fn main() -> ExitCode {
+///     iolite_conformance::run_cases(vec![fibers()], &[CASES])
+/// }
+///
+/// fn a_yield_returns(on: &On) {
+///     on.run(|io| io.yield_now());
+/// }
+/// ```
+///
+/// # Panics
+///
+/// As [`run`].
+#[must_use]
+pub fn run_cases(subjects: Vec<Arc<dyn Subject>>, lists: &'static [&'static [Case]]) -> ExitCode {
+    perform(Arguments::from_args(), subjects, &flat(lists), 0)
+}
+
+/// Like [`run_cases`], one case at a time: for those that look at what belongs to the process, such as its memory.
+///
+/// # Panics
+///
+/// As [`run`].
+#[must_use]
+pub fn run_one_by_one(subjects: Vec<Arc<dyn Subject>>, lists: &'static [&'static [Case]]) -> ExitCode {
+    perform(Arguments { test_threads: Some(1), ..Arguments::from_args() }, subjects, &flat(lists), 0)
+}
+
+fn flat(lists: &'static [&'static [Case]]) -> Vec<&'static Case> {
+    lists.iter().copied().flatten().collect()
+}
+
+/// Runs these cases. `left_out` is how many the program did not choose.
+fn perform(
+    arguments: Arguments,
+    subjects: Vec<Arc<dyn Subject>>,
+    cases: &[&'static Case],
+    left_out: usize,
+) -> ExitCode {
     let candidates: Vec<_> = subjects.into_iter().map(|subject| Arc::new(Candidate::new(subject))).collect();
     let report = Arc::new(Report::new(candidates.iter().map(|candidate| candidate.subject.name())));
     record::begin(arguments.nocapture);
-    let (runs, left_out) = runs(&candidates, &report, chosen);
-    let conclusion = libtest_mimic::run(&arguments, runs.into_iter().map(Run::trial).collect());
-    if arguments.list {
-        return ExitCode::SUCCESS;
+    let runs = cases.iter().flat_map(|&case| {
+        let on = |candidates| Run { case, candidates, report: report.clone() };
+        case.body.choices(&candidates).into_iter().map(on)
+    });
+    let conclusion = libtest_mimic::run(&arguments, runs.map(Run::trial).collect());
+    if !arguments.list {
+        report.print(left_out);
     }
-    report.print(left_out);
-    if conclusion.has_failed() || candidates.iter().any(|candidate| candidate.turned_out_missing()) {
-        ExitCode::from(101)
-    } else {
-        ExitCode::SUCCESS
-    }
+    conclusion.exit_code()
 }
 
-/// All runs of the chosen cases, and how many cases were not chosen.
-fn runs(candidates: &[Arc<Candidate>], report: &Arc<Report>, chosen: impl Fn(&str) -> bool) -> (Vec<Run>, usize) {
-    let (mut runs, mut left_out) = (Vec::new(), 0);
-    for case in cases::LISTS.iter().copied().flatten() {
-        if chosen(&case.name()) {
-            let on = |candidates| Run { case, candidates, report: report.clone() };
-            runs.extend(case.body.choices(candidates).into_iter().map(on));
-        } else {
-            left_out += 1;
-        }
-    }
-    (runs, left_out)
-}
+/// The backends that have to be available, separated by commas: a case that lacks one of them fails.
+const REQUIRE: &str = "IOLITE_TEST_REQUIRE";
 
 /// A subject of the run.
 struct Candidate {
@@ -90,13 +131,13 @@ impl Candidate {
         let look = || {
             let _watchdog = Watchdog::start();
             let started = self.subject.start(&Wanted::default()).map(Running::shutdown);
-            started.err().map(|error| format!("{} is NOT AVAILABLE here: {error}", self.subject.name()))
+            started.err().map(|error| format!("{} is not available here: {error}", self.subject.name()))
         };
         self.obstacle.get_or_init(look).as_deref()
     }
 
-    fn turned_out_missing(&self) -> bool {
-        self.obstacle.get().is_some_and(Option::is_some)
+    fn is_required(&self) -> bool {
+        env::var(REQUIRE).is_ok_and(|names| names.split(',').any(|name| name.trim() == self.subject.backend()))
     }
 }
 
@@ -109,6 +150,7 @@ impl Body {
                 let pairs = candidates.iter().flat_map(|one| candidates.iter().map(move |other| (one, other)));
                 pairs.map(|(one, other)| vec![one.clone(), other.clone()]).collect()
             }
+            Self::All(_) => vec![candidates.to_vec()],
         }
     }
 
@@ -116,6 +158,7 @@ impl Body {
         match (self, on) {
             (Self::One(body), [on]) => body(on),
             (Self::Two(body), [one, other]) => body(one, other),
+            (Self::All(body), _) => body(),
             (_, on) => unreachable!("a case on {} subjects", on.len()),
         }
     }
@@ -145,14 +188,15 @@ impl Run {
     fn perform(self) -> Result<Completion, Failed> {
         let before = record::length();
         match on_thread_of_its_own(self.name(), || self.call()) {
-            Ok(None) => {
+            Ok(Outcome::Ran) => {
                 self.report.ran(self.subjects());
                 Ok(Completion::Completed)
             }
-            Ok(Some(why)) => {
-                self.report.not_run(self.subjects(), &self.case.name(), &why);
+            Ok(Outcome::NotRun(why)) => {
+                self.report.ignored(self.name(), &why);
                 Ok(Completion::ignored_with(why))
             }
+            Ok(Outcome::Lacks(why)) => Err(format!("{REQUIRE} requires it, but {why}").into()),
             Err(panic) => {
                 self.report.ran(self.subjects());
                 Err(failure(&*panic, record::since(before)))
@@ -160,15 +204,27 @@ impl Run {
         }
     }
 
-    /// Runs the case; why it could not run, if it could not.
-    fn call(&self) -> Option<String> {
-        if let Some(obstacle) = self.candidates.iter().find_map(|candidate| candidate.obstacle()) {
-            return Some(obstacle.to_owned());
+    fn call(&self) -> Outcome {
+        let lacking = self.candidates.iter().find_map(|candidate| Some((candidate, candidate.obstacle()?.to_owned())));
+        match lacking {
+            Some((candidate, why)) if candidate.is_required() => return Outcome::Lacks(why),
+            Some((_, why)) => return Outcome::NotRun(why),
+            None => {}
         }
         let on: Vec<_> = self.candidates.iter().map(|candidate| On::new(candidate.subject.clone())).collect();
         self.case.body.call(&on);
-        on.iter().find_map(On::obstacle).map(str::to_owned)
+        let obstacle = on.iter().find_map(On::obstacle);
+        obstacle.map_or(Outcome::Ran, |why| Outcome::NotRun(why.to_owned()))
     }
+}
+
+/// How a case ended that did not fail by itself.
+enum Outcome {
+    Ran,
+    /// It could not run, for this reason.
+    NotRun(String),
+    /// It could not run for want of what is required here.
+    Lacks(String),
 }
 
 /// What is shown of a case that failed: what was recorded, in which its panic stands unless it was a quiet one.

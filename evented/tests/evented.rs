@@ -1,7 +1,11 @@
 //! What only this backend has: executors, fibers, foreign contexts, its shutdown.
 
+mod support;
+
+use iolite_conformance::{Case, whole};
 use std::io;
 use std::net::Shutdown;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +14,30 @@ use iolite_evented::{Evented, Options};
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, channel};
 use iolite_io::{Canceled, Io};
+
+const CASES: &[Case] = whole![
+    main_runs_on_the_calling_thread_and_returns_its_value,
+    tasks_run_and_are_joined,
+    sleepers_wake_in_the_order_of_their_deadlines,
+    an_echo_of_many_connections_is_whole,
+    a_blocked_receive_is_canceled_and_the_stream_is_usable_afterwards,
+    a_timeout_ends_a_receive_and_only_its_own_error_is_timed_out,
+    plain_threads_call_a_running_runtime,
+    a_fiber_of_one_runtime_calls_another,
+    a_task_that_has_not_started_is_taken_by_an_idle_executor,
+    a_yielding_task_starves_neither_timers_nor_io,
+    shutdown_cancels_tasks_for_good_and_waits,
+    shutdown_right_after_spawn_never_hangs,
+    a_handle_says_that_the_runtime_has_shut_down,
+    a_panic_of_main_is_resumed_after_the_shutdown,
+    a_limit_hands_the_closure_back,
+    shutdown_reaches_a_task_that_runs_inline_on_a_plain_thread,
+    inline_tasks_that_nest_too_deep_on_a_plain_thread_do_not_stop_the_shutdown,
+];
+
+fn main() -> ExitCode {
+    support::run(&[CASES])
+}
 
 fn one_executor() -> Options {
     Options { executors: 1, ..Options::default() }
@@ -25,13 +53,11 @@ fn pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     (near, listener.accept(io).unwrap().0)
 }
 
-#[test]
 fn main_runs_on_the_calling_thread_and_returns_its_value() {
     let thread = std::thread::current().id();
     assert_eq!(run(one_executor(), |_| std::thread::current().id()), thread);
 }
 
-#[test]
 fn tasks_run_and_are_joined() {
     let sum: u64 = run(Options::default(), |io| {
         let tasks: Vec<_> = (0..1000_u64).map(|n| io.spawn_concurrent(move |_| n).unwrap()).collect();
@@ -40,7 +66,6 @@ fn tasks_run_and_are_joined() {
     assert_eq!(sum, 499_500);
 }
 
-#[test]
 fn sleepers_wake_in_the_order_of_their_deadlines() {
     let order = Mutex::new(Vec::new());
     run(one_executor(), |io| {
@@ -59,7 +84,6 @@ fn sleepers_wake_in_the_order_of_their_deadlines() {
     assert_eq!(*order.lock().unwrap(), [10, 20, 30]);
 }
 
-#[test]
 fn an_echo_of_many_connections_is_whole() {
     run(Options::default(), |io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
@@ -106,7 +130,6 @@ fn an_echo_of_many_connections_is_whole() {
     });
 }
 
-#[test]
 fn a_blocked_receive_is_canceled_and_the_stream_is_usable_afterwards() {
     run(one_executor(), |io| {
         let (near, far) = pair(io);
@@ -125,7 +148,6 @@ fn a_blocked_receive_is_canceled_and_the_stream_is_usable_afterwards() {
     });
 }
 
-#[test]
 fn a_timeout_ends_a_receive_and_only_its_own_error_is_timed_out() {
     run(one_executor(), |io| {
         let (near, _far) = pair(io);
@@ -135,7 +157,6 @@ fn a_timeout_ends_a_receive_and_only_its_own_error_is_timed_out() {
     });
 }
 
-#[test]
 fn plain_threads_call_a_running_runtime() {
     let evented = Evented::new(Options { executors: 2, ..Options::default() }).unwrap();
     let io = evented.io();
@@ -152,7 +173,6 @@ fn plain_threads_call_a_running_runtime() {
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
 
-#[test]
 fn a_fiber_of_one_runtime_calls_another() {
     let first = Evented::new(one_executor()).unwrap();
     let second = Evented::new(one_executor()).unwrap();
@@ -168,7 +188,6 @@ fn a_fiber_of_one_runtime_calls_another() {
     assert_eq!(&task.unwrap().join(second.io()), b"across");
 }
 
-#[test]
 fn a_task_that_has_not_started_is_taken_by_an_idle_executor() {
     run(Options { executors: 2, ..Options::default() }, |io| {
         let done = Event::new();
@@ -188,7 +207,6 @@ fn a_task_that_has_not_started_is_taken_by_an_idle_executor() {
     });
 }
 
-#[test]
 fn a_yielding_task_starves_neither_timers_nor_io() {
     run(one_executor(), |io| {
         let stop = Event::new();
@@ -213,7 +231,6 @@ fn a_yielding_task_starves_neither_timers_nor_io() {
     });
 }
 
-#[test]
 fn shutdown_cancels_tasks_for_good_and_waits() {
     let ended = Arc::new(AtomicUsize::new(0));
     let (sender, receiver) = channel::<()>(1);
@@ -234,7 +251,6 @@ fn shutdown_cancels_tasks_for_good_and_waits() {
     assert_eq!(ended.load(Ordering::SeqCst), 100);
 }
 
-#[test]
 fn shutdown_right_after_spawn_never_hangs() {
     for round in 0..500 {
         let evented = Evented::new(Options { executors: 1 + round % 2, ..Options::default() }).unwrap();
@@ -243,7 +259,6 @@ fn shutdown_right_after_spawn_never_hangs() {
     }
 }
 
-#[test]
 fn a_handle_says_that_the_runtime_has_shut_down() {
     let evented = Evented::new(one_executor()).unwrap();
     let handle = evented.handle();
@@ -256,13 +271,11 @@ fn a_handle_says_that_the_runtime_has_shut_down() {
     near.close(&*handle).unwrap();
 }
 
-#[test]
 fn a_panic_of_main_is_resumed_after_the_shutdown() {
     let panic = std::panic::catch_unwind(|| run(one_executor(), |_| panic!("from main"))).unwrap_err();
     assert_eq!(*panic.downcast_ref::<&str>().unwrap(), "from main");
 }
 
-#[test]
 fn a_limit_hands_the_closure_back() {
     run(Options { concurrent_limit: 1, ..one_executor() }, |io| {
         let first = io.spawn_concurrent(|io| io.sleep(Duration::from_secs(3600))).unwrap();
@@ -274,7 +287,6 @@ fn a_limit_hands_the_closure_back() {
     });
 }
 
-#[test]
 fn shutdown_reaches_a_task_that_runs_inline_on_a_plain_thread() {
     let evented = Evented::new(Options { async_limit: 0, ..one_executor() }).unwrap();
     let handle = evented.handle();
@@ -297,7 +309,6 @@ fn shutdown_reaches_a_task_that_runs_inline_on_a_plain_thread() {
     assert!(thread.join().unwrap());
 }
 
-#[test]
 fn inline_tasks_that_nest_too_deep_on_a_plain_thread_do_not_stop_the_shutdown() {
     fn recurse(io: &dyn Io) {
         io.spawn_async(recurse).join(io);

@@ -1,9 +1,13 @@
 //! Runtimes that are misused, or that the system refuses something.
 
+mod support;
+
+use iolite_conformance::tools::again;
+use iolite_conformance::{Case, whole};
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::Command;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -13,6 +17,27 @@ use iolite_io::sync::Event;
 use iolite_io::{Canceled, Io};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
+
+const CASES: &[Case] = whole![
+    a_runtime_that_its_own_task_drops_ends_without_being_waited_for,
+    a_runtime_that_its_own_thread_drops_ends_without_being_waited_for,
+    a_runtime_in_the_result_of_its_own_task_is_no_deadlock,
+    the_destructor_of_a_report_may_wait_and_panic,
+    a_prepared_runtime_does_not_run_on_a_fiber,
+    a_report_that_panics_or_blocks_harms_nobody,
+    panics_that_nobody_sees_and_whose_destructors_panic_leave_the_executor_alone,
+    a_thread_whose_name_has_a_nul_is_started,
+    a_thread_that_is_started_while_the_runtime_closes_is_torn_down,
+    stacks_that_nobody_can_have_are_an_error_of_prepare,
+    runtimes_that_cannot_be_made_leave_no_descriptor_behind,
+    no_descriptor_for_a_ring_is_an_error_that_says_so,
+    a_task_without_memory_for_a_stack_waits_quietly_for_one,
+    a_destructor_at_the_end_of_a_thread_can_wait,
+];
+
+fn main() -> ExitCode {
+    support::run(&[CASES])
+}
 
 fn executors(executors: usize) -> Options {
     Options { executors, ..Options::default() }
@@ -32,11 +57,7 @@ fn in_a_process(name: &str, body: impl FnOnce()) {
     if std::env::var(CHILD).is_ok_and(|child| child == name) {
         return body();
     }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(CHILD, name)
-        .output()
-        .unwrap();
+    let child = again().env(CHILD, name).output().unwrap();
     let told = String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "{}\n{told}", child.status);
 }
@@ -45,7 +66,6 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }
 
-#[test]
 fn a_runtime_that_its_own_task_drops_ends_without_being_waited_for() {
     for count in [1, 2] {
         let (options, told) = reporting(executors(count));
@@ -61,7 +81,6 @@ fn a_runtime_that_its_own_task_drops_ends_without_being_waited_for() {
     }
 }
 
-#[test]
 fn a_runtime_that_its_own_thread_drops_ends_without_being_waited_for() {
     let evented = Evented::new(executors(1)).unwrap();
     let handle = evented.handle();
@@ -73,7 +92,6 @@ fn a_runtime_that_its_own_thread_drops_ends_without_being_waited_for() {
     assert!(task.unwrap().join(&*handle), "the shutdown has begun");
 }
 
-#[test]
 fn a_runtime_in_the_result_of_its_own_task_is_no_deadlock() {
     let evented = Evented::new(executors(2)).unwrap();
     let handle = evented.handle();
@@ -93,7 +111,6 @@ fn a_runtime_in_the_result_of_its_own_task_is_no_deadlock() {
 }
 
 /// What the last owner of a runtime drops is the program's. Here that is an executor, for nobody waits for it.
-#[test]
 fn the_destructor_of_a_report_may_wait_and_panic() {
     struct Owned(mpsc::Sender<()>);
     impl Drop for Owned {
@@ -115,7 +132,6 @@ fn the_destructor_of_a_report_may_wait_and_panic() {
     dropped.recv().unwrap();
 }
 
-#[test]
 fn a_prepared_runtime_does_not_run_on_a_fiber() {
     let inner = Evented::prepare(executors(1)).unwrap();
     let outer = Evented::prepare(executors(1)).unwrap();
@@ -127,7 +143,6 @@ fn a_prepared_runtime_does_not_run_on_a_fiber() {
     assert!(message(&*refused).contains("on a fiber"), "{}", message(&*refused));
 }
 
-#[test]
 fn a_report_that_panics_or_blocks_harms_nobody() {
     static HANDLE: Mutex<Option<Arc<dyn Io>>> = Mutex::new(None);
     let stuck = Arc::new(Event::new());
@@ -155,7 +170,6 @@ impl Drop for Chain {
     }
 }
 
-#[test]
 fn panics_that_nobody_sees_and_whose_destructors_panic_leave_the_executor_alone() {
     Evented::prepare(executors(1)).unwrap().run(|io| {
         for depth in 0..4 {
@@ -168,14 +182,12 @@ fn panics_that_nobody_sees_and_whose_destructors_panic_leave_the_executor_alone(
     });
 }
 
-#[test]
 fn a_thread_whose_name_has_a_nul_is_started() {
     let evented = Evented::new(executors(1)).unwrap();
     let task = evented.io().spawn_thread("with\0nul", |_| std::thread::current().name().map(str::to_owned));
     assert_eq!(task.unwrap().join(evented.io()).as_deref(), Some("withnul"));
 }
 
-#[test]
 fn a_thread_that_is_started_while_the_runtime_closes_is_torn_down() {
     for _ in 0..300 {
         let evented = Evented::new(executors(1)).unwrap();
@@ -192,7 +204,6 @@ fn a_thread_that_is_started_while_the_runtime_closes_is_torn_down() {
     }
 }
 
-#[test]
 fn stacks_that_nobody_can_have_are_an_error_of_prepare() {
     for bytes in [0, (32 << 10) - 1, (1 << 30) + 1, usize::MAX] {
         for (name, options) in [
@@ -209,7 +220,6 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-#[test]
 fn runtimes_that_cannot_be_made_leave_no_descriptor_behind() {
     in_a_process("runtimes_that_cannot_be_made_leave_no_descriptor_behind", || {
         // Its stacks are used again.
@@ -226,7 +236,6 @@ fn runtimes_that_cannot_be_made_leave_no_descriptor_behind() {
     });
 }
 
-#[test]
 fn no_descriptor_for_a_ring_is_an_error_that_says_so() {
     in_a_process("no_descriptor_for_a_ring_is_an_error_that_says_so", || {
         let mut made = 0;
@@ -261,7 +270,6 @@ fn address_space() -> u64 {
     pages.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096
 }
 
-#[test]
 fn a_task_without_memory_for_a_stack_waits_quietly_for_one() {
     in_a_process("a_task_without_memory_for_a_stack_waits_quietly_for_one", || {
         let (options, told) = reporting(Options { stack_size: 16 << 20, ..executors(2) });
@@ -315,7 +323,6 @@ impl Drop for LastWords {
     }
 }
 
-#[test]
 fn a_destructor_at_the_end_of_a_thread_can_wait() {
     let evented = Evented::new(executors(1)).unwrap();
     let (sender, receiver) = mpsc::channel();

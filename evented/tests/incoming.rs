@@ -1,19 +1,41 @@
 //! What only this backend can show of incoming connections, pooled buffers and sends without a copy:
 //! that the kernel does work ahead, within bounds, and what becomes of it at the end.
 
+mod support;
+
+use iolite_conformance::{Case, On, cases, whole};
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net;
 use std::panic::resume_unwind;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use iolite_conformance::tools::note;
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{BufferPool, Incoming, TcpListener, TcpStream, option};
 use iolite_io::sync::Event;
 use iolite_io::{Io, ShutDown, fiber_local};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+const CASES: &[Case] = cases![the_kernel_accepts_ahead_and_within_a_bound];
+const WHOLE: &[Case] = whole![
+    a_flood_is_handed_out_whole,
+    the_kernel_receives_ahead_but_leaves_a_buffer,
+    pools_come_and_go,
+    a_forgotten_receive_ends_with_its_runtime,
+    a_shutdown_ends_waits_elsewhere,
+    bytes_are_let_go_when_the_peer_has_them,
+    a_destructor_of_sent_bytes_runs_on_a_fiber,
+    a_destructor_of_sent_bytes_may_drop_many_that_are_armed,
+    what_the_kernel_holds_at_the_end_is_never_freed,
+];
+
+fn main() -> ExitCode {
+    support::run(&[CASES, WHOLE])
+}
 
 /// Runs `body` on a fiber of a runtime of one executor, and the runtime to its end.
 fn on_a_fiber<T: Send>(body: impl FnOnce(&dyn Io) -> T + Send) -> T {
@@ -48,13 +70,11 @@ impl Drop for Counted {
 }
 
 /// Without a call of `next` in between, the kernel accepts what comes, and stops at the bound.
-#[test]
-fn the_kernel_accepts_ahead_and_within_a_bound() {
+fn the_kernel_accepts_ahead_and_within_a_bound(on: &On) {
     let limit = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
     if limit.is_some_and(|limit| limit < 8192) {
-        eprintln!("fewer than 8,192 descriptors: `the_kernel_accepts_ahead_and_within_a_bound` did not run");
-        return;
+        return on.not_run("fewer than 8,192 descriptors");
     }
     on_a_fiber(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
@@ -76,7 +96,6 @@ fn the_kernel_accepts_ahead_and_within_a_bound() {
 }
 
 /// It goes on after it was stopped for too many.
-#[test]
 fn a_flood_is_handed_out_whole() {
     on_a_fiber(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
@@ -93,7 +112,6 @@ fn a_flood_is_handed_out_whole() {
 }
 
 /// The kernel fills buffers while nobody asks; one of them it is never given.
-#[test]
 fn the_kernel_receives_ahead_but_leaves_a_buffer() {
     on_a_fiber(|io| {
         let pool = BufferPool::new(4, 8);
@@ -111,7 +129,6 @@ fn the_kernel_receives_ahead_but_leaves_a_buffer() {
 }
 
 /// Pools come and go; what the rings hold of them goes with them.
-#[test]
 fn pools_come_and_go() {
     on_a_fiber(|io| {
         for round in 0..2_000_u32 {
@@ -125,7 +142,6 @@ fn pools_come_and_go() {
 }
 
 /// A pool outlived by a receive in flight, which is forgotten: the end waits for the kernel.
-#[test]
 fn a_forgotten_receive_ends_with_its_runtime() {
     for _ in 0..50 {
         let far = on_a_fiber(|io| {
@@ -142,7 +158,6 @@ fn a_forgotten_receive_ends_with_its_runtime() {
 }
 
 /// A wait on a plain thread, for what is in flight on an executor, ends with the runtime.
-#[test]
 fn a_shutdown_ends_waits_elsewhere() {
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let (handle, io) = (evented.handle(), evented.io());
@@ -166,7 +181,6 @@ fn a_shutdown_ends_waits_elsewhere() {
 }
 
 /// The bytes are let go when the peer has them, and not before the kernel says so.
-#[test]
 fn bytes_are_let_go_when_the_peer_has_them() {
     let drops = Arc::new(AtomicUsize::new(0));
     on_a_fiber(|io| {
@@ -185,7 +199,6 @@ fn bytes_are_let_go_when_the_peer_has_them() {
 
 /// A destructor of bytes that are let go after their call may do what any may: it waits for another fiber, has values
 /// of its task's own, and panics.
-#[test]
 fn a_destructor_of_sent_bytes_runs_on_a_fiber() {
     struct Bad(Vec<u8>, Arc<Dropped>, Arc<dyn Io>);
     struct Dropped {
@@ -259,7 +272,6 @@ fn send_to_who_does_not_read<T: AsRef<[u8]> + Send + Sync + 'static>(
 }
 
 /// More cancellations than the submission queue takes, queued by a destructor: nothing that completes meanwhile is lost.
-#[test]
 fn a_destructor_of_sent_bytes_may_drop_many_that_are_armed() {
     const ARMED: usize = 600;
     struct Owner(Vec<u8>, #[expect(dead_code, reason = "dropped with it")] Mutex<Vec<Incoming<'static>>>);
@@ -294,7 +306,6 @@ fn a_destructor_of_sent_bytes_may_drop_many_that_are_armed() {
 }
 
 /// A peer that never reads holds no shutdown up. What it was sent stays as it is, and is never freed.
-#[test]
 fn what_the_kernel_holds_at_the_end_is_never_freed() {
     let drops = Arc::new(AtomicUsize::new(0));
     let (mut far, window) = on_a_fiber(|io| {
@@ -317,6 +328,6 @@ fn what_the_kernel_holds_at_the_end_is_never_freed() {
     far.read_exact(&mut received).unwrap();
     assert!(received.iter().all(|byte| *byte == 6), "the peer gets what was sent");
     assert_eq!(drops.load(Ordering::SeqCst), sent, "nobody is left to be told");
-    println!("{sent} of {} sends were let go before the end", window / (256 << 10) + 1);
+    note(format_args!("{sent} of {} sends were let go before the end", window / (256 << 10) + 1));
     assert!(sent < window / (256 << 10) + 1, "the kernel held nothing, so this showed nothing");
 }

@@ -1,10 +1,24 @@
 //! A fiber that overflows its stack is named, and the process ends.
 
+mod support;
+
+use iolite_conformance::tools::again;
+use iolite_conformance::{Case, whole};
 use std::hint::black_box;
-use std::process::Command;
+use std::process::ExitCode;
 
 use iolite_evented::{Evented, Options};
 use iolite_io::Io;
+
+const CASES: &[Case] = whole![
+    a_stack_overflow_names_the_task_and_the_size_of_its_stack,
+    an_overflow_of_the_main_task_is_told_too,
+    an_overflow_of_an_inline_task_is_told_of_the_fiber_below,
+];
+
+fn main() -> ExitCode {
+    support::run(&[CASES])
+}
 
 /// Set in the child process that overflows.
 const CHILD: &str = "IOLITE_TEST_OVERFLOW";
@@ -21,11 +35,7 @@ fn overflow(test: &str, options: Options, main: impl FnOnce(&dyn Io)) -> String 
         Evented::prepare(options).unwrap().run(main);
         unreachable!("it overflows");
     }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD, test)
-        .output()
-        .unwrap();
+    let child = again().env(CHILD, test).output().unwrap();
     assert!(!child.status.success());
     String::from_utf8_lossy(&child.stderr).into_owned()
 }
@@ -34,7 +44,6 @@ fn options() -> Options {
     Options { executors: 1, stack_size: 128 * 1024, main_stack_size: 512 * 1024, ..Options::default() }
 }
 
-#[test]
 fn a_stack_overflow_names_the_task_and_the_size_of_its_stack() {
     let told = overflow("a_stack_overflow_names_the_task_and_the_size_of_its_stack", options(), |io| {
         io.spawn_concurrent(|_| recurse(0)).unwrap().join(io);
@@ -43,7 +52,6 @@ fn a_stack_overflow_names_the_task_and_the_size_of_its_stack() {
     assert!(told.contains("a_stack_overflow_names_the_task"), "names the task: {told}");
 }
 
-#[test]
 fn an_overflow_of_the_main_task_is_told_too() {
     let told = overflow("an_overflow_of_the_main_task_is_told_too", options(), |_| {
         recurse(0);
@@ -51,7 +59,6 @@ fn an_overflow_of_the_main_task_is_told_too() {
     assert!(told.contains("overflowed its stack of 512 KiB"), "{told}");
 }
 
-#[test]
 fn an_overflow_of_an_inline_task_is_told_of_the_fiber_below() {
     let test = "an_overflow_of_an_inline_task_is_told_of_the_fiber_below";
     let told = overflow(test, Options { async_limit: 0, ..options() }, |io| {

@@ -1,11 +1,31 @@
 //! On which executor a task runs. Executors are told apart by their threads.
 
+mod support;
+
+use iolite_conformance::{Case, whole};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 
 use iolite_evented::{Evented, Options};
 use iolite_io::{Io, Placement, Task};
+
+const CASES: &[Case] = whole![
+    each_executor_has_a_thread_and_the_first_is_the_callers,
+    a_task_runs_on_the_executor_that_it_asks_for,
+    what_is_started_here_stays_here_however_idle_the_others_are,
+    here_from_outside_is_anywhere,
+    an_idle_executor_takes_what_a_busy_one_has_not_started,
+    a_busy_executor_keeps_nothing_from_an_idle_one,
+    tasks_go_where_the_load_is_least,
+    an_endless_chain_here_does_not_keep_others_from_starting,
+    what_waits_for_a_busy_executor_at_shutdown_runs_and_is_told,
+];
+
+fn main() -> ExitCode {
+    support::run(&[CASES])
+}
 
 fn evented(executors: usize) -> Evented {
     Evented::new(Options { executors, ..Options::default() }).expect("io_uring is here")
@@ -29,7 +49,6 @@ fn wander(io: &dyn Io) -> ThreadId {
     thread::current().id()
 }
 
-#[test]
 fn each_executor_has_a_thread_and_the_first_is_the_callers() {
     let evented = evented(4);
     let mut threads = threads(evented.io());
@@ -43,7 +62,6 @@ fn each_executor_has_a_thread_and_the_first_is_the_callers() {
     assert_eq!(prepared.run(|io| on(io, 0, |_| thread::current().id()).join(io)), caller);
 }
 
-#[test]
 fn a_task_runs_on_the_executor_that_it_asks_for() {
     let evented = evented(3);
     let io = evented.io();
@@ -65,7 +83,6 @@ fn a_task_runs_on_the_executor_that_it_asks_for() {
     }
 }
 
-#[test]
 fn what_is_started_here_stays_here_however_idle_the_others_are() {
     let evented = evented(3);
     let io = evented.io();
@@ -86,7 +103,6 @@ fn what_is_started_here_stays_here_however_idle_the_others_are() {
     }
 }
 
-#[test]
 fn here_from_outside_is_anywhere() {
     let evented = evented(2);
     let io = evented.io();
@@ -97,7 +113,6 @@ fn here_from_outside_is_anywhere() {
 
 /// The fiber blocks its thread, which no program should do, so whatever it started has to run on the
 /// other executor.
-#[test]
 fn an_idle_executor_takes_what_a_busy_one_has_not_started() {
     let evented = evented(2);
     let io = evented.io();
@@ -120,7 +135,6 @@ fn an_idle_executor_takes_what_a_busy_one_has_not_started() {
 }
 
 /// As above, of tasks that come from outside.
-#[test]
 fn a_busy_executor_keeps_nothing_from_an_idle_one() {
     let evented = evented(2);
     let io = evented.io();
@@ -142,7 +156,6 @@ fn a_busy_executor_keeps_nothing_from_an_idle_one() {
 }
 
 /// An executor with something to do steals nothing, and both have: what runs where was placed there.
-#[test]
 fn tasks_go_where_the_load_is_least() {
     let evented = evented(2);
     let io = evented.io();
@@ -169,7 +182,6 @@ fn tasks_go_where_the_load_is_least() {
     }
 }
 
-#[test]
 fn an_endless_chain_here_does_not_keep_others_from_starting() {
     /// Starts its successor before it ends.
     fn link(io: &dyn Io, stop: &'static AtomicBool) {
@@ -185,7 +197,6 @@ fn an_endless_chain_here_does_not_keep_others_from_starting() {
     });
 }
 
-#[test]
 fn what_waits_for_a_busy_executor_at_shutdown_runs_and_is_told() {
     let evented = evented(2);
     let io = evented.io();

@@ -1,8 +1,11 @@
 //! What only this backend can show of files and pooled buffers: which pools the kernel has, and for how long.
 
+mod support;
+
+use iolite_conformance::{Case, whole};
 use std::convert::Infallible;
 use std::fs;
-use std::sync::{Mutex, PoisonError};
+use std::process::ExitCode;
 
 use iolite_evented::{Evented, Options};
 use iolite_io::Io;
@@ -10,8 +13,18 @@ use iolite_io::fs::{BufferPool, File};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-/// One test at a time: they look at all rings of the process.
-static ALONE: Mutex<()> = Mutex::new(());
+const CASES: &[Case] = whole![
+    a_pool_is_registered_when_a_fiber_reads_and_until_it_is_gone,
+    a_plain_thread_reads_without_registering,
+    any_number_of_pools_reads_what_is_there,
+    a_pool_too_large_for_the_kernel_reads_plainly,
+    a_pool_beyond_the_limit_of_locked_memory_reads_plainly,
+];
+
+fn main() -> ExitCode {
+    // They look at all rings of the process.
+    support::run_one_by_one(&[CASES])
+}
 
 /// Runs `body` on a fiber of a runtime of one executor, and the runtime to its end.
 fn on_a_fiber<T: Send>(body: impl FnOnce(&dyn Io) -> T + Send) -> T {
@@ -55,9 +68,7 @@ fn idle(io: &dyn Io) {
     io.sleep(std::time::Duration::from_millis(1)).unwrap();
 }
 
-#[test]
 fn a_pool_is_registered_when_a_fiber_reads_and_until_it_is_gone() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     on_a_fiber(|io| {
         let (file, first, second) = (pages(3), BufferPool::new(2, 4096), BufferPool::new(4, 1024));
         file.read_exact_at(io, first.take(io).unwrap().storage_mut(), 0).unwrap();
@@ -80,9 +91,7 @@ fn a_pool_is_registered_when_a_fiber_reads_and_until_it_is_gone() {
     });
 }
 
-#[test]
 fn a_plain_thread_reads_without_registering() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let (file, pool) = (pages(3), BufferPool::new(2, 4096));
     read_all(evented.io(), &file, 3, &pool);
@@ -91,9 +100,7 @@ fn a_plain_thread_reads_without_registering() {
 }
 
 /// More at once than there are slots, and then others, which may lie where the first ones did.
-#[test]
 fn any_number_of_pools_reads_what_is_there() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     on_a_fiber(|io| {
         let file = pages(4);
         let pools: Vec<_> = (0..130).map(|_| BufferPool::new(1, 4096)).collect();
@@ -109,9 +116,7 @@ fn any_number_of_pools_reads_what_is_there() {
     });
 }
 
-#[test]
 fn a_pool_too_large_for_the_kernel_reads_plainly() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     on_a_fiber(|io| {
         let (file, pool) = (pages(3), BufferPool::new(1025, 1 << 20));
         let mut buffer = pool.take(io).unwrap();
@@ -122,9 +127,7 @@ fn a_pool_too_large_for_the_kernel_reads_plainly() {
 }
 
 /// Without the right to lock memory, beyond the limit: no error, and plain reads.
-#[test]
 fn a_pool_beyond_the_limit_of_locked_memory_reads_plainly() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let limit = Rlimit { current: Some(4 << 20), ..getrlimit(Resource::Memlock) };
     setrlimit(Resource::Memlock, limit).unwrap();
     let mut sets = capabilities(None).unwrap();

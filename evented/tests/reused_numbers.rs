@@ -1,32 +1,36 @@
 //! A descriptor's number is looked up by nobody who does not borrow the descriptor. A process of its own:
 //! numbers belong to the process.
 
+mod support;
+
+use iolite_conformance::{Case, whole};
 use std::io::{Read, Write};
 use std::mem;
 use std::net;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use iolite_conformance::tools::note;
 use iolite_evented::{Evented, Options};
 use iolite_io::backend::Multishot;
 use iolite_io::net::{BufferPool, TcpListener, TcpStream};
 use iolite_io::{Decorator, Instant, Io};
 
-/// One test at a time: the numbers are the process'.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+const CASES: &[Case] =
+    whole![a_number_is_not_looked_up_after_the_call, a_number_is_not_looked_up_after_a_call_that_unwinds,];
+
+fn main() -> ExitCode {
+    support::run_one_by_one(&[CASES])
 }
 
 /// A call that ends at once leaves nothing behind that would look at its descriptor's number later,
 /// when it is another socket's.
-#[test]
 fn a_number_is_not_looked_up_after_the_call() {
-    let _alone = alone();
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let task = evented.io().spawn_concurrent(|io| {
         let pool = BufferPool::new(4, 16);
@@ -49,7 +53,7 @@ fn a_number_is_not_looked_up_after_the_call() {
             io.sleep(Duration::from_micros(10)).unwrap();
             assert_eq!(clone.peek(&mut [0; 8]).unwrap(), 4);
         }
-        println!("the number was another's in {reused} of 2,000 rounds");
+        note(format_args!("the number was another's in {reused} of 2,000 rounds"));
         assert!(reused > 1_000);
     });
     task.unwrap().join(evented.io());
@@ -84,9 +88,7 @@ impl Decorator for Clock {
 }
 
 /// Neither does one that unwinds: a clock that panics is asked between the queueing of an entry and its submission.
-#[test]
 fn a_number_is_not_looked_up_after_a_call_that_unwinds() {
-    let _alone = alone();
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let handle = evented.handle();
     let task = evented.io().spawn_concurrent(move |io| {

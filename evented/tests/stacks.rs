@@ -1,12 +1,24 @@
 //! How deep stacks are used, and their guards where the kernel is old. A process of its own, since stacks
 //! are the process'.
 
+mod support;
+
+use iolite_conformance::tools::again;
+use iolite_conformance::{Case, On, cases, whole};
 use std::hint::black_box;
 use std::process::Command;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use iolite_evented::{Evented, Options, StackUse, stack_use};
 use iolite_io::Io;
+
+const CASES: &[Case] = cases![without_installed_guards_mprotect_makes_them_and_the_limits_follow];
+const WHOLE: &[Case] = whole![the_high_water_mark_tells_how_deep_fibers_went];
+
+fn main() -> ExitCode {
+    support::run_one_by_one(&[CASES, WHOLE])
+}
 
 const CHILD: &str = "IOLITE_TEST_PROTECTED_CHILD";
 
@@ -19,7 +31,6 @@ fn of_size(bytes: usize) -> Option<StackUse> {
     stack_use().into_iter().find(|all| all.stack_bytes == bytes)
 }
 
-#[test]
 fn the_high_water_mark_tells_how_deep_fibers_went() {
     let options = Options { executors: 1, stack_size: 256 << 10, main_stack_size: 4 << 20, ..Options::default() };
     Evented::prepare(options).unwrap().run(|io| {
@@ -45,9 +56,7 @@ fn the_high_water_mark_tells_how_deep_fibers_went() {
 }
 
 /// As on a kernel before 6.13.
-#[test]
-fn without_installed_guards_mprotect_makes_them_and_the_limits_follow() {
-    const TEST: &str = "without_installed_guards_mprotect_makes_them_and_the_limits_follow";
+fn without_installed_guards_mprotect_makes_them_and_the_limits_follow(on: &On) {
     if std::env::var(CHILD).is_ok() {
         return overflow_on_a_protected_stack();
     }
@@ -57,13 +66,13 @@ fn without_installed_guards_mprotect_makes_them_and_the_limits_follow() {
         strace
     };
     if !traced().arg("true").status().is_ok_and(|status| status.success()) {
-        eprintln!("{TEST} did NOT run: strace is missing or may not trace");
-        return;
+        return on.not_run("strace is missing or may not trace");
     }
+    let again = again();
     let child = traced()
         .args(["-e", "inject=madvise:error=EINVAL"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture"])
+        .arg(again.get_program())
+        .args(again.get_args())
         .env(CHILD, "1")
         .output()
         .unwrap();

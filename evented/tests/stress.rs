@@ -2,7 +2,11 @@
 //!
 //! `IOLITE_TEST_ROUNDS` is how often they do it; `IOLITE_TEST_SEED` repeats a run whose seed a failure has printed.
 
+mod support;
+
+use iolite_conformance::{Case, whole};
 use std::io;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,6 +17,21 @@ use iolite_evented::{Evented, Options};
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, Semaphore};
 use iolite_io::{Canceled, Io, Placement, Task};
+
+const CASES: &[Case] = whole![
+    runtimes_come_and_go_on_several_threads_at_once,
+    threads_that_block_in_operations_are_let_go_at_the_shutdown,
+    as_many_operations_as_overflow_both_queues_are_canceled_at_once,
+    as_many_timeouts_end_operations_at_the_same_instant,
+    a_flood_of_foreign_operations_loses_no_byte,
+    cancellations_from_other_threads_are_delivered_once_and_lose_no_permit,
+    two_runtimes_are_dropped_in_any_order_with_tasks_across,
+    every_task_runs_once_and_in_its_place,
+];
+
+fn main() -> ExitCode {
+    support::run(&[CASES])
+}
 
 fn executors(executors: usize) -> Options {
     Options { executors, ..Options::default() }
@@ -28,7 +47,6 @@ fn pair(io: &dyn Io) -> io::Result<(TcpStream, TcpStream)> {
     Ok((near, listener.accept(io)?.0))
 }
 
-#[test]
 fn runtimes_come_and_go_on_several_threads_at_once() {
     let mut random = Random::new("runtimes_come_and_go_on_several_threads_at_once");
     thread::scope(|scope| {
@@ -63,7 +81,6 @@ fn runtimes_come_and_go_on_several_threads_at_once() {
     });
 }
 
-#[test]
 fn threads_that_block_in_operations_are_let_go_at_the_shutdown() {
     for round in 0..rounds(20) {
         let evented = Evented::new(executors(1 + round % 3)).unwrap();
@@ -113,12 +130,10 @@ fn blocked_receives(io: &dyn Io, count: usize, body: impl FnOnce(&dyn Io, &[Arc<
     assert_eq!(counts[1].load(Ordering::Relaxed), count as u64);
 }
 
-#[test]
 fn as_many_operations_as_overflow_both_queues_are_canceled_at_once() {
     run(executors(1), |io| blocked_receives(io, rounds(5_000), |_, _| {}));
 }
 
-#[test]
 fn as_many_timeouts_end_operations_at_the_same_instant() {
     let count = rounds(5_000);
     run(executors(1), |io| {
@@ -142,7 +157,6 @@ fn as_many_timeouts_end_operations_at_the_same_instant() {
     });
 }
 
-#[test]
 fn a_flood_of_foreign_operations_loses_no_byte() {
     const CALLERS: usize = 32;
     let mut random = Random::new("a_flood_of_foreign_operations_loses_no_byte");
@@ -198,7 +212,6 @@ fn a_flood_of_foreign_operations_loses_no_byte() {
     assert!(sent.load(Ordering::Relaxed) > 0);
 }
 
-#[test]
 fn cancellations_from_other_threads_are_delivered_once_and_lose_no_permit() {
     let mut random = Random::new("cancellations_from_other_threads_are_delivered_once_and_lose_no_permit");
     run(executors(2), |io| {
@@ -245,7 +258,6 @@ impl YieldWith for dyn Io + '_ {
     }
 }
 
-#[test]
 fn two_runtimes_are_dropped_in_any_order_with_tasks_across() {
     for round in 0..rounds(100) {
         let (first, second) = (Evented::new(executors(1)).unwrap(), Evented::new(executors(2)).unwrap());
@@ -276,7 +288,6 @@ fn two_runtimes_are_dropped_in_any_order_with_tasks_across() {
 
 /// Tasks placed at random, from threads and from fibers, which start others: each runs once, where it
 /// was to run.
-#[test]
 fn every_task_runs_once_and_in_its_place() {
     const EXECUTORS: usize = 3;
     /// Starts a tree of tasks and counts those that ran.

@@ -1,17 +1,26 @@
 //! The memory of stacks goes back to the system when a burst of tasks is over. In a process of its
 //! own, since resident memory is the process'.
 
+mod support;
+
+use iolite_conformance::{Case, whole};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use iolite_evented::{Evented, Options};
 use iolite_io::sync::Event;
+
+const CASES: &[Case] = whole![stacks_of_a_burst_are_given_back,];
+
+fn main() -> ExitCode {
+    support::run(&[CASES])
+}
 
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
 }
 
-#[test]
 fn stacks_of_a_burst_are_given_back() {
     const TASKS: usize = 20_000;
     Evented::prepare(Options { executors: 1, ..Options::default() }).unwrap().run(|io| {

@@ -1,4 +1,4 @@
-//! The whole relay in one process, on each backend.
+//! The whole relay in one process, on threads and on whatever `auto` chooses here.
 
 use std::collections::HashSet;
 use std::io;
@@ -120,7 +120,7 @@ fn with_upstreams(io: &dyn Io, body: impl FnOnce(&Upstreams, SocketAddr) -> io::
 
 #[rstest]
 #[case(BackendChoice::Threaded)]
-#[case(BackendChoice::Evented)]
+#[case(BackendChoice::Auto)]
 fn nothing_is_lost_or_doubled_between_hosts_database_and_subscribers(#[case] choice: BackendChoice) {
     let directory = TempDir::new().unwrap();
     run(choice, |io| {
@@ -155,7 +155,7 @@ fn nothing_is_lost_or_doubled_between_hosts_database_and_subscribers(#[case] cho
 
 #[rstest]
 #[case(BackendChoice::Threaded)]
-#[case(BackendChoice::Evented)]
+#[case(BackendChoice::Auto)]
 fn a_handshake_in_segments_of_any_size_is_a_handshake(#[case] choice: BackendChoice) {
     run(choice, |io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0")?;

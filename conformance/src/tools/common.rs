@@ -2,13 +2,15 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::env;
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::process;
+use std::process::{self, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use iolite_io::net::{Address, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream};
@@ -138,4 +140,14 @@ pub fn refusing(io: &dyn Io) -> (Socket, SocketAddr) {
     let address = socket.local_addr(io).expect("address");
     let Address::Internet(address) = address else { panic!("{address} is no IP address") };
     (socket, address)
+}
+
+/// The command by which the case that calls this runs again, alone, in a process of its own. It must be called on the
+/// thread of the case; some variable of the environment has to say to the other process what it is.
+#[must_use]
+pub fn again() -> Command {
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    let case = thread::current().name().expect("a case's thread is named after it").to_owned();
+    command.args(["--exact", &case, "--nocapture", "--test-threads=1"]);
+    command
 }

@@ -247,6 +247,7 @@ mod test {
 
     /// What is told may queue entries, which collects further completions where the queue is full.
     #[test]
+    #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn what_is_collected_while_others_are_told_is_told_behind_them() {
         const FIRST: u64 = 3;
         const MORE: u64 = 3 * SQ_ENTRIES as u64;
@@ -270,6 +271,7 @@ mod test {
     }
 
     #[test]
+    #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn an_entry_is_submitted_by_its_name_once() {
         let (ring, _) = Ring::new().unwrap();
         // SAFETY: it points to nothing.
@@ -287,6 +289,7 @@ mod test {
 
     /// Also those that the kernel, after the first, completes only when it is asked again.
     #[test]
+    #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn what_has_arrived_is_reaped_together() {
         let (ring, _) = Ring::new().unwrap();
         let events: Vec<_> = (0..REAPED_ENOUGH).map(|_| eventfd(0, EventfdFlags::CLOEXEC).unwrap()).collect();
