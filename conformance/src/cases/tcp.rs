@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::net::{ListenOptions, TcpListener, TcpStream};
+use iolite_io::net::{ConnectOptions, ListenOptions, TcpListener, TcpStream, option};
 use iolite_io::sync::Event;
 use iolite_io::{Canceled, Incomplete, Io, Placement};
 
@@ -16,6 +16,7 @@ use crate::case::{Case, cases};
 use crate::tools::{Random, concurrently, refusing, scope, tcp_pair};
 
 pub(crate) const CASES: &[Case] = cases![
+    small_pieces_are_delayed_only_where_that_is_asked_for,
     an_echo_server_serves_several_clients,
     addresses_are_told_at_both_ends,
     ipv6_works_where_the_machine_has_it,
@@ -502,5 +503,33 @@ fn each_executor_accepts_at_one_address(on: &On) {
             group.cancel(io);
         });
         assert_eq!(*served.lock().expect("nobody panicked with it"), 60);
+    });
+}
+
+/// The option is read back on both sides, also where the kernel accepts ahead.
+fn small_pieces_are_delayed_only_where_that_is_asked_for(on: &On) {
+    on.run(|io| {
+        let check = |listener: &TcpListener, listen: bool, options: &ConnectOptions| {
+            let address = listener.local_addr(io).expect("bound");
+            let near = TcpStream::connect_with(io, address, options).expect("connected");
+            assert_eq!(near.nodelay(io).expect("read"), options.no_delay, "connected");
+            let (far, _) = listener.accept(io).expect("accepted");
+            assert_eq!(far.nodelay(io).expect("read"), listen, "accepted");
+            let _near = TcpStream::connect_with(io, address, options).expect("connected");
+            let far = listener.incoming(io).next(io).expect("accepted");
+            assert_eq!(far.nodelay(io).expect("read"), listen, "accepted ahead");
+        };
+        let delays = ConnectOptions { no_delay: false, ..ConnectOptions::default() };
+        check(&TcpListener::bind(io, "127.0.0.1:0").expect("bound"), true, &ConnectOptions::default());
+        check(&TcpListener::bind(io, "127.0.0.1:0").expect("bound"), true, &delays);
+        for listener in TcpListener::bind_each(io, "127.0.0.1:0", &ListenOptions::default()).expect("bound") {
+            assert!(listener.option(io, option::NO_DELAY).expect("read"), "each of several");
+        }
+        let options = ListenOptions { no_delay: false, ..ListenOptions::default() };
+        let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bound");
+        check(&listener, false, &ConnectOptions::default());
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let near = TcpStream::connect(io, listener.local_addr(io).expect("bound")).expect("connected");
+        assert!(near.nodelay(io).expect("read"), "of the plain form");
     });
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::host::NoneAnswers;
+use super::option;
 use super::socket::{Domain, SocketType};
 use super::tcp::TcpStream;
 use crate::sync::{Receiver, RecvError, Sender, channel};
@@ -19,12 +20,14 @@ pub struct ConnectOptions {
     pub attempt_delay: Duration,
     /// Where the connection comes from; port 0 lets the system choose. Addresses of the other family fail.
     pub local: Option<SocketAddr>,
+    /// `TCP_NODELAY`: what is written is sent at once, and does not wait for the peer to acknowledge what was sent before.
+    pub no_delay: bool,
 }
 
 impl Default for ConnectOptions {
-    /// A delay of 250 ms, from anywhere.
+    /// 250 ms between attempts, from anywhere, what is written is sent at once.
     fn default() -> Self {
-        Self { attempt_delay: Duration::from_millis(250), local: None }
+        Self { attempt_delay: Duration::from_millis(250), local: None, no_delay: true }
     }
 }
 
@@ -134,6 +137,9 @@ impl Race<'_, '_, '_> {
 fn attempt(io: &dyn Io, address: SocketAddr, options: &ConnectOptions) -> io::Result<TcpStream> {
     let address = Address::Internet(address);
     let socket = TcpStream::open(io, Domain::of(&address), SocketType::STREAM, 0)?;
+    if options.no_delay {
+        socket.set_option(io, option::NO_DELAY, true)?;
+    }
     if let Some(local) = options.local {
         socket.bind_to(io, &Address::Internet(local))?;
     }

@@ -12,6 +12,10 @@ use super::socket::{Domain, Internet, Listener, SocketType, Stream, TypedSocket}
 use crate::Io;
 
 /// A TCP connection.
+///
+/// Small pieces are sent at once (`TCP_NODELAY`), unless the options of who connects or listens say otherwise, so that an answer in
+/// two pieces does not wait for an acknowledgement between them. Each piece is a packet then: write what belongs together in one
+/// call, or with `write_vectored`. A [`Socket`](super::Socket) that is made step by step has the system's default, which is off.
 pub type TcpStream = TypedSocket<Internet, Stream>;
 
 /// A socket that accepts TCP connections.
@@ -26,12 +30,15 @@ pub struct ListenOptions {
     pub reuse_address: bool,
     /// `SO_REUSEPORT`: let several listeners share the address.
     pub reuse_port: bool,
+    /// `TCP_NODELAY` of the connections: what is written is sent at once, and does not wait for the peer to acknowledge
+    /// what was sent before. They have it from the listener, so that it costs nothing for each.
+    pub no_delay: bool,
 }
 
 impl Default for ListenOptions {
-    /// A backlog of 4,096, the address reused and the port not.
+    /// A backlog of 4,096, the address reused and the port not, no delay.
     fn default() -> Self {
-        Self { backlog: 4096, reuse_address: true, reuse_port: false }
+        Self { backlog: 4096, reuse_address: true, reuse_port: false, no_delay: true }
     }
 }
 
@@ -65,7 +72,7 @@ impl TcpStream {
         connect(io, addresses.to_socket_addrs(io)?, options)
     }
 
-    /// Sets `TCP_NODELAY`: small packets are sent at once.
+    /// Sets `TCP_NODELAY`: small packets are sent at once. It is set from the beginning, see [`TcpStream`].
     ///
     /// # Cancellation
     ///
@@ -188,6 +195,9 @@ impl TcpListener {
         }
         if options.reuse_port {
             socket.set_option(io, option::REUSE_PORT, true)?;
+        }
+        if options.no_delay {
+            socket.set_option(io, option::NO_DELAY, true)?;
         }
         socket.bind_to(io, &address)?;
         socket.listen_with(io, options.backlog)?;
