@@ -15,7 +15,7 @@ use std::net::Shutdown;
 use std::process::ExitCode;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::{Config, Io, copy};
+use iolite::{Canceled, Config, Io, copy};
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
@@ -29,13 +29,18 @@ fn main() -> ExitCode {
 }
 
 fn serve(io: &dyn Io, listener: &TcpListener, upstream: &str) -> io::Result<()> {
+    let mut incoming = listener.incoming(io);
     io.group(|group| {
         loop {
-            let (client, peer) = listener.accept(io)?;
-            group.spawn_waiting(io, move |io| match pass_on(io, &client, upstream) {
-                Ok((up, down)) => println!("{peer}: {up} bytes up, {down} down"),
-                Err(error) => eprintln!("{peer}: {error}"),
-            })?;
+            match incoming.next(io) {
+                Ok(client) => drop(group.spawn_waiting(io, move |io| match pass_on(io, &client, upstream) {
+                    Ok((up, down)) => println!("{up} bytes up, {down} down"),
+                    Err(error) => eprintln!("proxy: {error}"),
+                })?),
+                Err(error) if Canceled::is_in(&error) => return Err(error),
+                // No descriptor is free, for example. The next one comes after a pause.
+                Err(error) => eprintln!("accept: {error}"),
+            }
         }
     })
 }
@@ -67,7 +72,7 @@ mod test {
     use std::io::Read;
     use std::time::Duration;
 
-    use iolite::{BackendChoice, Canceled};
+    use iolite::BackendChoice;
 
     use super::*;
 
