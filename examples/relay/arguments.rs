@@ -43,8 +43,8 @@ pub(crate) struct RelayArguments {
     pub(crate) format: Format,
     /// A file, or postgres://user@host/name (with the feature `postgres`); by default a temporary
     /// file.
-    #[arg(long)]
-    pub(crate) database: Option<String>,
+    #[arg(long, value_parser = location)]
+    pub(crate) database: Option<Location>,
     /// How careful the database is with what is acknowledged.
     #[arg(long, value_enum, default_value = "full")]
     pub(crate) synchronous: Synchronous,
@@ -117,13 +117,16 @@ pub(crate) enum Synchronous {
     Normal,
 }
 
-impl RelayArguments {
-    /// Where the database was asked to be.
-    pub(crate) fn location(&self) -> Option<Location> {
-        self.database.as_ref().map(|text| {
-            let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-            if postgres { Location::Postgres(text.clone()) } else { Location::File(PathBuf::from(text)) }
-        })
+fn location(text: &str) -> Result<Location, String> {
+    let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    match text {
+        // A database of one connection each, which is gone with it.
+        "" | ":memory:" => Err("it keeps nothing; name a file, or leave it out for a temporary one".into()),
+        _ if postgres && cfg!(not(feature = "postgres")) => {
+            Err("this relay was built without the feature `postgres`".into())
+        }
+        _ if postgres => Ok(Location::Postgres(text.into())),
+        _ => Ok(Location::File(PathBuf::from(text))),
     }
 }
 
@@ -144,6 +147,10 @@ mod test {
         let arguments = Arguments::parse_from(["relay", "--backend", "evented", "--hosts", "2800"]);
         assert_eq!((arguments.relay.backend, arguments.relay.hosts), (Some(Backends::Evented), Some(2800)));
         assert!(Arguments::try_parse_from(["relay", "--rate", "0"]).is_err());
+        for nowhere in ["", ":memory:"] {
+            assert!(Arguments::try_parse_from(["relay", "--database", nowhere]).is_err());
+        }
+        assert!(Arguments::try_parse_from(["relay", "--database", "file::memory:"]).is_ok(), "the name of a file");
         assert!(Arguments::try_parse_from(["relay", "upstreams", "--rate", "50"]).is_ok());
     }
 }

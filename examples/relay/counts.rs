@@ -1,8 +1,8 @@
 //! What a run counts.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::console::{Console, Limit};
 
@@ -24,6 +24,8 @@ pub(crate) struct Counts {
     pub(crate) acknowledgements: AtomicU64,
     pub(crate) transactions: AtomicU64,
     pub(crate) transactions_failed: AtomicU64,
+    /// Why the last transaction failed, if it did.
+    failure: Mutex<Option<String>>,
     console: Arc<Console>,
     failures: Limit,
 }
@@ -41,6 +43,7 @@ impl Counts {
             acknowledgements: AtomicU64::new(0),
             transactions: AtomicU64::new(0),
             transactions_failed: AtomicU64::new(0),
+            failure: Mutex::default(),
             console,
             failures: Limit::default(),
         }
@@ -49,6 +52,22 @@ impl Counts {
     /// A transaction failed.
     pub(crate) fn fail(&self, error: &dyn Error) {
         self.transactions_failed.fetch_add(1, Relaxed);
+        *self.lock() = Some(error.to_string());
         self.console.limited(&self.failures, || format!("the database failed: {error}"));
+    }
+
+    /// A transaction has succeeded.
+    pub(crate) fn succeed(&self) {
+        self.transactions.fetch_add(1, Relaxed);
+        *self.lock() = None;
+    }
+
+    /// Why the last transaction failed, and what was handed over since is not stored; `None` if it did not.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

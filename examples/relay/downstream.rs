@@ -11,7 +11,7 @@ use tungstenite::protocol::Role;
 
 use crate::codec::{self, Duplex, End, Outgoing};
 use crate::frame;
-use crate::http::{self, Request};
+use crate::http;
 use crate::live::{Event, Next};
 use crate::run::Relay;
 
@@ -66,8 +66,7 @@ pub(crate) fn serve<'scope>(
 }
 
 fn converse(io: &dyn Io, relay: &Relay, stream: &TcpStream) -> Result<(), End> {
-    stream.set_nodelay(io, true)?;
-    let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_head::<Request>(io, stream))?;
+    let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_request(io, stream))?;
     let (status, body) = match (&*request.path, request.upgrade(), request.number("cursor")) {
         ("/subscribe", Some(upgrade), Some(cursor)) => {
             stream.set_option(io, option::SEND_BUFFER_SIZE, SEND_BUFFER_BYTES)?;
@@ -78,7 +77,7 @@ fn converse(io: &dyn Io, relay: &Relay, stream: &TcpStream) -> Result<(), End> {
         ("/metrics", ..) => ("200 OK", relay.metrics()),
         _ => ("404 Not Found", "there are /subscribe?cursor=N and /metrics\n".into()),
     };
-    Ok(http::respond(io, stream, status, "text/plain; version=0.0.4", body.as_bytes())?)
+    Ok(request.respond(io, stream, status, "text/plain; version=0.0.4", body.as_bytes())?)
 }
 
 /// Two tasks again: this one reads and owns the codec, the other one writes.

@@ -174,7 +174,7 @@ impl Start {
         match seq.saturating_sub(self.cursor + 1) {
             // Also what lies before the beginning.
             0 => self.at,
-            later => self.at + Duration::from_secs_f64(later as f64 / rate),
+            later => self.at + Duration::try_from_secs_f64(later as f64 / rate).unwrap_or(Duration::MAX),
         }
     }
 }

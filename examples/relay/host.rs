@@ -178,7 +178,6 @@ impl Connection<'_> {
         let target = format!("/hosts/{}/subscribe?cursor={}", self.host.number, self.received);
         let connected = self.io.timeout(CONNECT_TIMEOUT, |io| {
             let stream = TcpStream::connect(io, address)?;
-            stream.set_nodelay(io, true)?;
             let rest = http::connect_websocket(io, &stream, address, &target)?;
             io::Result::Ok((Arc::new(stream), rest))
         })?;

@@ -112,6 +112,24 @@ impl Incoming {
     }
 }
 
+/// Reads the request at the beginning of a connection and what came with it; the answer to one that is none is an error.
+///
+/// # Cancellation
+///
+/// A cancellation point.
+pub(crate) fn read_request(io: &dyn Io, stream: &TcpStream) -> io::Result<(Request, Vec<u8>)> {
+    let result = read_head(io, stream);
+    let bad = result.as_ref().err().and_then(|error| error.get_ref()?.downcast_ref::<BadHead>());
+    if let Some(bad) = bad {
+        let status = match bad {
+            BadHead::Syntax(_) => "400 Bad Request",
+            BadHead::TooLong => "431 Request Header Fields Too Large",
+        };
+        write_response(io, stream, status, "text/plain", format!("{bad}\n").as_bytes(), true)?;
+    }
+    result
+}
+
 /// Reads a head and what came with it.
 ///
 /// # Cancellation
@@ -180,19 +198,42 @@ pub(crate) fn get(io: &dyn Io, address: SocketAddr, target: &str) -> io::Result<
     Ok(body)
 }
 
-/// Answers a request, and that is all on this connection.
-///
-/// # Cancellation
-///
-/// A cancellation point.
-pub(crate) fn respond(io: &dyn Io, stream: &TcpStream, status: &str, kind: &str, body: &[u8]) -> io::Result<()> {
+fn write_response(
+    io: &dyn Io,
+    stream: &TcpStream,
+    status: &str,
+    kind: &str,
+    body: &[u8],
+    with_body: bool,
+) -> io::Result<()> {
     let length = body.len();
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let body = if with_body { body } else { &[] };
     stream.write_all(io, &[head.as_bytes(), body].concat())
 }
 
 impl Request {
+    /// Answers it, and that is all on this connection. `HEAD` gets no body, and what is neither that nor `GET` 405.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    pub(crate) fn respond(
+        &self,
+        io: &dyn Io,
+        stream: &TcpStream,
+        status: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> io::Result<()> {
+        match &*self.method {
+            "GET" => write_response(io, stream, status, kind, body, true),
+            "HEAD" => write_response(io, stream, status, kind, body, false),
+            _ => write_response(io, stream, "405 Method Not Allowed", "text/plain", b"GET and HEAD\n", true),
+        }
+    }
+
     /// The response that makes the connection a websocket, if the request asks for one.
     pub(crate) fn upgrade(&self) -> Option<String> {
         let has = |name, word: &str| {
@@ -210,10 +251,10 @@ impl Request {
         ))
     }
 
-    /// The number under `name` in the query; 0 if it is not there.
+    /// The number under `name` in the query; 0 if it is not there. `None` when it is none that a database can have.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         let value = self.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        value.map_or(Some(0), |value| value.parse().ok())
+        value.map_or(Some(0), |value| value.parse().ok().filter(|&number| number <= i64::MAX as u64))
     }
 }
 

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use iolite::{BackendChoice, Config};
+use iolite::{BackendChoice, Config, RunError};
 
 use arguments::{Arguments, Backends, Command, Format, RelayArguments};
 use console::Console;
@@ -67,7 +67,9 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("relay: {error}");
-            ExitCode::FAILURE
+            // A setting of the other backend, for example, is found out when one is made.
+            let config = matches!(error.downcast_ref(), Some(RunError::Config(_)));
+            if config { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -87,9 +89,13 @@ fn run_backends(arguments: &RelayArguments, config: &Config) -> Result<bool, Box
                 if arguments.format == Format::Json {
                     writeln!(io::stdout(), "{}", summary.json())?;
                 }
+                if let Some(failure) = &summary.failure {
+                    eprintln!("relay: the database stored nothing more at the end: {failure}");
+                }
                 well &= summary.is_sound();
                 summaries.push(summary);
             }
+            Err(error) if matches!(error.downcast_ref(), Some(RunError::Config(_))) => return Err(error),
             Err(error) => {
                 eprintln!("relay: {error}");
                 well = false;
@@ -133,7 +139,7 @@ fn run_backend(arguments: &RelayArguments, config: Config, stop: &Stop) -> Resul
     let console = Arc::new(Console::new());
     // Removed at the end of the run.
     let directory = tempfile::Builder::new().prefix("iolite-relay-").tempdir()?;
-    let location = arguments.location().unwrap_or_else(|| {
+    let location = arguments.database.clone().unwrap_or_else(|| {
         let path = directory.path().join("relay.db");
         console.line(&format!("the database is {}, for this run; --database FILE keeps one", path.display()));
         Location::File(path)

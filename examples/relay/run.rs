@@ -113,7 +113,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
     };
     let relay = Relay::open(io, settings, backend, hosts, upstreams)?;
     let starts: Vec<u64> = relay.hosts.iter().map(|host| host.committed.load(SeqCst)).collect();
-    let listener = TcpListener::bind(io, settings.listen)?;
+    let listener = TcpListener::bind(io, settings.listen).map_err(|error| named(settings.listen, &error))?;
     settings.console.line(&format!(
         "{} follows {hosts} hosts at {upstreams}; http://{} has /subscribe?cursor=N and /metrics",
         io.backend(),
@@ -137,6 +137,11 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
     relay.reader.close(io);
     settings.console.finish();
     Ok(relay.summary(&ended, &starts, report, &audit, untaken))
+}
+
+/// Says on which address nobody can listen.
+pub(crate) fn named(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("listening on {address}: {error}"))
 }
 
 impl Relay {
@@ -299,6 +304,7 @@ impl Relay {
             events_lost: lost(&self.hosts, &report.unwrap_or_default(), audit),
             duplicates: counts.duplicates.load(Relaxed),
             malformed: counts.malformed.load(Relaxed),
+            failure: counts.failure(),
             shutdown_ms: ended.shutdown.as_millis() as u64,
             untaken,
         }

@@ -19,6 +19,9 @@ pub(crate) struct Summary {
     pub(crate) events_lost: u64,
     pub(crate) duplicates: u64,
     pub(crate) malformed: u64,
+    /// Why the database stored nothing more at the end, if it did not.
+    #[serde(skip)]
+    pub(crate) failure: Option<String>,
     pub(crate) shutdown_ms: u64,
     /// The names of the hosts for which there was no unit of concurrency.
     #[serde(skip)]
@@ -31,9 +34,9 @@ impl Summary {
         serde_json::to_string(self).expect("a summary is JSON")
     }
 
-    /// Nothing is missing and nothing is doubled.
+    /// Nothing is missing, nothing is doubled, and the database stored to the end.
     pub(crate) fn is_sound(&self) -> bool {
-        self.events_lost == 0 && self.duplicates == 0
+        self.events_lost == 0 && self.duplicates == 0 && self.failure.is_none()
     }
 }
 
@@ -83,6 +86,7 @@ mod test {
             events_lost: 0,
             duplicates: 0,
             malformed: 0,
+            failure: None,
             shutdown_ms: 1,
             untaken: vec!["host-2".into()],
         };

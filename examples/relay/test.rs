@@ -164,7 +164,6 @@ fn a_handshake_in_segments_of_any_size_is_a_handshake(#[case] choice: BackendCho
             for sizes in [1, 2, 3, 100] {
                 let server = group.spawn_concurrent(move |io| {
                     let (stream, _) = listener.accept(io)?;
-                    stream.set_nodelay(io, true)?;
                     let (request, _) = http::read_head::<http::Request>(io, &stream)?;
                     let response = [request.upgrade().unwrap().as_bytes(), &codec::binary(vec![7; 200])].concat();
                     let mut noise = Noise(sizes);
@@ -186,5 +185,62 @@ fn a_handshake_in_segments_of_any_size_is_a_handshake(#[case] choice: BackendCho
             }
             Ok(())
         })
+    });
+}
+
+/// What is answered to the bytes, on a connection of their own.
+fn answer(io: &dyn Io, address: SocketAddr, request: &str) -> io::Result<String> {
+    let stream = TcpStream::connect(io, address)?;
+    stream.write_all(io, request.as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(io, &mut bytes)?;
+    String::from_utf8(bytes).map_err(io::Error::other)
+}
+
+#[rstest]
+#[case(BackendChoice::Threaded)]
+#[case(BackendChoice::Auto)]
+fn what_is_no_request_gets_400_and_head_no_body(#[case] choice: BackendChoice) {
+    let directory = TempDir::new().unwrap();
+    run(choice, |io| {
+        with_upstreams(io, |_, upstreams| {
+            with_relay(io, &settings(&directory, upstreams), upstreams, |_, own| {
+                for address in [own, upstreams] {
+                    for request in ["no HTTP\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
+                        let answer = answer(io, address, request)?;
+                        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+                    }
+                    let post = answer(io, address, "POST /metrics HTTP/1.1\r\n\r\n")?;
+                    assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
+                }
+                let cursor = answer(io, own, "GET /subscribe?cursor=18446744073709551615 HTTP/1.1\r\n\r\n")?;
+                assert!(cursor.starts_with("HTTP/1.1 400 "), "{cursor}");
+                for path in ["/metrics", "/nowhere"] {
+                    let [get, head] =
+                        ["GET", "HEAD"].map(|method| answer(io, own, &format!("{method} {path} HTTP/1.1\r\n\r\n")));
+                    let (get, head) = (get?, head?);
+                    let length = |answer: &str| answer.contains("Content-Length: ");
+                    assert!(length(&get) && length(&head) && !get.ends_with("\r\n\r\n"), "{get}");
+                    assert!(head.ends_with("\r\n\r\n") && head.lines().next() == get.lines().next(), "{head}");
+                }
+                Ok(())
+            })?;
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let directory = TempDir::new().unwrap();
+    run(BackendChoice::Threaded, |io| {
+        let taken = TcpListener::bind(io, "127.0.0.1:0")?;
+        let address = taken.local_addr(io)?;
+        let mut settings = settings(&directory, address);
+        settings.listen = address;
+        settings.hosts = Some(1);
+        let error = crate::run::run(io, &settings).err().expect("it is in use");
+        assert!(error.to_string().contains(&format!("listening on {address}")), "{error}");
+        Ok(())
     });
 }

@@ -15,7 +15,8 @@ use crate::arguments::{UpstreamsArguments, UpstreamsBackend};
 use crate::codec::End;
 use crate::console::{Console, Limit};
 use crate::emitter::{self, Emitter};
-use crate::http::{self, Request};
+use crate::http;
+use crate::run::named;
 use crate::stop::Stop;
 
 /// A client has to send its request in this time.
@@ -86,7 +87,7 @@ fn serve(io: &dyn Io, arguments: &UpstreamsArguments) -> io::Result<()> {
     let stop = Stop::on_signals()?;
     let settings = emitter::Settings { rate: arguments.rate, faults: !arguments.no_faults };
     let upstreams = Upstreams::new(arguments.hosts, settings);
-    let listener = TcpListener::bind(io, arguments.listen)?;
+    let listener = TcpListener::bind(io, arguments.listen).map_err(|error| named(arguments.listen, &error))?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr(io)?)?;
     io.group(|group| {
         let accepting = group.spawn_concurrent(|io| accept(io, &upstreams, &listener, group))?;
@@ -135,11 +136,10 @@ fn converse(io: &dyn Io, upstreams: &Upstreams, stream: &TcpStream) {
 }
 
 fn answer(io: &dyn Io, upstreams: &Upstreams, stream: &TcpStream) -> Result<(), End> {
-    stream.set_nodelay(io, true)?;
-    let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_head::<Request>(io, stream))?;
+    let (request, rest) = io.timeout(REQUEST_TIMEOUT, |io| http::read_request(io, stream))?;
     if request.path == "/report" {
         let body = serde_json::to_vec(&upstreams.report()).expect("a report is JSON");
-        return Ok(http::respond(io, stream, "200 OK", "application/json", &body)?);
+        return Ok(request.respond(io, stream, "200 OK", "application/json", &body)?);
     }
     let number = request.path.strip_prefix("/hosts/").and_then(|path| path.strip_suffix("/subscribe"));
     let index = number.and_then(|number| number.parse::<usize>().ok()?.checked_sub(1));
@@ -149,7 +149,7 @@ fn answer(io: &dyn Io, upstreams: &Upstreams, stream: &TcpStream) -> Result<(), 
             stream.write_all(io, upgrade.as_bytes())?;
             emitter.emit(io, stream, rest, cursor)
         }
-        (None, ..) => Ok(http::respond(io, stream, "404 Not Found", "text/plain", b"no such host\n")?),
-        _ => Ok(http::respond(io, stream, "400 Bad Request", "text/plain", b"a websocket, from ?cursor=N\n")?),
+        (None, ..) => Ok(request.respond(io, stream, "404 Not Found", "text/plain", b"no such host\n")?),
+        _ => Ok(request.respond(io, stream, "400 Bad Request", "text/plain", b"a websocket, from ?cursor=N\n")?),
     }
 }

@@ -76,10 +76,44 @@ pub(crate) enum Location {
 impl Place {
     pub(crate) fn open(&self) -> StoreResult<Box<dyn Store>> {
         match &self.location {
-            Location::File(path) => Ok(Box::new(sqlite::Sqlite::open(path, self.synchronous)?)),
+            Location::File(path) => match sqlite::Sqlite::open(path, self.synchronous) {
+                Ok(store) => Ok(Box::new(store)),
+                Err(error) => Err(format!("the database {}: {error}", path.display()).into()),
+            },
             Location::Postgres(url) => postgres::open(url, self.synchronous),
         }
     }
+}
+
+/// A cursor as a store has it: a host, whose numbers begin at 1, and the number of its last event. What is neither was not
+/// stored by this program.
+fn cursor((host, seq): (i64, i64)) -> StoreResult<(u32, u64)> {
+    let ours = u32::try_from(host).ok().filter(|&host| host > 0).zip(number(seq));
+    ours.ok_or_else(|| format!("the database has {seq} as the cursor of host {host}, which is none of a relay").into())
+}
+
+fn position(position: i64) -> StoreResult<u64> {
+    let ours = number(position);
+    ours.ok_or_else(|| {
+        format!("the database has {position} as the position of an event, which is none of a relay").into()
+    })
+}
+
+/// A host, its rows, and the least and the greatest number of them.
+fn audited(row: [i64; 4]) -> StoreResult<Audited> {
+    let [host, rows, seq_min, seq_max] = row.map(number);
+    let host = host.and_then(|host| u32::try_from(host).ok());
+    let ours = host.zip(rows).zip(seq_min.zip(seq_max));
+    let ours = ours.map(|((host, rows), (seq_min, seq_max))| Audited { host, rows, seq_min, seq_max });
+    ours.ok_or_else(|| {
+        format!("the database has events of host {}, from {} to {}, which are none of a relay", row[0], row[2], row[3])
+            .into()
+    })
+}
+
+/// So far from the greatest number that counting on is no question.
+fn number(number: i64) -> Option<u64> {
+    u64::try_from(number).ok().filter(|&number| number < 1 << 62)
 }
 
 /// The state of the one worker that writes: events in a transaction per run of jobs.
@@ -199,7 +233,7 @@ impl Database {
 
     fn publish(&self, stored: Vec<(u64, Offer)>) {
         self.counts.stored.fetch_add(stored.len() as u64, Relaxed);
-        self.counts.transactions.fetch_add(1, Relaxed);
+        self.counts.succeed();
         let events = stored.into_iter().map(|(position, mut offer)| {
             let event = Event { position, frame: mem::take(&mut offer.frame) };
             offer.stored();

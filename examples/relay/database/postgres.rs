@@ -2,7 +2,7 @@
 
 use postgres::{Client, NoTls};
 
-use super::{Audited, Store, StoreResult};
+use super::{Audited, Store, StoreResult, audited, cursor, position};
 use crate::arguments::Synchronous;
 use crate::live::Event;
 
@@ -69,14 +69,12 @@ impl Store for Postgres {
 
     fn cursors(&mut self) -> StoreResult<Vec<(u32, u64)>> {
         let rows = self.client.query("SELECT host, seq FROM cursors", &[])?;
-        rows.iter()
-            .map(|row| Ok((u32::try_from(row.get::<_, i64>(0))?, row.get::<_, i64>(1).cast_unsigned())))
-            .collect()
+        rows.iter().map(|row| cursor((row.get(0), row.get(1)))).collect()
     }
 
     fn head(&mut self) -> StoreResult<u64> {
         let row = self.client.query_one("SELECT coalesce(max(position), 0) FROM events", &[])?;
-        Ok(row.get::<_, i64>(0).cast_unsigned())
+        position(row.get(0))
     }
 
     fn page(&mut self, position: u64, count: usize) -> StoreResult<Vec<Event>> {
@@ -90,13 +88,7 @@ impl Store for Postgres {
 
     fn audit(&mut self) -> StoreResult<Vec<Audited>> {
         let sql = "SELECT host, count(*), min(seq), max(seq) FROM events GROUP BY host ORDER BY host";
-        let number = |row: &postgres::Row, index| row.get::<_, i64>(index).cast_unsigned();
         let rows = self.client.query(sql, &[])?;
-        rows.iter()
-            .map(|row| {
-                let host = u32::try_from(number(row, 0))?;
-                Ok(Audited { host, rows: number(row, 1), seq_min: number(row, 2), seq_max: number(row, 3) })
-            })
-            .collect()
+        rows.iter().map(|row| audited([row.get(0), row.get(1), row.get(2), row.get(3)])).collect()
     }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 
-use super::{Audited, Store, StoreResult};
+use super::{Audited, Store, StoreResult, audited, cursor, position};
 use crate::arguments::Synchronous;
 use crate::live::Event;
 
@@ -30,7 +30,9 @@ pub(super) struct Sqlite(Connection);
 
 impl Sqlite {
     pub(super) fn open(path: &Path, synchronous: Synchronous) -> StoreResult<Self> {
-        let connection = Connection::open(path)?;
+        // A path and nothing else: what looks like a URI is a name, too.
+        let flags = OpenFlags::default() & !OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(
@@ -77,13 +79,13 @@ impl Store for Sqlite {
 
     fn cursors(&mut self) -> StoreResult<Vec<(u32, u64)>> {
         let mut statement = self.0.prepare_cached("SELECT host, seq FROM cursors")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.map(|row| cursor(row?)).collect()
     }
 
     fn head(&mut self) -> StoreResult<u64> {
         let mut statement = self.0.prepare_cached("SELECT coalesce(max(position), 0) FROM events")?;
-        Ok(statement.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
+        position(statement.query_row([], |row| row.get(0))?)
     }
 
     fn page(&mut self, position: u64, count: usize) -> StoreResult<Vec<Event>> {
@@ -98,11 +100,8 @@ impl Store for Sqlite {
     fn audit(&mut self) -> StoreResult<Vec<Audited>> {
         let sql = "SELECT host, count(*), min(seq), max(seq) FROM events GROUP BY host ORDER BY host";
         let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement.query_map([], |row| {
-            let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
-            Ok(Audited { host: row.get(0)?, rows: number(1)?, seq_min: number(2)?, seq_max: number(3)? })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+        rows.map(|row| audited(row?)).collect()
     }
 }
 

@@ -141,6 +141,53 @@ fn a_failed_transaction_stores_nothing_and_is_made_up_for() {
 }
 
 #[test]
+fn a_database_that_stores_nothing_more_is_told_until_it_does() {
+    let fixture = Fixture::new();
+    let mut database = fixture.open();
+    let whole = std::mem::replace(&mut database.store, fixture.place().open().unwrap());
+    database.store = Box::new(Faulty { store: whole, fault: Some(Fault::Commit) });
+    assert_eq!(fixture.counts.failure(), None);
+    fixture.run(&mut database, &[(1, 1)]);
+    assert_eq!(fixture.counts.failure().as_deref(), Some("the disk is full"));
+    fixture.run(&mut database, &[(1, 1)]);
+    assert_eq!(fixture.counts.failure(), None);
+}
+
+#[test]
+fn numbers_that_no_relay_has_stored_are_an_error_and_no_panic() {
+    for (host, seq) in [(1, -1), (1, i64::MIN), (1, i64::MAX), (0, 1), (-1, 1), (1 << 32, 1)] {
+        let fixture = Fixture::new();
+        drop(fixture.open());
+        let Location::File(path) = fixture.place().location else { unreachable!() };
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute("INSERT INTO cursors VALUES (?, ?)", [host, seq]).unwrap();
+        let opened = Database::open(&fixture.place(), &fixture.hosts, &fixture.counts, &fixture.live);
+        let error = opened.err().expect("none of a relay").to_string();
+        assert!(error.contains(&format!("{seq} as the cursor of host {host}")), "{error}");
+    }
+    for position in [i64::MIN, i64::MAX] {
+        let fixture = Fixture::new();
+        drop(fixture.open());
+        let Location::File(path) = fixture.place().location else { unreachable!() };
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute("INSERT INTO events VALUES (?, 1, 1, x'00')", [position]).unwrap();
+        let opened = Database::open(&fixture.place(), &fixture.hosts, &fixture.counts, &fixture.live);
+        assert!(opened.err().expect("none of a relay").to_string().contains("position"));
+    }
+}
+
+#[test]
+fn an_error_names_the_file_and_what_looks_like_a_uri_is_one() {
+    let folder = TempDir::new().unwrap();
+    let location = Location::File(folder.path().join("no/such/folder"));
+    let error = Place { location, synchronous: Synchronous::Full }.open().err().expect("there is no folder");
+    assert!(error.to_string().contains("no/such/folder"), "{error}");
+    let path = folder.path().join("file:x?mode=memory");
+    drop(Place { location: Location::File(path.clone()), synchronous: Synchronous::Full }.open().unwrap());
+    assert!(path.exists());
+}
+
+#[test]
 fn a_commit_whose_answer_is_lost_is_found() {
     let fixture = Fixture::new();
     let mut database = fixture.open();
