@@ -15,6 +15,8 @@ use crate::record::{Group, Record, columns, groups, median, table, text};
 const SPREAD_MAX: f64 = 20.0;
 const WIDTH: u32 = 760;
 const LINE_HEIGHT: u32 = 24;
+/// More than a letter of the labels takes, on average.
+const LETTER_WIDTH: u32 = 8;
 
 /// Reads the `*.jsonl` of a folder and writes `report.md` and the charts beside them: one for each question, of the
 /// figure that comes first. `true`, for nothing is measured.
@@ -127,7 +129,7 @@ impl Chart<'_> {
             .caption(title, ("sans-serif", 20))
             .margin(8)
             .x_label_area_size(30)
-            .y_label_area_size(130)
+            .y_label_area_size(self.peers_width())
             .build_cartesian_2d(axis, (0..self.lines.len().saturating_sub(1)).into_segmented())?;
         chart
             .configure_mesh()
@@ -149,6 +151,12 @@ impl Chart<'_> {
         }
         area.present()?;
         Ok(())
+    }
+
+    /// The room for the longest name of a peer, and a tick.
+    fn peers_width(&self) -> u32 {
+        let letters = self.lines.iter().map(|line| line.peer.len()).max().unwrap_or(0);
+        letters as u32 * LETTER_WIDTH + 12
     }
 
     /// The peer beside a line; the first is at the top.
@@ -206,5 +214,22 @@ mod test {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("echo.jsonl"), "no JSON").unwrap();
         assert!(answer(folder.path()).unwrap_err().contains("echo.jsonl"));
+    }
+    #[test]
+    fn the_longest_name_is_not_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "iolite-evented-multishot";
+        fs::write(
+            folder.path().join("yield.jsonl"),
+            format!("{{\"peer\":\"{name}\",\"round\":1,\"ns_per_operation\":9}}"),
+        )
+        .unwrap();
+        fs::write(folder.path().join(MACHINE), "a machine\n").unwrap();
+        answer(folder.path()).unwrap();
+        let chart = fs::read_to_string(folder.path().join("yield.svg")).unwrap();
+        let label = chart.split("<text ").find(|text| text.contains(name)).expect("the label");
+        assert!(label.contains("text-anchor=\"end\""), "{label}");
+        let right: usize = label.split('"').nth(1).and_then(|x| x.parse().ok()).expect("x comes first");
+        assert!(right >= name.len() * LETTER_WIDTH as usize, "{label}");
     }
 }
