@@ -9,6 +9,26 @@
 //! - `auto`, the default: `evented` where the kernel allows it, else `threaded` with one line that
 //!   says why.
 //!
+//! # Which spawn to take
+//!
+//! Two tasks that wait for each other have to run beside each other. So the first question is whether the caller, or
+//! any other task, waits for what the new task does before it ends:
+//!
+//! | | when | when no unit is free |
+//! |---|---|---|
+//! | [`spawn_concurrent`](Io#method.spawn_concurrent) | **somebody waits for what it does while it runs**: a consumer, a server, the other side of a channel, whoever sets an event | [`ConcurrencyUnavailable`], with the closure |
+//! | [`spawn_waiting`](Io#method.spawn_waiting) | the same, and the caller can wait for a slot: one task per connection | waits |
+//! | [`spawn_async`](Io#method.spawn_async) | only its result is wanted, and the order does not matter: two lookups, parts of a sum | **runs at once, on top of the caller**, which goes on when it has ended |
+//!
+//! A task of `spawn_async` that waits for its own caller never ends where it runs on top of that caller. On `threaded`
+//! with its default `async_limit` (one less than there are CPUs) that is so from the first task on a machine with one
+//! CPU, on `evented` only when 10,000 tasks run. In a debugger such a deadlock is one stack: the task that waits, on top of
+//! the `spawn_async` or the `join` of the caller that it waits for; `async_limit` is the limit that was reached. With
+//! [`Config::async_limit`] 0 every `spawn_async` runs on top of its caller, on both backends: run your tests once with
+//! `IOLITE_ASYNC_LIMIT=0`, and what waits for its caller stops there.
+//!
+//! # An example
+//!
 //! ```
 //! use iolite::net::{TcpListener, TcpStream};
 //! use iolite::{BackendChoice, Config, Io};
@@ -55,7 +75,8 @@
 //! }
 //! ```
 //!
-//! [`cancel`] explains cancellation; `SOUNDNESS.md` in the repository says what is guaranteed.
+//! [The page on cancellation](mod@cancel) explains what a blocking call does when it is asked to stop; `SOUNDNESS.md` in the
+//! repository says what is guaranteed.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

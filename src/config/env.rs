@@ -19,8 +19,8 @@ impl Config {
     /// | `IOLITE_BACKEND` | `auto`, `threaded` or `evented` |
     /// | `IOLITE_ASYNC_LIMIT`, `IOLITE_CONCURRENT_LIMIT` | a count of tasks |
     /// | `IOLITE_STACK_SIZE`, `IOLITE_MAIN_STACK_SIZE` | bytes, as in `262144`, `256KiB` or `8MiB` |
-    /// | `IOLITE_EXECUTORS` | a count of threads |
-    /// | `IOLITE_IDLE_TIMEOUT`, `IOLITE_SHUTDOWN_GRACE` | a duration, as in `500ms`, `10s` or `2min` |
+    /// | `IOLITE_EXECUTORS`, `IOLITE_OFFLOAD_LIMIT`, `IOLITE_LOOKUP_LIMIT` | a count of threads |
+    /// | `IOLITE_LOOKUP_TIMEOUT`, `IOLITE_IDLE_TIMEOUT`, `IOLITE_SHUTDOWN_GRACE` | a duration, as in `500ms`, `10s` or `2min` |
     ///
     /// Variables that begin with `IOLITE_TEST_` are left to tests.
     ///

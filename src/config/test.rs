@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::key::{KEYS, Key};
 use super::{BackendChoice, Config};
 
 /// The error of one environment variable, or of several.
@@ -15,6 +16,15 @@ fn env(variables: &[(&str, &str)]) -> Config {
 fn nothing_set_is_all_default() {
     let config = env(&[("PATH", "/bin"), ("IOLITE", "x"), ("iolite_backend", "x")]);
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::new()));
+}
+
+#[test]
+fn each_key_is_documented() {
+    for key in KEYS {
+        let (variable, row) = (format!("`{}`", Key::variable(key.name)), format!("| `{}` |", key.name));
+        assert!(include_str!("env.rs").contains(&variable), "`from_env` does not tell {variable}");
+        assert!(include_str!("../../README.md").contains(&row), "the table of README has no row {row}");
+    }
 }
 
 #[test]
