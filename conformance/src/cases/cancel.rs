@@ -1,18 +1,23 @@
 //! The protocol of cancellation: once, given back, sticky, shielded.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use iolite_io::net::TcpListener;
-use iolite_io::sync::{Event, channel};
-use iolite_io::{Canceled, Io};
+use iolite_io::sync::{
+    Barrier, Event, Lazy, Mutex, Notify, Once, OnceCell, Queue, ReentrantMutex, RwLock, Semaphore, broadcast, channel,
+    futex, watch,
+};
+use iolite_io::{Canceled, Io, OwnedGroup, no_suspend};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, concurrently, rounds, scope, tcp_pair};
+use crate::tools::{ExpectCanceled, concurrently, panic_of, rounds, scope, tcp_pair, until};
 
 pub(crate) const CASES: &[Case] = cases![
     a_request_is_delivered_once,
@@ -32,6 +37,7 @@ pub(crate) const CASES: &[Case] = cases![
     an_unrelated_signal_cancels_nothing,
     a_request_reaches_a_sleep_deep_in_calls_that_do_not_pass_it_on,
     a_blocking_call_inside_no_suspend_panics,
+    what_need_not_wait_inside_no_suspend_panics_too,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -325,9 +331,71 @@ fn a_blocking_call_inside_no_suspend_panics(on: &On) {
             &|| drop(TcpListener::bind(io, "127.0.0.1:0")),
         ];
         for call in calls {
-            let text = crate::tools::panic_of(|| iolite_io::no_suspend(call));
+            let text = panic_of(|| no_suspend(call));
             assert!(text.contains("no_suspend"), "{text}");
         }
         io.check_cancel().expect("it is over");
+    });
+}
+
+/// Of each primitive, the calls that are no cancellation points, where they would not wait.
+fn what_need_not_wait_inside_no_suspend_panics_too(on: &On) {
+    on.run(|io| {
+        let (mutex, reentrant, held, lock) =
+            (Mutex::new(()), ReentrantMutex::new(()), ReentrantMutex::new(()), RwLock::new(()));
+        let (semaphore, event, notify, barrier) = (Semaphore::new(2), Event::new(), Notify::new(), Barrier::new(1));
+        let (cell, full, once, lazy) =
+            (OnceCell::new(), OnceCell::from(1), Once::new(), Lazy::new(|_: &dyn Io| io::Result::Ok(1)));
+        let ((sender, receiver), queue, word) = (channel(8), Queue::new(8), AtomicU32::new(1));
+        let ((told, mut hears), (shows, mut sees)) = (broadcast(8), watch(0));
+        let _held = held.try_lock().expect("free");
+        event.set();
+        notify.notify_one();
+        sender.try_send(1).expect("room");
+        queue.try_put(&mut VecDeque::from([1])).expect("open");
+        told.send(1).expect("heard");
+        shows.send(1);
+        let finished = io.spawn_async(|_| ());
+        until(io, || finished.is_finished());
+        let group = OwnedGroup::new(io.handle().expect("a runtime's"));
+        let member = group.spawn_async(|_| ());
+        until(io, || member.is_finished());
+        let (finished, member) = (Cell::new(Some(finished)), Cell::new(Some(member)));
+        let calls: &mut [(&str, &mut dyn FnMut())] = &mut [
+            ("mutex", &mut || drop(mutex.lock_uncancelable(io))),
+            ("reentrant mutex", &mut || drop(reentrant.lock_uncancelable(io))),
+            ("reentrant mutex that is held", &mut || drop(held.lock_uncancelable(io))),
+            ("read", &mut || drop(lock.read_uncancelable(io))),
+            ("write", &mut || drop(lock.write_uncancelable(io))),
+            ("acquire", &mut || drop(semaphore.acquire_uncancelable(io))),
+            ("acquire_many", &mut || drop(semaphore.acquire_many_uncancelable(io, 2))),
+            ("event", &mut || event.wait_uncancelable(io)),
+            ("notify", &mut || notify.wait_uncancelable(io)),
+            ("barrier", &mut || _ = barrier.wait_uncancelable(io)),
+            ("once cell", &mut || _ = cell.get_or_init_uncancelable(io, || 1)),
+            ("once cell with a value", &mut || _ = full.get_or_init_uncancelable(io, || 1)),
+            ("value of a once cell", &mut || _ = full.wait_uncancelable(io)),
+            ("once", &mut || once.call_once_uncancelable(io, || ())),
+            ("lazy", &mut || drop(lazy.force_uncancelable(io))),
+            ("send", &mut || drop(sender.send_uncancelable(io, 1))),
+            ("recv", &mut || drop(receiver.recv_uncancelable(io))),
+            ("put", &mut || drop(queue.put_uncancelable(io, &mut VecDeque::from([1]), 1))),
+            ("get", &mut || drop(queue.get_uncancelable(io, &mut Vec::new(), 1, 1))),
+            ("broadcast", &mut || drop(hears.recv_uncancelable(io))),
+            ("watch", &mut || drop(sees.changed_uncancelable(io))),
+            ("futex", &mut || futex::wait_uncancelable(io, &word, 0)),
+            ("join of a task", &mut || finished.take().into_iter().for_each(|task| task.join(io))),
+            ("join of a member", &mut || member.take().into_iter().for_each(|member| member.join(io))),
+            ("group cancel", &mut || group.cancel(io)),
+            ("group", &mut || scope(io, |_| ())),
+            ("yield_now", &mut || io.yield_now()),
+        ];
+        for (name, call) in calls {
+            let text = panic_of(|| no_suspend(&mut **call));
+            assert!(text.contains("no_suspend"), "{name}: {text}");
+        }
+        assert_eq!(receiver.try_recv(), Ok(1), "nothing was taken");
+        assert_eq!((receiver.len(), queue.len(), cell.get()), (0, 1, None), "nothing was done");
+        assert!(notify.try_wait() && mutex.try_lock().is_some() && semaphore.available() == 2);
     });
 }

@@ -374,6 +374,15 @@ impl Context {
         );
     }
 
+    /// Panics inside [`no_suspend`], where a call that may wait is refused also when it need not: whether it has to
+    /// wait depends on what the others do. A panic hook gets through, since nobody could stop the panic there.
+    #[inline]
+    pub(crate) fn assert_outside_no_suspend(&self) {
+        if self.no_suspend.get() != 0 {
+            self.assert_may_suspend();
+        }
+    }
+
     #[inline]
     fn requests(&self) -> u32 {
         self.task().requests()
@@ -540,7 +549,8 @@ impl Drop for NoSuspend<'_> {
 ///
 /// # Panics
 ///
-/// Whatever `f` does; and any cancellation point in `f` panics.
+/// Whatever `f` does; and any call in `f` panics that could wait, also one that need not this time: a cancellation
+/// point, a join, and the `*_uncancelable` forms.
 pub fn no_suspend<R>(f: impl FnOnce() -> R) -> R {
     current(|context| {
         context.no_suspend.set(context.no_suspend.get() + 1);

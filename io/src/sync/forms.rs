@@ -4,6 +4,7 @@
 //! are that call with an [`Until`].
 
 use crate::cancel::WaitError;
+use crate::context::{self, Context};
 use crate::time::Instant;
 use crate::{Canceled, Io};
 
@@ -20,10 +21,17 @@ pub(super) enum Until {
 
 impl Until {
     /// The cancellation point of the call, also of one that will not have to wait.
+    ///
+    /// # Panics
+    ///
+    /// Inside [`no_suspend`](crate::no_suspend).
     #[inline]
     pub(super) fn check(self, io: &dyn Io) -> Result<(), Canceled> {
         match self {
-            Until::Served => Ok(()),
+            Until::Served => {
+                context::current(Context::assert_outside_no_suspend);
+                Ok(())
+            }
             Until::Canceled | Until::Deadline(_) => io.check_cancel(),
         }
     }

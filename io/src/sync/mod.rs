@@ -19,7 +19,8 @@
 //! | wait on a word of one's own, to build what is missing | [`mod@futex`] |
 //!
 //! Every blocking call comes in three forms: plain, a cancellation point also when it need not wait;
-//! `*_uncancelable`; and `*_deadline`. Calls that have a `try_*` form do not wait in it. All others never suspend,
+//! `*_uncancelable`; and `*_deadline`. All three panic inside [`no_suspend`](crate::no_suspend), also when they need not
+//! wait. Calls that have a `try_*` form do not wait in it. All others never suspend,
 //! dropping a guard or a handle included, and may be made from any thread.
 //!
 //! The participle of a call ([`Receiver::receiving`] for `recv`, [`Event::waiting`] for `wait`) is that call as one of

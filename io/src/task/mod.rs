@@ -29,7 +29,7 @@ pub(crate) use turn::Turn;
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
 use crate::cancel::{REQUESTED, STICKY};
-use crate::context;
+use crate::context::{self, Context};
 use crate::error::{SpawnError, SpawnErrorKind};
 use crate::sealed::Token;
 use crate::wait_any::Source;
@@ -121,6 +121,7 @@ impl<T> Drop for Task<T> {
 /// the group.
 pub(crate) fn join<T>(io: &dyn Io, handle: &mut Option<Owner<dyn Outcome<T> + '_>>) -> T {
     let outcome = handle.as_deref().expect("a handle is consumed once");
+    context::current(Context::assert_outside_no_suspend);
     outcome.wait(io);
     assert!(outcome.is_done(), "a wait for a task has ended before the task");
     let outcome = handle.take().expect("it was there");
