@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Mutex, Receiver, Semaphore, SemaphorePermit, Sender, channel};
-use iolite_io::{Io, OneOf2, OneOf3, Source};
+use iolite_io::sync::{Event, Mutex, Receiver, RwLock, Semaphore, SemaphorePermit, Sender, channel};
+use iolite_io::{Io, OneOf2, OneOf3, OneOf4, Source};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
@@ -24,6 +24,8 @@ pub(crate) const PAIRS: &[Case] = pairs![
     every_item_is_accounted_for(2, 2),
     permits_and_locks_are_conserved(1),
     permits_and_locks_are_conserved(2),
+    two_ways_into_one_lock_are_conserved(1),
+    two_ways_into_one_lock_are_conserved(2),
 ];
 
 fn an_item_is_received_or_still_there(on: &On, capacity: usize) {
@@ -227,5 +229,43 @@ fn permits_and_locks_are_conserved(one: &On, other: &On, executors: usize) {
         assert_eq!((few.available(), many.available()), (1, 3));
         assert!(few.try_acquire().is_some() && many.try_acquire_many(3).is_some(), "nobody waits any more");
         assert_eq!(*lock.try_lock().expect("free"), locked.into_inner());
+    });
+}
+
+/// All wait for two numbers of permits of one semaphore, and to read or to write, in whatever order.
+fn two_ways_into_one_lock_are_conserved(one: &On, other: &On, executors: usize) {
+    crowd("two ways into one lock", &one.executors(executors), other, |crowd| {
+        let (permits, lock) = (Semaphore::new(4), RwLock::new(0_usize));
+        let (held, written) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let count = rounds(1_000);
+        crowd.run(|io, _, mut random| {
+            for _ in 0..count {
+                let mut number = || 1 + random.below(4) as usize;
+                let wanted = [number(), number()];
+                let [first, second] = wanted.map(|number| permits.acquiring_many(number));
+                match impatiently(io, &mut random, (first, lock.writing(), second, lock.reading())) {
+                    Some(OneOf4::First(taken) | OneOf4::Third(taken)) => {
+                        assert!(held.fetch_add(taken.count(), Ordering::SeqCst) + taken.count() <= 4);
+                        io.yield_now();
+                        held.fetch_sub(taken.count(), Ordering::SeqCst);
+                    }
+                    Some(OneOf4::Second(mut value)) => {
+                        let before = *value;
+                        io.yield_now();
+                        *value = before + 1;
+                        written.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Some(OneOf4::Fourth(value)) => {
+                        let before = *value;
+                        io.yield_now();
+                        assert_eq!(*value, before, "nobody writes while somebody reads");
+                    }
+                    None => {}
+                }
+            }
+        });
+        assert_eq!(permits.available(), 4);
+        assert!(permits.try_acquire_many(4).is_some(), "nobody waits any more");
+        assert_eq!(*lock.try_write().expect("free"), written.into_inner());
     });
 }

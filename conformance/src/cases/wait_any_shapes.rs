@@ -1,10 +1,10 @@
-//! Sources within each other: tuples, `Vec`s, arrays and maps of them.
+//! Sources within each other, tuples, `Vec`s, arrays and maps of them; and several of one lock.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Notify, RecvError, Semaphore, TryRecvError, channel};
-use iolite_io::{Instant, Io, OneOf2, OneOf3, Source};
+use iolite_io::sync::{Event, Notify, RecvError, RwLock, Semaphore, TryRecvError, channel};
+use iolite_io::{Instant, Io, OneOf2, OneOf3, OneOf4, Source};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -19,6 +19,10 @@ pub(crate) const CASES: &[Case] = cases![
     a_mapped_source_is_mapped_when_it_wins,
     one_source_alone_is_waited_for,
     a_canceled_wait_within_another_takes_nothing,
+    who_waits_to_write_or_to_read_reads_when_it_can,
+    the_number_of_permits_that_is_there_is_taken,
+    nobody_gets_ahead_of_who_waits_for_one_of_two_numbers,
+    a_number_that_loses_lets_those_behind_it_in,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -192,5 +196,116 @@ fn a_canceled_wait_within_another_takes_nothing(on: &On) {
         channels.iter().for_each(|(sender, _)| sender.try_send(1).expect("nobody waits any more, and there is room"));
         assert!(waits.try_acquire().is_some(), "its place was given up");
         channels.iter().for_each(|(_, receiver)| assert_eq!(receiver.try_recv(), Ok(1)));
+    });
+}
+
+/// A writer goes on as a reader: who waits to write has to wait on, and may read.
+fn who_waits_to_write_or_to_read_reads_when_it_can(on: &On) {
+    on.run(|io| {
+        let lock = RwLock::new(1);
+        for _ in 0..3 {
+            let writer = lock.try_write().expect("free");
+            let mut reader = None;
+            let one = while_waiting(
+                io,
+                |io, waits| {
+                    let sources = (lock.writing(), lock.reading(), waits.acquiring_many(2).map(drop), io.now() + LONG);
+                    match io.wait_any(sources).expect("not canceled") {
+                        OneOf4::First(_) => "writes",
+                        OneOf4::Second(_) => "reads",
+                        OneOf4::Third(()) | OneOf4::Fourth(()) => "neither",
+                    }
+                },
+                || reader = Some(writer.downgrade()),
+            );
+            assert_eq!(one, "reads");
+            drop(reader);
+            assert!(lock.try_write().is_some(), "nothing is left of the other way in");
+        }
+    });
+}
+
+fn the_number_of_permits_that_is_there_is_taken(on: &On) {
+    on.run(|io| {
+        let permits = Semaphore::new(0);
+        // As many as came, as many as are wanted first and else, and what is taken.
+        for (come, wanted, taken) in [(1, [2, 1], 1), (2, [2, 1], 2), (2, [1, 2], 1), (2, [3, 2], 2), (3, [5, 1], 1)] {
+            let count = while_waiting(
+                io,
+                |io, waits| {
+                    let numbers = wanted.map(|number| permits.acquiring_many(number));
+                    match io.wait_any((numbers, waits.acquiring_many(2).map(drop))).expect("not canceled") {
+                        OneOf2::First((_, permit)) => {
+                            let count = permit.count();
+                            permit.forget();
+                            count
+                        }
+                        OneOf2::Second(()) => 0,
+                    }
+                },
+                || permits.release_many(come),
+            );
+            assert_eq!(count, taken, "of {come}, {wanted:?} are wanted");
+            permits.try_acquire_many(come - taken).expect("the others are there, and nobody waits").forget();
+        }
+    });
+}
+
+fn nobody_gets_ahead_of_who_waits_for_one_of_two_numbers(on: &On) {
+    on.run(|io| {
+        let (permits, waits, behind) = (Semaphore::new(0), Semaphore::new(1), Semaphore::new(1));
+        scope(io, |group| {
+            let first = concurrently(group, |io| {
+                let numbers = [3, 2].map(|number| permits.acquiring_many(number));
+                match io.wait_any((numbers, waits.acquiring_many(2).map(drop))).expect("not canceled") {
+                    OneOf2::First((index, permit)) => {
+                        permit.forget();
+                        index
+                    }
+                    OneOf2::Second(()) => unreachable!("there is one"),
+                }
+            });
+            until(io, || waits.try_acquire().is_none());
+            let second = concurrently(group, |io| {
+                match io.wait_any((permits.acquiring(), behind.acquiring_many(2).map(drop))).expect("not canceled") {
+                    OneOf2::First(permit) => permit.forget(),
+                    OneOf2::Second(()) => unreachable!("there is one"),
+                }
+            });
+            until(io, || behind.try_acquire().is_none());
+            permits.release();
+            assert!(permits.try_acquire().is_none(), "it is for those who wait");
+            assert!(!first.is_finished() && !second.is_finished(), "two are too many, and it is not the second's turn");
+            permits.release();
+            assert_eq!(first.join(io), 1, "two are there");
+            assert!(!second.is_finished(), "none is left");
+            permits.release();
+            second.join(io);
+        });
+        assert_eq!(permits.available(), 0);
+    });
+}
+
+/// What was waited for is given up, and what is there goes to the next, whichever of the two ways was the first.
+fn a_number_that_loses_lets_those_behind_it_in(on: &On) {
+    on.run(|io| {
+        let (permits, stop) = (Semaphore::new(1), Event::new());
+        let (waits, behind) = (Semaphore::new(1), Semaphore::new(1));
+        scope(io, |group| {
+            let first = concurrently(group, |io| {
+                let numbers = [3, 2].map(|number| permits.acquiring_many(number).map(drop));
+                io.wait_any((numbers, stop.waiting(), waits.acquiring_many(2).map(drop))).expect("not canceled")
+            });
+            until(io, || waits.try_acquire().is_none());
+            let second = concurrently(group, |io| {
+                io.wait_any((permits.acquiring().map(drop), behind.acquiring_many(2).map(drop))).expect("not canceled")
+            });
+            until(io, || behind.try_acquire().is_none());
+            assert!(!second.is_finished());
+            stop.set();
+            assert_eq!(first.join(io), OneOf3::Second(()));
+            assert_eq!(second.join(io), OneOf2::First(()));
+        });
+        assert_eq!(permits.available(), 1);
     });
 }

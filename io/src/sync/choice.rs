@@ -11,6 +11,7 @@
 //!
 //! The models of `tests/loom_choice.rs` run this very file, and the queue's, under loom.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{mem, ptr};
 
 use super::primitive::Lock;
@@ -20,12 +21,19 @@ use crate::context::Unparker;
 pub struct Choice {
     decided: Lock<bool>,
     unparker: Unparker,
+    /// The queues in which it has places, each as the bit of its address, and [`STANDS_TWICE`]. Relaxed: only the waiter
+    /// writes it, and what it says of a queue is written and read under that queue's lock.
+    queues: AtomicUsize,
 }
+
+/// Two of the places may be in the same queue.
+const STANDS_TWICE: usize = 1 << QUEUE_BITS;
+const QUEUE_BITS: u32 = usize::BITS - 1;
 
 impl Choice {
     /// Of a waiter that `unparker` wakes.
     pub(crate) fn new(unparker: Unparker) -> Self {
-        Self { decided: Lock::new(false), unparker }
+        Self { decided: Lock::new(false), unparker, queues: AtomicUsize::new(0) }
     }
 
     pub(crate) fn unparker(&self) -> Unparker {
@@ -40,6 +48,21 @@ impl Choice {
 
     pub(crate) fn is_decided(&self) -> bool {
         *self.decided.lock()
+    }
+
+    /// Notes that the waiter is about to have a place in the queue at that address. Under its lock, by the waiter.
+    pub(crate) fn stands_in(&self, address: usize) {
+        // Locks are larger than 8 bytes, so their addresses differ in the bits above.
+        let bit = 1 << ((address >> 3) % QUEUE_BITS as usize);
+        let before = self.queues.load(Ordering::Relaxed);
+        let again = if before & bit == 0 { 0 } else { STANDS_TWICE };
+        self.queues.store(before | bit | again, Ordering::Relaxed);
+    }
+
+    /// Whether two of its places may be in the queue whose lock the caller holds; surely, if they are and each was
+    /// [noted](Self::stands_in).
+    pub(crate) fn may_stand_twice(&self) -> bool {
+        self.queues.load(Ordering::Relaxed) & STANDS_TWICE != 0
     }
 }
 

@@ -268,14 +268,19 @@ impl<'a> Call for Acquiring<'a> {
 
     fn attempt(&self, waiters: &mut WaitQueue<usize>, comer: Option<&Choice>) -> Option<Done<usize>> {
         let Self { semaphore: Semaphore { permits, .. }, count } = self;
-        if comer.is_none() {
+        let Some(comer) = comer else {
             return permits.take(*count).then_some(Done { value: None, served: AllServed::default() });
-        }
+        };
         // From here on the number changes under the lock only: what is free stays so until it is taken.
         let free = permits.free_to_wait();
-        let left = if waiters.is_empty() { free.checked_sub(*count)? } else { return None };
-        let done = Done::alone(None, comer)?;
-        permits.settle(left, false);
+        // Nobody gets ahead of those who wait, but whoever waits the longest may have waited for another number.
+        let may_take = waiters.is_empty() || waiters.is_first(comer);
+        let Some(left) = free.checked_sub(*count).filter(|_| may_take) else {
+            comer.stands_in(ptr::from_ref(waiters).addr());
+            return None;
+        };
+        let done = Done::alone(None, Some(comer))?;
+        permits.settle(left, !waiters.is_empty());
         Some(done)
     }
 

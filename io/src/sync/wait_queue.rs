@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::choice::{Choice, Undecided, decide};
 use super::primitive::{AtomicBool, Ordering};
@@ -164,6 +164,13 @@ impl<V> WaitQueue<V> {
         self.waiters.len()
     }
 
+    /// Whether the longest waiting is `comer` itself, by another place.
+    pub(crate) fn is_first(&self, comer: &Choice) -> bool {
+        // SAFETY: linked, so its frame is there.
+        let choice = self.waiters.first().and_then(|node| unsafe { node.as_ref() }.value.choice);
+        choice.is_some_and(|choice| ptr::eq(choice.as_ptr(), comer))
+    }
+
     /// Serves the longest waiting who can be met, after it has exchanged its value. `None` when nobody can be met.
     #[inline]
     fn serve(
@@ -208,6 +215,8 @@ impl<V> WaitQueue<V> {
 
     /// Finds the longest waiting for whom, and for `comer`, could be decided that they meet; it wants to be served.
     /// Unlinks those before it that were served elsewhere.
+    ///
+    /// Nobody gets ahead of a place that does not want to be served, but another one of the same waiter.
     #[cold]
     fn decide_slow(
         &mut self,
@@ -215,16 +224,24 @@ impl<V> WaitQueue<V> {
         wants: &impl Fn(Option<&V>) -> bool,
     ) -> Option<NonNull<Node<Waiter<V>>>> {
         let mut next = self.waiters.first();
+        let mut ahead: Option<NonNull<Choice>> = None;
         while let Some(node) = next {
             // SAFETY: linked, so its frame is there, and that of its choice.
             let waiter = unsafe { &node.as_ref().value };
+            // SAFETY: it is in this list.
+            next = unsafe { self.waiters.after(node) };
+            if ahead.is_some() && waiter.choice != ahead {
+                continue;
+            }
             // SAFETY: as above; its value is touched under the lock.
             let (choice, value) = unsafe { (waiter.choice.map(|choice| choice.as_ref()), &*waiter.value.get()) };
             if !wants(value.as_ref()) {
-                return None;
+                if !choice.is_some_and(Choice::may_stand_twice) {
+                    return None;
+                }
+                ahead = waiter.choice;
+                continue;
             }
-            // SAFETY: it is in this list.
-            next = unsafe { self.waiters.after(node) };
             match decide(comer, choice) {
                 Ok(()) => return Some(node),
                 Err(Undecided::Comer) => return None,

@@ -51,6 +51,8 @@
 //!   which they are written down.
 //! - [`source.map(f)`](Source::map) is a source that comes to what `f` makes of the output, so that sources of different
 //!   outputs fit into one `Vec`.
+//! - A wait may want one lock in several ways, `(lock.writing(), lock.reading())`, or one of several numbers of permits:
+//!   its own place in the queue shuts out others, but not itself.
 //! - Two that wait for many things meet on a rendezvous channel as any other two do. A wait that both sends and
 //!   receives on one channel does not meet itself.
 //! - A [`Condvar`](crate::sync::Condvar) and a [`Barrier`](crate::sync::Barrier) are no sources; their docs say why.
