@@ -28,6 +28,11 @@ pub(crate) trait Call {
     /// Makes the call, if it need not wait, and if `comer` has not been decided elsewhere, which it decides.
     fn attempt(&self, state: &mut Self::State, comer: Option<&Choice>) -> Option<Done<Self::Value>>;
 
+    /// As [`attempt`](Self::attempt), for a caller that has no choice and does not have the lock.
+    fn attempt_unlocked(&self) -> Option<Done<Self::Value>> {
+        self.attempt(&mut self.lock().lock(), None)
+    }
+
     /// What it brings where it waits.
     fn bring(&self) -> Option<Self::Value> {
         None
@@ -88,24 +93,23 @@ impl<C: Call> Queued<C> {
         Self { call, place: OnceCell::new(), made: Cell::new(None) }
     }
 
-    fn attempt(&self, state: &mut C::State, comer: Option<&Choice>) -> Option<AllServed> {
-        let done = self.call.attempt(state, comer)?;
+    /// Keeps what the call was made with; who was served by it is to be woken, after the lock was released.
+    fn keep(&self, done: Done<C::Value>) -> AllServed {
         self.made.set(Some(done.value));
-        Some(done.served)
+        done.served
     }
 }
 
 impl<C: Call> Arm for Queued<C> {
     fn poll(&self, _: &dyn Io) -> bool {
-        let served = self.attempt(&mut self.call.lock().lock(), None);
-        served.map(AllServed::wake).is_some()
+        self.call.attempt_unlocked().map(|done| self.keep(done).wake()).is_some()
     }
 
     unsafe fn enter(&self, choice: &Choice) -> bool {
         let mut state = self.call.lock().lock();
-        if let Some(served) = self.attempt(&mut state, Some(choice)) {
+        if let Some(done) = self.call.attempt(&mut state, Some(choice)) {
             drop(state);
-            served.wake();
+            self.keep(done).wake();
             return true;
         }
         let place = self.place.get_or_init(|| Place::new(choice.unparker(), Some(choice), self.call.bring()));

@@ -267,21 +267,16 @@ impl<'a> Call for Acquiring<'a> {
     }
 
     fn attempt(&self, waiters: &mut WaitQueue<usize>, comer: Option<&Choice>) -> Option<Done<usize>> {
-        let Self { semaphore: Semaphore { permits, .. }, count } = self;
-        let Some(comer) = comer else {
-            return permits.take(*count).then_some(Done { value: None, served: AllServed::default() });
-        };
-        // From here on the number changes under the lock only: what is free stays so until it is taken.
-        let free = permits.free_to_wait();
-        // Nobody gets ahead of those who wait, but whoever waits the longest may have waited for another number.
-        let may_take = waiters.is_empty() || waiters.is_first(comer);
-        let Some(left) = free.checked_sub(*count).filter(|_| may_take) else {
-            comer.stands_in(ptr::from_ref(waiters).addr());
-            return None;
-        };
-        let done = Done::alone(None, Some(comer))?;
-        permits.settle(left, !waiters.is_empty());
-        Some(done)
+        match comer {
+            None => self.attempt_unlocked(),
+            Some(comer) => self.attempt_slow(waiters, comer),
+        }
+    }
+
+    #[inline]
+    fn attempt_unlocked(&self) -> Option<Done<usize>> {
+        let taken = self.semaphore.permits.take(self.count);
+        taken.then_some(Done { value: None, served: AllServed::default() })
     }
 
     fn bring(&self) -> Option<usize> {
@@ -295,6 +290,25 @@ impl<'a> Call for Acquiring<'a> {
 
     fn output(self, _: Option<usize>) -> SemaphorePermit<'a> {
         SemaphorePermit { semaphore: self.semaphore, count: self.count }
+    }
+}
+
+impl Acquiring<'_> {
+    /// Takes the permits for a waiter that is about to have a place in the queue.
+    #[cold]
+    fn attempt_slow(&self, waiters: &mut WaitQueue<usize>, comer: &Choice) -> Option<Done<usize>> {
+        let Self { semaphore: Semaphore { permits, .. }, count } = self;
+        // From here on the number changes under the lock only: what is free stays so until it is taken.
+        let free = permits.free_to_wait();
+        // Nobody gets ahead of those who wait, but whoever waits the longest may have waited for another number.
+        let may_take = waiters.is_empty() || waiters.is_first(comer);
+        let Some(left) = free.checked_sub(*count).filter(|_| may_take) else {
+            comer.stands_in(ptr::from_ref(waiters).addr());
+            return None;
+        };
+        let done = Done::alone(None, Some(comer))?;
+        permits.settle(left, !waiters.is_empty());
+        Some(done)
     }
 }
 

@@ -21,6 +21,19 @@ macro_rules! one_of {
                 0 $(+ self.$index.count(token))+
             }
 
+            #[inline]
+            fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize> {
+                let before = 0;
+                $(
+                    if let Some(arm) = self.$index.poll_all(io, token) {
+                        return Some(before + arm);
+                    }
+                    let before = before + self.$index.count(token);
+                )+
+                let _ = before;
+                None
+            }
+
             fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
                 false $(|| self.$index.visit(visitor, token))+
             }

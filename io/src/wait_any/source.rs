@@ -126,6 +126,11 @@ pub(crate) mod sealed {
             1
         }
 
+        /// Polls the arms in order, until there is something, and says for which of them.
+        ///
+        /// It does what a visitor could do, without calls by pointer: most waits find something at once.
+        fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize>;
+
         /// Calls `visitor` with each arm in order, until it says `true`, and says whether it did.
         fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool;
     }
@@ -207,6 +212,11 @@ impl<F: Fact> Arm for F {
 
 /// A source of one arm.
 impl<A: Arm> Arms for A {
+    #[inline]
+    fn poll_all(&self, io: &dyn Io, _: Token) -> Option<usize> {
+        self.poll(io).then_some(0)
+    }
+
     fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, _: Token) -> bool {
         visitor(self)
     }
@@ -216,6 +226,11 @@ impl<A: Arm> Arms for A {
 impl<S: Arms> Arms for Option<S> {
     fn count(&self, token: Token) -> usize {
         self.as_ref().map_or(0, |source| source.count(token))
+    }
+
+    #[inline]
+    fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize> {
+        self.as_ref()?.poll_all(io, token)
     }
 
     fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
@@ -243,6 +258,11 @@ impl<S: Arms, F> Arms for Map<S, F> {
         self.source.count(token)
     }
 
+    #[inline]
+    fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize> {
+        self.source.poll_all(io, token)
+    }
+
     fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
         self.source.visit(visitor, token)
     }
@@ -259,6 +279,11 @@ impl<S: Source, T, F: FnOnce(S::Output) -> T> Source for Map<S, F> {
 impl<S: Arms, const N: usize> Arms for [S; N] {
     fn count(&self, token: Token) -> usize {
         self.iter().map(|source| source.count(token)).sum()
+    }
+
+    #[inline]
+    fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize> {
+        poll_each(self, io, token)
     }
 
     fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
@@ -281,6 +306,11 @@ impl<S: Arms> Arms for Vec<S> {
         self.iter().map(|source| source.count(token)).sum()
     }
 
+    #[inline]
+    fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize> {
+        poll_each(self, io, token)
+    }
+
     fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool {
         self.iter().any(|source| source.visit(visitor, token))
     }
@@ -293,6 +323,18 @@ impl<S: Source> Source for Vec<S> {
         let (index, arm) = place_of(&self, arm, token);
         (index, self.swap_remove(index).output(arm, io, token))
     }
+}
+
+#[inline]
+fn poll_each<S: Arms>(sources: &[S], io: &dyn Io, token: Token) -> Option<usize> {
+    let mut before = 0;
+    for source in sources {
+        if let Some(arm) = source.poll_all(io, token) {
+            return Some(before + arm);
+        }
+        before += source.count(token);
+    }
+    None
 }
 
 /// Which of the sources has the arm with that number, and which of its arms that is.

@@ -13,7 +13,7 @@ use crate::time::Instant;
 /// Waits for one of the arms of a source, takes it, and nothing of the others.
 pub(crate) fn wait_any<S: Source>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
-    let arm = match first(&source, |arm| arm.poll(io)) {
+    let arm = match source.poll_all(io, TOKEN) {
         Some(arm) => arm,
         None => wait_slow(io, &source)?,
     };
@@ -52,10 +52,11 @@ fn wait_decided(io: &dyn Io, arms: &dyn Arms, choice: &Choice) -> Result<Option<
     loop {
         let deadline = nearest(arms);
         let end = context::wait(io, deadline, || {
-            if !choice.is_decided() {
-                found = first(arms, |arm| arm.look(io, choice));
+            if choice.is_decided() {
+                return true;
             }
-            choice.is_decided() || nearest(arms) != deadline
+            found = first(arms, |arm| arm.look(io, choice));
+            found.is_some() || choice.is_decided() || nearest(arms) != deadline
         });
         match end {
             Ok(()) if choice.is_decided() => return Ok(found),
@@ -72,8 +73,12 @@ fn wait_decided(io: &dyn Io, arms: &dyn Arms, choice: &Choice) -> Result<Option<
 }
 
 fn nearest(arms: &dyn Arms) -> Option<Instant> {
-    let mut nearest = None;
-    for_each(arms, |arm| nearest = [nearest, arm.deadline()].into_iter().flatten().min());
+    let mut nearest: Option<Instant> = None;
+    for_each(arms, |arm| {
+        if let Some(deadline) = arm.deadline() {
+            nearest = Some(nearest.map_or(deadline, |nearest| nearest.min(deadline)));
+        }
+    });
     nearest
 }
 
