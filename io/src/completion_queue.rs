@@ -96,7 +96,7 @@ impl<T, R> fmt::Debug for CompletionQueue<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.shared.0.lock();
         f.debug_struct("CompletionQueue")
-            .field("ready", &state.ready.len())
+            .field("ended", &state.ended.len())
             .field("operations", &state.operations.len())
             .field("timers", &state.timers.len())
             .finish_non_exhaustive()
@@ -134,7 +134,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
 
     /// Fires once, `after` from now. Never waits.
     pub fn timer(&self, after: Duration, tag: T) -> OperationId {
-        self.shared.set_timer(self.io.now() + after, Timer { tag, again: None })
+        self.shared.set_timer(self.io.now() + after, Timer { tag, again: None, canceled_at: None })
     }
 
     /// Fires every `period` from now on, the first time after one. All times that have passed are told, one by
@@ -149,7 +149,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     {
         assert!(!period.is_zero(), "the period of a timer is zero: it would fire without end");
         let again: fn(&T) -> T = |tag| *tag;
-        self.shared.set_timer(self.io.now() + period, Timer { tag, again: Some((period, again)) })
+        self.shared.set_timer(self.io.now() + period, Timer { tag, again: Some((period, again)), canceled_at: None })
     }
 
     /// Waits until something happens, and takes the oldest of it.
@@ -220,7 +220,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     /// Whether nothing is under way, no timer is set, and nothing is left to take.
     pub fn is_empty(&self) -> bool {
         let state = self.shared.0.lock();
-        state.ready.is_empty() && state.operations.is_empty() && state.timers.is_empty()
+        state.ended.is_empty() && state.operations.is_empty() && state.timers.is_empty()
     }
 
     /// Cancels everything and waits until no operation is under way; what happened is dropped.
@@ -248,7 +248,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
             let fires_at = self.shared.0.lock().fires_at();
             let changed = || {
                 let mut state = self.shared.0.lock();
-                let changed = !state.ready.is_empty() || state.fires_at() != fires_at;
+                let changed = !state.ended.is_empty() || state.fires_at() != fires_at;
                 if !changed {
                     state.waiters.enter(unparker);
                 }
@@ -286,9 +286,12 @@ struct Shared<T, R>(Lock<State<T, R>>);
 
 struct State<T, R> {
     ids: u64,
-    ready: VecDeque<Ready<T, R>>,
+    /// Operations that have ended, with the times, which only grow.
+    ended: VecDeque<(Instant, Ready<T, R>)>,
     /// Operations that have not ended.
     operations: HashMap<OperationId, Operation<T>>,
+    /// Each at the first time that was not told. Those that have passed are told from here, one by one, and so take no
+    /// memory, however many they are.
     timers: BTreeMap<(Instant, OperationId), Timer<T>>,
     /// Where a timer is among them.
     deadlines: HashMap<OperationId, Instant>,
@@ -317,13 +320,15 @@ struct Timer<T> {
     tag: T,
     /// When it fires again, and how its tag is copied.
     again: Option<(Duration, fn(&T) -> T)>,
+    /// It was canceled then: later times are not told.
+    canceled_at: Option<Instant>,
 }
 
 impl<T, R> Default for Shared<T, R> {
     fn default() -> Self {
         Self(Lock::new(State {
             ids: 0,
-            ready: VecDeque::new(),
+            ended: VecDeque::new(),
             operations: HashMap::new(),
             timers: BTreeMap::new(),
             deadlines: HashMap::new(),
@@ -362,10 +367,9 @@ impl<T, R> Shared<T, R> {
         // In one step: it is under way, or there to be taken. Its task is dropped outside of the lock.
         let _task = self.change(|state| {
             let Operation { tag, task } = state.operations.remove(&id)?;
-            // What fired before comes out before.
-            state.fire(now);
             let happened = result.take().map(Happened::Ended)?;
-            state.ready.push_back(Ready { id, tag, happened });
+            let at = state.ended.back().map_or(now, |(before, _)| now.max(*before));
+            state.ended.push_back((at, Ready { id, tag, happened }));
             Some(task)
         });
     }
@@ -380,20 +384,19 @@ impl<T, R> Shared<T, R> {
 
     fn cancel(&self, id: OperationId, now: Instant) -> bool {
         let mut state = self.0.lock();
-        state.fire(now);
-        let timer = state.deadlines.remove(&id).and_then(|deadline| state.timers.remove(&(deadline, id)));
+        let (is_timer, timer) = state.cancel_timer(id, now);
         let is_operation = state.operations.get_mut(&id).map(Operation::cancel).is_some();
         drop(state);
         // Outside of the lock: its tag is the program's.
-        timer.is_some() || is_operation
+        drop(timer);
+        is_timer || is_operation
     }
 
     fn cancel_all(&self, now: Instant) {
         let mut state = self.0.lock();
-        state.fire(now);
         state.operations.values_mut().for_each(Operation::cancel);
-        state.deadlines.clear();
-        let timers = mem::take(&mut state.timers);
+        let ids: Vec<_> = state.deadlines.keys().copied().collect();
+        let timers: Vec<_> = ids.into_iter().map(|id| state.cancel_timer(id, now)).collect();
         drop(state);
         drop(timers);
     }
@@ -420,36 +423,55 @@ impl<T, R> State<T, R> {
         self.timers.insert((deadline, id), timer);
     }
 
+    /// Ends a timer, of which the times up to `now` are still told. Whether there was one that had not ended, and the
+    /// timer, if nothing of it is left to tell.
+    fn cancel_timer(&mut self, id: OperationId, now: Instant) -> (bool, Option<Timer<T>>) {
+        let Some(deadline) = self.deadlines.get(&id).copied() else { return (false, None) };
+        let Some(timer) = self.timers.get_mut(&(deadline, id)) else { return (false, None) };
+        if timer.canceled_at.is_some() {
+            (false, None)
+        } else if deadline <= now {
+            timer.canceled_at = Some(now);
+            (timer.again.is_some(), None)
+        } else {
+            self.deadlines.remove(&id);
+            (true, self.timers.remove(&(deadline, id)))
+        }
+    }
+
     /// When the next timer fires.
     fn fires_at(&self) -> Option<Instant> {
         self.timers.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
-    /// Fires the timers whose time has come, in the order of their times.
-    fn fire(&mut self, now: Instant) {
-        while let Some(entry) = self.timers.first_entry() {
-            let (deadline, id) = *entry.key();
-            if deadline > now {
-                return;
-            }
-            let timer = entry.remove();
-            self.deadlines.remove(&id);
-            if let Some((period, copy)) = timer.again {
-                self.insert(deadline + period, id, Timer { tag: copy(&timer.tag), again: timer.again });
-            }
-            self.ready.push_back(Ready { id, tag: timer.tag, happened: Happened::Fired });
-        }
-    }
-
     /// Takes the oldest of what has happened, if `comer` has not been decided elsewhere, which it decides. `comer` is
     /// woken when there is something, if nothing is.
     fn take(&mut self, now: Instant, comer: Option<&Choice>) -> Option<Ready<T, R>> {
-        self.fire(now);
-        if self.ready.is_empty() {
+        let ended_at = self.ended.front().map(|(at, _)| *at);
+        // An operation may have ended after its taker looked at the clock; what fired before comes out before.
+        let until = ended_at.unwrap_or(now);
+        let fires = self.fires_at().is_some_and(|at| at <= until);
+        if !fires && ended_at.is_none() {
             comer.into_iter().for_each(|comer| self.waiters.enter(comer.unparker()));
             return None;
         }
-        if comer.is_none_or(Choice::decide) { self.ready.pop_front() } else { None }
+        if !comer.is_none_or(Choice::decide) {
+            return None;
+        }
+        if fires { self.tick() } else { self.ended.pop_front().map(|(_, ready)| ready) }
+    }
+
+    /// Takes the first time of the first timer.
+    fn tick(&mut self) -> Option<Ready<T, R>> {
+        let ((deadline, id), timer) = self.timers.pop_first()?;
+        self.deadlines.remove(&id);
+        if let Some((period, copy)) = timer.again {
+            let next = deadline + period;
+            if timer.canceled_at.is_none_or(|canceled_at| next <= canceled_at) {
+                self.insert(next, id, Timer { tag: copy(&timer.tag), ..timer });
+            }
+        }
+        Some(Ready { id, tag: timer.tag, happened: Happened::Fired })
     }
 }
 
@@ -539,7 +561,7 @@ mod tests {
         let again: fn(&u64) -> u64 = |tag| *tag;
         let set = |tag, every: bool| {
             let again = every.then_some((Duration::from_nanos(tag), again));
-            shared.set_timer(Instant::from_nanos(tag), Timer { tag, again })
+            shared.set_timer(Instant::from_nanos(tag), Timer { tag, again, canceled_at: None })
         };
         let slow = set(15, true);
         set(5, true);
@@ -554,5 +576,38 @@ mod tests {
         assert_eq!(take(60), [5, 5, 15, 5, 5, 5, 5]);
         shared.cancel_all(Instant::from_nanos(60));
         assert_eq!(take(1000), []);
+    }
+
+    #[test]
+    fn times_that_were_missed_are_told_one_by_one_and_kept_nowhere() {
+        const MISSED: u64 = 1_000_000_000_000;
+        let shared = Shared::<u64, ()>::default();
+        let timer = Timer { tag: 7, again: Some((Duration::from_nanos(1), |tag: &u64| *tag)), canceled_at: None };
+        let every = shared.set_timer(Instant::from_nanos(1), timer);
+        let take = || shared.0.lock().take(Instant::from_nanos(MISSED), None).map(|ready| ready.tag);
+        assert_eq!((take(), take(), take()), (Some(7), Some(7), Some(7)));
+        let state = shared.0.lock();
+        assert_eq!((state.timers.len(), state.ended.len()), (1, 0));
+        drop(state);
+        assert!(shared.cancel(every, Instant::from_nanos(5)), "two times have passed that were not told");
+        assert!(!shared.cancel(every, Instant::from_nanos(5)), "it has ended");
+        assert_eq!((take(), take(), take()), (Some(7), Some(7), None));
+    }
+
+    #[test]
+    fn what_fired_before_an_end_comes_out_before_it() {
+        let shared = Shared::<u64, ()>::default();
+        let set = |at| shared.set_timer(Instant::from_nanos(at), Timer { tag: at, again: None, canceled_at: None });
+        let end = |tag, at| shared.end(shared.begin(tag), Ok(()), Instant::from_nanos(at));
+        let fired = set(10);
+        set(30);
+        end(20, 20);
+        end(21, 19);
+        end(40, 40);
+        // The clock of who takes is behind that of the ends.
+        let take = || shared.0.lock().take(Instant::from_nanos(5), None).map(|ready| ready.tag);
+        assert!(!shared.cancel(fired, Instant::from_nanos(15)), "it has fired, and is still told");
+        assert_eq!((take(), take(), take(), take(), take()), (Some(10), Some(20), Some(21), Some(30), Some(40)));
+        assert_eq!(take(), None);
     }
 }
