@@ -37,8 +37,9 @@ pub struct Mutex<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: as std's mutex: the value is reached by the holder of the only permit, by one at a time,
-// and what the last one did happens before.
+// SAFETY: a shared mutex gives access to the value through a guard alone, and a guard is made only of the one permit, which
+// its drop gives back: so one thread at a time has the value, and `T: Send` lets it come there. Giving the permit back
+// and taking it order what one holder did before what the next one does.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
@@ -146,7 +147,8 @@ pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
 }
 
-// SAFETY: a guard gives shared access to the value, so `T: Sync` is what sharing it needs.
+// SAFETY: a shared guard gives a shared reference to the value and nothing else, which `T: Sync` lets several threads
+// have.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T: ?Sized> MutexGuard<'_, T> {
@@ -169,7 +171,8 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard holds the lock.
+        // SAFETY: this guard has the only permit, so no other guard is there, and `get_mut` and `into_inner` need the
+        // mutex exclusively. `&self` keeps `deref_mut` of this one away.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -177,7 +180,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard holds the lock, and is borrowed exclusively.
+        // SAFETY: as for `deref`, there is no other guard; `&mut self` keeps every reference out that this one gave.
         unsafe { &mut *self.mutex.value.get() }
     }
 }

@@ -113,7 +113,8 @@ impl<C: Call> Arm for Queued<C> {
             return true;
         }
         let place = self.place.get_or_init(|| Place::new(choice.unparker(), Some(choice), self.call.bring()));
-        // SAFETY: a choice sees an arm once, and the caller keeps both in place until the arm has left, by `leave`.
+        // SAFETY: an arm is entered once, so its place is linked for the first time. The caller keeps the arm, which the
+        // place is a part of, and `choice` alive and where they are until `leave` has returned, which unlinks it.
         unsafe { place.enter(C::queue(&mut state)) };
         false
     }
@@ -121,11 +122,12 @@ impl<C: Call> Arm for Queued<C> {
     fn leave(&self) -> bool {
         let Some(place) = self.place.get() else { return false };
         let mut state = self.call.lock().lock();
-        // SAFETY: `enter` linked it into this queue.
+        // SAFETY: only `enter` makes the place, and it links it into the queue that `C::queue` names in this lock's state.
         unsafe { place.leave(C::queue(&mut state)) };
         drop(state);
         let served = place.is_served();
-        // SAFETY: it has left.
+        // SAFETY: it is not linked since `leave`. Whoever served it did that before it was unlinked or under the lock that
+        // was held for `leave`, so nobody serves it now.
         let value = unsafe { place.take_value() };
         if served {
             self.made.set(Some(value));

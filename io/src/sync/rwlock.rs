@@ -34,8 +34,10 @@ pub struct RwLock<T: ?Sized> {
 /// All permits.
 const ALL: usize = Semaphore::PERMITS_MAX;
 
-// SAFETY: as std's: the value is reached exclusively by who has all permits, and shared by those who
-// have one; what the last holders did happens before.
+// SAFETY: a shared lock gives access to the value through guards alone. A guard for writing is made of all permits, one for
+// reading of one, and both give them back when they drop: so there is one writer, and `T: Send` lets it have the value on
+// its thread, or there are readers, and `T: Sync` lets them share it. Giving permits back and taking them order what the
+// last holders did before what the next ones do.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T> RwLock<T> {
@@ -197,7 +199,8 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the guard has a permit, so nobody writes.
+        // SAFETY: this guard has a permit, so nobody has all of them, and no guard for writing is there. `get_mut` and
+        // `into_inner` need the lock exclusively.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -235,14 +238,15 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the guard has all permits.
+        // SAFETY: this guard has all permits, so no other guard is there; `get_mut` and `into_inner` need the lock
+        // exclusively. `&self` keeps `deref_mut` of this one away.
         unsafe { &*self.lock.value.get() }
     }
 }
 
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard has all permits, and is borrowed exclusively.
+        // SAFETY: as for `deref`, there is no other guard; `&mut self` keeps every reference out that this one gave.
         unsafe { &mut *self.lock.value.get() }
     }
 }

@@ -50,8 +50,9 @@ pub(super) fn wait<S, V>(
         context.unparker()
     });
     let place = Place::new(unparker, None, brought);
-    // SAFETY: this function leaves only when the place was served or left; the waits in between
-    // abort instead of unwinding, and nothing else here panics.
+    // SAFETY: the place is new, so it is linked for the first time, and has no choice. It is a local that does not move
+    // before this function has seen that it was served, or has taken it out of the queue. Nothing in between unwinds: the
+    // waits abort instead, releasing and taking the lock does not panic, and `queue` names a field.
     unsafe { place.enter(queue(&mut state)) };
     drop(state);
 
@@ -68,7 +69,7 @@ pub(super) fn wait<S, V>(
         return Ok(place.into_value());
     };
     let mut state = lock.lock();
-    // SAFETY: it is this queue.
+    // SAFETY: it was linked above, into the queue that `queue` names in the state of this same lock.
     unsafe { place.leave(queue(&mut state)) };
     drop(state);
     let gave_up = !place.is_served();

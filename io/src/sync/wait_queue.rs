@@ -46,7 +46,8 @@ impl<V> Place<V> {
     /// It is linked for the first time. It and its choice stay alive and where they are until it was served or
     /// has [left](Self::leave), one with a choice until it has left.
     pub(crate) unsafe fn enter(&self, queue: &mut WaitQueue<V>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller says that it was in no list, and keeps it alive and in place until it was served, which
+        // unlinks it first, or has left.
         unsafe { queue.waiters.push_back(NonNull::from(&self.0)) };
     }
 
@@ -56,7 +57,8 @@ impl<V> Place<V> {
     ///
     /// If it was linked, it was into this queue.
     pub(crate) unsafe fn leave(&self, queue: &mut WaitQueue<V>) {
-        // SAFETY: in this queue, or unlinked from it.
+        // SAFETY: `self` is borrowed, so the node is alive. The caller says that it was linked into this queue, if ever; so
+        // it is in this list, or in none since somebody has unlinked it.
         unsafe { queue.waiters.remove(NonNull::from(&self.0)) };
     }
 
@@ -166,7 +168,7 @@ impl<V> WaitQueue<V> {
 
     /// Whether the longest waiting is `comer` itself, by another place.
     pub(crate) fn is_first(&self, comer: &Choice) -> bool {
-        // SAFETY: linked, so its frame is there.
+        // SAFETY: a node that is linked is alive until somebody unlinks it, which needs `&mut` of this queue.
         let choice = self.waiters.first().and_then(|node| unsafe { node.as_ref() }.value.choice);
         choice.is_some_and(|choice| ptr::eq(choice.as_ptr(), comer))
     }
@@ -202,10 +204,10 @@ impl<V> WaitQueue<V> {
     /// Unlinks one that was [found](Self::find), and tells it that it is served.
     #[inline]
     fn let_go(&mut self, node: NonNull<Node<Waiter<V>>>) -> Served {
-        // SAFETY: it is in this list.
+        // SAFETY: `find` found it in this list, and nobody has unlinked it since: that needs `&mut` of this queue.
         unsafe { self.waiters.remove(node) };
-        // SAFETY: its frame is there until it is told. It is this one's to serve: nobody decides for it but under the
-        // lock, or it was decided.
+        // SAFETY: its frame waits until `served` is set, or leaves under the lock, which the caller holds. Nobody else
+        // serves it: it had no choice, or its choice was decided for this.
         let waiter = unsafe { &node.as_ref().value };
         // Copied first: afterwards the frame may be gone.
         let unparker = waiter.unparker;
