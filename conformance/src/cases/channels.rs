@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::Io;
-use iolite_io::sync::{Event, RecvError, SendErrorKind, TryRecvError, channel, oneshot, unbounded};
+use iolite_io::sync::{Event, Receiver, RecvError, SendErrorKind, Sender, TryRecvError, channel, oneshot, unbounded};
+use iolite_io::{Io, OneOf2, WaitError};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{Random, concurrently, note, rounds, scope};
+use crate::tools::{ExpectCanceled, Random, concurrently, note, rounds, scope, started};
 
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(2);
@@ -38,6 +38,7 @@ pub(crate) const CASES: &[Case] = cases![
     many_senders_and_receivers_share_a_channel,
     an_item_goes_around_a_ring_of_tasks,
     a_timeout_around_a_send_gives_the_item_back,
+    a_sender_is_told_that_nobody_will_receive,
 ];
 
 fn items_arrive_in_order_at_every_capacity(on: &On, capacity: usize) {
@@ -375,5 +376,39 @@ fn a_timeout_around_a_send_gives_the_item_back(on: &On) {
         let error = io.timeout(SHORT, |io| sender.send(io, error.item)).expect_err("closed");
         assert!(matches!(error.kind, SendErrorKind::Closed), "no request of the timeout's: {error}");
         assert_eq!(error.item, "mine");
+    });
+}
+
+fn a_sender_is_told_that_nobody_will_receive(on: &On) {
+    on.run(|io| {
+        // The last receiver goes, it closes the channel, or a sender does.
+        let closes: [fn(Receiver<u32>, &Sender<u32>); 3] =
+            [|receiver, _| drop(receiver), |receiver, _| receiver.close(), |_receiver, sender| sender.close()];
+        for close in closes {
+            let (sender, receiver) = channel(1);
+            sender.send(io, 1).expect("room");
+            let soon = io.now() + SHORT;
+            assert!(matches!(sender.closed_deadline(io, soon), Err(WaitError::TimedOut(_))), "it is open");
+            scope(io, |group| {
+                let canceled = started(group, io, |io| sender.closed(io));
+                canceled.request_cancel();
+                canceled.join(io).expect_canceled("it is asked to stop");
+                let alone = started(group, io, |io| sender.closed(io));
+                let among = started(group, io, |io| io.wait_any((sender.closing(), io.now() + LONG)));
+                let more = receiver.clone();
+                drop(receiver);
+                assert!(!alone.is_finished() && !among.is_finished(), "somebody receives yet");
+                close(more, &sender);
+                alone.join(io).expect("not canceled");
+                assert_eq!(among.join(io).expect("not canceled"), OneOf2::First(()));
+            });
+            sender.closed_uncancelable(io);
+            assert_eq!(io.wait_any((sender.closing(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
+        }
+        let (asker, answer) = oneshot::<u32>();
+        drop(answer);
+        asker.closed(io).expect("not canceled");
+        io.wait_any(asker.closing()).expect("not canceled");
+        assert_eq!(asker.send(1), Err(1));
     });
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::WaitError;
 use iolite_io::sync::{Event, Notify};
+use iolite_io::{OneOf2, WaitError};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -16,6 +16,8 @@ pub(crate) const CASES: &[Case] = cases![
     a_consumer_that_is_notified_misses_nothing,
     all_who_wait_are_notified,
     who_is_canceled_takes_no_notification,
+    who_has_registered_is_among_all,
+    who_registers_before_it_looks_misses_nothing,
 ];
 
 fn one_notification_is_kept(on: &On) {
@@ -96,5 +98,65 @@ fn who_is_canceled_takes_no_notification(on: &On) {
             done.reset();
             assert!(!notify.try_wait());
         }
+    });
+}
+
+fn who_has_registered_is_among_all(on: &On) {
+    on.run(|io| {
+        let (notify, never) = (Notify::new(), Event::new());
+        let before = notify.register();
+        let registered = [(); 3].map(|()| notify.register());
+        notify.notify_all();
+        let [first, second, third] = registered;
+        first.wait(io).expect("not canceled");
+        second.wait_uncancelable(io);
+        third.wait_deadline(io, io.now() + Duration::from_secs(3600)).expect("it was notified");
+        let one = io.wait_any((never.waiting(), before.waiting())).expect("not canceled");
+        assert_eq!(one, OneOf2::Second(()));
+        // For who registers afterwards there is nothing.
+        let soon = io.now() + Duration::from_millis(1);
+        assert!(matches!(notify.register().wait_deadline(io, soon), Err(WaitError::TimedOut(_))));
+        // One notification is for one, who waits.
+        let (one, other) = (notify.register(), notify.register());
+        notify.notify_one();
+        notify.notify_all();
+        one.wait(io).expect("not canceled");
+        other.wait(io).expect("not canceled");
+        assert!(notify.try_wait(), "it was kept, since all were notified");
+        scope(io, |group| {
+            let waiter = concurrently(group, |io| notify.register().wait(io));
+            waiter.request_cancel();
+            waiter.join(io).expect_canceled("it is asked to stop");
+        });
+    });
+}
+
+/// Each of many steps is told to all, who may be anywhere between two looks.
+fn who_registers_before_it_looks_misses_nothing(on: &On) {
+    on.run(|io| {
+        let (notify, step, seen) = (Notify::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let count = rounds(1_000);
+        scope(io, |group| {
+            for _ in 0..2 {
+                drop(concurrently(group, |io| {
+                    for next in 1..=count {
+                        loop {
+                            let registration = notify.register();
+                            if step.load(Ordering::SeqCst) >= next {
+                                break;
+                            }
+                            registration.wait(io).expect("not canceled");
+                        }
+                        seen.fetch_add(1, Ordering::SeqCst);
+                    }
+                }));
+            }
+            for next in 1..=count {
+                step.store(next, Ordering::SeqCst);
+                notify.notify_all();
+                // Without this the others would find many steps at once.
+                until(io, || seen.load(Ordering::SeqCst) == 2 * next);
+            }
+        });
     });
 }

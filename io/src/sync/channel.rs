@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use super::choice::{Choice, decide};
 use super::error::{RecvError, SendError, SendErrorKind, TryRecvError};
-use super::forms::Until;
-use super::queued::{Call, Done, Queued};
+use super::forms::{Until, cancelable, uncancelable};
+use super::queued::{Call, Done, Queued, call};
 use super::wait::wait;
 use super::wait_queue::{Served, WaitQueue};
-use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
 use crate::wait_any::Source;
+use crate::{Canceled, Io};
 
 /// Makes a channel that holds up to `capacity` items. With capacity 0 it is a rendezvous: a sender
 /// waits for a receiver.
@@ -31,6 +31,7 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         closed: false,
         sending: WaitQueue::new(),
         receiving: WaitQueue::new(),
+        closing: WaitQueue::new(),
     })));
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
@@ -72,6 +73,8 @@ struct State<T> {
     /// Senders, each with its item.
     sending: WaitQueue<T>,
     receiving: WaitQueue<T>,
+    /// Senders that wait for the end.
+    closing: WaitQueue<()>,
 }
 
 impl<T> Sender<T> {
@@ -154,6 +157,46 @@ impl<T> Sender<T> {
         self.shared.0.lock().closed
     }
 
+    /// Waits until the channel is closed: nobody will receive what is sent. Items that are in it may still be received.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
+        cancelable(|until| self.closed_until(io, until))
+    }
+
+    /// As [`closed`](Self::closed), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn closed_uncancelable(&self, io: &dyn Io) {
+        uncancelable(|until| self.closed_until(io, until));
+    }
+
+    /// As [`closed`](Self::closed), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `closed`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
+        self.closed_until(io, Until::Deadline(deadline))
+    }
+
+    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+        Queued::new(Closing(&self.shared))
+    }
+
     /// How many items are in the channel.
     pub fn len(&self) -> usize {
         self.shared.0.lock().items.len()
@@ -162,6 +205,10 @@ impl<T> Sender<T> {
     /// Whether no item is in the channel.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+        call(io, Closing(&self.shared), until)
     }
 
     fn send_until(&self, io: &dyn Io, item: T, until: Until) -> Result<(), SendError<T>> {
@@ -204,6 +251,60 @@ impl<T> OneshotSender<T> {
     /// Whether nobody will receive.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
+    }
+
+    /// Waits until the channel is closed: nobody will receive what is sent. Items that are in it may still be received.
+    ///
+    /// ```
+    /// use iolite_io::{Io, OneOf2, sync::OneshotSender};
+    ///
+    /// /// Looks for an answer for as long as somebody waits for it.
+    /// fn answer(io: &dyn Io, question: u64, asker: OneshotSender<u64>) -> std::io::Result<()> {
+    ///     let mut search = io.spawn_waiting(move |_| (2..question).find(|divisor| question % divisor == 0))?;
+    ///     match io.wait_any((search.finishing(), asker.closing()))? {
+    ///         OneOf2::First(()) => drop(asker.send(search.join(io).unwrap_or(question))),
+    ///         OneOf2::Second(()) => drop(search.cancel(io)),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
+        cancelable(|until| self.0.closed_until(io, until))
+    }
+
+    /// As [`closed`](Self::closed), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn closed_uncancelable(&self, io: &dyn Io) {
+        uncancelable(|until| self.0.closed_until(io, until));
+    }
+
+    /// As [`closed`](Self::closed), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `closed`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
+        self.0.closed_until(io, Until::Deadline(deadline))
+    }
+
+    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+        self.0.closing()
     }
 }
 
@@ -418,14 +519,38 @@ impl<T> Call for Sending<'_, T> {
     }
 }
 
+struct Closing<'a, T>(&'a Shared<T>);
+
+impl<T> Call for Closing<'_, T> {
+    type State = State<T>;
+    type Value = ();
+    type Output = ();
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.0.0
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<()> {
+        &mut state.closing
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<()>> {
+        if state.closed { Done::alone(None, comer) } else { None }
+    }
+
+    fn output(self, _: Option<()>) {}
+}
+
 impl<T> Shared<T> {
     fn close(&self) {
         let mut state = self.0.lock();
         state.closed = true;
         let (sending, receiving) = (state.sending.release_all(), state.receiving.release_all());
+        let closing = state.closing.release_all();
         drop(state);
         sending.wake();
         receiving.wake();
+        closing.wake();
     }
 }
 

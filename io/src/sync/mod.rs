@@ -72,7 +72,7 @@ pub use condvar::Condvar;
 pub use error::{RecvError, SendError, SendErrorKind, TryRecvError};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
-pub use notify::Notify;
+pub use notify::{Notify, Registration};
 pub use once::{Lazy, Once, OnceCell};
 pub use queue::Queue;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};

@@ -21,13 +21,15 @@ pub struct Notify {
 #[derive(Debug, Default)]
 struct State {
     kept: bool,
+    /// How often all were notified.
+    all: u64,
     waiters: WaitQueue<()>,
 }
 
 impl Notify {
     /// Makes one for which nobody waits, without a notification.
     pub const fn new() -> Self {
-        Self { state: Lock::new(State { kept: false, waiters: WaitQueue::new() }) }
+        Self { state: Lock::new(State { kept: false, all: 0, waiters: WaitQueue::new() }) }
     }
 
     /// Wakes the longest waiting; keeps the notification when nobody waits. Never suspends; from any thread.
@@ -39,10 +41,40 @@ impl Notify {
         next.into_iter().for_each(|next| next.wake());
     }
 
-    /// Wakes all who wait, and keeps nothing. Never suspends; from any thread.
+    /// Wakes all who wait or are [registered](Self::register), and keeps nothing for others. Never suspends; from any
+    /// thread.
     pub fn notify_all(&self) {
-        let all = self.state.lock().waiters.release_all();
+        let mut state = self.state.lock();
+        state.all += 1;
+        let all = state.waiters.release_all();
+        drop(state);
         all.wake();
+    }
+
+    /// Registers the caller for the next [`notify_all`](Self::notify_all), before it waits. Never suspends.
+    ///
+    /// A program that checks a condition and then waits would miss what `notify_all` tells between the two. One that
+    /// registers first, checks, and then waits for the registration misses nothing:
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use iolite_io::{Canceled, Io, sync::Notify};
+    ///
+    /// fn until_idle(io: &dyn Io, running: &AtomicUsize, changed: &Notify) -> Result<(), Canceled> {
+    ///     loop {
+    ///         let registration = changed.register();
+    ///         if running.load(Ordering::SeqCst) == 0 {
+    ///             return Ok(());
+    ///         }
+    ///         registration.wait(io)?;
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// A registration takes no place in the queue: [`notify_one`](Self::notify_one) passes it by until it is waited for,
+    /// and is kept if nobody else waits.
+    pub fn register(&self) -> Registration<'_> {
+        Registration { notify: self, since: self.state.lock().all }
     }
 
     /// Takes the notification that was kept; `false` when there is none.
@@ -67,7 +99,7 @@ impl Notify {
     /// A notification, as one of many things to [wait for](crate::Io#method.wait_any). Who waits has its place among
     /// all others who do; what is not taken goes to the next, or is kept.
     pub fn waiting(&self) -> impl Source<Output = ()> + '_ {
-        Queued::new(Waiting(self))
+        Queued::new(Waiting { notify: self, since: None })
     }
 
     /// As [`wait`](Self::wait), whatever is requested meanwhile.
@@ -93,11 +125,69 @@ impl Notify {
     }
 
     fn wait_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
-        call(io, Waiting(self), until)
+        call(io, Waiting { notify: self, since: None }, until)
     }
 }
 
-struct Waiting<'a>(&'a Notify);
+/// Whoever has this sees every [`notify_all`](Notify::notify_all) since; from [`Notify::register`].
+#[derive(Debug)]
+#[must_use = "a registration is there to be waited for"]
+pub struct Registration<'a> {
+    notify: &'a Notify,
+    since: u64,
+}
+
+impl<'a> Registration<'a> {
+    /// Waits as [`Notify::wait`]; returns at once if all were notified since the registration.
+    ///
+    /// # Cancellation
+    ///
+    /// As `Notify::wait`.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn wait(self, io: &dyn Io) -> Result<(), Canceled> {
+        cancelable(|until| call(io, self.call(), until))
+    }
+
+    /// As [`wait`](Self::wait), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn wait_uncancelable(self, io: &dyn Io) {
+        uncancelable(|until| call(io, self.call(), until));
+    }
+
+    /// As [`wait`](Self::wait), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `wait`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn wait_deadline(self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
+        call(io, self.call(), Until::Deadline(deadline))
+    }
+
+    /// What [`wait`](Self::wait) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    pub fn waiting(self) -> impl Source<Output = ()> + 'a {
+        Queued::new(self.call())
+    }
+
+    fn call(&self) -> Waiting<'a> {
+        Waiting { notify: self.notify, since: Some(self.since) }
+    }
+}
+
+struct Waiting<'a> {
+    notify: &'a Notify,
+    /// How often all had been notified when the waiter registered, if it did.
+    since: Option<u64>,
+}
 
 impl Call for Waiting<'_> {
     type State = State;
@@ -105,7 +195,7 @@ impl Call for Waiting<'_> {
     type Output = ();
 
     fn lock(&self) -> &Lock<State> {
-        &self.0.state
+        &self.notify.state
     }
 
     fn queue(state: &mut State) -> &mut WaitQueue<()> {
@@ -113,6 +203,9 @@ impl Call for Waiting<'_> {
     }
 
     fn attempt(&self, state: &mut State, comer: Option<&Choice>) -> Option<Done<()>> {
+        if self.since.is_some_and(|since| since != state.all) {
+            return Done::alone(None, comer);
+        }
         let done = if state.kept { Done::alone(None, comer) } else { None };
         state.kept &= done.is_none();
         done
