@@ -14,7 +14,7 @@ use std::thread;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use crate::context::Unparker;
+use crate::context::{Interest, Unparker};
 use crate::primitive::Lock;
 use crate::process::Orphan;
 
@@ -63,10 +63,19 @@ pub(crate) fn prepare() -> io::Result<()> {
 ///
 /// When the system has no thread or no memory for that.
 pub(crate) fn watch(descriptor: BorrowedFd<'_>, waiter: Unparker) -> io::Result<Watch> {
+    watch_for(descriptor, Interest::Readable, waiter)
+}
+
+/// As [`watch`], for that interest.
+///
+/// # Errors
+///
+/// As `watch`.
+pub(crate) fn watch_for(descriptor: BorrowedFd<'_>, interest: Interest, waiter: Unparker) -> io::Result<Watch> {
     let set = set()?;
     let mut watched = WATCHED.lock();
     watched.start_thread(set)?;
-    let number = watched.add(set, descriptor)?;
+    let number = watched.add(set, descriptor, interest)?;
     watched.told.insert(number, Told::Context(waiter));
     Ok(Watch(number))
 }
@@ -87,7 +96,7 @@ pub(crate) fn adopt(orphan: Orphan) {
     }
     let mut watched = WATCHED.lock();
     // Without memory in the kernel for that, it stays a zombie.
-    let Ok(number) = watched.add(set, orphan.pidfd()) else { return };
+    let Ok(number) = watched.add(set, orphan.pidfd(), Interest::Readable) else { return };
     watched.told.insert(number, Told::Orphan(orphan));
     // Where the system gives no thread, the next one that is started will do.
     let _ = watched.start_thread(set);
@@ -108,16 +117,16 @@ fn remove(set: &OwnedFd, descriptor: BorrowedFd<'_>) {
 }
 
 impl Watched {
-    /// Adds a descriptor; the number of its events. There is one for what can be read already, and one for each time
+    /// Adds a descriptor; the number of its events. There is one for what is there already, and one for each time
     /// that more is there (edge-triggered), whether or not anybody has read.
-    fn add(&mut self, set: &OwnedFd, descriptor: BorrowedFd<'_>) -> io::Result<u64> {
+    fn add(&mut self, set: &OwnedFd, descriptor: BorrowedFd<'_>, interest: Interest) -> io::Result<u64> {
         self.last += 1;
-        epoll::add(
-            set,
-            descriptor,
-            epoll::EventData::new_u64(self.last),
-            epoll::EventFlags::IN | epoll::EventFlags::ET,
-        )?;
+        let events = match interest {
+            Interest::Readable => epoll::EventFlags::IN,
+            Interest::Writable => epoll::EventFlags::OUT,
+            Interest::HungUp => epoll::EventFlags::RDHUP,
+        };
+        epoll::add(set, descriptor, epoll::EventData::new_u64(self.last), events | epoll::EventFlags::ET)?;
         Ok(self.last)
     }
 

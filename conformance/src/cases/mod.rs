@@ -34,6 +34,7 @@ mod reentrant;
 mod rwlock;
 mod wait_any;
 mod wait_any_races;
+mod wait_any_ready;
 mod wait_any_shapes;
 mod wait_any_sources;
 mod wait_any_told;
@@ -117,6 +118,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     rwlock::CASES,
     wait_any::CASES,
     wait_any_races::CASES,
+    wait_any_ready::CASES,
     wait_any_shapes::CASES,
     wait_any_races::PAIRS,
     wait_any_sources::CASES,

@@ -14,11 +14,7 @@ use iolite_io::{Descriptor, Interest, Output};
 use super::perform::Performer;
 
 pub(super) fn perform(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<Output> {
-    let events = match interest {
-        Interest::Readable => libc::POLLIN,
-        Interest::Writable => libc::POLLOUT,
-    };
-    wait(performer, descriptor, events).map(|()| Output::Done)
+    wait(performer, descriptor, interest.poll_events()).map(|()| Output::Done)
 }
 
 /// Performs `entry`, and waits for `events` (`POLLIN`, `POLLOUT`) and tries again for as long as it

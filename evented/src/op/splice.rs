@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use iolite_io::backend::{DiskWait, Interest, Spliced, try_splice, yield_now};
+use iolite_io::backend::{DiskWait, Spliced, try_splice, yield_now};
 use iolite_io::{Descriptor, Output};
 
 use super::COUNT_MAX;
@@ -30,11 +30,11 @@ pub(super) fn perform(
                 yield_now();
                 return Ok(Output::Count(count));
             }
-            Spliced::NotReady(descriptor, interest) => wait(performer, descriptor, events(interest))?,
+            Spliced::NotReady(descriptor, interest) => wait(performer, descriptor, interest.poll_events())?,
             Spliced::OnDisk(pipe, interest) => {
                 let entry = entry(from, from_offset, to, bytes)?;
                 // SAFETY: the entry points to nothing.
-                let count = unsafe { run_or_wait(performer, pipe, events(interest), &entry) }?;
+                let count = unsafe { run_or_wait(performer, pipe, interest.poll_events(), &entry) }?;
                 return Ok(Output::Count(count as usize));
             }
         }
@@ -49,11 +49,4 @@ fn entry(from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: us
     let bytes = bytes.min(COUNT_MAX) as u32;
     let (from, to) = (types::Fd(from.as_raw_fd()), types::Fd(to.as_raw_fd()));
     Ok(opcode::Splice::new(from, from_offset, to, NONE, bytes).flags(libc::SPLICE_F_NONBLOCK).build())
-}
-
-fn events(interest: Interest) -> libc::c_short {
-    match interest {
-        Interest::Readable => libc::POLLIN,
-        Interest::Writable => libc::POLLOUT,
-    }
 }

@@ -106,6 +106,19 @@ pub enum Interest {
     Readable,
     /// Until a write, a send or a connect would not block.
     Writable,
+    /// Until the peer has finished sending, or the connection is gone, whatever is still to be read.
+    HungUp,
+}
+
+impl Interest {
+    /// As `poll` names it, which tells of errors and of a connection that is gone in any case.
+    pub fn poll_events(self) -> libc::c_short {
+        match self {
+            Interest::Readable => libc::POLLIN,
+            Interest::Writable => libc::POLLOUT,
+            Interest::HungUp => libc::POLLRDHUP,
+        }
+    }
 }
 
 thread_local! {
@@ -151,14 +164,7 @@ pub fn wait_ready(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Insta
 }
 
 fn poll(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>, mask: &libc::sigset_t) -> io::Result<bool> {
-    let mut entry = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: match interest {
-            Interest::Readable => libc::POLLIN,
-            Interest::Writable => libc::POLLOUT,
-        },
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: interest.poll_events(), revents: 0 };
     let timeout = deadline.map(|deadline| {
         let rest = deadline.saturating_duration_since(monotonic_now());
         libc::timespec {

@@ -16,6 +16,7 @@ mod datagram;
 mod incoming;
 mod listener;
 pub(crate) mod pool;
+mod readiness;
 mod stream;
 
 mod connect;

@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::address::{Address, UnixAddress};
 use super::option::SocketOption;
 use crate::Io;
-use crate::context::Interest;
 use crate::descriptor::Descriptor;
 use crate::operation::Operation;
 
@@ -265,33 +264,6 @@ impl<F, K> TypedSocket<F, K> {
         option.decode(&output.option()?)
     }
 
-    /// Waits until receiving or accepting would not block: something is there, or the end, or an error. Who
-    /// then receives may find that somebody else was faster.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `poll`.
-    pub fn readable(&self, io: &dyn Io) -> io::Result<()> {
-        self.ready(io, Interest::Readable)
-    }
-
-    /// Waits until sending would not block: there is room, or an error.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Those of `poll`.
-    pub fn writable(&self, io: &dyn Io) -> io::Result<()> {
-        self.ready(io, Interest::Writable)
-    }
-
     /// Shuts one or both directions down.
     ///
     /// # Cancellation
@@ -382,10 +354,6 @@ impl<F, K> TypedSocket<F, K> {
     pub(super) fn open_pair(io: &dyn Io, domain: Domain, kind: SocketType, protocol: i32) -> io::Result<(Self, Self)> {
         let (one, other) = io.operate(Operation::SocketPair { domain, kind, protocol })?.opened_pair()?;
         Ok((Self::from(one), Self::from(other)))
-    }
-
-    fn ready(&self, io: &dyn Io, interest: Interest) -> io::Result<()> {
-        io.operate(Operation::Ready { descriptor: &self.descriptor, interest })?.done()
     }
 }
 

@@ -42,6 +42,8 @@
 //! | an item of a broadcast, a change | [`receiver.receiving()`](crate::sync::BroadcastReceiver::receiving), [`receiver.changing()`](crate::sync::WatchReceiver::changing) |
 //! | a permit | [`semaphore.acquiring()`](crate::sync::Semaphore::acquiring) |
 //! | a lock | [`mutex.locking()`](crate::sync::Mutex::locking), [`lock.reading()`](crate::sync::RwLock::reading), [`lock.writing()`](crate::sync::RwLock::writing) |
+//! | a socket, a listener | [`socket.becoming_readable()`](crate::net::TypedSocket::becoming_readable), [`becoming_writable()`](crate::net::TypedSocket::becoming_writable) |
+//! | a peer that has finished | [`stream.hanging_up()`](crate::net::TypedSocket::hanging_up) |
 //! | a signal, the end of a child | [`signals.arriving()`](crate::signal::Signals::arriving), [`child.exiting()`](crate::process::Child::exiting) |
 //!
 //! - The order of the sources breaks ties: when several are there, the first is taken. So list what stops the
@@ -58,7 +60,8 @@
 //! - Two that wait for many things meet on a rendezvous channel as any other two do. A wait that both sends and
 //!   receives on one channel does not meet itself.
 //! - A [`Condvar`](crate::sync::Condvar) and a [`Barrier`](crate::sync::Barrier) are no sources; their docs say why.
-//! - What can only be performed, an operation on a socket for instance, is waited for as the task that performs it.
+//! - What can only be performed, reading a file for instance, is waited for as the task that performs it. Of a socket it is
+//!   told that an operation would not block, and the operation follows.
 
 mod source;
 mod wait;

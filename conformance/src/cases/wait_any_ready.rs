@@ -1,0 +1,193 @@
+//! Sockets among many things to wait for: being ready is told, and nothing is received, sent or accepted.
+
+use std::io;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use iolite_io::net::{TcpListener, TcpStream, UdpSocket};
+use iolite_io::sync::{Event, Semaphore};
+use iolite_io::{Io, OneOf2, OneOf3, Source};
+
+use crate::On;
+use crate::case::{Case, cases};
+use crate::tools::{ExpectCanceled, concurrently, scope, started, tcp_pair, until};
+
+pub(crate) const CASES: &[Case] = cases![
+    a_socket_with_something_to_receive_is_there,
+    what_is_there_to_receive_is_left_by_a_wait_that_it_loses,
+    a_socket_with_room_is_there,
+    a_listener_with_a_connection_is_there,
+    a_datagram_socket_with_a_message_is_there,
+    many_may_wait_for_one_socket,
+    a_peer_that_hangs_up_is_told_before_all_is_read,
+    a_canceled_wait_for_a_socket_leaves_nothing_behind,
+];
+
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(5);
+
+/// Waits for `source` in another task, which has begun to wait when `act` is called.
+fn while_waiting<S: Source<Output = io::Result<()>>>(
+    io: &dyn Io,
+    source: impl FnOnce() -> S + Send,
+    act: impl FnOnce(),
+) {
+    let waits = Semaphore::new(1);
+    scope(io, |group| {
+        let member = concurrently(group, |io| match io.wait_any((source(), waits.acquiring_many(2))) {
+            Ok(OneOf2::First(ready)) => ready.expect("watched"),
+            other => panic!("{other:?}"),
+        });
+        // Nobody gets ahead of who waits for two.
+        until(io, || waits.try_acquire().is_none());
+        act();
+        member.join(io);
+    });
+}
+
+fn is_there(io: &dyn Io, source: impl Source<Output = io::Result<()>>) -> bool {
+    match io.wait_any((source, io.now() + SHORT)).expect("not canceled") {
+        OneOf2::First(ready) => ready.map(|()| true).expect("watched"),
+        OneOf2::Second(()) => false,
+    }
+}
+
+fn a_socket_with_something_to_receive_is_there(on: &On) {
+    on.run(|io| {
+        let (near, far) = tcp_pair(io);
+        assert!(!is_there(io, near.becoming_readable()));
+        for _ in 0..3 {
+            while_waiting(io, || near.becoming_readable(), || far.write_all(io, b"some").expect("sent"));
+            assert!(is_there(io, near.becoming_readable()), "it still is");
+            let mut bytes = [0; 4];
+            near.read_exact(io, &mut bytes).expect("they are there");
+            assert_eq!(&bytes, b"some");
+            assert!(!is_there(io, near.becoming_readable()), "all was read");
+        }
+        while_waiting(io, || near.becoming_readable(), || drop(far));
+        assert_eq!(near.read(io, &mut [0]).expect("the end"), 0);
+    });
+}
+
+fn what_is_there_to_receive_is_left_by_a_wait_that_it_loses(on: &On) {
+    on.run(|io| {
+        let ((near, far), stop) = (tcp_pair(io), Event::new());
+        far.write_all(io, b"some").expect("sent");
+        near.readable(io).expect("they arrive");
+        stop.set();
+        let one = io.wait_any((stop.waiting(), near.becoming_readable())).expect("not canceled");
+        assert!(matches!(one, OneOf2::First(())), "{one:?}");
+        let mut bytes = [0; 4];
+        near.read_exact(io, &mut bytes).expect("nothing was read");
+        assert_eq!(&bytes, b"some");
+    });
+}
+
+fn a_socket_with_room_is_there(on: &On) {
+    on.run(|io| {
+        let (near, far) = tcp_pair(io);
+        let bytes = vec![7; 1 << 16];
+        let mut sent = 0;
+        while is_there(io, near.becoming_writable()) {
+            sent += near.write(io, &bytes).expect("there is room");
+        }
+        let drain = |io: &dyn Io, mut left: usize| {
+            let mut buffer = vec![0; 1 << 16];
+            while left > 0 {
+                left -= far.read(io, &mut buffer).expect("they are there");
+            }
+        };
+        while_waiting(io, || near.becoming_writable(), || drain(io, sent));
+        let one = io.wait_any((near.becoming_readable(), near.becoming_writable(), io.now() + LONG));
+        assert!(matches!(one, Ok(OneOf3::Second(Ok(())))), "{one:?}");
+    });
+}
+
+fn a_listener_with_a_connection_is_there(on: &On) {
+    on.run(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let address = listener.local_addr(io).expect("bound");
+        assert!(!is_there(io, listener.becoming_readable()));
+        let mut client = None;
+        while_waiting(
+            io,
+            || listener.becoming_readable(),
+            || client = Some(TcpStream::connect(io, address).expect("connected")),
+        );
+        listener.accept(io).expect("it was not accepted before");
+        assert!(client.is_some() && !is_there(io, listener.becoming_readable()));
+    });
+}
+
+fn a_datagram_socket_with_a_message_is_there(on: &On) {
+    on.run(|io| {
+        let socket = UdpSocket::bind(io, "127.0.0.1:0").expect("bound");
+        socket.connect(io, socket.local_addr(io).expect("bound")).expect("connected to itself");
+        while_waiting(io, || socket.becoming_readable(), || _ = socket.send(io, b"message").expect("sent"));
+        assert_eq!(socket.recv(io, &mut [0; 16]).expect("it is there"), 7);
+        assert!(!is_there(io, socket.becoming_readable()));
+    });
+}
+
+/// Each in its own wait, in whatever context, and for the same or for another thing.
+fn many_may_wait_for_one_socket(on: &On) {
+    on.concurrent_limit(64).run(|io| {
+        let (near, far) = tcp_pair(io);
+        let waits = Semaphore::new(0);
+        for _ in 0..3 {
+            scope(io, |group| {
+                for _ in 0..16 {
+                    drop(concurrently(group, |io| {
+                        waits.release();
+                        let one = io.wait_any((near.becoming_readable(), io.now() + LONG)).expect("not canceled");
+                        assert!(matches!(one, OneOf2::First(Ok(()))), "{one:?}");
+                    }));
+                }
+                (0..16).for_each(|_| waits.acquire_uncancelable(io).forget());
+                far.write_all(io, b"x").expect("sent");
+            });
+            assert_eq!(near.read(io, &mut [0]).expect("it is there"), 1);
+        }
+        let both = io.wait_any((near.becoming_readable(), near.becoming_writable())).expect("not canceled");
+        assert!(matches!(both, OneOf2::Second(Ok(()))), "{both:?}");
+    });
+}
+
+fn a_peer_that_hangs_up_is_told_before_all_is_read(on: &On) {
+    on.run(|io| {
+        let (near, far) = tcp_pair(io);
+        far.write_all(io, b"last words").expect("sent");
+        near.readable(io).expect("they arrive");
+        assert!(!is_there(io, near.hanging_up()), "it has something to say, and may say more");
+        scope(io, |group| {
+            let canceled = started(group, io, |io| near.hung_up(io));
+            canceled.request_cancel();
+            assert!(iolite_io::Canceled::from_error(canceled.join(io).expect_err("asked to stop")).is_ok());
+            let alone = started(group, io, |io| near.hung_up(io));
+            while_waiting(io, || near.hanging_up(), || far.shutdown(io, Shutdown::Write).expect("shut down"));
+            alone.join(io).expect("told");
+        });
+        near.hung_up(io).expect("it stays so");
+        let mut words = Vec::new();
+        near.read_to_end(io, &mut words).expect("nothing was read before");
+        assert_eq!(words, b"last words");
+    });
+}
+
+fn a_canceled_wait_for_a_socket_leaves_nothing_behind(on: &On) {
+    on.run(|io| {
+        let (near, far) = tcp_pair(io);
+        scope(io, |group| {
+            for _ in 0..10 {
+                let member =
+                    started(group, io, |io| io.wait_any((near.becoming_readable(), near.hanging_up())).map(drop));
+                member.request_cancel();
+                member.join(io).expect_canceled("it is asked to stop");
+            }
+        });
+        far.write_all(io, b"x").expect("sent");
+        assert_eq!(near.read(io, &mut [0]).expect("it is there"), 1);
+        near.close(io).expect("closed");
+        assert_eq!(far.read(io, &mut [0]).expect("no duplicate is left"), 0);
+    });
+}
