@@ -29,6 +29,8 @@ fn main() -> ExitCode {
 fn serve(io: &dyn Io, listener: &TcpListener) -> io::Result<()> {
     let mut incoming = listener.incoming(io);
     io.group(|group| {
+        // A handler that panics is reported, and the others go on.
+        group.contain_panics();
         loop {
             match incoming.next(io) {
                 // At the limit: waits for a slot.

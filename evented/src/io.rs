@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use iolite_io::backend::{Multishot, Refused, Start, StartHow, TaskRef, Ticket, current, monotonic_now};
+use iolite_io::backend::{Multishot, Refused, Report, Start, StartHow, TaskRef, Ticket, current, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::executor::Executor;
@@ -50,6 +50,10 @@ impl Io for Shared {
 
     fn tasks(&self) -> Vec<TaskRef> {
         self.tasks()
+    }
+
+    fn report(&self) -> Option<Report> {
+        self.options().report.clone()
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -7,9 +7,11 @@
 //! - [`recancel`](crate::Io#method.recancel) takes the `Canceled` back and re-arms it.
 //! - **Tear-down is sticky**: shutdown, a dropped [`Task`](crate::Task) and a group that ends by
 //!   error or panic make *every* point return `Canceled`, so that a loop with back-off cannot
-//!   swallow it. Clean-up I/O then goes into `protect` plus `timeout`.
-//! - A [`try_group`](crate::Io#method.try_group) whose member fails tears its other members and its own body down;
-//!   what follows the body is not affected.
+//!   swallow it. Clean-up I/O then goes into `protect` plus `timeout`. [`Task::abort`](crate::Task::abort) and
+//!   [`Group::abort`](crate::Group::abort) ask for the same.
+//! - A scope that has failed, since a member of it has panicked or, of a
+//!   [`try_group`](crate::Io#method.try_group), returned an error, tears its other members and its own body down, so that
+//!   the scope comes to its end and tells; what follows the body is not affected.
 //! - [`protect`](crate::Io#method.protect) shields a region: the request waits and arrives after it.
 //! - **Completion wins**: an operation that succeeded although it was being canceled reports its
 //!   success, and the request stays pending for the next point. No byte, socket, item, permit or
@@ -54,7 +56,7 @@ pub(crate) enum Cause {
     Requested,
     /// A timeout around the call has passed.
     TimedOut(TimeoutId),
-    /// A member of the `try_group` whose body runs has failed.
+    /// A member of the group whose body runs has failed.
     Aborted,
     /// The call was made inside a panic hook.
     PanicHook,
@@ -283,13 +285,16 @@ impl CarriesCanceled for Box<dyn Error + Send + Sync> {
 pub(crate) const REQUESTED: u32 = 1;
 /// Set by tear-down, never cleared.
 pub(crate) const STICKY: u32 = 2;
+/// Set by the shutdown of the task's runtime, beside `STICKY`, for the task's group to know.
+pub(crate) const SHUT_DOWN: u32 = 4;
 /// Counts the requests, in the bits above; see [`TaskState::below`].
-const ONE: u32 = 4;
+const ONE: u32 = 8;
 
 /// The cancellation state of one task, shared by the task and all that may cancel it.
 #[derive(Debug)]
 pub(crate) struct TaskState {
-    /// `REQUESTED | STICKY`, which cancelers set and the task clears, and how often that was requested.
+    /// `REQUESTED | STICKY | SHUT_DOWN`, which cancelers set, `REQUESTED` cleared by the task, and how often that was
+    /// requested.
     requests: AtomicU32,
     /// Where the task runs: null before and after. The task's SeqCst store here comes before its
     /// load of `requests`, the canceler's SeqCst update of `requests` before its load here: one of
@@ -336,6 +341,16 @@ impl TaskState {
         // SeqCst: see `block`.
         let own = self.requests.load(Ordering::SeqCst) & (REQUESTED | STICKY);
         if self.below.load(Ordering::Relaxed).is_null() { own } else { own | self.requests_from_below() }
+    }
+
+    /// How many requests it has had, and those below it; for the task itself.
+    pub(crate) fn count(&self) -> u32 {
+        (self.requests.load(Ordering::SeqCst) / ONE).wrapping_add(self.sum_below().1)
+    }
+
+    /// Whether its runtime has torn it down. For anybody, after its end.
+    pub(crate) fn was_shut_down(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) & SHUT_DOWN != 0
     }
 
     #[cold]

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
+use crate::backend::{Refused, Report, Start, StartHow, TaskRef, Ticket};
 use crate::multishot::Multishot;
 use crate::operation::{Operation, Output};
 use crate::time::{Clock, Instant};
@@ -139,6 +139,11 @@ pub trait Decorator: Send + Sync {
         self.inner().tasks()
     }
 
+    /// As [`Io::report`].
+    fn report(&self) -> Option<Report> {
+        self.inner().report()
+    }
+
     /// As [`Io::backend`].
     fn backend(&self) -> Backend {
         self.inner().backend()
@@ -184,6 +189,10 @@ impl<D: Decorator> Io for D {
 
     fn tasks(&self) -> Vec<TaskRef> {
         Decorator::tasks(self)
+    }
+
+    fn report(&self) -> Option<Report> {
+        Decorator::report(self)
     }
 
     fn backend(&self) -> Backend {

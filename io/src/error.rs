@@ -180,6 +180,14 @@ impl<F> fmt::Display for SpawnError<F> {
 
 impl<F> Error for SpawnError<F> {}
 
+impl<F> From<SpawnError<F>> for SpawnErrorKind {
+    /// Drops the closure. For errors that have to be `Sync` and `'static`, such as those of `anyhow`, which closures seldom
+    /// are: `.map_err(SpawnErrorKind::from)?`.
+    fn from(error: SpawnError<F>) -> Self {
+        error.kind
+    }
+}
+
 impl<F> From<SpawnError<F>> for io::Error {
     fn from(error: SpawnError<F>) -> Self {
         error.kind.into()

@@ -6,14 +6,16 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::Io;
-use crate::backend::StartHow;
+use crate::backend::{Report, StartHow, panic_text, tell};
 use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
 use crate::context::{self, InheritedTimeout, Unparker, Waiters};
 use crate::error::SpawnError;
@@ -113,7 +115,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// # Cancellation
     ///
     /// A cancellation point. The request is copied to every member; when this returns
-    /// [`Canceled`], all of them have ended.
+    /// [`Canceled`], all of them have ended. It does so, too, when the shutdown of a runtime has torn a member down.
     ///
     /// # Panics
     ///
@@ -133,7 +135,49 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// As [`wait`](Self::wait).
     pub fn cancel(&self, io: &dyn Io) {
-        self.shared.cancel(io);
+        self.shared.cancel(io, REQUESTED);
+    }
+
+    /// As [`cancel`](Self::cancel), for good: *every* cancellation point of the members returns `Canceled`, so that none of
+    /// them, a loop that ignores errors for instance, can swallow the request.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`cancel`](Self::cancel).
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn abort(&self, io: &dyn Io) {
+        self.shared.cancel(io, STICKY);
+    }
+
+    /// Keeps the panics of members to themselves, of those that have not ended and of those that are started later.
+    ///
+    /// A member that panics without a handle then neither cancels the others nor becomes the group's panic: it is
+    /// counted, and reported by the task's name where the runtime reports to (`Config::notice`). For a server, which has
+    /// to survive one of its handlers. A panic of a member that is joined still is its joiner's.
+    ///
+    /// ```
+    /// use iolite_io::{Io, net::TcpListener};
+    ///
+    /// fn serve(io: &dyn Io, listener: &TcpListener) -> std::io::Result<()> {
+    ///     io.group(|group| {
+    ///         group.contain_panics();
+    ///         loop {
+    ///             let (stream, _) = listener.accept(io)?;
+    ///             group.task().name("handler").spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    pub fn contain_panics(&self) {
+        self.shared.contain_panics(self.io.report());
+    }
+
+    /// How many panics the group has [contained](Self::contain_panics).
+    pub fn contained_panics(&self) -> u64 {
+        self.shared.contained_panics()
     }
 
     /// Its being without a member that has not ended, as one of many things to [wait for](crate::Io#method.wait_any).
@@ -180,6 +224,9 @@ impl<'scope, 'env> Group<'scope, 'env> {
         B: Body<T> + Send + 'scope,
         T: Send + 'scope,
     {
+        if how != StartHow::Async && self.shared.refuses() {
+            return Err(SpawnError { closure: body.into_closure(), kind: Canceled::aborted().into() });
+        }
         let (turn, cell) = TaskCell::new(body, Some(self.shared.clone()), options, inherited);
         // SAFETY: `run_scope` does not return before every member has left the group, and a member
         // leaves when its closure is consumed and its result is dropped or belongs to its
@@ -229,13 +276,17 @@ pub(crate) fn run_scope<'env, T, E>(
 /// thread's, and a wait lets other fibers of the thread run.
 pub(crate) fn run_to_end<T>(
     io: &dyn Io,
-    group: &GroupShared,
+    group: &Arc<GroupShared>,
     body: impl FnOnce() -> T,
     is_failure: fn(&T) -> bool,
 ) -> thread::Result<T> {
-    // Here, and not only where the members are waited for: they would outlive the scope.
-    context::current(|context| context.assert_may_suspend());
-    let outcome = catch_unwind(AssertUnwindSafe(body));
+    let outcome = context::current(|context| {
+        // Here, and not only where the members are waited for: they would outlive the scope.
+        context.assert_may_suspend();
+        group.state.lock().body = Some(context.unparker());
+        let _body = context.push_body(group.clone());
+        catch_unwind(AssertUnwindSafe(body))
+    });
     context::or_abort(|| {
         if outcome.as_ref().map_or(true, is_failure) {
             group.request(STICKY);
@@ -286,10 +337,31 @@ impl<T> Member<'_, T> {
         self.join(io)
     }
 
+    /// As [`cancel`](Self::cancel), for good, as [`Task::abort`](crate::Task::abort).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn abort(self, io: &dyn Io) -> T {
+        self.request_abort();
+        self.join(io)
+    }
+
     /// Requests cancellation of this member, once, and does not wait.
     pub fn request_cancel(&self) {
         if let Some(outcome) = &self.outcome {
             outcome.state().request(REQUESTED);
+        }
+    }
+
+    /// Requests cancellation of this member, for good, and does not wait.
+    pub fn request_abort(&self) {
+        if let Some(outcome) = &self.outcome {
+            outcome.state().request(STICKY);
         }
     }
 
@@ -316,6 +388,10 @@ impl<T> Drop for Member<'_, T> {
 ///
 /// Dropping it requests cancellation of every member, for good, and does not wait: the runtime
 /// does, at its end. [`wait`](Group::wait) and [`cancel`](Group::cancel) wait.
+///
+/// It has no body that could be told when a member has panicked: the other members are torn down, and so is what
+/// `spawn_async` starts, while the other ways to start a member fail with `Canceled`, until `wait` or `cancel` has
+/// resumed the panic. One whose members' panics are theirs alone [contains](Group::contain_panics) them.
 pub struct OwnedGroup(Group<'static, 'static>);
 
 impl fmt::Debug for OwnedGroup {
@@ -348,7 +424,12 @@ impl Drop for OwnedGroup {
 
 /// What a group and its members share.
 #[derive(Debug, Default)]
-pub(crate) struct GroupShared(Lock<State>);
+pub(crate) struct GroupShared {
+    state: Lock<State>,
+    /// A member has panicked, or returned the error of a `try_group`: the members and the body are torn down until
+    /// that has been told. SeqCst: set before the body is woken, read before it parks.
+    failed: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -360,8 +441,26 @@ struct State {
     panic: Option<Box<dyn Any + Send>>,
     /// Nor will anybody ask the group for it.
     closed: bool,
+    /// Panics that nobody else will see do no harm to the others.
+    contains: Option<Containment>,
+    /// A member has ended that its runtime had torn down.
+    shut_down: bool,
+    /// The context of a scope's body.
+    body: Option<Unparker>,
     /// Of those who wait until there is no member.
     waiters: Waiters,
+}
+
+/// What a group does with panics that it contains.
+struct Containment {
+    report: Option<Report>,
+    count: u64,
+}
+
+impl fmt::Debug for Containment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Containment").field("count", &self.count).finish_non_exhaustive()
+    }
 }
 
 impl GroupShared {
@@ -370,8 +469,9 @@ impl GroupShared {
     /// The node is in no group, and is alive and in place until it left.
     #[allow(unsafe_code)]
     pub(crate) unsafe fn enter(&self, node: NonNull<Node<TaskState>>) {
-        let mut state = self.0.lock();
-        // SAFETY: the caller's promise.
+        let mut state = self.state.lock();
+        // SAFETY: the node is in no list and stays alive and in place until it left, by this function's contract; the
+        // list is this group's own, and is touched under its lock.
         unsafe {
             state.members.push_back(node);
             node.as_ref().value.request(state.requests);
@@ -383,28 +483,69 @@ impl GroupShared {
     /// The node entered this group.
     #[allow(unsafe_code)]
     pub(crate) unsafe fn leave(&self, node: NonNull<Node<TaskState>>) {
-        let mut state = self.0.lock();
-        // SAFETY: the caller's promise.
-        unsafe { state.members.remove(node) };
+        let mut state = self.state.lock();
+        // SAFETY: the node entered this group's list and has not left it, by this function's contract, so it is alive
+        // and linked there.
+        unsafe {
+            state.shut_down |= node.as_ref().value.was_shut_down();
+            state.members.remove(node);
+        }
         if state.members.is_empty() {
             state.waiters.wake();
         }
     }
 
-    /// Takes the panic of a member that has no handle: the siblings are torn down.
-    pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>) {
-        let mut state = self.0.lock();
-        let surplus = if state.closed || state.panic.is_some() {
+    /// Takes the panic of the member of that name, which has no handle: the group has failed, unless it contains panics.
+    pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>, name: &str) {
+        let mut state = self.state.lock();
+        let contained = state.contains.as_mut().map(|contained| {
+            contained.count += 1;
+            contained.report.clone()
+        });
+        let surplus = if contained.is_some() || state.closed || state.panic.is_some() {
             Some(panic)
         } else {
             state.panic = Some(panic);
             None
         };
         drop(state);
+        match contained {
+            Some(report) => {
+                let text = surplus.as_deref().map_or("", panic_text);
+                tell(report.as_ref(), &format!("the task {name} has panicked, and its group goes on: {text}"));
+            }
+            None => self.fail(),
+        }
         // Outside of the lock: its destructor is the program's. It runs in the task that has panicked, or on who
         // drops its handle.
         surplus.into_iter().for_each(task::drop_panic);
+    }
+
+    /// The group has failed: its members are torn down, those that are started later and the body of its scope, too.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
         self.request(STICKY);
+        let body = self.state.lock().body;
+        body.into_iter().for_each(Unparker::unpark);
+    }
+
+    /// Whether the group has failed, and nobody was told.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Whether the group starts nothing until a failure was told. One with a body does, torn down: the body is told at
+    /// its next cancellation point.
+    fn refuses(&self) -> bool {
+        self.has_failed() && self.state.lock().body.is_none()
+    }
+
+    fn contain_panics(&self, report: Option<Report>) {
+        self.state.lock().contains.get_or_insert(Containment { report: None, count: 0 }).report = report;
+    }
+
+    fn contained_panics(&self) -> u64 {
+        self.state.lock().contains.as_ref().map_or(0, |contained| contained.count)
     }
 
     /// Requests cancellation of every member. Tear-down also meets those that are started later.
@@ -413,23 +554,22 @@ impl GroupShared {
     }
 
     fn request_with_new(&self, bits: u32, new_members: u32) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.requests |= new_members;
         state.members.for_each(|member| member.request(bits));
     }
 
     fn len(&self) -> usize {
-        self.0.lock().members.len()
+        self.state.lock().members.len()
     }
 
     /// Waits until the group is empty, passing requests to the waiter on.
     fn wait(&self, io: &dyn Io) {
         let unparker = context::current(|context| context.unparker());
-        let mut passed_on = 0;
         context::wait_uncancelable(
             io,
             || {
-                let mut state = self.0.lock();
+                let mut state = self.state.lock();
                 let empty = state.members.is_empty();
                 // Asked each time: the group may have been empty, and been used again, meanwhile.
                 if !empty {
@@ -437,30 +577,31 @@ impl GroupShared {
                 }
                 empty
             },
-            |requests| {
-                self.request(requests & !passed_on);
-                passed_on |= requests;
-            },
+            |requests| self.request(requests),
         );
     }
 
     fn wait_explicitly(&self, io: &dyn Io) -> Result<(), Canceled> {
         self.wait(io);
         self.resume_panic();
-        io.check_cancel()
+        let shut_down = mem::take(&mut self.state.lock().shut_down);
+        io.check_cancel()?;
+        // The runtime tears the waiter down, too, and just has not come to it.
+        if shut_down { Err(Canceled::requested()) } else { Ok(()) }
     }
 
-    fn cancel(&self, io: &dyn Io) {
-        self.request_with_new(REQUESTED, REQUESTED);
+    /// Requests cancellation of every member by `bit`, and of those that are started meanwhile, and waits.
+    fn cancel(&self, io: &dyn Io, bit: u32) {
+        self.request_with_new(bit, bit);
         self.wait(io);
-        self.0.lock().requests &= !REQUESTED;
+        self.state.lock().requests &= !bit;
         self.resume_panic();
     }
 
     /// Nobody will ask for a panic any more; returns the one that nobody has asked for. So none is left to be dropped
     /// with the last reference, wherever that may be.
     pub(crate) fn close(&self) -> Option<Box<dyn Any + Send>> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         state.panic.take()
     }
@@ -484,10 +625,12 @@ impl GroupShared {
     }
 
     fn resume_panic(&self) {
-        let panic = self.0.lock().panic.take();
-        if let Some(panic) = panic {
-            // The panic has been told; the group is for use again.
-            self.0.lock().requests &= !STICKY;
+        let mut state = self.state.lock();
+        if let Some(panic) = state.panic.take() {
+            // It is told; the group is for use again.
+            state.requests &= !STICKY;
+            self.failed.store(false, Ordering::SeqCst);
+            drop(state);
             resume_unwind(panic);
         }
     }
@@ -497,7 +640,7 @@ impl Told for &GroupShared {
     type Output = ();
 
     fn take(&self, comer: Option<&Choice>) -> Option<()> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.members.is_empty() {
             return comer.is_none_or(Choice::decide).then_some(());
         }
@@ -506,6 +649,6 @@ impl Told for &GroupShared {
     }
 
     fn forget(&self, waiter: Unparker) {
-        self.0.lock().waiters.leave(waiter);
+        self.state.lock().waiters.leave(waiter);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
+use crate::backend::{Refused, Report, Start, StartHow, TaskRef, Ticket};
 use crate::batch::{self, Batch};
 use crate::cancel::{Canceled, CarriesCanceled};
 use crate::context;
@@ -114,6 +114,12 @@ pub trait Io: Send + Sync {
     /// Those that wait for their turn, and those on top of others, may be missing.
     fn tasks(&self) -> Vec<TaskRef> {
         Vec::new()
+    }
+
+    /// Where it reports what nobody waits for, one line at a time; `None` where nobody listens. To be called through
+    /// [`tell`](crate::backend::tell).
+    fn report(&self) -> Option<Report> {
+        None
     }
 
     /// Which backend this is, with the features in use.
@@ -263,8 +269,9 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Panics
     ///
-    /// Resumes the body's panic, or else the first panic of a member whose handle was dropped; the
-    /// other members are then canceled.
+    /// Resumes the body's panic, or else the first panic of a member whose handle was dropped. The other members and the
+    /// body are canceled when that one panics, for good, so that the scope ends. A group whose members' panics are theirs
+    /// alone [contains](Group::contain_panics) them.
     pub fn group<'env, T, E>(
         &'env self,
         body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Io;
 use crate::backend::StartHow;
-use crate::cancel::{Canceled, STICKY};
-use crate::context::{self, Unparker};
+use crate::cancel::Canceled;
+use crate::context;
 use crate::error::SpawnError;
 use crate::group::{Group, GroupShared, Member, run_to_end};
 use crate::primitive::Lock;
@@ -111,10 +110,7 @@ impl<E> TryGroup<'_, '_, E> {
 /// What the first failure of a group does.
 struct Failure<E> {
     first: Lock<Option<E>>,
-    aborted: Arc<AtomicBool>,
     group: Arc<GroupShared>,
-    /// The context of the group's body.
-    body: Unparker,
 }
 
 impl<E> Failure<E> {
@@ -127,10 +123,7 @@ impl<E> Failure<E> {
         }
         *first = Some(error);
         drop(first);
-        // SeqCst: before the wake; see `Scopes::is_aborted`.
-        self.aborted.store(true, Ordering::SeqCst);
-        self.group.request(STICKY);
-        self.body.unpark();
+        self.group.fail();
     }
 }
 
@@ -164,41 +157,25 @@ pub(crate) fn run_scope<'env, T, E: Send + 'env>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
 ) -> Result<T, E> {
-    context::current(|context| {
-        let group = Group::new(TaskIo::Borrowed(io));
-        let failure = Arc::new(Failure {
-            first: Lock::new(None),
-            aborted: Arc::default(),
-            group: group.shared().clone(),
-            body: context.unparker(),
-        });
-        let group = TryGroup { group, failure };
-        let outcome = run_to_end(
-            io,
-            group.group.shared(),
-            || {
-                let guard = context.push_abort(group.failure.aborted.clone());
-                let result = body(&group);
-                drop(guard);
-                // In here: one that is not the first is dropped, by the program's destructor.
-                result.map_err(|error| group.failure.fail(error))
-            },
-            Result::is_err,
-        );
-        let first = group.failure.first.lock().take();
-        let outcome = match outcome {
-            Ok(result) => Ok((first, result)),
-            Err(panic) => {
-                drop_quietly(first);
-                Err(panic)
-            }
-        };
-        match group.group.shared().or_panic(outcome) {
-            (Some(error), result) => {
-                drop(result);
-                Err(error)
-            }
-            (None, result) => Ok(result.unwrap_or_else(|()| unreachable!("its error is the first, if no member's is"))),
+    let group = Group::new(TaskIo::Borrowed(io));
+    let failure = Arc::new(Failure { first: Lock::new(None), group: group.shared().clone() });
+    let group = TryGroup { group, failure };
+    // In the body's place: an error that is not the first is dropped, by the program's destructor.
+    let body = || body(&group).map_err(|error| group.failure.fail(error));
+    let outcome = run_to_end(io, group.group.shared(), body, Result::is_err);
+    let first = group.failure.first.lock().take();
+    let outcome = match outcome {
+        Ok(result) => Ok((first, result)),
+        Err(panic) => {
+            drop_quietly(first);
+            Err(panic)
         }
-    })
+    };
+    match group.group.shared().or_panic(outcome) {
+        (Some(error), result) => {
+            drop(result);
+            Err(error)
+        }
+        (None, result) => Ok(result.unwrap_or_else(|()| unreachable!("its error is the first, if no member's is"))),
+    }
 }

@@ -298,10 +298,12 @@ impl Pool {
         let mut state = self.state();
         state.closed = true;
         let asleep = state.queue.call_all();
-        let live: Vec<_> = state.live.values().cloned().collect();
+        let mut live: Vec<_> = state.live.iter().map(|(number, task)| (*number, task.clone())).collect();
         self.tell_if_drained(state);
         asleep.iter().for_each(|seat| seat.call());
-        live.iter().for_each(TaskRef::tear_down);
+        // Parents before those that they have started, which were admitted later.
+        live.sort_unstable_by_key(|(number, _)| *number);
+        live.iter().for_each(|(_, task)| task.tear_down());
         drop(live);
         if self.is_called_by_own_task() {
             let line = "the runtime was dropped by one of its own tasks: it shuts down, and nobody waits for it";

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{Lookups, Refused, Start, StartHow, TaskRef, Ticket, guard_panic_hook, monotonic_now};
+use iolite_io::backend::{Lookups, Refused, Report, Start, StartHow, TaskRef, Ticket, guard_panic_hook, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::operate;
@@ -70,6 +70,10 @@ impl Io for Runtime {
 
     fn tasks(&self) -> Vec<TaskRef> {
         self.pool.tasks()
+    }
+
+    fn report(&self) -> Option<Report> {
+        self.pool.options().report.clone()
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use iolite_io::Io;
 use iolite_io::sync::Event;
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, concurrently, scope};
+use crate::tools::{ExpectCanceled, concurrently, scope, started};
 
 pub(crate) const CASES: &[Case] = cases![
     cancel_meets_every_member_once,
@@ -20,6 +21,12 @@ pub(crate) const CASES: &[Case] = cases![
     the_final_wait_returns_the_bodys_value_and_the_request_stays,
     a_request_to_who_joins_is_copied_and_stays,
     a_shielded_join_copies_nothing,
+    each_request_to_a_waiter_is_copied(Waits::Join),
+    each_request_to_a_waiter_is_copied(Waits::JoinInline),
+    each_request_to_a_waiter_is_copied(Waits::Group),
+    each_request_to_a_waiter_is_copied(Waits::End),
+    an_abort_cannot_be_swallowed,
+    an_abort_of_a_group_meets_every_point_of_every_member,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -238,6 +245,85 @@ fn a_shielded_join_copies_nothing(on: &On) {
             parent.request_cancel();
             go.set();
             parent.join(io).expect_canceled("right after the shield");
+        });
+    });
+}
+
+#[derive(Clone, Copy)]
+enum Waits {
+    /// For a member beside it.
+    Join,
+    /// For one that runs on top of it.
+    JoinInline,
+    /// For the whole group.
+    Group,
+    /// For the members of a scope, at its end.
+    End,
+}
+
+/// One that takes a request and goes on waiting is asked again when the waiter is.
+fn each_request_to_a_waiter_is_copied(on: &On, waits: Waits) {
+    let on = &on.async_limit(0);
+    on.run(|io| {
+        let (begun, asked) = (Event::new(), [const { Event::new() }; 3]);
+        let child = |io: &dyn Io| {
+            begun.set();
+            for asked in &asked {
+                io.sleep(LONG).expect_canceled("asked to stop");
+                asked.set();
+            }
+        };
+        let child = &child;
+        scope(io, |group| {
+            let waiter = concurrently(group, |io| {
+                scope(io, |group| match waits {
+                    Waits::Join => concurrently(group, child).join(io),
+                    Waits::JoinInline => group.spawn_async(child).join(io),
+                    Waits::Group => {
+                        drop(concurrently(group, child));
+                        group.wait(io).expect_canceled("it was asked, too");
+                    }
+                    Waits::End => drop(concurrently(group, child)),
+                });
+            });
+            begun.wait_uncancelable(io);
+            for asked in &asked {
+                waiter.request_cancel();
+                asked.wait_uncancelable(io);
+            }
+            waiter.join(io);
+        });
+    });
+}
+
+/// A loop that ignores what ends its pauses, as retry loops do.
+fn swallows(io: &dyn Io) -> usize {
+    (0..5).filter(|_| io.sleep(LONG).is_err()).count()
+}
+
+fn an_abort_cannot_be_swallowed(on: &On) {
+    on.run(|io| {
+        let task = io.spawn_concurrent(swallows).expect("concurrent");
+        assert_eq!(task.abort(io), 5);
+        let task = io.spawn_concurrent(swallows).expect("concurrent");
+        task.request_abort();
+        assert_eq!(task.join(io), 5);
+        scope(io, |group| {
+            let (member, sibling) = (started(group, io, swallows), started(group, io, |io| io.sleep(LONG)));
+            assert_eq!(member.abort(io), 5);
+            assert!(!sibling.is_finished(), "its sibling is left alone");
+            sibling.cancel(io).expect_canceled("asked");
+        });
+    });
+}
+
+fn an_abort_of_a_group_meets_every_point_of_every_member(on: &On) {
+    on.run(|io| {
+        scope(io, |group| {
+            let members = [(); 3].map(|()| started(group, io, swallows));
+            group.abort(io);
+            assert_eq!(members.map(|member| member.join(io)), [5; 3]);
+            concurrently(group, |io| io.check_cancel()).join(io).expect("the group is for use again");
         });
     });
 }

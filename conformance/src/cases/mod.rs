@@ -10,6 +10,7 @@ mod user_code;
 
 mod batches;
 mod completion_queues;
+mod failures;
 mod group_cancel;
 mod groups;
 mod selects;
@@ -95,6 +96,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     user_code::CASES,
     batches::CASES,
     completion_queues::CASES,
+    failures::CASES,
     group_cancel::CASES,
     groups::CASES,
     selects::CASES,

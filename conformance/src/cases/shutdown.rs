@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, channel};
-use iolite_io::{Io, OwnedGroup, Placement, ShutDown, SpawnErrorKind};
+use iolite_io::{Canceled, Io, OwnedGroup, Placement, ShutDown, SpawnErrorKind};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, Watchdog, panic_of, panic_quietly, rounds, tcp_pair, until};
+use crate::tools::{ExpectCanceled, Watchdog, concurrently, panic_of, panic_quietly, rounds, tcp_pair, until};
 
 pub(crate) const CASES: &[Case] = cases![
     shutdown_right_after_spawn_never_hangs,
@@ -27,6 +27,7 @@ pub(crate) const CASES: &[Case] = cases![
     the_end_of_main_waits_for_tasks_that_were_left,
     main_does_all_that_a_task_does,
     a_task_that_does_not_end_is_named_after_the_grace,
+    who_waits_for_members_that_are_torn_down_is_told,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -294,4 +295,34 @@ fn a_task_that_does_not_end_is_named_after_the_grace(on: &On) {
     assert_eq!(reports.len(), 1, "{reports:?}");
     let mut names = (0..executors).map(|executor| format!("stuck-{executor}")).chain(["stuck-thread".to_owned()]);
     assert!(names.all(|name| reports[0].contains(&name)), "{reports:?}");
+}
+
+/// Not that all is well, although the one that waits is torn down a moment later than they.
+fn who_waits_for_members_that_are_torn_down_is_told(on: &On) {
+    let _watchdog = Watchdog::start();
+    for round in 0..rounds(200) {
+        let runtime = on.executors(1 + round % 3).start();
+        let io = runtime.io();
+        let (waiting, result) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
+        let (theirs, answer) = (waiting.clone(), result.clone());
+        let waiter = io.spawn_concurrent(move |io| {
+            let outcome: Result<(), Canceled> = io.group(|group| {
+                for _ in 0..4 {
+                    let waiting = theirs.clone();
+                    drop(concurrently(group, move |io| {
+                        waiting.fetch_add(1, Ordering::SeqCst);
+                        io.sleep(LONG).expect_canceled("torn down");
+                    }));
+                }
+                group.wait(io)
+            });
+            *answer.lock().expect("nobody panics with it") = Some(outcome.is_err());
+        });
+        waiter.expect("concurrent").detach();
+        while waiting.load(Ordering::SeqCst) < 4 {
+            thread::yield_now();
+        }
+        runtime.shutdown();
+        assert_eq!(*result.lock().expect("nobody panics with it"), Some(true), "round {round}");
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::report::panic_text;
 use crate::Io;
 use crate::context;
 use crate::operation;
@@ -165,8 +166,7 @@ impl BlockingPool {
 
     #[cold]
     fn panicked(&self, panic: &(dyn Any + Send)) -> io::Error {
-        let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        let message = message.unwrap_or("a value that is no text");
+        let message = panic_text(panic);
         io::Error::other(format!("a job of the pool `{}` panicked: {message}", self.shared.name))
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use files::path_of;
 pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
 pub use lookup::Lookups;
 pub use message::{AddressBuffer, try_receive_many, try_receive_message, try_send_many, try_send_message};
-pub use report::{Report, tell, tell_stuck};
+pub use report::{Report, panic_text, tell, tell_stuck};
 pub use splice::{DiskWait, Spliced, try_splice};
 pub use start::{Refused, Start, StartHow, TaskRef};
 pub use syscall::{begin_connect, close, open_flags, perform_quick, take_socket_error};

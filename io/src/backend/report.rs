@@ -1,5 +1,6 @@
 //! What a runtime tells its program, where nobody waits for an answer.
 
+use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +24,12 @@ pub fn tell(report: Option<&Report>, line: &str) {
         // The panic hook has told it; its destructor may panic again.
         mem::forget(panic);
     }
+}
+
+/// What a panic says, where that is text.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is no text")
 }
 
 /// Tells, in one line, for which tasks a shutdown has waited so long; nothing, if there are none.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::thread;
 
 use super::Ticket;
-use crate::cancel::STICKY;
+use crate::cancel::{SHUT_DOWN, STICKY};
 use crate::context;
 use crate::error::SpawnErrorKind;
 use crate::task::{Body, Outcome, Owner, Run, TaskCell, TaskOptions, Turn};
@@ -169,9 +169,11 @@ impl PartialEq for TaskRef {
 impl Eq for TaskRef {}
 
 impl TaskRef {
-    /// Requests cancellation for good: every cancellation point of the task returns `Canceled`.
+    /// Requests cancellation for good, since the runtime shuts down: every cancellation point of the task returns
+    /// `Canceled`. Parents are to be torn down before the tasks that they have started, so that none of them sees the end
+    /// of one before it is asked to stop itself.
     pub fn tear_down(&self) {
-        self.0.state().request(STICKY);
+        self.0.state().request(STICKY | SHUT_DOWN);
     }
 
     /// What the task is called in reports: its name, or else the path of its closure.

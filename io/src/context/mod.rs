@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use block::{Unparker, Wake, WakeBlock, WakeStack};
 pub use panic_hook::guard_panic_hook;
@@ -41,6 +41,7 @@ pub(crate) use waiters::Waiters;
 
 use crate::Io;
 use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};
+use crate::group::GroupShared;
 use crate::primitive::Lock;
 use crate::task::{Locals, LocalsCell, drop_panic};
 use crate::time::Instant;
@@ -258,8 +259,21 @@ impl Context {
         if scopes.is_empty() { None } else { scopes.deadline() }
     }
 
+    /// The requests to the running task that are pending, not shielded and not `passed_on` yet, without taking them.
+    pub(super) fn requests_to_pass_on(&self, passed_on: &mut PassedOn) -> u32 {
+        let requests = self.unshielded_requests();
+        if requests == 0 {
+            return 0;
+        }
+        let count = self.task().count();
+        let again = if passed_on.count.replace(count).is_some_and(|before| before != count) { REQUESTED } else { 0 };
+        let new = requests & (!passed_on.requests | again);
+        passed_on.requests |= requests;
+        new
+    }
+
     /// The requests to the running task that are pending and not shielded, without taking them.
-    pub(crate) fn unshielded_requests(&self) -> u32 {
+    fn unshielded_requests(&self) -> u32 {
         let requests = self.requests();
         let scopes = self.scopes.borrow();
         if scopes.is_empty() {
@@ -282,11 +296,11 @@ impl Context {
         (scopes.push_timeout(deadline), guard)
     }
 
-    /// Until the guard drops, points return `Canceled` once `aborted` is set.
-    pub(crate) fn push_abort(&self, aborted: Arc<AtomicBool>) -> ScopeGuard<'_> {
+    /// Until the guard drops, points return `Canceled` once the group has failed.
+    pub(crate) fn push_body(&self, group: Arc<GroupShared>) -> ScopeGuard<'_> {
         let mut scopes = self.scopes.borrow_mut();
         let guard = ScopeGuard { context: self, depth: scopes.depth() };
-        scopes.push_abort(aborted);
+        scopes.push_body(group);
         guard
     }
 
@@ -394,6 +408,14 @@ impl Context {
         // one back; the outermost is a static.
         unsafe { &*self.task.get() }
     }
+}
+
+/// Which requests to a waiter were passed on to what it waits for: each is, as often as it is made.
+#[derive(Debug, Default)]
+pub(super) struct PassedOn {
+    requests: u32,
+    /// How many had been made.
+    count: Option<u32>,
 }
 
 /// Inline tasks nest deeper than [`INLINE_DEPTH_MAX`].

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::group::GroupShared;
 use crate::time::Instant;
 
 /// Which timeout a `Canceled` came from; unique in the process.
@@ -27,8 +28,8 @@ enum Scope {
     Task,
     /// `protect`: what encloses it is not delivered.
     Shield,
-    /// The body of a `try_group`: once this is set, its points return `Canceled`.
-    Abort(Arc<AtomicBool>),
+    /// The body of a scope: once the group has failed, its points return `Canceled`.
+    Body(Arc<GroupShared>),
     Timeout {
         id: TimeoutId,
         deadline: Instant,
@@ -75,8 +76,8 @@ impl Scopes {
         self.0.push(Scope::Shield);
     }
 
-    pub(super) fn push_abort(&mut self, aborted: Arc<AtomicBool>) {
-        self.0.push(Scope::Abort(aborted));
+    pub(super) fn push_body(&mut self, group: Arc<GroupShared>) {
+        self.0.push(Scope::Body(group));
     }
 
     pub(super) fn push_timeout(&mut self, deadline: Instant) -> TimeoutId {
@@ -121,8 +122,7 @@ impl Scopes {
 
     /// Whether the body of a group that has failed runs.
     pub(super) fn is_aborted(&self) -> bool {
-        // SeqCst: set before the body is woken, read before it parks.
-        self.effective().any(|scope| matches!(scope, Scope::Abort(aborted) if aborted.load(Ordering::SeqCst)))
+        self.effective().any(|scope| matches!(scope, Scope::Body(group) if group.has_failed()))
     }
 
     /// The earliest deadline that is still to be delivered.
@@ -160,7 +160,7 @@ impl Scopes {
                     deadline: *deadline,
                     ended: ended.get_or_insert_default().clone(),
                 }),
-                Scope::Task | Scope::Shield | Scope::Abort(_) => None,
+                Scope::Task | Scope::Shield | Scope::Body(_) => None,
             })
             .collect()
     }

@@ -1,6 +1,6 @@
 //! The one loop in which every wait of the vocabulary sleeps.
 
-use super::current;
+use super::{PassedOn, current};
 use crate::Io;
 use crate::cancel::Canceled;
 use crate::time::Instant;
@@ -32,17 +32,20 @@ pub(crate) fn wait(io: &dyn Io, deadline: Option<Instant>, mut ready: impl FnMut
     })
 }
 
-/// Waits until `ready`, whatever is requested meanwhile; `requested` is called with the requests
-/// to the waiter (bits of [`crate::cancel::TaskState`]) each time it wakes, for it to copy them to
-/// what it waits for.
+/// Waits until `ready`, whatever is requested meanwhile; `requested` is called with each request
+/// to the waiter (bits of [`crate::cancel::TaskState`]), once, for it to copy them to what it waits for.
 pub(crate) fn wait_uncancelable(io: &dyn Io, mut ready: impl FnMut() -> bool, mut requested: impl FnMut(u32)) {
     current(|context| {
         context.assert_may_suspend();
         or_abort(|| {
+            let mut passed_on = PassedOn::default();
             while !ready() {
-                requested(context.unshielded_requests());
-                if ready() {
-                    return;
+                let requests = context.requests_to_pass_on(&mut passed_on);
+                if requests != 0 {
+                    requested(requests);
+                    if ready() {
+                        return;
+                    }
                 }
                 io.park(None);
             }

@@ -282,7 +282,7 @@ impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
             Slot::Body(_) | Slot::Empty => None,
         };
         match (panic, &self.group) {
-            (Some(panic), Some(group)) => group.panicked(panic),
+            (Some(panic), Some(group)) => group.panicked(panic, self.name()),
             (Some(panic), None) => drop_panic(panic),
             (None, _) => {}
         }
@@ -417,15 +417,7 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.watch(waiter).is_none() {
             return;
         }
-        let mut passed_on = 0;
-        context::wait_uncancelable(
-            io,
-            || self.is_done(),
-            |requests| {
-                self.node.value.request(requests & !passed_on);
-                passed_on |= requests;
-            },
-        );
+        context::wait_uncancelable(io, || self.is_done(), |requests| self.node.value.request(requests));
     }
 
     fn watch(&self, waiter: Unparker) -> Option<Watch> {

@@ -79,10 +79,36 @@ impl<T> Task<T> {
         self.join(io)
     }
 
+    /// Requests cancellation, for good, waits for the task to end and returns its result.
+    ///
+    /// *Every* cancellation point of the task returns `Canceled` from then on, where [`cancel`](Self::cancel) ends one
+    /// call. So it stops a task that ignores the error of one call and goes on, such as a retry loop with
+    /// `let _ = io.sleep(pause)`; the task's own clean-up that waits has to be in [`protect`](crate::Io#method.protect).
+    /// Nothing is unwound or killed: a task that never comes to a cancellation point goes on.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn abort(self, io: &dyn Io) -> T {
+        self.request_abort();
+        self.join(io)
+    }
+
     /// Requests cancellation, once, and does not wait.
     pub fn request_cancel(&self) {
         if let Some(outcome) = &self.outcome {
             outcome.state().request(REQUESTED);
+        }
+    }
+
+    /// Requests cancellation, for good, as [`abort`](Self::abort), and does not wait.
+    pub fn request_abort(&self) {
+        if let Some(outcome) = &self.outcome {
+            outcome.state().request(STICKY);
         }
     }
 
