@@ -24,8 +24,8 @@ pub struct Options {
     pub stack_size: usize,
     /// The stack of the main task in bytes, as above. Default: 8 MiB.
     pub main_stack_size: usize,
-    /// How many threads run closures of [`offload`](iolite_io::Io#method.offload) for fibers, and what is to be done with
-    /// files and the rings cannot; more wait. At least 1. Default: 64.
+    /// How many threads run closures of [`offload`](iolite_io::Io#method.offload) for fibers; more wait. At least 1.
+    /// Default: 64.
     pub offload_limit: usize,
     /// How many threads look host names up; more lookups wait. At least 1. Default: 4.
     pub lookup_limit: usize,

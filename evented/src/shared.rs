@@ -42,11 +42,15 @@ pub(crate) struct Shared {
     /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
     threads: Mutex<Vec<TaskRef>>,
     names: Lookups,
-    blocking: BlockingPool,
+    closures: BlockingPool,
+    files: BlockingPool,
     features: OnceLock<Features>,
     reported: AtomicBool,
     stuck_reported: AtomicBool,
 }
+
+/// How many calls on files that the rings cannot perform go on at the same time; more wait.
+const FILE_THREADS: usize = 64;
 
 thread_local! {
     /// The runtime whose task runs on this thread, which is none of its executors'.
@@ -144,7 +148,8 @@ impl Shared {
             closed: AtomicBool::new(false),
             threads: Mutex::default(),
             names: Lookups::new(options.lookup_limit, options.lookup_timeout),
-            blocking: BlockingPool::new("iolite-offload", options.offload_limit),
+            closures: BlockingPool::new("iolite-offload", options.offload_limit),
+            files: BlockingPool::new("iolite-files", FILE_THREADS),
             features: OnceLock::new(),
             reported: AtomicBool::new(false),
             stuck_reported: AtomicBool::new(false),
@@ -164,9 +169,14 @@ impl Shared {
         &self.names
     }
 
-    /// For what can only block a thread.
-    pub(crate) fn blocking(&self) -> &BlockingPool {
-        &self.blocking
+    /// For closures of the program, which may wait for anything.
+    pub(crate) fn closures(&self) -> &BlockingPool {
+        &self.closures
+    }
+
+    /// For calls on files, which wait for the file system alone, and not for each other.
+    pub(crate) fn files(&self) -> &BlockingPool {
+        &self.files
     }
 
     pub(crate) fn remote(&self, index: usize) -> &'static Remote {

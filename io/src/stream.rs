@@ -75,12 +75,18 @@ pub(crate) fn read_exact(buffer: &mut [u8], mut read: impl FnMut(&mut [u8]) -> i
     Ok(())
 }
 
-pub(crate) fn read_to_end(
+pub(crate) fn read_to_end(bytes: &mut Vec<u8>, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+    read_all(bytes, ReadMore::default(), read)
+}
+
+/// As `read_to_end`, where `more` may know how much is to be expected.
+pub(crate) fn read_all(
     bytes: &mut Vec<u8>,
+    mut more: ReadMore,
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
 ) -> io::Result<usize> {
     let before = bytes.len();
-    while read_more(bytes, before, &mut read)? > 0 {}
+    while more.read(bytes, &mut read)? > 0 {}
     Ok(bytes.len() - before)
 }
 
@@ -100,17 +106,58 @@ pub(crate) fn read_to_string(text: &mut String, read: impl FnMut(&mut [u8]) -> i
     }
 }
 
-/// Reads once and appends to `bytes`, in larger steps the more was read since it had length `before`.
-pub(crate) fn read_more(
-    bytes: &mut Vec<u8>,
-    before: usize,
-    read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-) -> io::Result<usize> {
-    let filled = bytes.len();
-    bytes.resize(filled + (filled - before).clamp(4096, 1 << 20), 0);
-    let read = read(&mut bytes[filled..]);
-    bytes.truncate(filled + read.as_ref().map_or(0, |count| *count));
-    read
+/// Reads on at the end of a vector. What is read into has to be initialized, so the steps are as small as what comes:
+/// they double when one was filled, as std's do.
+#[derive(Debug)]
+pub(crate) struct ReadMore {
+    step: usize,
+}
+
+const STEP_MIN: usize = 8 << 10;
+const STEP_MAX: usize = 1 << 20;
+
+impl Default for ReadMore {
+    fn default() -> Self {
+        Self { step: STEP_MIN }
+    }
+}
+
+impl ReadMore {
+    /// Where about so many bytes are expected.
+    pub(crate) fn expecting(bytes: usize) -> Self {
+        Self { step: bytes.clamp(STEP_MIN, STEP_MAX) }
+    }
+
+    /// Reads once and appends to `bytes`. Room that these have already is used before more is made.
+    pub(crate) fn read(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let filled = bytes.len();
+        if bytes.capacity() == filled {
+            bytes.try_reserve(self.step)?;
+        }
+        let step = self.step.min(bytes.capacity() - filled);
+        append_zeros(bytes, step);
+        let read = read(&mut bytes[filled..]);
+        let count = *read.as_ref().unwrap_or(&0);
+        bytes.truncate(filled + count);
+        if count == self.step {
+            self.step = (self.step * 2).min(STEP_MAX);
+        }
+        read
+    }
+}
+
+/// As `resize`, which goes byte by byte without optimization.
+fn append_zeros(bytes: &mut Vec<u8>, mut count: usize) {
+    const ZEROS: [u8; STEP_MIN] = [0; STEP_MIN];
+    while count > 0 {
+        let now = count.min(STEP_MIN);
+        bytes.extend_from_slice(&ZEROS[..now]);
+        count -= now;
+    }
 }
 
 pub(crate) fn write_all(buffer: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {

@@ -1,13 +1,14 @@
 //! Closures that block their thread.
 
 use std::cell::Cell;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, ShutDown};
+use iolite_io::{Canceled, ShutDown, fs, process};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -18,6 +19,7 @@ pub(crate) const CASES: &[Case] = cases![
     its_panic_is_resumed_in_the_caller,
     no_executor_stands_still_meanwhile,
     closures_beyond_the_limit_wait,
+    calls_on_files_wait_for_no_closure,
     a_closure_that_offloads_waits_for_no_other_thread,
     a_closure_that_has_not_begun_is_withdrawn,
     what_has_begun_is_waited_for_and_its_value_returned,
@@ -80,6 +82,31 @@ fn closures_beyond_the_limit_wait(on: &On) {
     });
     let most = most.into_inner();
     assert!(on.tasks_are_threads() || most <= 2, "{most} at once");
+}
+
+/// A closure may wait for what comes of them.
+fn calls_on_files_wait_for_no_closure(on: &On) {
+    on.offload_limit(1).run(|io| {
+        let (send, receive) = mpsc::channel::<usize>();
+        let begun = Event::new();
+        scope(io, |group| {
+            let begins = &begun;
+            let waiting = concurrently(group, move |io| {
+                io.offload(move || {
+                    begins.set();
+                    receive.recv()
+                })
+            });
+            let listing = concurrently(group, |io| {
+                begun.wait_uncancelable(io);
+                let folder = fs::read_dir(io, "/").expect("opened");
+                send.send(folder.count()).expect("it waits");
+                process::status(io, &mut Command::new("true")).expect("run");
+            });
+            listing.join(io);
+            assert!(waiting.join(io).expect("run").expect("sent") > 0);
+        });
+    });
 }
 
 /// Whoever has a thread needs none of the pool's.

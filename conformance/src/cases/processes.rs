@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) const CASES: &[Case] = cases![
     a_dropped_child_goes_on_and_leaves_no_zombie,
     a_child_can_be_killed_by_its_drop,
     a_thousand_children_leave_no_zombie,
+    a_task_has_programs_started_by_a_thread_that_lasts,
+    a_thread_starts_programs_itself,
 ];
 
 pub(crate) const PAIRS: &[Case] = pairs![programs_start_through_another];
@@ -376,6 +378,51 @@ fn children(io: &dyn Io, task: usize) -> Vec<u32> {
         _ => endless(io).id(),
     };
     (0..250).map(|number| start(number + task)).collect()
+}
+
+/// The name of the thread that has started a program of ours. The end of that thread is what a program is told of
+/// that wants to end with its parent (`PR_SET_PDEATHSIG`).
+fn thread_that_started(id: u32) -> String {
+    let tasks = fs::read_dir("/proc/self/task").expect("listed").map(|task| task.expect("an entry").path());
+    let has_started = |task: &PathBuf| {
+        let children = fs::read_to_string(task.join("children")).unwrap_or_default();
+        children.split_whitespace().any(|child| child == id.to_string())
+    };
+    let task = tasks.into_iter().find(has_started).expect("it has a parent");
+    fs::read_to_string(task.join("comm")).expect("read").trim().to_owned()
+}
+
+fn tells_of_children(on: &On) -> bool {
+    let tells = Path::new("/proc/thread-self/children").exists();
+    if !tells {
+        on.not_run("this kernel does not tell which thread has started a program");
+    }
+    tells
+}
+
+/// Neither the threads of a runtime nor those of its pools do: they end when there is nothing to do for them.
+fn a_task_has_programs_started_by_a_thread_that_lasts(on: &On) {
+    if !tells_of_children(on) {
+        return;
+    }
+    on.in_task(|io| {
+        let parent = thread_that_started(endless(io).id());
+        assert!(parent.starts_with("iolite-spawn"), "{parent}");
+        let parent = io.offload(|| thread_that_started(endless(io).id())).expect("run");
+        assert!(parent.starts_with("iolite-spawn"), "{parent}");
+    });
+}
+
+/// So its programs inherit what is its own: affinity, namespaces, limits of system calls.
+fn a_thread_starts_programs_itself(on: &On) {
+    if !tells_of_children(on) {
+        return;
+    }
+    on.on_thread(|io| {
+        let child = endless(io);
+        let children = fs::read_to_string("/proc/thread-self/children").expect("read");
+        assert!(children.split_whitespace().any(|id| id == child.id().to_string()), "{children}");
+    });
 }
 
 /// A task has a program started through an `Io` that is not its own.

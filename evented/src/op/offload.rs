@@ -2,26 +2,30 @@
 
 use std::io;
 
-use iolite_io::backend::{Context, perform_file};
+use iolite_io::backend::{BlockingPool, Context, perform_file};
 use iolite_io::fs::FileOperation;
 use iolite_io::{Io, Job, Output};
 
 use crate::shared::Shared;
 
-/// Runs a closure: where the caller is, if that is a thread, else on the pool of the runtime.
+/// Runs a closure: where the caller is, if that is a thread, else on a pool of the runtime.
 pub(super) fn perform(shared: &Shared, context: &Context, job: Job<'_>) -> io::Result<Output> {
+    perform_on(shared.closures(), shared, context, job)
+}
+
+/// Performs what the ring cannot, on threads that no closure keeps: it may wait for what comes of this.
+pub(super) fn perform_files(shared: &Shared, context: &Context, operation: FileOperation<'_>) -> io::Result<Output> {
+    let (mut operation, mut result) = (Some(operation), None);
+    perform_on(shared.files(), shared, context, Job::new(&mut || result = operation.take().map(perform_file)))?;
+    result.unwrap_or_else(|| unreachable!("the job has run"))
+}
+
+fn perform_on(pool: &BlockingPool, shared: &Shared, context: &Context, job: Job<'_>) -> io::Result<Output> {
     if context.is_thread() {
         let io: &dyn Io = shared;
         io.protect(|_| job.run());
     } else {
-        shared.blocking().run_to_end(shared, job)?;
+        pool.run_to_end(shared, job)?;
     }
     Ok(Output::Done)
-}
-
-/// Performs what the ring cannot.
-pub(super) fn perform_files(shared: &Shared, context: &Context, operation: FileOperation<'_>) -> io::Result<Output> {
-    let (mut operation, mut result) = (Some(operation), None);
-    perform(shared, context, Job::new(&mut || result = operation.take().map(perform_file)))?;
-    result.unwrap_or_else(|| unreachable!("the job has run"))
 }

@@ -1,12 +1,10 @@
-//! Starting a program: `fork` and `exec` block the thread until it runs, so they do on the pool of the runtime.
+//! Starting a program: `fork` and `exec` block the thread until it runs, so no executor does that.
 
 use std::io;
-use std::mem;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use iolite_io::backend::spawn_blocking;
-use iolite_io::{Io, Output, ShutDown};
+use iolite_io::backend::spawn_program;
+use iolite_io::{Output, ShutDown};
 
 use crate::shared::Shared;
 
@@ -14,12 +12,5 @@ pub(super) fn perform(shared: &Shared, command: &mut Command) -> io::Result<Outp
     if shared.is_closed() {
         return Err(ShutDown.into());
     }
-    let lent = Arc::new(Mutex::new(mem::replace(command, Command::new(""))));
-    let borrowed = lent.clone();
-    let job = move || spawn_blocking(&mut borrowed.lock().unwrap_or_else(PoisonError::into_inner));
-    // Shielded: it is short, and a program that was started is returned to somebody.
-    let io: &dyn Io = shared;
-    let spawned = io.protect(|io| shared.blocking().run(io, job));
-    mem::swap(command, &mut lent.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(Output::Spawned(spawned??.into()))
+    Ok(Output::Spawned(spawn_program(shared, command)?.into()))
 }

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use super::report::panic_text;
 use crate::Io;
-use crate::context;
+use crate::context::{self, mark_thread_of_pool};
 use crate::operation;
 use crate::primitive::Lock;
 use crate::sync::{Event, Semaphore};
@@ -72,6 +73,11 @@ impl BlockingPool {
     /// Makes a pool of at most `limit` threads, at least one, named after `name`.
     pub fn new(name: &str, limit: usize) -> Self {
         Self::with_idle_timeout(name, limit, Duration::from_secs(10))
+    }
+
+    /// The same, of threads that last as long as the process.
+    pub(crate) fn lasting(name: &str, limit: usize) -> Self {
+        Self::with_idle_timeout(name, limit, Duration::MAX)
     }
 
     fn with_idle_timeout(name: &str, limit: usize, idle_timeout: Duration) -> Self {
@@ -188,6 +194,25 @@ fn run_quietly(job: impl FnOnce()) {
     context::current(|context| context.drop_locals_after_panic());
 }
 
+/// A pool got none of the threads that it needs from the system.
+#[derive(Debug)]
+struct NoThread {
+    pool: String,
+    source: io::Error,
+}
+
+impl fmt::Display for NoThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the system starts no thread for the pool `{}`", self.pool)
+    }
+}
+
+impl Error for NoThread {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
 /// What a job and its caller share. The caller may be gone.
 struct Answer<T> {
     value: Lock<Option<thread::Result<T>>>,
@@ -227,13 +252,20 @@ impl Shared {
                 drop(state);
                 drop(job);
                 self.free.release();
-                return Err(error);
+                return Err(self.no_thread(error));
             }
         }
         Ok(())
     }
 
+    /// With no errno of its own: the system's would read like one of the call that was to be made.
+    #[cold]
+    fn no_thread(&self, source: io::Error) -> io::Error {
+        io::Error::other(NoThread { pool: self.name.clone(), source })
+    }
+
     fn work(&self) {
+        mark_thread_of_pool();
         while let Some(job) = self.next() {
             job();
         }
@@ -265,7 +297,7 @@ impl Shared {
 
 /// An `Io` that only parks.
 #[cfg(test)]
-pub(super) struct Parks;
+pub(crate) struct Parks;
 
 #[cfg(test)]
 impl Io for Parks {

@@ -11,6 +11,8 @@ mod syscall;
 mod unstarted;
 
 pub use blocking::BlockingPool;
+#[cfg(test)]
+pub(crate) use blocking::Parks;
 pub(crate) use files::path_of;
 pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
 pub use lookup::Lookups;
@@ -30,7 +32,7 @@ pub use crate::context::{
 pub use crate::multishot::{Arrival, Multishot, Source};
 pub use crate::net::address::{address_from_kernel, kernel_address};
 pub use crate::net::pool::{PoolMemory, Reserve};
-pub use crate::process::child::spawn_blocking;
+pub use crate::process::child::spawn_program;
 pub use crate::task::TaskOptions;
 pub use crate::time::monotonic_now;
 

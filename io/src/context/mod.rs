@@ -36,6 +36,7 @@ pub use patience::Patience;
 pub(crate) use scopes::{InheritedTimeout, TimeoutId};
 pub(crate) use signal::WAKE_SIGNAL;
 pub use thread::{Interest, claim_thread, wait_ready};
+pub(crate) use thread::{is_thread_of_pool, mark_thread_of_pool};
 pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};
 pub(crate) use waiters::Waiters;
 

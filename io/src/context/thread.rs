@@ -124,6 +124,19 @@ impl Interest {
 thread_local! {
     /// The signal mask to wait with, on threads that keep the wake signal blocked.
     static WAIT_MASK: Cell<Option<libc::sigset_t>> = const { Cell::new(None) };
+
+    /// Whether the thread is one of a pool's: it ends when there is nothing to do for it.
+    static IS_OF_POOL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that the calling thread is one of a pool's.
+pub(crate) fn mark_thread_of_pool() {
+    IS_OF_POOL.set(true);
+}
+
+/// Whether the calling thread is one of a pool's, and not the program's own.
+pub(crate) fn is_thread_of_pool() -> bool {
+    IS_OF_POOL.get()
 }
 
 /// Blocks the wake signal in this thread for good, which spares [`wait_ready`] two system calls.
@@ -131,6 +144,7 @@ thread_local! {
 /// For the worker threads of a backend; C code running on them never sees a stray `EINTR`.
 pub fn claim_thread() {
     signal::install();
+    mark_thread_of_pool();
     WAIT_MASK.set(Some(block_wake_signal()));
 }
 

@@ -25,6 +25,17 @@
 //! A [`Child`] that is dropped goes on running, as std's does, unless it was told otherwise
 //! ([`kill_on_drop`](Child::kill_on_drop)). Unlike std's it leaves no zombie: when it ends, a thread of the process,
 //! `iolite-lookout`, which is there while such children are, takes note of it.
+//!
+//! # What a program inherits
+//!
+//! Of the process: its working directory, its environment, its user and its limits. Of the thread that starts it: the
+//! processors that it may run on, its priority, its namespaces and its filters of system calls; and it is the end of that
+//! thread which a program is told of that wants to end with its parent (`PR_SET_PDEATHSIG`).
+//!
+//! A thread of your own starts its programs itself. For tasks and for closures of [`offload`](crate::Io#method.offload), on
+//! every backend, one of four threads of the process does, `iolite-spawn`. They last as long as the process, and have
+//! inherited all of that from the thread on which they were needed first. A task that wants a program to have its own
+//! affinity or namespaces lets a program set them that then becomes the other one, such as `taskset` or `unshare`.
 
 pub(crate) mod child;
 
@@ -44,7 +55,8 @@ use crate::operation::Operation;
 ///
 /// # Cancellation
 ///
-/// A cancellation point before it begins; a program that was started is always returned.
+/// A cancellation point before it begins, also while it waits for a thread that starts it; a program that was started is
+/// always returned.
 ///
 /// # Errors
 ///
