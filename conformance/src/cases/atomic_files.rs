@@ -2,7 +2,7 @@
 
 use std::fs as std_fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use iolite_io::fs::{self, AtomicFile, Map, MapAccess, OpenOptions};
 use iolite_io::{Canceled, Decorator, Io, Operation, Output};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+use rustix::io::Errno;
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -24,6 +26,10 @@ pub(crate) const CASES: &[Case] = cases![
     a_temporary_file_has_no_name,
     a_map_reaches_the_file_and_shows_its_growth,
     a_temporary_file_loses_its_name_where_it_needs_one,
+    owner_and_rights_are_the_old_ones,
+    attributes_are_the_old_ones,
+    a_link_is_replaced_wherever_it_leads,
+    a_copy_for_another_owner_runs_as_nobody_else,
 ];
 
 fn names(folder: &Path) -> Vec<String> {
@@ -236,5 +242,122 @@ fn a_temporary_file_loses_its_name_where_it_needs_one(on: &On) {
         }
         let nameless = Nameless { io, errno: denied, opened: AtomicUsize::new(0) };
         assert_eq!(fs::temp_file(&nameless, folder).expect_err("denied").raw_os_error(), Some(denied));
+    });
+}
+
+/// User, group and permission bits.
+fn owner_of(path: &Path) -> (u32, u32, u32) {
+    let metadata = std_fs::symlink_metadata(path).expect("there");
+    (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+}
+
+/// Makes a file of that user, group and mode; whether this process may.
+fn made(path: &Path, user: u32, group: u32, mode: u32) -> bool {
+    std_fs::write(path, "old").expect("written");
+    let may = chown(path, Some(user), Some(group)).is_ok();
+    std_fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    may
+}
+
+fn owner_and_rights_are_the_old_ones(on: &On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        for (user, group, mode) in [(1234, 2345, 0o4755), (1234, 0, 0o2750), (0, 2345, 0o660), (1234, 2345, 0o600)] {
+            if !made(&path, user, group, mode) {
+                return on.not_run("it takes a user who may give files away");
+            }
+            fs::write_atomic(io, &path, "new").expect("written");
+            assert_eq!(owner_of(&path), (user, group, mode));
+            assert_eq!(std_fs::read_to_string(&path).expect("there"), "new");
+            std_fs::remove_file(&path).expect("there");
+        }
+    });
+}
+
+/// An access list that lets user 3456 read, as the kernel wants it: its version, then tag, rights and number of each entry.
+fn access_list() -> Vec<u8> {
+    let entries = [(1_u16, 6_u16, u32::MAX), (2, 4, 3456), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let bytes = |(tag, rights, number): (u16, u16, u32)| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &number.to_le_bytes()].concat()
+    };
+    [2_u32.to_le_bytes().to_vec(), entries.into_iter().flat_map(bytes).collect()].concat()
+}
+
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 256];
+    let length = getxattr(path, name, &mut value[..]).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+fn attributes_are_the_old_ones(on: &On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        std_fs::write(&path, "old").expect("written");
+        for (name, value) in [("user.iolite", b"kept".to_vec()), ("system.posix_acl_access", access_list())] {
+            match setxattr(&path, name, &value, XattrFlags::empty()) {
+                Err(Errno::OPNOTSUPP) => return on.not_run("the file system has no such attributes"),
+                result => result.expect("set"),
+            }
+        }
+        let mode = owner_of(&path).2;
+        fs::write_atomic(io, &path, "new").expect("written");
+        assert_eq!(attribute(&path, "user.iolite").as_deref(), Some(b"kept".as_slice()));
+        assert_eq!(attribute(&path, "system.posix_acl_access"), Some(access_list()));
+        assert_eq!(owner_of(&path).2, mode);
+        // What a folder gives to new files the old one did not have.
+        let plain = folder.join("plain");
+        std_fs::write(&plain, "old").expect("written");
+        setxattr(folder, "system.posix_acl_default", &access_list(), XattrFlags::empty()).expect("set");
+        fs::write_atomic(io, &plain, "new").expect("written");
+        assert_eq!(attribute(&plain, "system.posix_acl_access"), None);
+        fs::write_atomic(io, folder.join("fresh"), "new").expect("written");
+        assert!(attribute(&folder.join("fresh"), "system.posix_acl_access").is_some(), "it had no old one");
+    });
+}
+
+/// Absolute and relative ones, also to nowhere, to themselves, and to names as long as there are: the new file is a new
+/// one, and what the link led to is as it was.
+fn a_link_is_replaced_wherever_it_leads(on: &On) {
+    in_folder(on, |io, folder| {
+        std_fs::create_dir(folder.join("folder")).expect("made");
+        let target = folder.join("target");
+        made(&target, 0, 0, 0o640);
+        let fresh = 0o666 & !umask(folder);
+        let long = "d/".repeat(2_040);
+        let link = folder.join("link");
+        for to in [
+            Path::new("target"),
+            &target,
+            Path::new("missing"),
+            Path::new("link"),
+            Path::new("folder"),
+            Path::new(&long),
+        ] {
+            symlink(to, &link).expect("linked");
+            fs::write_atomic(io, &link, "new").unwrap_or_else(|error| panic!("{}: {error}", to.display()));
+            assert!(std_fs::symlink_metadata(&link).expect("there").is_file());
+            assert_eq!(owner_of(&link).2, fresh, "{}", to.display());
+            assert_eq!(std_fs::read_to_string(&target).expect("there"), "old");
+            std_fs::remove_file(&link).expect("there");
+        }
+        assert_eq!(names(folder), ["folder", "target"]);
+        for end in ["target/", "target/.", "folder/", "missing/"] {
+            let error = fs::write_atomic(io, folder.join(end), "new").expect_err("no name of a file");
+            assert_eq!(error.kind(), io::ErrorKind::IsADirectory, "{end}");
+        }
+    });
+}
+
+fn a_copy_for_another_owner_runs_as_nobody_else(on: &On) {
+    in_folder(on, |io, folder| {
+        let (from, to) = (folder.join("from"), folder.join("to"));
+        if !made(&from, 0, 0, 0o6755) || !made(&to, 1234, 2345, 0o600) {
+            return on.not_run("it takes a user who may give files away");
+        }
+        fs::copy(io, &from, &to).expect("copied");
+        assert_eq!(owner_of(&to), (1234, 2345, 0o755));
+        fs::copy(io, &from, folder.join("new")).expect("copied");
+        assert_eq!(owner_of(&folder.join("new")).2 & 0o777, 0o755);
     });
 }

@@ -11,7 +11,7 @@ use iolite_io::{Canceled, Io};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::in_folder;
+use crate::tools::{concurrently, in_folder, scope};
 
 pub(crate) const CASES: &[Case] = cases![
     directories_are_made_listed_and_removed,
@@ -27,6 +27,9 @@ pub(crate) const CASES: &[Case] = cases![
     no_path_leads_out_of_a_dir,
     a_last_link_does_not_lead_out_either,
     a_removal_that_is_canceled_removes_nothing_more,
+    the_end_of_a_path_means_in_a_dir_what_it_means_anywhere,
+    a_directory_that_was_removed_is_empty,
+    several_remove_the_same_tree,
 ];
 
 fn names(io: &dyn Io, folder: impl fs::Locate) -> Vec<OsString> {
@@ -386,5 +389,109 @@ fn a_removal_that_is_canceled_removes_nothing_more(on: &On) {
         assert!(folder.join("root/a/b/c/file").exists());
         fs::remove_dir_all(io, folder.join("root")).expect("removed");
         assert!(!Canceled::is_in(&fs::metadata(io, folder.join("root")).expect_err("gone")));
+    });
+}
+
+/// The names in a folder, if it is one.
+fn left_in(folder: &Path) -> Option<Vec<OsString>> {
+    let mut names: Vec<_> = std_fs::read_dir(folder).ok()?.map(|entry| entry.expect("read").file_name()).collect();
+    names.sort();
+    Some(names)
+}
+
+type Call = fn(&dyn Io, fs::At<'_>, fs::At<'_>) -> io::Result<()>;
+
+/// Calls on a place, the second one; the first is a file beside it.
+const CALLS: [(&str, Call); 13] = [
+    ("rename from", |io, other, at| fs::rename(io, at, other)),
+    ("rename to", |io, other, at| fs::rename(io, other, at)),
+    ("rename_noreplace", |io, other, at| fs::rename_noreplace(io, other, at)),
+    ("hard_link from", |io, other, at| {
+        fs::remove_file(io, other)?;
+        fs::hard_link(io, at, other)
+    }),
+    ("hard_link to", |io, other, at| fs::hard_link(io, other, at)),
+    ("symlink", |io, _, at| fs::symlink(io, "target", at)),
+    ("read_link", |io, _, at| fs::read_link(io, at).map(drop)),
+    ("remove_file", |io, _, at| fs::remove_file(io, at)),
+    ("remove_dir", |io, _, at| fs::remove_dir(io, at)),
+    ("create_dir", |io, _, at| fs::create_dir(io, at)),
+    ("create_dir_all", |io, _, at| fs::create_dir_all(io, at)),
+    ("remove_dir_all", |io, _, at| fs::remove_dir_all(io, at)),
+    ("write_atomic", |io, _, at| fs::write_atomic(io, at, "new")),
+];
+
+/// Whether a path goes through a `Dir` or not, the kernel is told of the slash or the dot at its end, with which it says
+/// that it leads to a directory, or names one by itself.
+fn the_end_of_a_path_means_in_a_dir_what_it_means_anywhere(on: &On) {
+    in_folder(on, |io, folder| {
+        let mut count = 0;
+        for name in ["file", "empty", "link", "to file", "missing", "below/file"] {
+            for end in ["", "/", "/.", "/.."] {
+                for (call, perform) in CALLS {
+                    let path = format!("{name}{end}");
+                    let outcome = |place: &str, in_dir: bool| {
+                        let base = folder.join(format!("{count} {place}"));
+                        std_fs::create_dir_all(base.join("below/empty")).expect("made");
+                        std_fs::create_dir(base.join("empty")).expect("made");
+                        std_fs::create_dir(base.join("full")).expect("made");
+                        for file in ["file", "other", "full/file", "below/file"] {
+                            std_fs::write(base.join(file), file).expect("written");
+                        }
+                        symlink("empty", base.join("link")).expect("linked");
+                        symlink("file", base.join("to file")).expect("linked");
+                        let (other, at) = (base.join("other"), base.join(&path));
+                        let result = if in_dir {
+                            let dir = Dir::open(io, &base).expect("opened");
+                            perform(io, dir.at("other"), dir.at(&path))
+                        } else {
+                            perform(io, fs::Locate::locate(&other), fs::Locate::locate(&at))
+                        };
+                        let left = ["", "below", "full", "file"].map(|folder| left_in(&base.join(folder)));
+                        std_fs::remove_dir_all(&base).expect("removed");
+                        (errno(result), left)
+                    };
+                    let (in_dir, anywhere) = (outcome("in a dir", true), outcome("anywhere", false));
+                    count += 1;
+                    // A path that ends in `..` names nothing in a `Dir`, so it is refused (EINVAL).
+                    if end == "/.." && in_dir.0 == Some(22) {
+                        continue;
+                    }
+                    assert_eq!(in_dir, anywhere, "{call} {path}");
+                }
+            }
+        }
+    });
+}
+
+fn a_directory_that_was_removed_is_empty(on: &On) {
+    in_folder(on, |io, folder| {
+        let gone = folder.join("gone");
+        std_fs::create_dir(&gone).expect("made");
+        let mut entries = fs::read_dir(io, &gone).expect("opened");
+        std_fs::remove_dir(&gone).expect("removed");
+        assert!(entries.next().is_none());
+    });
+}
+
+/// Each finds at any step that another was faster; none minds.
+fn several_remove_the_same_tree(on: &On) {
+    in_folder(on, |io, folder| {
+        let root = &folder.join("root");
+        for _ in 0..20 {
+            for branch in 0..8 {
+                let branch = root.join(format!("{branch}/below"));
+                std_fs::create_dir_all(&branch).expect("made");
+                (0..4).for_each(|file| std_fs::write(branch.join(file.to_string()), "").expect("written"));
+            }
+            scope(io, |group| {
+                let removers = [(); 3].map(|()| concurrently(group, |io| fs::remove_dir_all(io, root)));
+                for remover in removers {
+                    // Who came when all was over found nothing to remove.
+                    assert!(matches!(errno(remover.join(io)), None | Some(2)));
+                }
+            });
+            assert!(!root.exists());
+        }
     });
 }

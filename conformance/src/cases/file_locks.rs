@@ -1,12 +1,14 @@
 //! Advisory locks of files.
 
 use std::fs as std_fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use iolite_io::fs::{File, OpenOptions, TryLockError};
-use iolite_io::{Canceled, Io};
+use iolite_io::fs::{File, FileOperation, OpenOptions, TryLockError};
+use iolite_io::{Canceled, Decorator, Io, Operation, Output};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -18,6 +20,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_second_locker_waits,
     a_waiting_locker_is_canceled,
     the_only_lock_is_exclusive,
+    what_fails_elsewhere_says_nothing_about_a_lock,
 ];
 
 fn opened(io: &dyn Io, folder: &Path) -> File {
@@ -125,5 +128,41 @@ fn the_only_lock_is_exclusive(on: &On) {
             }
         });
         assert_eq!(turns.into_inner(), 40);
+    });
+}
+
+/// An `Io` that is too busy to do anything about locks.
+struct Busy<'a>(&'a dyn Io);
+
+impl Decorator for Busy<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.0
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        match operation {
+            Operation::File(FileOperation::Lock { .. }) => {
+                Err(io::Error::new(io::ErrorKind::WouldBlock, "no thread is free"))
+            }
+            operation => self.0.operate(operation),
+        }
+    }
+}
+
+fn what_fails_elsewhere_says_nothing_about_a_lock(on: &On) {
+    in_folder(on, |io, folder| {
+        let file = opened(io, folder);
+        for result in [file.try_lock(&Busy(io)), file.try_lock_shared(&Busy(io))] {
+            match result {
+                Err(TryLockError::Error(error)) => assert_eq!(error.to_string(), "no thread is free"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(file.lock(&Busy(io)).expect_err("it does not wait").kind(), io::ErrorKind::WouldBlock);
+        file.try_lock(io).expect("nobody has one");
     });
 }

@@ -5,9 +5,11 @@ use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use iolite_io::fs::{BufferPool, File, OpenOptions};
-use iolite_io::{Canceled, Incomplete, Io};
+use iolite_io::{Canceled, Decorator, Incomplete, Io, Operation, Output};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, mkfifoat};
 
 use crate::On;
@@ -39,6 +41,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_pipe_read_as_a_file_waits_and_is_canceled,
     a_text_that_ends_early_loses_no_byte,
     what_waits_for_other_programs_keeps_no_file_waiting,
+    reading_to_the_end_lends_no_more_than_comes,
 ];
 
 pub(crate) const PAIRS: &[Case] = pairs![a_pool_serves_files_everywhere];
@@ -564,5 +567,49 @@ fn what_waits_for_other_programs_keeps_no_file_waiting(on: &On) {
                 task.join(io).expect("it has another end");
             }
         });
+    });
+}
+
+/// Files of which a read gives a page at most, as those of `/proc` do.
+struct Pages<'a> {
+    io: &'a dyn Io,
+    lent: AtomicUsize,
+}
+
+impl Decorator for Pages<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        match operation {
+            Operation::Read { file, buffer, memory, offset } => {
+                self.lent.fetch_add(buffer.len(), Ordering::Relaxed);
+                let bytes = buffer.len().min(4096);
+                self.io.operate(Operation::Read { file, buffer: &mut buffer[..bytes], memory, offset })
+            }
+            operation => self.io.operate(operation),
+        }
+    }
+}
+
+/// What is lent has to be written to first, with zeros.
+fn reading_to_the_end_lends_no_more_than_comes(on: &On) {
+    const BYTES: usize = 1 << 20;
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        let content: Vec<u8> = (0..=255).cycle().take(BYTES).collect();
+        fs::write(&path, &content).expect("written");
+        let pages = Pages { io, lent: AtomicUsize::new(0) };
+        let mut bytes = Vec::new();
+        let file = File::open(io, &path).expect("opened");
+        assert_eq!(file.read_to_end(&pages, &mut bytes).expect("read"), BYTES);
+        assert!(bytes == content);
+        let lent = pages.lent.into_inner();
+        assert!(lent <= 3 * BYTES, "{lent} bytes for {BYTES}");
     });
 }

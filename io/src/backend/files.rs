@@ -78,6 +78,7 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
             let flags = AtFlags::SYMLINK_FOLLOW;
             retry_on_intr(|| fs::linkat(CWD, path_of(file), directory_of(to), to.path, flags))?;
         }
+        FileOperation::Call { job } => job.run(),
         FileOperation::Symlink { target, at } => {
             retry_on_intr(|| fs::symlinkat(target, directory_of(at), at.path))?;
         }
@@ -206,6 +207,8 @@ fn read_entries(directory: &Descriptor, entries: &mut Vec<Entry>) -> io::Result<
         let name = match name {
             Ok(name) => name,
             Err(Errno::INTR) => continue,
+            // The directory was removed, so there is nothing in it.
+            Err(Errno::NOENT) => break,
             Err(error) => return Err(error.into()),
         };
         if !matches!(name.file_name().to_bytes(), b"." | b"..") {

@@ -1,6 +1,8 @@
 //! Where a file is.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -62,16 +64,28 @@ impl Locate for &Dir {
 }
 
 impl<'a> At<'a> {
-    /// The folder in which the file is.
-    pub(super) fn parent(self) -> At<'a> {
-        match self.path.parent() {
-            Some(parent) if parent != "" => At { path: parent, ..self },
-            _ => At { path: Path::new("."), ..self },
-        }
+    /// The folder in which the file is, and its name there as the path has it, with the slashes that follow it: they
+    /// make the kernel refuse what is no directory. A path that ends in `.` has that as its name, which the kernel
+    /// refuses in its own ways. `None` for a path that ends in `..`, in nothing, or in the root.
+    pub(super) fn split(self) -> Option<(At<'a>, &'a Path)> {
+        let (folder, name) = cut(self.path)?;
+        let folder = if folder == "" { Path::new(".") } else { folder };
+        (first_of(name) != b"..").then_some((At { path: folder, ..self }, name))
+    }
+
+    /// Whether the path says by its end that it leads to a directory: `name/`, `name/.`, `.`.
+    pub(super) fn ends_as_directory(self) -> bool {
+        let path = self.path.as_os_str().as_bytes();
+        path.ends_with(b"/") || self.ends_in_dot()
+    }
+
+    /// Whether the path ends in `.`, perhaps with slashes.
+    pub(super) fn ends_in_dot(self) -> bool {
+        cut(self.path).is_some_and(|(_, name)| first_of(name) == b".")
     }
 
     /// Hands `f` the same place such that no path in it leads out of the directory: as a single name
-    /// in the directory where it is.
+    /// in the directory where it is, perhaps with slashes behind it. For calls that do not look up what has the name.
     ///
     /// # Errors
     ///
@@ -80,12 +94,22 @@ impl<'a> At<'a> {
         if self.directory.is_none() {
             return f(self);
         }
-        let Some(name) = self.path.file_name() else { return Err(Errno::INVAL.into()) };
-        if self.path.parent().is_none_or(|parent| parent == "") {
-            return f(At { path: Path::new(name), ..self });
+        let (folder, name) = self.split().ok_or(Errno::INVAL)?;
+        if folder.path == "." {
+            return f(At { path: name, ..self });
         }
-        let folder = self.parent().open_path(io, OFlags::DIRECTORY)?;
-        f(At { directory: Some(&folder), path: Path::new(name) })
+        let folder = folder.open_path(io, OFlags::DIRECTORY)?;
+        f(At { directory: Some(&folder), path: name })
+    }
+
+    /// As [`with_name`](Self::with_name), for calls that look up what has the name: a slash behind the name of a link
+    /// makes them follow it, which must not lead out of the directory.
+    pub(super) fn with_name_looked_up<T>(self, io: &dyn Io, f: impl FnOnce(At<'_>) -> io::Result<T>) -> io::Result<T> {
+        if self.directory.is_some() && self.ends_as_directory() {
+            let directory = self.open_path(io, OFlags::DIRECTORY)?;
+            return f(At { directory: Some(&directory), path: Path::new(".") });
+        }
+        self.with_name(io, f)
     }
 
     /// Opens the file for nothing but to say which one it is (`O_PATH`).
@@ -93,5 +117,68 @@ impl<'a> At<'a> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags((OFlags::PATH | flags).bits() as i32);
         options.open(io, self).map(Descriptor::from)
+    }
+}
+
+/// A path without its last name, and that with the slashes behind it; `None` where there is no name.
+pub(super) fn cut(path: &Path) -> Option<(&Path, &Path)> {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|byte| *byte != b'/')? + 1;
+    let start = bytes[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let (folder, name) = bytes.split_at(start);
+    Some((path_from(folder), path_from(name)))
+}
+
+/// A name without the slashes behind it.
+fn first_of(name: &Path) -> &[u8] {
+    name.as_os_str().as_bytes().split(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+fn path_from(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_split_before_its_last_name() {
+        let split = |path: &'static str| {
+            let (folder, name) = path.locate().split()?;
+            Some((folder.path.to_str().expect("text"), name.to_str().expect("text")))
+        };
+        for (path, expected) in [
+            ("name", Some((".", "name"))),
+            ("name/", Some((".", "name/"))),
+            ("name//", Some((".", "name//"))),
+            ("a/name", Some(("a/", "name"))),
+            ("a//b/name/", Some(("a//b/", "name/"))),
+            ("/name", Some(("/", "name"))),
+            (".", Some((".", "."))),
+            ("a/.", Some(("a/", "."))),
+            ("a/./", Some(("a/", "./"))),
+            ("a/.../", Some(("a/", ".../"))),
+            ("..", None),
+            ("a/../", None),
+            ("/", None),
+            ("", None),
+        ] {
+            assert_eq!(split(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_path_may_say_that_it_is_a_directory() {
+        for (path, directory, dot) in [
+            ("a", false, false),
+            ("a/", true, false),
+            ("a/.", true, true),
+            (".", true, true),
+            ("a/.b", false, false),
+            ("a/.//", true, true),
+        ] {
+            assert_eq!((path.locate().ends_as_directory(), path.locate().ends_in_dot()), (directory, dot), "{path}");
+        }
     }
 }

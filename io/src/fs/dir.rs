@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::at::{At, Locate};
+use super::at::{At, Locate, cut};
 use super::names::is_dir;
 use super::operation::FileOperation;
 use super::options::OpenOptions;
@@ -146,7 +146,7 @@ impl DirBuilder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(path),
                 Err(error) => return Err(error),
             }
-            next = path.parent().filter(|path| *path != "");
+            next = cut(path).map(|(folder, _)| folder).filter(|folder| *folder != "");
         }
         missing.into_iter().rev().try_for_each(|path| self.create_or_find(io, At { path, ..at }))
     }

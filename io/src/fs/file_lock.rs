@@ -4,6 +4,8 @@ use std::fs::TryLockError;
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::file::File;
 use super::names::perform;
 use super::operation::{FileOperation, Lock};
@@ -103,8 +105,9 @@ impl File {
     }
 
     fn try_to(&self, io: &dyn Io, lock: Lock) -> Result<(), TryLockError> {
-        self.set_lock(io, Some(lock)).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => TryLockError::WouldBlock,
+        // By the errno of `flock` alone: others that want to be tried again later say nothing about the lock.
+        self.set_lock(io, Some(lock)).map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::WOULDBLOCK) => TryLockError::WouldBlock,
             _ => TryLockError::Error(error),
         })
     }

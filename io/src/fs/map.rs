@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::file::File;
+use super::names::call;
 use crate::Io;
 
 /// A file's content as memory, shared with everybody who maps, reads or writes the file.
@@ -47,7 +48,7 @@ impl Map {
         let length = usize::try_from(file.len(io)?).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut options = MmapOptions::new();
         options.len(length);
-        let memory = io.offload(|| match access {
+        let memory = call(io, || match access {
             MapAccess::Read => options.map_raw_read_only(file.handle()),
             MapAccess::ReadWrite => options.map_raw(file.handle()),
         })??;
@@ -100,7 +101,7 @@ impl Map {
         if self.is_empty() {
             return Ok(io.check_cancel()?);
         }
-        io.offload(|| self.memory.flush())?
+        call(io, || self.memory.flush())?
     }
 
     fn bytes(&self) -> &[AtomicU8] {

@@ -11,7 +11,7 @@ use super::at::{At, Locate};
 use super::metadata::{FileTimes, Metadata};
 use super::operation::{FileOperation, Rename, Subject};
 use crate::backend::path_of;
-use crate::operation::{Operation, Output};
+use crate::operation::{Job, Operation, Output};
 use crate::{Canceled, Io};
 
 /// What is known of the file that a path leads to.
@@ -185,9 +185,9 @@ pub(super) fn rename_as(io: &dyn Io, from: At<'_>, to: At<'_>, how: Rename) -> i
 ///
 /// Those of `link`.
 pub fn hard_link(io: &dyn Io, original: impl Locate, link: impl Locate) -> io::Result<()> {
-    original
-        .locate()
-        .with_name(io, |from| link.locate().with_name(io, |to| perform(io, FileOperation::Link { from, to })?.done()))
+    original.locate().with_name_looked_up(io, |from| {
+        link.locate().with_name(io, |to| perform(io, FileOperation::Link { from, to })?.done())
+    })
 }
 
 /// Makes a symbolic link, `link`, that leads to `original`. What is in it is not looked at.
@@ -214,7 +214,7 @@ pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl Locate) -> io
 ///
 /// Those of `readlink`; [`io::ErrorKind::InvalidInput`] when it is no link.
 pub fn read_link(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
-    path.locate().with_name(io, |at| perform(io, FileOperation::ReadLink { at })?.path())
+    path.locate().with_name_looked_up(io, |at| perform(io, FileOperation::ReadLink { at })?.path())
 }
 
 /// The path of a file from the root, without links, `.` and `..`.
@@ -229,7 +229,7 @@ pub fn read_link(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
 pub fn canonicalize(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
     let at = path.locate();
     with_subject(io, at, true, |of| match of {
-        Subject::Named { at, .. } => io.offload(|| at.path.canonicalize())?,
+        Subject::Named { at, .. } => call(io, || at.path.canonicalize())?,
         Subject::Open(file) => {
             let path = path_of(file);
             perform(io, FileOperation::ReadLink { at: path.as_str().locate() })?.path()
@@ -253,6 +253,14 @@ pub(super) fn metadata_of(io: &dyn Io, of: Subject<'_>) -> io::Result<Metadata> 
 
 pub(super) fn perform(io: &dyn Io, operation: FileOperation<'_>) -> io::Result<Output> {
     io.operate(Operation::File(operation))
+}
+
+/// Makes a call that waits for the file system, and for nothing else.
+pub(super) fn call<T: Send>(io: &dyn Io, call: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let (mut call, mut value) = (Some(call), None);
+    let mut job = || value = call.take().map(|call| call());
+    perform(io, FileOperation::Call { job: Job::new(&mut job) })?.done()?;
+    value.ok_or_else(|| io::Error::other("the Io said that it had made the call, and has not"))
 }
 
 /// Hands `f` the file; one in a directory opened, so that no link leads out of that.

@@ -9,6 +9,7 @@ use rustix::fs::{Access, Advice};
 use super::at::At;
 use super::metadata::{FileTimes, FileType, Metadata};
 use crate::descriptor::Descriptor;
+use crate::operation::Job;
 
 /// What is asked of a file system, beside opening files, reading and writing.
 ///
@@ -148,6 +149,12 @@ pub enum FileOperation<'a> {
         file: &'a Descriptor,
         /// The name.
         to: At<'a>,
+    },
+    /// Makes another call of this library's, which waits for the file system alone; unlike a closure of
+    /// [`offload`](crate::Io#method.offload), which may wait for anything, an operation on files too.
+    Call {
+        /// The call.
+        job: Job<'a>,
     },
     /// Makes a symbolic link.
     Symlink {

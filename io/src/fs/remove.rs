@@ -38,7 +38,7 @@ pub fn remove_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
 }
 
 /// Removes a directory and all that is in it. Follows no link: those in it are removed, and so is `path`, if it
-/// is one. What somebody else removes meanwhile is no error.
+/// is one. What somebody else removes meanwhile, `path` itself too, is no error.
 ///
 /// It holds one descriptor for each level of directories.
 ///
@@ -48,15 +48,19 @@ pub fn remove_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of `open`, `unlink` and `rmdir`; what was not removed by then is left.
+/// Those of `open`, `unlink` and `rmdir`; what was not removed by then is left. `EINVAL` for a path that ends in `.` or
+/// `..`, by which a directory cannot be removed; nothing in it is, then.
 pub fn remove_dir_all(io: &dyn Io, path: impl Locate) -> io::Result<()> {
-    path.locate().with_name(io, |at| {
+    let at = path.locate();
+    if at.ends_in_dot() || at.split().is_none() {
+        return Err(Errno::INVAL.into());
+    }
+    at.with_name(io, |at| {
         if symlink_metadata(io, at)?.is_symlink() {
-            return remove(io, at, false);
+            return gone(remove(io, at, false));
         }
-        let dir = Dir::open_nofollow(io, at)?;
-        remove_content(io, dir)?;
-        remove(io, at, true)
+        // It was there.
+        gone(Dir::open_nofollow(io, at).and_then(|dir| remove_content(io, dir)).and_then(|()| remove(io, at, true)))
     })
 }
 

@@ -1,6 +1,8 @@
 //! Whole files at once.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 
 use rustix::io::Errno;
 
@@ -10,6 +12,7 @@ use super::names::perform;
 use super::operation::FileOperation;
 use super::options::OpenOptions;
 use crate::Io;
+use crate::stream::{ReadMore, read_all};
 
 /// How many bytes the kernel copies at once: what a request waits for.
 const COPY_BYTES: usize = 16 << 20;
@@ -26,10 +29,10 @@ const COPY_BYTES: usize = 16 << 20;
 pub fn read(io: &dyn Io, path: impl Locate) -> io::Result<Vec<u8>> {
     let file = File::open(io, path)?;
     // One more, so that the end is found without more room.
-    let length = file.len(io)?.saturating_add(1);
+    let length = usize::try_from(file.len(io)?).unwrap_or(usize::MAX).saturating_add(1);
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
-    file.read_to_end(io, &mut bytes)?;
+    bytes.try_reserve_exact(length)?;
+    read_all(&mut bytes, ReadMore::expecting(length), |buffer| file.read(io, buffer))?;
     Ok(bytes)
 }
 
@@ -63,6 +66,10 @@ pub fn write(io: &dyn Io, path: impl Locate, contents: impl AsRef<[u8]>) -> io::
 
 /// Copies a file and its permissions; how many bytes. File systems that can do so let both files share them.
 ///
+/// As with std, the copy has the owner that it has anyway: this process's user, or the one of the file that was there.
+/// Where that is another than the original's, the copy lets nobody run it with its owner's or its group's rights (it has
+/// no set-user-ID and no set-group-ID bit).
+///
 /// # Cancellation
 ///
 /// A cancellation point; what was copied by then is there.
@@ -77,10 +84,13 @@ pub fn copy(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<u64> 
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is to be copied is no regular file"));
     }
     let mut options = OpenOptions::new();
-    let to = options.write(true).create(true).truncate(true).mode(metadata.mode() & 0o7777).open(io, to)?;
+    let to = options.write(true).create(true).truncate(true).mode(metadata.mode() & 0o777).open(io, to)?;
     // What had the name already keeps its own mode until here.
-    if to.metadata(io)?.is_file() {
-        to.set_permissions(io, metadata.permissions())?;
+    let copied_to = to.metadata(io)?;
+    if copied_to.is_file() {
+        let same_owner = (copied_to.uid(), copied_to.gid()) == (metadata.uid(), metadata.gid());
+        let mode = if same_owner { 0o7777 } else { 0o1777 } & metadata.mode();
+        to.set_permissions(io, Permissions::from_mode(mode))?;
     }
     let copied = copy_in_kernel(io, &from, &to)?;
     Ok(copied + crate::copy(io, &from, &to)?)
