@@ -1,10 +1,14 @@
 //! The one handle type behind sockets and files.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor, open};
 
+use crate::backend::path_of;
 use crate::primitive::Lock;
 
 /// An open socket or file of the operating system, closed when dropped.
@@ -15,6 +19,24 @@ use crate::primitive::Lock;
 pub struct Descriptor {
     fd: OwnedFd,
     nonblocking: Lock<Attempts>,
+    /// A [`Waiting`], of which whoever finds it out takes note. Relaxed: it publishes nothing but itself.
+    waiting: AtomicU8,
+    /// The same file in non-blocking mode; `None` where it cannot be opened once more.
+    stand_in: OnceLock<Option<OwnedFd>>,
+}
+
+/// How reading and writing at the position of a descriptor wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Waiting {
+    /// Nobody has found out yet.
+    Unknown,
+    /// For the disk alone.
+    ForDisk,
+    /// Perhaps for somebody, unless the call says that it does not wait (`RWF_NOWAIT`).
+    CanBeRefused,
+    /// Perhaps for somebody, and no call can say that it does not wait.
+    CannotBeRefused,
 }
 
 /// Attempts under way that must not block, whatever the descriptor's mode is.
@@ -45,6 +67,45 @@ impl Descriptor {
     }
 }
 
+impl Descriptor {
+    /// What was found out about how it waits.
+    pub(crate) fn waiting(&self) -> Waiting {
+        const FOUND: [Waiting; 4] =
+            [Waiting::Unknown, Waiting::ForDisk, Waiting::CanBeRefused, Waiting::CannotBeRefused];
+        FOUND[usize::from(self.waiting.load(Ordering::Relaxed))]
+    }
+
+    /// Takes note of how it waits.
+    pub(crate) fn set_waiting(&self, waiting: Waiting) {
+        self.waiting.store(waiting as u8, Ordering::Relaxed);
+    }
+
+    /// Another descriptor of the same pipe or terminal, in non-blocking mode; `None` for everything else, which to open
+    /// once more may mean something, and where the system does not open it.
+    pub(crate) fn stand_in(&self) -> Option<BorrowedFd<'_>> {
+        self.stand_in.get_or_init(|| self.open_once_more().ok().flatten()).as_ref().map(AsFd::as_fd)
+    }
+
+    fn open_once_more(&self) -> rustix::io::Result<Option<OwnedFd>> {
+        // A new terminal's other side comes of each time that it is opened.
+        const PTMX: (u32, u32) = (5, 2);
+        let stat = fstat(&self.fd)?;
+        let may = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Fifo => true,
+            FileType::CharacterDevice => {
+                self.fd.as_fd().is_terminal() && (major(stat.st_rdev), minor(stat.st_rdev)) != PTMX
+            }
+            _ => false,
+        };
+        if !may {
+            return Ok(None);
+        }
+        let access = fcntl_getfl(&self.fd)? & OFlags::ACCMODE;
+        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        open(path_of(self), flags, Mode::empty()).map(Some)
+    }
+}
+
 impl fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Descriptor").field(&self.fd.as_raw_fd()).finish()
@@ -64,7 +125,7 @@ impl Drop for NonBlocking<'_> {
 
 impl From<OwnedFd> for Descriptor {
     fn from(fd: OwnedFd) -> Self {
-        Self { fd, nonblocking: Lock::default() }
+        Self { fd, nonblocking: Lock::default(), waiting: AtomicU8::default(), stand_in: OnceLock::new() }
     }
 }
 

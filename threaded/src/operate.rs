@@ -1,8 +1,8 @@
 //! Operations as system calls on the calling thread.
 //!
 //! None blocks where a request could not reach it: sockets are tried with `MSG_DONTWAIT` and pipes with
-//! `RWF_NOWAIT`, whatever their mode, and waited for in `ppoll`; what may be a blocking descriptor of
-//! somebody else, and has no such flag, is waited for first.
+//! `RWF_NOWAIT`, whatever their mode, and waited for in `ppoll`; what has no such flag is tried in the ways of
+//! [`try_read`], and a listener, which may be a blocking one of somebody else, is waited for first.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use iolite_io::backend::{
     self, Context, DiskWait, Interest, Spliced, address_from_kernel, begin_connect, perform_quick, take_socket_error,
-    try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice, wait_ready,
+    try_read, try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice, try_write,
+    wait_ready,
 };
 use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
@@ -27,9 +28,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How many buffers a vectored call takes (`UIO_MAXIOV`).
 const BUFFERS_MAX: usize = 1024;
-
-/// How many bytes a pipe that is ready takes without blocking (`PIPE_BUF`).
-const PIPE_BYTES: usize = 4096;
 
 /// Stands for the file's own position, as an offset.
 const POSITION: u64 = u64::MAX;
@@ -211,7 +209,7 @@ impl Caller<'_> {
         let attempt = || Ok(preadv2(file, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
         match self.until_done(file, Interest::Readable, attempt) {
             Err(error) if is_unsupported(&error) => {
-                self.when_ready(file, Interest::Readable, || rustix::io::read(file, &mut *buffer))
+                self.until_done(file, Interest::Readable, || Ok(try_read(file, &mut [IoSliceMut::new(buffer)])?))
             }
             result => result,
         }
@@ -230,8 +228,7 @@ impl Caller<'_> {
         let attempt = || Ok(pwritev2(file, &[IoSlice::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
         match self.until_done(file, Interest::Writable, attempt) {
             Err(error) if is_unsupported(&error) => {
-                let buffer = &buffer[..buffer.len().min(PIPE_BYTES)];
-                self.when_ready(file, Interest::Writable, || rustix::io::write(file, buffer))
+                self.until_done(file, Interest::Writable, || Ok(try_write(file, &[IoSlice::new(buffer)])?))
             }
             result => result,
         }
@@ -254,7 +251,7 @@ impl Caller<'_> {
         if is_always_ready(file)? {
             return Ok(retry_on_intr(|| rustix::io::readv(file, buffers))?);
         }
-        self.when_ready(file, Interest::Readable, || rustix::io::readv(file, buffers))
+        self.until_done(file, Interest::Readable, || Ok(try_read(file, buffers)?))
     }
 
     fn write_vectored(&self, file: &Descriptor, buffers: &[IoSlice<'_>], offset: Option<u64>) -> io::Result<usize> {

@@ -1,24 +1,28 @@
 //! Standard streams: of another process, which is this program again and runs one of the programs below.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use iolite_io::backend::try_read;
 use iolite_io::process::{self, Child};
 use iolite_io::stdio::{InputStream, OutputStream, pipe, stderr, stdin, stdout};
 use iolite_io::sync::Barrier;
-use iolite_io::{Incomplete, Io, copy};
-use rustix::fs::{OFlags, fcntl_getfl};
+use iolite_io::{Canceled, Descriptor, Incomplete, Io, copy};
+use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, mkfifoat};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::case::{Case, cases};
-use crate::tools::{Race, Random, attempt, concurrently, rounds, scope, spin, until};
+use crate::tools::{Race, Random, attempt, concurrently, in_folder, note, rounds, scope, spin, started, until};
 use crate::{On, Subject};
 
 pub(crate) const CASES: &[Case] = cases![
@@ -32,7 +36,14 @@ pub(crate) const CASES: &[Case] = cases![
     a_full_pipe_takes_what_it_can,
     the_ends_of_a_pipe_fail_as_the_system_says,
     a_canceled_read_loses_no_byte,
-    the_readers_of_a_pipe_are_all_canceled,
+    the_readers_of_a_pipe_are_all_canceled(Shared::Pipe),
+    the_readers_of_a_pipe_are_all_canceled(Shared::Fifo),
+    the_readers_of_a_pipe_are_all_canceled(Shared::Terminal),
+    a_reader_that_finds_nothing_any_more_is_canceled(Shared::Pipe),
+    a_reader_that_finds_nothing_any_more_is_canceled(Shared::Fifo),
+    a_reader_that_finds_nothing_any_more_is_canceled(Shared::Terminal),
+    a_fifo_that_was_opened_without_a_writer_is_at_its_end,
+    a_write_to_a_stopped_terminal_is_canceled,
 ];
 
 /// The program of the other process, and the subject that it runs on.
@@ -108,7 +119,7 @@ fn command(on: &On, program: &str) -> Command {
     command
 }
 
-fn started(io: &dyn Io, command: &mut Command) -> Child {
+fn child_of(io: &dyn Io, command: &mut Command) -> Child {
     let mut child = process::spawn(io, command).expect("spawned");
     child.kill_on_drop(true);
     child
@@ -121,7 +132,7 @@ fn some_bytes(count: usize) -> Vec<u8> {
 fn pipes_are_read_and_written(on: &On, program: &'static str) {
     on.in_task(|io| {
         let bytes = some_bytes(if program == "impatient" { 20_000 } else { 1_000_000 });
-        let mut child = started(io, command(on, program).stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut child = child_of(io, command(on, program).stdin(Stdio::piped()).stdout(Stdio::piped()));
         let input = child.stdin.take().expect("piped");
         let output = scope(io, |group| {
             let writer = concurrently(group, |io| {
@@ -148,7 +159,7 @@ fn files_are_read_and_written(on: &On) {
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::write(&from, some_bytes(300_000)).expect("written");
         let (input, output) = (File::open(&from).expect("there"), File::create(&to).expect("made"));
-        let mut child = started(io, command(on, "echo").stdin(input).stdout(output));
+        let mut child = child_of(io, command(on, "echo").stdin(input).stdout(output));
         assert!(child.wait_with_output(io).expect("waited").status.success());
         assert!(fs::read(&to).expect("there") == some_bytes(300_000));
     });
@@ -156,21 +167,26 @@ fn files_are_read_and_written(on: &On) {
 
 fn null_is_empty_and_takes_all(on: &On) {
     on.in_task(|io| {
-        let mut child = started(io, command(on, "echo").stdin(Stdio::null()).stdout(Stdio::null()));
+        let mut child = child_of(io, command(on, "echo").stdin(Stdio::null()).stdout(Stdio::null()));
         let output = child.wait_with_output(io).expect("waited");
         assert!(output.status.success() && output.stderr.ends_with(b"the end"), "{output:?}");
     });
 }
 
+/// The side of a terminal where there is a person, and where programs find the other.
+fn terminal() -> (OwnedFd, PathBuf) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&master).expect("granted");
+    unlockpt(&master).expect("unlocked");
+    let name = ptsname(&master, Vec::new()).expect("named");
+    (master, OsStr::from_bytes(name.to_bytes()).into())
+}
+
 fn a_terminal_is_read_by_lines(on: &On) {
     on.in_task(|io| {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-        grantpt(&master).expect("granted");
-        unlockpt(&master).expect("unlocked");
-        let name = ptsname(&master, Vec::new()).expect("named");
-        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
-        let terminal = || fs::OpenOptions::new().read(true).write(true).open(path).expect("opened");
-        let mut child = started(io, command(on, "lines").stdin(terminal()).stdout(terminal()));
+        let (master, path) = terminal();
+        let terminal = || fs::OpenOptions::new().read(true).write(true).open(&path).expect("opened");
+        let mut child = child_of(io, command(on, "lines").stdin(terminal()).stdout(terminal()));
         let keys = InputStream::from(master.try_clone().expect("a duplicate"));
         let screen = OutputStream::from(master);
         screen.write_all(io, b"typed\n").expect("typed");
@@ -189,7 +205,7 @@ fn the_mode_of_shared_descriptors_stays(on: &On) {
         let (theirs_to_read, output) = io::pipe().expect("a pipe");
         let shared =
             [OwnedFd::from(input.try_clone().expect("one more")), output.try_clone().expect("one more").into()];
-        let mut child = started(io, command(on, "aside").stdin(input).stdout(output));
+        let mut child = child_of(io, command(on, "aside").stdin(input).stdout(output));
         let read = InputStream::from(OwnedFd::from(theirs_to_read));
         read.read_exact(io, &mut [0; 7]).expect("it went on");
         for descriptor in &shared {
@@ -254,13 +270,42 @@ fn a_canceled_read_loses_no_byte(on: &On) {
     });
 }
 
-/// Several wait for one byte of a pipe, which is in blocking mode, and find it at the same time: who comes too late can
-/// be canceled yet.
-fn the_readers_of_a_pipe_are_all_canceled(on: &On) {
+/// Something that several can read from, in blocking mode.
+#[derive(Clone, Copy, Debug)]
+enum Shared {
+    Pipe,
+    Fifo,
+    Terminal,
+}
+
+impl Shared {
+    /// Both ends.
+    fn open(self) -> (InputStream, OutputStream) {
+        let read_write = |path: &Path| fs::OpenOptions::new().read(true).write(true).open(path).expect("opened");
+        match self {
+            Self::Pipe => pipe().expect("a pipe"),
+            Self::Fifo => {
+                let folder = tempfile::tempdir().expect("a folder");
+                let path = folder.path().join("fifo");
+                mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("made");
+                let output = OwnedFd::from(read_write(&path));
+                (OwnedFd::from(File::open(&path).expect("it has a writer")).into(), output.into())
+            }
+            Self::Terminal => {
+                let (master, path) = terminal();
+                (OwnedFd::from(read_write(&path)).into(), OutputStream::from(master))
+            }
+        }
+    }
+}
+
+/// Several wait for one byte and find it at the same time: who comes too late can be canceled yet, and keeps nobody
+/// waiting.
+fn the_readers_of_a_pipe_are_all_canceled(on: &On, shared: Shared) {
     on.on_thread(|io| {
         let mut random = Random::new("readers of a pipe");
         for _ in 0..rounds(2_000) {
-            let (input, output) = pipe().expect("a pipe");
+            let (input, output) = shared.open();
             let (all, taken) = (Barrier::new(READERS + 1), AtomicUsize::new(0));
             scope(io, |group| {
                 let readers = [(); READERS].map(|()| {
@@ -272,13 +317,84 @@ fn the_readers_of_a_pipe_are_all_canceled(on: &On) {
                 });
                 all.wait_uncancelable(io);
                 spin(Duration::from_micros(random.below(100)));
-                output.write_all(io, b"x").expect("written");
+                output.write_all(io, b"\n").expect("written");
                 until(io, || taken.load(Ordering::SeqCst) == 1);
                 for reader in readers {
-                    assert!(iolite_io::Canceled::is_in(&reader.cancel(io).expect_err("no more bytes")));
+                    assert!(Canceled::is_in(&reader.cancel(io).expect_err("no more bytes")));
                 }
             });
         }
+    });
+}
+
+/// Somebody else takes what a reader was told of, so that it would wait for more.
+fn a_reader_that_finds_nothing_any_more_is_canceled(on: &On, shared: Shared) {
+    on.run(|io| {
+        let (mut ours, mut theirs) = (0, 0);
+        for _ in 0..rounds(500) {
+            let (input, output) = shared.open();
+            let thief = Descriptor::from(input.as_fd().try_clone_to_owned().expect("one more"));
+            let taken = AtomicUsize::new(0);
+            scope(io, |group| {
+                let reader = started(group, io, |io| {
+                    let count = input.read(io, &mut [0; 8])?;
+                    taken.fetch_add(count, Ordering::SeqCst);
+                    io::Result::Ok(())
+                });
+                thread::scope(|threads| {
+                    threads.spawn(|| {
+                        while taken.load(Ordering::SeqCst) == 0 {
+                            if let Ok(count) = try_read(&thief, &mut [IoSliceMut::new(&mut [0; 8])]) {
+                                taken.fetch_add(count, Ordering::SeqCst);
+                            }
+                        }
+                    });
+                    output.write_all(io, b"\n").expect("written");
+                    until(io, || taken.load(Ordering::SeqCst) == 1);
+                });
+                match reader.cancel(io) {
+                    Ok(()) => ours += 1,
+                    Err(error) => {
+                        theirs += 1;
+                        assert!(Canceled::is_in(&error), "{error}");
+                    }
+                }
+            });
+        }
+        note(format_args!("{ours} read, {theirs} taken"));
+    });
+}
+
+/// Without waiting for a writer, as std's does.
+fn a_fifo_that_was_opened_without_a_writer_is_at_its_end(on: &On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("fifo");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("made");
+        let mut options = iolite_io::fs::OpenOptions::new();
+        let file = options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(io, &path).expect("opened");
+        assert_eq!(file.read(io, &mut [0; 8]).expect("nobody writes"), 0);
+        let mut bytes = [0; 8];
+        assert_eq!(file.read_vectored(io, &mut [IoSliceMut::new(&mut bytes)]).expect("nobody writes"), 0);
+        assert_eq!(file.read_to_end(io, &mut Vec::new()).expect("nobody writes"), 0);
+        // As soon as there is one, it is waited for.
+        let mut writer = fs::OpenOptions::new().write(true).open(&path).expect("it has a reader");
+        let error = io.timeout(Duration::from_millis(1), |io| file.read(io, &mut [0; 8])).expect_err("nothing yet");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        writer.write_all(b"text").expect("written");
+        assert_eq!(file.read(io, &mut [0; 8]).expect("it is there"), 4);
+    });
+}
+
+/// Its output is stopped (Ctrl-S), so a write to it waits.
+fn a_write_to_a_stopped_terminal_is_canceled(on: &On) {
+    on.run(|io| {
+        let (master, path) = terminal();
+        let opened = fs::OpenOptions::new().read(true).write(true).open(&path).expect("opened");
+        let (screen, keys) = (OutputStream::from(OwnedFd::from(opened)), OutputStream::from(master));
+        keys.write_all(io, b"\x13").expect("typed");
+        let bytes = some_bytes(100_000);
+        let error = io.timeout(Duration::from_millis(5), |io| screen.write_all(io, &bytes)).expect_err("stopped");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     });
 }
 

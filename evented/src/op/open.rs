@@ -6,9 +6,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
-use iolite_io::Output;
-use iolite_io::backend::{directory_of, open_flags};
+use iolite_io::backend::{Waiting, directory_of, open_flags, waiting_of};
 use iolite_io::fs::{At, OpenOptions};
+use iolite_io::{Descriptor, Output};
 use rustix::fs::{FileType, OFlags, ResolveFlags, fstat};
 
 use super::files::c_path;
@@ -28,21 +28,23 @@ pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptio
         // SAFETY: the entry points to `path` and `how`, which are there until it returns.
         let fd = unsafe { performer.run(entry) }?;
         // SAFETY: a new descriptor that nobody else knows.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+        Ok(Descriptor::from(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     };
     let first = open(performer, &entry);
     if flags.contains(OFlags::NONBLOCK) || !lacks_other_end(&first) {
-        return first.map(|opened| Output::Opened(opened.into()));
+        return first.map(Output::Opened);
     }
     // The first one stays until then: who has opened the other end meanwhile is not left alone.
-    open(&performer.keeping_worker(), &entry.flags(squeue::Flags::ASYNC)).map(|opened| Output::Opened(opened.into()))
+    open(&performer.keeping_worker(), &entry.flags(squeue::Flags::ASYNC)).map(Output::Opened)
 }
 
 /// Whether it is a FIFO that was perhaps opened without the other end, for which to wait.
 ///
 /// The kernel first tries to open with `O_NONBLOCK`, and takes what comes of that (up to Linux 6.18).
-fn lacks_other_end(opened: &io::Result<OwnedFd>) -> bool {
+fn lacks_other_end(opened: &io::Result<Descriptor>) -> bool {
     match opened {
+        // Which is of use to who reads it, too.
+        Ok(opened) if waiting_of(opened) == Ok(Waiting::ForDisk) => false,
         Ok(opened) => fstat(opened).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo),
         Err(error) => error.raw_os_error() == Some(libc::ENXIO),
     }

@@ -72,6 +72,15 @@ impl<'a> Performer<'a> {
         Self { keeps_worker: true, ..*self }
     }
 
+    /// Refuses what needs no ring, once the runtime has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutDown`].
+    pub(super) fn check_open(&self) -> io::Result<()> {
+        if self.shared.is_closed() { Err(ShutDown.into()) } else { Ok(()) }
+    }
+
     /// The slot under which the ring in which [`run`](Self::run) performs knows `memory`, if any.
     pub(super) fn registered(&self, memory: Option<&Arc<PoolMemory>>) -> Option<u16> {
         let memory = memory?;

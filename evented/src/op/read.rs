@@ -6,11 +6,11 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use io_uring::{opcode, types};
-use iolite_io::backend::PoolMemory;
+use iolite_io::backend::{PoolMemory, try_read};
 use iolite_io::{Descriptor, Output};
 
 use super::perform::Performer;
-use super::poll::run_or_wait;
+use super::poll::{run_or_wait, unless_ring};
 use super::{BUFFERS_MAX, COUNT_MAX};
 
 /// The kernel's offset: the highest one stands for the file's own position.
@@ -34,6 +34,12 @@ pub(super) fn perform(
     if buffer.is_empty() {
         return Ok(Output::Count(0));
     }
+    if offset.is_none() {
+        let attempt = || try_read(file, &mut [IoSliceMut::new(buffer)]);
+        if let Some(count) = unless_ring(performer, file, libc::POLLIN, attempt)? {
+            return Ok(Output::Count(count));
+        }
+    }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), kernel_offset(offset)?);
     let entry = match performer.registered(memory) {
@@ -54,9 +60,15 @@ pub(super) fn perform_vectored(
     if buffers.iter().all(|buffer| buffer.is_empty()) {
         return Ok(Output::Count(0));
     }
-    let count = buffers.len().min(BUFFERS_MAX) as u32;
+    let count = buffers.len().min(BUFFERS_MAX);
+    let buffers = &mut buffers[..count];
+    if offset.is_none()
+        && let Some(count) = unless_ring(performer, file, libc::POLLIN, || try_read(file, buffers))?
+    {
+        return Ok(Output::Count(count));
+    }
     // `IoSliceMut` is an `iovec` in memory, by std's promise.
-    let entry = opcode::Readv::new(types::Fd(file.as_raw_fd()), buffers.as_mut_ptr().cast(), count)
+    let entry = opcode::Readv::new(types::Fd(file.as_raw_fd()), buffers.as_mut_ptr().cast(), count as u32)
         .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points to `buffers`, which is borrowed until it returns.

@@ -6,12 +6,12 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use io_uring::{opcode, types};
-use iolite_io::backend::PoolMemory;
+use iolite_io::backend::{PoolMemory, try_write};
 use iolite_io::{Descriptor, Output};
 use rustix::fs::SeekFrom;
 
 use super::perform::Performer;
-use super::poll::run_or_wait;
+use super::poll::{run_or_wait, unless_ring};
 use super::read::kernel_offset;
 use super::{BUFFERS_MAX, COUNT_MAX};
 
@@ -24,6 +24,12 @@ pub(super) fn perform(
 ) -> io::Result<Output> {
     if buffer.is_empty() {
         return Ok(Output::Count(0));
+    }
+    if offset.is_none() {
+        let attempt = || try_write(file, &[IoSlice::new(buffer)]);
+        if let Some(count) = unless_ring(performer, file, libc::POLLOUT, attempt)? {
+            return Ok(Output::Count(count));
+        }
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let before = position_before(file, offset);
@@ -48,6 +54,11 @@ pub(super) fn perform_vectored(
     let bytes = buffers.iter().map(|buffer| buffer.len() as u64).sum();
     if bytes == 0 {
         return Ok(Output::Count(0));
+    }
+    if offset.is_none()
+        && let Some(count) = unless_ring(performer, file, libc::POLLOUT, || try_write(file, buffers))?
+    {
+        return Ok(Output::Count(count));
     }
     let before = position_before(file, offset);
     // `IoSlice` is an `iovec` in memory, by std's promise.

@@ -1,5 +1,6 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
+mod attempt;
 mod blocking;
 mod files;
 mod lookup;
@@ -10,6 +11,7 @@ mod start;
 mod syscall;
 mod unstarted;
 
+pub use attempt::{try_read, try_write, waiting_of};
 pub use blocking::BlockingPool;
 #[cfg(test)]
 pub(crate) use blocking::Parks;
@@ -29,6 +31,7 @@ pub use crate::context::{
     Context, Interest, Park, Patience, RuntimeGuard, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current,
     guard_panic_hook, park, set_current, wait_ready, yield_now,
 };
+pub use crate::descriptor::Waiting;
 pub use crate::multishot::{Arrival, Multishot, Source};
 pub use crate::net::address::{address_from_kernel, kernel_address};
 pub use crate::net::pool::{PoolMemory, Reserve};

@@ -1,0 +1,133 @@
+//! Attempts to read and write at the position of what may wait for somebody: a pipe, a terminal, a device.
+//!
+//! That there is something to read is no promise: others may read it first, and whoever reads then waits for more. So
+//! nobody reads because a wait said so, except in a way that does not wait. Pipes and sockets are asked for that with each
+//! call (`RWF_NOWAIT`). Pipes with names and terminals cannot be; they are opened once more, which gives that descriptor a
+//! mode of its own (`O_NONBLOCK`) and leaves the one alone that other processes may share. What is left, devices, is made
+//! non-blocking for moments.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, readv, writev};
+
+use crate::descriptor::{Descriptor, Waiting};
+
+/// Stands for the file's own position.
+const POSITION: u64 = u64::MAX;
+
+/// Reads what is there, at the position; `EAGAIN` when that would wait for somebody.
+///
+/// # Errors
+///
+/// Those of `readv`.
+pub fn try_read(file: &Descriptor, buffers: &mut [IoSliceMut<'_>]) -> rustix::io::Result<usize> {
+    if file.waiting() != Waiting::CannotBeRefused {
+        match preadv2(file, buffers, POSITION, ReadWriteFlags::NOWAIT) {
+            Err(Errno::OPNOTSUPP) => file.set_waiting(Waiting::CannotBeRefused),
+            result => return refusable(file, result),
+        }
+    }
+    nonblocking(file, |file| readv(file, buffers))
+}
+
+/// Writes what there is room for, at the position; `EAGAIN` when there is none.
+///
+/// # Errors
+///
+/// Those of `writev`.
+pub fn try_write(file: &Descriptor, buffers: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    if file.waiting() != Waiting::CannotBeRefused {
+        match pwritev2(file, buffers, POSITION, ReadWriteFlags::NOWAIT) {
+            Err(Errno::OPNOTSUPP) => file.set_waiting(Waiting::CannotBeRefused),
+            result => return refusable(file, result),
+        }
+    }
+    nonblocking(file, |file| writev(file, buffers))
+}
+
+/// How reading and writing at the position of a file wait. Of what is not a file on a disk, only attempts tell.
+///
+/// # Errors
+///
+/// Those of `fstat`.
+pub fn waiting_of(file: &Descriptor) -> rustix::io::Result<Waiting> {
+    if file.waiting() == Waiting::Unknown {
+        match FileType::from_raw_mode(fstat(file)?.st_mode) {
+            FileType::RegularFile | FileType::Directory | FileType::BlockDevice => file.set_waiting(Waiting::ForDisk),
+            FileType::Socket => file.set_waiting(Waiting::CanBeRefused),
+            _ => {}
+        }
+    }
+    Ok(file.waiting())
+}
+
+/// Takes note of a call that was understood.
+fn refusable(file: &Descriptor, result: rustix::io::Result<usize>) -> rustix::io::Result<usize> {
+    if matches!(result, Ok(_) | Err(Errno::AGAIN)) {
+        file.set_waiting(Waiting::CanBeRefused);
+    }
+    result
+}
+
+/// Makes a call on a descriptor of the same file that is in non-blocking mode.
+fn nonblocking(
+    file: &Descriptor,
+    call: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<usize> {
+    if fcntl_getfl(file)?.contains(OFlags::NONBLOCK) {
+        return call(file.as_fd());
+    }
+    if let Some(stand_in) = file.stand_in() {
+        return call(stand_in);
+    }
+    let _nonblocking = file.nonblocking()?;
+    call(file.as_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::os::fd::OwnedFd;
+
+    use rustix::fs::{CWD, Mode, mkfifoat, unlink};
+
+    use super::*;
+
+    fn is_nonblocking(file: &Descriptor) -> bool {
+        fcntl_getfl(file).unwrap().contains(OFlags::NONBLOCK)
+    }
+
+    fn read(file: &Descriptor) -> rustix::io::Result<usize> {
+        try_read(file, &mut [IoSliceMut::new(&mut [0; 8])])
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_tried_all_the_same_and_keeps_its_mode() {
+        let path = std::env::temp_dir().join(format!("iolite-attempt-{}", std::process::id()));
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        let file: Descriptor = OwnedFd::from(OpenOptions::new().read(true).write(true).open(&path).unwrap()).into();
+        unlink(&path).unwrap();
+        assert_eq!(waiting_of(&file), Ok(Waiting::Unknown));
+        assert_eq!(read(&file), Err(Errno::AGAIN));
+        assert_eq!(try_write(&file, &[IoSlice::new(b"text")]), Ok(4));
+        assert_eq!(read(&file), Ok(4));
+        assert_eq!(read(&file), Err(Errno::AGAIN));
+        assert!(!is_nonblocking(&file), "others may share it");
+    }
+
+    #[test]
+    fn pipes_are_tried_and_files_known() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = (Descriptor::from(OwnedFd::from(reader)), Descriptor::from(OwnedFd::from(writer)));
+        assert_eq!(read(&reader), Err(Errno::AGAIN));
+        assert_eq!(try_write(&writer, &[IoSlice::new(b"text")]), Ok(4));
+        assert_eq!(read(&reader), Ok(4));
+        drop(writer);
+        assert_eq!(read(&reader), Ok(0));
+        assert!(!is_nonblocking(&reader));
+        let file = OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap()).into();
+        assert_eq!(waiting_of(&file), Ok(Waiting::ForDisk));
+    }
+}
