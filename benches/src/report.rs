@@ -219,11 +219,8 @@ mod test {
     fn the_longest_name_is_not_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let name = "iolite-evented-multishot";
-        fs::write(
-            folder.path().join("yield.jsonl"),
-            format!("{{\"peer\":\"{name}\",\"round\":1,\"ns_per_operation\":9}}"),
-        )
-        .unwrap();
+        let line = |peer| format!("{{\"peer\":\"{peer}\",\"round\":1,\"ns_per_operation\":9}}\n");
+        fs::write(folder.path().join("yield.jsonl"), ["tokio", name].map(line).concat()).unwrap();
         fs::write(folder.path().join(MACHINE), "a machine\n").unwrap();
         answer(folder.path()).unwrap();
         let chart = fs::read_to_string(folder.path().join("yield.svg")).unwrap();
