@@ -130,7 +130,7 @@ impl BlockingPool {
         // for nobody; an `Io` that panics in it ends the process.
         let job = unsafe { mem::transmute::<operation::Job<'_>, operation::Job<'static>>(job) };
         let answer = self.begin(io, || job.run())?;
-        answer.given.wait_uncancelable(io);
+        context::or_abort(|| answer.given.wait_uncancelable(io));
         answer.take().or_else(|panic| resume_unwind(panic))
     }
 

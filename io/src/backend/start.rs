@@ -243,7 +243,7 @@ impl<T> ScopedOutcome<'_, T> {
     pub fn take(mut self) -> thread::Result<T> {
         assert!(self.is_done(), "the result of a task that has not ended");
         let outcome = self.0.take().expect("it is consumed here");
-        // SAFETY: it is done, and this was the only handle.
+        // SAFETY: the task is done, as was just asked, and `scoped` made one handle, which is consumed here.
         unsafe { outcome.take() }.map(|value| value.0)
     }
 }
@@ -251,7 +251,7 @@ impl<T> ScopedOutcome<'_, T> {
 impl<T> Drop for ScopedOutcome<'_, T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.0.take() {
-            // SAFETY: this was the only handle.
+            // SAFETY: `scoped` made one handle, which is consumed here: `take` leaves none.
             unsafe { outcome.detach() };
         }
     }

@@ -330,13 +330,13 @@ impl<B, T> Owned for TaskCell<B, T> {
 impl<'a, B: Body<T> + Send + 'a, T: Send + 'a> Owner<TaskCell<B, T>> {
     /// The cell as its runner sees it.
     fn into_run(self) -> Owner<dyn Run + 'a> {
-        // SAFETY: it coerces.
+        // SAFETY: the closure returns its argument, coerced to the trait.
         unsafe { self.unsize(|cell| cell as NonNull<dyn Run + 'a>) }
     }
 
     /// The cell as its join handle sees it.
     pub(crate) fn into_outcome(self) -> Owner<dyn Outcome<T> + 'a> {
-        // SAFETY: it coerces.
+        // SAFETY: the closure returns its argument, coerced to the trait.
         unsafe { self.unsize(|cell| cell as NonNull<dyn Outcome<T> + 'a>) }
     }
 }
@@ -355,7 +355,7 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
                 value
             }));
             context.drop_locals_after_panic();
-            // SAFETY: as above.
+            // SAFETY: it is the runner's turn, which the caller has given up to this call, and which ends here.
             unsafe { self.complete(context, result, Some(guard), ended) };
             Ok(())
         })
@@ -368,7 +368,7 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
         let reason: Box<dyn Any + Send> =
             Box::new(format!("the task {} was abandoned: its Io dropped it before it ran", self.name()));
         let result = Err(dropped.err().unwrap_or(reason));
-        // SAFETY: as above.
+        // SAFETY: it is the turn of the task, which never runs, and which ends here.
         context::current(|context| unsafe { self.complete(context, result, None, &mut || {}) });
     }
 

@@ -52,9 +52,10 @@ pub(crate) trait Owned {
 /// One of the owners of a `C`, which the last one drops.
 pub(crate) struct Owner<C: Owned + ?Sized>(NonNull<C>);
 
-// SAFETY: as for `Arc`: owners share the value, and the last one, wherever it is, drops it.
+// SAFETY: another thread that gets an owner gets a `&C`, so `C` is `Sync`, and may be the one that drops it, so `C` is
+// `Send`. The count is atomic, and `remove` makes what the other owners did happen before the drop.
 unsafe impl<C: Owned + Send + Sync + ?Sized> Send for Owner<C> {}
-// SAFETY: as above.
+// SAFETY: who shares an owner can clone it, and so gets an owner: the same bounds, for the same reasons.
 unsafe impl<C: Owned + Send + Sync + ?Sized> Sync for Owner<C> {}
 
 impl<C: Owned> Owner<C> {
@@ -99,7 +100,8 @@ impl<C: Owned + ?Sized> Deref for Owner<C> {
 
     #[inline]
     fn deref(&self) -> &C {
-        // SAFETY: it lives as long as it has an owner.
+        // SAFETY: the pointer is that of the box in `new`, which only the last owner's drop frees, and this owner has not
+        // been dropped; no `&mut` to the value is made before that.
         unsafe { self.0.as_ref() }
     }
 }
@@ -115,7 +117,8 @@ impl<C: Owned + ?Sized> Drop for Owner<C> {
     #[inline]
     fn drop(&mut self) {
         if self.owners().remove() {
-            // SAFETY: it came from a box, and this was its last owner.
+            // SAFETY: the pointer came from `Box::leak` in `new`, unsized at most; `remove` says that no other owner is
+            // left, so nobody frees it again or looks at it.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }
     }
@@ -174,7 +177,7 @@ mod tests {
     fn it_can_be_seen_as_a_trait() {
         let dropped = Arc::new(());
         let owner = Owner::new(|| value(&dropped));
-        // SAFETY: it coerces.
+        // SAFETY: the closure returns its argument, coerced to the trait.
         let owner: Owner<dyn Owned> = unsafe { owner.unsize(|pointer| pointer as NonNull<dyn Owned>) };
         assert_eq!(owner.owners().0.load(std::sync::atomic::Ordering::Relaxed), 1);
         drop(owner);
