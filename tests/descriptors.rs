@@ -12,22 +12,25 @@ use std::time::Duration;
 
 use iolite::evented::{self, Evented};
 use iolite::fs::{self, File};
-use iolite::net::{ConnectOptions, ListenOptions, TcpListener, TcpStream, UdpSocket, UnixStream};
+use iolite::net::{
+    ConnectOptions, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream, UdpSocket, UnixStream,
+};
 use iolite::signal::{self, Signal, Signals};
 use iolite::sync::Event;
 use iolite::time::Clock;
 use iolite::{Canceled, Io, OneOf2, OneOf3, copy, process, stdio};
 use iolite_conformance::tools::{
-    Random, Watchdog, concurrently, full_listener, note, refusing, rounds, scope, spin, tcp_pair, until,
+    Random, Watchdog, concurrently, full_listener, note, refusing, rounds, scope, spin, started, tcp_pair, until,
 };
 use iolite_conformance::{Case, On, cases, run_one_by_one, whole};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::AddressFamily;
 use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, setrlimit, waitid};
 
 const CASES: &[Case] = cases![
     no_descriptor_is_an_error_that_passes,
+    accepting_without_descriptors_waits_for_somebody,
     a_program_without_descriptors_is_not_left_behind,
     signals_and_timers_without_descriptors_are_errors,
     copies_need_no_descriptors,
@@ -129,6 +132,34 @@ fn no_descriptor_is_an_error_that_passes(on: &On) {
 
         let (_, peer) = listener.accept(io).expect("the connection waited");
         assert_eq!(peer, waiting.local_addr().expect("address"));
+    });
+}
+
+/// Nobody who is not there needs a number.
+fn accepting_without_descriptors_waits_for_somebody(on: &On) {
+    on.run(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let mut incoming = listener.incoming(io);
+        // What a backend opens when it first needs it is open after this.
+        io.timeout(Duration::from_millis(1), |io| listener.accept(io)).map(drop).expect_err("nobody is there");
+        let client = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+        // Enough for a backend that accepts ahead where there are many.
+        let exhausted = Limited::to(4200).exhausted();
+        let accept = |io: &dyn Io| listener.accept(io).map(drop);
+        let waited = io.timeout(Duration::from_millis(2), accept).expect_err("nobody is there");
+        assert_eq!(waited.kind(), io::ErrorKind::TimedOut, "{waited}");
+        let waited =
+            io.timeout(Duration::from_millis(2), |io| incoming.next(io)).map(drop).expect_err("nobody is there");
+        assert_eq!(waited.kind(), io::ErrorKind::TimedOut, "{waited}");
+        scope(io, |group| {
+            let waits = started(group, io, accept);
+            client.connect(io, address).expect("connect");
+            assert_eq!(waits.join(io).expect_err("somebody is there").raw_os_error(), Some(EMFILE));
+        });
+        assert_eq!(incoming.next(io).map(drop).expect_err("somebody is there").raw_os_error(), Some(EMFILE));
+        drop(exhausted);
+        incoming.next(io).expect("the connection waited");
     });
 }
 
@@ -337,7 +368,7 @@ fn canceled_calls_on_files_lose_none(on: &On) {
 }
 
 fn socket() -> OwnedFd {
-    rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor")
+    rustix::net::socket(AddressFamily::INET, rustix::net::SocketType::STREAM, None).expect("a descriptor")
 }
 
 fn canceled_incoming_connections_lose_none(on: &On) {

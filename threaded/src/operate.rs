@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::backend::{
-    self, Context, DiskWait, Interest, Spliced, address_from_kernel, begin_connect, perform_quick, take_socket_error,
-    try_read, try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice, try_write,
-    wait_ready,
+    self, Context, DiskWait, Interest, Round, Rounds, Spliced, address_from_kernel, begin_connect, finish_connect,
+    perform_quick, try_read, try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice,
+    try_write, wait_ready,
 };
 use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
@@ -64,11 +64,13 @@ impl Caller<'_> {
             Operation::Receive { socket, buffer, peek } => self.receive(socket, buffer, peek).map(Output::Count),
             Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
                 let attempt = || try_receive_message(socket, buffers, peek, descriptors_max);
-                self.until_done(socket, Interest::Readable, attempt).map(Output::Received)
+                self.until_done(socket, Interest::Readable, attempt)
+                    .map(Option::unwrap_or_default)
+                    .map(Output::Received)
             }
             Operation::ReceiveMany { socket, messages } => {
                 let attempt = || try_receive_many(socket, messages);
-                self.until_done(socket, Interest::Readable, attempt).map(Output::Count)
+                self.until_done(socket, Interest::Readable, attempt).map(Option::unwrap_or_default).map(Output::Count)
             }
             Operation::Send { socket, buffer, all } => self.send(socket, buffer, all).map(Output::Count),
             Operation::SendMessage { socket, buffers, to, descriptors } => {
@@ -109,8 +111,10 @@ impl Caller<'_> {
 
     fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
         // Waited for first: the listener may be a blocking one from elsewhere.
-        let (socket, address) =
-            self.when_ready(listener, Interest::Readable, || net::acceptfrom_with(listener, SocketFlags::CLOEXEC))?;
+        let (socket, address) = self
+            .when_ready(listener, Interest::Readable, || net::acceptfrom_with(listener, SocketFlags::CLOEXEC))?
+            // What a call that waits says of a listener that was shut down.
+            .ok_or(Errno::INVAL)?;
         let peer = address.map(address_from_kernel).transpose()?;
         Ok(Output::Accepted(socket.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
     }
@@ -125,14 +129,7 @@ impl Caller<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.until_done(socket, Interest::Writable, || {
-            take_socket_error(socket)?;
-            match net::getpeername(socket) {
-                // Neither failed nor connected.
-                Err(Errno::NOTCONN) => Err(Errno::AGAIN.into()),
-                result => Ok(result.map(drop)?),
-            }
-        })
+        self.until_done(socket, Interest::Writable, || finish_connect(socket)).map(Option::unwrap_or_default)
     }
 
     fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
@@ -145,7 +142,8 @@ impl Caller<'_> {
             return Ok(0);
         }
         let flags = if peek { RecvFlags::DONTWAIT | RecvFlags::PEEK } else { RecvFlags::DONTWAIT };
-        self.until_done(socket, Interest::Readable, || Ok(net::recv(socket, &mut *buffer, flags)?.0))
+        let attempt = || Ok(net::recv(socket, &mut *buffer, flags)?.0);
+        self.until_done(socket, Interest::Readable, attempt).map(Option::unwrap_or_default)
     }
 
     fn send(&self, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<usize> {
@@ -153,7 +151,7 @@ impl Caller<'_> {
         while sent < buffer.len() {
             let rest = &buffer[sent..];
             match self.until_done(socket, Interest::Writable, || Ok(net::send(socket, rest, send_flags())?)) {
-                Ok(count) => sent += count,
+                Ok(count) => sent += count.unwrap_or_default(),
                 Err(error) if sent == 0 => return Err(error),
                 Err(error) => {
                     // Progress wins: the request stays pending, another error comes again.
@@ -178,7 +176,7 @@ impl Caller<'_> {
         mut attempt: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         if !matches!(to, Some(Address::Unix(_))) {
-            return self.until_done(socket, Interest::Writable, attempt);
+            return self.until_done(socket, Interest::Writable, attempt).map(Option::unwrap_or_default);
         }
         loop {
             match attempt() {
@@ -209,9 +207,10 @@ impl Caller<'_> {
         let attempt = || Ok(preadv2(file, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
         match self.until_done(file, Interest::Readable, attempt) {
             Err(error) if is_unsupported(&error) => {
-                self.until_done(file, Interest::Readable, || Ok(try_read(file, &mut [IoSliceMut::new(buffer)])?))
+                let attempt = || Ok(try_read(file, &mut [IoSliceMut::new(buffer)])?);
+                self.until_done(file, Interest::Readable, attempt).map(Option::unwrap_or_default)
             }
-            result => result,
+            result => result.map(Option::unwrap_or_default),
         }
     }
 
@@ -228,9 +227,10 @@ impl Caller<'_> {
         let attempt = || Ok(pwritev2(file, &[IoSlice::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
         match self.until_done(file, Interest::Writable, attempt) {
             Err(error) if is_unsupported(&error) => {
-                self.until_done(file, Interest::Writable, || Ok(try_write(file, &[IoSlice::new(buffer)])?))
+                let attempt = || Ok(try_write(file, &[IoSlice::new(buffer)])?);
+                self.until_done(file, Interest::Writable, attempt).map(Option::unwrap_or_default)
             }
-            result => result,
+            result => result.map(Option::unwrap_or_default),
         }
     }
 
@@ -251,7 +251,8 @@ impl Caller<'_> {
         if is_always_ready(file)? {
             return Ok(retry_on_intr(|| rustix::io::readv(file, buffers))?);
         }
-        self.until_done(file, Interest::Readable, || Ok(try_read(file, buffers)?))
+        let attempt = || Ok(try_read(file, buffers)?);
+        self.until_done(file, Interest::Readable, attempt).map(Option::unwrap_or_default)
     }
 
     fn write_vectored(&self, file: &Descriptor, buffers: &[IoSlice<'_>], offset: Option<u64>) -> io::Result<usize> {
@@ -267,30 +268,50 @@ impl Caller<'_> {
     }
 
     fn splice(&self, from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<usize> {
+        let mut rounds = Rounds::between(from, to);
         loop {
             match try_splice(from, from_offset, to, bytes, DiskWait::Allowed)? {
                 Spliced::Moved(count) => return Ok(count),
-                Spliced::NotReady(descriptor, interest) | Spliced::OnDisk(descriptor, interest) => {
-                    self.wait(descriptor, interest)?;
+                Spliced::NotReady(_, interest) | Spliced::OnDisk(_, interest) => {
+                    if !self.next_round(&mut rounds, interest)? {
+                        return Ok(0);
+                    }
                 }
             }
         }
     }
 
-    /// Attempts until it succeeds, waiting for the descriptor whenever it would block.
+    /// Attempts until it succeeds, waiting for the descriptor whenever it would block; `None` when nothing can come of
+    /// that any more.
     fn until_done<T>(
         &self,
         descriptor: &Descriptor,
         interest: Interest,
         mut attempt: impl FnMut() -> io::Result<T>,
-    ) -> io::Result<T> {
+    ) -> io::Result<Option<T>> {
+        let mut rounds = Rounds::new(descriptor, interest);
         loop {
             match attempt() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => _ = self.wait(descriptor, interest)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.next_round(&mut rounds, interest)? {
+                        return Ok(None);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+                other => return other.map(Some),
             }
         }
+    }
+
+    /// What is between an attempt that would block and the next one; `false` when there is no next one.
+    fn next_round(&self, rounds: &mut Rounds<'_>, interest: Interest) -> io::Result<bool> {
+        match rounds.next(interest)? {
+            Round::Wait(descriptor, interest) => _ = self.wait(descriptor, interest)?,
+            Round::Again => self.context.check(self.io)?,
+            Round::Later => self.look_again()?,
+            Round::Over => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// As [`until_done`](Self::until_done), for attempts that may block unless the descriptor is
@@ -300,13 +321,19 @@ impl Caller<'_> {
         descriptor: &Descriptor,
         interest: Interest,
         mut attempt: impl FnMut() -> rustix::io::Result<T>,
-    ) -> io::Result<T> {
+    ) -> io::Result<Option<T>> {
+        let mut rounds = Rounds::new(descriptor, interest);
         loop {
             if self.wait(descriptor, interest)? {
                 match attempt() {
-                    Ok(value) => return Ok(value),
-                    // Somebody else was faster.
-                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    Ok(value) => return Ok(Some(value)),
+                    // Somebody else was faster, or it is said to be ready for good.
+                    Err(Errno::AGAIN) => {
+                        if !self.next_round(&mut rounds, interest)? {
+                            return Ok(None);
+                        }
+                    }
+                    Err(Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
             }

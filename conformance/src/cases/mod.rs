@@ -57,6 +57,7 @@ mod streams;
 mod tcp;
 mod udp;
 mod unix;
+mod unready;
 
 mod basics;
 mod clocks;
@@ -146,6 +147,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     tcp::CASES,
     udp::CASES,
     unix::CASES,
+    unready::CASES,
     basics::CASES,
     clocks::CASES,
     crowds::CASES,

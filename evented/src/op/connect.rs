@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::backend::{begin_connect, kernel_address, take_socket_error};
+use iolite_io::backend::{begin_connect, finish_connect, kernel_address};
 use iolite_io::net::Address;
-use iolite_io::{Descriptor, Output};
+use iolite_io::{Descriptor, Interest, Output};
 use rustix::io::Errno;
 
 use super::LOOK_AGAIN;
 use super::perform::Performer;
-use super::poll::wait;
+use super::poll::{until_done, wait};
 
 /// Of an Internet socket.
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
@@ -23,8 +23,8 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &
     match unsafe { performer.run(&entry) } {
         // It is non-blocking: it goes on by itself.
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
-            wait(performer, socket, libc::POLLOUT)?;
-            take_socket_error(socket)?;
+            wait(performer, socket, Interest::Writable)?;
+            until_done(performer, socket, Interest::Writable, || finish_connect(socket))?;
         }
         result => _ = result?,
     }

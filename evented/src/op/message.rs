@@ -8,11 +8,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use io_uring::{opcode, types};
 use iolite_io::backend::{AddressBuffer, kernel_address, try_receive_many, try_send_many};
 use iolite_io::net::{Address, Message, Outgoing, Received};
-use iolite_io::{Descriptor, Output};
+use iolite_io::{Descriptor, Interest, Output};
 use rustix::net::SocketAddrAny;
 
 use super::perform::Performer;
-use super::poll::{run_or_wait, wait};
+use super::poll::{run_or_wait, until_done};
 use super::{BUFFERS_MAX, LOOK_AGAIN};
 
 /// How many descriptors can go with a message (`SCM_MAX_FD`).
@@ -30,8 +30,10 @@ pub(super) fn receive(
     let fd = types::Fd(socket.as_raw_fd());
     let entry = opcode::RecvMsg::new(fd, header.for_receiving(buffers, descriptors_max)).flags(flags as u32).build();
     // SAFETY: the entry points to `header`, that to itself and `buffers`; both are there until it returns.
-    let count = unsafe { run_or_wait(performer, socket, libc::POLLIN, &entry) }?;
-    // SAFETY: the kernel has filled it.
+    let Some(count) = (unsafe { run_or_wait(performer, socket, Interest::Readable, &entry) })? else {
+        return Ok(Output::Received(Received::default()));
+    };
+    // SAFETY: it was made for receiving, and the kernel has filled it, for it says how many bytes came.
     unsafe { header.received(count as usize, descriptors_max) }.map(Output::Received)
 }
 
@@ -53,7 +55,7 @@ pub(super) fn send(
         // names, are there until it returns.
         unsafe { performer.run(&entry) }.map(|count| count as usize)
     };
-    until_done(attempt, || wait_for_room(performer, socket, to))
+    until_sent(performer, socket, to, attempt)
 }
 
 /// How messages are sent. The kernel must not wait and try again: it would go on behind the bytes that it has
@@ -159,41 +161,37 @@ pub(super) fn receive_many(
     socket: &Descriptor,
     messages: &mut [Message],
 ) -> io::Result<Output> {
-    until_done(|| try_receive_many(socket, messages), || wait(performer, socket, libc::POLLIN))
+    let count = until_done(performer, socket, Interest::Readable, || try_receive_many(socket, messages))?;
+    Ok(Output::Count(count.unwrap_or(0)))
 }
 
-/// As [`receive_many`], the other way.
+/// Sends many messages, with one system call.
 pub(super) fn send_many(
     performer: &Performer<'_>,
     socket: &Descriptor,
     messages: &[Outgoing<'_>],
 ) -> io::Result<Output> {
     let to = messages.first().and_then(|message| message.to.as_ref());
-    until_done(|| try_send_many(socket, messages), || wait_for_room(performer, socket, to))
+    until_sent(performer, socket, to, || try_send_many(socket, messages))
 }
 
-/// Attempts until it succeeds, waiting whenever it would block.
-fn until_done(
-    mut attempt: impl FnMut() -> io::Result<usize>,
-    mut wait: impl FnMut() -> io::Result<()>,
-) -> io::Result<Output> {
-    loop {
-        match attempt() {
-            Ok(count) => return Ok(Output::Count(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait()?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Waits for room for a message. For room in the queue of a Unix socket that the own one is not connected to
+/// Attempts to send until there is room. For room in the queue of a Unix socket that the own one is not connected to
 /// nothing can wait; it is looked for again soon.
-fn wait_for_room(performer: &Performer<'_>, socket: &Descriptor, to: Option<&Address>) -> io::Result<()> {
-    match to {
-        Some(Address::Unix(_)) => performer.pause(LOOK_AGAIN),
-        _ => wait(performer, socket, libc::POLLOUT),
-    }
+fn until_sent(
+    performer: &Performer<'_>,
+    socket: &Descriptor,
+    to: Option<&Address>,
+    mut attempt: impl FnMut() -> io::Result<usize>,
+) -> io::Result<Output> {
+    let to_other = matches!(to, Some(Address::Unix(_)));
+    let attempt = || loop {
+        match attempt() {
+            Err(error) if to_other && error.kind() == io::ErrorKind::WouldBlock => performer.pause(LOOK_AGAIN)?,
+            result => return result,
+        }
+    };
+    let count = until_done(performer, socket, Interest::Writable, attempt)?;
+    Ok(Output::Count(count.unwrap_or(0)))
 }
 
 /// # Safety

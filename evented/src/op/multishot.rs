@@ -144,7 +144,8 @@ fn arrival(answer: Answer) -> Option<Arrival> {
 /// Whether a single operation gets further: no buffer is at hand, or the kernel cannot wait for this
 /// descriptor. It tells by itself what is really wrong.
 fn is_for_single(errno: i32) -> bool {
-    matches!(errno, libc::ENOBUFS | libc::EAGAIN | libc::EOPNOTSUPP | libc::ECANCELED)
+    // Without a free number the kernel does not wait for who would need it.
+    matches!(errno, libc::ENOBUFS | libc::EAGAIN | libc::EOPNOTSUPP | libc::ECANCELED | libc::EMFILE | libc::ENFILE)
 }
 
 /// Whether connections may be accepted before they are asked for. In one go the kernel accepts as

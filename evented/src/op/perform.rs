@@ -171,13 +171,22 @@ impl<'a> Performer<'a> {
         u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
     }
 
+    /// A bare cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub(super) fn check(&self) -> io::Result<()> {
+        Ok(self.context.check(self.shared)?)
+    }
+
     /// Waits for `duration`, or less.
     ///
     /// # Errors
     ///
     /// [`Canceled`].
     pub(super) fn pause(&self, duration: Duration) -> io::Result<()> {
-        self.context.check(self.shared)?;
+        self.check()?;
         let then = monotonic_now() + duration;
         park(Some(self.context.deadline().map_or(then, |deadline| deadline.min(then))));
         Ok(())

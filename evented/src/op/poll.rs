@@ -9,15 +9,16 @@ use std::os::fd::AsRawFd;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use iolite_io::backend::{Waiting, waiting_of, yield_now};
+use iolite_io::backend::{Round, Rounds, Waiting, waiting_of, yield_now};
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use super::LOOK_AGAIN;
 use super::perform::Performer;
 
 pub(super) fn perform(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<Output> {
-    wait(performer, descriptor, interest.poll_events()).map(|()| Output::Done)
+    wait(performer, descriptor, interest).map(|()| Output::Done)
 }
 
 /// Attempts until it succeeds to read or write at the position of what the kernel does not do in a ring without
@@ -26,9 +27,10 @@ pub(super) fn perform(performer: &Performer<'_>, descriptor: &Descriptor, intere
 pub(super) fn unless_ring(
     performer: &Performer<'_>,
     file: &Descriptor,
-    events: libc::c_short,
+    interest: Interest,
     mut attempt: impl FnMut() -> rustix::io::Result<usize>,
 ) -> io::Result<Option<usize>> {
+    let mut rounds = None;
     loop {
         if let Waiting::ForDisk | Waiting::CanBeRefused = waiting_of(file)? {
             return Ok(None);
@@ -36,8 +38,13 @@ pub(super) fn unless_ring(
         performer.check_open()?;
         match attempt() {
             Err(Errno::AGAIN) if waiting_of(file)? == Waiting::CanBeRefused => return Ok(None),
-            Err(Errno::AGAIN) => wait(performer, file, events)?,
-            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let rounds = rounds.get_or_insert_with(|| Rounds::new(file, interest));
+                if !next_round(performer, rounds, interest)? {
+                    return Ok(Some(0));
+                }
+            }
+            Err(Errno::INTR) => performer.check()?,
             result => {
                 // No wait has given the other fibers their turn.
                 yield_now();
@@ -47,8 +54,8 @@ pub(super) fn unless_ring(
     }
 }
 
-/// Performs `entry`, and waits for `events` (`POLLIN`, `POLLOUT`) and tries again for as long as it
-/// would block.
+/// Performs `entry`, and waits for the descriptor and tries again for as long as it would block; `None` when
+/// nothing can come of that any more.
 ///
 /// # Safety
 ///
@@ -56,37 +63,72 @@ pub(super) fn unless_ring(
 pub(super) unsafe fn run_or_wait(
     performer: &Performer<'_>,
     descriptor: &Descriptor,
-    events: libc::c_short,
+    interest: Interest,
     entry: &Entry,
-) -> io::Result<u32> {
+) -> io::Result<Option<u32>> {
+    // SAFETY: what the entry points to is valid until this returns, says the caller, and the attempts end before.
+    until_done(performer, descriptor, interest, || unsafe { performer.run(entry) })
+}
+
+/// Attempts until it succeeds, waiting for the descriptor whenever it would block; `None` when nothing can come of
+/// that any more.
+pub(super) fn until_done<T>(
+    performer: &Performer<'_>,
+    descriptor: &Descriptor,
+    interest: Interest,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<Option<T>> {
+    let mut rounds = None;
     loop {
-        // SAFETY: the caller's promise.
-        match unsafe { performer.run(entry) } {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => wait(performer, descriptor, events)?,
-            other => return other,
+        match attempt() {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let rounds = rounds.get_or_insert_with(|| Rounds::new(descriptor, interest));
+                if !next_round(performer, rounds, interest)? {
+                    return Ok(None);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => performer.check()?,
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Waits for one of the `events`, or an error of the descriptor.
-pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, events: libc::c_short) -> io::Result<()> {
-    let poll = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), events as u32).build();
-    // SAFETY: it points to nothing.
+/// What is between an attempt that would block and the next one; `false` when there is no next one.
+///
+/// # Errors
+///
+/// [`Canceled`](iolite_io::Canceled), whatever the descriptor says: it may be said to be ready each time.
+pub(super) fn next_round(performer: &Performer<'_>, rounds: &mut Rounds<'_>, interest: Interest) -> io::Result<bool> {
+    performer.check()?;
+    match rounds.next(interest)? {
+        Round::Wait(descriptor, interest) => wait(performer, descriptor, interest)?,
+        Round::Again => {}
+        Round::Later => performer.pause(LOOK_AGAIN)?,
+        Round::Over => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Waits until the descriptor is ready, or has an error or its end to tell.
+pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
+    let poll = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), interest.poll_events() as u32).build();
+    // SAFETY: the entry points to nothing; the descriptor that it names is borrowed until the operation has completed.
     match unsafe { performer.run(&poll) } {
         // A poll in a ring knows two wait queues at most. Devices may have more, and a terminal, which has two, seems to at
         // times, when it is written to meanwhile (seen up to Linux 6.18).
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => wait_by_epoll(performer, descriptor, events),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => wait_by_epoll(performer, descriptor, interest),
         result => result.map(drop),
     }
 }
 
 /// The same through an epoll instance, which knows any number of wait queues and has one itself.
 #[cold]
-fn wait_by_epoll(performer: &Performer<'_>, descriptor: &Descriptor, events: libc::c_short) -> io::Result<()> {
+fn wait_by_epoll(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let events = epoll::EventFlags::from_bits_retain(events as u32);
+    let events = epoll::EventFlags::from_bits_retain(interest.poll_events() as u32);
     epoll::add(&set, descriptor, epoll::EventData::new_u64(0), events)?;
     let poll = opcode::PollAdd::new(types::Fd(set.as_raw_fd()), libc::POLLIN as u32).build();
-    // SAFETY: it points to nothing.
+    // SAFETY: the entry points to nothing; the set that it names stays until the operation has completed.
     unsafe { performer.run(&poll) }.map(drop)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{PoolMemory, try_read};
-use iolite_io::{Descriptor, Output};
+use iolite_io::{Descriptor, Interest, Output};
 
 use super::perform::Performer;
 use super::poll::{run_or_wait, unless_ring};
@@ -36,7 +36,7 @@ pub(super) fn perform(
     }
     if offset.is_none() {
         let attempt = || try_read(file, &mut [IoSliceMut::new(buffer)]);
-        if let Some(count) = unless_ring(performer, file, libc::POLLIN, attempt)? {
+        if let Some(count) = unless_ring(performer, file, Interest::Readable, attempt)? {
             return Ok(Output::Count(count));
         }
     }
@@ -47,8 +47,8 @@ pub(super) fn perform(
         None => opcode::Read::new(file_number, start, bytes).offset(offset).build(),
     };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, libc::POLLIN, &entry) }?;
-    Ok(Output::Count(count as usize))
+    let count = unsafe { run_or_wait(performer, file, Interest::Readable, &entry) }?;
+    Ok(Output::Count(count.unwrap_or(0) as usize))
 }
 
 pub(super) fn perform_vectored(
@@ -63,7 +63,7 @@ pub(super) fn perform_vectored(
     let count = buffers.len().min(BUFFERS_MAX);
     let buffers = &mut buffers[..count];
     if offset.is_none()
-        && let Some(count) = unless_ring(performer, file, libc::POLLIN, || try_read(file, buffers))?
+        && let Some(count) = unless_ring(performer, file, Interest::Readable, || try_read(file, buffers))?
     {
         return Ok(Output::Count(count));
     }
@@ -72,6 +72,6 @@ pub(super) fn perform_vectored(
         .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, libc::POLLIN, &entry) }?;
-    Ok(Output::Count(count as usize))
+    let count = unsafe { run_or_wait(performer, file, Interest::Readable, &entry) }?;
+    Ok(Output::Count(count.unwrap_or(0) as usize))
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::{Descriptor, Output};
+use iolite_io::{Descriptor, Interest, Output};
 
 use super::COUNT_MAX;
 use super::perform::Performer;
@@ -25,6 +25,6 @@ pub(super) fn perform(
         .flags(if peek { libc::MSG_PEEK } else { 0 })
         .build();
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, socket, libc::POLLIN, &entry) }?;
-    Ok(Output::Count(count as usize))
+    let count = unsafe { run_or_wait(performer, socket, Interest::Readable, &entry) }?;
+    Ok(Output::Count(count.unwrap_or(0) as usize))
 }

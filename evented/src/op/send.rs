@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::{Descriptor, Output, SharedBytes};
+use iolite_io::{Descriptor, Interest, Output, SharedBytes};
 
 use super::COUNT_MAX;
 use super::perform::Performer;
@@ -22,8 +22,8 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
         .flags(libc::MSG_NOSIGNAL | wait_all)
         .build();
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, socket, libc::POLLOUT, &entry) }?;
-    Ok(Output::Count(count as usize))
+    let count = unsafe { run_or_wait(performer, socket, Interest::Writable, &entry) }?;
+    Ok(Output::Count(count.unwrap_or(0) as usize))
 }
 
 /// Sends bytes that the kernel may keep. Where it cannot, and where the caller is no fiber of the

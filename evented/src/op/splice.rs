@@ -9,12 +9,12 @@ use std::os::fd::AsRawFd;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use iolite_io::backend::{DiskWait, Spliced, try_splice, yield_now};
+use iolite_io::backend::{DiskWait, Rounds, Spliced, try_splice, yield_now};
 use iolite_io::{Descriptor, Output};
 
 use super::COUNT_MAX;
 use super::perform::Performer;
-use super::poll::{run_or_wait, wait};
+use super::poll::{next_round, run_or_wait};
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -23,6 +23,7 @@ pub(super) fn perform(
     to: &Descriptor,
     bytes: usize,
 ) -> io::Result<Output> {
+    let mut rounds = Rounds::between(from, to);
     loop {
         match try_splice(from, from_offset, to, bytes, DiskWait::Refused)? {
             Spliced::Moved(count) => {
@@ -30,12 +31,16 @@ pub(super) fn perform(
                 yield_now();
                 return Ok(Output::Count(count));
             }
-            Spliced::NotReady(descriptor, interest) => wait(performer, descriptor, interest.poll_events())?,
+            Spliced::NotReady(_, interest) => {
+                if !next_round(performer, &mut rounds, interest)? {
+                    return Ok(Output::Count(0));
+                }
+            }
             Spliced::OnDisk(pipe, interest) => {
                 let entry = entry(from, from_offset, to, bytes)?;
                 // SAFETY: the entry points to nothing.
-                let count = unsafe { run_or_wait(performer, pipe, interest.poll_events(), &entry) }?;
-                return Ok(Output::Count(count as usize));
+                let count = unsafe { run_or_wait(performer, pipe, interest, &entry) }?;
+                return Ok(Output::Count(count.unwrap_or(0) as usize));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{PoolMemory, try_write};
-use iolite_io::{Descriptor, Output};
+use iolite_io::{Descriptor, Interest, Output};
 use rustix::fs::SeekFrom;
 
 use super::perform::Performer;
@@ -27,7 +27,7 @@ pub(super) fn perform(
     }
     if offset.is_none() {
         let attempt = || try_write(file, &[IoSlice::new(buffer)]);
-        if let Some(count) = unless_ring(performer, file, libc::POLLOUT, attempt)? {
+        if let Some(count) = unless_ring(performer, file, Interest::Writable, attempt)? {
             return Ok(Output::Count(count));
         }
     }
@@ -39,7 +39,7 @@ pub(super) fn perform(
         None => opcode::Write::new(file_number, start, bytes).offset(offset).build(),
     };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, libc::POLLOUT, &entry) }?;
+    let count = unsafe { run_or_wait(performer, file, Interest::Writable, &entry) }?.unwrap_or(0);
     moved(file, before, u64::from(count), u64::from(bytes))?;
     Ok(Output::Count(count as usize))
 }
@@ -56,7 +56,7 @@ pub(super) fn perform_vectored(
         return Ok(Output::Count(0));
     }
     if offset.is_none()
-        && let Some(count) = unless_ring(performer, file, libc::POLLOUT, || try_write(file, buffers))?
+        && let Some(count) = unless_ring(performer, file, Interest::Writable, || try_write(file, buffers))?
     {
         return Ok(Output::Count(count));
     }
@@ -66,7 +66,7 @@ pub(super) fn perform_vectored(
         .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, libc::POLLOUT, &entry) }?;
+    let count = unsafe { run_or_wait(performer, file, Interest::Writable, &entry) }?.unwrap_or(0);
     moved(file, before, u64::from(count), bytes)?;
     Ok(Output::Count(count as usize))
 }

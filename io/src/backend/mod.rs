@@ -6,6 +6,7 @@ mod files;
 mod lookup;
 mod message;
 mod report;
+mod rounds;
 mod splice;
 mod start;
 mod syscall;
@@ -20,6 +21,7 @@ pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of,
 pub use lookup::Lookups;
 pub use message::{AddressBuffer, try_receive_many, try_receive_message, try_send_many, try_send_message};
 pub use report::{Report, panic_text, tell, tell_stuck};
+pub use rounds::{Round, Rounds, finish_connect, is_ready};
 pub use splice::{DiskWait, Spliced, try_splice};
 pub use start::{Refused, Start, StartHow, TaskRef};
 pub use syscall::{begin_connect, close, open_flags, perform_quick, take_socket_error};

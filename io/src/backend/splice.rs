@@ -83,7 +83,8 @@ pub fn try_splice<'a>(
 fn not_ready<'a>(from: &'a Descriptor, to: &'a Descriptor) -> io::Result<Spliced<'a>> {
     let mut entries = [PollFd::new(from, PollFlags::IN), PollFd::new(to, PollFlags::OUT)];
     retry_on_intr(|| poll(&mut entries, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })))?;
-    Ok(if entries[0].revents().is_empty() {
+    // Not by an error or an end, which are told also where there is nothing to move.
+    Ok(if !entries[0].revents().contains(PollFlags::IN) {
         Spliced::NotReady(from, Interest::Readable)
     } else {
         // Or ready by now: the wait returns at once.

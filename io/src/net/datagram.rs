@@ -62,7 +62,7 @@ impl<F: Family> TypedSocket<F, Datagram> {
     }
 
     /// Receives one message; what does not fit into `buffer` is gone. From any sender, unless the
-    /// socket is connected.
+    /// socket is connected. 0 where the socket was shut down for reading and no message is left.
     ///
     /// # Cancellation
     ///
@@ -115,7 +115,7 @@ impl<F: Family> TypedSocket<F, Datagram> {
     }
 
     /// Waits for a message and receives as many as are there, one into each of `messages`, with few system
-    /// calls; how many it was, which is 0 only where `messages` is empty.
+    /// calls; how many it was, which is 0 only where `messages` is empty, or the socket was shut down for reading.
     ///
     /// # Cancellation
     ///

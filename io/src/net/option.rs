@@ -229,6 +229,8 @@ options! {
     FREE_BIND: bool = flag(IPPROTO_IP, libc::IP_FREEBIND);
     /// `IP_TRANSPARENT`: talk in the name of others; needs `CAP_NET_ADMIN`.
     TRANSPARENT: bool = flag(IPPROTO_IP, libc::IP_TRANSPARENT);
+    /// `IP_RECVERR`: keep what routers and peers report, in a queue of errors that `MSG_ERRQUEUE` reads.
+    ERROR_QUEUE: bool = flag(IPPROTO_IP, libc::IP_RECVERR);
     /// `IP_HDRINCL`, of raw sockets: what is sent has its header.
     HEADER_INCLUDED: bool = flag(IPPROTO_IP, libc::IP_HDRINCL);
     /// `IP_MULTICAST_TTL`: over how many routers multicast goes.
