@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use iolite_io::Io;
 use iolite_io::backend::{Start, current};
+use iolite_io::sync::Event;
 
 use crate::executor::Executor;
 use crate::options::Options;
@@ -15,13 +16,21 @@ use crate::shared::{Shared, Slot};
 /// A runtime of fibers on io_uring, all of its executors on threads of its own.
 ///
 /// For programs whose threads are not iolite's, and for tests; a whole program is better off with
-/// [`Evented::prepare`] and [`Prepared::run`]. Dropping it shuts it down and waits; dropped by one of
-/// its own tasks, which it cannot wait for, it only begins to shut down and says so through
-/// [`Options::report`].
+/// [`Evented::prepare`] and [`Prepared::run`]. Dropping it shuts it down and waits, which lets the others of a
+/// fiber's executor run. Dropped by one of its own tasks, which it cannot wait for, or by a fiber that must not suspend,
+/// it only begins to shut down and says so through [`Options::report`].
 #[derive(Debug)]
 pub struct Evented {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
+}
+
+/// The thread of an executor.
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Set when nothing is left to do on it.
+    ended: Arc<Event>,
 }
 
 impl Evented {
@@ -104,8 +113,18 @@ impl Evented {
             // They end by themselves.
             self.threads.clear();
         }
+        let (is_thread, may_suspend) = current(|context| (context.is_thread(), context.may_suspend()));
+        if !is_thread && !may_suspend && !self.threads.is_empty() {
+            self.shared.tell(
+                "the runtime was dropped on a fiber that must not suspend: it shuts down, and nobody waits for it",
+            );
+            self.threads.clear();
+        }
         for thread in self.threads.drain(..) {
-            if let Err(panic) = thread.join()
+            if !is_thread {
+                // Whoever its tasks wait for may be another fiber of this thread.
+                thread.ended.wait_uncancelable(&*self.shared);
+            } else if let Err(panic) = thread.handle.join()
                 && !thread::panicking()
             {
                 resume_unwind(panic);
@@ -185,15 +204,21 @@ const ON_A_FIBER: &str =
     "run was called on a fiber: it would block the fiber's executor; call it on a thread (spawn_thread)";
 
 /// Starts executor number `index` on a thread of its own.
-fn spawn_executor(shared: &Arc<Shared>, index: usize) -> io::Result<JoinHandle<()>> {
+fn spawn_executor(shared: &Arc<Shared>, index: usize) -> io::Result<Thread> {
     let (ready, made) = mpsc::channel();
+    let (told, ended) = (Arc::new(Event::new()), Arc::new(Event::new()));
+    let (tells, ends) = (SetOnDrop(told.clone()), SetOnDrop(ended.clone()));
+    let io = shared.clone();
     let shared = shared.clone();
-    let thread = thread::Builder::new().name(format!("iolite-exec-{index}")).spawn(move || {
+    let handle = thread::Builder::new().name(format!("iolite-exec-{index}")).spawn(move || {
+        let _ends = ends;
+        // After what it tells.
+        let tells = tells;
         match Executor::new(index, shared.clone()) {
             Ok((executor, features)) => {
                 shared.set_features(features);
                 let _ = ready.send(Ok(()));
-                drop((ready, shared));
+                drop((ready, shared, tells));
                 executor.run();
             }
             Err(error) => {
@@ -201,12 +226,22 @@ fn spawn_executor(shared: &Arc<Shared>, index: usize) -> io::Result<JoinHandle<(
             }
         }
     })?;
+    if current(|context| !context.is_thread() && context.may_suspend()) {
+        // A fiber gives way to the others of its executor.
+        told.wait_uncancelable(&*io);
+    }
     match made.recv() {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(error)) => {
-            let _ = thread.join();
-            Err(error)
-        }
+        Ok(Ok(())) => Ok(Thread { handle, ended }),
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::other("the thread of an executor ended before it began")),
+    }
+}
+
+/// Sets an event when it is dropped, by unwinding too.
+struct SetOnDrop(Arc<Event>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }

@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{MutexGuard, OnceLock};
 use std::thread;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use crate::backend::PerProcess;
 use crate::context::{Interest, Unparker};
 use crate::primitive::Lock;
 use crate::process::Orphan;
@@ -21,12 +22,18 @@ use crate::process::Orphan;
 /// For how long the thread waits for more when it has nothing to watch.
 const IDLE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// All that is watched, as one descriptor. Adding to it wakes nobody, and has not to: what can be read from shows in a
-/// wait that has begun before.
-static SET: OnceLock<OwnedFd> = OnceLock::new();
+/// The lookout of the process.
+#[derive(Default)]
+struct Lookout {
+    /// All that is watched, as one descriptor. Adding to it wakes nobody, and has not to: what can be read from shows in
+    /// a wait that has begun before.
+    set: OnceLock<OwnedFd>,
+    watched: Lock<Watched>,
+}
 
-static WATCHED: Lock<Watched> = Lock::new(Watched { told: BTreeMap::new(), last: 0, has_thread: false });
+static LOOKOUT: PerProcess<Lookout> = PerProcess::new();
 
+#[derive(Default)]
 struct Watched {
     /// By numbers that are in the events too, and are used once.
     told: BTreeMap<u64, Told>,
@@ -73,7 +80,7 @@ pub(crate) fn watch(descriptor: BorrowedFd<'_>, waiter: Unparker) -> io::Result<
 /// As `watch`.
 pub(crate) fn watch_for(descriptor: BorrowedFd<'_>, interest: Interest, waiter: Unparker) -> io::Result<Watch> {
     let set = set()?;
-    let mut watched = WATCHED.lock();
+    let mut watched = watched();
     watched.start_thread(set)?;
     let number = watched.add(set, descriptor, interest)?;
     watched.told.insert(number, Told::Context(waiter));
@@ -82,7 +89,7 @@ pub(crate) fn watch_for(descriptor: BorrowedFd<'_>, interest: Interest, waiter: 
 
 /// Ends that. The waiter may still be woken once.
 pub(crate) fn unwatch(descriptor: BorrowedFd<'_>, watch: &Watch) {
-    WATCHED.lock().told.remove(&watch.0);
+    watched().told.remove(&watch.0);
     if let Ok(set) = set() {
         remove(set, descriptor);
     }
@@ -94,7 +101,7 @@ pub(crate) fn adopt(orphan: Orphan) {
     if orphan.has_ended() {
         return;
     }
-    let mut watched = WATCHED.lock();
+    let mut watched = watched();
     // Without memory in the kernel for that, it stays a zombie.
     let Ok(number) = watched.add(set, orphan.pidfd(), Interest::Readable) else { return };
     watched.told.insert(number, Told::Orphan(orphan));
@@ -103,11 +110,18 @@ pub(crate) fn adopt(orphan: Orphan) {
 }
 
 fn set() -> io::Result<&'static OwnedFd> {
-    match SET.get() {
+    let set = &LOOKOUT.get().set;
+    match set.get() {
         Some(set) => Ok(set),
         // One of two that come at the same time is closed again.
-        None => epoll::create(epoll::CreateFlags::CLOEXEC).map(|set| SET.get_or_init(|| set)).map_err(io::Error::from),
+        None => {
+            epoll::create(epoll::CreateFlags::CLOEXEC).map(|made| set.get_or_init(|| made)).map_err(io::Error::from)
+        }
     }
+}
+
+fn watched() -> MutexGuard<'static, Watched> {
+    LOOKOUT.get().watched.lock()
 }
 
 /// A program that is being started has a duplicate for a moment, so closing the descriptor is not enough.
@@ -157,7 +171,7 @@ fn look_out(set: &OwnedFd) {
         events.clear();
         // It fails when a signal interrupts it, and leaves `events` empty.
         let _ = epoll::wait(set, spare_capacity(&mut events), Some(&IDLE));
-        let mut watched = WATCHED.lock();
+        let mut watched = watched();
         for event in &events {
             watched.tell({ event.data }.u64(), set);
         }

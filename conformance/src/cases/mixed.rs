@@ -14,7 +14,7 @@ use iolite_io::sync::{
 
 use crate::On;
 use crate::case::{Case, pairs};
-use crate::tools::{ExpectCanceled, Watchdog, concurrently, rounds, scope, tcp_pair};
+use crate::tools::{ExpectCanceled, Watchdog, concurrently, rounds, scope, started, tcp_pair};
 
 pub(crate) const PAIRS: &[Case] = pairs![
     one_mutex_for_tasks_of_both_and_plain_threads,
@@ -29,6 +29,7 @@ pub(crate) const PAIRS: &[Case] = pairs![
     a_stream_may_be_used_through_either,
     two_runtimes_end_in_any_order(false),
     two_runtimes_end_in_any_order(true),
+    a_task_of_one_may_make_and_end_the_other,
 ];
 
 /// Runs the case with two runtimes.
@@ -38,6 +39,26 @@ fn both(one: &On, other: &On, case: impl FnOnce(&dyn Io, &dyn Io)) {
     case(one.io(), other.io());
     one.shutdown();
     other.shutdown();
+}
+
+/// The task waits for the end of the other, and lets those of its executor run meanwhile.
+fn a_task_of_one_may_make_and_end_the_other(one: &On, other: &On) {
+    let _watchdog = Watchdog::start();
+    let one = one.executors(1).start();
+    let io = one.io();
+    let go_on = Arc::new(Event::new());
+    scope(io, |group| {
+        let theirs = go_on.clone();
+        let ends = started(group, io, move |_| {
+            let other = other.start();
+            let task = other.io().spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("a unit is free");
+            task.detach();
+            other.shutdown();
+        });
+        concurrently(group, |_| go_on.set()).join(io);
+        ends.join(io);
+    });
+    one.shutdown();
 }
 
 fn one_mutex_for_tasks_of_both_and_plain_threads(one: &On, other: &On) {

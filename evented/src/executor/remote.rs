@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_queue::SegQueue;
-use iolite_io::backend::{Wake, WakeBlock, WakeStack};
+use iolite_io::backend::{PerProcess, Wake, WakeBlock, WakeStack};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 
@@ -37,7 +37,8 @@ pub(crate) struct Remote {
     blocks: Mutex<Vec<&'static WakeBlock>>,
 }
 
-static FREE: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
+/// Each process has its own: an event that two of them share would be read by the wrong one.
+static FREE: PerProcess<Mutex<Vec<&'static Remote>>> = PerProcess::new();
 
 impl Remote {
     /// Takes a free remote, or makes one.
@@ -46,7 +47,7 @@ impl Remote {
     ///
     /// When no descriptor is free.
     pub(crate) fn take() -> io::Result<&'static Self> {
-        if let Some(remote) = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(remote) = FREE.get().lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(remote);
         }
         // Blocking: io_uring answers EAGAIN at once for a read of a non-blocking one.
@@ -64,7 +65,7 @@ impl Remote {
 
     /// Lets a later executor use it. Nothing is queued here any more.
     pub(crate) fn give_back(&'static self) {
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        FREE.get().lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
     pub(crate) fn event(&self) -> &OwnedFd {

@@ -379,11 +379,16 @@ impl Context {
         self.inline_depth.get() < JOINED_DEPTH_MAX && !self.scopes.borrow().has_shield()
     }
 
+    /// Whether the running code may wait: not in [`no_suspend`](crate::no_suspend()), nor in a panic hook.
+    pub fn may_suspend(&self) -> bool {
+        self.no_suspend.get() == 0 && !self.in_panic_hook.get()
+    }
+
     /// Panics where a suspension was forbidden; every wait asks before it begins.
     #[inline]
     pub(crate) fn assert_may_suspend(&self) {
         assert!(
-            self.no_suspend.get() == 0 && !self.in_panic_hook.get(),
+            self.may_suspend(),
             "a blocking call inside no_suspend or a panic hook: it would suspend the fiber and let others run in the middle of a \
              section that must not be interleaved",
         );

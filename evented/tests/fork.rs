@@ -1,0 +1,66 @@
+//! A process that forks when its runtimes have ended: both make new ones, which have nothing to do with each other. A
+//! process of its own, for its children have one thread.
+#![allow(unsafe_code)]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use iolite_evented::{Evented, Options};
+use iolite_io::sync::Event;
+
+/// Wakes executors from other threads, again and again: each sleep ends by a write to the executor's event.
+fn run() {
+    let evented = Evented::new(Options { executors: 2, ..Options::default() }).unwrap();
+    let io = evented.io();
+    let events: Vec<_> = (0..200).map(|_| [Arc::new(Event::new()), Arc::new(Event::new())]).collect();
+    let Ok(()) = io.group(|group| {
+        let waits = group.spawn_concurrent(|io| {
+            for [go, gone] in &events {
+                go.wait_uncancelable(io);
+                gone.set();
+            }
+        });
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                for [go, gone] in &events {
+                    // It sleeps by now, or nearly.
+                    thread::sleep(Duration::from_micros(100));
+                    go.set();
+                    gone.wait_uncancelable(io);
+                }
+            });
+        });
+        waits.unwrap().join(io);
+        Ok::<_, Infallible>(())
+    });
+    evented.shutdown();
+}
+
+#[test]
+fn parent_and_children_run_beside_each_other() {
+    run();
+    let children: Vec<_> = (0..4)
+        .map(|_| {
+            // SAFETY: the threads that this process has beside this one wait, and hold no lock of the allocator's, which
+            // the C library makes usable in a child, or of std's.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: it has no preconditions. One that hangs ends by a signal.
+                unsafe { libc::alarm(60) };
+                run();
+                // SAFETY: it ends the process, here.
+                unsafe { libc::_exit(0) };
+            }
+            child
+        })
+        .collect();
+    run();
+    for child in children {
+        let mut status = -1;
+        // SAFETY: a child of this process, and a place for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0, "a child has not ended by itself");
+    }
+}

@@ -1,0 +1,124 @@
+//! What each process has of its own, a forked one too.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::process;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// A static of which each process has its own.
+///
+/// What a child of `fork` inherits are threads that it does not have, and descriptors that it shares with its parent. So
+/// it leaves all of that alone, locks that somebody held included, and begins anew. It is never freed.
+pub struct PerProcess<T: 'static>(AtomicPtr<Own<T>>);
+
+struct Own<T> {
+    process: u64,
+    value: T,
+}
+
+impl<T: Default + Send + Sync + 'static> PerProcess<T> {
+    /// One that is made when it is asked for.
+    #[expect(clippy::new_without_default, reason = "for statics")]
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// The calling process' own.
+    pub fn get(&self) -> &'static T {
+        let process = process_number();
+        // Acquire: pairs with the Release below, so that what it points to is there.
+        let mut known = self.0.load(Ordering::Acquire);
+        loop {
+            // SAFETY: null, or what was stored below, which is valid, shared, and never freed.
+            match unsafe { known.as_ref() } {
+                Some(own) if own.process == process => return &own.value,
+                _ => {}
+            }
+            let made = Box::into_raw(Box::new(Own { process, value: T::default() }));
+            match self.0.compare_exchange(known, made, Ordering::Release, Ordering::Acquire) {
+                Ok(_) => known = made,
+                Err(other) => {
+                    // SAFETY: it came from a box above, and nobody else has seen it.
+                    drop(unsafe { Box::from_raw(made) });
+                    known = other;
+                }
+            }
+        }
+    }
+}
+
+impl<T: fmt::Debug + Default + Send + Sync + 'static> fmt::Debug for PerProcess<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PerProcess").field(self.get()).finish()
+    }
+}
+
+/// A number that is another in each process that came from this one by `fork`.
+fn process_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    // Not by its id alone: in two namespaces two processes have the same.
+    let Some(own) = wiped_on_fork() else { return process::id().into() };
+    match own.load(Ordering::Relaxed) {
+        // Relaxed: the number publishes nothing.
+        0 => {
+            let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+            own.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|other| other, |_| next)
+        }
+        number => number,
+    }
+}
+
+/// A word that is 0 in a process that was just forked; `None` where the kernel has no such memory.
+fn wiped_on_fork() -> Option<&'static AtomicU64> {
+    static WORD: OnceLock<Option<usize>> = OnceLock::new();
+    let address = (*WORD.get_or_init(|| {
+        let page = rustix::param::page_size();
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+        let start = unsafe {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(ptr::null_mut(), page, access, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+        };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        // SAFETY: the whole of that mapping, to which nobody has a reference yet.
+        let wiped = unsafe { libc::madvise(start, page, libc::MADV_WIPEONFORK) } == 0;
+        wiped.then_some(start as usize)
+    }))?;
+    // SAFETY: the beginning of a page of zeros, which is aligned, never unmapped, and used as this word alone. Zeros are
+    // a value of it, so the wiping by the kernel is a store of one, in a process that has no other thread yet.
+    Some(unsafe { &*ptr::with_exposed_provenance::<AtomicU64>(address) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitive::Lock;
+
+    static NAMES: PerProcess<Lock<Vec<u32>>> = PerProcess::new();
+
+    #[test]
+    fn a_child_begins_anew() {
+        let ours = NAMES.get();
+        // Held over the fork: a child that touched it would wait for ever.
+        let mut held = ours.lock();
+        held.push(1);
+        // SAFETY: the child calls only what is safe in a process with one thread of many: nothing of std's that locks,
+        // save the allocator, which the C library makes usable in a child.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let own = NAMES.get();
+            let anew = !ptr::eq(own, ours) && own.lock().is_empty() && ptr::eq(own, NAMES.get());
+            // SAFETY: it ends the process, here.
+            unsafe { libc::_exit(i32::from(!anew)) };
+        }
+        let mut status = -1;
+        // SAFETY: a child of this process, and a place for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0);
+        drop(held);
+        assert!(ptr::eq(NAMES.get(), ours) && *ours.lock() == [1]);
+    }
+}
