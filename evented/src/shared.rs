@@ -1,6 +1,5 @@
 //! What the executors of a runtime share: limits, tasks that have not started, the end.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::ptr;
@@ -51,11 +50,6 @@ pub(crate) struct Shared {
 
 /// How many calls on files that the rings cannot perform go on at the same time; more wait.
 const FILE_THREADS: usize = 64;
-
-thread_local! {
-    /// The runtime whose task runs on this thread, which is none of its executors'.
-    static THREAD_OF: Cell<*const Shared> = const { Cell::new(ptr::null()) };
-}
 
 /// What stands for one executor.
 struct Seat {
@@ -190,7 +184,20 @@ impl Shared {
 
     /// Whether the caller is a task of this runtime, or a destructor on one of its executors.
     pub(crate) fn is_called_by_own_task(&self) -> bool {
-        Executor::is_of(self) || ptr::eq(THREAD_OF.get(), self)
+        Executor::is_of(self) || current(|context| context.is_in_runtime(self.address()))
+    }
+
+    /// By which contexts know it that run its tasks and are none of its fibers.
+    fn address(&self) -> *const () {
+        ptr::from_ref(self).cast()
+    }
+
+    /// Runs what a task of this runtime waits for, on the calling context.
+    pub(crate) fn run_on_behalf<T>(&self, run: impl FnOnce() -> T) -> T {
+        current(|context| {
+            let _running = context.enter_runtime(self.address());
+            run()
+        })
     }
 
     pub(crate) fn set_features(&self, features: Features) {
@@ -503,21 +510,15 @@ impl Unstarted {
         struct Registered<'a> {
             shared: &'a Shared,
             task: &'a TaskRef,
-            outer: Option<*const Shared>,
         }
         impl Drop for Registered<'_> {
             fn drop(&mut self) {
-                if let Some(outer) = self.outer {
-                    THREAD_OF.set(outer);
-                }
                 self.shared.forget_thread(self.task);
                 self.shared.release(Slot::Uncounted);
             }
         }
-        // A fiber of another runtime shares its thread with others.
-        let outer = current(|context| context.is_thread()).then(|| THREAD_OF.replace(shared));
-        let _registered = Registered { shared, task, outer };
-        self.start.run();
+        let _registered = Registered { shared, task };
+        shared.run_on_behalf(|| self.start.run());
     }
 }
 

@@ -2,13 +2,23 @@
 //! process of its own, for its children have one thread.
 #![allow(unsafe_code)]
 
+mod support;
+
 use std::convert::Infallible;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use iolite_conformance::{Case, whole};
 use iolite_evented::{Evented, Options};
 use iolite_io::sync::Event;
+
+const CASES: &[Case] = whole![parent_and_children_run_beside_each_other];
+
+fn main() -> ExitCode {
+    support::run_one_by_one(&[CASES])
+}
 
 /// Wakes executors from other threads, again and again: each sleep ends by a write to the executor's event.
 fn run() {
@@ -38,7 +48,6 @@ fn run() {
     evented.shutdown();
 }
 
-#[test]
 fn parent_and_children_run_beside_each_other() {
     run();
     let children: Vec<_> = (0..4)

@@ -21,6 +21,7 @@ use rustix::time::{ClockId, clock_gettime};
 const CASES: &[Case] = whole![
     a_runtime_that_its_own_task_drops_ends_without_being_waited_for,
     a_runtime_that_its_own_thread_drops_ends_without_being_waited_for,
+    a_runtime_that_its_own_closure_drops_ends_without_being_waited_for,
     a_runtime_in_the_result_of_its_own_task_is_no_deadlock,
     the_destructor_of_a_report_may_wait_and_panic,
     a_prepared_runtime_does_not_run_on_a_fiber,
@@ -90,6 +91,18 @@ fn a_runtime_that_its_own_thread_drops_ends_without_being_waited_for() {
         io.sleep(Duration::MAX).is_err()
     });
     assert!(task.unwrap().join(&*handle), "the shutdown has begun");
+}
+
+fn a_runtime_that_its_own_closure_drops_ends_without_being_waited_for() {
+    let (options, told) = reporting(executors(1));
+    let evented = Evented::new(options).unwrap();
+    let handle = evented.handle();
+    let task = handle.spawn_concurrent(move |io| {
+        io.offload(|| drop(evented)).unwrap();
+        io.sleep(Duration::MAX).is_err()
+    });
+    assert!(task.unwrap().join(&*handle), "the shutdown has begun");
+    assert!(told.lock().unwrap()[0].contains("dropped by one of its own tasks"));
 }
 
 fn a_runtime_in_the_result_of_its_own_task_is_no_deadlock() {

@@ -25,7 +25,13 @@ fn perform_on(pool: &BlockingPool, shared: &Shared, context: &Context, job: Job<
         let io: &dyn Io = shared;
         io.protect(|_| job.run());
     } else {
-        pool.run_to_end(shared, job)?;
+        let mut job = Some(job);
+        let mut run = || {
+            if let Some(job) = job.take() {
+                shared.run_on_behalf(|| job.run());
+            }
+        };
+        pool.run_to_end(shared, Job::new(&mut run))?;
     }
     Ok(Output::Done)
 }
