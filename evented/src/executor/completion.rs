@@ -76,7 +76,8 @@ impl Executor {
     /// The slot, and what the entry points to, stay in place until `slot.result()` is there.
     pub(crate) unsafe fn submit(&self, slot: &OpSlot, entry: Entry) {
         slot.result.set(None);
-        // SAFETY: the caller's promise.
+        // SAFETY: what the entry points to, and the slot that its user data names, stay until the result is there, as this
+        // function's caller sees to; it is there when the completion was reaped.
         unsafe { self.push(entry.user_data(slot.user_data(Tag::Operation))) };
     }
 
@@ -95,7 +96,8 @@ impl Executor {
     pub(crate) unsafe fn submit_cancellation(&self, slot: &OpSlot) {
         slot.cancellation.set(None);
         let entry = opcode::AsyncCancel::new(slot.user_data(Tag::Operation)).build();
-        // SAFETY: it points to nothing but the slot, as user data.
+        // SAFETY: the entry itself points to nothing. Its user data names the slot, which stays until the completion was
+        // reaped, as this function's caller sees to.
         unsafe { self.push(entry.user_data(slot.user_data(Tag::Cancellation))) };
     }
 
@@ -115,24 +117,26 @@ impl Executor {
         match user_data & TAG_MASK {
             tag if tag == Tag::Foreign as u64 => {
                 self.in_flight.set(self.in_flight.get() - 1);
-                // SAFETY: the message's one completion; it is there until `complete`.
+                // SAFETY: the user data is that of a message, by its tag, and this is its one completion: its sender keeps
+                // it in place until `complete` has told it.
                 let message = unsafe { &*(pointer as *const Message) };
                 self.foreign.remove(message);
                 message.complete(result);
             }
             tag if tag == Tag::Standing as u64 => {
-                // SAFETY: a completion of one, by its tag.
+                // SAFETY: the user data is that of a standing operation, by its tag.
                 unsafe { self.complete_standing(pointer, result, flags) };
             }
             _ if user_data == EVENT => self.event.armed.set(false),
             tag if tag == Tag::Own as u64 => self.in_flight.set(self.in_flight.get() - 1),
             tag => {
                 self.in_flight.set(self.in_flight.get() - 1);
-                // SAFETY: the slot waits for this completion.
+                // SAFETY: the user data is that of a slot, by its tag, and the frame that has it waits for this completion.
                 let slot = unsafe { &*(pointer as *const OpSlot) };
                 let place = if tag == Tag::Cancellation as u64 { &slot.cancellation } else { &slot.result };
                 place.set(Some(result));
-                // SAFETY: its fiber is live: it waits for this.
+                // SAFETY: this is the executor in whose ring the slot's fiber has queued the entry, its own; and the fiber
+                // is live, since a frame of it waits for this completion.
                 self.make_ready(unsafe { slot.fiber.get() });
             }
         }

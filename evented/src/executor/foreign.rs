@@ -89,7 +89,7 @@ impl InFlight {
 
     /// What their completions are known by.
     pub(super) fn user_data(&self) -> Vec<u64> {
-        // SAFETY: as above.
+        // SAFETY: a message stays where it is until it is completed, before which it was removed from the table.
         self.0.borrow().iter().map(|message| unsafe { &**message }.user_data()).collect()
     }
 }
@@ -131,14 +131,15 @@ impl Messages {
         let mut newest = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
         let mut oldest = ptr::null_mut::<Message>();
         while !newest.is_null() {
-            // SAFETY: a message stays where it is until it is completed.
+            // SAFETY: it was pushed and has not been submitted, so it is not completed and stays where it is. Whoever pushes
+            // another one looks at the head of the stack alone, which was taken.
             let next = unsafe { &(*newest).next };
             let rest = next.swap(oldest, Ordering::Relaxed);
             oldest = newest;
             newest = rest;
         }
         while !oldest.is_null() {
-            // SAFETY: as above.
+            // SAFETY: it was pushed and has not been submitted, so it is not completed and stays where it is.
             let message = unsafe { &*oldest };
             // Before `submit`: afterwards it may be completed and gone.
             oldest = message.next.load(Ordering::Relaxed);

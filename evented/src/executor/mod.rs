@@ -332,7 +332,7 @@ impl Executor {
             });
             let Some(fiber) = next else { break };
             if cold && let Some(next) = self.ready.first() {
-                // SAFETY: as below.
+                // SAFETY: queued fibers are live; only this loop lets one end.
                 unsafe { next.get() }.prefetch();
             }
             // SAFETY: queued fibers are live; only this loop lets one end.
@@ -543,7 +543,7 @@ impl Park for FiberPark {
     }
 
     fn yield_now(&self, block: &'static WakeBlock) {
-        // SAFETY: as in `park`.
+        // SAFETY: the calling fiber owns the block and is live.
         unsafe { FiberRef::of_block(block).get() }.suspend(Pause::Yield);
     }
 

@@ -271,7 +271,8 @@ impl Executor {
     ///
     /// `pointer` comes from the user data of a standing operation's completion.
     pub(super) unsafe fn complete_standing(&self, pointer: u64, result: i32, flags: u32) {
-        // SAFETY: it is in the table until its last completion.
+        // SAFETY: the pointer was made from a reference to what the table keeps until the last completion was reaped, which
+        // is this one or a later one; it is removed below, and used no more.
         let standing = unsafe { &*(pointer as *const Standing) };
         let last = !cqueue::more(flags);
         if !cqueue::notif(flags) {

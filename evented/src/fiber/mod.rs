@@ -206,7 +206,9 @@ impl FiberRef {
     ///
     /// On the executor's thread, while the fiber is in its table of live fibers.
     pub(crate) unsafe fn get<'a>(self) -> &'a Fiber {
-        // SAFETY: the caller's promise.
+        // SAFETY: it was made from a reference to a fiber, which lies where it is for as long as it is in its executor's
+        // table, where it still is, as this function's caller says. Only that executor's thread has references to it,
+        // and all are shared.
         unsafe { self.0.as_ref() }
     }
 }

@@ -233,7 +233,7 @@ fn install_guard(start: usize) -> io::Result<()> {
 
 /// Guards the lowest bytes of a slot with a mapping of their own.
 fn protect_guard(start: usize) -> io::Result<()> {
-    // SAFETY: as in `install_guard`.
+    // SAFETY: the range lies in a mapping of `map_slab`'s that nobody uses yet, so that nobody loses access.
     match unsafe { libc::mprotect(start as *mut libc::c_void, GUARD_BYTES, libc::PROT_NONE) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

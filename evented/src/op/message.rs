@@ -199,7 +199,9 @@ fn until_sent(
 /// The header points to control data that has room for the descriptors, and for their header.
 unsafe fn put_descriptors(header: &libc::msghdr, descriptors: &[BorrowedFd<'_>]) {
     let bytes = size_of_val(descriptors);
-    // SAFETY: the caller's promise. `BorrowedFd` is a descriptor's number in memory, by std's promise.
+    // SAFETY: the header points to control data with room for one header and these descriptors, as this function's caller
+    // says, so the first header is there, and so many bytes behind it. It is aligned, for it is the beginning of that
+    // data, of `u64`s. `BorrowedFd` is a descriptor's number in memory, as std says, and the two do not overlap.
     unsafe {
         let part = libc::CMSG_FIRSTHDR(header);
         (*part).cmsg_level = libc::SOL_SOCKET;
@@ -216,7 +218,9 @@ unsafe fn put_descriptors(header: &libc::msghdr, descriptors: &[BorrowedFd<'_>])
 /// The header points to control data that the kernel has filled, and nobody has taken these descriptors yet.
 unsafe fn take_descriptors(header: &libc::msghdr) -> Vec<Descriptor> {
     let mut descriptors = Vec::new();
-    // SAFETY: the caller's promise; what the kernel names there are new descriptors that nobody else knows.
+    // SAFETY: the kernel has filled the control data, as this function's caller says, so the length of each part is that
+    // of its header and what follows, all of it within the data; the macros of libc stay in it. What the kernel names there
+    // are new descriptors, which nobody else knows and which are taken once.
     unsafe {
         let mut part = libc::CMSG_FIRSTHDR(header);
         while let Some(here) = part.as_ref() {

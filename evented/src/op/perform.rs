@@ -101,7 +101,7 @@ impl<'a> Performer<'a> {
     ///
     /// What the entry points to is valid until this returns.
     pub(super) unsafe fn run(&self, entry: &Entry) -> io::Result<u32> {
-        // SAFETY: the caller's promise.
+        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
         unsafe { self.run_until(entry, Until::Canceled) }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Performer<'a> {
     /// As `run`.
     pub(super) unsafe fn run_under_id(&self, entry: &Entry, id: &Id) -> io::Result<u32> {
         let under_way = id.begin(self.context.unparker())?;
-        // SAFETY: the caller's promise.
+        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
         unsafe { self.run_until(entry, Until::CanceledById(&under_way)) }
     }
 
@@ -126,7 +126,7 @@ impl<'a> Performer<'a> {
     ///
     /// As `run`.
     pub(super) unsafe fn run_to_completion(&self, entry: &Entry) -> io::Result<u32> {
-        // SAFETY: the caller's promise.
+        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
         unsafe { self.run_until(entry, Until::Completed) }
     }
 
@@ -147,7 +147,9 @@ impl<'a> Performer<'a> {
             let result = if RESTARTS.contains(&-result) { -libc::EINTR } else { result };
             let wanted = asked.request.is_none() && !asked.by_id && !matches!(until, Until::Completed);
             if wanted && result == -libc::EINTR {
-                // Not so a close: the descriptor is gone, and its number may be somebody else's.
+                // Not so a close: the descriptor is gone, and its number may be somebody else's. What is interrupted each
+                // time hides no request.
+                self.check()?;
                 continue;
             }
             return self.outcome(result, asked);
@@ -203,7 +205,8 @@ impl<'a> Performer<'a> {
     ///
     /// The entry points into `bytes`.
     pub(super) unsafe fn run_send(&self, bytes: &SharedBytes, entry: Entry) -> Option<io::Result<u32>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the entry points into the bytes, as this function's caller says, and they are shared: the clone in the
+        // kind keeps them where they are.
         let arm = |executor: &Executor| unsafe { executor.arm(Kind::Send(bytes.clone()), entry) };
         let (standing, _lent) = Executor::with_current_of(self.shared, self.context, arm)?;
         let mut asked = Asked::default();
@@ -229,8 +232,8 @@ impl<'a> Performer<'a> {
         // The kernel writes to this frame.
         let bomb = AbortOnUnwind;
         let slot = Executor::slot(block);
-        // SAFETY: the slot and the caller's memory stay until `wait` has seen the result; an unwinding in
-        // between ends the process.
+        // SAFETY: the slot, in this frame, and what the entry points to stay until this function returns, which it does when
+        // `wait` has seen the result; an unwinding in between ends the process.
         let submit = |executor: &Executor| unsafe {
             let kept = self.keeps_worker.then(|| executor.remote().keep_worker());
             executor.submit(&slot, entry.clone());
@@ -308,7 +311,8 @@ impl InFlight for OpSlot {
     }
 
     fn cancel(&self) -> i32 {
-        // SAFETY: the slot stays until the loop has seen the answer; see `run_here`.
+        // SAFETY: the slot stays until the loop below has seen the answer, and `run_here`, whose slot it is, until it has the
+        // result: an unwinding in between ends the process.
         Executor::with_current(|executor| unsafe { executor.submit_cancellation(self) });
         loop {
             if let Some(answer) = self.cancellation() {

@@ -66,7 +66,7 @@ pub(super) unsafe fn run_or_wait(
     interest: Interest,
     entry: &Entry,
 ) -> io::Result<Option<u32>> {
-    // SAFETY: what the entry points to is valid until this returns, says the caller, and the attempts end before.
+    // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
     until_done(performer, descriptor, interest, || unsafe { performer.run(entry) })
 }
 

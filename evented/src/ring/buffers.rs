@@ -184,7 +184,8 @@ impl Entries {
 
 impl Drop for Entries {
     fn drop(&mut self) {
-        // SAFETY: as it was allocated; the kernel has let go (`drop_unused`).
+        // SAFETY: it was allocated by `new` with the same layout, and is freed here alone. The kernel reads it no more:
+        // a ring of buffers is dropped after it was unregistered, and forgotten where that fails.
         unsafe { dealloc(self.memory.as_ptr().cast(), Self::layout(self.count)) };
     }
 }

@@ -115,7 +115,8 @@ impl Ring {
         group: u16,
     ) -> io::Result<()> {
         let ring = self.ring.borrow();
-        // SAFETY: the caller's promise.
+        // SAFETY: the address is that of `count` entries, a power of two, on pages of their own, which stay until the
+        // group was unregistered, as this function's caller sees to.
         unsafe { ring.submitter().register_buf_ring_with_flags(memory.as_ptr() as u64, count, group, 0) }
     }
 

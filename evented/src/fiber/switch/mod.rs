@@ -56,7 +56,7 @@ mod tests {
     ///
     /// `shared` points to a `Shared`.
     unsafe fn main(shared: *const ()) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `Strand::new` was given a pointer to a `Shared`, which the test keeps until the strand has ended.
         let shared = unsafe { &*shared.cast::<Shared>() };
         for step in 0..3 {
             shared.log.borrow_mut().push(step);

@@ -39,8 +39,9 @@ impl Strand {
     /// Prepares `main(argument)` to run on `stack` when the strand is first resumed.
     pub(in crate::fiber) fn new(stack: FiberStack, main: Main, argument: *const ()) -> Self {
         let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<_, ()>, strand: *const Strand| {
-            // SAFETY: the one that is resumed, which stays in place while it runs; the caller of
-            // `resume` vouches for the argument.
+            // SAFETY: `resume` passes the strand that it resumes, by a reference, and who calls it keeps that in place
+            // while it runs. `main` gets the argument for which it was given to `new`; that it is still what `main` needs is
+            // a condition of `resume`.
             unsafe {
                 (*strand).yielder.set(yielder);
                 main(argument);

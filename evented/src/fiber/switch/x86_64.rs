@@ -90,8 +90,9 @@ impl Strand {
 
 /// The first frame of a strand. A panic that reached it would end the process.
 extern "sysv64" fn begin(strand: *const Strand) -> ! {
-    // SAFETY: `resume` passes the strand, which stays in place while it runs; its caller vouches for
-    // the argument.
+    // SAFETY: `resume` passes the strand that it resumes, by a reference, and who calls it keeps that in place while it runs.
+    // `main` gets the argument with which it was given to `new`; that it is still what `main` needs is a condition of
+    // `resume`. It is this strand that runs, so it may suspend.
     unsafe {
         ((*strand).main)((*strand).argument);
         (*strand).ended.set(true);

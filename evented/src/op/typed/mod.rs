@@ -205,7 +205,8 @@ macro_rules! operation {
 
         impl $(<$life>)? $crate::op::typed::sealed::Sealed for $name $(<$life>)? {}
 
-        // SAFETY: as the macro says.
+        // SAFETY: a row's entry points to its arguments, with their lengths, and to its frame, and to nothing else; no row
+        // has an operation that completes twice, or whose memory the kernel keeps after that.
         unsafe impl $(<$life>)? $crate::op::typed::Opcode for $name $(<$life>)? {
             type Output = $output;
             type Frame = operation!(@frame $($frame)?);

@@ -49,7 +49,8 @@ pub(in crate::op) fn perform(
     if !shared.supports(code) {
         return Err(unsupported(&format!("operation {code} of io_uring, which this kernel does not have")));
     }
-    // SAFETY: the promise of who made it, from whom it is borrowed until this returns.
+    // SAFETY: what the entry points to is valid for as long as the `Native` is within reach, as the caller of `new` says,
+    // and it is borrowed until this returns. It was taken out, so that nobody performs it again.
     let answer = unsafe {
         match &native.id {
             Some(id) => performer.run_under_id(&entry, id),

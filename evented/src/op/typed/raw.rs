@@ -136,7 +136,8 @@ impl Raw {
 
 impl Sealed for Raw {}
 
-// SAFETY: the promise of who made it.
+// SAFETY: what the entry points to is valid until it has completed, which it does once, and the kernel touches nothing of it
+// after that: who calls `Raw::new` sees to each.
 unsafe impl Opcode for Raw {
     type Output = u32;
     type Frame = ();
