@@ -128,7 +128,7 @@ enum Scope {
 fn what_a_scope_does_not_return_may_panic_when_it_is_dropped(on: &On, kind: Scope) {
     on.run(|io| {
         let dropped = [(); 2].map(|()| Arc::new(Event::new()));
-        let [one, other] = dropped.each_ref().map(|dropped| panics(dropped));
+        let [one, other] = dropped.each_ref().map(panics);
         let panic = panic_of(|| match kind {
             Scope::Group => {
                 let _ = io.group(|group| {
