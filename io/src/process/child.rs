@@ -8,14 +8,13 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Output};
-use std::sync::LazyLock;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid};
 
-use crate::backend::BlockingPool;
+use crate::backend::{BlockingPool, PerProcess};
 use crate::context::{Interest, current, is_thread_of_pool};
 use crate::descriptor::Descriptor;
 use crate::lookout;
@@ -68,7 +67,16 @@ struct Running {
 
 /// The threads that start programs for tasks. A program that wants to end with its parent (`PR_SET_PDEATHSIG`) is told
 /// of the end of the thread that started it, so these never end.
-static SPAWNERS: LazyLock<BlockingPool> = LazyLock::new(|| BlockingPool::lasting("iolite-spawn", SPAWNERS_MAX));
+static SPAWNERS: PerProcess<Spawners> = PerProcess::new();
+
+/// A child of `fork` has none of its parent's threads.
+struct Spawners(BlockingPool);
+
+impl Default for Spawners {
+    fn default() -> Self {
+        Self(BlockingPool::lasting("iolite-spawn", SPAWNERS_MAX))
+    }
+}
 
 /// How many programs are started for tasks at the same time.
 const SPAWNERS_MAX: usize = 4;
@@ -87,7 +95,7 @@ pub fn spawn_program(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
     if current(|context| context.is_thread()) && !is_thread_of_pool() {
         return spawn_here(command);
     }
-    spawn_on(&SPAWNERS, io, command)
+    spawn_on(&SPAWNERS.get().0, io, command)
 }
 
 fn spawn_on(threads: &BlockingPool, io: &dyn Io, command: &mut Command) -> io::Result<Child> {
