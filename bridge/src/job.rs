@@ -5,7 +5,7 @@
 //! - a **posted** job is a box; it belongs to the slot that holds it and then to the worker that
 //!   took it, which consumes it by running or refusing it;
 //! - a **called** job is a [`Frame`] in the caller's stack. From the publishing of its slot the
-//!   closure and the outcome belong to the worker that takes it, until that worker stores `done`;
+//!   closure and the outcome belong to the worker that takes it, until that worker sets `done`;
 //!   then, or after winning [`Slot::cancel`], they are the caller's again. [`call`] does not return,
 //!   nor unwind, in between. A canceled slot still holds the pointer, and nobody follows it.
 #![allow(unsafe_code)]
@@ -15,12 +15,12 @@ use std::mem::MaybeUninit;
 use std::process;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use iolite_io::backend::{Unparker, current};
 use iolite_io::{Canceled, Io};
 
 use crate::CallError;
+use crate::done::Done;
 use crate::panics::caught;
 use crate::word::{Generation, Taken, Word};
 
@@ -34,7 +34,8 @@ pub(crate) struct Slot<S> {
 // SAFETY: a slot holds pointers to closures that are `Send` (`post` and `call` ask for it) and of
 // functions; whoever follows them is alone, by the word. No `S` is in it: the state is the worker's.
 unsafe impl<S> Send for Slot<S> {}
-// SAFETY: as above: `job` is touched in `HELD` only, which one thread at a time is in.
+// SAFETY: what two threads can share of a slot are its word, which is atomic, and its job, which is touched in `HELD`
+// only; one thread at a time is in it, and comes after the one before by what has brought it the slot's index.
 unsafe impl<S> Sync for Slot<S> {}
 
 /// A job that a worker has taken. Dropping it unrun refuses it.
@@ -124,14 +125,15 @@ impl<S> Job<S> {
     fn act(self, order: Order<'_, S>) -> Ending {
         let RawJob { pointer, act } = self.0;
         std::mem::forget(self);
-        // SAFETY: a `Job` was taken from its slot, and is consumed here.
+        // SAFETY: `put` wrote the two as one, so `pointer` is what `act` asks for; `take` has moved them out of the slot
+        // once, and the only `Job` of them is forgotten above, so this is the one call.
         unsafe { act(pointer, order) }
     }
 }
 
 impl<S> Drop for Job<S> {
     fn drop(&mut self) {
-        // SAFETY: a `Job` was taken from its slot; `act` forgets those that it consumes.
+        // SAFETY: as for the call in `act`, which forgets those that it consumes: so none was made for this one.
         unsafe { (self.0.act)(self.0.pointer, Order::Refuse(Refusal::Closed)) };
     }
 }
@@ -148,7 +150,7 @@ impl<S> Copy for RawJob<S> {}
 ///
 /// `pointer` is a leaked box of an `F`, and this is the one call for it.
 unsafe fn act_on_box<S, F: FnOnce(&mut S)>(pointer: NonNull<()>, order: Order<'_, S>) -> Ending {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller says that it is a leaked box of an `F`, and that nobody else has made a box of it.
     let closure = unsafe { Box::from_raw(pointer.cast::<F>().as_ptr()) };
     match order {
         Order::Run(state) => match caught(|| closure(state)) {
@@ -168,8 +170,7 @@ struct Frame<F, T> {
     closure: UnsafeCell<Option<F>>,
     outcome: UnsafeCell<Option<Result<T, CallError>>>,
     unparker: Unparker,
-    /// Release by the worker, after its last touch: the frame may be gone afterwards.
-    done: AtomicBool,
+    done: Done,
 }
 
 /// # Safety
@@ -177,9 +178,11 @@ struct Frame<F, T> {
 /// `pointer` is a `Frame<F, T>` whose caller waits until `done`, and this is the one call for it;
 /// `F` and `T` are `Send`.
 unsafe fn act_on_frame<S, F: FnOnce(&mut S) -> T, T>(pointer: NonNull<()>, order: Order<'_, S>) -> Ending {
-    // SAFETY: the caller's promise: the frame is there until `done`.
+    // SAFETY: the caller says that it is a `Frame<F, T>` whose owner waits for `done`, which is set at the end of this
+    // function only. The frame's cells are not references: the owner looks at `done` meanwhile, and at nothing else.
     let frame = unsafe { pointer.cast::<Frame<F, T>>().as_ref() };
-    // SAFETY: until `done` the closure and the outcome are this worker's.
+    // SAFETY: until `done` the closure and the outcome are this worker's alone: this is the one call for the frame, and
+    // its owner wrote them before it pushed the index of the slot, which this worker has popped.
     let closure = unsafe { (*frame.closure.get()).take() };
     let (outcome, ending) = match order {
         Order::Run(state) => match caught(|| closure.map(|closure| closure(state))) {
@@ -191,20 +194,13 @@ unsafe fn act_on_frame<S, F: FnOnce(&mut S) -> T, T>(pointer: NonNull<()>, order
             (Err(refusal.into()), Ending::Refused { unheard: None })
         }
     };
-    // SAFETY: as above.
+    // SAFETY: still before `done`, so it is this worker's alone; nobody keeps a reference into it.
     unsafe { *frame.outcome.get() = Some(outcome) };
     // Copied first: after `done` the frame may be gone.
     let unparker = frame.unparker;
-    // Release: pairs with the Acquire load in `Frame::is_done`.
-    frame.done.store(true, Ordering::Release);
+    frame.done.set();
     unparker.unpark();
     ending
-}
-
-impl<F, T> Frame<F, T> {
-    fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
-    }
 }
 
 /// Puts a closure into a free slot, lets `enqueue` bring the slot to the workers, and waits for the
@@ -223,7 +219,7 @@ where
         closure: UnsafeCell::new(Some(closure)),
         outcome: UnsafeCell::new(None),
         unparker: current(|context| context.unparker()),
-        done: AtomicBool::new(false),
+        done: Done::new(),
     };
     let withdrawn = {
         // The frame is lent from here on: nothing may unwind it.
@@ -231,7 +227,7 @@ where
         let pointer = NonNull::from(&frame).cast();
         let generation = slot.put(RawJob { pointer, act: act_on_frame::<S, F, T> });
         enqueue();
-        let withdrawn = wait(io, || frame.is_done(), || slot.word.cancel(generation));
+        let withdrawn = wait(io, || frame.done.is_set(), || slot.word.cancel(generation));
         std::mem::forget(abort);
         withdrawn
     };

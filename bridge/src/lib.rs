@@ -85,6 +85,7 @@ mod metrics;
 mod shared;
 mod worker;
 
+mod done;
 mod job;
 mod queue;
 

@@ -46,7 +46,8 @@ struct Apart<T>(T);
 // SAFETY: an item moves from the producer that owns its position to the one consumer; the cell's
 // sequence orders the two, so no cell is ever touched from two threads at once.
 unsafe impl<T: Send> Send for Ring<T> {}
-// SAFETY: as above; a `&Ring<T>` gives out items by value only.
+// SAFETY: through a `&Ring<T>` threads get items by value only, never a reference to one, so `T: Send` is enough; and
+// they touch each cell one after the other, by its sequence.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
 impl<T> Ring<T> {
@@ -109,10 +110,11 @@ impl<T> Ring<T> {
         (!taken).then(|| Consumer { ring: self, not_sync: PhantomData })
     }
 
-    /// Whether there is nothing to pop, as far as this thread can tell.
+    /// Whether there is nothing to pop, as far as this thread can tell. For the consumer, or whoever only asks.
     pub(crate) fn is_empty(&self) -> bool {
         let head = self.head.0.load(Ordering::Relaxed);
-        self.cell(head).sequence.load(Ordering::Acquire) != 2 * head + 1
+        // Relaxed: it takes nothing. That a sleeper sees what was pushed is up to the fences of `wake.rs`.
+        self.cell(head).sequence.load(Ordering::Relaxed) != 2 * head + 1
     }
 
     fn cell(&self, position: u64) -> &Cell<T> {

@@ -9,8 +9,8 @@ use iolite_io::{Canceled, Io};
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Permits {
-    /// Its accesses are SeqCst: a worker asks `is_all_free` after it saw that the bridge is closed, and a
-    /// caller looks whether it is closed after it took a permit.
+    /// A worker asks `is_all_free` after it saw that the bridge is closed, and a caller looks whether it is closed
+    /// after it took a permit: see [`Closing`](iolite_io::backend::Closing).
     free: Semaphore,
     /// How many jobs were put into the queue; here because it shares its cache line with `free`,
     /// which the same callers write.

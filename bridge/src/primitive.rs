@@ -1,5 +1,7 @@
-//! The atomics and the cell of the lock-free parts, which the models in `tests/` replace by loom's.
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+//! What the lock-free files stand on, which the models in `tests/` replace.
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+
+pub(crate) use iolite_io::backend::{Unparker, current};
 
 /// `std`'s cell with the interface of loom's.
 #[derive(Debug)]

@@ -13,7 +13,8 @@ use crate::permits::Permits;
 /// How many jobs a queue can hold at most.
 pub(crate) const CAPACITY_MAX: usize = 1 << 24;
 
-/// What brings the indices of filled slots to the workers, in order.
+/// What brings the indices of filled slots to the workers, in order. What was done before a push comes before what is
+/// done after the pop that gets the index; so it is with the list of those that are free.
 pub(crate) trait Carrier {
     fn with_capacity(capacity: usize) -> Self;
     fn push(&self, index: u32) -> Result<(), u32>;

@@ -1,9 +1,9 @@
 //! What the handle and the workers of a bridge have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
+use iolite_io::backend::{Closing, Count};
 use iolite_io::sync::Event;
 
 use crate::builder::Hooks;
@@ -18,12 +18,11 @@ pub(crate) struct Shared<S> {
     /// One per worker.
     pub(crate) keyed: Box<[Queue<S, Ring<u32>>]>,
     pub(crate) wakes: Wakes,
-    /// Set once. A caller looks at it with a permit in hand, and a worker ends only when it saw it
-    /// set and, after that, all permits free; both SeqCst: so what a caller that saw it unset puts
-    /// into a queue is taken by a worker.
-    closed: AtomicBool,
+    /// A caller looks at it with a permit in hand, and a worker ends only when it saw it closed and, after that,
+    /// all permits free: so what a caller that saw it open puts into a queue is taken by a worker.
+    closed: Closing,
     /// How many workers have not ended.
-    alive: AtomicUsize,
+    alive: Count,
     /// Set when none is alive.
     pub(crate) ended: Event,
     pub(crate) startup: Startup,
@@ -40,8 +39,8 @@ impl<S> Shared<S> {
             unkeyed: Queue::new(queue_capacity),
             keyed: (0..workers).map(|_| Queue::new(queue_capacity)).collect(),
             wakes: Wakes::new(workers),
-            closed: AtomicBool::new(false),
-            alive: AtomicUsize::new(workers),
+            closed: Closing::default(),
+            alive: Count::new(workers),
             ended: Event::new(),
             startup: Startup::new(workers),
             run_max,
@@ -63,14 +62,12 @@ impl<S> Shared<S> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        // SeqCst: see `closed`.
-        self.closed.load(Ordering::SeqCst)
+        self.closed.has_begun()
     }
 
     /// Accepts no more jobs.
     pub(crate) fn close(&self) {
-        // SeqCst: see `closed`.
-        self.closed.store(true, Ordering::SeqCst);
+        self.closed.begin();
         self.wake_all();
     }
 
@@ -94,8 +91,7 @@ impl<S> Shared<S> {
     }
 
     pub(crate) fn worker_ended(&self) {
-        // AcqRel: the last one has seen all that the others did.
-        if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.alive.remove() {
             self.ended.set();
         }
     }

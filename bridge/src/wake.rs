@@ -2,12 +2,15 @@
 //!
 //! The protocol is told in the crate's `README.md`, section "Wake-ups". In short: a worker announces
 //! its sleep and then looks at the queues once more; a producer fills a queue and then looks for
-//! sleepers; both with a sequentially consistent fence in between, so that one sees the other.
+//! sleepers; both with a sequentially consistent fence in between, so that one sees the other. Whoever ends a
+//! search has such a fence too before it looks whether there are more jobs. So the words themselves are Relaxed: they
+//! publish nothing, and who clears a bit is said by the update.
+//!
+//! The models of `tests/loom_wake.rs` run this very file under loom.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-use iolite_io::backend::{Unparker, current};
+use super::primitive::{AtomicU64, AtomicUsize, Ordering, Unparker, current, fence};
 
 /// How many workers a bridge can have: one bit each.
 pub(crate) const WORKERS_MAX: usize = 64;
@@ -65,7 +68,7 @@ impl Wakes {
     pub(crate) fn wake_any(&self, more: impl Fn() -> bool) {
         // Pairs with the fence in `announce_sleep`.
         fence(Ordering::SeqCst);
-        if self.searching.load(Ordering::SeqCst) == 0 && self.asleep.load(Ordering::SeqCst) != 0 {
+        if self.searching.load(Ordering::Relaxed) == 0 && self.asleep.load(Ordering::Relaxed) != 0 {
             self.wake_any_slow(more);
         }
     }
@@ -73,18 +76,18 @@ impl Wakes {
     #[cold]
     fn wake_any_slow(&self, more: impl Fn() -> bool) {
         loop {
-            if self.asleep.load(Ordering::SeqCst) == 0
-                || self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err()
+            if self.asleep.load(Ordering::Relaxed) == 0
+                || self.searching.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_err()
             {
                 return;
             }
             // What is counted as searching is the worker about to be woken.
-            let sleepers = self.asleep.load(Ordering::SeqCst);
+            let sleepers = self.asleep.load(Ordering::Relaxed);
             if bits(sleepers).any(|worker| self.wake_counted(worker)) {
                 return;
             }
             // Nobody was woken. Producers that saw the count rely on this caller.
-            if self.searching.fetch_sub(1, Ordering::SeqCst) != 1 || !more() {
+            if !self.was_last_to_search() || !more() {
                 return;
             }
         }
@@ -95,14 +98,14 @@ impl Wakes {
     pub(crate) fn wake_worker(&self, worker: usize, more: impl Fn() -> bool) {
         // Pairs with the fence in `announce_sleep`.
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::SeqCst) & bit(worker) != 0 {
+        if self.asleep.load(Ordering::Relaxed) & bit(worker) != 0 {
             self.wake_worker_slow(worker, more);
         }
     }
 
     #[cold]
     fn wake_worker_slow(&self, worker: usize, more: impl Fn() -> bool) {
-        self.searching.fetch_add(1, Ordering::SeqCst);
+        self.searching.fetch_add(1, Ordering::Relaxed);
         if !self.wake_counted(worker) {
             self.stop_searching(more);
         }
@@ -113,7 +116,7 @@ impl Wakes {
     pub(crate) fn wake_all(&self, more: impl Fn() -> bool) {
         // Pairs with the fence in `announce_sleep`.
         fence(Ordering::SeqCst);
-        for worker in bits(self.asleep.load(Ordering::SeqCst)) {
+        for worker in bits(self.asleep.load(Ordering::Relaxed)) {
             self.wake_worker_slow(worker, &more);
         }
     }
@@ -121,29 +124,39 @@ impl Wakes {
     /// Ends the searching of a worker that has found a job or goes to sleep; the last one sees to
     /// it that somebody comes for the jobs that are left.
     pub(crate) fn stop_searching(&self, more: impl Fn() -> bool) {
-        if self.searching.fetch_sub(1, Ordering::SeqCst) == 1 && more() {
+        if self.was_last_to_search() && more() {
             self.wake_any_slow(more);
         }
+    }
+
+    /// Counts out one that was searching; whether it was the only one, so that it has to look for more jobs.
+    fn was_last_to_search(&self) -> bool {
+        let last = self.searching.fetch_sub(1, Ordering::Relaxed) == 1;
+        // Pairs with the fence in `wake_any`: of a producer that saw the count, the job is seen after this. So is who
+        // went to sleep without seeing that job, and whoever ends a search after this sees it too.
+        fence(Ordering::SeqCst);
+        last
     }
 
     /// Announces that a worker goes to sleep. It looks at the queues once more after this, and is not
     /// searching.
     pub(crate) fn announce_sleep(&self, worker: usize) {
-        self.asleep.fetch_or(bit(worker), Ordering::SeqCst);
+        self.asleep.fetch_or(bit(worker), Ordering::Relaxed);
         // Pairs with the fences of the wakers.
         fence(Ordering::SeqCst);
     }
 
     /// Whether nobody has woken that worker yet.
     pub(crate) fn is_asleep(&self, worker: usize) -> bool {
-        self.asleep.load(Ordering::SeqCst) & bit(worker) != 0
+        // Relaxed: the token that ends the worker's park came after the change of the bit.
+        self.asleep.load(Ordering::Relaxed) & bit(worker) != 0
     }
 
     /// Takes the announcement back; `false` when somebody has woken the worker, which is then
     /// searching.
     #[must_use]
     pub(crate) fn cancel_sleep(&self, worker: usize) -> bool {
-        self.asleep.fetch_and(!bit(worker), Ordering::SeqCst) & bit(worker) != 0
+        self.asleep.fetch_and(!bit(worker), Ordering::Relaxed) & bit(worker) != 0
     }
 
     /// How many wakes were paid.

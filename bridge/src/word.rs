@@ -13,6 +13,12 @@
 //! decides, once; the generation makes a late `cancel` of an earlier job fail, so that a caller
 //! needs nothing but its generation to know whether the job is still its own to withdraw.
 //!
+//! All accesses are Relaxed. Who may touch the job is said by the word, but *when* by what brings the slot's index: to
+//! the worker after `publish`, to the next producer after `free` or `take`, each by a queue whose push releases and whose
+//! pop acquires (see [`Carrier`](super::queue::Carrier)). Between a `take` and a `cancel`, which nothing else orders, the
+//! update decides, and the loser touches nothing: a canceled job is followed by nobody, and whose job was taken waits
+//! for its end.
+//!
 //! `tests/loom_mpsc.rs` runs this very file under loom.
 
 use super::primitive::{AtomicU64, Ordering};
@@ -55,20 +61,17 @@ impl Word {
     /// Takes a free slot for a new job; `None` when it is not free.
     #[must_use]
     pub(crate) fn claim(&self) -> Option<Generation> {
-        // Relaxed: only whoever wins the exchange acts on it.
         let word = self.0.load(Ordering::Relaxed);
         if word & STATE != FREE {
             return None;
         }
-        // Acquire: pairs with the Release of `free` and `take`: the job before is out.
-        let won = self.0.compare_exchange(word, word | HELD, Ordering::Acquire, Ordering::Relaxed);
+        let won = self.0.compare_exchange(word, word | HELD, Ordering::Relaxed, Ordering::Relaxed);
         won.ok().map(|_| Generation(word & !STATE))
     }
 
     /// Offers the job to the workers. For who claimed the slot and has filled it.
     pub(crate) fn publish(&self, generation: Generation) {
-        // Release: pairs with the Acquire of `take`: the job is in.
-        self.0.store(generation.0 | QUEUED, Ordering::Release);
+        self.0.store(generation.0 | QUEUED, Ordering::Relaxed);
     }
 
     /// Takes the job. For the worker that popped the slot's index, which a producer pushes after
@@ -78,33 +81,28 @@ impl Word {
         let word = self.0.load(Ordering::Relaxed);
         if word & STATE == QUEUED {
             let held = word & !STATE | HELD;
-            // Acquire: see `publish`.
-            if self.0.compare_exchange(word, held, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            if self.0.compare_exchange(word, held, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return Taken::Job;
             }
         }
-        // Only the caller's `cancel` can have been faster. AcqRel: Acquire pairs with the Release
-        // of `cancel`, Release with the Acquire of `claim`.
-        let word = self.0.fetch_add(GENERATION_ONE - CANCELED, Ordering::AcqRel);
+        // Only the caller's `cancel` can have been faster.
+        let word = self.0.fetch_add(GENERATION_ONE - CANCELED, Ordering::Relaxed);
         debug_assert_eq!(word & STATE, CANCELED, "a queued slot is taken or canceled, nothing else");
         Taken::Canceled
     }
 
     /// Gives the slot back. For the worker that took the job and has moved it out.
     pub(crate) fn free(&self) {
-        // Relaxed: in `HELD` nobody else writes.
+        // In `HELD` nobody else writes.
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & STATE, HELD, "only a held slot is freed");
-        // Release: pairs with the Acquire of `claim`.
-        self.0.store((word & !STATE) + GENERATION_ONE, Ordering::Release);
+        self.0.store((word & !STATE) + GENERATION_ONE, Ordering::Relaxed);
     }
 
     /// Withdraws the job; `false` when a worker has taken it. For the caller whose job it is.
     #[must_use]
     pub(crate) fn cancel(&self, generation: Generation) -> bool {
         let (queued, canceled) = (generation.0 | QUEUED, generation.0 | CANCELED);
-        // Release: what the caller does with its job comes after what it did before; Relaxed on
-        // failure, since the caller then waits for the job's own end.
-        self.0.compare_exchange(queued, canceled, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(queued, canceled, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }

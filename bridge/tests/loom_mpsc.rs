@@ -1,28 +1,27 @@
-//! All interleavings, up to a bound of preemptions, of the ring and of the cancel word.
+//! All interleavings, up to a bound of preemptions, of the ring, of the cancel word and of the end of a job.
 
+#[path = "../src/done.rs"]
 #[allow(dead_code)]
-mod primitive {
-    pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-}
-
+mod done;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/mpsc.rs"]
 mod mpsc;
+#[path = "../../io/tests/support/loom_primitive.rs"]
+mod primitive;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/word.rs"]
 mod word;
 
-use loom::cell::UnsafeCell;
+use done::Done;
 use loom::sync::Arc;
 use loom::thread;
 use mpsc::Ring;
+use primitive::{Guarded, explore};
 use word::{Taken, Word};
 
+/// With three preemptions: two producers of one item each need them.
 fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(f);
+    explore(3, f);
 }
 
 /// Lets a producer push each number of items, with the producer's number in the tens, and consumes all.
@@ -113,16 +112,16 @@ fn a_ring_drops_what_nobody_took() {
 /// A slot: the word, and a job that loom watches for touches from two threads at once.
 struct Slot {
     word: Word,
-    job: UnsafeCell<()>,
+    job: Guarded,
 }
 
 impl Slot {
     fn new() -> Arc<Self> {
-        Arc::new(Self { word: Word::new(), job: UnsafeCell::new(()) })
+        Arc::new(Self { word: Word::new(), job: Guarded::new() })
     }
 
     fn touch_job(&self) {
-        self.job.with_mut(|_| ());
+        self.job.write();
     }
 }
 
@@ -197,4 +196,135 @@ fn a_cancel_of_an_earlier_generation_does_nothing() {
         assert_eq!(word.take(), Taken::Canceled);
         assert!(word.claim().is_some_and(|third| third != second));
     });
+}
+
+/// What weaker orderings break.
+mod orders {
+    use super::*;
+
+    /// A slot whose index goes to the worker and comes back by rings, as by the queues of a bridge.
+    struct Queue {
+        slot: Slot,
+        carrier: Ring<()>,
+        free: Ring<()>,
+    }
+
+    impl Queue {
+        fn new() -> Arc<Self> {
+            let slot = Slot { word: Word::new(), job: Guarded::new() };
+            Arc::new(Self { slot, carrier: Ring::new(1), free: Ring::new(1) })
+        }
+
+        fn put(&self) -> word::Generation {
+            let generation = self.slot.word.claim().expect("free");
+            self.slot.touch_job();
+            self.slot.word.publish(generation);
+            assert!(self.carrier.push(()).is_ok());
+            generation
+        }
+
+        fn pop(&self) {
+            if self.carrier.consumer().unwrap().pop().is_none() {
+                return;
+            }
+            if self.slot.word.take() == Taken::Job {
+                self.slot.touch_job();
+                self.slot.word.free();
+            }
+            assert!(self.free.push(()).is_ok());
+        }
+    }
+
+    #[test]
+    fn who_takes_a_job_comes_after_who_put_it_in() {
+        model(|| {
+            let queue = Queue::new();
+            let producer = {
+                let queue = queue.clone();
+                thread::spawn(move || _ = queue.put())
+            };
+            queue.pop();
+            producer.join().unwrap();
+        });
+    }
+
+    /// The worker takes the job, or finds it canceled; the next producer has the slot after either.
+    #[test]
+    fn the_next_producer_comes_after_the_job_before() {
+        model(move || {
+            let queue = Queue::new();
+            let generation = queue.put();
+            let worker = {
+                let queue = queue.clone();
+                thread::spawn(move || queue.pop())
+            };
+            let producer = {
+                let queue = queue.clone();
+                thread::spawn(move || {
+                    if queue.free.consumer().unwrap().pop().is_some() {
+                        let next = queue.put();
+                        assert!(next != generation);
+                    }
+                })
+            };
+            let _ = queue.slot.word.cancel(generation);
+            worker.join().unwrap();
+            producer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn who_sees_the_end_of_its_job_has_its_frame_back() {
+        model(|| {
+            let frame = Arc::new((Done::new(), Guarded::new()));
+            frame.1.write();
+            let worker = {
+                let frame = frame.clone();
+                thread::spawn(move || {
+                    frame.1.write();
+                    frame.0.set();
+                })
+            };
+            if frame.0.is_set() {
+                frame.1.write();
+            }
+            worker.join().unwrap();
+        });
+    }
+
+    /// A worker ends, and another thread becomes the consumer.
+    #[test]
+    fn the_next_consumer_goes_on_where_the_one_before_has_stopped() {
+        model(|| {
+            let ring = Arc::new(Ring::new(2));
+            assert!(ring.push(1).is_ok() && ring.push(2).is_ok());
+            let first = {
+                let ring = ring.clone();
+                thread::spawn(move || ring.consumer().and_then(|consumer| consumer.pop()))
+            };
+            let second = ring.consumer().and_then(|consumer| consumer.pop());
+            let mut popped = [first.join().unwrap(), second];
+            popped.sort_unstable();
+            assert!([[None, Some(1)], [Some(1), Some(2)]].contains(&popped), "each once, in order: {popped:?}");
+        });
+    }
+
+    #[test]
+    fn an_item_goes_through_a_place_that_was_used_before() {
+        model(|| {
+            let ring = Arc::new(Ring::new(1));
+            assert!(ring.push(Box::new(1)).is_ok());
+            let producer = {
+                let ring = ring.clone();
+                thread::spawn(move || ring.push(Box::new(2)).is_ok())
+            };
+            let consumer = ring.consumer().unwrap();
+            assert_eq!(consumer.pop().as_deref(), Some(&1));
+            let second = consumer.pop();
+            drop(consumer);
+            let pushed = producer.join().unwrap();
+            let third = ring.consumer().unwrap().pop();
+            assert_eq!(second.or(third).is_some(), pushed);
+        });
+    }
 }

@@ -17,6 +17,7 @@ mod runtime;
 
 mod io;
 mod placement;
+mod primitive;
 mod shared;
 
 mod abort;

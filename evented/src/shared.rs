@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use iolite_io::backend::{
-    BlockingPool, Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, tell, tell_stuck,
+    BlockingPool, Closing, Count, Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, tell,
+    tell_stuck,
 };
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind};
@@ -29,15 +30,15 @@ pub(crate) struct Shared {
     /// Tasks that have not started; but where there is one executor, it keeps those of its own fibers.
     unstarted: Queues<Unstarted>,
     /// Tasks that were accepted and have not ended: as many as slots are taken, and those that are
-    /// counted against no limit. SeqCst, with `closing`: a starter counts and then looks whether the
-    /// runtime closes; the last executor sees it closing and then counts.
+    /// counted against no limit. A starter counts and then looks whether the runtime closes; the last executor
+    /// sees it closing and then looks at these: see [`Closing`].
     async_slots: Semaphore,
     concurrent_slots: Semaphore,
-    uncounted: AtomicUsize,
-    closing: AtomicBool,
-    /// Operations of foreign contexts that have not ended. SeqCst, with `closed`, as above.
-    foreign: AtomicUsize,
-    closed: AtomicBool,
+    uncounted: Count,
+    closing: Closing,
+    /// Operations of foreign contexts that have not ended; with `closed`, as above.
+    foreign: Count,
+    closed: Closing,
     /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
     threads: Mutex<Vec<TaskRef>>,
     names: Lookups,
@@ -66,7 +67,8 @@ impl Seat {
     }
 
     fn give_back(&self) {
-        if !self.given_back.swap(true, Ordering::AcqRel) {
+        // Relaxed: the update decides who gives it back, and nothing else.
+        if !self.given_back.swap(true, Ordering::Relaxed) {
             self.remote.give_back();
         }
     }
@@ -136,10 +138,10 @@ impl Shared {
             unstarted: Queues::new(options.executors),
             async_slots: Semaphore::new(options.async_limit),
             concurrent_slots: Semaphore::new(options.concurrent_limit),
-            uncounted: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
-            foreign: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
+            uncounted: Count::new(0),
+            closing: Closing::default(),
+            foreign: Count::new(0),
+            closed: Closing::default(),
             threads: Mutex::default(),
             names: Lookups::new(options.lookup_limit, options.lookup_timeout),
             closures: BlockingPool::new("iolite-offload", options.offload_limit),
@@ -285,7 +287,7 @@ impl Shared {
     /// then.
     pub(crate) fn accept(&self, start: Start, slot: Slot) -> Result<Unstarted, Start> {
         if slot == Slot::Uncounted {
-            self.uncounted.fetch_add(1, Ordering::SeqCst);
+            self.uncounted.add();
         }
         if self.is_closing() {
             self.release(slot);
@@ -296,7 +298,7 @@ impl Shared {
 
     /// Accepts a task that drops what is left of the program's, also at the end.
     pub(crate) fn accept_leftover(&self, start: Start) -> Unstarted {
-        self.uncounted.fetch_add(1, Ordering::SeqCst);
+        self.uncounted.add();
         Unstarted { start, slot: Slot::Uncounted }
     }
 
@@ -411,7 +413,7 @@ impl Shared {
     /// Hands an operation to some executor. [`end_foreign`](Self::end_foreign) has to follow its
     /// completion.
     pub(crate) fn begin_foreign(&self) -> Result<&'static Remote, ShutDown> {
-        self.foreign.fetch_add(1, Ordering::SeqCst);
+        self.foreign.add();
         if self.is_closed() {
             self.end_foreign();
             return Err(ShutDown);
@@ -420,18 +422,18 @@ impl Shared {
     }
 
     pub(crate) fn end_foreign(&self) {
-        if self.foreign.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_closed() {
+        if self.foreign.remove() && self.is_closed() {
             self.wake_all();
         }
     }
 
     pub(crate) fn has_no_foreign(&self) -> bool {
-        self.foreign.load(Ordering::SeqCst) == 0
+        self.foreign.is_zero()
     }
 
     /// Begins to shut down: no task is accepted any more, those that live are torn down.
     pub(crate) fn close(&self) {
-        if !self.closing.swap(true, Ordering::SeqCst) {
+        if self.closing.begin() {
             let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
             threads.iter().for_each(TaskRef::tear_down);
             self.wake_all();
@@ -439,18 +441,18 @@ impl Shared {
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst)
+        self.closing.has_begun()
     }
 
     /// Whether the runtime closes and every task has ended.
     pub(crate) fn is_closed(&self) -> bool {
-        if self.closed.load(Ordering::SeqCst) {
+        if self.closed.has_begun() {
             return true;
         }
         let closed = self.is_closing() && self.has_no_task();
         if closed {
             // No task can be accepted any more, so this stays true.
-            self.closed.store(true, Ordering::SeqCst);
+            self.closed.begin();
         }
         closed
     }
@@ -476,7 +478,7 @@ impl Shared {
     /// Whether every task has ended. While the runtime closes this stays so: tasks that are refused
     /// count for a moment, and only hide it.
     fn has_no_task(&self) -> bool {
-        self.uncounted.load(Ordering::SeqCst) == 0
+        self.uncounted.is_zero()
             && self.concurrent_slots.available() == self.options.concurrent_limit
             && self.async_slots.available() == self.options.async_limit
     }
@@ -487,7 +489,7 @@ impl Shared {
             Slot::Async => self.async_slots.release(),
             Slot::Concurrent => self.concurrent_slots.release(),
             Slot::Uncounted => {
-                self.uncounted.fetch_sub(1, Ordering::SeqCst);
+                self.uncounted.remove();
             }
         }
         if self.is_closing() && self.has_no_task() {

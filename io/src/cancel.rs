@@ -27,8 +27,10 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use crate::context::{InheritedTimeout, TimeoutId, Unparker, WakeBlock};
+use crate::context::{InheritedTimeout, TimeoutId, Unparker};
 use crate::stream::Incomplete;
+use crate::task::Requests;
+pub(crate) use crate::task::{REQUESTED, SHUT_DOWN, STICKY};
 
 /// The running task was asked to stop: what a cancellation point returns, once per request.
 ///
@@ -281,25 +283,10 @@ impl CarriesCanceled for Box<dyn Error + Send + Sync> {
     }
 }
 
-/// Set by a request, cleared when it is delivered.
-pub(crate) const REQUESTED: u32 = 1;
-/// Set by tear-down, never cleared.
-pub(crate) const STICKY: u32 = 2;
-/// Set by the shutdown of the task's runtime, beside `STICKY`, for the task's group to know.
-pub(crate) const SHUT_DOWN: u32 = 4;
-/// Counts the requests, in the bits above; see [`TaskState::below`].
-const ONE: u32 = 8;
-
 /// The cancellation state of one task, shared by the task and all that may cancel it.
 #[derive(Debug)]
 pub(crate) struct TaskState {
-    /// `REQUESTED | STICKY | SHUT_DOWN`, which cancelers set, `REQUESTED` cleared by the task, and how often that was
-    /// requested.
-    requests: AtomicU32,
-    /// Where the task runs: null before and after. The task's SeqCst store here comes before its
-    /// load of `requests`, the canceler's SeqCst update of `requests` before its load here: one of
-    /// the two sees the other.
-    block: AtomicPtr<WakeBlock>,
+    requests: Requests,
     /// The task on top of which this one runs, as its inline child, unless that was shielded when this
     /// began. Its requests are this one's too: a child looks for them, on the context of both, where their
     /// wakes arrive. Null otherwise. This and `seen` are touched by the running task alone.
@@ -312,8 +299,7 @@ pub(crate) struct TaskState {
 impl TaskState {
     pub(crate) const fn new(inherited: Vec<InheritedTimeout>) -> Self {
         Self {
-            requests: AtomicU32::new(0),
-            block: AtomicPtr::new(std::ptr::null_mut()),
+            requests: Requests::new(AtomicU32::new(0), AtomicPtr::new(std::ptr::null_mut())),
             below: AtomicPtr::new(std::ptr::null_mut()),
             seen: AtomicU32::new(0),
             inherited,
@@ -338,19 +324,18 @@ impl TaskState {
     /// The requests to the task that are pending. For the task itself.
     #[inline]
     pub(crate) fn requests(&self) -> u32 {
-        // SeqCst: see `block`.
-        let own = self.requests.load(Ordering::SeqCst) & (REQUESTED | STICKY);
+        let own = self.requests.pending();
         if self.below.load(Ordering::Relaxed).is_null() { own } else { own | self.requests_from_below() }
     }
 
     /// How many requests it has had, and those below it; for the task itself.
     pub(crate) fn count(&self) -> u32 {
-        (self.requests.load(Ordering::SeqCst) / ONE).wrapping_add(self.sum_below().1)
+        self.requests.sticky_and_count().1.wrapping_add(self.sum_below().1)
     }
 
     /// Whether its runtime has torn it down. For anybody, after its end.
     pub(crate) fn was_shut_down(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) & SHUT_DOWN != 0
+        self.requests.were_shut_down()
     }
 
     #[cold]
@@ -366,42 +351,36 @@ impl TaskState {
         let mut state = self;
         // SAFETY: it does not end before what runs on top of it.
         while let Some(below) = unsafe { state.below.load(Ordering::Relaxed).as_ref() } {
-            let requests = below.requests.load(Ordering::SeqCst);
-            sticky |= requests & STICKY;
-            count = count.wrapping_add(requests / ONE);
+            let of_below = below.requests.sticky_and_count();
+            sticky |= of_below.0;
+            count = count.wrapping_add(of_below.1);
             state = below;
         }
         (sticky, count)
     }
 
     /// Requests cancellation of the task and of what runs inline on top of it.
-    #[allow(unsafe_code)]
     pub(crate) fn request(&self, bits: u32) {
-        if bits == 0 {
-            return;
-        }
-        let request = |requests: u32| Some((requests | bits).wrapping_add(ONE));
-        let _ = self.requests.fetch_update(Ordering::SeqCst, Ordering::Relaxed, request);
-        let block = self.block.load(Ordering::SeqCst);
-        if !block.is_null() {
-            // SAFETY: `runs_on` stored it.
-            unsafe { Unparker::from_ptr(block) }.unpark();
+        if bits != 0
+            && let Some(context) = self.requests.add(bits)
+        {
+            context.unpark();
         }
     }
 
     /// Whether the task has begun and has not ended. For anybody.
     pub(crate) fn is_running(&self) -> bool {
-        !self.block.load(Ordering::Relaxed).is_null()
+        self.requests.is_running()
     }
 
     /// Whether it was ever requested, or the task has given a request back. For anybody.
     pub(crate) fn is_canceled(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) != 0
+        self.requests.were_any()
     }
 
     /// Delivers a request: clears the one-shot bit. `false` when there is none.
     pub(crate) fn take_request(&self) -> bool {
-        let own = self.requests.fetch_and(!REQUESTED, Ordering::SeqCst) & (REQUESTED | STICKY);
+        let own = self.requests.take();
         let (sticky, count) = self.sum_below();
         let seen = self.seen.load(Ordering::Relaxed);
         self.seen.store(count, Ordering::Relaxed);
@@ -413,14 +392,14 @@ impl TaskState {
         if self.is_none() {
             return false;
         }
-        self.requests.fetch_or(REQUESTED, Ordering::SeqCst);
+        self.requests.rearm();
         true
     }
 
     /// Begins to run on `context`, on top of `below`, whose requests reach it, those that are pending
     /// included. A shielded task passes nothing on.
     pub(crate) fn begin(&self, context: Unparker, below: &TaskState, shielded: bool) {
-        self.block.store(context.as_ptr(), Ordering::SeqCst);
+        self.requests.begin(context);
         if below.is_none() || shielded {
             return;
         }
@@ -434,7 +413,6 @@ impl TaskState {
 
     pub(crate) fn end(&self) {
         self.below.store(std::ptr::null_mut(), Ordering::Relaxed);
-        // Relaxed: a canceler that does not see it leaves a token for nothing; blocks live for ever.
-        self.block.store(std::ptr::null_mut(), Ordering::Relaxed);
+        self.requests.end();
     }
 }

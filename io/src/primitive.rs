@@ -1,7 +1,29 @@
-//! A mutex for short critical sections that never suspend.
+//! What the lock-free files stand on, which the models in `tests/` replace by loom's; and a mutex for short critical
+//! sections that never suspend.
 
 use std::ptr;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{self, MutexGuard, PoisonError};
+
+/// std's cell with the interface of loom's.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    #[inline]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
 
 /// A std mutex that does not know poison.
 ///

@@ -9,35 +9,11 @@ mod choice;
 #[path = "../src/list.rs"]
 #[allow(dead_code)]
 mod list;
+#[path = "support/loom_primitive.rs"]
+mod primitive;
 #[path = "../src/sync/wait_queue.rs"]
 #[allow(dead_code)]
 mod wait_queue;
-
-mod primitive {
-    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
-    use loom::sync::{Mutex, MutexGuard};
-
-    pub(crate) struct Lock<T> {
-        mutex: Mutex<T>,
-        number: usize,
-    }
-
-    impl<T> Lock<T> {
-        pub(crate) fn new(value: T) -> Self {
-            static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-            Self { mutex: Mutex::new(value), number: NEXT.fetch_add(1, Ordering::Relaxed) }
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.mutex.lock().unwrap()
-        }
-
-        /// In the order of making, and not of addresses, which loom does not repeat.
-        pub(crate) fn comes_before(&self, other: &Self) -> bool {
-            self.number < other.number
-        }
-    }
-}
 
 mod context {
     use loom::sync::Notify;
@@ -72,15 +48,8 @@ use std::sync::Arc;
 use choice::Choice;
 use context::Unparker;
 use loom::thread;
-use primitive::Lock;
+use primitive::{Lock, explore};
 use wait_queue::{Place, Served, WaitQueue};
-
-/// As in the other models: with at most two preemptions, which is where bugs of this size show.
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(model);
-}
 
 /// A rendezvous channel.
 struct Channel(Lock<Queues>);
@@ -175,7 +144,7 @@ fn wait_any(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(us
 /// Each finds the other while the other can already be found.
 #[test]
 fn two_that_wait_for_many_things_meet() {
-    explore(|| {
+    explore(2, || {
         let channels = channels();
         let theirs = channels.clone();
         let sender = thread::spawn(move || wait_any(&theirs, &[Wish::Send(0, 7), Wish::Send(1, 8)], false));
@@ -189,7 +158,7 @@ fn two_that_wait_for_many_things_meet() {
 /// As above, with each of them on both sides.
 #[test]
 fn who_both_sends_and_receives_meets_the_other_and_not_itself() {
-    explore(|| {
+    explore(2, || {
         let channels = channels();
         let theirs = channels.clone();
         let other = thread::spawn(move || wait_any(&theirs, &[Wish::Receive(0), Wish::Send(0, 1)], false));
@@ -203,7 +172,7 @@ fn who_both_sends_and_receives_meets_the_other_and_not_itself() {
 /// Two come with an item each, to one who waits for both and gives up.
 #[test]
 fn who_gives_up_has_taken_one_item_or_none() {
-    explore(|| {
+    explore(2, || {
         let channels = channels();
         let givers: Vec<_> = (0..2)
             .map(|channel| {
@@ -224,7 +193,7 @@ fn who_gives_up_has_taken_one_item_or_none() {
 /// Three that may meet in several ways, two of whom give up: what was sent was received.
 #[test]
 fn every_item_that_was_sent_was_received() {
-    explore(|| {
+    explore(2, || {
         let channels = channels();
         let wishes = [[Wish::Send(0, 1), Wish::Send(1, 2)], [Wish::Receive(1), Wish::Send(0, 3)]];
         let others: Vec<_> = wishes
@@ -273,7 +242,7 @@ fn wait_one(channels: &Channels, wish: Wish) -> u32 {
 /// One that gives up is still in the queue, before one that does not, when an item comes.
 #[test]
 fn who_was_decided_elsewhere_is_passed_over() {
-    explore(|| {
+    explore(2, || {
         let channels = channels();
         let (fickle, patient) = (channels.clone(), channels.clone());
         let fickle = thread::spawn(move || wait_any(&fickle, &[Wish::Receive(1), Wish::Receive(0)], true));
@@ -286,10 +255,34 @@ fn who_was_decided_elsewhere_is_passed_over() {
     });
 }
 
+/// What weaker orderings of the queue break. Whoever waits may be woken by anything, so it does not park here: it looks.
+mod orders {
+    use super::*;
+
+    #[test]
+    fn who_sees_that_it_was_served_has_its_place_and_its_item() {
+        explore(3, || {
+            let channels = channels();
+            let place = Place::new(Unparker::new(), None, None);
+            // SAFETY: it is served before this returns.
+            unsafe { place.enter(&mut channels[0].0.lock().receiving) };
+            let giver = {
+                let channels = channels.clone();
+                thread::spawn(move || assert_eq!(try_one(&channels, Wish::Send(0, 7)), Some(7)))
+            };
+            while !place.is_served() {
+                thread::yield_now();
+            }
+            assert_eq!(place.into_value(), Some(7));
+            giver.join().unwrap();
+        });
+    }
+}
+
 /// Of two who wait for one thing each, one meets who waits for both.
 #[test]
 fn who_waits_for_many_things_meets_one_who_waits_for_one() {
-    explore(|| {
+    explore(2, || {
         let channels = channels();
         let receivers = [0, 1].map(|channel| {
             let channels = channels.clone();

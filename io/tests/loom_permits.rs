@@ -5,10 +5,8 @@
 #[path = "../src/sync/permits.rs"]
 #[allow(dead_code)]
 mod permits;
-
-mod primitive {
-    pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
-}
+#[path = "support/loom_primitive.rs"]
+mod primitive;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,14 +14,7 @@ use std::sync::Arc;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use permits::{Permits, word_of};
-use primitive::AtomicUsize;
-
-/// As in the other models: with at most two preemptions, which is where bugs of this size show.
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(model);
-}
+use primitive::{AtomicUsize, Guarded, explore};
 
 struct Semaphore {
     permits: Permits,
@@ -106,7 +97,7 @@ impl Semaphore {
 
 /// Two who want a permit each, beside one who wants `count`, which is how many there are.
 fn all_come_through(count: usize) {
-    explore(move || {
+    explore(2, move || {
         let semaphore = Semaphore::new(count);
         let others: Vec<_> = (0..2)
             .map(|who| {
@@ -137,7 +128,7 @@ fn who_wants_many_and_who_wants_one_are_served() {
 
 #[test]
 fn a_waiter_that_gives_up_leaves_its_permit_to_the_others() {
-    explore(|| {
+    explore(2, || {
         let semaphore = Semaphore::new(0);
         let releasers: Vec<_> = (0..2)
             .map(|_| {
@@ -153,10 +144,123 @@ fn a_waiter_that_gives_up_leaves_its_permit_to_the_others() {
     });
 }
 
+/// What weaker orderings of the word break: one at a time touches what the only permit is for.
+mod orders {
+    use super::*;
+
+    struct Owned {
+        permits: Permits,
+        queue: Mutex<()>,
+        it: Guarded,
+    }
+
+    impl Owned {
+        fn new() -> Arc<Self> {
+            let permits = Permits::new(AtomicUsize::new(word_of(1)));
+            Arc::new(Self { permits, queue: Mutex::new(()), it: Guarded::new() })
+        }
+
+        /// Under the lock, as one that would wait; whether it got the permit.
+        fn take_or_leave(&self) -> bool {
+            let _queue = self.queue.lock().unwrap();
+            let took = self.permits.take_or_wait(1);
+            if !took {
+                self.permits.settle(0, false);
+            }
+            took
+        }
+
+        /// As a wait for many things takes it.
+        fn look_and_take(&self) -> bool {
+            let _queue = self.queue.lock().unwrap();
+            let free = self.permits.free_to_wait();
+            self.permits.settle(0, false);
+            free == 1
+        }
+
+        /// As one that finds others in the queue, which then get nothing.
+        fn settle(&self) {
+            let _queue = self.queue.lock().unwrap();
+            self.permits.settle(1, false);
+        }
+    }
+
+    /// One gives the permit back, without the lock, and another one takes it.
+    fn hand_over(take: fn(&Owned) -> bool, give: fn(&Owned)) {
+        explore(3, move || {
+            let owned = Owned::new();
+            assert!(owned.permits.take(1));
+            let giver = {
+                let owned = owned.clone();
+                thread::spawn(move || {
+                    owned.it.write();
+                    give(&owned);
+                })
+            };
+            if take(&owned) {
+                owned.it.write();
+            }
+            giver.join().unwrap();
+        });
+    }
+
+    fn give(owned: &Owned) {
+        while !owned.permits.give(1) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_takes_comes_after_who_gave() {
+        hand_over(|owned| owned.permits.take(1), give);
+    }
+
+    #[test]
+    fn who_takes_after_a_look_comes_after_who_gave() {
+        hand_over(Owned::take_or_leave, give);
+    }
+
+    #[test]
+    fn who_takes_among_many_things_comes_after_who_gave() {
+        hand_over(Owned::look_and_take, give);
+    }
+
+    #[test]
+    fn who_takes_comes_after_who_settled() {
+        hand_over(|owned| owned.permits.take(1), Owned::settle);
+    }
+
+    /// Permits that were given back before somebody waited are passed on by who gives one more.
+    #[test]
+    fn what_is_passed_on_was_given_before() {
+        explore(2, || {
+            let owned = Owned::new();
+            let giver = {
+                let owned = owned.clone();
+                thread::spawn(move || assert!(owned.permits.give(1) || owned.permits.free() == 1))
+            };
+            let waiting = {
+                let queue = owned.queue.lock().unwrap();
+                let waiting = !owned.permits.take_or_wait(2);
+                drop(queue);
+                waiting
+            };
+            giver.join().unwrap();
+            if waiting {
+                let _queue = owned.queue.lock().unwrap();
+                let free = owned.permits.free_with(1);
+                assert!(free == 2 || free == 3);
+                owned.permits.settle(free, false);
+                assert_eq!(owned.permits.free(), free);
+            }
+        });
+    }
+}
+
 /// The one who gives up had kept out one who wants less than is free.
 #[test]
 fn who_gives_up_lets_those_behind_in() {
-    explore(|| {
+    explore(2, || {
         let semaphore = Semaphore::new(1);
         let behind = semaphore.clone();
         let behind = thread::spawn(move || {

@@ -13,7 +13,8 @@ use crate::pool::{Job, Pool};
 /// Where a worker sleeps until it is called.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    /// Release by who calls, after it took the seat from those asleep; Acquire by the worker.
+    /// Set by who calls, after it took the seat from those asleep; cleared by the worker. Relaxed: the token that follows
+    /// tells of it, and what the worker comes for is under the pool's lock.
     called: AtomicBool,
     unparker: Unparker,
 }
@@ -26,7 +27,7 @@ impl Seat {
 
     /// Calls the worker, once for each time that it was asleep.
     pub(crate) fn call(&self) {
-        self.called.store(true, Ordering::Release);
+        self.called.store(true, Ordering::Relaxed);
         self.unparker.unpark();
     }
 
@@ -34,7 +35,7 @@ impl Seat {
     pub(crate) fn sleep(&self, timeout: Duration) -> bool {
         let deadline = monotonic_now() + timeout;
         loop {
-            if self.called.swap(false, Ordering::Acquire) {
+            if self.called.swap(false, Ordering::Relaxed) {
                 return true;
             }
             if deadline <= monotonic_now() {
@@ -46,7 +47,7 @@ impl Seat {
 
     /// Sleeps until called.
     pub(crate) fn sleep_until_called(&self) {
-        while !self.called.swap(false, Ordering::Acquire) {
+        while !self.called.swap(false, Ordering::Relaxed) {
             park(None);
         }
     }

@@ -3,17 +3,18 @@
 //!
 //! The caller puts the operation into a message on its own stack, hands it to an executor and
 //! parks, whatever it is; the executor submits it and, at its completion, wakes the caller. The
-//! message is the caller's again when `done` is set, which is the executor's last touch.
+//! message is the caller's again when it has its answer, which is the executor's last touch.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use io_uring::squeue::Entry;
 use iolite_io::backend::Unparker;
 
 use super::completion::Tag;
+use super::messages::{Answer, Linked};
 
 /// One submission entry and, later, its result.
 #[derive(Debug)]
@@ -23,9 +24,7 @@ pub(crate) struct Message {
     next: AtomicPtr<Message>,
     /// Where it is in its executor's table of messages in flight; the executor's alone.
     index: AtomicUsize,
-    result: AtomicI32,
-    /// Release by the executor, after its last touch; Acquire by the caller.
-    done: AtomicBool,
+    answer: Answer,
     unparker: Unparker,
 }
 
@@ -35,8 +34,7 @@ impl Message {
             entry,
             next: AtomicPtr::new(ptr::null_mut()),
             index: AtomicUsize::new(0),
-            result: AtomicI32::new(0),
-            done: AtomicBool::new(false),
+            answer: Answer::default(),
             unparker,
         }
     }
@@ -53,15 +51,20 @@ impl Message {
 
     /// The result, once there is one.
     pub(crate) fn result(&self) -> Option<i32> {
-        self.done.load(Ordering::Acquire).then(|| self.result.load(Ordering::Relaxed))
+        self.answer.get()
     }
 
     /// Tells the caller; the message must not be touched afterwards.
     pub(crate) fn complete(&self, result: i32) {
         let unparker = self.unparker;
-        self.result.store(result, Ordering::Relaxed);
-        self.done.store(true, Ordering::Release);
+        self.answer.give(result);
         unparker.unpark();
+    }
+}
+
+impl Linked for Message {
+    fn next(&self) -> &AtomicPtr<Self> {
+        &self.next
     }
 }
 
@@ -91,59 +94,5 @@ impl InFlight {
     pub(super) fn user_data(&self) -> Vec<u64> {
         // SAFETY: a message stays where it is until it is completed, before which it was removed from the table.
         self.0.borrow().iter().map(|message| unsafe { &**message }.user_data()).collect()
-    }
-}
-
-/// Messages on their way to an executor.
-#[derive(Debug)]
-pub(crate) struct Messages(AtomicPtr<Message>);
-
-impl Default for Messages {
-    fn default() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
-    }
-}
-
-impl Messages {
-    pub(super) fn push(&self, message: &Message) {
-        let pointer = ptr::from_ref(message).cast_mut();
-        let mut first = self.0.load(Ordering::Relaxed);
-        loop {
-            message.next.store(first, Ordering::Relaxed);
-            // SeqCst: pairs with the executor's look after it announced its sleep.
-            match self.0.compare_exchange_weak(first, pointer, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => first = now,
-            }
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        // SeqCst: see `push`.
-        self.0.load(Ordering::SeqCst).is_null()
-    }
-
-    /// Takes all messages, oldest first.
-    pub(super) fn drain(&self, mut submit: impl FnMut(&Message)) {
-        if self.0.load(Ordering::Relaxed).is_null() {
-            return;
-        }
-        let mut newest = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
-        let mut oldest = ptr::null_mut::<Message>();
-        while !newest.is_null() {
-            // SAFETY: it was pushed and has not been submitted, so it is not completed and stays where it is. Whoever pushes
-            // another one looks at the head of the stack alone, which was taken.
-            let next = unsafe { &(*newest).next };
-            let rest = next.swap(oldest, Ordering::Relaxed);
-            oldest = newest;
-            newest = rest;
-        }
-        while !oldest.is_null() {
-            // SAFETY: it was pushed and has not been submitted, so it is not completed and stays where it is.
-            let message = unsafe { &*oldest };
-            // Before `submit`: afterwards it may be completed and gone.
-            oldest = message.next.load(Ordering::Relaxed);
-            submit(message);
-        }
     }
 }

@@ -11,9 +11,11 @@ mod completion;
 pub(crate) mod foreign;
 mod idle;
 mod leftover;
+mod messages;
 mod ready;
 pub(crate) mod remote;
 mod shutdown;
+mod sleep;
 pub(crate) mod standing;
 pub(crate) mod timers;
 

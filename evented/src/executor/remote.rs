@@ -1,8 +1,9 @@
 //! The side of an executor that other threads see.
+#![allow(unsafe_code)]
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_queue::SegQueue;
@@ -11,7 +12,9 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 
 use super::Executor;
-use super::foreign::{Message, Messages};
+use super::foreign::Message;
+use super::messages::Messages;
+use super::sleep::Sleep;
 use super::standing::Standing;
 
 /// What other threads leave for an executor, and how they wake it.
@@ -23,14 +26,13 @@ pub(crate) struct Remote {
     /// Contexts that were woken.
     woken: WakeStack,
     /// Operations of contexts that are not this executor's fibers.
-    messages: Messages,
+    messages: Messages<Message>,
     /// Standing operations that are to end.
     cancellations: SegQueue<Arc<Standing>>,
     /// Operations that keep a thread of the kernel's for as long as they last.
     kept_workers: AtomicU32,
-    /// The executor waits in its ring, or is about to. SeqCst on both sides: a waker leaves its
-    /// thing and then looks here; the executor announces itself here and then looks for things.
-    sleeping: AtomicBool,
+    /// Whether the executor waits in its ring, or is about to.
+    sleep: Sleep,
     /// Written to wake the executor.
     event: OwnedFd,
     /// Wake blocks of fibers, for reuse. They wake this remote for ever, so they stay with it.
@@ -57,7 +59,7 @@ impl Remote {
             messages: Messages::default(),
             cancellations: SegQueue::new(),
             kept_workers: AtomicU32::new(0),
-            sleeping: AtomicBool::new(false),
+            sleep: Sleep::default(),
             event,
             blocks: Mutex::new(Vec::new()),
         })))
@@ -83,8 +85,14 @@ impl Remote {
     }
 
     /// Hands an operation to the executor.
-    pub(crate) fn send(&self, message: &Message) {
-        self.messages.push(message);
+    ///
+    /// # Safety
+    ///
+    /// The message stays where it is until it has its result.
+    pub(crate) unsafe fn send(&self, message: &Message) {
+        // SAFETY: the caller says that it stays, and it gets its result after `drain_messages` has given it to the
+        // executor. It is sent once, since this is the only stack that anybody has for it.
+        unsafe { self.messages.push(message) };
         self.wake_executor();
     }
 
@@ -109,7 +117,7 @@ impl Remote {
     /// Makes the executor look around, if it sleeps; says whether it did. At most one system call
     /// per sleep.
     pub(crate) fn wake_executor(&self) -> bool {
-        let asleep = self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst);
+        let asleep = self.sleep.end_for_waker();
         if asleep {
             self.ring_event();
         }
@@ -126,12 +134,7 @@ impl Remote {
     /// it must not.
     #[must_use]
     pub(crate) fn begin_sleep(&self) -> bool {
-        self.sleeping.store(true, Ordering::SeqCst);
-        let has_left = self.has_left();
-        if has_left {
-            self.end_sleep();
-        }
-        !has_left
+        self.sleep.begin(|| self.has_left())
     }
 
     /// Whether something was left for the executor.
@@ -141,7 +144,7 @@ impl Remote {
 
     /// Takes the announcement back; whether somebody has woken the executor.
     pub(crate) fn end_sleep(&self) -> bool {
-        !self.sleeping.swap(false, Ordering::SeqCst)
+        self.sleep.end()
     }
 
     /// Whether this is the side of the calling thread's executor, and `f` says so too.

@@ -7,6 +7,7 @@
 
 pub(crate) mod overflow;
 mod prefetch;
+mod published;
 pub(crate) mod stack;
 mod switch;
 

@@ -6,11 +6,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem;
+use std::process;
 use std::ptr;
 use std::sync::Once;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::published::Published;
 use super::{Fiber, stack};
+use crate::primitive::AtomicPtr;
 
 thread_local! {
     /// The fiber that runs on this thread; null between fibers. Set by its executor, off the fiber.
@@ -22,7 +24,7 @@ thread_local! {
 
 /// The actions that ours replaced, for SIGSEGV and SIGBUS; leaked, written once before ours is
 /// installed.
-static PREVIOUS: [AtomicPtr<libc::sigaction>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
+static PREVIOUS: [Published<libc::sigaction>; 2] = [const { Published::new(AtomicPtr::new(ptr::null_mut())) }; 2];
 
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
@@ -43,7 +45,7 @@ pub(crate) fn prepare_thread() {
             unsafe {
                 let old = Box::leak(Box::new(mem::zeroed::<libc::sigaction>()));
                 libc::sigaction(signal, ptr::null(), old);
-                previous.store(old, Ordering::Release);
+                previous.set(old);
                 let mut action: libc::sigaction = mem::zeroed();
                 action.sa_sigaction = on_fault as extern "C" fn(_, _, _) as usize;
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
@@ -151,16 +153,16 @@ fn write_stderr(bytes: &[u8]) {
 
 fn hand_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let index = usize::from(signal == SIGNALS[1]);
-    let previous = PREVIOUS[index].load(Ordering::Acquire);
-    // SAFETY: stored before the handler was installed, leaked; its handler is called as its flags
-    // say that it wants to be.
+    let Some(previous) = PREVIOUS[index].get() else { process::abort() };
+    // SAFETY: an action of this signal, which the kernel has told us: its handler is called as its flags say that it
+    // wants to be, with what we were given.
     unsafe {
-        match (*previous).sa_sigaction {
+        match previous.sa_sigaction {
             libc::SIG_DFL | libc::SIG_IGN => {
                 // The faulting instruction runs again, and meets the default.
                 libc::sigaction(signal, previous, ptr::null_mut());
             }
-            handler if (*previous).sa_flags & libc::SA_SIGINFO != 0 => {
+            handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
                 let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
                     mem::transmute(handler);
                 handler(signal, info, context);

@@ -30,6 +30,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iolite_io::backend::TaskOptions;
 
+use super::published::Published;
+use crate::primitive::AtomicPtr;
+
 const SLAB_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const GUARD_BYTES: usize = 64 * 1024;
 const COLOURS: usize = 16;
@@ -324,18 +327,9 @@ impl Pages {
     }
 }
 
-/// A slab as the handler of stack overflows sees it. A slab past the end of the table is one whose
-/// overflow is not named, nor its use seen.
-struct SlabEntry {
-    start: AtomicUsize,
-    slot: AtomicUsize,
-    count: AtomicUsize,
-}
-
-/// Appended under the lock of the pools, and never removed.
-static SLABS: [SlabEntry; 8192] =
-    [const { SlabEntry { start: AtomicUsize::new(0), slot: AtomicUsize::new(0), count: AtomicUsize::new(0) } }; 8192];
-static SLAB_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// The slabs, for the handler of stack overflows. Appended under the lock of the pools, and never removed. A slab past
+/// the end of the table is one whose overflow is not named, nor its use seen.
+static SLABS: [Published<Slab>; 8192] = [const { Published::new(AtomicPtr::new(ptr::null_mut())) }; 8192];
 
 /// Where a slab lies.
 struct Slab {
@@ -351,25 +345,16 @@ impl Slab {
     }
 }
 
+/// Under the lock of the pools.
 fn register_slab(start: usize, slot: usize, count: usize) {
-    let index = SLAB_COUNT.load(Ordering::Relaxed);
-    if let Some(entry) = SLABS.get(index) {
-        entry.slot.store(slot, Ordering::Relaxed);
-        entry.count.store(count, Ordering::Relaxed);
-        entry.start.store(start, Ordering::Relaxed);
-        // Release: pairs with the Acquire of `slabs`, which may run on another thread.
-        SLAB_COUNT.store(index + 1, Ordering::Release);
+    if let Some(place) = SLABS.iter().find(|place| place.get().is_none()) {
+        place.set(Box::leak(Box::new(Slab { start, slot, count })));
     }
 }
 
 /// Async-signal-safe.
-fn slabs() -> impl Iterator<Item = Slab> {
-    let count = SLAB_COUNT.load(Ordering::Acquire);
-    SLABS[..count].iter().map(|entry| Slab {
-        start: entry.start.load(Ordering::Relaxed),
-        slot: entry.slot.load(Ordering::Relaxed),
-        count: entry.count.load(Ordering::Relaxed),
-    })
+fn slabs() -> impl Iterator<Item = &'static Slab> {
+    SLABS.iter().map_while(Published::get)
 }
 
 /// The size of the stack whose guard `address` hit. Async-signal-safe.

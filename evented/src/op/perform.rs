@@ -256,7 +256,8 @@ impl<'a> Performer<'a> {
         let bomb = AbortOnUnwind;
         let _kept = self.keeps_worker.then(|| remote.keep_worker());
         let message = Message::new(entry.clone(), self.context.unparker());
-        remote.send(&message);
+        // SAFETY: `wait` returns when there is a result, and unwinds past the bomb never.
+        unsafe { remote.send(&message) };
         let outcome = self.wait(&Sent { remote, message: &message, unparker: self.context.unparker() }, until);
         mem::forget(bomb);
         self.shared.end_foreign();
@@ -339,7 +340,8 @@ impl InFlight for Sent<'_> {
         // To the same executor, behind the message, so that it finds the operation.
         let entry = opcode::AsyncCancel::new(self.message.user_data()).build();
         let cancellation = Message::new(entry, self.unparker);
-        self.remote.send(&cancellation);
+        // SAFETY: the loop ends when there is an answer, and a panic in it meets the bomb of `run_elsewhere`.
+        unsafe { self.remote.send(&cancellation) };
         loop {
             if let Some(answer) = cancellation.result() {
                 return answer;

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod blocking;
+mod closing;
 mod files;
 mod lookup;
 mod message;
@@ -17,6 +18,7 @@ pub use attempt::{try_read, try_write, waiting_of};
 pub use blocking::BlockingPool;
 #[cfg(test)]
 pub(crate) use blocking::Parks;
+pub use closing::{Closing, Count};
 pub(crate) use files::path_of;
 pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
 pub use lookup::Lookups;

@@ -16,9 +16,9 @@ use super::thread::ThreadParker;
 pub struct WakeBlock {
     state: ParkState,
     target: Target,
-    /// The next block of the [`WakeStack`] that holds this one; written by the waker whose
+    /// The next block of the [`WakeStack`](super::WakeStack) that holds this one; written by the waker whose
     /// `notify` said that it has to wake, and by nobody else until `woken`.
-    next: AtomicPtr<WakeBlock>,
+    pub(super) next: AtomicPtr<WakeBlock>,
     /// What the owning backend keeps here to find its fiber again; only the owner's thread reads it.
     owner: AtomicUsize,
 }
@@ -42,7 +42,7 @@ pub trait Wake: Sync + std::fmt::Debug {
 
     /// Brings `block` to the executor that owns it, from any thread.
     ///
-    /// The block is the caller's until the executor says [`WakeBlock::woken`]; a [`WakeStack`] is
+    /// The block is the caller's until the executor says [`WakeBlock::woken`]; a [`WakeStack`](super::WakeStack) is
     /// the usual vehicle. Must not block and must not panic.
     fn wake(&self, block: &'static WakeBlock);
 }
@@ -183,66 +183,5 @@ impl Unparker {
     pub(crate) unsafe fn from_ptr(pointer: *mut WakeBlock) -> Self {
         // SAFETY: the caller says that it was a `&'static WakeBlock`.
         Self(unsafe { &*pointer })
-    }
-}
-
-/// A lock-free stack of blocks to be woken: many wakers push, the executor takes all.
-///
-/// Intrusive, so pushing never allocates.
-#[derive(Debug)]
-pub struct WakeStack {
-    /// Release on push, Acquire on take: what a waker did before is visible to the executor.
-    head: AtomicPtr<WakeBlock>,
-}
-
-impl Default for WakeStack {
-    fn default() -> Self {
-        Self { head: AtomicPtr::new(ptr::null_mut()) }
-    }
-}
-
-impl WakeStack {
-    /// Adds a block. Only from within [`Wake::wake`], which has it exclusively.
-    pub fn push(&self, block: &'static WakeBlock) {
-        let pointer = ptr::from_ref(block).cast_mut();
-        let mut head = self.head.load(Ordering::Relaxed);
-        loop {
-            block.next.store(head, Ordering::Relaxed);
-            // SeqCst: pairs with the executor's look at the stack after it announced its sleep.
-            match self.head.compare_exchange_weak(head, pointer, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    /// Whether there is nothing to take.
-    pub fn is_empty(&self) -> bool {
-        // SeqCst: see `push`.
-        self.head.load(Ordering::SeqCst).is_null()
-    }
-
-    /// Takes all blocks, the one pushed first first, and ends each one's wake before it is given
-    /// to `ready`.
-    pub fn drain(&self, mut ready: impl FnMut(&'static WakeBlock)) {
-        if self.head.load(Ordering::Relaxed).is_null() {
-            return;
-        }
-        let mut newest = self.head.swap(ptr::null_mut(), Ordering::AcqRel);
-        let mut oldest = ptr::null_mut::<WakeBlock>();
-        while !newest.is_null() {
-            // SAFETY: only `push` puts pointers here, and blocks live for ever.
-            let block: &'static WakeBlock = unsafe { &*newest };
-            newest = block.next.swap(oldest, Ordering::Relaxed);
-            oldest = ptr::from_ref(block).cast_mut();
-        }
-        while !oldest.is_null() {
-            // SAFETY: as above.
-            let block: &'static WakeBlock = unsafe { &*oldest };
-            // Before `woken`: after it the block may be pushed again.
-            oldest = block.next.load(Ordering::Relaxed);
-            block.woken();
-            ready(block);
-        }
     }
 }

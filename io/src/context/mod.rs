@@ -14,12 +14,12 @@ mod block;
 mod panic_hook;
 mod park_state;
 mod patience;
-mod primitive;
 mod scopes;
 mod signal;
 mod thread;
 mod wait;
 mod waiters;
+mod wake_stack;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use block::{Unparker, Wake, WakeBlock, WakeStack};
+pub use block::{Unparker, Wake, WakeBlock};
 pub use panic_hook::guard_panic_hook;
 pub use patience::Patience;
 pub(crate) use scopes::{InheritedTimeout, TimeoutId};
@@ -39,6 +39,7 @@ pub use thread::{Interest, claim_thread, wait_ready};
 pub(crate) use thread::{is_thread_of_pool, mark_thread_of_pool};
 pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};
 pub(crate) use waiters::Waiters;
+pub use wake_stack::WakeStack;
 
 use crate::Io;
 use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};

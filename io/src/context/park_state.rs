@@ -21,7 +21,7 @@
 //! one sleep, which costs a load where there is none. The models of `tests/loom_park.rs` run this
 //! very file under loom.
 
-use super::primitive::{AtomicU32, Ordering};
+use crate::primitive::{AtomicU32, Ordering};
 
 /// The owner sleeps, or is about to; set and cleared by the owner.
 const PARKED: u32 = 1;
@@ -33,8 +33,10 @@ const QUEUED: u32 = 4;
 /// The state word of a park token.
 #[derive(Debug)]
 pub(crate) struct ParkState {
-    /// `PARKED | NOTIFIED | QUEUED`. A waker's Release publishes what the owner waits for; the
-    /// owner's Acquire in `begin_park` and `end_park` receives it.
+    /// `PARKED | NOTIFIED | QUEUED`. A waker's Release in `notify` publishes what the owner waits for; the owner
+    /// receives it where it consumes the token, in `begin_park`, `end_park` and `take_token`, by their Acquire.
+    /// The Release of `begin_park` publishes how the owner is to be woken, that of `woken` that the block is free
+    /// again, both to the Acquire of a `notify` that says to wake.
     bits: AtomicU32,
 }
 
@@ -60,19 +62,21 @@ impl ParkState {
     /// Announces that the owner is awake again, for whatever reason, and consumes the token.
     /// Returns whether there was one.
     pub(crate) fn end_park(&self) -> bool {
-        self.bits.fetch_and(!(PARKED | NOTIFIED), Ordering::AcqRel) & NOTIFIED != 0
+        // No Release: an owner that is awake tells wakers nothing.
+        self.bits.fetch_and(!(PARKED | NOTIFIED), Ordering::Acquire) & NOTIFIED != 0
     }
 
     /// Consumes the token, if there is one, and stays parked. For the owner.
     #[inline]
     pub(crate) fn take_token(&self) -> bool {
-        self.is_notified() && self.bits.fetch_and(!NOTIFIED, Ordering::AcqRel) & NOTIFIED != 0
+        self.is_notified() && self.bits.fetch_and(!NOTIFIED, Ordering::Acquire) & NOTIFIED != 0
     }
 
     /// Whether a token is there. Only a hint unless the owner asks.
     #[inline]
     pub(crate) fn is_notified(&self) -> bool {
-        self.bits.load(Ordering::Acquire) & NOTIFIED != 0
+        // Relaxed: what the token publishes is received by consuming it.
+        self.bits.load(Ordering::Relaxed) & NOTIFIED != 0
     }
 
     /// Leaves a token. `true`: the owner sleeps, and the caller has to wake it and then say
@@ -93,12 +97,14 @@ impl ParkState {
     /// Ends what [`notify`](Self::notify) began. The caller wakes the owner **after** this, so that
     /// a token left between the two is covered by that wake.
     pub(crate) fn woken(&self) {
-        self.bits.fetch_and(!QUEUED, Ordering::AcqRel);
+        // No Acquire: the owner consumes the token after this.
+        self.bits.fetch_and(!QUEUED, Ordering::Release);
     }
 
-    /// Whether a waker is still on its way to the owner.
+    /// Whether a waker is still on its way to the owner. For the owner, or on the owner's thread.
     pub(crate) fn is_queued(&self) -> bool {
-        self.bits.load(Ordering::Acquire) & QUEUED != 0
+        // Relaxed: it is that thread which says `woken` of what wakers bring to it.
+        self.bits.load(Ordering::Relaxed) & QUEUED != 0
     }
 
     /// Forgets tokens of an earlier owner; the new owner calls it before it publishes the block.

@@ -99,7 +99,8 @@ impl Scopes {
     fn truncate_slow(&mut self, depth: usize) {
         for scope in self.0.drain(depth..) {
             if let Scope::Timeout { ended: Some(ended), inherited: false, .. } = scope {
-                ended.store(true, Ordering::Release);
+                // Relaxed: as in `undelivered`.
+                ended.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -179,7 +180,9 @@ impl Scope {
     fn undelivered(&self) -> Option<(TimeoutId, Instant)> {
         match self {
             Scope::Timeout { id, deadline, delivered: false, ended, inherited } => {
-                let over = *inherited && ended.as_ref().is_some_and(|ended| ended.load(Ordering::Acquire));
+                // Relaxed: it says that a deadline binds no longer, and nothing else. Whoever knows by other means that
+                // the scope has ended sees it.
+                let over = *inherited && ended.as_ref().is_some_and(|ended| ended.load(Ordering::Relaxed));
                 (!over).then_some((*id, *deadline))
             }
             _ => None,

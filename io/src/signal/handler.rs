@@ -2,7 +2,7 @@
 //!
 //! A handler may interrupt anything, so it takes no lock and frees nothing: it reads the list of a signal's watchers,
 //! which is replaced as a whole. Whoever replaced it waits until no handler that may have read the old one runs, and
-//! frees that. Both sides are SeqCst: either the handler sees the new list, or it is seen to run.
+//! frees that: see [`Readers`].
 #![allow(unsafe_code)]
 
 use std::io;
@@ -17,6 +17,7 @@ use rustix::io::{read, retry_on_intr};
 use crate::descriptor::Descriptor;
 use crate::lookout;
 use crate::primitive::Lock;
+use crate::signal::readers::Readers;
 
 /// The highest number of a signal.
 pub(super) const SIGNAL_MAX: i32 = 64;
@@ -43,7 +44,7 @@ static SLOTS: [Slot; SIGNAL_MAX as usize] =
     [const { Slot { watchers: AtomicPtr::new(ptr::null_mut()), previous: AtomicUsize::new(0) } }; SIGNAL_MAX as usize];
 
 /// How many handlers run that may have read a list.
-static RUNNING: AtomicUsize = AtomicUsize::new(0);
+static RUNNING: Readers = Readers::new(AtomicUsize::new(0));
 
 /// The actions that ours has replaced, where it is installed.
 static INSTALLED: Lock<Installed> = Lock::new([None; SIGNAL_MAX as usize]);
@@ -199,10 +200,7 @@ fn replace_watchers(signal: i32, change: impl FnOnce(&mut Vec<Arc<Watcher>>)) ->
     change(&mut watchers);
     let count = watchers.len();
     let list = if count == 0 { ptr::null_mut() } else { Box::into_raw(Box::new(watchers)) };
-    let old = slot.watchers.swap(list, Ordering::SeqCst);
-    while RUNNING.load(Ordering::SeqCst) != 0 {
-        thread::yield_now();
-    }
+    let old = RUNNING.replace(&slot.watchers, list, thread::yield_now);
     if !old.is_null() {
         // SAFETY: it came from `Box::into_raw`, and no handler reads it any more.
         drop(unsafe { Box::from_raw(old) });
@@ -214,14 +212,13 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context
     let slot = &SLOTS[index(signal)];
     // SAFETY: the errno of this thread, which is put back for the code that is interrupted.
     let errno = unsafe { *libc::__errno_location() };
-    // SeqCst: see the top.
-    RUNNING.fetch_add(1, Ordering::SeqCst);
-    // SAFETY: a list is not freed while a handler runs that may have read its address.
-    if let Some(watchers) = unsafe { slot.watchers.load(Ordering::SeqCst).as_ref() } {
-        watchers.iter().for_each(|watcher| watcher.tell(signal));
-    }
-    RUNNING.fetch_sub(1, Ordering::SeqCst);
-    // SAFETY: as above.
+    RUNNING.read(&slot.watchers, |watchers| {
+        // SAFETY: null, or a list that `replace_watchers` made, and frees when it is read no more.
+        if let Some(watchers) = unsafe { watchers.as_ref() } {
+            watchers.iter().for_each(|watcher| watcher.tell(signal));
+        }
+    });
+    // SAFETY: the errno of this thread, as above.
     unsafe { *libc::__errno_location() = errno };
     // After that: it may never return.
     let previous = slot.previous.load(Ordering::Relaxed);

@@ -16,6 +16,7 @@
 //! No signal interrupts or cancels anything by being watched.
 
 pub(crate) mod handler;
+mod readers;
 
 use std::fmt;
 use std::io;

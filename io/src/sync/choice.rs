@@ -14,8 +14,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{mem, ptr};
 
-use super::primitive::Lock;
 use crate::context::Unparker;
+use crate::primitive::Lock;
 
 /// Whether a wait over many queues has been decided; in its waiter's frame.
 pub struct Choice {

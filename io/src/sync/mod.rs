@@ -55,7 +55,6 @@ mod watch;
 mod choice;
 mod forms;
 mod permits;
-mod primitive;
 mod queued;
 mod wait;
 mod wait_queue;

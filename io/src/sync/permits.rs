@@ -11,7 +11,7 @@
 //! are given back go to them, the longest waiting first, and nobody gets ahead of them. The models of
 //! `tests/loom_permits.rs` run this very file under loom.
 
-use super::primitive::{AtomicUsize, Ordering};
+use crate::primitive::{AtomicUsize, Ordering};
 
 /// The most permits there can be.
 pub(crate) const PERMITS_MAX: usize = usize::MAX / PERMIT;
@@ -23,8 +23,9 @@ const PERMIT: usize = 2;
 /// The word.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    /// Free permits, times `PERMIT`, plus `WAITING` or not. SeqCst: backends count with it what has to end
-    /// before they do.
+    /// Free permits, times `PERMIT`, plus `WAITING` or not. Who gives a permit back releases what it did with it, who
+    /// takes it acquires that. What changes the number, and `free`, is SeqCst: backends count with it what has to end
+    /// before they do, see [`Closing`](crate::backend::Closing).
     word: AtomicUsize,
 }
 
@@ -62,7 +63,8 @@ impl Permits {
     /// Says that somebody may wait, and how many are free, which stays so until the caller has put itself into the
     /// queue or [settled](Self::settle). Under its lock.
     pub(crate) fn free_to_wait(&self) -> usize {
-        self.word.fetch_or(WAITING, Ordering::SeqCst) / PERMIT
+        // Acquire: as one that takes; that the caller takes is said by `settle`.
+        self.word.fetch_or(WAITING, Ordering::Acquire) / PERMIT
     }
 
     /// Gives `count` permits back; `false`: somebody may wait for them. The caller takes the lock of the queue
@@ -85,7 +87,8 @@ impl Permits {
     ///
     /// As `give`.
     pub(crate) fn free_with(&self, count: usize) -> usize {
-        more(word_of(self.free()), count) / PERMIT
+        // Relaxed: who said that somebody may wait has acquired all that was given before, and under the lock.
+        more(self.word.load(Ordering::Relaxed) & !WAITING, count) / PERMIT
     }
 
     /// Says how many are free when those in the queue have got theirs, and whether somebody still is in it.

@@ -5,13 +5,12 @@
 //! frame; whoever unlinks it decides. One that stands in several queues has a [`Choice`], which is decided first.
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 
 use super::choice::{Choice, Undecided, decide};
-use super::primitive::{AtomicBool, Ordering};
 use crate::context::Unparker;
 use crate::list::{List, Node};
+use crate::primitive::{AtomicBool, Ordering, UnsafeCell};
 
 /// The place of a waiter in a queue, in its own stack frame.
 pub(crate) struct Place<V>(Node<Waiter<V>>);
@@ -73,13 +72,15 @@ impl<V> Place<V> {
     ///
     /// It is not linked, and nobody serves it.
     pub(crate) unsafe fn take_value(&self) -> Option<V> {
-        // SAFETY: so nobody but the caller reaches it.
-        unsafe { &mut *self.0.value.value.get() }.take()
+        // SAFETY: the caller says that it is not linked, so nobody else reaches it, and what was done to it under the
+        // lock came before.
+        self.0.value.value.with_mut(|value| unsafe { (*value).take() })
     }
 
     /// What it was served with, or else what it had brought.
     pub(crate) fn into_value(self) -> Option<V> {
-        self.0.value.value.into_inner()
+        // SAFETY: it is not linked any more, or it could not be moved; so it was served, or has left, or never entered.
+        unsafe { self.take_value() }
     }
 }
 
@@ -182,8 +183,10 @@ impl<V> WaitQueue<V> {
         exchange: impl FnOnce(&mut Option<V>),
     ) -> Option<Served> {
         let node = self.find(comer, wants)?;
-        // SAFETY: linked, so its frame is there, and under the lock.
-        exchange(unsafe { &mut *node.as_ref().value.value.get() });
+        // SAFETY: linked, so its frame is there.
+        let value = unsafe { &node.as_ref().value.value };
+        // SAFETY: under the lock, and its waiter does not touch it while it is linked.
+        value.with_mut(|value| exchange(unsafe { &mut *value }));
         Some(self.let_go(node))
     }
 
@@ -197,8 +200,8 @@ impl<V> WaitQueue<V> {
         if waiter.choice.is_some() || comer.is_some() {
             return self.decide_slow(comer, &wants);
         }
-        // SAFETY: linked, and under the lock.
-        wants(unsafe { &*waiter.value.get() }.as_ref()).then_some(first)
+        // SAFETY: under the lock, and its waiter does not touch it while it is linked.
+        waiter.value.with(|value| wants(unsafe { (*value).as_ref() })).then_some(first)
     }
 
     /// Unlinks one that was [found](Self::find), and tells it that it is served.
@@ -235,9 +238,10 @@ impl<V> WaitQueue<V> {
             if ahead.is_some() && waiter.choice != ahead {
                 continue;
             }
-            // SAFETY: as above; its value is touched under the lock.
-            let (choice, value) = unsafe { (waiter.choice.map(|choice| choice.as_ref()), &*waiter.value.get()) };
-            if !wants(value.as_ref()) {
+            // SAFETY: a choice stays until its waiter has left every queue.
+            let choice = waiter.choice.map(|choice| unsafe { choice.as_ref() });
+            // SAFETY: under the lock, and its waiter does not touch it while it is linked.
+            if !waiter.value.with(|value| wants(unsafe { (*value).as_ref() })) {
                 if !choice.is_some_and(Choice::may_stand_twice) {
                     return None;
                 }
@@ -285,10 +289,10 @@ impl<V> WaitQueue<V> {
     /// `exchange` says so, and waits on otherwise, which is not for one that has a choice: that is decided.
     pub(crate) fn meet(&mut self, comer: Option<&Choice>, exchange: impl FnOnce(&mut V) -> bool) -> Met {
         let Some(node) = self.find(comer, |brought| brought.is_some()) else { return Met::Nobody };
-        // SAFETY: linked, so its frame is there, and under the lock.
+        // SAFETY: linked, so its frame is there.
         let waiter = unsafe { &node.as_ref().value };
-        // SAFETY: as above.
-        if unsafe { &mut *waiter.value.get() }.as_mut().is_some_and(exchange) {
+        // SAFETY: under the lock, and its waiter does not touch it while it is linked.
+        if waiter.value.with_mut(|value| unsafe { (*value).as_mut() }.is_some_and(exchange)) {
             return Met::Served(self.let_go(node));
         }
         debug_assert!(waiter.choice.is_none(), "one that waits elsewhere too is served when it is met");
@@ -310,9 +314,11 @@ impl<V> WaitQueue<V> {
             next = unsafe { self.waiters.after(node) };
             // SAFETY: linked, so its frame is there, and that of its choice.
             let waiter = unsafe { &node.as_ref().value };
-            // SAFETY: as above; its value is touched under the lock.
-            let (choice, brought) = unsafe { (waiter.choice.map(|choice| choice.as_ref()), &*waiter.value.get()) };
-            if brought.as_ref().is_some_and(&wanted) && decide(None, choice).is_ok() {
+            // SAFETY: a choice stays until its waiter has left every queue.
+            let choice = waiter.choice.map(|choice| unsafe { choice.as_ref() });
+            // SAFETY: under the lock, and its waiter does not touch it while it is linked.
+            let is_wanted = waiter.value.with(|value| unsafe { (*value).as_ref() }.is_some_and(&wanted));
+            if is_wanted && decide(None, choice).is_ok() {
                 some.extend(Some(self.let_go(node)));
             }
         }

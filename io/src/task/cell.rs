@@ -37,7 +37,8 @@ use crate::group::GroupShared;
 use crate::list::Node;
 use crate::task::TaskOptions;
 use crate::task::join::{self, JoinWord};
-use crate::task::owner::{Owned, Owner, Owners};
+use crate::task::owner::{Owned, Owner};
+use crate::task::owners::Owners;
 use crate::task::turn::Turn;
 
 pub(crate) type Watch = join::Watch<WakeBlock>;

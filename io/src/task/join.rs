@@ -15,11 +15,11 @@
 //!
 //! The slot belongs to the runner until `end`. From `end` on it belongs to the handle, which takes the
 //! result after `DONE`, or disposes of it when it detaches. A runner that finds `DETACHED` at its `end`
-//! keeps the slot, and disposes of the result itself.
+//! keeps the slot, and disposes of the result itself. The models of `tests/loom_join.rs` run this very file under loom.
 
 use std::ptr;
 
-use super::primitive::{AtomicPtr, Ordering};
+use crate::primitive::{AtomicPtr, Ordering};
 
 /// The word; `W` is what a waiter is woken by.
 #[derive(Debug)]
@@ -61,12 +61,12 @@ impl<W> JoinWord<W> {
     const ENDED: *mut W = ptr::without_provenance_mut(3);
 
     /// The word of a task that has not ended.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicPtr::new(Self::RUNNING))
     }
 
     /// The word of a task that ended before it had a handle.
-    pub(crate) const fn done() -> Self {
+    pub(crate) fn done() -> Self {
         Self(AtomicPtr::new(Self::DONE))
     }
 
@@ -81,17 +81,18 @@ impl<W> JoinWord<W> {
     #[inline]
     #[must_use]
     pub(crate) fn end(&self) -> End<W> {
-        // Release: publishes the slot to the handle. Acquire: the waiter that is taken out is initialized.
-        let word = self.0.swap(Self::ENDED, Ordering::AcqRel);
+        // Release: publishes the slot to the handle, which may be detached before `finish`. No Acquire: of a waiter nothing
+        // is touched before `finish`, whose Acquire reaches back to the waiter's Release over this update.
+        let word = self.0.swap(Self::ENDED, Ordering::Release);
         if word == Self::DETACHED { End::Detached } else { End::Handed(Self::waiter(word)) }
     }
 
     /// What the task occupied is free. For the runner, once, after an `end` that handed the result over; returns who
-    /// has begun to wait since.
+    /// has begun to wait since. That one is to be woken after this, and the one that `end` has returned.
     #[inline]
     #[must_use]
     pub(crate) fn finish(&self) -> Option<*mut W> {
-        // Release: what was given back is free for who sees `DONE`. Acquire: as in `end`. A handle that was detached
+        // Release: what was given back is free for who sees `DONE`. Acquire: the waiters are initialized. A handle that was detached
         // since `end` has disposed of the result, and the word does not matter any more.
         Self::waiter(self.0.swap(Self::DONE, Ordering::AcqRel))
     }
@@ -115,62 +116,22 @@ impl<W> JoinWord<W> {
 
     /// Takes a waiter out again. For the handle.
     pub(crate) fn unwatch(&self, Watch { waiter, before }: Watch<W>) {
-        // It fails where the task has taken it out. Relaxed: it publishes nothing but the word itself.
+        // It fails where the task has taken it out. Relaxed: it publishes nothing but the word itself, and an update keeps
+        // what `end` has published there for a `detach` that follows.
         let _ = self.0.compare_exchange(waiter, before, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The handle goes; whether the result is there, and so its to dispose of.
     #[must_use]
     pub(crate) fn detach(&self) -> bool {
-        // Acquire: pairs with the Release of `end` and `finish`.
-        let word = self.0.swap(Self::DETACHED, Ordering::AcqRel);
+        // Acquire: pairs with the Release of `end` and `finish`. No Release: a handle that goes has touched nothing that
+        // the runner touches.
+        let word = self.0.swap(Self::DETACHED, Ordering::Acquire);
         word == Self::ENDED || word == Self::DONE
     }
 
     fn waiter(word: *mut W) -> Option<*mut W> {
         let is_state = [Self::RUNNING, Self::ENDED, Self::DETACHED].contains(&word);
         (!is_state).then_some(word)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{End, JoinWord};
-
-    #[test]
-    fn a_waiter_comes_out_once_at_whichever_end_comes_next() {
-        let mut context = 0_u32;
-        let waiter = &raw mut context;
-        let word = JoinWord::new();
-        assert!(word.watch(waiter).is_some());
-        assert_eq!(word.end(), End::Handed(Some(waiter)));
-        assert!(!word.is_done());
-        assert!(word.watch(waiter).is_some(), "it has not finished");
-        assert_eq!(word.finish(), Some(waiter));
-        assert!(word.is_done() && word.watch(waiter).is_none());
-        assert!(word.detach(), "the result was there");
-    }
-
-    #[test]
-    fn who_stops_watching_is_not_told() {
-        let mut context = 0_u32;
-        let word = JoinWord::new();
-        let watch = word.watch(&raw mut context).unwrap();
-        word.unwatch(watch);
-        assert_eq!(word.end(), End::Handed(None));
-        let watch = word.watch(&raw mut context).unwrap();
-        word.unwatch(watch);
-        assert_eq!(word.finish(), None);
-    }
-
-    #[test]
-    fn one_of_the_two_disposes_of_a_result_that_nobody_takes() {
-        let word = JoinWord::<u32>::new();
-        assert!(!word.detach(), "it runs yet");
-        assert_eq!(word.end(), End::Detached);
-        let word = JoinWord::<u32>::new();
-        assert_eq!(word.end(), End::Handed(None));
-        assert!(word.detach());
-        assert_eq!(word.finish(), None);
     }
 }

@@ -7,7 +7,8 @@ mod join;
 mod local;
 mod options;
 mod owner;
-mod primitive;
+mod owners;
+mod requests;
 mod turn;
 
 use std::fmt;
@@ -24,11 +25,11 @@ pub use local::FiberLocal;
 pub(crate) use local::{Locals, LocalsCell};
 pub use options::{Placement, TaskOptions};
 pub(crate) use owner::Owner;
+pub(crate) use requests::{REQUESTED, Requests, SHUT_DOWN, STICKY};
 pub(crate) use turn::Turn;
 
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
-use crate::cancel::{REQUESTED, STICKY};
 use crate::context::{self, Context};
 use crate::error::{SpawnError, SpawnErrorKind};
 use crate::sealed::Token;

@@ -7,42 +7,8 @@
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
-/// How many owners something has.
-#[derive(Debug)]
-pub(crate) struct Owners(AtomicUsize);
-
-impl Owners {
-    /// For what is about to be given to an [`Owner`].
-    pub(crate) const fn new() -> Self {
-        Self(AtomicUsize::new(1))
-    }
-
-    fn add(&self) {
-        // Relaxed: whoever makes another owner is one.
-        let owners = self.0.fetch_add(1, Ordering::Relaxed);
-        if owners > usize::MAX / 2 {
-            // So many were leaked.
-            std::process::abort();
-        }
-    }
-
-    /// Whether the caller, who owns it no longer, was the last.
-    #[inline]
-    fn remove(&self) -> bool {
-        // Acquire, and the fence: what the other owners did comes before the end. Whoever finds itself
-        // alone stays so: only an owner makes another.
-        if self.0.load(Ordering::Acquire) == 1 {
-            return true;
-        }
-        let last = self.0.fetch_sub(1, Ordering::Release) == 1;
-        if last {
-            fence(Ordering::Acquire);
-        }
-        last
-    }
-}
+use crate::task::owners::Owners;
 
 /// Something that counts its owners.
 pub(crate) trait Owned {
@@ -71,8 +37,7 @@ impl<C: Owned> Owner<C> {
     #[inline]
     pub(crate) fn pair(make: impl FnOnce() -> C) -> (Self, Self) {
         let one = Self::new(make);
-        // Relaxed, and no update: nobody else knows of it yet.
-        one.owners().0.store(2, Ordering::Relaxed);
+        one.owners().pair();
         let other = Self(one.0);
         (one, other)
     }
@@ -130,7 +95,8 @@ mod tests {
     use std::sync::Arc;
     use std::thread;
 
-    use super::{Owned, Owner, Owners};
+    use super::{Owned, Owner};
+    use crate::task::owners::Owners;
 
     struct Value {
         owners: Owners,
@@ -179,7 +145,7 @@ mod tests {
         let owner = Owner::new(|| value(&dropped));
         // SAFETY: the closure returns its argument, coerced to the trait.
         let owner: Owner<dyn Owned> = unsafe { owner.unsize(|pointer| pointer as NonNull<dyn Owned>) };
-        assert_eq!(owner.owners().0.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert_eq!(owner.owners().count(), 1);
         drop(owner);
         assert_eq!(Arc::strong_count(&dropped), 1);
     }

@@ -1,0 +1,26 @@
+//! The end of a called job, as its caller sees it.
+//!
+//! `tests/loom_mpsc.rs` runs this very file under loom.
+
+use super::primitive::{AtomicBool, Ordering};
+
+/// Whether the worker has ended the job, and touches its frame no more.
+#[derive(Debug)]
+pub(crate) struct Done(AtomicBool);
+
+impl Done {
+    pub(crate) fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// The worker's last touch: afterwards the frame, and this in it, may be gone.
+    pub(crate) fn set(&self) {
+        // Release: pairs with the Acquire of `is_set`: all that the worker did to the frame.
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether the frame is the caller's again.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
