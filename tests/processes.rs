@@ -2,12 +2,21 @@
 
 #![forbid(unsafe_code)]
 
+mod support;
+
 use std::env;
 use std::io::ErrorKind;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-use iolite::{BackendChoice, Config, Io, process};
-use rstest::rstest;
+use iolite::{Io, process};
+use iolite_conformance::tools::again;
+use iolite_conformance::{Case, On, cases, run_cases};
+
+const CASES: &[Case] = cases![a_program_that_nobody_can_wait_for_was_started_all_the_same];
+
+fn main() -> ExitCode {
+    run_cases(support::subjects(), &[CASES])
+}
 
 /// Set in the process that ignores the ends of its children.
 const CHILD: &str = "IOLITE_TEST_PROCESSES";
@@ -26,23 +35,20 @@ fn start_programs(io: &dyn Io) {
     let mut child = process::spawn(io, Command::new("cat").stdin(Stdio::piped())).expect("it was started");
     assert_eq!(child.try_wait().expect("it runs"), None);
     assert_eq!(child.wait(io).expect_err("no status").raw_os_error(), Some(10));
-    let error = process::spawn(io, &mut Command::new("no-such-program")).expect_err("not there");
+    let error = process::spawn(io, &mut Command::new("/no-such-program")).expect_err("not there");
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 /// Where SIGCHLD is ignored, the kernel forgets a program with its end, and its number is free.
-#[rstest]
-fn a_program_that_nobody_can_wait_for_was_started_all_the_same(
-    #[values(BackendChoice::Threaded, BackendChoice::Evented)] backend: BackendChoice,
-) {
+fn a_program_that_nobody_can_wait_for_was_started_all_the_same(on: &On) {
     if env::var_os(CHILD).is_some() {
-        return iolite::run(Config::new().backend(backend), start_programs).expect("the backend runs here");
+        return on.main(start_programs);
     }
-    let test = std::thread::current().name().expect("that of the test").to_owned();
+    let again = again();
     let output = Command::new("env")
         .arg("--ignore-signal=CHLD")
-        .arg(env::current_exe().expect("this program"))
-        .args(["--exact", &test, "--nocapture"])
+        .arg(again.get_program())
+        .args(again.get_args())
         .env(CHILD, "1")
         .output()
         .expect("run");
