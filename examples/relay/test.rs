@@ -239,7 +239,7 @@ fn an_address_in_use_is_named() {
         let mut settings = settings(&directory, address);
         settings.listen = address;
         settings.hosts = Some(1);
-        let error = crate::run::run(io, &settings).err().expect("it is in use");
+        let error = crate::run::run(io, &settings).expect_err("it is in use");
         assert!(error.to_string().contains(&format!("listening on {address}")), "{error}");
         Ok(())
     });
