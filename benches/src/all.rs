@@ -12,10 +12,11 @@ use crate::measure;
 pub(crate) const MACHINE: &str = "machine.txt";
 
 /// The names of the answers, and what is asked.
-const QUESTIONS: [(&str, &[&str]); 12] = [
+const QUESTIONS: [(&str, &[&str]); 13] = [
     ("echo-64", &["echo"]),
     // Longer than the others: in half a second a connection has its turn a few dozen times.
     ("echo-1000", &["echo", "--connections", "1000", "--seconds", "2"]),
+    ("echo-8000", &["echo", "--connections", "8000", "--seconds", "3"]),
     ("echo-16k", &["echo", "--bytes", "16384"]),
     ("tasks-1", &["tasks"]),
     ("tasks-1000", &["tasks", "--batch", "1000"]),

@@ -155,7 +155,8 @@ pub(crate) struct All {
     /// How often each peer is measured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// How long one measurement takes, after a warm-up of a tenth of it; those of `timers` take one, of `echo-1000` two.
+    /// How long one measurement takes, after a warm-up of a tenth of it; those of `timers` take one, of `echo-1000`
+    /// two, of `echo-8000` three.
     #[arg(long, default_value_t = 0.5, value_parser = positive)]
     pub(crate) seconds: f64,
     /// Which of them [default: all].

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Peer {
     /// A loop on the `io-uring` crate, without a runtime: the limit.
     RawUring,
+    /// The same, whose receptions wait for their turn also where the bytes are there: the limit of fairness.
+    RawUringPollFirst,
     /// A loop on epoll, without a runtime: the limit of readiness.
     RawEpoll,
     /// iolite on fibers, with one executor.
@@ -51,12 +53,13 @@ pub(crate) enum Peer {
 
 use Peer::{
     Compio, Glommio, Go, IoliteEvented, IoliteEvented2, IoliteEventedMultishot, IoliteThreaded, May, Monoio, RawEpoll,
-    RawUring, Smol, Threads, Tokio, Tokio2, TokioUring, Zig,
+    RawUring, RawUringPollFirst, Smol, Threads, Tokio, Tokio2, TokioUring, Zig,
 };
 
 /// Those with an echo server.
 pub(crate) const ECHO: &[Peer] = &[
     RawUring,
+    RawUringPollFirst,
     RawEpoll,
     IoliteEvented,
     IoliteEvented2,

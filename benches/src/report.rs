@@ -18,8 +18,13 @@ const LINE_HEIGHT: u32 = 24;
 /// More than a letter of the labels takes, on average.
 const LETTER_WIDTH: u32 = 8;
 
-/// Reads the `*.jsonl` of a folder and writes `report.md` and the charts beside them: one for each question, of the
-/// figure that comes first. `true`, for nothing is measured.
+/// What has a chart beside the figure that comes first: how long the slowest had to wait, and how evenly all were served.
+const TAILS: [&str; 3] = ["p99_us", "max_us", FAIRNESS];
+/// Of which the most is the best.
+const FAIRNESS: &str = "fairness";
+
+/// Reads the `*.jsonl` of a folder and writes `report.md` and the charts beside them: for each question of the figure that
+/// comes first, and of its [`TAILS`]. `true`, for nothing is measured.
 ///
 /// # Errors
 ///
@@ -52,14 +57,19 @@ fn section(path: &Path) -> Result<String, Box<dyn Error>> {
     let name = path.file_stem().ok_or("it has no name")?.to_string_lossy();
     let lines = fs::read_to_string(path)?;
     let records = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Record>, _>>()?;
-    let Some(&figure) = columns(&records).first() else { return Ok(String::new()) };
-    let charts = charts(&records, figure);
+    let columns = columns(&records);
+    let Some(&first) = columns.first() else { return Ok(String::new()) };
+    let tails = TAILS.into_iter().filter(|figure| columns.contains(figure) && *figure != first);
     let mut section = format!("## {name}\n\n");
-    for chart in &charts {
-        let suffix = if charts.len() > 1 { format!("-{}", chart.asked.join("-")) } else { String::new() };
-        let file = format!("{name}{suffix}.svg");
-        chart.draw(&path.with_file_name(&file))?;
-        section += &format!("![{}]({file})\n\n", chart.title);
+    for figure in [first].into_iter().chain(tails) {
+        let charts = charts(&records, figure);
+        for chart in &charts {
+            let asked = if charts.len() > 1 { format!("-{}", chart.asked.join("-")) } else { String::new() };
+            let of = if figure == first { String::new() } else { format!("-{}", figure.trim_end_matches("_us")) };
+            let file = format!("{name}{asked}{of}.svg");
+            chart.draw(&path.with_file_name(&file))?;
+            section += &format!("![{}]({file})\n\n", chart.title);
+        }
     }
     Ok(section + &table(&records, presets::ASCII_MARKDOWN) + "\n\n")
 }
@@ -69,7 +79,7 @@ struct Chart<'a> {
     title: String,
     /// The values of what was asked.
     asked: Vec<String>,
-    /// The smallest median first.
+    /// The best median first, which is the smallest of all but fairness.
     lines: Vec<Line<'a>>,
 }
 
@@ -97,6 +107,9 @@ fn charts<'a>(records: &'a [Record], figure: &str) -> Vec<Chart<'a>> {
     }
     for chart in &mut charts {
         chart.lines.sort_by(|one, other| one.median.total_cmp(&other.median));
+        if figure == FAIRNESS {
+            chart.lines.reverse();
+        }
     }
     charts
 }
@@ -207,6 +220,22 @@ mod test {
         let peers: Vec<_> = charts[0].lines.iter().map(|line| (line.peer, line.median)).collect();
         assert_eq!(peers, [("iolite-evented", 3.0), ("tokio", 8.0)]);
         assert_eq!(charts[0].lines[1].range, 7.0..9.0);
+    }
+
+    #[test]
+    fn tails_and_fairness_have_charts_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let answers = r#"{"peer":"tokio","round":1,"connections":64,"cpu_us_per_request":2,"p99_us":5,"max_us":9,"fairness":0.9}
+            {"peer":"zig","round":1,"connections":64,"cpu_us_per_request":1,"p99_us":7,"max_us":8,"fairness":0.5}"#;
+        fs::write(folder.path().join("echo.jsonl"), answers).unwrap();
+        answer(folder.path()).unwrap();
+        let report = fs::read_to_string(folder.path().join("report.md")).unwrap();
+        for file in ["echo.svg", "echo-p99.svg", "echo-max.svg", "echo-fairness.svg"] {
+            assert!(report.contains(&format!("({file})")), "{report}");
+            assert!(folder.path().join(file).exists(), "{file}");
+        }
+        let records: Vec<Record> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(charts(&records, FAIRNESS)[0].lines[0].peer, "tokio", "the best is at the top");
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn measure_echo(peer: Peer, echo: &Echo) -> io::Result<Echoed> {
         ("user_us_per_request", used.user_us / requests),
         ("p50_us", latency_us(load.latency_ns.value_at_quantile(0.5))),
         ("p99_us", latency_us(load.latency_ns.value_at_quantile(0.99))),
+        ("p999_us", latency_us(load.latency_ns.value_at_quantile(0.999))),
         ("max_us", latency_us(load.latency_ns.max())),
         ("fairness", load.fairness),
     ]);

@@ -156,6 +156,7 @@ fn echo_runs() {
         "user_us_per_request",
         "p50_us",
         "p99_us",
+        "p999_us",
         "max_us",
         "fairness",
     ];

@@ -48,6 +48,7 @@ pub(crate) fn foreign(peer: Peer) -> Option<&'static Foreign> {
 pub(crate) fn serve(peer: Peer, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     match peer {
         Peer::RawUring => raw_uring::serve(buffer_bytes, ready),
+        Peer::RawUringPollFirst => raw_uring::serve_poll_first(buffer_bytes, ready),
         Peer::RawEpoll => raw_epoll::serve(buffer_bytes, ready),
         Peer::IoliteEvented => iolite::EVENTED.serve(buffer_bytes, ready),
         Peer::IoliteEvented2 => iolite::EVENTED_2.serve(buffer_bytes, ready),
@@ -86,7 +87,9 @@ pub(crate) fn measure(peer: Peer, job: Job) -> io::Result<Figures> {
         (Peer::TokioUring, job) => local::measure::<tokio_uring::TokioUring>(job),
         (Peer::May, job) => may::measure(job),
         (Peer::Threads, job) => threads::measure(job),
-        (Peer::RawUring | Peer::RawEpoll | Peer::IoliteEventedMultishot, job) => not_offered(job),
+        (Peer::RawUring | Peer::RawUringPollFirst | Peer::RawEpoll | Peer::IoliteEventedMultishot, job) => {
+            not_offered(job)
+        }
         (Peer::Go | Peer::Zig, _) => unreachable!("its own program measures"),
     }
 }

@@ -9,8 +9,17 @@ use crate::raw::{Buffer, Completion, Ring};
 use crate::record::Figures;
 
 pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    serve_on(Ring::new()?, buffer_bytes, ready)
+}
+
+pub(super) fn serve_poll_first(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let mut ring = Ring::new()?;
+    ring.poll_first();
+    serve_on(ring, buffer_bytes, ready)
+}
+
+fn serve_on(mut ring: Ring, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
     // By the index of the connection's buffer.
     let mut connections: Vec<Option<OwnedFd>> = Vec::new();
     let mut free: Vec<Buffer> = Vec::new();

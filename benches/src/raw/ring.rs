@@ -24,6 +24,7 @@ const ENOUGH: usize = 64;
 pub(crate) struct Ring {
     ring: IoUring,
     slots: Vec<Slot>,
+    receive_flags: u16,
 }
 
 /// Names a buffer of a [`Ring`].
@@ -63,6 +64,9 @@ const RECEIVE: u64 = 1;
 const SEND: u64 = 2;
 const READ: u64 = 3;
 
+/// `IORING_RECVSEND_POLL_FIRST`.
+const POLL_FIRST: u16 = 1;
+
 impl Ring {
     /// Makes a ring for the calling thread.
     pub(crate) fn new() -> io::Result<Self> {
@@ -73,7 +77,7 @@ impl Ring {
             .setup_submit_all()
             .setup_cqsize(ENTRIES * 4)
             .build(ENTRIES)?;
-        Ok(Self { ring, slots: Vec::new() })
+        Ok(Self { ring, slots: Vec::new(), receive_flags: 0 })
     }
 
     /// Makes a buffer, which lives as long as the process.
@@ -124,11 +128,18 @@ impl Ring {
         unsafe { self.queue(&entry) }
     }
 
+    /// Has each reception queue behind those that wait, also where its bytes are there (`IORING_RECVSEND_POLL_FIRST`).
+    pub(crate) fn poll_first(&mut self) {
+        self.receive_flags = POLL_FIRST;
+    }
+
     /// Queues the reception of what arrives next; with `all`, of as much as the buffer takes.
     pub(crate) fn receive(&mut self, connection: &OwnedFd, buffer: Buffer, all: bool) -> io::Result<()> {
+        let receive_flags = self.receive_flags;
         let slot = self.occupy(buffer);
         let entry = opcode::Recv::new(types::Fd(connection.as_raw_fd()), slot.memory, slot.bytes as u32)
             .flags(if all { rustix::net::RecvFlags::WAITALL.bits() as i32 } else { 0 })
+            .ioprio(receive_flags)
             .build()
             .user_data(RECEIVE << 32 | u64::from(buffer.0));
         // SAFETY: the memory is never freed and, until the completion has been seen, `memory` gives
@@ -176,7 +187,7 @@ impl Ring {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             submitted => drop(submitted?),
         }
-        let Self { ring, slots } = self;
+        let Self { ring, slots, .. } = self;
         loop {
             let before = completions.len();
             completions.extend(ring.completion().map(|entry| completed(slots, &entry)));
