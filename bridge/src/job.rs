@@ -241,7 +241,7 @@ where
 fn wait(io: &dyn Io, done: impl Fn() -> bool, withdraw: impl FnOnce() -> bool) -> Option<Canceled> {
     current(|context| {
         while !done() {
-            if let Err(canceled) = context.check(io) {
+            if let Err(canceled) = context.check_within_wait(io) {
                 if withdraw() {
                     return Some(canceled);
                 }

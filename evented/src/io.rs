@@ -25,7 +25,7 @@ impl Io for Shared {
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
         current(|context| {
-            context.check(self)?;
+            context.check_operation(self)?;
             op::operate(self, context, operation)
         })
     }

@@ -1,15 +1,20 @@
 //! Where tasks that have not started wait, and which executor gets them.
 //!
-//! Each executor has two queues: an open one, from which any executor takes when it has nothing else to
-//! do, and one of the tasks that asked for this very executor. A task that did not ask goes where the
-//! load is least: fibers that were ready when the executor last told, and tasks that wait for it. The
-//! load is a hint, which steers and is never relied upon: what went to the wrong place is stolen.
+//! Each executor has three queues: an open one, from which any executor takes when it has nothing else to
+//! do, one of the tasks that asked for this very executor, and one of those that were handed to it when it was
+//! idle. A task that did not ask goes to an executor that is idle, since there it delays nobody, and otherwise
+//! where the load is least: fibers that were ready when the executor last told, and tasks that wait for it. Of
+//! equals, that one gets it which has the fewest fibers. The load is a hint, which steers and is never relied
+//! upon: what went to the wrong place is stolen.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iolite_io::Placement;
 use iolite_io::backend::{Ticket, UnstartedQueue};
+
+/// How many fibers more than the executor that starts a task may have one that is idle and gets it.
+const FIBERS_AHEAD: usize = 16;
 
 /// The tasks of a runtime that have not started.
 #[derive(Debug)]
@@ -25,10 +30,15 @@ struct Queue<T> {
     open: Tasks<T>,
     /// Tasks for this executor only.
     pinned: Tasks<T>,
+    /// Tasks that were handed to it when it was idle. It comes to begin them, so no other executor may steal them
+    /// meanwhile, which would be the one that gave them away.
+    handed: Tasks<T>,
     /// Whether the executor looks into `pinned` first, in turn; written by it alone.
     pinned_first: AtomicBool,
     /// How many of its fibers were ready when it last told; written by it alone.
     ready: AtomicUsize,
+    /// How many fibers it had then; written by it alone.
+    live: AtomicUsize,
 }
 
 /// A queue that may be looked at without its lock.
@@ -46,6 +56,8 @@ pub(crate) struct Own {
     pub(crate) index: usize,
     /// How many of its fibers are ready, not counting the one that runs.
     pub(crate) ready: usize,
+    /// How many fibers it has.
+    pub(crate) live: usize,
 }
 
 /// Where a task waits.
@@ -61,8 +73,10 @@ impl<T> Queues<T> {
         let queue = || Queue {
             open: Tasks::default(),
             pinned: Tasks::default(),
+            handed: Tasks::default(),
             pinned_first: AtomicBool::new(false),
             ready: AtomicUsize::new(0),
+            live: AtomicUsize::new(0),
         };
         Self { executors: (0..executors).map(|_| queue()).collect(), next: AtomicUsize::new(0) }
     }
@@ -81,16 +95,33 @@ impl<T> Queues<T> {
     pub(crate) fn push(&self, place: Place, task: T, offer: impl FnOnce(&T, Ticket)) {
         let queue = &self.executors[place.executor];
         let tasks = if place.pinned { &queue.pinned } else { &queue.open };
-        tasks.change(|queue| {
-            offer(&task, queue.next_ticket());
-            queue.push(task);
-        });
+        tasks.push(task, offer);
     }
 
-    /// Takes the task that waits under `ticket` in an open queue, most likely in that of `own`.
+    /// Hands a task to an executor that is idle; the caller wakes it afterwards.
+    pub(crate) fn hand(&self, executor: usize, task: T, offer: impl FnOnce(&T, Ticket)) {
+        self.executors[executor].handed.push(task, offer);
+    }
+
+    /// Of the executors that have nothing to do, the one that gets what `own` starts, or somebody outside: that with the
+    /// fewest fibers. None that has so many more than `own` that the connections of a server would all end up there.
+    pub(crate) fn idle(&self, own: Option<Own>) -> Option<usize> {
+        let fits = |index: &usize| match own {
+            Some(own) => *index != own.index && self.live(*index) <= own.live + FIBERS_AHEAD,
+            None => true,
+        };
+        let first = own.map_or_else(|| self.in_turn(), |own| own.index);
+        let order = (first..self.executors.len()).chain(0..first);
+        order.filter(|index| self.load(*index) == 0 && fits(index)).min_by_key(|index| self.live(*index))
+    }
+
+    /// Takes the task that waits under `ticket` and asked for no executor, most likely in a queue of `own`.
     pub(crate) fn take(&self, own: usize, ticket: Ticket) -> Option<T> {
         let mut order = std::iter::once(own).chain(self.others(own));
-        order.find_map(|index| self.executors[index].open.take(ticket))
+        order.find_map(|index| {
+            let queue = &self.executors[index];
+            queue.open.take(ticket).or_else(|| queue.handed.take(ticket))
+        })
     }
 
     /// The next task for executor `own`: one of its own, or, if it may steal, another's.
@@ -104,16 +135,36 @@ impl<T> Queues<T> {
 
     /// Whether there is a task that executor `own` may take.
     pub(crate) fn has_next(&self, own: usize) -> bool {
-        self.executors[own].pinned.has_tasks() || self.executors.iter().any(|queue| queue.open.has_tasks())
+        let queue = &self.executors[own];
+        queue.pinned.has_tasks()
+            || queue.handed.has_tasks()
+            || self.executors.iter().any(|queue| queue.open.has_tasks())
     }
 
-    /// Executor `own` tells how many of its fibers are ready.
-    pub(crate) fn tell_ready(&self, own: usize, ready: usize) {
-        self.executors[own].ready.store(ready, Ordering::Relaxed);
+    /// Whether there seems to be a task that is executor `own`'s to begin. A hint, without a lock.
+    #[inline]
+    pub(crate) fn seems_to_have_next(&self, own: usize) -> bool {
+        self.executors[own].waiting() > 0
+    }
+
+    /// An executor tells how many of its fibers are ready, and how many there are.
+    pub(crate) fn tell(&self, own: Own) {
+        let queue = &self.executors[own.index];
+        queue.ready.store(own.ready, Ordering::Relaxed);
+        queue.live.store(own.live, Ordering::Relaxed);
+    }
+
+    /// How much an executor has to do, as far as it has told.
+    pub(crate) fn load(&self, executor: usize) -> usize {
+        self.executors[executor].load()
+    }
+
+    fn live(&self, executor: usize) -> usize {
+        self.executors[executor].live.load(Ordering::Relaxed)
     }
 
     /// The next executor in turn.
-    pub(crate) fn in_turn(&self) -> usize {
+    fn in_turn(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed) % self.executors.len()
     }
 
@@ -137,7 +188,7 @@ impl<T> Queues<T> {
     }
 
     /// The executor with the least to do; of equals, each in turn.
-    fn least_loaded(&self) -> usize {
+    pub(crate) fn least_loaded(&self) -> usize {
         if self.executors.len() == 1 {
             return 0;
         }
@@ -148,8 +199,12 @@ impl<T> Queues<T> {
 }
 
 impl<T> Queue<T> {
-    /// One of each kind in turn, so that neither waits for the end of the other.
+    /// What was handed to it, and then one of each kind in turn, so that neither waits for the end of the other. (More
+    /// is handed to it only when it is idle again.)
     fn next(&self) -> Option<T> {
+        if let Some(task) = self.handed.pop() {
+            return Some(task);
+        }
         let pinned_first = self.pinned_first.load(Ordering::Relaxed);
         self.pinned_first.store(!pinned_first, Ordering::Relaxed);
         let (first, second) = if pinned_first { (&self.pinned, &self.open) } else { (&self.open, &self.pinned) };
@@ -158,7 +213,7 @@ impl<T> Queue<T> {
 
     /// How many tasks wait here.
     fn waiting(&self) -> usize {
-        self.open.len.load(Ordering::Relaxed) + self.pinned.len.load(Ordering::Relaxed)
+        [&self.open, &self.pinned, &self.handed].iter().map(|tasks| tasks.len.load(Ordering::Relaxed)).sum()
     }
 
     fn load(&self) -> usize {
@@ -180,6 +235,13 @@ impl<T> Tasks<T> {
 
     fn take(&self, ticket: Ticket) -> Option<T> {
         if self.len.load(Ordering::Relaxed) == 0 { None } else { self.change(|queue| queue.take(ticket)) }
+    }
+
+    fn push(&self, task: T, offer: impl FnOnce(&T, Ticket)) {
+        self.change(|queue| {
+            offer(&task, queue.next_ticket());
+            queue.push(task);
+        });
     }
 
     /// Under the lock: of who pushes a task and then looks who sleeps, and who says that it sleeps and then
@@ -217,15 +279,15 @@ mod tests {
     #[test]
     fn a_task_stays_where_it_was_started_unless_another_has_less_to_do() {
         let queues = Queues::new(3);
-        let own = Some(Own { index: 1, ready: 0 });
+        let own = Some(Own { index: 1, ready: 0, live: 1 });
         assert_eq!(put(&queues, Placement::Anywhere, own, 0), open(1));
         assert_eq!(put(&queues, Placement::Anywhere, own, 1), open(2));
         assert_eq!(put(&queues, Placement::Anywhere, own, 2), open(0));
         assert_eq!(put(&queues, Placement::Anywhere, own, 3), open(1), "all have one");
-        let busy = Some(Own { index: 1, ready: 9 });
-        queues.tell_ready(2, 5);
+        let busy = Some(Own { index: 1, ready: 9, live: 10 });
+        queues.tell(Own { index: 2, ready: 5, live: 5 });
         assert_eq!(put(&queues, Placement::Anywhere, busy, 4), open(0));
-        queues.tell_ready(0, 9);
+        queues.tell(Own { index: 0, ready: 9, live: 9 });
         assert_eq!(put(&queues, Placement::Anywhere, busy, 5), open(2));
     }
 
@@ -234,17 +296,17 @@ mod tests {
         let queues = Queues::new(4);
         let executors: Vec<_> = (0..8).map(|task| put(&queues, Placement::Here, None, task).executor).collect();
         assert_eq!(executors, [0, 1, 2, 3, 0, 1, 2, 3]);
-        (0..4).filter(|index| *index != 2).for_each(|index| queues.tell_ready(index, 10));
+        (0..4).filter(|index| *index != 2).for_each(|index| queues.tell(Own { index, ready: 10, live: 10 }));
         assert!((0..5).all(|task| put(&queues, Placement::Anywhere, None, task) == open(2)));
     }
 
     #[test]
     fn what_asked_for_an_executor_is_never_stolen() {
         let queues = Queues::new(2);
-        let own = Some(Own { index: 0, ready: 0 });
+        let own = Some(Own { index: 0, ready: 0, live: 1 });
         let pinned = Place { executor: 0, pinned: true };
         assert_eq!(put(&queues, Placement::Here, own, 1), pinned);
-        assert_eq!(put(&queues, Placement::Executor(0), Some(Own { index: 1, ready: 0 }), 2), pinned);
+        assert_eq!(put(&queues, Placement::Executor(0), Some(Own { index: 1, ready: 0, live: 1 }), 2), pinned);
         assert_eq!(put(&queues, Placement::Executor(0), None, 3), pinned);
         assert!(!queues.has_next(1) && queues.has_next(0));
         assert_eq!(queues.next(1, true), None);
@@ -266,6 +328,37 @@ mod tests {
         assert_eq!(queues.take(1, tickets[0]), None);
         let rest: Vec<_> = std::iter::from_fn(|| queues.next(0, true)).collect();
         assert_eq!(rest, [1, 3]);
+    }
+
+    #[test]
+    fn of_those_that_are_idle_the_one_with_the_fewest_fibers_gets_it() {
+        let queues = Queues::<u32>::new(3);
+        let own = Own { index: 0, ready: 0, live: 10 };
+        queues.tell(Own { index: 1, ready: 0, live: 9 });
+        queues.tell(Own { index: 2, ready: 0, live: 8 });
+        assert_eq!(queues.idle(Some(own)), Some(2));
+        queues.tell(Own { index: 2, ready: 1, live: 8 });
+        assert_eq!(queues.idle(Some(own)), Some(1));
+        queues.tell(Own { index: 1, ready: 0, live: 10 + FIBERS_AHEAD + 1 });
+        assert_eq!(queues.idle(Some(own)), None, "one is busy, the other has too many fibers already");
+        assert_eq!(queues.idle(None), Some(0));
+        queues.tell(Own { index: 0, ready: 1, live: 1 });
+        assert_eq!(queues.idle(None), Some(1));
+    }
+
+    #[test]
+    fn what_was_handed_to_an_executor_is_begun_first_and_there_or_by_its_joiner() {
+        let queues = Queues::new(2);
+        let mut tickets = Vec::new();
+        queues.push(open(1), 1, |_, _| {});
+        (2..4).for_each(|task| queues.hand(1, task, |_, ticket| tickets.push(ticket)));
+        assert_eq!(queues.next(0, true), Some(1));
+        assert_eq!(queues.next(0, true), None);
+        assert!(!queues.has_next(0) && queues.has_next(1));
+        queues.push(open(1), 4, |_, _| {});
+        assert_eq!(queues.take(0, tickets[1]), Some(3));
+        let order: Vec<_> = std::iter::from_fn(|| queues.next(1, false)).collect();
+        assert_eq!(order, [2, 4]);
     }
 
     #[test]

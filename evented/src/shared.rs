@@ -16,10 +16,11 @@ use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind}
 use slab::Slab;
 
 use crate::executor::Executor;
+use crate::executor::foreign::Message;
 use crate::executor::remote::Remote;
 use crate::fiber::stack::{FiberStack, SizeClass, stacks_max};
 use crate::options::Options;
-use crate::placement::{Place, Queues};
+use crate::placement::{Own, Place, Queues};
 use crate::ring::Features;
 
 /// A runtime, as its executors, its handles and its tasks know it.
@@ -85,6 +86,8 @@ impl Drop for Seat {
 pub(crate) struct Unstarted {
     pub(crate) start: Start,
     slot: Slot,
+    /// It was handed to an executor that slept.
+    handed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +101,13 @@ pub(crate) enum Slot {
 impl Unstarted {
     /// Runs the task, to its end, on a context of an executor of `shared`.
     pub(crate) fn run(self, shared: &Shared) {
-        let Self { start, slot } = self;
+        let Self { start, slot, .. } = self;
         start.run_with(|| shared.release(slot));
+    }
+
+    /// Whether it may go to another executor than the one that is about to begin it.
+    pub(crate) fn may_be_handed_over(&self) -> bool {
+        !self.handed && self.start.options().placement == Placement::Anywhere
     }
 
     /// Makes the task its joiner's to begin, wherever it joins, once it is queued under `ticket`.
@@ -293,13 +301,13 @@ impl Shared {
             self.release(slot);
             return Err(start);
         }
-        Ok(Unstarted { start, slot })
+        Ok(Unstarted { start, slot, handed: false })
     }
 
     /// Accepts a task that drops what is left of the program's, also at the end.
     pub(crate) fn accept_leftover(&self, start: Start) -> Unstarted {
         self.uncounted.add();
-        Unstarted { start, slot: Slot::Uncounted }
+        Unstarted { start, slot: Slot::Uncounted, handed: false }
     }
 
     fn enqueue(&self, unstarted: Unstarted, how: StartHow) {
@@ -309,18 +317,54 @@ impl Shared {
             return;
         }
         let own = Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.own())).flatten();
+        // One that has to make progress beside its parent, which may go on for long, is best begun by who is idle. Others
+        // are most likely begun by their joiners; their executor looks for an idle one when it comes to them.
+        let beside = own.is_none() || how != StartHow::Async;
         let place = self.unstarted.place(unstarted.start.options().placement, own);
-        self.unstarted.push(place, unstarted, Unstarted::offer);
         let here = own.is_some_and(|own| own.index == place.executor);
-        if here {
-            // One that has to make progress beside its parent, which may go on for long, is offered to
-            // whoever sleeps.
-            if !place.pinned && how != StartHow::Async {
-                self.wake_a_sleeper(place.executor);
+        if place.pinned {
+            self.unstarted.push(place, unstarted, Unstarted::offer);
+            if !here {
+                self.remote(place.executor).wake_executor();
             }
-        } else if !self.remote(place.executor).wake_executor() && !place.pinned {
-            // It has become busy since its load was read, maybe for long.
+            return;
+        }
+        let idle = if beside {
+            self.unstarted.idle(own)
+        } else {
+            Some(place.executor).filter(|executor| !here && self.unstarted.load(*executor) == 0)
+        };
+        if let Some(idle) = idle {
+            self.hand(idle, unstarted);
+            return;
+        }
+        self.unstarted.push(place, unstarted, Unstarted::offer);
+        let awake = here || !self.remote(place.executor).wake_executor();
+        if awake && (beside || !here) {
+            // It may be busy for long: who sleeps takes the task, unless it comes first.
             self.wake_a_sleeper(place.executor);
+        }
+    }
+
+    /// Hands a task to an executor that is idle, and wakes it if it sleeps.
+    fn hand(&self, idle: usize, mut unstarted: Unstarted) {
+        unstarted.handed = true;
+        self.unstarted.hand(idle, unstarted, Unstarted::offer);
+        self.remote(idle).wake_executor();
+    }
+
+    /// Hands a task that executor `own` was about to begin to one that is idle.
+    ///
+    /// # Errors
+    ///
+    /// The task, where there is none.
+    pub(crate) fn hand_over(&self, own: Own, unstarted: Unstarted) -> Result<(), Unstarted> {
+        match self.unstarted.idle(Some(own)) {
+            Some(idle) => {
+                self.hand(idle, unstarted);
+                Ok(())
+            }
+            None => Err(unstarted),
         }
     }
 
@@ -418,7 +462,30 @@ impl Shared {
             self.end_foreign();
             return Err(ShutDown);
         }
-        Ok(self.remote(self.unstarted.in_turn()))
+        Ok(self.remote(self.unstarted.least_loaded()))
+    }
+
+    /// Hands an operation to the executor with this remote; one that sleeps takes it, should that have much to do first.
+    ///
+    /// # Safety
+    ///
+    /// The message stays where it is until it has its result.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn send(&self, remote: &'static Remote, message: &Message) {
+        // SAFETY: the message stays until it has its result, as the caller says.
+        if unsafe { remote.send(message) } {
+            return;
+        }
+        let index = self.executors.iter().position(|seat| ptr::eq(seat.remote, remote));
+        if let Some(index) = index.filter(|index| self.unstarted.load(*index) > 0) {
+            self.wake_a_sleeper(index);
+        }
+    }
+
+    /// Takes operations that were handed to other executors, which have not come to them; whether there were any.
+    pub(crate) fn take_messages(&self, own: usize, mut perform: impl FnMut(&Message)) -> bool {
+        let others = self.executors.iter().enumerate().filter(|(index, _)| *index != own);
+        others.fold(false, |found, (_, seat)| seat.remote.take_messages(&mut perform) || found)
     }
 
     pub(crate) fn end_foreign(&self) {

@@ -4,9 +4,11 @@ mod support;
 
 use iolite_conformance::{Case, whole};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 use iolite_evented::{Evented, Options};
 use iolite_io::{Io, Placement, Task};
@@ -21,6 +23,10 @@ const CASES: &[Case] = whole![
     tasks_go_where_the_load_is_least,
     an_endless_chain_here_does_not_keep_others_from_starting,
     what_waits_for_a_busy_executor_at_shutdown_runs_and_is_told,
+    a_computation_delays_no_fiber_while_another_executor_is_idle,
+    an_operation_of_a_thread_waits_for_no_computation_while_another_executor_is_idle,
+    an_operation_that_nobody_took_is_taken_by_who_becomes_idle,
+    an_operation_that_was_taken_by_another_executor_is_canceled_there,
 ];
 
 fn main() -> ExitCode {
@@ -210,4 +216,142 @@ fn what_waits_for_a_busy_executor_at_shutdown_runs_and_is_told() {
     busy.join(&*handle);
     assert!(waiting.into_iter().all(|task| task.join(&*handle)), "torn down before they ran");
     shutdown.join().unwrap();
+}
+
+/// What a fiber waits for while something computes elsewhere: until it is told to, or for so long that it gave up.
+fn compute_until(told: &AtomicBool) -> bool {
+    let began = Instant::now();
+    while !told.load(Ordering::Acquire) {
+        if began.elapsed() > Duration::from_secs(20) {
+            return false;
+        }
+        std::hint::spin_loop();
+    }
+    true
+}
+
+/// The one that started it parks: whoever is idle computes.
+fn a_computation_delays_no_fiber_while_another_executor_is_idle() {
+    type Start = fn(&dyn Io, Arc<AtomicBool>) -> Task<bool>;
+    let starts: [(&str, Start); 2] = [
+        ("spawn_async", |io, told| io.spawn_async(move |_| compute_until(&told))),
+        ("spawn_concurrent", |io, told| io.spawn_concurrent(move |_| compute_until(&told)).unwrap()),
+    ];
+    for round in 0..20 {
+        for (name, start) in starts {
+            // A new one, of which the other executor has had nothing to do.
+            let evented = evented(2);
+            let io = evented.io();
+            let computed = on(io, round % 2, move |io| {
+                let told = Arc::new(AtomicBool::new(false));
+                let computing = start(io, told.clone());
+                io.sleep(Duration::from_millis(1)).unwrap();
+                told.store(true, Ordering::Release);
+                computing.join(io)
+            });
+            assert!(computed.join(io), "{name}, round {round}: the sleep ended after the computation");
+        }
+    }
+}
+
+/// Whichever executor computes, and whatever the other one did before.
+fn an_operation_of_a_thread_waits_for_no_computation_while_another_executor_is_idle() {
+    let evented = evented(2);
+    let io = evented.io();
+    let file = tempfile::tempfile().unwrap();
+    let file = iolite_io::fs::File::from(file);
+    for round in 0..40 {
+        let told = Arc::new(AtomicBool::new(false));
+        let theirs = told.clone();
+        let (begun, has_begun) = mpsc::channel();
+        let computing = on(io, round % 2, move |_| {
+            begun.send(()).unwrap();
+            compute_until(&theirs)
+        });
+        has_begun.recv().unwrap();
+        for _ in 0..5 {
+            file.write_at(io, b"x", 0).unwrap();
+        }
+        told.store(true, Ordering::Release);
+        assert!(computing.join(io), "round {round}: the operation ended after the computation");
+    }
+}
+
+/// The operation was handed to an executor before that began to compute, and the other one was busy then.
+fn an_operation_that_nobody_took_is_taken_by_who_becomes_idle() {
+    let evented = evented(2);
+    let io = evented.io();
+    for round in 0..40 {
+        let told = Arc::new(AtomicBool::new(false));
+        let (begun, both_have_begun) = mpsc::channel();
+        // Both compute: one for long, the other until the operation has been handed over.
+        let long = {
+            let (told, begun) = (told.clone(), begun.clone());
+            on(io, round % 2, move |_| {
+                begun.send(()).unwrap();
+                compute_until(&told)
+            })
+        };
+        let handed = Arc::new(AtomicBool::new(false));
+        let short = {
+            let handed = handed.clone();
+            on(io, 1 - round % 2, move |_| {
+                begun.send(()).unwrap();
+                compute_until(&handed)
+            })
+        };
+        (0..2).for_each(|_| both_have_begun.recv().unwrap());
+        thread::scope(|scope| {
+            let operations: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| iolite_io::net::TcpListener::bind(io, "127.0.0.1:0").map(drop)))
+                .collect();
+            let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| ready(io))).collect();
+            handed.store(true, Ordering::Release);
+            operations.into_iter().for_each(|operation| operation.join().unwrap().unwrap());
+            waiting.into_iter().for_each(|operation| operation.join().unwrap());
+        });
+        told.store(true, Ordering::Release);
+        assert!(short.join(io) && long.join(io), "round {round}: the operations ended after the computation");
+    }
+}
+
+/// An operation that takes the ring and ends by itself.
+fn ready(io: &dyn Io) {
+    let (near, _far) = iolite_io::net::UnixStream::pair(io).unwrap();
+    near.writable(io).unwrap();
+}
+
+/// Its cancellation finds it wherever it is.
+fn an_operation_that_was_taken_by_another_executor_is_canceled_there() {
+    let evented = evented(2);
+    let io = evented.io();
+    for round in 0..40 {
+        let told = Arc::new(AtomicBool::new(false));
+        let (begun, has_begun) = mpsc::channel();
+        let computing: Vec<_> = (0..2)
+            .map(|executor| {
+                let (told, begun) = (told.clone(), begun.clone());
+                on(io, executor, move |_| {
+                    begun.send(()).unwrap();
+                    // One of them ends early, and takes what was handed to the other.
+                    if executor == round % 2 { compute_until(&told) } else { true }
+                })
+            })
+            .collect();
+        (0..2).for_each(|_| has_begun.recv().unwrap());
+        thread::scope(|scope| {
+            let waiting: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let (near, _far) = iolite_io::net::UnixStream::pair(io).unwrap();
+                        let read = io.timeout(Duration::from_millis(2), |io| near.read(io, &mut [0]));
+                        assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+                    })
+                })
+                .collect();
+            waiting.into_iter().for_each(|operation| operation.join().unwrap());
+        });
+        told.store(true, Ordering::Release);
+        assert!(computing.into_iter().all(|task| task.join(io)), "round {round}: canceled after the computation");
+    }
 }

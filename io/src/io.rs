@@ -34,12 +34,12 @@ use crate::wait_any::{self, Source};
 /// on what an implementation does. What it must do to be *useful*:
 ///
 /// - [`operate`](Self::operate) is a cancellation point: it asks
-///   [`Context::check`](crate::backend::Context::check) before it begins, gives up when a request
+///   [`Context::check_operation`](crate::backend::Context::check_operation) before it begins, gives up when a request
 ///   arrives meanwhile, and reports a success even if it was being canceled, after
 ///   [`Context::recancel`](crate::backend::Context::recancel).
 /// - [`park`](Self::park) blocks the *calling* context, whatever that is, and may return early.
 /// - [`start`](Self::start) runs every [`Start`] it accepts, also during shutdown.
-/// - A panic out of `park` or `now` during a wait ends the process: waiters are linked from their
+/// - A panic out of `park`, `yield_now` or `now` during a wait ends the process: waiters are linked from their
 ///   stack frames.
 pub trait Io: Send + Sync {
     /// Starts a task with what it asks for ([`Start::options`]), or gives it back.
@@ -440,7 +440,7 @@ impl<'io> dyn Io + 'io {
         value.ok_or_else(|| io::Error::other("the Io said that it had run the closure, and has not"))
     }
 
-    /// A bare cancellation point. Never suspends.
+    /// A bare cancellation point. Never waits; lets others run now and then, as every point does that need not wait.
     ///
     /// # Cancellation
     ///
@@ -567,7 +567,7 @@ impl<'io> dyn Io + 'io {
         self.sleep_until(self.now() + duration)
     }
 
-    /// Waits until `deadline`; returns at once if it has passed.
+    /// Waits until `deadline`. If it has passed, lets others run once, as [`yield_now`](Io::yield_now) does.
     ///
     /// # Cancellation
     ///

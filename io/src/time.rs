@@ -138,7 +138,7 @@ pub(crate) fn sleep_until_time(io: &dyn Io, clock: Clock, time: Duration) -> io:
     let id = clock.timer_id()?;
     io.check_cancel()?;
     if io.time(clock) >= time {
-        return Ok(());
+        return Ok(io.sleep(Duration::ZERO)?);
     }
     let timer = Descriptor::from(timerfd_create(id, TimerfdFlags::CLOEXEC)?);
     let never = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -34,7 +34,7 @@ const POSITION: u64 = u64::MAX;
 
 pub(crate) fn operate(runtime: &Runtime, operation: Operation<'_>) -> io::Result<Output> {
     backend::current(|context| {
-        context.check(runtime)?;
+        context.check_operation(runtime)?;
         if runtime.pool.is_over() {
             return Err(ShutDown.into());
         }

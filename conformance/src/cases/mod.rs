@@ -63,6 +63,7 @@ mod basics;
 mod clocks;
 mod crowds;
 mod natives;
+mod turns;
 
 mod processes;
 mod signals;
@@ -151,6 +152,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     basics::CASES,
     clocks::CASES,
     crowds::CASES,
+    turns::CASES,
     natives::CASES,
     processes::CASES,
     processes::PAIRS,

@@ -32,7 +32,7 @@ pub(crate) const CASES: &[Case] = cases![
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Things on which no call has to wait.
-struct Ready {
+pub(crate) struct Ready {
     mutex: Mutex<()>,
     event: Event,
     semaphore: Semaphore,
@@ -52,7 +52,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(io: &dyn Io) -> Self {
+    pub(crate) fn new(io: &dyn Io) -> Self {
         let event = Event::new();
         event.set();
         let (sender, receiver) = channel(8);
@@ -94,9 +94,9 @@ impl Ready {
     }
 }
 
-type Point = fn(&dyn Io, &Ready) -> io::Result<()>;
+pub(crate) type Point = fn(&dyn Io, &Ready) -> io::Result<()>;
 
-const POINTS: &[(&str, Point)] = &[
+pub(crate) const POINTS: &[(&str, Point)] = &[
     ("check_cancel", |io, _| Ok(io.check_cancel()?)),
     ("sleep", |io, _| Ok(io.sleep(Duration::from_nanos(1))?)),
     ("sleep zero", |io, _| Ok(io.sleep(Duration::ZERO)?)),

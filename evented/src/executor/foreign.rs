@@ -3,11 +3,12 @@
 //!
 //! The caller puts the operation into a message on its own stack, hands it to an executor and
 //! parks, whatever it is; the executor submits it and, at its completion, wakes the caller. The
-//! message is the caller's again when it has its answer, which is the executor's last touch.
+//! message is the caller's again when it has its answer, which is the executor's last touch. An executor
+//! that has nothing to do takes what another one, which has, was handed; so a message says who took it.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use io_uring::squeue::Entry;
@@ -15,6 +16,7 @@ use iolite_io::backend::Unparker;
 
 use super::completion::Tag;
 use super::messages::{Answer, Linked};
+use super::remote::Remote;
 
 /// One submission entry and, later, its result.
 #[derive(Debug)]
@@ -25,18 +27,60 @@ pub(crate) struct Message {
     /// Where it is in its executor's table of messages in flight; the executor's alone.
     index: AtomicUsize,
     answer: Answer,
+    role: Role,
+    /// The side of the executor that took it. Release by that, before it submits the entry; Acquire by the caller, who
+    /// cancels the entry there.
+    taken_by: AtomicPtr<Remote>,
     unparker: Unparker,
 }
 
+/// What a message is, which says who may take it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    /// Any executor may.
+    Operation,
+    /// Only the one that it was handed to.
+    Pinned,
+    /// The cancellation of what another message of the same sender asks for; that is there for as long as this one. It
+    /// goes where that was taken, or may be.
+    Cancellation(NonNull<Message>),
+}
+
 impl Message {
-    pub(crate) fn new(entry: Entry, unparker: Unparker) -> Self {
+    pub(crate) fn new(entry: Entry, unparker: Unparker, role: Role) -> Self {
         Self {
             entry,
+            role,
+            taken_by: AtomicPtr::new(ptr::null_mut()),
             next: AtomicPtr::new(ptr::null_mut()),
             index: AtomicUsize::new(0),
             answer: Answer::default(),
             unparker,
         }
+    }
+
+    /// Whether another executor may take it than the one to whose side it was handed.
+    pub(super) fn may_leave(&self, side: &Remote) -> bool {
+        match self.role {
+            Role::Operation => true,
+            Role::Pinned => false,
+            Role::Cancellation(canceled) => {
+                // SAFETY: the role says that it is there.
+                let canceled = unsafe { canceled.as_ref() };
+                !canceled.taken_by().is_some_and(|by| ptr::eq(by, side))
+            }
+        }
+    }
+
+    /// Says who submits it.
+    pub(super) fn take(&self, by: &'static Remote) {
+        self.taken_by.store(ptr::from_ref(by).cast_mut(), Ordering::Release);
+    }
+
+    /// Who has taken it.
+    pub(crate) fn taken_by(&self) -> Option<&'static Remote> {
+        // SAFETY: `take` was given a reference without an end.
+        unsafe { self.taken_by.load(Ordering::Acquire).as_ref() }
     }
 
     /// The entry to submit; its completion carries [`user_data`](Self::user_data).

@@ -13,7 +13,8 @@ pub(crate) trait Linked: Sized {
     fn next(&self) -> &AtomicPtr<Self>;
 }
 
-/// Messages on their way to an executor: a lock-free stack, onto which many push, and of which the executor takes all.
+/// Messages on their way to an executor: a lock-free stack, onto which many push, and of which the executor, or another
+/// one that has nothing to do, takes all: each message is given to one of those.
 #[derive(Debug)]
 pub(crate) struct Messages<M> {
     /// SeqCst on push and in `is_empty`: see [`Sleep`](super::sleep::Sleep). Release on push, Acquire in `drain`: the

@@ -1,7 +1,7 @@
 //! Executors: one thread each, which runs fibers and waits in its ring.
 //!
-//! A turn of the loop takes what other threads left, runs fibers and starts tasks up to a budget,
-//! and then enters the kernel once: that submits what the fibers queued and, if nothing is ready,
+//! A turn of the loop takes what other threads left, runs fibers and starts tasks up to a budget of
+//! resumptions and of time, and then enters the kernel once: that submits what the fibers queued and, if nothing is ready,
 //! waits for completions, the next timer or a wake-up. Completions are reaped in one go and only
 //! make fibers ready; what waits for them runs in the next turn. So a fiber that yields all the time
 //! starves neither I/O nor timers, and completions are told in the order in which they arrived.
@@ -18,6 +18,7 @@ mod shutdown;
 mod sleep;
 pub(crate) mod standing;
 pub(crate) mod timers;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -40,27 +41,31 @@ use crate::ring::{BufferRings, Features, RegisteredPools, Ring, Wait};
 use crate::shared::{Shared, Unstarted};
 use completion::EventRead;
 pub(crate) use completion::OpSlot;
-use foreign::InFlight;
+use foreign::{InFlight, Message};
 use idle::IdleFibers;
 use leftover::drop_quietly;
 use ready::Ready;
 use remote::Remote;
 use shutdown::Shutdown;
 use timers::Timers;
+use turn::Turn;
 
-/// How often fibers are resumed in one turn, at least: all that were ready at its beginning, or
-/// that many. A look at the ring costs as much as a few resumptions, so not after each.
+/// How often fibers are resumed in one turn, unless its time is over: as often as fibers were ready at its beginning,
+/// or that often. A look at the ring costs as much as a few resumptions, so not after each.
 const RESUMES_PER_TURN: usize = 64;
 
 /// As many fibers as stay in a core's own caches between their turns: each touches some 2 KiB, on pages of its own.
 const WARM_FIBERS: usize = 200;
 
-/// How many tasks a fiber begins in their joins before it has to let others run.
-const BEGUN_JOINED_MAX: usize = 64;
-
 /// How much later than its deadline a timer may wake an executor that sleeps, so that timers near each
 /// other cost one wake-up. As much as Linux allows itself for a thread that sleeps.
 const TIMER_SLACK: Duration = Duration::from_micros(50);
+
+/// With more fibers than these, what is at hand must not overtake what was waited for.
+const CROWD: usize = 128;
+
+/// How often an executor hands a task that it was about to begin to one that is idle, at most.
+const HANDED_OVER_EVERY: Duration = Duration::from_micros(100);
 
 /// How long stacks that nobody uses are kept warm beyond that.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -75,10 +80,13 @@ pub(crate) struct Executor {
     remote: &'static Remote,
     ring: Ring,
     ready: Ready,
+    /// The fiber with whose turn the executor's was over, and which can go on; comes behind those who were served since.
+    overdue: Cell<Option<FiberRef>>,
     /// Tasks that its fibers have started, where it is the only executor: nobody could steal them.
     unstarted: RefCell<UnstartedQueue<Unstarted>>,
-    /// Tasks that the running fiber has begun in their joins, since it was resumed.
-    begun_joined: Cell<usize>,
+    /// When it last handed a task that it was about to begin to another executor.
+    handed_over: Cell<Instant>,
+    turn: Turn,
     /// No task was started in this turn.
     turn_begins: Cell<bool>,
     timers: Timers<FiberRef>,
@@ -123,8 +131,10 @@ impl Executor {
             remote,
             ring,
             ready: Ready::default(),
+            overdue: Cell::new(None),
             unstarted: RefCell::default(),
-            begun_joined: Cell::new(0),
+            handed_over: Cell::new(Instant::ZERO),
+            turn: Turn::default(),
             turn_begins: Cell::new(true),
             timers: Timers::default(),
             live: RefCell::default(),
@@ -192,6 +202,11 @@ impl Executor {
         context.block_of(self.remote).filter(|block| block.owner() != 0)
     }
 
+    /// Whether there are so many fibers that they get in each other's way.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.live.borrow().len() > CROWD
+    }
+
     /// The group of buffers for receiving into `pool`, to be armed with at once; `None` when there is
     /// none to be had.
     pub(crate) fn acquire_buffers(&self, pool: &BufferPool) -> Option<u16> {
@@ -205,7 +220,7 @@ impl Executor {
 
     /// This executor as one of its fibers starts a task.
     pub(crate) fn own(&self) -> Own {
-        Own { index: self.index, ready: self.ready.len() }
+        Own { index: self.index, ready: self.ready.len(), live: self.live.borrow().len() }
     }
 
     pub(crate) fn belongs_to(&self, shared: &Shared) -> bool {
@@ -251,12 +266,8 @@ impl Executor {
 
     /// Begins the task that waits under `ticket` on the calling fiber, which joins it.
     pub(crate) fn begin_joined(&self, ticket: Ticket) {
-        if self.begun_joined.get() == BEGUN_JOINED_MAX {
-            return;
-        }
         let own = self.unstarted.borrow_mut().take(ticket);
         if let Some(unstarted) = own.or_else(|| self.shared.unstarted().take(self.index, ticket)) {
-            self.begun_joined.set(self.begun_joined.get() + 1);
             self.tear_down_if_closing(&unstarted);
             unstarted.run(&self.shared);
         }
@@ -287,15 +298,23 @@ impl Executor {
         unsafe { self.ready.push(fiber) };
     }
 
+    /// Performs an operation of a context that is no fiber of this executor.
+    fn perform_message(&self, message: &Message) {
+        message.take(self.remote);
+        self.foreign.add(message);
+        // SAFETY: the sender waits for the completion.
+        unsafe { self.push(message.entry()) };
+    }
+
     /// One turn; `false` when the runtime has shut down.
     fn turn(&self) -> bool {
         self.remote.drain_woken(|block| _ = self.make_ready_block(block));
-        self.remote.drain_messages(|message| {
-            self.foreign.add(message);
-            // SAFETY: the sender waits for the completion.
-            unsafe { self.push(message.entry()) };
-        });
+        self.remote.drain_messages(|message| self.perform_message(message));
         self.remote.drain_cancellations(|standing| self.cancel_standing(&standing));
+        if let Some(fiber) = self.overdue.take() {
+            // SAFETY: it is live: it was not resumed since.
+            self.queue(unsafe { fiber.get() });
+        }
         self.run_fibers();
         if self.shared.is_closing() && self.shut_down() {
             return false;
@@ -325,7 +344,8 @@ impl Executor {
         let budget = self.ready.len().max(RESUMES_PER_TURN);
         let cold = self.live.borrow().len() > WARM_FIBERS;
         self.turn_begins.set(true);
-        self.tell_ready();
+        self.turn.begin(self.has_others_to_serve().then(monotonic_now));
+        self.tell_load();
         self.start_task();
         for _ in 0..budget {
             let next = self.ready.pop().or_else(|| {
@@ -338,19 +358,66 @@ impl Executor {
                 unsafe { next.get() }.prefetch();
             }
             // SAFETY: queued fibers are live; only this loop lets one end.
-            self.run_fiber(unsafe { fiber.get() });
+            if self.run_fiber(unsafe { fiber.get() }) {
+                break;
+            }
         }
     }
 
-    fn run_fiber(&self, fiber: &Fiber) {
-        self.begun_joined.set(0);
-        match fiber.resume() {
+    /// Whether there is something to look after beside the fibers that are ready: timers, completions that may come, tasks
+    /// that have not started, what other threads left.
+    fn has_others_to_serve(&self) -> bool {
+        self.has_events()
+            || !self.unstarted.borrow().is_empty()
+            || self.shared.unstarted().seems_to_have_next(self.index)
+            || self.remote.has_left()
+    }
+
+    /// Most of it, and as cheap as it has to be after each resumption.
+    #[inline]
+    fn has_events(&self) -> bool {
+        // Without jumps: most of the time it is none of them.
+        (self.in_flight.get() > 0) | !self.timers.is_empty() | self.remote.has_woken()
+    }
+
+    /// Whether the turn is over after this resumption. One that has no time is over when something comes up.
+    #[inline]
+    fn is_turn_over(&self) -> bool {
+        if self.turn.is_timed() {
+            self.turn.is_look_due() && self.turn.is_over(monotonic_now())
+        } else {
+            self.has_events() || self.turn.is_look_due() && self.has_others_to_serve()
+        }
+    }
+
+    /// Whether the running fiber should let others run, because the turn is over.
+    fn has_run_long(&self) -> bool {
+        let has_others = self.has_others_to_serve();
+        if !has_others && self.ready.is_empty() {
+            return false;
+        }
+        // In a turn without a time there was nothing to look after before.
+        let is_over = has_others && !self.turn.is_timed() || self.turn.is_over(monotonic_now());
+        if is_over {
+            self.turn.look_next();
+        }
+        is_over
+    }
+
+    /// Runs a fiber until it pauses; whether the time of the turn is over then.
+    fn run_fiber(&self, fiber: &Fiber) -> bool {
+        let pause = fiber.resume();
+        let is_over = self.is_turn_over();
+        match pause {
+            // It may be what took so long: those who are looked after now come first.
+            Pause::Yield if is_over => self.overdue.set(Some(FiberRef::new(fiber))),
             Pause::Yield => self.queue(fiber),
             // Nobody else ran on this thread since it looked for its token, and wakes of other threads
             // arrive between fibers.
             Pause::Park => fiber.parked.set(true),
             Pause::Idle => self.retire(fiber),
         }
+        is_over
     }
 
     /// Puts a fiber whose task has ended into the pool.
@@ -360,6 +427,7 @@ impl Executor {
         self.idle.put(fiber);
         // Its stack may be what a task waits for.
         self.starved.set(None);
+        self.tell_load();
     }
 
     fn assign(&self, fiber: OwnedFiber, unstarted: Unstarted) {
@@ -371,7 +439,8 @@ impl Executor {
         fiber.index.set(place.key());
         self.queue(&fiber);
         place.insert(fiber);
-        self.tell_ready();
+        drop(live);
+        self.tell_load();
     }
 
     /// Starts a task that waits here or, when there is nothing else to do, with another executor.
@@ -382,6 +451,7 @@ impl Executor {
         self.starved.set(None);
         let steal = self.ready.is_empty();
         let Some(unstarted) = self.next_unstarted(steal) else { return };
+        let Err(unstarted) = self.hand_over(unstarted) else { return };
         let class = unstarted.start.options().stack_size.map_or(self.class_default, SizeClass::of);
         let fiber = self.idle.take(class).map_or_else(|| self.new_fiber(class), Ok);
         match fiber {
@@ -393,6 +463,23 @@ impl Executor {
                 self.shared.put_back(self.index, unstarted);
             }
         }
+    }
+
+    /// Hands a task to an executor that is idle: it may compute for long, and the fibers that wait here would be late. Not
+    /// one that was handed over before, nor many within a short time: to wake somebody takes longer than most tasks.
+    fn hand_over(&self, unstarted: Unstarted) -> Result<(), Unstarted> {
+        let may_be_handed = self.shared.options().executors > 1
+            && !self.live.borrow().is_empty()
+            && unstarted.may_be_handed_over()
+            && self.shared.unstarted().idle(Some(self.own())).is_some();
+        if !may_be_handed {
+            return Err(unstarted);
+        }
+        let now = monotonic_now();
+        if now < self.handed_over.get() + HANDED_OVER_EVERY {
+            return Err(unstarted);
+        }
+        self.shared.hand_over(self.own(), unstarted).inspect(|()| self.handed_over.set(now))
     }
 
     /// The next task to start. Those of others first, each turn: its own come as fast as it runs.
@@ -418,16 +505,16 @@ impl Executor {
     }
 
     /// Lets the others know how much there is to do here.
-    fn tell_ready(&self) {
-        self.shared.unstarted().tell_ready(self.index, self.ready.len());
+    fn tell_load(&self) {
+        self.shared.unstarted().tell(self.own());
     }
 
     /// What the next turn of the ring may wait for.
     fn wait(&self) -> Wait {
-        if !self.ready.is_empty() || self.ring.has_collected() || self.can_start() {
+        if !self.ready.is_empty() || self.overdue.get().is_some() || self.ring.has_collected() || self.can_start() {
             return Wait::No;
         }
-        self.tell_ready();
+        self.tell_load();
         self.registered.release_unused(&self.ring);
         let trim_at = self.trim();
         let report_at = match self.shutdown.get() {
@@ -446,8 +533,11 @@ impl Executor {
         if self.ring.has_collected() || !self.remote.begin_sleep() {
             return Wait::No;
         }
-        // Once more, after the announcement: whoever pushed a task before it did not wake us.
-        if self.can_start() || self.shared.is_closing() && !self.may_sleep_closing() {
+        // Once more, after the announcement: whoever left something elsewhere before it did not wake us.
+        if self.shared.take_messages(self.index, |message| self.perform_message(message))
+            || self.can_start()
+            || self.shared.is_closing() && !self.may_sleep_closing()
+        {
             self.remote.end_sleep();
             return Wait::No;
         }
@@ -547,6 +637,10 @@ impl Park for FiberPark {
     fn yield_now(&self, block: &'static WakeBlock) {
         // SAFETY: the calling fiber owns the block and is live.
         unsafe { FiberRef::of_block(block).get() }.suspend(Pause::Yield);
+    }
+
+    fn has_run_long(&self) -> bool {
+        Executor::with_current(Executor::has_run_long) == Some(true)
     }
 
     fn is_thread(&self) -> bool {

@@ -84,16 +84,40 @@ impl Remote {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block);
     }
 
-    /// Hands an operation to the executor.
+    /// Hands an operation to the executor; whether it slept.
     ///
     /// # Safety
     ///
     /// The message stays where it is until it has its result.
-    pub(crate) unsafe fn send(&self, message: &Message) {
-        // SAFETY: the caller says that it stays, and it gets its result after `drain_messages` has given it to the
-        // executor. It is sent once, since this is the only stack that anybody has for it.
+    pub(crate) unsafe fn send(&self, message: &Message) -> bool {
+        // SAFETY: the caller says that it stays, and it gets its result after `drain_messages` or `take_messages` has given
+        // it to an executor. It is sent once, since this is the only stack that anybody has for it.
         unsafe { self.messages.push(message) };
-        self.wake_executor();
+        self.wake_executor()
+    }
+
+    /// Takes the operations that the executor has not come to, for another one; whether there were any.
+    pub(crate) fn take_messages(&self, mut perform: impl FnMut(&Message)) -> bool {
+        // SeqCst, as the look of a sender whether the calling executor sleeps: see `Sleep`.
+        if self.messages.is_empty() {
+            return false;
+        }
+        let (mut taken, mut kept) = (false, false);
+        self.messages.drain(|message| {
+            if message.may_leave(self) {
+                perform(message);
+                taken = true;
+            } else {
+                // SAFETY: it was in this stack, has been taken out of it, and is not performed: it stays as before.
+                unsafe { self.messages.push(message) };
+                kept = true;
+            }
+        });
+        if kept {
+            // It may have gone to sleep meanwhile.
+            self.wake_executor();
+        }
+        taken
     }
 
     /// Says that an operation that is about to be handed to the executor keeps a thread of the kernel's.
@@ -140,6 +164,12 @@ impl Remote {
     /// Whether something was left for the executor.
     pub(crate) fn has_left(&self) -> bool {
         !self.woken.is_empty() || !self.messages.is_empty() || !self.cancellations.is_empty()
+    }
+
+    /// Whether a fiber of the executor was woken elsewhere.
+    #[inline]
+    pub(crate) fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
     }
 
     /// Takes the announcement back; whether somebody has woken the executor.

@@ -1,6 +1,6 @@
 //! The timers of one executor: a heap of the fibers that park with a deadline.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use iolite_io::Instant;
 use slab::Slab;
@@ -15,7 +15,11 @@ pub(crate) struct TimerId(usize);
 /// Where they are is told by a table beside the heap: a timer moves through many levels, and what it wakes is seldom
 /// in the processor's caches.
 #[derive(Debug)]
-pub(crate) struct Timers<T>(RefCell<Heap<T>>);
+pub(crate) struct Timers<T> {
+    heap: RefCell<Heap<T>>,
+    /// How many are armed and have not popped: for those who only want to know whether there are any.
+    armed: Cell<usize>,
+}
 
 #[derive(Debug)]
 struct Heap<T> {
@@ -37,44 +41,53 @@ const ARITY: usize = 4;
 
 impl<T> Default for Timers<T> {
     fn default() -> Self {
-        Self(RefCell::new(Heap { entries: Vec::new(), timers: Slab::new() }))
+        Self { heap: RefCell::new(Heap { entries: Vec::new(), timers: Slab::new() }), armed: Cell::new(0) }
     }
 }
 
 impl<T: Copy> Timers<T> {
+    /// Whether no timer is armed that has not popped.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.armed.get() == 0
+    }
+
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.0.borrow().entries.first().map(|(deadline, _)| *deadline)
+        self.heap.borrow().entries.first().map(|(deadline, _)| *deadline)
     }
 
     /// Has [`pop_passed`](Self::pop_passed) return `wakes` once `deadline` has passed.
     #[must_use = "a timer is disarmed, also after it has popped"]
     pub(crate) fn arm(&self, deadline: Instant, wakes: T) -> TimerId {
-        let mut heap = self.0.borrow_mut();
+        let mut heap = self.heap.borrow_mut();
         let index = heap.entries.len();
         let id = TimerId(heap.timers.insert(Timer { index, wakes }));
         heap.entries.push((deadline, id));
         heap.sift_up(index);
+        self.armed.set(heap.entries.len());
         id
     }
 
     /// Forgets a timer, whether it has popped or not.
     pub(crate) fn disarm(&self, id: TimerId) {
-        let mut heap = self.0.borrow_mut();
+        let mut heap = self.heap.borrow_mut();
         let index = heap.timers.remove(id.0).index;
         if index != POPPED {
             heap.remove(index);
+            self.armed.set(heap.entries.len());
         }
     }
 
     /// Takes a timer whose deadline has passed.
     pub(crate) fn pop_passed(&self, now: Instant) -> Option<T> {
-        let mut heap = self.0.borrow_mut();
+        let mut heap = self.heap.borrow_mut();
         let (deadline, id) = *heap.entries.first()?;
         if deadline > now {
             return None;
         }
         heap.remove(0);
+        self.armed.set(heap.entries.len());
         let timer = &mut heap.timers[id.0];
         timer.index = POPPED;
         Some(timer.wakes)
@@ -181,7 +194,7 @@ mod tests {
             ids.into_iter().for_each(|id| timers.disarm(id));
             assert_eq!(timers.next(), None);
         }
-        assert!(timers.0.borrow().timers.is_empty() && timers.0.borrow().timers.capacity() < 200);
+        assert!(timers.heap.borrow().timers.is_empty() && timers.heap.borrow().timers.capacity() < 200);
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Fiber {
     #[inline]
     pub(crate) fn resume(&self) -> Pause {
         overflow::RUNNING.set(self);
+        self.context.begin_turn();
         // SAFETY: the context lives in this box, which outlives the resumption; it is put back
         // before anything else of this thread runs.
         let outer = unsafe { set_current(&self.context) };

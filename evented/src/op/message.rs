@@ -12,7 +12,7 @@ use iolite_io::{Descriptor, Interest, Output};
 use rustix::net::SocketAddrAny;
 
 use super::perform::Performer;
-use super::poll::{run_or_wait, until_done};
+use super::poll::{receive_in_turn, until_done};
 use super::{BUFFERS_MAX, LOOK_AGAIN};
 
 /// How many descriptors can go with a message (`SCM_MAX_FD`).
@@ -28,9 +28,10 @@ pub(super) fn receive(
     let mut header = Header::default();
     let flags = libc::MSG_CMSG_CLOEXEC | if peek { libc::MSG_PEEK } else { 0 };
     let fd = types::Fd(socket.as_raw_fd());
-    let entry = opcode::RecvMsg::new(fd, header.for_receiving(buffers, descriptors_max)).flags(flags as u32).build();
+    let place = header.for_receiving(buffers, descriptors_max);
+    let entry = |ioprio| opcode::RecvMsg::new(fd, place).flags(flags as u32).ioprio(ioprio).build();
     // SAFETY: the entry points to `header`, that to itself and `buffers`; both are there until it returns.
-    let Some(count) = (unsafe { run_or_wait(performer, socket, Interest::Readable, &entry) })? else {
+    let Some(count) = (unsafe { receive_in_turn(performer, socket, entry) })? else {
         return Ok(Output::Received(Received::default()));
     };
     // SAFETY: it was made for receiving, and the kernel has filled it, for it says how many bytes came.

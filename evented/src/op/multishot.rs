@@ -108,7 +108,7 @@ fn wait(io: &dyn Io, context: &Context, standing: &Standing) -> Result<Option<io
         if let Poll::Ready(answer) = standing.poll(context.unparker()) {
             return Ok(answer);
         }
-        if let Err(canceled) = context.check(io) {
+        if let Err(canceled) = context.check_within_wait(io) {
             standing.forget_waiter();
             return Err(canceled);
         }

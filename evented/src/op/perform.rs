@@ -3,6 +3,7 @@
 
 use std::io;
 use std::mem;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 
 use super::typed::{CanceledById, Id, UnderWay};
 use crate::abort::AbortOnUnwind;
-use crate::executor::foreign::Message;
+use crate::executor::foreign::{Message, Role};
 use crate::executor::remote::Remote;
 use crate::executor::standing::{Answer, Kind};
 use crate::executor::{Executor, OpSlot};
@@ -79,6 +80,13 @@ impl<'a> Performer<'a> {
     /// [`ShutDown`].
     pub(super) fn check_open(&self) -> io::Result<()> {
         if self.shared.is_closed() { Err(ShutDown.into()) } else { Ok(()) }
+    }
+
+    /// Whether it performs for one of many fibers, on a kernel that lets receptions wait for their turn.
+    pub(super) fn is_crowded(&self) -> bool {
+        // As old as the flag (Linux 5.19).
+        Executor::with_current_of(self.shared, self.context, Executor::is_crowded) == Some(true)
+            && self.shared.supports(opcode::Socket::CODE)
     }
 
     /// The slot under which the ring in which [`run`](Self::run) performs knows `memory`, if any.
@@ -255,10 +263,13 @@ impl<'a> Performer<'a> {
         // As in `run_here`.
         let bomb = AbortOnUnwind;
         let _kept = self.keeps_worker.then(|| remote.keep_worker());
-        let message = Message::new(entry.clone(), self.context.unparker());
+        // Where it was allowed to keep a thread of the kernel's, there it stays.
+        let role = if self.keeps_worker { Role::Pinned } else { Role::Operation };
+        let message = Message::new(entry.clone(), self.context.unparker(), role);
         // SAFETY: `wait` returns when there is a result, and unwinds past the bomb never.
-        unsafe { remote.send(&message) };
-        let outcome = self.wait(&Sent { remote, message: &message, unparker: self.context.unparker() }, until);
+        unsafe { self.shared.send(remote, &message) };
+        let outcome = self
+            .wait(&Sent { shared: self.shared, remote, message: &message, unparker: self.context.unparker() }, until);
         mem::forget(bomb);
         self.shared.end_foreign();
         Ok(outcome)
@@ -297,7 +308,7 @@ impl<'a> Performer<'a> {
         if asked.request.is_some() || matches!(until, Until::Completed) {
             return false;
         }
-        asked.request = self.context.check(self.shared).err();
+        asked.request = self.context.check_within_wait(self.shared).err();
         asked.request.is_some()
     }
 
@@ -326,6 +337,7 @@ impl InFlight for OpSlot {
 
 /// An operation in the ring of an executor whose fiber the caller is not.
 struct Sent<'a> {
+    shared: &'a Shared,
     remote: &'static Remote,
     message: &'a Message,
     unparker: Unparker,
@@ -337,16 +349,26 @@ impl InFlight for Sent<'_> {
     }
 
     fn cancel(&self) -> i32 {
-        // To the same executor, behind the message, so that it finds the operation.
-        let entry = opcode::AsyncCancel::new(self.message.user_data()).build();
-        let cancellation = Message::new(entry, self.unparker);
-        // SAFETY: the loop ends when there is an answer, and a panic in it meets the bomb of `run_elsewhere`.
-        unsafe { self.remote.send(&cancellation) };
         loop {
-            if let Some(answer) = cancellation.result() {
+            // To the same executor, behind the message, so that it finds the operation.
+            let remote = self.message.taken_by().unwrap_or(self.remote);
+            let entry = opcode::AsyncCancel::new(self.message.user_data()).build();
+            let role = Role::Cancellation(NonNull::from(self.message));
+            let cancellation = Message::new(entry, self.unparker, role);
+            // SAFETY: the loop ends when there is an answer, and a panic in it meets the bomb of `run_elsewhere`.
+            unsafe { self.shared.send(remote, &cancellation) };
+            let answer = loop {
+                match cancellation.result() {
+                    Some(answer) => break answer,
+                    None => park(None),
+                }
+            };
+            // Each of the two may have been taken by another executor in the meantime: then this one has found nothing.
+            let took = |message: &Message| message.taken_by().map(ptr::from_ref);
+            let has_met = self.message.result().is_some() || took(self.message) == took(&cancellation);
+            if answer != -libc::ENOENT || has_met {
                 return answer;
             }
-            park(None);
         }
     }
 }

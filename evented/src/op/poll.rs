@@ -94,6 +94,34 @@ pub(super) fn until_done<T>(
     }
 }
 
+/// `IORING_RECVSEND_POLL_FIRST`: an entry waits for its descriptor before it is tried.
+const POLL_FIRST: u16 = 1;
+
+/// Receives by the entry that `entry` makes, with flags of its own, and waits for as long as there is nothing.
+///
+/// Where there are many fibers, an entry that finds its bytes at once would overtake all those that wait: the kernel tells
+/// of it when it is submitted, and of the others a few in each call. So it has to wait like them.
+///
+/// # Safety
+///
+/// What the entry points to is valid until this returns.
+pub(super) unsafe fn receive_in_turn(
+    performer: &Performer<'_>,
+    socket: &Descriptor,
+    mut entry: impl FnMut(u16) -> Entry,
+) -> io::Result<Option<u32>> {
+    if performer.is_crowded() {
+        // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
+        match unsafe { performer.run(&entry(POLL_FIRST)) } {
+            // A non-blocking socket: the kernel has not even tried.
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            other => return other.map(Some),
+        }
+    }
+    // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
+    unsafe { run_or_wait(performer, socket, Interest::Readable, &entry(0)) }
+}
+
 /// What is between an attempt that would block and the next one; `false` when there is no next one.
 ///
 /// # Errors

@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::{Descriptor, Output};
 
 use super::COUNT_MAX;
 use super::perform::Performer;
-use super::poll::run_or_wait;
+use super::poll::receive_in_turn;
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -21,10 +21,14 @@ pub(super) fn perform(
         return Ok(Output::Count(0));
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
-    let entry = opcode::Recv::new(types::Fd(socket.as_raw_fd()), buffer.as_mut_ptr(), bytes)
-        .flags(if peek { libc::MSG_PEEK } else { 0 })
-        .build();
+    let place = buffer.as_mut_ptr();
+    let entry = |flags| {
+        opcode::Recv::new(types::Fd(socket.as_raw_fd()), place, bytes)
+            .flags(if peek { libc::MSG_PEEK } else { 0 })
+            .ioprio(flags)
+            .build()
+    };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, socket, Interest::Readable, &entry) }?;
+    let count = unsafe { receive_in_turn(performer, socket, entry) }?;
     Ok(Output::Count(count.unwrap_or(0) as usize))
 }

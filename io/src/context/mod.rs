@@ -17,6 +17,7 @@ mod patience;
 mod scopes;
 mod signal;
 mod thread;
+mod turn;
 mod wait;
 mod waiters;
 mod wake_stack;
@@ -49,6 +50,7 @@ use crate::task::{Locals, LocalsCell, drop_panic};
 use crate::time::Instant;
 use scopes::Scopes;
 use thread::ThreadPark;
+use turn::Turn;
 
 /// How deep inline tasks may nest on one context. A level takes about 5 KiB of stack in a debug build,
 /// before what the task itself takes: with this many, the panic comes before the end of a fiber's
@@ -68,6 +70,12 @@ pub trait Park {
 
     /// Lets other contexts of the same executor run. `block` is the calling context's.
     fn yield_now(&self, block: &'static WakeBlock);
+
+    /// Whether the calling context has run for so long that others should, as far as the backend knows. A context asks now
+    /// and then, at points where it need not wait; one that never hears `true` gives way after a number of points.
+    fn has_run_long(&self) -> bool {
+        false
+    }
 
     /// Whether blocking the thread blocks nobody but the calling context.
     fn is_thread(&self) -> bool;
@@ -89,6 +97,7 @@ pub struct Context {
     scopes: RefCell<Scopes>,
     inline_depth: Cell<u32>,
     no_suspend: Cell<u32>,
+    turn: Turn,
     /// The running task's.
     locals: LocalsCell,
     /// A panic hook runs on this context.
@@ -136,6 +145,7 @@ impl Context {
             scopes: RefCell::default(),
             inline_depth: Cell::new(0),
             no_suspend: Cell::new(0),
+            turn: Turn::default(),
             locals: LocalsCell::default(),
             in_panic_hook: Cell::new(false),
             runtimes: RefCell::default(),
@@ -198,6 +208,10 @@ impl Context {
 
     /// A bare cancellation point: delivers a pending request, once.
     ///
+    /// It counts as a call that need not wait: after a number of these, and sooner when the context has run for long, it
+    /// lets other contexts of the same executor run first. A wait that has begun asks with
+    /// [`check_within_wait`](Self::check_within_wait) instead.
+    ///
     /// # Errors
     ///
     /// [`Canceled`] when the running task was asked to stop or one of its timeouts has passed; and
@@ -208,18 +222,67 @@ impl Context {
     /// Inside [`no_suspend`].
     #[inline]
     pub fn check(&self, io: &dyn Io) -> Result<(), Canceled> {
+        self.check_costing(turn::POINT, io)
+    }
+
+    /// The cancellation point of [`Io::operate`]. As [`check`](Self::check), and counts for more: an operation that does
+    /// not wait takes a system call of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As `check`.
+    ///
+    /// # Panics
+    ///
+    /// As `check`.
+    #[inline]
+    pub fn check_operation(&self, io: &dyn Io) -> Result<(), Canceled> {
+        self.check_costing(turn::OPERATION, io)
+    }
+
+    #[inline]
+    fn check_costing(&self, cost: u32, io: &dyn Io) -> Result<(), Canceled> {
+        let goes_on = self.turn.spend(cost);
+        if goes_on && self.is_undisturbed() { Ok(()) } else { self.check_slow(goes_on, io) }
+    }
+
+    /// Whether a cancellation point has nothing to do.
+    #[inline]
+    fn is_undisturbed(&self) -> bool {
+        !self.in_panic_hook.get()
+            && self.no_suspend.get() == 0
+            && self.requests() == 0
+            && self.scopes.borrow().is_empty()
+    }
+
+    #[cold]
+    fn check_slow(&self, goes_on: bool, io: &dyn Io) -> Result<(), Canceled> {
         if self.in_panic_hook.get() {
             return Err(Canceled::in_panic_hook());
         }
         self.assert_may_suspend();
-        if self.requests() == 0 && self.scopes.borrow().is_empty() {
-            return Ok(());
+        if !goes_on {
+            self.look_whether_to_give_way();
         }
-        self.check_slow(io)
+        self.deliver(io)
     }
 
-    #[cold]
-    fn check_slow(&self, io: &dyn Io) -> Result<(), Canceled> {
+    /// Delivers a pending request, once, in the middle of a wait whose beginning was a point. Never lets others run: its
+    /// caller may rely on what it has seen until it parks.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    ///
+    /// # Panics
+    ///
+    /// As `check`.
+    #[inline]
+    pub fn check_within_wait(&self, io: &dyn Io) -> Result<(), Canceled> {
+        if self.is_undisturbed() { Ok(()) } else { self.check_slow(true, io) }
+    }
+
+    fn deliver(&self, io: &dyn Io) -> Result<(), Canceled> {
         if self.requests() != 0 && !self.scopes.borrow().is_shielded() && self.task().take_request() {
             return Err(Canceled::requested());
         }
@@ -234,6 +297,35 @@ impl Context {
         match self.scopes.borrow_mut().take_passed(now) {
             Some(id) => Err(Canceled::timed_out(id)),
             None => Ok(()),
+        }
+    }
+
+    /// Begins a turn: the context runs after others could. For executors, whenever they resume it.
+    #[inline]
+    pub fn begin_turn(&self) {
+        self.turn.begin();
+    }
+
+    /// Counts a call that could have waited and is no cancellation point.
+    #[inline]
+    pub(crate) fn pass_point(&self) {
+        self.spend(turn::POINT);
+    }
+
+    #[inline]
+    fn spend(&self, cost: u32) {
+        if !self.turn.spend(cost) {
+            self.look_whether_to_give_way();
+        }
+    }
+
+    #[cold]
+    fn look_whether_to_give_way(&self) {
+        if self.park.is_thread() {
+            self.turn.prolong();
+        } else if self.no_suspend.get() == 0 && !self.in_panic_hook.get() && self.turn.look(self.park.has_run_long()) {
+            self.turn.begin();
+            self.park.yield_now(self.block);
         }
     }
 

@@ -14,19 +14,29 @@ pub(crate) enum WaitEnd {
 
 /// Waits until `ready`. A cancellation point, but only for as long as it is not ready: completion
 /// wins. The caller checks for a request before it begins.
+///
+/// Where the deadline has passed before it could park, it lets others run once, as a wait would have: whoever asks again
+/// and again with such a deadline must not keep them from what it asks for.
 pub(crate) fn wait(io: &dyn Io, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> Result<(), WaitEnd> {
     current(|context| {
         context.assert_may_suspend();
         or_abort(|| {
+            let mut others_could_run = false;
             loop {
                 if ready() {
                     return Ok(());
                 }
-                context.check(io).map_err(WaitEnd::Canceled)?;
-                if deadline.is_some_and(|deadline| deadline <= io.now()) {
+                context.check_within_wait(io).map_err(WaitEnd::Canceled)?;
+                let is_over = deadline.is_some_and(|deadline| deadline <= io.now());
+                if is_over && others_could_run {
                     return Err(WaitEnd::TimedOut);
                 }
-                io.park([deadline, context.deadline()].into_iter().flatten().min());
+                others_could_run = true;
+                if is_over {
+                    io.yield_now();
+                } else {
+                    io.park([deadline, context.deadline()].into_iter().flatten().min());
+                }
             }
         })
     })

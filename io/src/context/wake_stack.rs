@@ -38,6 +38,7 @@ impl WakeStack {
     }
 
     /// Whether there is nothing to take.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.load(Ordering::SeqCst).is_null()
     }

@@ -20,7 +20,8 @@ pub(super) enum Until {
 }
 
 impl Until {
-    /// The cancellation point of the call, also of one that will not have to wait.
+    /// The cancellation point of the call, also of one that will not have to wait. A call that nothing ends lets others
+    /// run now and then all the same.
     ///
     /// # Panics
     ///
@@ -30,6 +31,7 @@ impl Until {
         match self {
             Until::Served => {
                 context::current(Context::assert_outside_no_suspend);
+                context::current(Context::pass_point);
                 Ok(())
             }
             Until::Canceled | Until::Deadline(_) => io.check_cancel(),

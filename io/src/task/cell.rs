@@ -400,6 +400,8 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
     }
 
     fn wait(&self, io: &dyn Io) {
+        // Tasks that have ended, or that the joiner begins by itself, could be started and joined without end.
+        context::current(Context::pass_point);
         if self.is_done() {
             return;
         }
