@@ -16,8 +16,8 @@
 //! The standard streams are unbuffered and lock nothing. They are beside std's own, which keep bytes in buffers: read
 //! with one or the other. `println!` blocks its thread, and every fiber on it, until whoever reads has made room.
 //!
-//! Other processes may share what is behind them. So their mode (`O_NONBLOCK`) is never changed: a terminal, which has no
-//! other means to be read and written without waiting, is opened once more for that.
+//! Other processes may share what is behind them. So their mode (`O_NONBLOCK`) is never changed: on `evented`, a
+//! terminal, which has no other means to be read and written without waiting, is opened once more for that.
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut};

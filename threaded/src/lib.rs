@@ -1,17 +1,12 @@
 //! The bounded-thread backend of iolite.
 //!
 //! A [`Threaded`] runs tasks on a bounded pool of operating-system threads and performs operations
-//! with blocking system calls on the thread that asks. Every one of them can be canceled while it
-//! blocks: where a call could block, the thread waits in `ppoll`, which a request interrupts with a
-//! signal that is unblocked nowhere else, so that none is lost and no other code sees it.
+//! with blocking system calls on the thread that asks, in most cases with one. Every one of them can be
+//! canceled while it blocks: a request interrupts it with a signal, which is repeated until the thread has
+//! acknowledged it, so that none is lost. It comes only during such a call, so that no other code sees it.
 //!
-//! What cannot be interrupted, and makes a cancellation wait:
-//!
-//! - system calls on regular files, and `fsync`;
-//! - opening a FIFO, which waits for the other end;
-//! - `accept` on a listener that was not made by this library, is blocking, and is shared with
-//!   other acceptors, when one of them is faster;
-//! - writing to a terminal that is stopped.
+//! What the kernel does not interrupt makes a cancellation wait: calls on regular files and directories,
+//! `fsync` among them.
 //!
 //! Name lookups run on a small pool of their own; a canceled one goes on there unobserved.
 //!

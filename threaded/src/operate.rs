@@ -1,23 +1,30 @@
 //! Operations as system calls on the calling thread.
 //!
-//! None blocks where a request could not reach it: sockets are tried with `MSG_DONTWAIT` and pipes with
-//! `RWF_NOWAIT`, whatever their mode, and waited for in `ppoll`; what has no such flag is tried in the ways of
-//! [`try_read`], and a listener, which may be a blocking one of somebody else, is waited for first.
+//! A call blocks in the kernel, from where a request gets it back ([`interruptible`]). Two things make more than
+//! one call of an operation:
+//!
+//! - a deadline. It is for `ppoll` to keep, so the descriptor is tried with `MSG_DONTWAIT` or `RWF_NOWAIT`,
+//!   whatever its mode, and waited for. For calls without such a flag a timer keeps it;
+//! - a descriptor in non-blocking mode, which is waited for when the call would have blocked.
+//!
+//! Writes that need not write everything try first, too: what there is room for is written at once, where a blocking
+//! call would wait for room for all.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::backend::{
-    self, Context, DiskWait, Interest, Round, Rounds, Spliced, address_from_kernel, begin_connect, finish_connect,
-    perform_quick, try_read, try_receive_many, try_receive_message, try_send_many, try_send_message, try_splice,
-    try_write, wait_ready,
+    self, Context, DiskWait, Interest, Round, Rounds, SocketWait, Spliced, address_from_kernel, begin_connect, connect,
+    finish_connect, interruptible, interruptible_until, perform_quick, receive_message, send_many, send_message,
+    try_receive_many, try_splice, wait_ready,
 };
 use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
-use rustix::fs::FileType;
-use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
-use rustix::net::{self, RecvFlags, SendFlags, SocketFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags, fcntl_getfl};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, readv, retry_on_intr, write, writev};
+use rustix::net::{self, RecvFlags, SocketFlags};
 
 use crate::fiber;
 use crate::runtime::Runtime;
@@ -28,6 +35,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How many buffers a vectored call takes (`UIO_MAXIOV`).
 const BUFFERS_MAX: usize = 1024;
+
+/// How many bytes a pipe takes as soon as it is ready (`PIPE_BUF`).
+const PIPE_BYTES: usize = 4096;
 
 /// Stands for the file's own position, as an offset.
 const POSITION: u64 = u64::MAX;
@@ -63,28 +73,36 @@ impl Caller<'_> {
             Operation::Ready { descriptor, interest } => self.ready(descriptor, interest).map(|()| Output::Done),
             Operation::Receive { socket, buffer, peek } => self.receive(socket, buffer, peek).map(Output::Count),
             Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
-                let attempt = || try_receive_message(socket, buffers, peek, descriptors_max);
+                let attempt = |wait| receive_message(socket, buffers, peek, descriptors_max, wait);
                 self.until_done(socket, Interest::Readable, attempt)
                     .map(Option::unwrap_or_default)
                     .map(Output::Received)
             }
             Operation::ReceiveMany { socket, messages } => {
+                // A call that waits takes the end of a socket that was shut down for a message.
                 let attempt = || try_receive_many(socket, messages);
-                self.until_done(socket, Interest::Readable, attempt).map(Option::unwrap_or_default).map(Output::Count)
+                self.until_tried(socket, Interest::Readable, attempt).map(Option::unwrap_or_default).map(Output::Count)
             }
             Operation::Send { socket, buffer, all } => self.send(socket, buffer, all).map(Output::Count),
             Operation::SendMessage { socket, buffers, to, descriptors } => {
-                let attempt = || Ok(try_send_message(socket, buffers, to, descriptors)?);
+                let attempt = |wait| Ok(send_message(socket, buffers, to, descriptors, wait)?);
                 self.until_sent(socket, to, attempt).map(Output::Count)
             }
             Operation::SendMany { socket, messages } => {
                 let to = messages.first().and_then(|message| message.to.as_ref());
-                self.until_sent(socket, to, || try_send_many(socket, messages)).map(Output::Count)
+                let attempt = |wait| match wait {
+                    SocketWait::Refused => send_many(socket, messages, wait),
+                    // One has to wait, the others need not.
+                    SocketWait::Allowed => send_many(socket, &messages[..messages.len().min(1)], wait),
+                };
+                self.until_sent(socket, to, attempt).map(Output::Count)
             }
             Operation::SendZeroCopy { socket, bytes, from } => {
                 self.send(socket, bytes.rest(from), true).map(Output::Count)
             }
-            Operation::Open { at, options } => backend::open_file(at, options).map(Output::Opened),
+            Operation::Open { at, options } => {
+                self.until_returned(|| backend::open_file(at, options)).map(Output::Opened)
+            }
             Operation::Read { file, buffer, offset, .. } => self.read(file, buffer, offset).map(Output::Count),
             Operation::Write { file, buffer, offset, .. } => self.write(file, buffer, offset).map(Output::Count),
             Operation::ReadVectored { file, buffers, offset } => {
@@ -110,26 +128,42 @@ impl Caller<'_> {
     }
 
     fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
-        // Waited for first: the listener may be a blocking one from elsewhere.
-        let (socket, address) = self
-            .when_ready(listener, Interest::Readable, || net::acceptfrom_with(listener, SocketFlags::CLOEXEC))?
-            // What a call that waits says of a listener that was shut down.
-            .ok_or(Errno::INVAL)?;
+        let accept = || match net::acceptfrom_with(listener, SocketFlags::CLOEXEC) {
+            // The kernel looks for a free number first, also when there is nobody to accept.
+            Err(Errno::MFILE | Errno::NFILE) if !is_readable(listener)? => Err(Errno::AGAIN.into()),
+            result => Ok(result?),
+        };
+        let accepted = if self.context.deadline().is_some() && !is_nonblocking(listener)? {
+            self.until_called(listener, Interest::Readable, accept)?
+        } else {
+            self.until_tried(listener, Interest::Readable, || interruptible(accept))?
+        };
+        // What a call that waits says of a listener that was shut down.
+        let (socket, address) = accepted.ok_or(Errno::INVAL)?;
         let peer = address.map(address_from_kernel).transpose()?;
         Ok(Output::Accepted(socket.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
     }
 
     fn connect(&self, socket: &Descriptor, address: &Address) -> io::Result<()> {
+        let mut was_interrupted = false;
         loop {
-            match begin_connect(socket, address) {
-                Ok(()) => return Ok(()),
-                Err(Errno::AGAIN) if matches!(address, Address::Unix(_)) => self.look_again()?,
-                // Interrupted, it goes on in the kernel just as well.
-                Err(Errno::INPROGRESS | Errno::INTR) => break,
-                Err(error) => return Err(error.into()),
+            self.context.check(self.io)?;
+            let result = match self.context.deadline() {
+                // Interrupted and called again, it goes on waiting.
+                None => interruptible(|| Ok(connect(socket, address)?)),
+                Some(_) => begin_connect(socket, address).map_err(io::Error::from),
+            };
+            let Err(error) = result else { return Ok(()) };
+            match Errno::from_io_error(&error) {
+                Some(Errno::INTR) => was_interrupted = true,
+                Some(Errno::ISCONN) if was_interrupted => return Ok(()),
+                Some(Errno::AGAIN) if matches!(address, Address::Unix(_)) => self.look_again()?,
+                // The socket does not block, or there is a deadline.
+                Some(Errno::INPROGRESS | Errno::ALREADY) => break,
+                _ => return Err(error),
             }
         }
-        self.until_done(socket, Interest::Writable, || finish_connect(socket)).map(Option::unwrap_or_default)
+        self.until_tried(socket, Interest::Writable, || finish_connect(socket)).map(Option::unwrap_or_default)
     }
 
     fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
@@ -141,16 +175,20 @@ impl Caller<'_> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let flags = if peek { RecvFlags::DONTWAIT | RecvFlags::PEEK } else { RecvFlags::DONTWAIT };
-        let attempt = || Ok(net::recv(socket, &mut *buffer, flags)?.0);
+        let peek = if peek { RecvFlags::PEEK } else { RecvFlags::empty() };
+        let attempt = |wait: SocketWait| Ok(net::recv(socket, &mut *buffer, wait.receive_flags() | peek)?.0);
         self.until_done(socket, Interest::Readable, attempt).map(Option::unwrap_or_default)
     }
 
     fn send(&self, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<usize> {
+        if !all {
+            let attempt = |wait: SocketWait| Ok(net::send(socket, buffer, wait.send_flags())?);
+            return if buffer.is_empty() { Ok(0) } else { self.until_sent(socket, None, attempt) };
+        }
         let mut sent = 0;
         while sent < buffer.len() {
-            let rest = &buffer[sent..];
-            match self.until_done(socket, Interest::Writable, || Ok(net::send(socket, rest, send_flags())?)) {
+            let attempt = |wait: SocketWait| Ok(net::send(socket, &buffer[sent..], wait.send_flags())?);
+            match self.until_done(socket, Interest::Writable, attempt) {
                 Ok(count) => sent += count.unwrap_or_default(),
                 Err(error) if sent == 0 => return Err(error),
                 Err(error) => {
@@ -161,25 +199,32 @@ impl Caller<'_> {
                     break;
                 }
             }
-            if !all {
-                break;
-            }
         }
         Ok(sent)
     }
 
-    /// Attempts to send until it succeeds. For room in the queue of another Unix socket nothing can wait.
+    /// Sends what there is room for. For room in the queue of another Unix socket nothing can wait but the
+    /// call itself.
     fn until_sent(
         &self,
         socket: &Descriptor,
         to: Option<&Address>,
-        mut attempt: impl FnMut() -> io::Result<usize>,
+        mut attempt: impl FnMut(SocketWait) -> io::Result<usize>,
     ) -> io::Result<usize> {
         if !matches!(to, Some(Address::Unix(_))) {
-            return self.until_done(socket, Interest::Writable, attempt).map(Option::unwrap_or_default);
+            return self
+                .until_tried(socket, Interest::Writable, || attempt(SocketWait::Refused))
+                .map(Option::unwrap_or_default);
         }
         loop {
-            match attempt() {
+            self.context.check(self.io)?;
+            let result = match attempt(SocketWait::Refused) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.context.deadline().is_none() => {
+                    interruptible(|| attempt(SocketWait::Allowed))
+                }
+                result => result,
+            };
+            match result {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.look_again()?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => return other,
@@ -195,42 +240,17 @@ impl Caller<'_> {
     }
 
     fn read(&self, file: &Descriptor, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        if let Some(offset) = offset {
-            return Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buffer, offset))?);
-        }
-        if is_always_ready(file)? {
-            return Ok(retry_on_intr(|| rustix::io::read(file, &mut *buffer))?);
-        }
-        let attempt = || Ok(preadv2(file, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
-        match self.until_done(file, Interest::Readable, attempt) {
-            Err(error) if is_unsupported(&error) => {
-                let attempt = || Ok(try_read(file, &mut [IoSliceMut::new(buffer)])?);
-                self.until_done(file, Interest::Readable, attempt).map(Option::unwrap_or_default)
-            }
-            result => result.map(Option::unwrap_or_default),
-        }
-    }
-
-    fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        if let Some(offset) = offset {
-            return Ok(retry_on_intr(|| rustix::io::pwrite(file, buffer, offset))?);
-        }
-        if is_always_ready(file)? {
-            return Ok(retry_on_intr(|| rustix::io::write(file, buffer))?);
-        }
-        let attempt = || Ok(pwritev2(file, &[IoSlice::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?);
-        match self.until_done(file, Interest::Writable, attempt) {
-            Err(error) if is_unsupported(&error) => {
-                let attempt = || Ok(try_write(file, &[IoSlice::new(buffer)])?);
-                self.until_done(file, Interest::Writable, attempt).map(Option::unwrap_or_default)
-            }
-            result => result.map(Option::unwrap_or_default),
+        match offset {
+            _ if buffer.is_empty() => Ok(0),
+            Some(offset) => Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buffer, offset))?),
+            None => self.stream(file, Interest::Readable, |wait| {
+                Ok(match wait {
+                    SocketWait::Allowed => read(file, &mut *buffer)?,
+                    SocketWait::Refused => {
+                        preadv2(file, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT)?
+                    }
+                })
+            }),
         }
     }
 
@@ -245,26 +265,64 @@ impl Caller<'_> {
         }
         let count = buffers.len().min(BUFFERS_MAX);
         let buffers = &mut buffers[..count];
-        if let Some(offset) = offset {
-            return Ok(retry_on_intr(|| rustix::io::preadv(file, buffers, offset))?);
+        match offset {
+            Some(offset) => Ok(retry_on_intr(|| rustix::io::preadv(file, buffers, offset))?),
+            None => self.stream(file, Interest::Readable, |wait| {
+                Ok(match wait {
+                    SocketWait::Allowed => readv(file, buffers)?,
+                    SocketWait::Refused => preadv2(file, buffers, POSITION, ReadWriteFlags::NOWAIT)?,
+                })
+            }),
         }
-        if is_always_ready(file)? {
-            return Ok(retry_on_intr(|| rustix::io::readv(file, buffers))?);
+    }
+
+    fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
+        match offset {
+            _ if buffer.is_empty() => Ok(0),
+            Some(offset) => Ok(retry_on_intr(|| rustix::io::pwrite(file, buffer, offset))?),
+            None if is_always_ready(file)? => Ok(retry_on_intr(|| write(file, buffer))?),
+            None => self.write_stream(file, &[IoSlice::new(buffer)], buffer),
         }
-        let attempt = || Ok(try_read(file, buffers)?);
-        self.until_done(file, Interest::Readable, attempt).map(Option::unwrap_or_default)
     }
 
     fn write_vectored(&self, file: &Descriptor, buffers: &[IoSlice<'_>], offset: Option<u64>) -> io::Result<usize> {
         let Some(first) = buffers.iter().find(|buffer| !buffer.is_empty()) else { return Ok(0) };
-        let all = &buffers[..buffers.len().min(BUFFERS_MAX)];
-        if let Some(offset) = offset {
-            return Ok(retry_on_intr(|| rustix::io::pwritev(file, all, offset))?);
+        let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
+        match offset {
+            Some(offset) => Ok(retry_on_intr(|| rustix::io::pwritev(file, buffers, offset))?),
+            None if is_always_ready(file)? => Ok(retry_on_intr(|| writev(file, buffers))?),
+            None => self.write_stream(file, buffers, first),
         }
-        if is_always_ready(file)? {
-            return Ok(retry_on_intr(|| rustix::io::writev(file, all))?);
-        }
-        self.write(file, first, None)
+    }
+
+    /// Writes what there is room for, and waits for room where there is none.
+    fn write_stream(&self, file: &Descriptor, buffers: &[IoSlice<'_>], first: &[u8]) -> io::Result<usize> {
+        // What there is room for whenever there is any.
+        let few = &first[..first.len().min(PIPE_BYTES)];
+        self.stream(file, Interest::Writable, |wait| match pwritev2(file, buffers, POSITION, ReadWriteFlags::NOWAIT) {
+            Err(Errno::AGAIN | Errno::OPNOTSUPP) if wait == SocketWait::Allowed => Ok(write(file, few)?),
+            result => Ok(result?),
+        })
+    }
+
+    /// Reads or writes at the position of what may be a pipe, a socket, a terminal or a file on a disk.
+    fn stream(
+        &self,
+        file: &Descriptor,
+        interest: Interest,
+        mut attempt: impl FnMut(SocketWait) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let result = if self.context.deadline().is_some() && is_always_ready(file)? {
+            self.until_tried(file, interest, || attempt(SocketWait::Allowed))
+        } else {
+            match self.until_done(file, interest, &mut attempt) {
+                Err(error) if is_unsupported(&error) => {
+                    self.until_called(file, interest, || attempt(SocketWait::Allowed))
+                }
+                result => result,
+            }
+        };
+        result.map(Option::unwrap_or_default)
     }
 
     fn splice(&self, from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<usize> {
@@ -281,9 +339,22 @@ impl Caller<'_> {
         }
     }
 
-    /// Attempts until it succeeds, waiting for the descriptor whenever it would block; `None` when nothing can come of
-    /// that any more.
+    /// Calls until it is done: in one call that blocks or, under a deadline and on a non-blocking descriptor, by
+    /// attempts between which it waits for the descriptor. `None` when nothing can come of that any more.
     fn until_done<T>(
+        &self,
+        descriptor: &Descriptor,
+        interest: Interest,
+        mut call: impl FnMut(SocketWait) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        self.until_tried(descriptor, interest, || match self.context.deadline() {
+            None => interruptible(|| call(SocketWait::Allowed)),
+            Some(_) => call(SocketWait::Refused),
+        })
+    }
+
+    /// Attempts until it succeeds, waiting for the descriptor whenever it would block; `None` as there.
+    fn until_tried<T>(
         &self,
         descriptor: &Descriptor,
         interest: Interest,
@@ -291,6 +362,8 @@ impl Caller<'_> {
     ) -> io::Result<Option<T>> {
         let mut rounds = Rounds::new(descriptor, interest);
         loop {
+            // What interrupted the last attempt, or ended the wait, may have been a request.
+            self.context.check(self.io)?;
             match attempt() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.next_round(&mut rounds, interest)? {
@@ -314,30 +387,37 @@ impl Caller<'_> {
         Ok(true)
     }
 
-    /// As [`until_done`](Self::until_done), for attempts that may block unless the descriptor is
-    /// ready.
-    fn when_ready<T>(
+    /// Calls until the call is not interrupted, for calls that wait for no descriptor.
+    fn until_returned<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            self.context.check(self.io)?;
+            let result = match self.context.deadline() {
+                None => interruptible(&mut call),
+                // Without a timer, only a request ends it.
+                Some(deadline) => interruptible_until(deadline, &mut call).unwrap_or_else(|| interruptible(&mut call)),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// As [`until_done`](Self::until_done), for calls that cannot be told not to block.
+    fn until_called<T>(
         &self,
         descriptor: &Descriptor,
         interest: Interest,
-        mut attempt: impl FnMut() -> rustix::io::Result<T>,
+        mut call: impl FnMut() -> io::Result<T>,
     ) -> io::Result<Option<T>> {
-        let mut rounds = Rounds::new(descriptor, interest);
-        loop {
-            if self.wait(descriptor, interest)? {
-                match attempt() {
-                    Ok(value) => return Ok(Some(value)),
-                    // Somebody else was faster, or it is said to be ready for good.
-                    Err(Errno::AGAIN) => {
-                        if !self.next_round(&mut rounds, interest)? {
-                            return Ok(None);
-                        }
-                    }
-                    Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
+        self.until_tried(descriptor, interest, || {
+            let Some(deadline) = self.context.deadline() else { return interruptible(&mut call) };
+            interruptible_until(deadline, &mut call).unwrap_or_else(|| {
+                // Without a timer, the deadline ends the wait for the descriptor only.
+                let is_ready = wait_ready(descriptor.as_fd(), interest, Some(deadline))?;
+                if is_ready { interruptible(&mut call) } else { Err(io::ErrorKind::Interrupted.into()) }
+            })
+        })
     }
 
     /// Waits until the descriptor is ready, or something else happens. A request that arrives
@@ -353,8 +433,14 @@ fn is_unsupported(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::OPNOTSUPP)
 }
 
-fn send_flags() -> SendFlags {
-    SendFlags::DONTWAIT | SendFlags::NOSIGNAL
+/// Whether there is something to read, or somebody to accept.
+fn is_readable(descriptor: &Descriptor) -> io::Result<bool> {
+    Ok(poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&Timespec::default()))? > 0)
+}
+
+/// Whether calls on the descriptor fail where others wait.
+fn is_nonblocking(descriptor: &Descriptor) -> io::Result<bool> {
+    Ok(fcntl_getfl(descriptor)?.contains(OFlags::NONBLOCK))
 }
 
 /// Whether reading and writing never wait for anybody but the disk.

@@ -86,18 +86,18 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
     Ok(Output::Done)
 }
 
-/// Opens a file on the calling thread; one in a directory beneath it.
+/// Opens a file on the calling thread, in one system call; one in a directory beneath it.
 ///
 /// # Errors
 ///
-/// Those of `open` and `openat2`.
+/// Those of `open` and `openat2`, `EINTR` included: a FIFO waits for its other end.
 pub fn open_file(at: At<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
     let (flags, mode) = open_flags(options)?;
-    let file = retry_on_intr(|| match at.directory {
+    let file = match at.directory {
         Some(directory) => fs::openat2(directory, at.path, flags, mode, ResolveFlags::BENEATH),
         None => fs::open(at.path, flags, mode),
-    })?;
-    Ok(file.into())
+    };
+    Ok(file?.into())
 }
 
 /// The directory from which the path goes on.

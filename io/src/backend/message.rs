@@ -1,4 +1,4 @@
-//! Messages with their addresses and descriptors: attempts that do not wait.
+//! Messages with their addresses and descriptors, in one system call each.
 #![allow(unsafe_code)]
 
 use std::io::{IoSlice, IoSliceMut};
@@ -26,6 +26,34 @@ const BUFFERS_MAX: usize = 1024;
 
 /// How many descriptors can go with a message (`SCM_MAX_FD`).
 const DESCRIPTORS_MAX: usize = 253;
+
+/// Whether a call waits in the kernel until the socket can do what it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketWait {
+    /// It does, unless the socket is a non-blocking one.
+    Allowed,
+    /// It does not, whatever the mode of the socket.
+    Refused,
+}
+
+impl SocketWait {
+    fn flag(self) -> i32 {
+        match self {
+            SocketWait::Allowed => 0,
+            SocketWait::Refused => libc::MSG_DONTWAIT,
+        }
+    }
+
+    /// The flags to receive with.
+    pub fn receive_flags(self) -> RecvFlags {
+        RecvFlags::from_bits_retain(self.flag() as u32)
+    }
+
+    /// The flags to send with, which raise no `SIGPIPE`.
+    pub fn send_flags(self) -> SendFlags {
+        SendFlags::from_bits_retain(self.flag() as u32) | SendFlags::NOSIGNAL
+    }
+}
 
 /// Room for an address that the kernel fills in.
 pub struct AddressBuffer {
@@ -80,21 +108,22 @@ impl Default for AddressBuffer {
     }
 }
 
-/// Receives a message, as [`Operation::ReceiveMessage`](crate::Operation::ReceiveMessage), without waiting.
+/// Receives a message, as [`Operation::ReceiveMessage`](crate::Operation::ReceiveMessage).
 ///
 /// # Errors
 ///
-/// Those of `recvmsg`; `EAGAIN` when there is none.
-pub fn try_receive_message(
+/// Those of `recvmsg`; `EAGAIN` when there is none and it does not wait.
+pub fn receive_message(
     socket: &Descriptor,
     buffers: &mut [IoSliceMut<'_>],
     peek: bool,
     descriptors_max: usize,
+    wait: SocketWait,
 ) -> io::Result<Received> {
     let descriptors_max = descriptors_max.min(DESCRIPTORS_MAX);
     let mut room = vec![MaybeUninit::uninit(); control_bytes(descriptors_max)];
     let mut control = RecvAncillaryBuffer::new(&mut room);
-    let mut flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let mut flags = wait.receive_flags() | RecvFlags::CMSG_CLOEXEC;
     flags.set(RecvFlags::PEEK, peek);
     let count = buffers.len().min(BUFFERS_MAX);
     let message = net::recvmsg(socket, &mut buffers[..count], &mut control, flags)?;
@@ -116,16 +145,17 @@ pub fn try_receive_message(
     })
 }
 
-/// Sends a message, as [`Operation::SendMessage`](crate::Operation::SendMessage), without waiting.
+/// Sends a message, as [`Operation::SendMessage`](crate::Operation::SendMessage).
 ///
 /// # Errors
 ///
-/// Those of `sendmsg`; `EAGAIN` when there is no room.
-pub fn try_send_message(
+/// Those of `sendmsg`; `EAGAIN` when there is no room and it does not wait.
+pub fn send_message(
     socket: &Descriptor,
     buffers: &[IoSlice<'_>],
     to: Option<&Address>,
     descriptors: &[BorrowedFd<'_>],
+    wait: SocketWait,
 ) -> rustix::io::Result<usize> {
     let mut room = vec![MaybeUninit::uninit(); control_bytes(descriptors.len())];
     let mut control = SendAncillaryBuffer::new(&mut room);
@@ -133,7 +163,7 @@ pub fn try_send_message(
         return Err(Errno::INVAL);
     }
     let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let flags = wait.send_flags();
     match to {
         Some(to) => net::sendmsg_addr(socket, &kernel_address(to), buffers, &mut control, flags),
         None => net::sendmsg(socket, buffers, &mut control, flags),
@@ -189,6 +219,15 @@ pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Re
 ///
 /// Those of `sendmmsg`; `EAGAIN` when there is no room.
 pub fn try_send_many(socket: &Descriptor, messages: &[Outgoing<'_>]) -> io::Result<usize> {
+    send_many(socket, messages, SocketWait::Refused)
+}
+
+/// As [`try_send_many`]; it may wait for room for all of these messages.
+///
+/// # Errors
+///
+/// As there.
+pub fn send_many(socket: &Descriptor, messages: &[Outgoing<'_>], wait: SocketWait) -> io::Result<usize> {
     let count = messages.len().min(MESSAGES_MAX);
     let buffers: [IoSlice<'_>; MESSAGES_MAX] =
         array::from_fn(|index| IoSlice::new(messages.get(index).map_or(&[], |message| message.bytes)));
@@ -207,7 +246,7 @@ pub fn try_send_many(socket: &Descriptor, messages: &[Outgoing<'_>]) -> io::Resu
     // SAFETY: there are `count` headers, each with a whole address or none, and with one buffer, which is an
     // `iovec` by std's promise; the kernel reads them only.
     let sent = unsafe {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let flags = wait.flag() | libc::MSG_NOSIGNAL;
         libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as u32, flags as _)
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())

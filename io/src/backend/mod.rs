@@ -22,20 +22,22 @@ pub use closing::{Closing, Count};
 pub(crate) use files::path_of;
 pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
 pub use lookup::Lookups;
-pub use message::{AddressBuffer, try_receive_many, try_receive_message, try_send_many, try_send_message};
+pub use message::{
+    AddressBuffer, SocketWait, receive_message, send_many, send_message, try_receive_many, try_send_many,
+};
 pub use per_process::PerProcess;
 pub use report::{Report, panic_text, tell, tell_stuck};
 pub use rounds::{Round, Rounds, finish_connect, is_ready};
 pub use splice::{DiskWait, Spliced, try_splice};
 pub use start::{Refused, Start, StartHow, TaskRef};
-pub use syscall::{begin_connect, close, open_flags, perform_quick, take_socket_error};
+pub use syscall::{begin_connect, close, connect, open_flags, perform_quick, take_socket_error};
 
 pub use unstarted::{Ticket, UnstartedQueue};
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
     Context, Interest, Park, Patience, RuntimeGuard, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current,
-    guard_panic_hook, park, set_current, wait_ready, yield_now,
+    guard_panic_hook, interruptible, interruptible_until, park, set_current, wait_ready, yield_now,
 };
 pub use crate::descriptor::Waiting;
 pub use crate::multishot::{Arrival, Multishot, Source};

@@ -63,6 +63,16 @@ pub fn perform_quick(operation: Operation<'_>) -> Result<io::Result<Output>, Ope
 /// Those of `connect`.
 pub fn begin_connect(socket: &Descriptor, address: &Address) -> rustix::io::Result<()> {
     let _nonblocking = socket.nonblocking()?;
+    connect(socket, address)
+}
+
+/// Connects; it waits in the kernel unless the socket is a non-blocking one. Interrupted, it goes on there, and when it
+/// is called again it waits again.
+///
+/// # Errors
+///
+/// Those of `connect`.
+pub fn connect(socket: &Descriptor, address: &Address) -> rustix::io::Result<()> {
     net::connect(socket, &kernel_address(address))
 }
 

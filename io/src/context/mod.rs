@@ -11,6 +11,8 @@
 #![allow(unsafe_code)]
 
 mod block;
+mod call;
+mod call_word;
 mod panic_hook;
 mod park_state;
 mod patience;
@@ -32,11 +34,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use block::{Unparker, Wake, WakeBlock};
+pub use call::{claim_thread, interruptible, interruptible_until};
 pub use panic_hook::guard_panic_hook;
 pub use patience::Patience;
 pub(crate) use scopes::{InheritedTimeout, TimeoutId};
 pub(crate) use signal::WAKE_SIGNAL;
-pub use thread::{Interest, claim_thread, wait_ready};
+pub use thread::{Interest, wait_ready};
 pub(crate) use thread::{is_thread_of_pool, mark_thread_of_pool};
 pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};
 pub(crate) use waiters::Waiters;

@@ -141,6 +141,10 @@ fn install_locked(installed: &mut Installed, signal: i32, interrupted: Interrupt
     let there = set_action(signal, None)?;
     if previous.is_some() && is_function(&there) {
         // Ours, or one that was put over ours and has to call it.
+        if interrupted == Interrupted::Fails && there.sa_flags & libc::SA_RESTART != 0 {
+            let fails = libc::sigaction { sa_flags: there.sa_flags & !libc::SA_RESTART, ..there };
+            set_action(signal, Some(&fails))?;
+        }
         return Ok(());
     }
     let handler = if is_function(&there) { there.sa_sigaction } else { 0 };
