@@ -24,7 +24,7 @@ impl Default for WakeStack {
 }
 
 impl WakeStack {
-    /// Adds a block. Only from within [`Wake::wake`], which has it exclusively.
+    /// Adds a block. Only from within [`Wake::wake`](super::Wake::wake), which has it exclusively.
     pub fn push(&self, block: &'static WakeBlock) {
         let pointer = ptr::from_ref(block).cast_mut();
         let mut head = self.head.load(Ordering::Relaxed);
