@@ -28,8 +28,9 @@ pub(crate) struct Message {
     index: AtomicUsize,
     answer: Answer,
     role: Role,
-    /// The side of the executor that took it. Release by that, before it submits the entry; Acquire by the caller, who
-    /// cancels the entry there.
+    /// The side of the executor that took it, written by that before it submits the entry, and read by the caller, who
+    /// cancels the entry there. Relaxed: it publishes nothing, since the side was there before the message, and the
+    /// cancellation reaches that executor through a queue of its own, after it has taken this.
     taken_by: AtomicPtr<Remote>,
     unparker: Unparker,
 }
@@ -74,13 +75,13 @@ impl Message {
 
     /// Says who submits it.
     pub(super) fn take(&self, by: &'static Remote) {
-        self.taken_by.store(ptr::from_ref(by).cast_mut(), Ordering::Release);
+        self.taken_by.store(ptr::from_ref(by).cast_mut(), Ordering::Relaxed);
     }
 
     /// Who has taken it.
     pub(crate) fn taken_by(&self) -> Option<&'static Remote> {
         // SAFETY: `take` was given a reference without an end.
-        unsafe { self.taken_by.load(Ordering::Acquire).as_ref() }
+        unsafe { self.taken_by.load(Ordering::Relaxed).as_ref() }
     }
 
     /// The entry to submit; its completion carries [`user_data`](Self::user_data).
