@@ -236,7 +236,7 @@ fn a_closure_that_is_abandoned_may_panic_when_it_is_dropped() {
     /// Gives it to the innermost of more tasks than may nest.
     fn nest(io: &dyn Io, panics: Panics, in_group: bool, depth: u32) {
         let body = move |io: &dyn Io| match depth {
-            0 => unreachable!("so many may not nest"),
+            0 => unreachable!("so many may not nest: {:?}", panics.0),
             depth => nest(io, panics, in_group, depth - 1),
         };
         if in_group {
