@@ -92,7 +92,7 @@ fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
     let (called, came) = (Notify::new(), Notify::new());
     let (first, second) = (Event::new(), Event::new());
     let (turn, changed) = (Mutex::new(false), Condvar::new());
-    let (meeting, shared) = (Barrier::new(2), RwLock::new(0));
+    let (meeting, shared, counted) = (Barrier::new(2), RwLock::new(0), Event::new());
     let many = 2 * ROUNDS;
     scope(io, |group| {
         let other = concurrently(group, |io| -> io::Result<()> {
@@ -126,7 +126,8 @@ fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
             for _ in 0..many {
                 *shared.write(io)? += 1;
             }
-            Ok(())
+            // What the end of a task gives back may take room in a pool, and is not counted.
+            Ok(counted.wait(io)?)
         });
         let counts = vec![
             count("echo between tasks", || {
@@ -156,6 +157,7 @@ fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
             count("a barrier", || Ok(meeting.wait(io).map(drop)?)),
             count("a read-write lock", || Ok(shared.read(io).map(drop)?)),
         ];
+        counted.set();
         other.join(io).expect("not canceled");
         counts
     })
