@@ -97,6 +97,7 @@ fn check(lines: &[Value], peers: &[&str], fields: &[&str]) {
 
 const ECHO: &[&str] = &[
     "raw-uring",
+    "raw-uring-poll-first",
     "raw-epoll",
     "iolite-evented",
     "iolite-evented-2",
