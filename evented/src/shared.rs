@@ -448,10 +448,15 @@ impl Shared {
         &self.unstarted
     }
 
-    /// Takes a task back that executor `own` cannot start yet.
+    /// Takes a task back for which executor `own` has no stack.
     pub(crate) fn put_back(&self, own: usize, unstarted: Unstarted) {
         let pinned = unstarted.start.options().placement != Placement::Anywhere;
         self.unstarted.push(Place { executor: own, pinned }, unstarted, Unstarted::offer);
+        if !pinned {
+            // Another executor may have a stack to spare, and have gone to sleep while this task was in no queue that it
+            // looks into.
+            self.wake_a_sleeper(own);
+        }
     }
 
     /// Hands an operation to some executor. [`end_foreign`](Self::end_foreign) has to follow its
