@@ -71,7 +71,7 @@ mod sealed {
 
 /// An operation with what it needs to end early.
 ///
-/// ```
+/// ```no_run
 /// use std::io::ErrorKind;
 /// use std::os::fd::AsFd;
 /// use std::time::Duration;
