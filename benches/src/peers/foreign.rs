@@ -64,12 +64,13 @@ impl Foreign {
             true => command.arg(format!("{last}{}", program.display())),
             false => command.args([last.as_ref(), program.as_os_str()]),
         };
-        let output = match command.arg(source).output() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(io::Error::new(error.kind(), format!("there is no {name} in PATH")));
-            }
-            output => output?,
-        };
+        let output = command.arg(source).output().map_err(|error| {
+            let text = match error.kind() {
+                io::ErrorKind::NotFound => format!("there is no {name} in PATH"),
+                _ => format!("{name} cannot be started: {error}"),
+            };
+            io::Error::new(error.kind(), text)
+        })?;
         if output.status.success() {
             return Ok(());
         }
@@ -99,6 +100,9 @@ mod test {
     #[test]
     fn a_compiler_that_is_not_there_is_named() {
         let missing = Foreign { compiler: &["no-such-compiler", "-o"], file: "main.none", source: "" };
-        assert!(missing.build().unwrap_err().to_string().contains("there is no no-such-compiler in PATH"));
+        let folder = tempfile::tempdir().unwrap();
+        let error = missing.compile(&folder.path().join("main.none"), &folder.path().join("program")).unwrap_err();
+        // A folder of PATH that may not be read makes it another kind of error, which names it, too.
+        assert!(error.to_string().contains("no-such-compiler"), "{error}");
     }
 }
