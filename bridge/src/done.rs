@@ -4,7 +4,7 @@
 
 use super::primitive::{AtomicBool, Ordering};
 
-/// Whether the worker has ended the job, and touches its frame no more.
+/// Says whether the worker has ended the job and no longer touches its frame.
 #[derive(Debug)]
 pub(crate) struct Done(AtomicBool);
 
@@ -19,7 +19,7 @@ impl Done {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether the frame is the caller's again.
+    /// Returns true if the frame is the caller's again.
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

@@ -110,7 +110,7 @@ impl<T> Ring<T> {
         (!taken).then(|| Consumer { ring: self, not_sync: PhantomData })
     }
 
-    /// Whether there is nothing to pop, as far as this thread can tell. For the consumer, or whoever only asks.
+    /// Returns true if there is nothing to pop, as far as this thread can tell. For the consumer, or whoever only asks.
     pub(crate) fn is_empty(&self) -> bool {
         let head = self.head.0.load(Ordering::Relaxed);
         // Relaxed: it takes nothing. That a sleeper sees what was pushed is up to the fences of `wake.rs`.

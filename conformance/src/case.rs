@@ -2,7 +2,7 @@
 
 use crate::On;
 
-/// What has to hold on a subject, or on several.
+/// A fact that has to hold on one subject, or on several.
 ///
 /// [`cases!`](macro@crate::cases), [`pairs!`](macro@crate::pairs) and [`whole!`](macro@crate::whole) make lists of them.
 pub struct Case {
