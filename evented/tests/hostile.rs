@@ -139,9 +139,17 @@ fn the_destructor_of_a_report_may_wait_and_panic() {
     let owned = Owned(sender);
     let report = Arc::new(move |_: &str| _ = &owned);
     let evented = Evented::new(Options { report: Some(report), ..executors(1) }).unwrap();
+    let alone = Arc::new(Event::new());
+    let theirs = alone.clone();
     let handle = evented.handle();
-    handle.spawn_concurrent(move |_| drop(evented)).unwrap().detach();
+    let task = handle.spawn_concurrent(move |io| {
+        theirs.wait_uncancelable(io);
+        drop(evented);
+    });
+    task.unwrap().detach();
+    // Whoever drops the last handle is the last owner. That must not be this thread.
     drop(handle);
+    alone.set();
     dropped.recv().unwrap();
 }
 
