@@ -194,7 +194,8 @@ fn what_is_warm_allocates_nothing(on: &On) {
         drop(std::hint::black_box(Box::new(1)));
         Ok(())
     });
-    assert_eq!(boxes.1, ROUNDS as u64, "what is allocated is counted");
+    // At least: threads of the process that are not the case's may allocate meanwhile.
+    assert!(boxes.1 >= ROUNDS as u64, "of {ROUNDS} boxes {} are counted", boxes.1);
     if !on.tasks_are_threads() {
         check(&on.executors(1));
     }

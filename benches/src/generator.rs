@@ -38,7 +38,8 @@ struct Connection {
     counted: u64,
 }
 
-/// Loads the server at `address` for a while, after a warm-up of a tenth of it. Calls `ask` at the beginning and at the
+/// Loads the server at `address` for a while, after a warm-up of a tenth of it; for longer, where nothing came back until
+/// then, since a time without a request has no figures. Calls `ask` at the beginning and at the
 /// end of the time that counts.
 pub(crate) fn load<T>(
     address: SocketAddr,
@@ -76,7 +77,7 @@ pub(crate) fn load<T>(
         let now = Instant::now();
         match begun.take() {
             None if now >= warm => begun = Some((Instant::now(), ask()?, Usage::of_thread()?)),
-            Some(begun) if now - begun.0 >= duration => break begun,
+            Some(begun) if now - begun.0 >= duration && !latency_ns.is_empty() => break begun,
             unchanged => begun = unchanged,
         }
     };

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::process;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::record;
@@ -12,15 +12,21 @@ use crate::record;
 /// No case needs a fraction of it.
 const LIMIT: Duration = Duration::from_secs(60);
 
+enum Said {
+    Progress,
+    Over,
+}
+
 thread_local! {
     /// The beats of the watchdog that this thread made.
-    static HERE: RefCell<Option<mpsc::Sender<()>>> = const { RefCell::new(None) };
+    static HERE: RefCell<Option<mpsc::Sender<Said>>> = const { RefCell::new(None) };
 }
 
 /// While it lives, a plain thread waits beside the test; after 60 s without a [`beat`](Self::beat)
 /// it prints the name of the test and what was noted meanwhile, and ends the process.
 pub struct Watchdog {
-    beats: mpsc::Sender<()>,
+    beats: mpsc::Sender<Said>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
@@ -33,13 +39,13 @@ impl Watchdog {
         let name = thread::current().name().unwrap_or("a test without a name").to_owned();
         let before = record::length();
         let (beats, watched) = mpsc::channel();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("watchdog".into())
             .spawn(move || {
                 loop {
                     match watched.recv_timeout(LIMIT) {
-                        Ok(()) => {}
-                        Err(RecvTimeoutError::Disconnected) => return,
+                        Ok(Said::Progress) => {}
+                        Ok(Said::Over) | Err(RecvTimeoutError::Disconnected) => return,
                         Err(RecvTimeoutError::Timeout) => break,
                     }
                 }
@@ -50,26 +56,29 @@ impl Watchdog {
             })
             .expect("a thread for the watchdog");
         HERE.set(Some(beats.clone()));
-        Self { beats }
+        Self { beats, thread: Some(thread) }
     }
 
     /// Says that the test makes progress.
     pub fn beat(&self) {
-        let _ = self.beats.send(());
+        let _ = self.beats.send(Said::Progress);
     }
 
     /// Says that the test of the calling thread makes progress, if it is watched.
     pub fn beat_here() {
         HERE.with_borrow(|beats| {
             if let Some(beats) = beats {
-                let _ = beats.send(());
+                let _ = beats.send(Said::Progress);
             }
         });
     }
 }
 
 impl Drop for Watchdog {
+    /// Waits for the thread, so that nothing of this test is left beside the next one.
     fn drop(&mut self) {
         HERE.take();
+        let _ = self.beats.send(Said::Over);
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
