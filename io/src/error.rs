@@ -159,6 +159,20 @@ impl From<SpawnErrorKind> for io::Error {
 
 /// A task was not started. The closure comes back, so that what it owns, an accepted socket for
 /// instance, is not lost.
+///
+/// An error for `anyhow` or `Box<dyn Error + Send + Sync>` has to be `Sync` and `'static`, which closures seldom are.
+/// [`SpawnErrorKind`] is the same error without the closure:
+///
+/// ```
+/// use iolite_io::{Io, SpawnErrorKind, net::TcpListener};
+///
+/// fn accept_one(io: &dyn Io, listener: &TcpListener) -> anyhow::Result<()> {
+///     let (stream, _) = listener.accept(io)?;
+///     let session = io.spawn_waiting(move |io| stream.write_all(io, b"hello\n")).map_err(SpawnErrorKind::from)?;
+///     session.join(io)?;
+///     Ok(())
+/// }
+/// ```
 pub struct SpawnError<F> {
     /// What was to run.
     pub closure: F,
@@ -181,8 +195,7 @@ impl<F> fmt::Display for SpawnError<F> {
 impl<F> Error for SpawnError<F> {}
 
 impl<F> From<SpawnError<F>> for SpawnErrorKind {
-    /// Drops the closure. For errors that have to be `Sync` and `'static`, such as those of `anyhow`, which closures seldom
-    /// are: `.map_err(SpawnErrorKind::from)?`.
+    /// Drops the closure.
     fn from(error: SpawnError<F>) -> Self {
         error.kind
     }
@@ -198,8 +211,24 @@ impl<F> CarriesCanceled for SpawnError<F> {
     type OrTimedOut = Self;
 
     fn canceled(&self) -> Option<&Canceled> {
-        match &self.kind {
-            SpawnErrorKind::Canceled(canceled) => Some(canceled),
+        self.kind.canceled()
+    }
+
+    fn into_or_timed_out(self) -> Self {
+        self
+    }
+
+    fn into_timed_out(self) -> Self {
+        Self { kind: TimedOut.into(), ..self }
+    }
+}
+
+impl CarriesCanceled for SpawnErrorKind {
+    type OrTimedOut = Self;
+
+    fn canceled(&self) -> Option<&Canceled> {
+        match self {
+            Self::Canceled(canceled) => Some(canceled),
             _ => None,
         }
     }
@@ -209,13 +238,19 @@ impl<F> CarriesCanceled for SpawnError<F> {
     }
 
     fn into_timed_out(self) -> Self {
-        Self { kind: SpawnErrorKind::TimedOut(TimedOut), ..self }
+        TimedOut.into()
     }
 }
 
 impl From<Canceled> for SpawnErrorKind {
     fn from(canceled: Canceled) -> Self {
         Self::Canceled(canceled)
+    }
+}
+
+impl From<TimedOut> for SpawnErrorKind {
+    fn from(timed_out: TimedOut) -> Self {
+        Self::TimedOut(timed_out)
     }
 }
 

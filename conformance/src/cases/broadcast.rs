@@ -101,7 +101,7 @@ fn a_broadcast_without_receivers_comes_back(on: &On) {
         drop(receiver);
         assert_eq!(Arc::strong_count(&item), 1, "what nobody will receive is dropped");
         let back = sender.send(item.clone()).expect_err("nobody receives");
-        assert!(Arc::ptr_eq(&back, &item));
+        assert!(Arc::ptr_eq(&back.item, &item));
         let mut receiver = sender.clone().subscribe();
         sender.send(item.clone()).expect("somebody receives");
         drop(sender);

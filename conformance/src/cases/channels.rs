@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Receiver, RecvError, SendErrorKind, Sender, TryRecvError, channel, oneshot, unbounded};
+use iolite_io::sync::{
+    Event, Receiver, RecvError, SendError, SendErrorKind, Sender, TryRecvError, channel, oneshot, unbounded,
+};
 use iolite_io::{Io, OneOf2, WaitError};
 
 use crate::On;
@@ -301,7 +303,8 @@ fn a_oneshot_hands_over_one_item(on: &On) {
         let (sender, receiver) = oneshot();
         drop(receiver);
         assert!(sender.is_closed());
-        assert_eq!(sender.send(5), Err(5), "nobody receives");
+        let error = sender.send(5).expect_err("nobody receives");
+        assert!(matches!(error, SendError { item: 5, kind: SendErrorKind::Closed }), "{error}");
     });
 }
 
@@ -409,6 +412,6 @@ fn a_sender_is_told_that_nobody_will_receive(on: &On) {
         drop(answer);
         asker.closed(io).expect("not canceled");
         io.wait_any(asker.closing()).expect("not canceled");
-        assert_eq!(asker.send(1), Err(1));
+        assert_eq!(asker.send(1).expect_err("nobody receives").item, 1);
     });
 }

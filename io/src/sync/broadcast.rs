@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::choice::Choice;
+use super::error::{SendError, SendErrorKind};
 use super::forms::Until;
 use super::queued::{Call, Done, Queued};
 use super::wait::wait;
@@ -65,10 +66,10 @@ impl<T> BroadcastSender<T> {
     /// # Errors
     ///
     /// The item, when there is no receiver.
-    pub fn send(&self, item: T) -> Result<(), T> {
+    pub fn send(&self, item: T) -> Result<(), SendError<T>> {
         let mut state = self.shared.lock();
         if state.receivers == 0 {
-            return Err(item);
+            return Err(SendError { item, kind: SendErrorKind::Closed });
         }
         let oldest = if state.items.len() == state.capacity { state.items.pop_front() } else { None };
         state.items.push_back(Arc::new(item));

@@ -244,8 +244,8 @@ impl<T> OneshotSender<T> {
     /// # Errors
     ///
     /// The item, when all receivers are gone or have closed the channel.
-    pub fn send(self, item: T) -> Result<(), T> {
-        self.0.try_send(item).map_err(|error| error.item)
+    pub fn send(self, item: T) -> Result<(), SendError<T>> {
+        self.0.try_send(item)
     }
 
     /// Whether nobody will receive.

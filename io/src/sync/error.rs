@@ -8,6 +8,22 @@ use crate::Canceled;
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 
 /// An item was not sent; here it is.
+///
+/// An error for `anyhow` or `Box<dyn Error + Send + Sync>` has to be `Sync` and `'static`, which items are often not.
+/// [`SendErrorKind`] is the same error without the item:
+///
+/// ```
+/// use std::cell::Cell;
+///
+/// use iolite_io::sync::{Sender, SendErrorKind};
+/// use iolite_io::Io;
+///
+/// fn count(io: &dyn Io, counters: &Sender<Cell<u32>>, line: &str) -> anyhow::Result<()> {
+///     let start = line.trim().parse()?;
+///     counters.send(io, Cell::new(start)).map_err(SendErrorKind::from)?;
+///     Ok(())
+/// }
+/// ```
 pub struct SendError<T> {
     /// The item.
     pub item: T,
@@ -108,6 +124,13 @@ impl<T> CarriesCanceled for SendError<T> {
 
     fn into_timed_out(self) -> Self {
         Self { kind: TimedOut.into(), ..self }
+    }
+}
+
+impl<T> From<SendError<T>> for SendErrorKind {
+    /// Drops the item.
+    fn from(error: SendError<T>) -> Self {
+        error.kind
     }
 }
 
