@@ -10,7 +10,7 @@
 use std::convert::Infallible;
 use std::process::ExitCode;
 
-use iolite::{BackendChoice, Config};
+use iolite::{BackendChoice, Config, ErrorChain};
 
 fn main() -> ExitCode {
     for backend in [BackendChoice::Threaded, BackendChoice::Evented] {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 fn line(backend: BackendChoice) -> String {
     match iolite::run(Config::new().backend(backend), |io| io.backend()) {
         Ok(found) => format!("available: {found}"),
-        Err(error) => format!("missing: {error}"),
+        Err(error) => format!("missing: {}", ErrorChain::new(&error)),
     }
 }
 

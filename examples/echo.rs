@@ -15,7 +15,7 @@ use std::io;
 use std::process::ExitCode;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::{Canceled, Config, Io};
+use iolite::{Canceled, Config, ErrorChain, Io};
 
 fn main() -> ExitCode {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".into());
@@ -36,13 +36,13 @@ fn serve(io: &dyn Io, listener: &TcpListener) -> io::Result<()> {
                 // At the limit: waits for a slot.
                 Ok(stream) => drop(group.spawn_waiting(io, move |io| {
                     if let Err(error) = echo(io, &stream) {
-                        eprintln!("echo: {error}");
+                        eprintln!("echo: {}", ErrorChain::new(&error));
                     }
                 })?),
                 Err(error) if Canceled::is_in(&error) => return Err(error),
                 // No descriptor is free, or a peer went away while it was in the queue. The next one
                 // comes after a pause.
-                Err(error) => eprintln!("accept: {error}"),
+                Err(error) => eprintln!("accept: {}", ErrorChain::new(&error)),
             }
         }
     })

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use iolite::net::{BufferPool, Incoming, PooledBuffer, TcpListener, TcpStream};
 use iolite::sync::{Mutex, Receiver, Sender, channel};
-use iolite::{Canceled, Config, Group, Io};
+use iolite::{Canceled, Config, ErrorChain, Group, Io};
 
 /// Buffers, and bytes in each.
 const BUFFERS: usize = 256;
@@ -62,7 +62,7 @@ fn serve(io: &dyn Io, publish: &TcpListener, subscribe: &TcpListener) -> io::Res
             let Some(stream) = next(io, &mut publishers)? else { continue };
             drop(group.spawn_waiting(io, move |io| {
                 if let Err(error) = publish_from(io, &stream, pool, subscribers) {
-                    eprintln!("publisher: {error}");
+                    eprintln!("publisher: {}", ErrorChain::new(&error));
                 }
             })?);
         }
@@ -75,7 +75,7 @@ fn next(io: &dyn Io, incoming: &mut Incoming<'_>) -> io::Result<Option<TcpStream
         Ok(stream) => Ok(Some(stream)),
         Err(error) if Canceled::is_in(&error) => Err(error),
         Err(error) => {
-            eprintln!("accept: {error}");
+            eprintln!("accept: {}", ErrorChain::new(&error));
             Ok(None)
         }
     }
@@ -93,7 +93,7 @@ fn accept_subscribers<'scope>(
         subscribers.lock(io)?.push(sender);
         drop(group.spawn_waiting(io, move |io| {
             if let Err(error) = send_to(io, &stream, &receiver) {
-                eprintln!("subscriber: {error}");
+                eprintln!("subscriber: {}", ErrorChain::new(&error));
             }
         })?);
     }

@@ -15,7 +15,7 @@ use std::net::Shutdown;
 use std::process::ExitCode;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::{Canceled, Config, Io, copy};
+use iolite::{Canceled, Config, ErrorChain, Io, copy};
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
@@ -35,11 +35,11 @@ fn serve(io: &dyn Io, listener: &TcpListener, upstream: &str) -> io::Result<()> 
             match incoming.next(io) {
                 Ok(client) => drop(group.spawn_waiting(io, move |io| match pass_on(io, &client, upstream) {
                     Ok((up, down)) => println!("{up} bytes up, {down} down"),
-                    Err(error) => eprintln!("proxy: {error}"),
+                    Err(error) => eprintln!("proxy: {}", ErrorChain::new(&error)),
                 })?),
                 Err(error) if Canceled::is_in(&error) => return Err(error),
                 // No descriptor is free, for example. The next one comes after a pause.
-                Err(error) => eprintln!("accept: {error}"),
+                Err(error) => eprintln!("accept: {}", ErrorChain::new(&error)),
             }
         }
     })

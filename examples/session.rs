@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{BroadcastError, BroadcastReceiver, BroadcastSender, Event, broadcast};
-use iolite::{Canceled, Config, Group, Io, OneOf4};
+use iolite::{Canceled, Config, ErrorChain, Group, Io, OneOf4};
 
 /// How many lines a session may be behind.
 const BACKLOG: usize = 32;
@@ -57,7 +57,7 @@ fn accept<'scope>(
         let lines = room.lines.subscribe();
         drop(group.spawn_waiting(io, move |io| {
             if let Err(error) = session(io, &stream, room, lines) {
-                eprintln!("{peer}: {error}");
+                eprintln!("{peer}: {}", ErrorChain::new(&error));
             }
         })?);
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use iolite::fs::{Dir, File, OpenOptions};
 use iolite::net::{TcpListener, TcpStream};
-use iolite::{Canceled, Config, Io};
+use iolite::{Canceled, Config, ErrorChain, Io};
 use rustix::fs::OFlags;
 
 /// How long a client may take over one request, and over taking in one answer.
@@ -49,12 +49,12 @@ fn serve(io: &dyn Io, listener: &TcpListener, folder: &Dir) -> io::Result<()> {
             match incoming.next(io) {
                 Ok(stream) => drop(group.spawn_waiting(io, move |io| {
                     if let Err(error) = converse(io, &stream, folder) {
-                        eprintln!("static_files: {error}");
+                        eprintln!("static_files: {}", ErrorChain::new(&error));
                     }
                 })?),
                 Err(error) if Canceled::is_in(&error) => return Err(error),
                 // No descriptor is free, for example. The next one comes after a pause.
-                Err(error) => eprintln!("accept: {error}"),
+                Err(error) => eprintln!("accept: {}", ErrorChain::new(&error)),
             }
         }
     })

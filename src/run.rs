@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use iolite_evented::Evented;
 use iolite_threaded::Threaded;
 
-use crate::Io;
 use crate::config::{BackendChoice, Config, ConfigError, write_line};
+use crate::{ErrorChain, IntoError, Io};
 
 /// Runs `program` on the configured backend and returns its result, after every task has ended.
 ///
@@ -50,7 +50,8 @@ pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, R
         BackendChoice::Auto => match Evented::prepare(evented_options(&config)) {
             Ok(evented) => Ok(evented.run(program)),
             Err(cause) => {
-                let line = format!("iolite: the evented backend is not available, running on threads: {cause}");
+                let why = ErrorChain::new(&cause);
+                let line = format!("iolite: the evented backend is not available, running on threads: {why}");
                 config.notice_or_default()(&one_line(&line));
                 run_threaded(&config, program)
             }
@@ -58,8 +59,10 @@ pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, R
     }
 }
 
-/// Runs `program` as a whole `main`: an error is one line on stderr and exit code 1; a bad
-/// configuration is one line and exit code 2.
+/// Runs `program` as a whole `main`: an error is one line on stderr, with all its sources ([`ErrorChain`]), and exit
+/// code 1; a bad configuration is one line and exit code 2.
+///
+/// `E` is any error type, a text, a `Box<dyn Error>`, or what converts into one as `anyhow::Error` does.
 ///
 /// # Cancellation
 ///
@@ -68,18 +71,18 @@ pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, R
 /// # Panics
 ///
 /// As [`run`]; nothing else.
-pub fn main<E: Display>(
+pub fn main<E: IntoError<Via>, Via>(
     config: Result<Config, ConfigError>,
     program: impl FnOnce(&dyn Io) -> Result<(), E>,
 ) -> ExitCode {
     let outcome = config.map_err(RunError::Config).and_then(|config| run(config, program));
     let (error, code) = match outcome {
         Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(error)) => (error.to_string(), 1),
-        Err(error @ RunError::Config(_)) => (error.to_string(), 2),
-        Err(error) => (error.to_string(), 1),
+        Ok(Err(error)) => (error.into_error(), 1),
+        Err(error @ RunError::Config(_)) => (error.into(), 2),
+        Err(error) => (error.into(), 1),
     };
-    write_line(&one_line(&format!("error: {error}")));
+    write_line(&error_line(&*error));
     ExitCode::from(code)
 }
 
@@ -102,7 +105,7 @@ impl Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Unavailable { backend, cause } => write!(f, "the {backend} backend is not available: {cause}"),
+            Self::Unavailable { backend, .. } => write!(f, "the {backend} backend is not available"),
         }
     }
 }
@@ -110,7 +113,7 @@ impl Display for RunError {
 impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
+            Self::Config(error) => error.source(),
             Self::Unavailable { cause, .. } => Some(cause),
         }
     }
@@ -170,6 +173,11 @@ fn set<T: Copy>(option: &mut T, setting: Option<T>) {
     *option = setting.unwrap_or(*option);
 }
 
+/// What `main` says of an error.
+fn error_line(error: &dyn Error) -> String {
+    one_line(&format!("error: {}", ErrorChain::new(error)))
+}
+
 /// A text without line breaks, whatever the program's error prints.
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
@@ -198,6 +206,18 @@ mod test {
         assert_eq!(code(main(bad, unreachable)), code(ExitCode::from(2)));
         // Only `run` sees this one.
         assert_eq!(code(main(threaded().map(|config| config.executors(2)), unreachable)), code(ExitCode::from(2)));
+    }
+
+    #[test]
+    fn main_tells_every_source_of_an_error_once() {
+        let unavailable =
+            RunError::Unavailable { backend: BackendChoice::Evented, cause: io::Error::other(crate::ShutDown) };
+        assert_eq!(
+            error_line(&io::Error::from(unavailable)),
+            "error: the evented backend is not available: the runtime behind this Io has shut down"
+        );
+        let config = Config::from_vars([("IOLITE_BACKEND", "evnted")]).unwrap_err();
+        assert_eq!(error_line(&RunError::from(config.clone())), format!("error: {config}"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use iolite_io::backend::explained;
 use iolite_io::{Io, Task};
 
 use crate::queue::{Carrier, Queue, Room};
@@ -60,7 +61,7 @@ impl<S: 'static> Bridge<S> {
             // Shielded: a worker is not bound by the timeouts around the place of its start.
             let task = io.protect(|io| io.spawn_thread(&name, |io| seat.work(io))).map_err(|error| {
                 let error = io::Error::from(error.kind);
-                io::Error::new(error.kind(), format!("bridge {}: no thread for {name}: {error}", self.name()))
+                explained(error.kind(), format!("bridge {}: no thread for {name}", self.name()), error)
             })?;
             self.lock_workers().push(task);
         }

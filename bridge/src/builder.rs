@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
-use iolite_io::Io;
 use iolite_io::backend::Report;
+use iolite_io::{ErrorChain, IntoError, Io};
 
 use crate::Bridge;
 use crate::panics;
@@ -66,18 +66,18 @@ impl<S: 'static> Builder<S> {
     /// It is called on the worker's own thread, so the state need not be `Send`: once per worker at
     /// the start, and again after a panic of a job, when the next job comes. Where that fails, jobs
     /// are refused with [`CallError::State`](crate::CallError::State), and it is tried again with
-    /// back-off (10 ms, doubling to 1 s) as jobs come.
+    /// back-off (10 ms, doubling to 1 s) as jobs come. They are told the error of `make` with its sources, in one text.
     ///
     /// Set it before the hooks that take the state: those set earlier are forgotten.
     #[must_use]
-    pub fn state<T: 'static, E: fmt::Display>(
+    pub fn state<T: 'static, E: IntoError<Via>, Via>(
         self,
         make: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Builder<T> {
         let Self { name, workers, queue_capacity, run_max, hooks } = self;
         // The error is the program's too: it may panic when it is told, and when it is dropped.
         let make = Box::new(move || {
-            panics::caught(|| make().map_err(|error| error.to_string()))
+            panics::caught(|| make().map_err(|error| ErrorChain::new(&*error.into_error()).to_string()))
                 .unwrap_or_else(|message| Err(format!("making it panicked: {message}")))
         });
         let hooks = Hooks { make, before_run: None, after_run: None, report: hooks.report };

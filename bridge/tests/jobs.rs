@@ -282,6 +282,7 @@ fn a_state_that_cannot_be_made_fails_the_start_and_later_the_calls() {
 /// Otherwise the worker would unwind, and its callers would wait for ever: the process would end.
 #[test]
 fn an_error_of_a_state_may_panic_when_it_is_told() {
+    #[derive(Debug)]
     struct Mute;
 
     impl std::fmt::Display for Mute {
@@ -289,6 +290,8 @@ fn an_error_of_a_state_may_panic_when_it_is_told() {
             panic!("no words for it")
         }
     }
+
+    impl std::error::Error for Mute {}
 
     let io = &*Threads::new() as &dyn Io;
     let error = Bridge::builder("broken").workers(1).state(|| Err::<(), _>(Mute)).start(io).unwrap_err();

@@ -8,6 +8,8 @@ use std::thread;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use iolite_io::ErrorChain;
+
 use crate::case::{Body, Case};
 use crate::report::Report;
 use crate::tools::{Watchdog, text_of};
@@ -131,7 +133,9 @@ impl Candidate {
         let look = || {
             let _watchdog = Watchdog::start();
             let started = self.subject.start(&Wanted::default()).map(Running::shutdown);
-            started.err().map(|error| format!("{} is not available here: {error}", self.subject.name()))
+            started
+                .err()
+                .map(|error| format!("{} is not available here: {}", self.subject.name(), ErrorChain::new(&error)))
         };
         self.obstacle.get_or_init(look).as_deref()
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use iolite::net::TcpStream;
 use iolite::sync::{Receiver, Sender, channel};
-use iolite::{Canceled, Instant, Io};
+use iolite::{Canceled, ErrorChain, Instant, Io};
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig};
@@ -129,7 +129,7 @@ impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
         match Canceled::from_error(error) {
             Ok(canceled) => canceled.into(),
-            Err(error) => Self::Failed(error.to_string()),
+            Err(error) => Self::Failed(ErrorChain::new(&error).to_string()),
         }
     }
 }
@@ -138,7 +138,7 @@ impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
             Error::Io(error) => error.into(),
-            error => Self::Failed(error.to_string()),
+            error => Self::Failed(ErrorChain::new(&error).to_string()),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use iolite::ErrorChain;
+
 use crate::console::{Console, Limit};
 
 /// Counters of one run. Each stands for itself, so their updates are relaxed.
@@ -52,8 +54,9 @@ impl Counts {
     /// A transaction failed.
     pub(crate) fn fail(&self, error: &dyn Error) {
         self.transactions_failed.fetch_add(1, Relaxed);
-        *self.lock() = Some(error.to_string());
-        self.console.limited(&self.failures, || format!("the database failed: {error}"));
+        let failure = ErrorChain::new(error).to_string();
+        self.console.limited(&self.failures, || format!("the database failed: {failure}"));
+        *self.lock() = Some(failure);
     }
 
     /// A transaction has succeeded.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream, option};
 use iolite::sync::{Receiver, RecvError, TryRecvError};
-use iolite::{Canceled, Group, Instant, Io};
+use iolite::{Canceled, ErrorChain, Group, Instant, Io};
 use tungstenite::protocol::Role;
 
 use crate::codec::{self, Duplex, End, Outgoing};
@@ -44,7 +44,9 @@ pub(crate) fn serve<'scope>(
             Err(error) if Canceled::is_in(&error) => return,
             // No free descriptor, for instance: the connection waits in the queue.
             Err(error) => {
-                relay.console.limited(&relay.limits.accept, || format!("accepting a subscriber failed: {error}"));
+                relay.console.limited(&relay.limits.accept, || {
+                    format!("accepting a subscriber failed: {}", ErrorChain::new(&error))
+                });
                 if io.sleep(backoff).is_err() {
                     return;
                 }
@@ -60,7 +62,9 @@ pub(crate) fn serve<'scope>(
         };
         if let Err(error) = group.spawn_concurrent(conversation) {
             // Its closure is dropped, and closes the connection.
-            relay.console.limited(&relay.limits.accept, || format!("a subscriber was turned away: {error}"));
+            relay
+                .console
+                .limited(&relay.limits.accept, || format!("a subscriber was turned away: {}", ErrorChain::new(&error)));
         }
     }
 }
@@ -151,7 +155,8 @@ impl Subscriber<'_> {
             Next::Older => {
                 let position = self.position;
                 let page = self.relay.reader.call(io, |reader| reader.page(position, PAGE_EVENTS));
-                let page = page.map_err(io::Error::from)?.map_err(|error| End::Failed(error.to_string()))?;
+                let page = page.map_err(io::Error::from)?;
+                let page = page.map_err(|error| End::Failed(ErrorChain::new(&*error).to_string()))?;
                 page.iter().try_for_each(|event| self.send_event(io, event))?;
             }
         }

@@ -1,5 +1,6 @@
 //! The little HTTP there is: heads of requests and responses, websocket upgrades, one `GET`.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -48,13 +49,20 @@ pub(crate) enum BadHead {
 impl fmt::Display for BadHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax(error) => write!(f, "not HTTP: {error}"),
+            Self::Syntax(_) => f.write_str("not HTTP"),
             Self::TooLong => write!(f, "an HTTP head of more than {HEAD_BYTES_MAX} bytes"),
         }
     }
 }
 
-impl std::error::Error for BadHead {}
+impl Error for BadHead {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Syntax(error) => Some(error),
+            Self::TooLong => None,
+        }
+    }
+}
 
 impl From<BadHead> for io::Error {
     fn from(error: BadHead) -> Self {

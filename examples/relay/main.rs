@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use iolite::{BackendChoice, Config, RunError};
+use iolite::{BackendChoice, Config, ErrorChain, RunError};
 
 use arguments::{Arguments, Backends, Command, Format, RelayArguments};
 use console::Console;
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("relay: {error}");
+            eprintln!("relay: {}", ErrorChain::new(&*error));
             // A setting of the other backend, for example, is found out when one is made.
             let config = matches!(error.downcast_ref(), Some(RunError::Config(_)));
             if config { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -97,7 +97,7 @@ fn run_backends(arguments: &RelayArguments, config: &Config) -> Result<bool, Box
             }
             Err(error) if matches!(error.downcast_ref(), Some(RunError::Config(_))) => return Err(error),
             Err(error) => {
-                eprintln!("relay: {error}");
+                eprintln!("relay: {}", ErrorChain::new(&*error));
                 well = false;
             }
         }

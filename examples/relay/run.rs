@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use iolite::bridge::Bridge;
 use iolite::net::TcpListener;
-use iolite::{Canceled, Group, Instant, Io, SpawnErrorKind, WaitError};
+use iolite::{Canceled, ErrorChain, Group, Instant, Io, SpawnErrorKind, WaitError};
 
 use crate::child::{ChildSettings, UpstreamsChild};
 use crate::codec;
@@ -141,7 +141,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
 
 /// Says on which address nobody can listen.
 pub(crate) fn named(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("listening on {address}: {error}"))
+    io::Error::new(error.kind(), format!("listening on {address}: {}", ErrorChain::new(error)))
 }
 
 impl Relay {
@@ -259,7 +259,7 @@ impl Relay {
         match UpstreamsChild::restart(io, settings, address) {
             Ok(restarted) => *running = restarted,
             Err(error) if Canceled::is_in(&error) => return Err(error),
-            Err(error) => self.console.line(&format!("starting it again failed: {error}")),
+            Err(error) => self.console.line(&format!("starting it again failed: {}", ErrorChain::new(&error))),
         }
         Ok(())
     }
@@ -270,7 +270,8 @@ impl Relay {
         let report = body.and_then(|body| serde_json::from_slice(&body).map_err(io::Error::from));
         report
             .inspect_err(|error| {
-                self.console.line(&format!("the hosts do not say what they sent ({error}): taking what was received"));
+                let why = ErrorChain::new(error);
+                self.console.line(&format!("the hosts do not say what they sent ({why}): taking what was received"));
             })
             .ok()
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::{BackendChoice, Canceled, Config, Group, Io};
+use iolite::{BackendChoice, Canceled, Config, ErrorChain, Group, Io};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{UpstreamsArguments, UpstreamsBackend};
@@ -120,7 +120,9 @@ pub(crate) fn accept<'scope>(
             None => backoff = BACKOFF_MIN,
             Some(error) if Canceled::is_in(&error) => return,
             Some(error) => {
-                upstreams.console.limited(&upstreams.accept, || format!("upstreams: accepting failed: {error}"));
+                upstreams
+                    .console
+                    .limited(&upstreams.accept, || format!("upstreams: accepting failed: {}", ErrorChain::new(&error)));
                 if io.sleep(backoff).is_err() {
                     return;
                 }

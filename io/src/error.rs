@@ -42,9 +42,7 @@ impl fmt::Display for ConcurrencyUnavailable {
         let Self { limit, value, cause } = self;
         match cause {
             None => write!(f, "no unit of concurrency is free: {limit} = {value} is reached"),
-            Some(cause) => {
-                write!(f, "no unit of concurrency is free, though {limit} = {value} is not reached: {cause}")
-            }
+            Some(_) => write!(f, "no unit of concurrency is free, though {limit} = {value} is not reached"),
         }
     }
 }
@@ -142,7 +140,18 @@ impl fmt::Display for SpawnErrorKind {
     }
 }
 
-impl Error for SpawnErrorKind {}
+impl Error for SpawnErrorKind {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::ConcurrencyUnavailable(error) => error.source(),
+            Self::Canceled(error) => error.source(),
+            Self::TimedOut(error) => error.source(),
+            Self::ShutDown(error) => error.source(),
+            Self::InvalidOption(error) => error.source(),
+            Self::NoHandle => None,
+        }
+    }
+}
 
 impl From<SpawnErrorKind> for io::Error {
     fn from(kind: SpawnErrorKind) -> Self {
@@ -192,7 +201,11 @@ impl<F> fmt::Display for SpawnError<F> {
     }
 }
 
-impl<F> Error for SpawnError<F> {}
+impl<F> Error for SpawnError<F> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind.source()
+    }
+}
 
 impl<F> From<SpawnError<F>> for SpawnErrorKind {
     /// Drops the closure.

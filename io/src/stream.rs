@@ -49,7 +49,11 @@ impl Incomplete {
 
 impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (after {} bytes)", self.source, self.count)
+        write!(f, "ended after {} bytes", self.count)?;
+        match self.unwritten.len() {
+            0 => Ok(()),
+            more => write!(f, ", with {more} more that were read"),
+        }
     }
 }
 

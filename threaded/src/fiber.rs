@@ -2,7 +2,7 @@
 
 use std::io;
 
-use iolite_io::backend::Context;
+use iolite_io::backend::{Context, explained};
 use iolite_io::{Canceled, Io, Operation, Output, ShutDown, SpawnError, SpawnErrorKind};
 
 use crate::runtime::Runtime;
@@ -20,8 +20,8 @@ pub(crate) fn operate(runtime: &Runtime, context: &Context, operation: Operation
         Err(SpawnError { kind: SpawnErrorKind::ShutDown(over), .. }) => Err(over.into()),
         Err(refused) => {
             let (backend, caller) = (io.backend(), context.backend_name());
-            let message = format!("{backend} has no thread to perform an operation for {caller}: {refused}");
-            Err(io::Error::new(io::ErrorKind::WouldBlock, message))
+            let message = format!("{backend} has no thread to perform an operation for {caller}");
+            Err(explained(io::ErrorKind::WouldBlock, message, refused.kind))
         }
     });
     match result {
@@ -48,7 +48,7 @@ mod tests {
     use iolite_io::backend::{Context, Park, Wake, WakeBlock, monotonic_now, set_current};
     use iolite_io::fs::OpenOptions;
     use iolite_io::net::{TcpListener, TcpStream};
-    use iolite_io::{Canceled, Instant, OwnedGroup};
+    use iolite_io::{Canceled, ErrorChain, Instant, OwnedGroup};
 
     use crate::test::threaded;
 
@@ -189,7 +189,7 @@ mod tests {
         let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
         let error = on_a_fiber(|| listener.accept(io)).unwrap_err();
         assert_eq!(
-            error.to_string(),
+            ErrorChain::new(&error).to_string(),
             "threaded(async_limit 0, concurrent_limit 0, stack 1 MiB) has no thread to perform an operation for \
              pretended(1 fiber): no unit of concurrency is free: concurrent_limit = 0 is reached"
         );

@@ -3,6 +3,7 @@
 use std::io;
 
 use io_uring::{IoUring, Probe, opcode};
+use iolite_io::backend::explained;
 
 /// What a ring of this kernel can do.
 #[derive(Clone, Debug, Default)]
@@ -170,5 +171,5 @@ fn explain(error: io::Error) -> io::Error {
         Some(libc::EINVAL) => "this kernel's io_uring is too old",
         _ => "io_uring cannot be set up",
     };
-    io::Error::new(error.kind(), format!("{cause}: {error}"))
+    explained(error.kind(), cause, error)
 }

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
+use iolite::ErrorChain;
+
 use crate::arguments::Synchronous;
 use crate::counts::Counts;
 use crate::host::{Host, Offer};
@@ -78,7 +80,7 @@ impl Place {
         match &self.location {
             Location::File(path) => match sqlite::Sqlite::open(path, self.synchronous) {
                 Ok(store) => Ok(Box::new(store)),
-                Err(error) => Err(format!("the database {}: {error}", path.display()).into()),
+                Err(error) => Err(format!("the database {}: {}", path.display(), ErrorChain::new(&*error)).into()),
             },
             Location::Postgres(url) => postgres::open(url, self.synchronous),
         }

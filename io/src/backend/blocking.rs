@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -12,6 +11,7 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::explained::explained;
 use super::report::panic_text;
 use crate::Io;
 use crate::context::{self, mark_thread_of_pool};
@@ -194,25 +194,6 @@ fn run_quietly(job: impl FnOnce()) {
     context::current(|context| context.drop_locals_after_panic());
 }
 
-/// A pool got none of the threads that it needs from the system.
-#[derive(Debug)]
-struct NoThread {
-    pool: String,
-    source: io::Error,
-}
-
-impl fmt::Display for NoThread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the system starts no thread for the pool `{}`", self.pool)
-    }
-}
-
-impl Error for NoThread {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
 /// What a job and its caller share. The caller may be gone.
 struct Answer<T> {
     value: Lock<Option<thread::Result<T>>>,
@@ -261,7 +242,7 @@ impl Shared {
     /// With no errno of its own: the system's would read like one of the call that was to be made.
     #[cold]
     fn no_thread(&self, source: io::Error) -> io::Error {
-        io::Error::other(NoThread { pool: self.name.clone(), source })
+        explained(io::ErrorKind::Other, format!("the system starts no thread for the pool `{}`", self.name), source)
     }
 
     fn work(&self) {

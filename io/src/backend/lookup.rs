@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blocking::BlockingPool;
+use super::explained::explained;
 use crate::primitive::Lock;
 use crate::sync::Event;
 use crate::{Io, TimedOut};
@@ -39,7 +40,7 @@ struct Flight {
 }
 
 /// As the result of a lookup, for several who ask.
-type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
+type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
 /// Ends a flight when it is dropped, whether there is an answer or not.
 struct Landing {
@@ -115,7 +116,9 @@ impl Lookups {
             flight.landed.wait(io)?;
             match flight.answer.lock().clone() {
                 Some(Ok(addresses)) => return Ok(addresses),
-                Some(Err((kind, text))) => return Err(io::Error::new(kind, text)),
+                Some(Err(error)) => {
+                    return Err(explained(error.kind(), format!("cannot look up the name `{host}`"), error));
+                }
                 None if is_first => return Err(io::Error::other(format!("the lookup of the name `{host}` panicked"))),
                 None => {}
             }
@@ -139,8 +142,7 @@ impl Lookups {
         let look_up = self.look_up.clone();
         self.pool.start(io, move || {
             let host = &landing.host;
-            let answer =
-                look_up(host).map_err(|error| (error.kind(), format!("cannot look up the name `{host}`: {error}")));
+            let answer = look_up(host).map_err(Arc::new);
             *landing.flight.answer.lock() = Some(answer);
         })
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::Io;
 use crate::operation::Operation;
+use crate::{ErrorChain, Io};
 
 /// Something that stands for one or more socket addresses, as in std, but looked up through `io`:
 /// `"host:port"`, `("host", port)`, and addresses.
@@ -192,7 +192,7 @@ impl fmt::Display for NoneAnswers {
         f.write_str("no address will do")?;
         for (number, (address, error)) in self.attempts.iter().enumerate() {
             let separator = if number == 0 { ": " } else { "; " };
-            write!(f, "{separator}{address}: {error}")?;
+            write!(f, "{separator}{address}: {}", ErrorChain::new(error))?;
         }
         Ok(())
     }

@@ -1,8 +1,5 @@
 //! A program that was started.
 
-use std::error::Error;
-use std::ffi::OsString;
-use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +11,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid};
 
-use crate::backend::{BlockingPool, PerProcess};
+use crate::backend::{BlockingPool, PerProcess, explained};
 use crate::context::{Interest, current, is_thread_of_pool};
 use crate::descriptor::Descriptor;
 use crate::lookout;
@@ -157,27 +154,9 @@ fn look(process: WaitId<'_>) -> rustix::io::Result<Option<WaitIdStatus>> {
 }
 
 /// A program could not be started.
-#[derive(Debug)]
-struct NotSpawned {
-    program: OsString,
-    source: io::Error,
-}
-
 #[cold]
 fn not_spawned(command: &Command, source: io::Error) -> io::Error {
-    io::Error::new(source.kind(), NotSpawned { program: command.get_program().into(), source })
-}
-
-impl fmt::Display for NotSpawned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot start `{}`: {}", self.program.display(), self.source)
-    }
-}
-
-impl Error for NotSpawned {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
+    explained(source.kind(), format!("cannot start `{}`", command.get_program().display()), source)
 }
 
 impl Child {
