@@ -13,10 +13,12 @@ pub(crate) struct Node<T> {
     pub(crate) value: T,
 }
 
-// SAFETY: the links are touched by `List`'s methods only, which need the list by `&mut`; the list
-// lives under a lock, so a node that is shared between threads is linked by one at a time.
+// SAFETY: the links are plain addresses, which belong to no thread. Only methods of `List` follow them, and whoever calls those
+// answers for what they lead to.
 unsafe impl<T: Send> Send for Node<T> {}
-// SAFETY: as above.
+// SAFETY: through `&Node` others reach the value, which is `Sync`. The cells of the links are private to this file, where
+// only methods of `List` touch them: by `&mut List` those that write, by `&List` those that read. A node is in one list at a
+// time, and that is under a lock in this crate, so no two threads touch the cells of one node at the same time.
 unsafe impl<T: Sync> Sync for Node<T> {}
 
 impl<T> Node<T> {
@@ -59,14 +61,15 @@ impl<T> List<T> {
     ///
     /// `node` is in no list, and neither moves nor dies before it is removed.
     pub(crate) unsafe fn push_back(&mut self, node: NonNull<Node<T>>) {
-        // SAFETY: the caller says that it is alive.
+        // SAFETY: the node is alive and does not move, by this function's contract, and only shared references are made to
+        // nodes while they may be linked.
         let links = unsafe { node.as_ref() };
         debug_assert!(!links.linked.get());
         links.prev.set(self.tail);
         links.next.set(None);
         links.linked.set(true);
         match self.tail {
-            // SAFETY: linked nodes are alive.
+            // SAFETY: `tail` is linked, so it entered by `push_back`, whose caller keeps it alive until it is removed.
             Some(tail) => unsafe { tail.as_ref() }.next.set(Some(node)),
             None => self.head = Some(node),
         }
@@ -85,7 +88,7 @@ impl<T> List<T> {
     ///
     /// `node` is in this list.
     pub(crate) unsafe fn after(&self, node: NonNull<Node<T>>) -> Option<NonNull<Node<T>>> {
-        // SAFETY: linked nodes are alive.
+        // SAFETY: the node is in this list, by this function's contract, so whoever put it there keeps it alive.
         unsafe { node.as_ref() }.next.get()
     }
 
@@ -95,19 +98,21 @@ impl<T> List<T> {
     ///
     /// `node` is alive and in this list or in none.
     pub(crate) unsafe fn remove(&mut self, node: NonNull<Node<T>>) -> bool {
-        // SAFETY: the caller says that it is alive.
+        // SAFETY: the node is alive, by this function's contract, and only shared references are made to it meanwhile.
         let links = unsafe { node.as_ref() };
         if !links.linked.replace(false) {
             return false;
         }
         let (prev, next) = (links.prev.take(), links.next.take());
         match prev {
-            // SAFETY: neighbours are linked, hence alive.
+            // SAFETY: it comes before a node of this list, so it is in the list too (its own removal would have replaced the
+            // link that was read here), and whoever put it there keeps it alive until then.
             Some(prev) => unsafe { prev.as_ref() }.next.set(next),
             None => self.head = next,
         }
         match next {
-            // SAFETY: as above.
+            // SAFETY: it comes after a node of this list, so it is in the list too (its own removal would have replaced the
+            // link that was read here), and whoever put it there keeps it alive until then.
             Some(next) => unsafe { next.as_ref() }.prev.set(prev),
             None => self.tail = prev,
         }
@@ -119,7 +124,8 @@ impl<T> List<T> {
     pub(crate) fn for_each(&self, mut f: impl FnMut(&T)) {
         let mut next = self.head;
         while let Some(node) = next {
-            // SAFETY: linked nodes are alive.
+            // SAFETY: `next` was read from the head or a node of this list, which is borrowed, so that none is removed until
+            // this returns (`f` cannot reach it); whoever put a node there keeps it alive until it is removed.
             let node = unsafe { node.as_ref() };
             next = node.next.get();
             f(&node.value);

@@ -59,8 +59,9 @@ pub fn stderr() -> &'static OutputStream {
 
 /// For values in statics, which are never dropped.
 fn standard(number: RawFd) -> Descriptor {
-    // SAFETY: std opens all three when the program starts and lends them to everybody for ever, so they stay open; what
-    // is made here is never dropped, so it does not close them.
+    // SAFETY: the number is open: before `main` std opens what is not there of the three, and it lends them to everybody
+    // for ever (`std::io::Stdout` is `AsFd` for any lifetime), so that whoever closes one breaks std's rules first. It is not
+    // owned in the sense that it would be closed twice: the value goes into a static, which is never dropped.
     unsafe { OwnedFd::from_raw_fd(number) }.into()
 }
 

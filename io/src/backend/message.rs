@@ -95,8 +95,9 @@ impl AddressBuffer {
         if (length as usize) < size_of::<libc::sa_family_t>() {
             return Ok(None);
         }
-        // SAFETY: zeroed at first, then written by the kernel up to the length it gave; what it means is
-        // looked at when it is converted.
+        // SAFETY: `length` is at least that of a family and no more than the storage has, and all of these bytes are
+        // initialized: `new` zeroed them, and the kernel wrote an address over them or nothing. Whether they are an address
+        // of their family is checked where it is converted.
         let address = unsafe { SocketAddrAny::new(self.storage, length) };
         address_from_kernel(address).map(Some)
     }
@@ -196,8 +197,10 @@ pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Re
         header.msg_iov = (&raw mut buffers[index]).cast();
         header.msg_iovlen = 1;
     }
-    // SAFETY: there are `count` headers. Each has the room for one address, and one buffer, which is an
-    // `iovec` by std's promise; all of them are there until it returns.
+    // SAFETY: `headers` has at least `count` elements, and `recvmmsg` reads and writes no more. In each of them
+    // the name points to an `AddressBuffer` of this frame, with the length that it has; there is one buffer, an
+    // `IoSliceMut`, which std guarantees to have the layout of `iovec`, of bytes that `messages` lends exclusively until this
+    // returns; and control data has null and 0, so none is written. The timeout may be null.
     let received = unsafe {
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as u32, flags as _, ptr::null_mut())
@@ -243,8 +246,10 @@ pub fn send_many(socket: &Descriptor, messages: &[Outgoing<'_>], wait: SocketWai
         header.msg_iov = (&raw const buffers[index]).cast_mut().cast();
         header.msg_iovlen = 1;
     }
-    // SAFETY: there are `count` headers, each with a whole address or none, and with one buffer, which is an
-    // `iovec` by std's promise; the kernel reads them only.
+    // SAFETY: `headers` has at least `count` elements, and `sendmmsg` reads no more and writes only how many bytes of each
+    // were sent, which is a field of it. The name is null, or an address of `receivers` with its length; there is one
+    // buffer, an `IoSlice`, which std guarantees to have the layout of `iovec`, of bytes that `messages` lends; control data
+    // has null and 0. The kernel only reads through these pointers, and all they point to outlives the call.
     let sent = unsafe {
         let flags = wait.flag() | libc::MSG_NOSIGNAL;
         libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as u32, flags as _)
@@ -254,6 +259,6 @@ pub fn send_many(socket: &Descriptor, messages: &[Outgoing<'_>], wait: SocketWai
 
 /// Headers without a name, buffers and control data.
 fn no_headers() -> [libc::mmsghdr; MESSAGES_MAX] {
-    // SAFETY: all-zero is such a header: numbers, and pointers that are null.
+    // SAFETY: `mmsghdr` is a C structure of numbers and raw pointers, so all zeros are a value of it, and so of an array.
     unsafe { mem::zeroed() }
 }

@@ -127,7 +127,8 @@ pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
 /// Those of `close`, `EINTR` excepted: Linux has closed the descriptor then.
 pub fn close(descriptor: Descriptor) -> io::Result<()> {
     let raw = OwnedFd::from(descriptor).into_raw_fd();
-    // SAFETY: `into_raw_fd` made this the only owner, and nobody uses the number afterwards.
+    // SAFETY: `raw` was owned by the descriptor that the caller gave up, and `into_raw_fd` made it ours without closing
+    // it. Nobody has borrowed it any longer, since it was moved here, and it is not used after this.
     if unsafe { libc::close(raw) } == 0 {
         return Ok(());
     }
@@ -184,8 +185,9 @@ fn rustix_seek(position: io::SeekFrom) -> SeekFrom {
 
 fn set_option(socket: BorrowedFd<'_>, name: OptionName, value: &OptionValue) -> io::Result<()> {
     let bytes = value.as_bytes();
-    // SAFETY: pointer and length are those of `bytes`. The options of the table have no pointers in
-    // their values, and the kernel looks at the length of each.
+    // SAFETY: the kernel reads no more than `bytes.len()` bytes, which are borrowed until it returns. Some options have
+    // addresses in their values; `name` is none of them, for only the table in `net/option.rs` makes names, of options that
+    // are numbers, structures of numbers, and text.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -201,7 +203,9 @@ fn set_option(socket: BorrowedFd<'_>, name: OptionName, value: &OptionValue) -> 
 fn option_of(socket: BorrowedFd<'_>, name: OptionName) -> io::Result<OptionValue> {
     let mut bytes = [0; OptionValue::BYTES_MAX];
     let mut length = bytes.len() as libc::socklen_t;
-    // SAFETY: pointer and length are those of `bytes`; as in `set_option`.
+    // SAFETY: the kernel writes no more than `length` bytes, which is how many `bytes` has, and then how many it wrote to
+    // `length`; both are locals that live until it returns. No option of the table, where alone `name` can come from, makes
+    // it write elsewhere: none has an address in its value.
     let result = unsafe {
         libc::getsockopt(socket.as_raw_fd(), name.level(), name.name(), bytes.as_mut_ptr().cast(), &mut length)
     };

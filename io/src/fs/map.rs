@@ -105,9 +105,12 @@ impl Map {
     }
 
     fn bytes(&self) -> &[AtomicU8] {
-        // SAFETY: the mapping has at least `length` bytes and stays until `self` is dropped. Bytes that
-        // anybody may change at any time, in this process or another, are atomics; they are stored to only
-        // where the mapping may be written to.
+        // SAFETY: `new` mapped `length` bytes, or a page where that is 0, which are initialized, since they are a file's,
+        // and stay mapped until `memory` is dropped: with `self`, which is borrowed. `AtomicU8` has the layout of `u8`, and
+        // the one field that hands out the pointer is private, so that in this process nobody makes references to these
+        // bytes but as atomics. Other processes and the kernel may change them at any time, which atomics allow. Only
+        // `write_at` stores, after it has asked whether the mapping may be written to. A page that was cut off the file
+        // is not memory, but touching it ends the process by a signal: nothing goes on with a value that is none.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast::<AtomicU8>(), self.length) }
     }
 }

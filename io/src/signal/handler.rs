@@ -105,7 +105,8 @@ impl Watcher {
     /// Fails only if nobody has heard the bell for 2^64 signals.
     pub(super) fn ring(&self) {
         let one = 1_u64;
-        // SAFETY: eight bytes of a local, to a descriptor that is open as long as this watcher is there.
+        // SAFETY: it reads eight bytes, those of `one`, which lives until it returns. `self` owns the descriptor, so the
+        // number is that of its eventfd.
         unsafe { libc::write(self.bell.as_raw_fd(), ptr::from_ref(&one).cast(), size_of::<u64>()) };
     }
 }
@@ -149,13 +150,14 @@ fn install_locked(installed: &mut Installed, signal: i32, interrupted: Interrupt
     }
     let handler = if is_function(&there) { there.sa_sigaction } else { 0 };
     SLOTS[index(signal)].previous.store(handler, Ordering::Relaxed);
-    // SAFETY: plain data, of which all zeros is a value.
+    // SAFETY: a C structure of numbers, of a set of bits, and of a function pointer that is an `Option`: all zeros are a
+    // value of each.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = on_signal as extern "C" fn(_, _, _) as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
     // No other signal interrupts the handler: several that come at once would pile up their frames on the thread's
     // alternate stack, where std leaves room for one or two.
-    // SAFETY: a set of this frame.
+    // SAFETY: it writes the set that it is given a reference to, and no more.
     unsafe { libc::sigfillset(&mut action.sa_mask) };
     if interrupted == Interrupted::GoesOn {
         action.sa_flags |= libc::SA_RESTART;
@@ -178,7 +180,10 @@ fn restore(signal: i32, previous: &libc::sigaction) -> bool {
 
 /// Sets the action of a signal, if one is given, and returns the one that was there.
 fn set_action(signal: i32, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
-    // SAFETY: plain data. What is installed is `on_signal`, which is async-signal-safe, or what was there before.
+    // SAFETY: all zeros are a value of the C structure, see above. `sigaction` reads `action`, which is null or a
+    // reference, and writes `replaced`; both outlive the call. What it installs may run at any time on any thread: it is
+    // `on_signal`, which does nothing that is not async-signal-safe, or an action that `sigaction` reported, which somebody
+    // else installed on these terms.
     unsafe {
         let mut replaced: libc::sigaction = mem::zeroed();
         match libc::sigaction(signal, action.map_or(ptr::null(), ptr::from_ref), &mut replaced) {
@@ -199,14 +204,16 @@ fn index(signal: i32) -> usize {
 /// Replaces the list of a signal's watchers by a changed one; how many there are then. Under the lock.
 fn replace_watchers(signal: i32, change: impl FnOnce(&mut Vec<Arc<Watcher>>)) -> usize {
     let slot = &SLOTS[index(signal)];
-    // SAFETY: lists are made and freed below, under the lock that the caller holds.
+    // SAFETY: null, or a list that an earlier call made of a box. It frees that only after it has put another one in its
+    // place, and `INSTALLED`'s lock, which whoever calls this holds, keeps two calls apart. Handlers only read it.
     let mut watchers = unsafe { slot.watchers.load(Ordering::Relaxed).as_ref() }.cloned().unwrap_or_default();
     change(&mut watchers);
     let count = watchers.len();
     let list = if count == 0 { ptr::null_mut() } else { Box::into_raw(Box::new(watchers)) };
     let old = RUNNING.replace(&slot.watchers, list, thread::yield_now);
     if !old.is_null() {
-        // SAFETY: it came from `Box::into_raw`, and no handler reads it any more.
+        // SAFETY: an earlier call made it by `Box::into_raw`. It is out of the slot, so no other call frees it, and
+        // `Readers::replace` has waited until no handler runs that may have read it.
         drop(unsafe { Box::from_raw(old) });
     }
     count
@@ -214,20 +221,24 @@ fn replace_watchers(signal: i32, change: impl FnOnce(&mut Vec<Arc<Watcher>>)) ->
 
 extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let slot = &SLOTS[index(signal)];
-    // SAFETY: the errno of this thread, which is put back for the code that is interrupted.
+    // SAFETY: a pointer to this thread's own errno, which lives as long as the thread and is read by nobody else. The
+    // value is put back below for the code that is interrupted.
     let errno = unsafe { *libc::__errno_location() };
     RUNNING.read(&slot.watchers, |watchers| {
-        // SAFETY: null, or a list that `replace_watchers` made, and frees when it is read no more.
+        // SAFETY: null, or a list that `replace_watchers` made of a box. It frees that after `Readers::replace`, which
+        // waits until this closure has returned.
         if let Some(watchers) = unsafe { watchers.as_ref() } {
             watchers.iter().for_each(|watcher| watcher.tell(signal));
         }
     });
-    // SAFETY: the errno of this thread, as above.
+    // SAFETY: this thread's own errno, which lives as long as the thread; `errno` is what stood in it.
     unsafe { *libc::__errno_location() = errno };
     // After that: it may never return.
     let previous = slot.previous.load(Ordering::Relaxed);
     if previous != 0 {
-        // SAFETY: it was installed as a handler; one that takes only the number ignores the rest.
+        // SAFETY: it was the handler of this signal when `install_locked` replaced it, and neither the default nor
+        // `SIG_IGN`, so it is a function that the kernel would have called with these three arguments. One that was
+        // installed without `SA_SIGINFO` takes the first alone, and in the C calling convention does not see the others.
         let previous: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
             unsafe { mem::transmute(previous) };
         previous(signal, info, context);

@@ -18,9 +18,11 @@ pub struct PoolMemory {
     _allocation: Vec<u8>,
 }
 
-// SAFETY: it is memory, and a place in it. Only its pieces give access, each to a part of its own.
+// SAFETY: it owns its allocation, so it may be freed by any thread: the global allocator allows that. Nothing else of it
+// belongs to a thread.
 unsafe impl Send for PoolMemory {}
-// SAFETY: as above.
+// SAFETY: its methods read two fields that nobody writes after `new`. No byte is read or written through it: that is done
+// by the pieces, which do not overlap.
 unsafe impl Sync for PoolMemory {}
 
 impl PoolMemory {
@@ -29,7 +31,8 @@ impl PoolMemory {
         // Not by the alignment of the allocation: then all of it would be written to be zero.
         let mut allocation = vec![0_u8; bytes.checked_add(page).expect("no more than usize::MAX bytes")];
         let start = NonNull::from(allocation.as_mut_slice()).cast::<u8>();
-        // SAFETY: it skips less than a page, which is there beyond `bytes`.
+        // SAFETY: a page has a power of two of bytes, so this skips less than one, and the allocation has one more than
+        // `bytes`: the result lies within it.
         let start = unsafe { start.add(start.align_offset(page)) };
         Self { start, bytes, _allocation: allocation }
     }
@@ -62,9 +65,10 @@ pub(super) struct Piece {
     memory: Option<Arc<PoolMemory>>,
 }
 
-// SAFETY: it owns its bytes, as a `Vec` does.
+// SAFETY: nobody else reads or writes its bytes: `allocate` hands out each part of the memory once. So they may move to
+// another thread, as those of a `Vec` may; the memory is shared through an `Arc`, and is `Send` and `Sync` itself.
 unsafe impl Send for Piece {}
-// SAFETY: as above.
+// SAFETY: through `&Piece` its bytes are only read, and what writes them borrows it mutably.
 unsafe impl Sync for Piece {}
 
 impl Default for Piece {
@@ -83,7 +87,8 @@ impl Piece {
         assert!(count > 0 && bytes > 0, "a pool of {count} buffers of {bytes} bytes holds nothing");
         let memory = Arc::new(PoolMemory::new(count.checked_mul(bytes).expect("no more than usize::MAX bytes")));
         let piece = |index| {
-            // SAFETY: within the memory, which has `count * bytes`.
+            // SAFETY: `index` is less than `count`, and from `start` on the memory has `count * bytes` bytes, a product that
+            // did not overflow: the result lies within the allocation.
             let start = unsafe { memory.start.add(index * bytes) };
             Self { start, bytes, memory: Some(memory.clone()) }
         };
@@ -91,18 +96,24 @@ impl Piece {
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
-        // SAFETY: its own, of `allocate`, and initialized; or no bytes at all. `&self` keeps the memory.
+        // SAFETY: `allocate` gave this piece `bytes` bytes of memory that was zeroed, to it alone, and `self.memory` keeps
+        // them for as long as `self` is borrowed. What writes them has a `&mut Piece`, so nobody does meanwhile. A default
+        // piece has 0 bytes at a dangling pointer, which is not null and aligned for bytes.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: as in `as_slice`, and `&mut self` keeps everybody else out.
+        // SAFETY: `allocate` gave this piece `bytes` bytes of memory that was zeroed, to it alone, and `self.memory` keeps
+        // them for as long as `self` is borrowed: mutably, so that no other slice of them is there. A default piece has 0
+        // bytes at a dangling pointer, which is not null and aligned for bytes.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
     }
 
     /// The bytes, and where they lie.
     pub(super) fn parts_mut(&mut self) -> (&mut [u8], Option<&Arc<PoolMemory>>) {
-        // SAFETY: as in `as_mut_slice`; the other reference is to another field.
+        // SAFETY: the bytes are this piece's alone, zeroed by `allocate`, or none; the memory that keeps them cannot be taken
+        // out of `self`, which is borrowed mutably, so that no other slice of them is there. The second reference is to the
+        // field `memory`, and nobody reaches a byte through it.
         (unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }, self.memory.as_ref())
     }
 
