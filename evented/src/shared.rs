@@ -602,7 +602,7 @@ fn limit_reached(limit: &'static str, value: usize) -> SpawnErrorKind {
 
 /// Lowers the limits to the stacks that this process can guard, and says so.
 fn cap_limits(options: &mut Options) -> io::Result<()> {
-    let stack = FiberStack::take(SizeClass::of(options.stack_size))?;
+    let stack = FiberStack::take(SizeClass::asked_for(options.stack_size))?;
     // SAFETY: nothing ran on it.
     #[allow(unsafe_code)]
     unsafe {

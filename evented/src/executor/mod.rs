@@ -124,7 +124,7 @@ impl Executor {
         overflow::prepare_thread();
         let (ring, features) = Ring::new()?;
         let remote = shared.remote(index);
-        let class_default = SizeClass::of(shared.options().stack_size);
+        let class_default = SizeClass::asked_for(shared.options().stack_size);
         let executor = Self {
             index,
             shared,
@@ -248,7 +248,7 @@ impl Executor {
     }
 
     fn class_of_main(&self) -> SizeClass {
-        SizeClass::of(self.shared.options().main_stack_size)
+        SizeClass::asked_for(self.shared.options().main_stack_size)
     }
 
     /// Makes the fiber of a woken block run, if it is parked; else `false`.
@@ -452,7 +452,7 @@ impl Executor {
         let steal = self.ready.is_empty();
         let Some(unstarted) = self.next_unstarted(steal) else { return };
         let Err(unstarted) = self.hand_over(unstarted) else { return };
-        let class = unstarted.start.options().stack_size.map_or(self.class_default, SizeClass::of);
+        let class = unstarted.start.options().stack_size.map_or(self.class_default, SizeClass::asked_for);
         let fiber = self.idle.take(class).map_or_else(|| self.new_fiber(class), Ok);
         match fiber {
             Ok(fiber) => self.assign(fiber, unstarted),

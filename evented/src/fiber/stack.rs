@@ -37,6 +37,8 @@ const SLAB_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const GUARD_BYTES: usize = 64 * 1024;
 const COLOURS: usize = 16;
 pub(crate) const COLOUR_BYTES: usize = 64;
+/// How much larger the frames of a program are than it reckons with: a sanitizer surrounds each variable.
+const FRAME_FACTOR: usize = if cfg!(feature = "sanitizer") { 4 } else { 1 };
 /// Linux 6.13; not in every libc crate yet.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
@@ -53,6 +55,11 @@ impl SizeClass {
     pub(crate) fn of(bytes: usize) -> Self {
         assert!(TaskOptions::STACK_BYTES.contains(&bytes), "the size of a stack is checked where it comes in");
         Self(bytes.next_power_of_two().trailing_zeros() - Self::MIN_LOG2)
+    }
+
+    /// The size for tasks that ask for `bytes` bytes.
+    pub(crate) fn asked_for(bytes: usize) -> Self {
+        Self::of((bytes * FRAME_FACTOR).min(*TaskOptions::STACK_BYTES.end()))
     }
 
     fn all() -> impl Iterator<Item = Self> {
