@@ -427,7 +427,11 @@ impl Drop for OwnedGroup {
 pub(crate) struct GroupShared {
     state: Lock<State>,
     /// A member has panicked, or returned the error of a `try_group`: the members and the body are torn down until
-    /// that has been told. SeqCst: set before the body is woken, read before it parks.
+    /// that has been told. Written under the lock of the state.
+    ///
+    /// Relaxed: the body reads it before it parks and is sent a token after it was set, which publishes what came before
+    /// (`loom_park.rs` has this: `a_thread_misses_no_wake_up`). Whoever starts a member may read it too early, and the member
+    /// then finds the request in the state, under the lock.
     failed: AtomicBool,
 }
 
@@ -449,6 +453,14 @@ struct State {
     body: Option<Unparker>,
     /// Of those who wait until there is no member.
     waiters: Waiters,
+}
+
+impl State {
+    /// Requests cancellation of every member, and of those that are started later by `new_members`.
+    fn request(&mut self, bits: u32, new_members: u32) {
+        self.requests |= new_members;
+        self.members.for_each(|member| member.request(bits));
+    }
 }
 
 /// What a group does with panics that it contains.
@@ -508,13 +520,13 @@ impl GroupShared {
             state.panic = Some(panic);
             None
         };
+        // In the same critical section: who is told of the panic makes the group fit for use again, and it stays so.
+        let body = if contained.is_none() { self.fail_locked(&mut state) } else { None };
         drop(state);
-        match contained {
-            Some(report) => {
-                let text = surplus.as_deref().map_or("", panic_text);
-                tell(report.as_ref(), &format!("the task {name} has panicked, and its group goes on: {text}"));
-            }
-            None => self.fail(),
+        body.into_iter().for_each(Unparker::unpark);
+        if let Some(report) = contained {
+            let text = surplus.as_deref().map_or("", panic_text);
+            tell(report.as_ref(), &format!("the task {name} has panicked, and its group goes on: {text}"));
         }
         // Outside of the lock: its destructor is the program's. It runs in the task that has panicked, or on who
         // drops its handle.
@@ -523,15 +535,20 @@ impl GroupShared {
 
     /// The group has failed: its members are torn down, those that are started later and the body of its scope, too.
     pub(crate) fn fail(&self) {
-        self.failed.store(true, Ordering::SeqCst);
-        self.request(STICKY);
-        let body = self.state.lock().body;
+        let body = self.fail_locked(&mut self.state.lock());
         body.into_iter().for_each(Unparker::unpark);
+    }
+
+    /// The same under the lock. Returns the body, which is to be woken.
+    fn fail_locked(&self, state: &mut State) -> Option<Unparker> {
+        self.failed.store(true, Ordering::Relaxed);
+        state.request(STICKY, STICKY);
+        state.body
     }
 
     /// Whether the group has failed, and nobody was told.
     pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::SeqCst)
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Whether the group starts nothing until a failure was told. One with a body does, torn down: the body is told at
@@ -554,9 +571,7 @@ impl GroupShared {
     }
 
     fn request_with_new(&self, bits: u32, new_members: u32) {
-        let mut state = self.state.lock();
-        state.requests |= new_members;
-        state.members.for_each(|member| member.request(bits));
+        self.state.lock().request(bits, new_members);
     }
 
     fn len(&self) -> usize {
@@ -629,7 +644,7 @@ impl GroupShared {
         if let Some(panic) = state.panic.take() {
             // It is told; the group is for use again.
             state.requests &= !STICKY;
-            self.failed.store(false, Ordering::SeqCst);
+            self.failed.store(false, Ordering::Relaxed);
             drop(state);
             resume_unwind(panic);
         }

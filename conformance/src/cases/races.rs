@@ -4,16 +4,18 @@
 use std::io::{self, Read, Write};
 use std::net;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use iolite_io::Io;
 use iolite_io::net::{TcpListener, TcpStream, option};
 use iolite_io::sync::{Barrier, Event, Mutex, Notify, Semaphore, SemaphorePermit, TryRecvError, channel};
+use iolite_io::{Io, OwnedGroup};
 use rustix::net::SendFlags;
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
-use crate::tools::{ExpectCanceled, Race, attempt, concurrently, rounds, scope, spin};
+use crate::tools::{ExpectCanceled, Race, attempt, concurrently, panic_quietly, rounds, scope, spin, until};
 
 pub(crate) const CASES: &[Case] = cases![
     an_item_is_received_or_still_there(0),
@@ -29,6 +31,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_timeout_loses_no_item(true),
     a_request_may_meet_the_end_of_its_task,
     many_may_cancel_one_task,
+    a_group_is_for_use_again_when_its_panic_was_told,
 ];
 
 pub(crate) const PAIRS: &[Case] = pairs![
@@ -371,5 +374,28 @@ fn many_may_cancel_one_task(on: &On) {
                 target.join(io).expect_canceled("canceled");
             });
         }
+    });
+}
+
+/// Its panic is told on one thread while the handle is dropped on another that leaves the panic to the group.
+fn a_group_is_for_use_again_when_its_panic_was_told(on: &On) {
+    on.run(|io| {
+        let group = OwnedGroup::new(io.handle().expect("a handle"));
+        scope(io, |others| {
+            for _ in 0..rounds(2_000) {
+                let member = group.spawn_concurrent(|_| panic_quietly("a member's")).expect("the group has not failed");
+                until(io, || group.is_empty());
+                let begun = Arc::new(Event::new());
+                let by_dropper = begun.clone();
+                let dropper = concurrently(others, move |_| {
+                    by_dropper.set();
+                    drop(member);
+                });
+                begun.wait(io).expect("not canceled");
+                until(io, || catch_unwind(AssertUnwindSafe(|| group.wait(io))).is_err());
+                dropper.join(io);
+                group.spawn_async(|io| io.check_cancel()).join(io).expect("it is for use again");
+            }
+        });
     });
 }

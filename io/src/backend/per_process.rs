@@ -1,51 +1,34 @@
 //! What each process has of its own, a forked one too.
 #![allow(unsafe_code)]
 
+mod newest;
+
 use std::fmt;
 use std::process;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use newest::Newest;
+
+use crate::primitive::AtomicPtr;
 
 /// A static of which each process has its own.
 ///
 /// What a child of `fork` inherits are threads that it does not have, and descriptors that it shares with its parent. So
 /// it leaves all of that alone, locks that somebody held included, and begins anew. It is never freed.
-pub struct PerProcess<T: 'static>(AtomicPtr<Own<T>>);
-
-struct Own<T> {
-    process: u64,
-    value: T,
-}
+pub struct PerProcess<T: 'static>(Newest<T>);
 
 impl<T: Default + Send + Sync + 'static> PerProcess<T> {
     /// One that is made when it is asked for.
     #[expect(clippy::new_without_default, reason = "for statics")]
     pub const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self(Newest::new(AtomicPtr::new(ptr::null_mut())))
     }
 
     /// The calling process' own.
     pub fn get(&self) -> &'static T {
-        let process = process_number();
-        // Acquire: pairs with the Release below, so that what it points to is there.
-        let mut known = self.0.load(Ordering::Acquire);
-        loop {
-            // SAFETY: null, or what was stored below, which is valid, shared, and never freed.
-            match unsafe { known.as_ref() } {
-                Some(own) if own.process == process => return &own.value,
-                _ => {}
-            }
-            let made = Box::into_raw(Box::new(Own { process, value: T::default() }));
-            match self.0.compare_exchange(known, made, Ordering::Release, Ordering::Acquire) {
-                Ok(_) => known = made,
-                Err(other) => {
-                    // SAFETY: it came from a box above, and nobody else has seen it.
-                    drop(unsafe { Box::from_raw(made) });
-                    known = other;
-                }
-            }
-        }
+        self.0.get(process_number(), T::default)
     }
 }
 
