@@ -41,6 +41,7 @@ use crate::{ErrorChain, IntoError, Io};
 /// Resumes the panic of `program`.
 pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, RunError> {
     config.check()?;
+    config.tell_ignored();
     match config.backend.unwrap_or_default() {
         BackendChoice::Threaded => run_threaded(&config, program),
         BackendChoice::Evented => match Evented::prepare(evented_options(&config)) {
@@ -255,6 +256,19 @@ mod test {
         let backend = run(config, |io| io.backend()).unwrap();
         let expected = usize::from(backend.name == "threaded");
         assert_eq!(lines.lock().unwrap().len(), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn a_variable_of_somebody_else_is_one_notice() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let told = lines.clone();
+        let variables = [("IOLITE_LOG", "debug"), ("IOLITE_BACKEND", "threaded"), ("IOLITE_URL", "x")];
+        let config =
+            Config::from_vars(variables).unwrap().notice(move |line| told.lock().unwrap().push(line.to_owned()));
+        let config = Config::new().overridden_by(config);
+        assert_eq!(run(config, |io| io.backend().name).unwrap(), "threaded");
+        let expected = "iolite: IOLITE_LOG, IOLITE_URL are not settings of iolite and were ignored";
+        assert_eq!(*lines.lock().unwrap(), [expected]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::key::{KEYS, Key, PREFIX, nearest};
+use super::key::{KEYS, Key, PREFIX, is_near_miss, nearest};
 use super::{Config, ConfigError};
 
 /// Names a TOML file whose settings the other variables override.
@@ -22,11 +22,13 @@ impl Config {
     /// | `IOLITE_EXECUTORS`, `IOLITE_OFFLOAD_LIMIT`, `IOLITE_LOOKUP_LIMIT` | a count of threads |
     /// | `IOLITE_LOOKUP_TIMEOUT`, `IOLITE_IDLE_TIMEOUT`, `IOLITE_SHUTDOWN_GRACE` | a duration, as in `500ms`, `10s` or `2min` |
     ///
-    /// Variables that begin with `IOLITE_TEST_` are left to tests.
+    /// Any other variable that begins with `IOLITE_` is somebody else's. It is ignored, and [`run`](crate::run) says so in
+    /// one notice ([`Config::notice`]), unless its name is one of these with a slip: `IOLITE_EXECUTERS` is refused.
+    /// Variables that begin with `IOLITE_TEST_` are left to tests, without a word.
     ///
     /// # Errors
     ///
-    /// One line that names the variable: an unknown `IOLITE_*` variable, a bad value, a combination
+    /// One line that names the variable: a name that is nearly one of these, a bad value, a combination
     /// that cannot be, or what is wrong with the file.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_vars(std::env::vars_os())
@@ -48,7 +50,7 @@ impl Config {
             if name == FILE {
                 file = read_file(&value).map_err(|error| ConfigError::new(FILE, &error.0))?;
             } else {
-                set(&mut config, &name, &value)?;
+                set(&mut config, name, &value)?;
             }
         }
         if let Some(fault) = config.find_fault() {
@@ -75,18 +77,23 @@ where
     ours
 }
 
-fn set(config: &mut Config, variable: &str, value: &OsStr) -> Result<(), ConfigError> {
+fn set(config: &mut Config, variable: String, value: &OsStr) -> Result<(), ConfigError> {
     let Some(key) = KEYS.iter().find(|key| Key::variable(key.name) == variable) else {
-        return Err(unknown(variable));
+        return set_unknown(config, variable);
     };
-    let text = value.to_str().ok_or_else(|| ConfigError::new(variable, "the value is no UTF-8"))?;
-    key.set(config, text).map_err(|what| ConfigError::new(variable, &what))
+    let text = value.to_str().ok_or_else(|| ConfigError::new(&variable, "the value is no UTF-8"))?;
+    key.set(config, text).map_err(|what| ConfigError::new(&variable, &what))
 }
 
-fn unknown(variable: &str) -> ConfigError {
+/// A variable that is none of ours is somebody else's, or one of ours with a slip, which must not go unnoticed.
+fn set_unknown(config: &mut Config, variable: String) -> Result<(), ConfigError> {
     let known: Vec<_> = KEYS.iter().map(|key| Key::variable(key.name)).chain([FILE.into()]).collect();
-    let nearest = nearest(variable, known.iter().map(String::as_str));
-    ConfigError::new(variable, &format!("unknown variable; the nearest known one is {nearest}"))
+    let nearest = nearest(&variable.to_ascii_uppercase(), known.iter().map(String::as_str));
+    if is_near_miss(&variable[PREFIX.len()..], &nearest[PREFIX.len()..]) {
+        return Err(ConfigError::new(&variable, &format!("unknown variable; the nearest known one is {nearest}")));
+    }
+    config.ignored.push(variable);
+    Ok(())
 }
 
 #[cfg(feature = "config")]

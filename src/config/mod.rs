@@ -61,6 +61,8 @@ pub struct Config {
     /// waiting.
     pub shutdown_grace: Option<Duration>,
     notice: Option<Notice>,
+    /// Variables of the environment that look like settings and are none.
+    ignored: Vec<String>,
 }
 
 /// A backend, or the best that there is.
@@ -148,7 +150,7 @@ impl Config {
     }
 
     /// Sets who is told what the user of the program should know, a line at a time: that `auto`
-    /// fell back, that shutdown waits for a task. Default: a line on stderr.
+    /// fell back, that shutdown waits for a task, that a variable was ignored. Default: a line on stderr.
     ///
     /// It may be called from any thread of the backend and must not block for long.
     #[must_use]
@@ -158,7 +160,8 @@ impl Config {
 
     /// This configuration, with what `other` sets in place of its own.
     #[must_use]
-    pub fn overridden_by(self, other: Config) -> Self {
+    pub fn overridden_by(mut self, other: Config) -> Self {
+        self.ignored.extend(other.ignored);
         Self {
             backend: other.backend.or(self.backend),
             async_limit: other.async_limit.or(self.async_limit),
@@ -172,6 +175,7 @@ impl Config {
             idle_timeout: other.idle_timeout.or(self.idle_timeout),
             shutdown_grace: other.shutdown_grace.or(self.shutdown_grace),
             notice: other.notice.or(self.notice),
+            ignored: self.ignored,
         }
     }
 
@@ -187,6 +191,16 @@ impl Config {
 
     pub(crate) fn notice_or_default(&self) -> Report {
         self.notice.as_ref().map_or_else(|| Arc::new(write_line) as _, |notice| notice.0.clone())
+    }
+
+    /// Tells which variables were ignored.
+    pub(crate) fn tell_ignored(&self) {
+        let line = match &self.ignored[..] {
+            [] => return,
+            [variable] => format!("iolite: {variable} is not a setting of iolite and was ignored"),
+            variables => format!("iolite: {} are not settings of iolite and were ignored", variables.join(", ")),
+        };
+        self.notice_or_default()(&line);
     }
 
     /// The first value that is out of its range or does not go with the chosen backend. Where none
