@@ -1,10 +1,10 @@
 //! Connecting to one of several addresses: the fastest wins, and nobody else stays.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use iolite_io::net::{ConnectOptions, NoneAnswers, TcpListener, TcpStream};
+use iolite_io::net::{ConnectOptions, NoneAnswers, TcpListener, TcpStream, option};
 use iolite_io::{Canceled, Io};
 
 use crate::On;
@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_race_is_canceled_and_timed_out,
     without_concurrency_addresses_are_tried_in_turn,
     a_connection_comes_from_where_it_is_told_to,
+    a_port_that_the_system_chooses_is_shared_by_connections_to_different_peers,
 ];
 
 const NEVER: Duration = Duration::from_secs(3600);
@@ -137,5 +138,22 @@ fn a_connection_comes_from_where_it_is_told_to(on: &On) {
         let elsewhere = ConnectOptions { local: Some(SocketAddr::from(([192, 0, 2, 1], 0))), ..options };
         let error = TcpStream::connect_with(io, good, &elsewhere).expect_err("not this machine's");
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    });
+}
+
+/// Otherwise each connection takes a port from all others that come from the same address, and 28,000 are all there are.
+/// What the kernel was told shows it: which port it gives does not.
+fn a_port_that_the_system_chooses_is_shared_by_connections_to_different_peers(on: &On) {
+    on.run(|io| {
+        for host in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let Ok(listener) = TcpListener::bind(io, (host, 0)) else {
+                return on.not_run("no IPv6 on this machine");
+            };
+            let good = listener.local_addr(io).expect("address");
+            let options = ConnectOptions { local: Some(SocketAddr::new(good.ip(), 0)), ..ConnectOptions::default() };
+            let stream = TcpStream::connect_with(io, good, &options).expect("connect");
+            assert!(stream.option(io, option::BIND_ADDRESS_NO_PORT).expect("read"), "{host}");
+            assert_ne!(stream.local_addr(io).expect("address").port(), 0);
+        }
     });
 }

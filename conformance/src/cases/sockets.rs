@@ -16,6 +16,8 @@ use crate::tools::{concurrently, refusing, scope, tcp_pair};
 
 pub(crate) const CASES: &[Case] = cases![
     options_are_set_and_read,
+    options_of_datagrams_are_set_and_read,
+    options_of_ipv6_are_set_and_read,
     options_that_are_told_only,
     a_socket_is_made_step_by_step,
     raw_sockets_see_headers,
@@ -39,6 +41,7 @@ fn options_are_set_and_read(on: &On) {
             .into_iter()
             .for_each(sets);
         [option::OUT_OF_BAND_INLINE, option::DONT_ROUTE, option::FREE_BIND].into_iter().for_each(sets);
+        [option::BIND_ADDRESS_NO_PORT, option::ERROR_QUEUE].into_iter().for_each(sets);
         let sets = |(option, value): (SocketOption<u32>, u32)| {
             client.set_option(io, option, value).expect("set");
             assert_eq!(client.option(io, option).expect("read"), value, "{option:?}");
@@ -64,6 +67,44 @@ fn options_are_set_and_read(on: &On) {
             assert!(client.option(io, size).expect("read") >= 40_000, "the kernel doubles it");
         }
         client.set_option(io, option::QUICK_ACK, true).expect("set");
+    });
+}
+
+fn options_of_datagrams_are_set_and_read(on: &On) {
+    on.run(|io| {
+        let [near, far] = [(); 2].map(|()| UdpSocket::bind(io, "127.0.0.1:0").expect("bound"));
+        let sets = |option: SocketOption<bool>| {
+            for on in [true, false] {
+                far.set_option(io, option, on).expect("set");
+                match far.option(io, option) {
+                    Ok(value) => assert_eq!(value, on, "{option:?}"),
+                    Err(error) => assert_eq!(error.raw_os_error(), Some(92), "{option:?}: old kernels only take it"),
+                }
+            }
+        };
+        [option::COALESCE_RECEIVED, option::ERROR_QUEUE].into_iter().for_each(sets);
+        near.set_option(io, option::SEGMENT_SIZE, 4).expect("set");
+        assert_eq!(near.option(io, option::SEGMENT_SIZE).expect("read"), 4);
+        near.send_to(io, b"onetwothree", far.local_addr(io).expect("address")).expect("sent");
+        let mut buffer = [0; 64];
+        for part in [&b"onet"[..], b"woth", b"ree"] {
+            let (count, _) = far.recv_from(io, &mut buffer).expect("received");
+            assert_eq!(&buffer[..count], part, "one call sent three messages");
+        }
+    });
+}
+
+fn options_of_ipv6_are_set_and_read(on: &On) {
+    on.run(|io| {
+        let Ok(socket) = UdpSocket::bind(io, "[::1]:0") else {
+            return on.not_run("no IPv6 on this machine");
+        };
+        for option in [option::ERROR_QUEUE_V6, option::BIND_ADDRESS_NO_PORT] {
+            for on in [true, false] {
+                socket.set_option(io, option, on).expect("set");
+                assert_eq!(socket.option(io, option).expect("read"), on, "{option:?}");
+            }
+        }
     });
 }
 

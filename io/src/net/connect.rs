@@ -18,7 +18,8 @@ pub struct ConnectOptions {
     /// How long to wait for one address before the next is tried beside it. When an attempt fails, the
     /// next begins at once.
     pub attempt_delay: Duration,
-    /// Where the connection comes from; port 0 lets the system choose. Addresses of the other family fail.
+    /// Where the connection comes from; port 0 lets the system choose one, which connections to other peers may have,
+    /// too. Addresses of the other family fail.
     pub local: Option<SocketAddr>,
     /// `TCP_NODELAY`: what is written is sent at once, and does not wait for the peer to acknowledge what was sent before.
     pub no_delay: bool,
@@ -141,10 +142,23 @@ fn attempt(io: &dyn Io, address: SocketAddr, options: &ConnectOptions) -> io::Re
         socket.set_option(io, option::NO_DELAY, true)?;
     }
     if let Some(local) = options.local {
+        if local.port() == 0 {
+            leave_port_open(io, &socket)?;
+        }
         socket.bind_to(io, &Address::Internet(local))?;
     }
     socket.connect_to(io, &address)?;
     Ok(socket)
+}
+
+/// Lets the port be chosen when the socket is connected, among those that are free towards that peer. A `bind` would take one
+/// that no other connection may have, whoever its peer is.
+fn leave_port_open(io: &dyn Io, socket: &TcpStream) -> io::Result<()> {
+    match socket.set_option(io, option::BIND_ADDRESS_NO_PORT, true) {
+        Err(error) if Canceled::is_in(&error) => Err(error),
+        // A system without that option has fewer ports, and connects all the same.
+        _ => Ok(()),
+    }
 }
 
 /// The families by turns, beginning with that of the first address.

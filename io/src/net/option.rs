@@ -19,7 +19,7 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET, c_int};
+use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET, SOL_UDP, c_int};
 
 use super::socket::{Domain, SocketType};
 
@@ -227,6 +227,9 @@ options! {
     TYPE_OF_SERVICE: u32 = number(IPPROTO_IP, libc::IP_TOS);
     /// `IP_FREEBIND`: bind to an address that is not there (yet).
     FREE_BIND: bool = flag(IPPROTO_IP, libc::IP_FREEBIND);
+    /// `IP_BIND_ADDRESS_NO_PORT`, of IPv6, too: a `bind` to port 0 leaves the port open until the socket is connected, so
+    /// that connections to different peers may share one.
+    BIND_ADDRESS_NO_PORT: bool = flag(IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
     /// `IP_TRANSPARENT`: talk in the name of others; needs `CAP_NET_ADMIN`.
     TRANSPARENT: bool = flag(IPPROTO_IP, libc::IP_TRANSPARENT);
     /// `IP_RECVERR`: keep what routers and peers report, in a queue of errors that `MSG_ERRQUEUE` reads.
@@ -249,6 +252,8 @@ options! {
     ONLY_V6: bool = flag(IPPROTO_IPV6, libc::IPV6_V6ONLY);
     /// `IPV6_UNICAST_HOPS`: over how many routers packets of IPv6 go.
     HOP_LIMIT: u32 = number(IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS);
+    /// `IPV6_RECVERR`: as [`ERROR_QUEUE`], of IPv6.
+    ERROR_QUEUE_V6: bool = flag(IPPROTO_IPV6, libc::IPV6_RECVERR);
     /// `IPV6_TCLASS`: the traffic class.
     TRAFFIC_CLASS: u32 = number(IPPROTO_IPV6, libc::IPV6_TCLASS);
     /// `IPV6_MULTICAST_HOPS`: over how many routers multicast goes.
@@ -261,6 +266,13 @@ options! {
     JOIN_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP);
     /// `IPV6_DROP_MEMBERSHIP`: hear it no more. It can only be set.
     LEAVE_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, libc::IPV6_DROP_MEMBERSHIP);
+
+    /// `UDP_SEGMENT`, in bytes: what is sent at once goes out as messages of that size, of which the last may be shorter;
+    /// 0 for one message.
+    SEGMENT_SIZE: u32 = number(SOL_UDP, libc::UDP_SEGMENT);
+    /// `UDP_GRO`: let several messages of one sender be received as one. Where one of them ends and the next begins,
+    /// what receives them here does not tell: it is for protocols that know.
+    COALESCE_RECEIVED: bool = flag(SOL_UDP, libc::UDP_GRO);
 }
 
 const fn signed(level: c_int, name: c_int) -> SocketOption<i32> {
