@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use iolite_conformance::tools::note;
+use iolite_conformance::tools::{fill, note};
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{BufferPool, Incoming, TcpListener, TcpStream, option};
 use iolite_io::sync::Event;
@@ -260,11 +260,7 @@ fn send_to_who_does_not_read<T: AsRef<[u8]> + Send + Sync + 'static>(
     bytes: Arc<T>,
 ) -> usize {
     // The peer's window is full, and some of what follows stays with the sender.
-    let filler = vec![1; 1 << 20];
-    let mut unread = (*bytes).as_ref().len();
-    while let Ok(count) = io.timeout(Duration::from_millis(20), |io| near.write(io, &filler)) {
-        unread += count;
-    }
+    let unread = (*bytes).as_ref().len() + fill(io, near);
     let mut read = vec![0; 600_000];
     far.read_exact(&mut read).unwrap();
     near.send_zero_copy(io, bytes).unwrap();

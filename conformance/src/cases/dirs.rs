@@ -5,9 +5,12 @@ use std::fs as std_fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use iolite_io::fs::{self, Dir, DirBuilder, File};
-use iolite_io::{Canceled, Io};
+use iolite_io::sync::Barrier;
+use iolite_io::{Canceled, Decorator, Io, Operation, Output};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -474,10 +477,36 @@ fn a_directory_that_was_removed_is_empty(on: &On) {
     });
 }
 
+/// Who removes a tree beside others, and has seen that it is there when they begin.
+struct Remover<'a> {
+    io: &'a dyn Io,
+    have_seen: &'a Barrier,
+    has_seen: AtomicBool,
+}
+
+impl Decorator for Remover<'_> {
+    fn inner(&self) -> &dyn Io {
+        self.io
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        None
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        let output = self.io.operate(operation);
+        if !self.has_seen.swap(true, Ordering::Relaxed) {
+            self.have_seen.wait(self.io)?;
+        }
+        output
+    }
+}
+
 /// Each finds at any step that another was faster; none minds.
 fn several_remove_the_same_tree(on: &On) {
     in_folder(on, |io, folder| {
         let root = &folder.join("root");
+        let have_seen = &Barrier::new(3);
         for _ in 0..20 {
             for branch in 0..8 {
                 let branch = root.join(format!("{branch}/below"));
@@ -485,11 +514,11 @@ fn several_remove_the_same_tree(on: &On) {
                 (0..4).for_each(|file| std_fs::write(branch.join(file.to_string()), "").expect("written"));
             }
             scope(io, |group| {
-                let removers = [(); 3].map(|()| concurrently(group, |io| fs::remove_dir_all(io, root)));
-                for remover in removers {
-                    // Who came when all was over found nothing to remove.
-                    assert!(matches!(errno(remover.join(io)), None | Some(2)));
-                }
+                let remove = |io: &dyn Io| {
+                    fs::remove_dir_all(&Remover { io, have_seen, has_seen: AtomicBool::new(false) }, root)
+                };
+                let removers = [(); 3].map(|()| concurrently(group, remove));
+                removers.into_iter().for_each(|remover| remover.join(io).expect("it was there"));
             });
             assert!(!root.exists());
         }

@@ -17,7 +17,7 @@ use iolite_io::{Canceled, Io};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, concurrently, full_listener, scope, tcp_pair};
+use crate::tools::{ExpectCanceled, concurrently, fill, full_listener, scope, tcp_pair};
 
 pub(crate) const CASES: &[Case] = cases![
     each_call_delivers_a_pending_request_once,
@@ -338,12 +338,6 @@ impl Blocked {
             _peer: peer,
         }
     }
-}
-
-/// Writes until nothing more goes.
-fn fill(io: &dyn Io, stream: &TcpStream) {
-    let chunk = vec![0; 1 << 20];
-    while io.timeout(Duration::from_millis(5), |io| stream.write(io, &chunk)).is_ok() {}
 }
 
 type BlockedPoint = fn(&dyn Io, &Blocked) -> io::Result<()>;

@@ -19,6 +19,8 @@ use iolite_io::stdio::{InputStream, OutputStream, pipe, stderr, stdin, stdout};
 use iolite_io::sync::Barrier;
 use iolite_io::{Canceled, Descriptor, Incomplete, Io, copy};
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, mkfifoat};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_getpipe_size;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::case::{Case, cases};
@@ -43,7 +45,8 @@ pub(crate) const CASES: &[Case] = cases![
     a_reader_that_finds_nothing_any_more_is_canceled(Shared::Fifo),
     a_reader_that_finds_nothing_any_more_is_canceled(Shared::Terminal),
     a_fifo_that_was_opened_without_a_writer_is_at_its_end,
-    a_write_to_a_stopped_terminal_is_canceled,
+    a_write_to_a_terminal_is_canceled(Screen::Stopped),
+    a_write_to_a_terminal_is_canceled(Screen::Unread),
 ];
 
 /// The program of the other process, and the subject that it runs on.
@@ -220,11 +223,15 @@ fn a_full_pipe_takes_what_it_can(on: &On) {
     on.run(|io| {
         let (input, output) = pipe().expect("a pipe");
         let bytes = some_bytes(1_000_000);
-        let result = io.timeout(Duration::from_millis(5), |io| output.write_all(io, &bytes));
-        let error = result.expect_err("nobody reads");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let room = fcntl_getpipe_size(output.as_fd()).expect("a size");
+        let error = scope(io, |group| {
+            let writer = concurrently(group, |io| output.write_all(io, &bytes));
+            until(io, || ioctl_fionread(input.as_fd()).expect("a count") == room as u64);
+            writer.cancel(io).expect_err("nobody reads")
+        });
+        assert!(Canceled::is_in(&error), "{error}");
         let count = Incomplete::count_of(&error);
-        assert!(count > 0);
+        assert_eq!(count, room);
         drop(output);
         let mut read = Vec::new();
         assert_eq!(input.read_to_end(io, &mut read).expect("read"), count);
@@ -385,16 +392,35 @@ fn a_fifo_that_was_opened_without_a_writer_is_at_its_end(on: &On) {
     });
 }
 
-/// Its output is stopped (Ctrl-S), so a write to it waits.
-fn a_write_to_a_stopped_terminal_is_canceled(on: &On) {
+/// Why a write to a terminal waits.
+#[derive(Clone, Copy)]
+enum Screen {
+    /// Its output is stopped (Ctrl-S).
+    Stopped,
+    /// Nobody looks. It is said to be ready for as long as there is room for one more byte.
+    Unread,
+}
+
+fn a_write_to_a_terminal_is_canceled(on: &On, screen: Screen) {
     on.run(|io| {
         let (master, path) = terminal();
         let opened = fs::OpenOptions::new().read(true).write(true).open(&path).expect("opened");
-        let (screen, keys) = (OutputStream::from(OwnedFd::from(opened)), OutputStream::from(master));
-        keys.write_all(io, b"\x13").expect("typed");
-        let bytes = some_bytes(100_000);
-        let error = io.timeout(Duration::from_millis(5), |io| screen.write_all(io, &bytes)).expect_err("stopped");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let (output, keys) = (OutputStream::from(OwnedFd::from(opened)), OutputStream::from(master));
+        if let Screen::Stopped = screen {
+            keys.write_all(io, b"\x13").expect("typed");
+        }
+        let bytes = some_bytes(300_000);
+        for round in 0..20 {
+            let time = Duration::from_micros(round * 250);
+            let error = io.timeout(time, |io| output.write_all(io, &bytes)).expect_err("nobody takes all of it");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            scope(io, |group| {
+                let writer = started(group, io, |io| output.write_all(io, &bytes));
+                io.sleep(time).expect("nobody cancels this");
+                let error = writer.cancel(io).expect_err("nobody takes all of it");
+                assert!(Canceled::is_in(&error), "{error}");
+            });
+        }
     });
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::net::{Message, UdpSocket, UnixDatagram, UnixListener, option};
+use iolite_io::time::Clock;
 use iolite_io::{Canceled, Io};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
@@ -25,6 +26,8 @@ pub(crate) const CASES: &[Case] = cases![
     a_unix_datagram_socket_that_was_shut_down_tells_its_end(Mode::NonBlocking),
     a_request_reaches_a_receive_beside_an_unread_error(Mode::Blocking),
     a_request_reaches_a_receive_beside_an_unread_error(Mode::NonBlocking),
+    a_wait_beside_an_unread_error_uses_no_processor(Mode::Blocking),
+    a_wait_beside_an_unread_error_uses_no_processor(Mode::NonBlocking),
     a_message_comes_beside_an_unread_error(Mode::Blocking),
     a_message_comes_beside_an_unread_error(Mode::NonBlocking),
     a_shutdown_ends_a_receive_beside_an_unread_error(Mode::Blocking),
@@ -148,6 +151,21 @@ fn a_request_reaches_a_receive_beside_an_unread_error(on: &On, mode: Mode) {
                 let canceled = waits.cancel(io).expect_err("nothing comes");
                 assert!(Canceled::is_in(&canceled), "{canceled}");
             });
+        }
+    });
+}
+
+/// What is counted is the processor's time, of which a busy machine only gives less.
+fn a_wait_beside_an_unread_error_uses_no_processor(on: &On, mode: Mode) {
+    const WAIT: Duration = Duration::from_millis(50);
+    on.executors(1).run(|io| {
+        let (near, _) = beside_an_unread_error(io, mode);
+        for receive in RECEIVES {
+            let before = io.time(Clock::ThreadCpu);
+            let timed_out = io.timeout(WAIT, |io| receive(io, &near)).expect_err("nothing comes");
+            assert_eq!(timed_out.kind(), io::ErrorKind::TimedOut, "{timed_out}");
+            let used = io.time(Clock::ThreadCpu) - before;
+            assert!(used < WAIT / 4, "{used:?} to wait for {WAIT:?}");
         }
     });
 }

@@ -159,11 +159,13 @@ fn a_stream_is_read_to_its_end(on: &On) {
             });
             assert_eq!(reading.join(io), io::ErrorKind::TimedOut);
         });
-        assert_eq!(bytes, b"before and ", "what was read by then");
+        // All of that, unless the time was over before the call came to read.
+        assert!([&b"before "[..], b"before and "].contains(&&bytes[..]), "what was read by then: {bytes:?}");
         far.write_all(io, &[b'x'; 100_000]).expect("sent");
         drop(far);
-        assert_eq!(near.read_to_end(io, &mut bytes).expect("the end"), 100_000);
-        assert_eq!(bytes.len(), 100_011);
+        let rest = 100_011 - bytes.len();
+        assert_eq!(near.read_to_end(io, &mut bytes).expect("the end"), rest);
+        assert_eq!((bytes.len(), &bytes[..12]), (100_011, &b"before and x"[..]));
         assert_eq!(near.read_to_end(io, &mut bytes).expect("the end"), 0);
     });
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use iolite_io::net::{Address, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream};
 use iolite_io::sync::Event;
 use iolite_io::{Canceled, Group, Io, Member};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use crate::On;
 
@@ -110,12 +112,33 @@ pub fn tcp_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     (client, server)
 }
 
+/// Writes until the system takes nothing more, and has not for a while; how many bytes it took.
+///
+/// That the time of a call is over says nothing: on a busy machine it may be over before the system was asked. So the
+/// system is asked, in a way that cannot wait, and once more when what is on its way to the peer has arrived there.
+pub fn fill(io: &dyn Io, stream: &TcpStream) -> usize {
+    let chunk = vec![1; 1 << 20];
+    let (mut taken, mut was_full) = (0, false);
+    loop {
+        match rustix::net::send(stream, &chunk, SendFlags::DONTWAIT) {
+            Ok(count) => (taken, was_full) = (taken + count, false),
+            Err(Errno::AGAIN) if was_full => return taken,
+            Err(Errno::AGAIN) => {
+                io.sleep(Duration::from_millis(5)).expect("not canceled");
+                was_full = true;
+            }
+            Err(error) => panic!("the connection is broken: {error}"),
+        }
+    }
+}
+
 /// A listener whose backlog is full, so that connecting to it waits.
 pub fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
     let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
     let address = listener.local_addr(io).expect("address");
-    let mut waiting = Vec::new();
+    // For these there is room, however long they take.
+    let mut waiting: Vec<_> = (0..2).map(|_| TcpStream::connect(io, address).expect("room for two")).collect();
     while let Ok(stream) = io.timeout(Duration::from_millis(50), |io| TcpStream::connect(io, address)) {
         waiting.push(stream);
         assert!(waiting.len() < 100, "a backlog of 1 takes {} connections", waiting.len());

@@ -6,8 +6,8 @@ mod random;
 mod watchdog;
 
 pub use common::{
-    ExpectCanceled, again, concurrently, full_listener, in_folder, own_address, panic_of, panic_quietly, refusing,
-    scope, started, tcp_pair, text_of, until,
+    ExpectCanceled, again, concurrently, fill, full_listener, in_folder, own_address, panic_of, panic_quietly,
+    refusing, scope, started, tcp_pair, text_of, until,
 };
 pub use race::{Race, Start, attempt, spin};
 pub use random::{Random, rounds};
