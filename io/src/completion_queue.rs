@@ -16,7 +16,7 @@ use crate::error::SpawnError;
 use crate::group::{Member, OwnedGroup};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, TaskIo, drop_panic};
+use crate::task::{Body, TaskIo, call_reporting, drop_panic};
 use crate::time::Instant;
 use crate::wait_any::{Source, Telling, Told};
 
@@ -115,6 +115,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     /// # Errors
     ///
     /// When no unit of concurrency is free, or the runtime shuts down; the operation comes back in the error.
+    #[track_caller]
     pub fn submit<F>(&self, tag: T, operation: F) -> Result<OperationId, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> R + Send + 'static,
@@ -534,7 +535,7 @@ impl<F: FnOnce(&dyn Io) -> R, T, R> Body<()> for Submitted<F, T, R> {
 
     fn call(self) {
         let Self { operation, io, mut end } = self;
-        let result = catch_unwind(AssertUnwindSafe(|| operation(&*io)));
+        let result = catch_unwind(AssertUnwindSafe(|| call_reporting(operation, &*io)));
         end.tell(result);
     }
 

@@ -64,6 +64,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
     /// unit).
+    #[track_caller]
     pub fn spawn_async<F, T>(&self, closure: F) -> Member<'scope, T>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -77,6 +78,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// # Errors
     ///
     /// When no unit of concurrency is free; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -96,6 +98,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// [`SpawnErrorKind::Canceled`](crate::SpawnErrorKind::Canceled),
     /// [`SpawnErrorKind::ShutDown`](crate::SpawnErrorKind::ShutDown), or when the system gives no
     /// thread; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_waiting<F, T>(&self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -155,8 +158,9 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// Keeps the panics of members to themselves, of those that have not ended and of those that are started later.
     ///
     /// A member that panics without a handle then neither cancels the others nor becomes the group's panic: it is
-    /// counted, and reported by the task's name where the runtime reports to (`Config::notice`). For a server, which has
-    /// to survive one of its handlers. A panic of a member that is joined still is its joiner's.
+    /// counted, and reported by the task's name and the place where it was started, where the runtime reports to
+    /// (`Config::notice`). For a server, which has to survive one of its handlers. A panic of a member that is joined still
+    /// is its joiner's.
     ///
     /// ```
     /// use iolite_io::{Io, net::TcpListener};
@@ -213,6 +217,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     }
 
     /// Starts a member that runs `body`, with the timeouts that it takes over.
+    #[track_caller]
     pub(crate) fn start<B, T>(
         &self,
         how: StartHow,
@@ -241,6 +246,8 @@ impl<'scope, 'env> Group<'scope, 'env> {
 
 impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
     type Handle<T: Send + 'scope> = Member<'scope, T>;
+
+    #[track_caller]
 
     fn spawn<F, T>(
         self,
@@ -507,8 +514,8 @@ impl GroupShared {
         }
     }
 
-    /// Takes the panic of the member of that name, which has no handle: the group has failed, unless it contains panics.
-    pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>, name: &str) {
+    /// Takes the panic of that member, which has no handle: the group has failed, unless it contains panics.
+    pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>, who: &dyn Fn() -> String) {
         let mut state = self.state.lock();
         let contained = state.contains.as_mut().map(|contained| {
             contained.count += 1;
@@ -526,7 +533,7 @@ impl GroupShared {
         body.into_iter().for_each(Unparker::unpark);
         if let Some(report) = contained {
             let text = surplus.as_deref().map_or("", panic_text);
-            tell(report.as_ref(), &format!("the task {name} has panicked, and its group goes on: {text}"));
+            tell(report.as_ref(), &format!("{} has panicked, and its group goes on: {text}", who()));
         }
         // Outside of the lock: its destructor is the program's. It runs in the task that has panicked, or on who
         // drops its handle.
@@ -555,6 +562,11 @@ impl GroupShared {
     /// its next cancellation point.
     fn refuses(&self) -> bool {
         self.has_failed() && self.state.lock().body.is_none()
+    }
+
+    /// Whether the panics of members without a handle do no harm to the others, and are told by the group.
+    pub(crate) fn contains_panics(&self) -> bool {
+        self.state.lock().contains.is_some()
     }
 
     fn contain_panics(&self, report: Option<Report>) {

@@ -117,7 +117,8 @@ pub trait Io: Send + Sync {
     }
 
     /// Where it reports what nobody waits for, one line at a time; `None` where nobody listens. To be called through
-    /// [`tell`](crate::backend::tell).
+    /// [`tell`](crate::backend::tell). Each panic of a task is told there, with the task's name and the place where it was
+    /// started.
     fn report(&self) -> Option<Report> {
         None
     }
@@ -167,6 +168,7 @@ impl<'io> dyn Io + 'io {
     ///
     /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
     /// unit). A panic of the closure goes to who joins, also if it ran inline.
+    #[track_caller]
     pub fn spawn_async<F, T>(&self, closure: F) -> Task<T>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
@@ -180,6 +182,7 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// When no unit of concurrency is free; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
@@ -198,6 +201,7 @@ impl<'io> dyn Io + 'io {
     ///
     /// When the caller is canceled, the runtime shuts down, or the system gives no thread; the
     /// closure comes back in the error.
+    #[track_caller]
     pub fn spawn_waiting<F, T>(&self, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
@@ -212,6 +216,7 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// When the system gives no thread; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_thread<F, T>(&self, name: &str, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,

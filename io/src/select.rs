@@ -12,7 +12,7 @@ use crate::error::SpawnError;
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, TaskIo, drop_quietly};
+use crate::task::{Body, TaskIo, call_reporting, drop_quietly};
 use crate::wait_any::{Source, Telling, Told};
 
 /// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
@@ -41,6 +41,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     /// # Panics
     ///
     /// As [`Group::spawn_async`](crate::Group::spawn_async).
+    #[track_caller]
     pub fn spawn_async<F>(&self, closure: F)
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -53,6 +54,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     /// # Errors
     ///
     /// When no unit of concurrency is free; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_concurrent<F>(&self, closure: F) -> Result<(), SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -69,6 +71,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     /// # Errors
     ///
     /// As [`Group::spawn_waiting`](crate::Group::spawn_waiting); the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_waiting<F>(&self, io: &dyn Io, closure: F) -> Result<(), SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -78,6 +81,8 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
             Err(canceled) => Err(SpawnError { closure, kind: canceled.into() }),
         }
     }
+
+    #[track_caller]
 
     fn spawn<F>(&self, how: StartHow, closure: F) -> Result<(), SpawnError<F>>
     where
@@ -276,7 +281,7 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<()> for Entrant<'_, F, T> {
     type Closure = F;
 
     fn call(self) {
-        let value = (self.closure)(&*self.io);
+        let value = call_reporting(self.closure, &*self.io);
         self.pending.ended_with(value);
     }
 

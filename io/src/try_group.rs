@@ -10,7 +10,7 @@ use crate::context;
 use crate::error::SpawnError;
 use crate::group::{Group, GroupShared, Member, run_to_end};
 use crate::primitive::Lock;
-use crate::task::{Body, TaskIo, drop_quietly};
+use crate::task::{Body, TaskIo, call_reporting, drop_quietly};
 use crate::wait_any::Source;
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
@@ -35,6 +35,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     /// # Panics
     ///
     /// As [`Group::spawn_async`].
+    #[track_caller]
     pub fn spawn_async<F, T>(&self, closure: F) -> Member<'scope, Result<T, Canceled>>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
@@ -48,6 +49,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     /// # Errors
     ///
     /// When no unit of concurrency is free; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
@@ -65,6 +67,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     /// # Errors
     ///
     /// As [`Group::spawn_waiting`]; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_waiting<F, T>(
         &self,
         io: &dyn Io,
@@ -79,6 +82,8 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
             Err(canceled) => Err(SpawnError { closure, kind: canceled.into() }),
         }
     }
+
+    #[track_caller]
 
     fn spawn<F, T>(&self, how: StartHow, closure: F) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
     where
@@ -141,7 +146,7 @@ where
     type Closure = F;
 
     fn call(self) -> Result<T, Canceled> {
-        (self.closure)(&*self.io).map_err(|error| {
+        call_reporting(self.closure, &*self.io).map_err(|error| {
             self.failure.fail(error);
             Canceled::aborted()
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Group, Io, OwnedGroup, SpawnErrorKind};
+use iolite_io::{Canceled, CompletionQueue, Group, Io, OwnedGroup, SpawnErrorKind};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -22,6 +22,12 @@ pub(crate) const CASES: &[Case] = cases![
     a_contained_panic_is_counted_and_told_by_name(Owner::Scope),
     a_contained_panic_is_counted_and_told_by_name(Owner::Owned),
     a_server_survives_a_handler,
+    a_panic_of_a_task_is_told_by_name_and_place(panics_in_a_task),
+    a_panic_of_a_task_is_told_by_name_and_place(panics_in_a_detached_task),
+    a_panic_of_a_task_is_told_by_name_and_place(panics_in_a_member),
+    a_panic_of_a_task_is_told_by_name_and_place(panics_in_a_member_that_may_fail),
+    a_panic_of_a_task_is_told_by_name_and_place(panics_in_a_task_whose_result_is_taken),
+    a_panic_of_a_task_is_told_by_name_and_place(panics_in_an_operation),
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -143,8 +149,88 @@ fn a_contained_panic_is_counted_and_told_by_name(on: &On, owner: Owner) {
             Owner::Owned => contains(io, &OwnedGroup::new(io.handle().expect("a handle"))),
         }
         let told = std::mem::take(&mut *told.lock().expect("nobody panics with it"));
-        assert_eq!(told, ["the task handler has panicked, and its group goes on: a bug"; 2]);
+        assert_eq!(told.len(), 2, "{told:?}");
+        for line in told {
+            assert!(line.starts_with("the task handler, started at ") && line.contains(file!()), "{line}");
+            assert!(line.ends_with(", has panicked, and its group goes on: a bug"), "{line}");
+        }
     });
+}
+
+/// Once, also where it is resumed by who joins: std names only the thread, on which many tasks run.
+fn a_panic_of_a_task_is_told_by_name_and_place(on: &On, panics: fn(&dyn Io) -> (&'static str, u32)) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let lines = told.clone();
+    let on = &on.grace(LONG, move |line| lines.lock().expect("nobody panics with it").push(line.to_owned()));
+    on.run(|io| {
+        let (name, line) = panics(io);
+        until(io, || !told.lock().expect("nobody panics with it").is_empty());
+        let told = std::mem::take(&mut *told.lock().expect("nobody panics with it"));
+        assert_eq!(told.len(), 1, "{told:?}");
+        let site = format!("started at {}:{line}:", file!());
+        assert!(told[0].contains(name) && told[0].contains(&site) && told[0].contains("has panicked"), "{told:?}");
+    });
+}
+
+fn panics_in_a_task(io: &dyn Io) -> (&'static str, u32) {
+    let (task, line) = (io.task().name("worker").spawn_concurrent(|_| panic_quietly("a bug")), line!());
+    let task = task.expect("concurrent");
+    assert_eq!(panic_of(|| task.join(io)), "a bug");
+    ("the task worker,", line)
+}
+
+fn panics_in_a_detached_task(io: &dyn Io) -> (&'static str, u32) {
+    let (task, line) = (io.spawn_async(|_| panic_quietly("a bug")), line!());
+    task.detach();
+    ("panics_in_a_detached_task", line)
+}
+
+fn panics_in_a_member(io: &dyn Io) -> (&'static str, u32) {
+    let mut line = 0;
+    let panic = panic_of(|| {
+        scope(io, |group| {
+            let member = group.spawn_waiting(io, |_| panic_quietly("a bug"));
+            line = line!() - 1;
+            drop(member.expect("not canceled"));
+        });
+    });
+    assert_eq!(panic, "a bug");
+    ("panics_in_a_member", line)
+}
+
+fn panics_in_a_member_that_may_fail(io: &dyn Io) -> (&'static str, u32) {
+    let mut line = 0;
+    let panic = panic_of(|| {
+        io.try_group(|group| -> io::Result<()> {
+            let member = group.spawn_async(|_| -> io::Result<()> { panic_quietly("a bug") });
+            line = line!() - 1;
+            drop(member);
+            Ok(())
+        })
+    });
+    assert_eq!(panic, "a bug");
+    ("panics_in_a_member_that_may_fail", line)
+}
+
+fn panics_in_a_task_whose_result_is_taken(io: &dyn Io) -> (&'static str, u32) {
+    let mut line = 0;
+    let panic = panic_of(|| {
+        io.select(|select| -> Result<(), Canceled> {
+            select.spawn_async(|_| panic_quietly("a bug"));
+            line = line!() - 1;
+            Ok(())
+        })
+    });
+    assert_eq!(panic, "a bug");
+    ("panics_in_a_task_whose_result_is_taken", line)
+}
+
+fn panics_in_an_operation(io: &dyn Io) -> (&'static str, u32) {
+    let queue = CompletionQueue::<(), ()>::new(io.handle().expect("a handle"));
+    let (begun, line) = (queue.submit((), |_| panic_quietly("a bug")), line!());
+    begun.expect("concurrent");
+    assert_eq!(panic_of(|| queue.wait(io)), "a bug");
+    ("panics_in_an_operation", line)
 }
 
 fn contains(io: &dyn Io, group: &Group<'_, '_>) {

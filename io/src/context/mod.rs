@@ -46,6 +46,7 @@ pub(crate) use waiters::Waiters;
 pub use wake_stack::WakeStack;
 
 use crate::Io;
+use crate::backend::Report;
 use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};
 use crate::group::GroupShared;
 use crate::primitive::Lock;
@@ -107,6 +108,8 @@ pub struct Context {
     in_panic_hook: Cell<bool>,
     /// Of the tasks that run on this context, innermost last; only compared.
     runtimes: RefCell<Vec<*const ()>>,
+    /// Where the task reports to whose closure has unwound just now.
+    report: Cell<Option<Report>>,
 }
 
 /// Which context of the process; never that of another one, also not after its end.
@@ -152,6 +155,7 @@ impl Context {
             locals: LocalsCell::default(),
             in_panic_hook: Cell::new(false),
             runtimes: RefCell::default(),
+            report: Cell::new(None),
         }
     }
 
@@ -436,6 +440,16 @@ impl Context {
                 drop_panic(panic);
             }
         }
+    }
+
+    /// Takes note of where the task reports to whose closure unwinds.
+    pub(crate) fn set_report(&self, report: Option<Report>) {
+        self.report.set(report);
+    }
+
+    /// What was [noted](Self::set_report) last; nothing, if it was taken before.
+    pub(crate) fn take_report(&self) -> Option<Report> {
+        self.report.take()
     }
 
     #[cold]

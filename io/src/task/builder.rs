@@ -93,6 +93,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     /// # Panics
     ///
     /// As [`io.spawn_async`](crate::Io#method.spawn_async).
+    #[track_caller]
     pub fn spawn_async<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -106,6 +107,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     /// # Errors
     ///
     /// When what it asks for cannot be had, or no unit is free; the closure comes back in the error.
+    #[track_caller]
     pub fn spawn_concurrent<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -121,6 +123,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     ///
     /// When what it asks for cannot be had, or the system gives no thread; the closure comes back
     /// in the error.
+    #[track_caller]
     pub fn spawn_thread<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -128,6 +131,8 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     {
         self.spawn(StartHow::Thread, closure)
     }
+
+    #[track_caller]
 
     fn spawn_waiting_here<F, T>(self, io: &dyn Io, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
@@ -139,6 +144,8 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         }
         self.spawn(StartHow::Waiting, closure)
     }
+
+    #[track_caller]
 
     fn spawn<F, T>(self, how: StartHow, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
@@ -163,6 +170,7 @@ impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
     ///
     /// When what it asks for cannot be had, and as `io.spawn_waiting`; the closure comes back in
     /// the error.
+    #[track_caller]
     pub fn spawn_waiting<F, T>(self, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
@@ -184,6 +192,7 @@ impl<'scope> TaskBuilder<&Group<'scope, '_>> {
     ///
     /// When what it asks for cannot be had, and as `group.spawn_waiting`; the closure comes back in
     /// the error.
+    #[track_caller]
     pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -220,6 +229,7 @@ pub(crate) mod sealed {
         type Handle<T: Send + 'scope>;
 
         /// Starts a task whose options were checked.
+        #[track_caller]
         fn spawn<F, T>(
             self,
             how: StartHow,

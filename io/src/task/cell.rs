@@ -23,14 +23,14 @@
 use std::any::{Any, type_name};
 use std::cell::UnsafeCell;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 
 use crate::Io;
-use crate::backend::Ticket;
+use crate::backend::{Report, Ticket, panic_text, tell};
 use crate::cancel::TaskState;
 use crate::context::{self, Context, InheritedTimeout, TaskGuard, TooDeep, Unparker, WakeBlock};
 use crate::group::GroupShared;
@@ -115,6 +115,8 @@ pub(crate) struct TaskCell<B, T> {
     group: Option<Arc<GroupShared>>,
     /// `None`: it asks for nothing.
     options: Option<Box<TaskOptions>>,
+    /// Where the program has started it.
+    site: &'static Location<'static>,
     /// The ticket under which a joiner may find the task's `Start`, or 0. Written before the start is
     /// put there, read by the handle, which is made after that; a stale one finds nothing.
     offered: AtomicU64,
@@ -151,13 +153,16 @@ impl<T> Body<T> for Ended {
 
 impl<T> TaskCell<Ended, T> {
     /// A task that ended with `result`.
+    #[track_caller]
     pub(crate) fn finished(result: thread::Result<T>) -> Owner<Self> {
+        let site = Location::caller();
         Owner::new(|| Self {
             owners: Owners::new(),
             node: Node::new(TaskState::new(Vec::new())),
             join: JoinWord::done(),
             group: None,
             options: None,
+            site,
             offered: AtomicU64::new(0),
             joiner: AtomicPtr::default(),
             slot: UnsafeCell::new(Slot::Finished(result)),
@@ -168,6 +173,7 @@ impl<T> TaskCell<Ended, T> {
 impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
     /// Makes the cell, in the group if there is one, with the timeouts that it takes over, and returns the turn to
     /// begin it, and the owner of which one handle is to be made.
+    #[track_caller]
     pub(crate) fn new<'a>(
         body: B,
         group: Option<Arc<GroupShared>>,
@@ -178,12 +184,14 @@ impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
         B: 'a,
         T: 'a,
     {
+        let site = Location::caller();
         let (cell, other) = Owner::pair(|| Self {
             owners: Owners::new(),
             node: Node::new(TaskState::new(inherited)),
             join: JoinWord::new(),
             group,
             options,
+            site,
             offered: AtomicU64::new(0),
             joiner: AtomicPtr::default(),
             slot: UnsafeCell::new(Slot::Body(body)),
@@ -283,10 +291,25 @@ impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
             Slot::Body(_) | Slot::Empty => None,
         };
         match (panic, &self.group) {
-            (Some(panic), Some(group)) => group.panicked(panic, self.name()),
+            (Some(panic), Some(group)) => group.panicked(panic, &|| self.who()),
             (Some(panic), None) => drop_panic(panic),
             (None, _) => {}
         }
+    }
+
+    /// The task, in a report about it.
+    fn who(&self) -> String {
+        format!("the task {}, started at {},", self.name(), self.site)
+    }
+
+    /// Tells of a panic of the closure, which its body may have caught. Not of one that its group tells of.
+    #[cold]
+    fn tell_panic(&self, report: &Report, panic: Option<&(dyn Any + Send)>) {
+        if self.group.as_ref().is_some_and(|group| group.contains_panics()) {
+            return;
+        }
+        let text = panic.map(|panic| format!(": {}", panic_text(panic))).unwrap_or_default();
+        tell(Some(report), &format!("{} has panicked{text}", self.who()));
     }
 
     /// # Safety
@@ -356,6 +379,9 @@ impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
                 value
             }));
             context.drop_locals_after_panic();
+            if let Some(report) = context.take_report() {
+                self.tell_panic(&report, result.as_ref().err().map(|panic| &**panic));
+            }
             // SAFETY: it is the runner's turn, which the caller has given up to this call, and which ends here.
             unsafe { self.complete(context, result, Some(guard), ended) };
             Ok(())

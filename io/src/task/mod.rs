@@ -14,7 +14,7 @@ mod turn;
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 pub(crate) use builder::sealed;
@@ -193,11 +193,37 @@ pub(crate) struct WithIo<'a, F> {
     pub(crate) io: TaskIo<'a>,
 }
 
+/// Calls a task's closure; where it unwinds, its runner finds where to tell of that.
+pub(crate) fn call_reporting<T>(closure: impl FnOnce(&dyn Io) -> T, io: &dyn Io) -> T {
+    /// Stands for the closure; dropped where that unwinds.
+    struct Calling<'a>(&'a dyn Io);
+
+    impl Drop for Calling<'_> {
+        fn drop(&mut self) {
+            note_report(self.0);
+        }
+    }
+
+    let calling = Calling(io);
+    let value = closure(io);
+    mem::forget(calling);
+    value
+}
+
+#[cold]
+fn note_report(io: &dyn Io) {
+    // An `Io`'s, which may do what it likes; in an unwinding, where a panic of it would end the process.
+    match catch_unwind(AssertUnwindSafe(|| io.report())) {
+        Ok(report) => context::current(|context| context.set_report(report)),
+        Err(panic) => drop_panic(panic),
+    }
+}
+
 impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithIo<'_, F> {
     type Closure = F;
 
     fn call(self) -> T {
-        (self.closure)(&*self.io)
+        call_reporting(self.closure, &*self.io)
     }
 
     fn into_closure(self) -> F {
@@ -207,6 +233,8 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithIo<'_, F> {
 
 impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     type Handle<T: Send + 'static> = Task<T>;
+
+    #[track_caller]
 
     fn spawn<F, T>(
         self,
@@ -239,6 +267,7 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
 }
 
 /// Runs the closure now, as a task on top of the caller.
+#[track_caller]
 fn run_inline<F, T>(io: &dyn Io, options: Option<Box<TaskOptions>>, closure: F) -> Task<T>
 where
     F: FnOnce(&dyn Io) -> T + Send,
