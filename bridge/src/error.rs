@@ -29,7 +29,7 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Canceled(canceled) => canceled.fmt(f),
+            Self::Canceled(_) => f.write_str("the job did not run"),
             Self::TimedOut(timed_out) => timed_out.fmt(f),
             Self::Panicked(message) => write!(f, "the job panicked: {message}"),
             Self::Closed => f.write_str("the bridge is closed"),
@@ -39,7 +39,15 @@ impl fmt::Display for CallError {
     }
 }
 
-impl Error for CallError {}
+impl Error for CallError {
+    /// So that a timeout around a call knows its request in a boxed error.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Canceled(canceled) => Some(canceled),
+            _ => None,
+        }
+    }
+}
 
 impl From<Canceled> for CallError {
     fn from(canceled: Canceled) -> Self {
@@ -114,7 +122,7 @@ impl fmt::Display for PostErrorKind {
         match self {
             Self::Full => f.write_str("the bridge's queue is full"),
             Self::Closed => CallError::Closed.fmt(f),
-            Self::Canceled(canceled) => canceled.fmt(f),
+            Self::Canceled(_) => f.write_str("the job was not accepted"),
             Self::TimedOut(timed_out) => timed_out.fmt(f),
             Self::WouldDeadlock => f.write_str(
                 "a job of a bridge posted to the same bridge, whose queue is full, and would wait for itself",
@@ -123,7 +131,15 @@ impl fmt::Display for PostErrorKind {
     }
 }
 
-impl Error for PostErrorKind {}
+impl Error for PostErrorKind {
+    /// As [`CallError`]'s.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Canceled(canceled) => Some(canceled),
+            _ => None,
+        }
+    }
+}
 
 impl From<Canceled> for PostErrorKind {
     fn from(canceled: Canceled) -> Self {

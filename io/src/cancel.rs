@@ -28,7 +28,9 @@ use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::context::{InheritedTimeout, TimeoutId, Unparker};
+use crate::error::SpawnErrorKind;
 use crate::stream::Incomplete;
+use crate::sync::{BroadcastError, RecvError, SendErrorKind};
 use crate::task::Requests;
 pub(crate) use crate::task::{REQUESTED, SHUT_DOWN, STICKY};
 
@@ -194,7 +196,7 @@ impl From<WaitError> for io::Error {
 #[diagnostic::on_unimplemented(
     message = "a timeout cannot look into the error `{Self}`",
     note = "the closure's error may be `std::io::Error`, `Canceled`, `Box<dyn Error + Send + Sync>`, one of this \
-            library's, or your own that implements `CarriesCanceled`"
+            library's, or your own that implements `CarriesCanceled`; `timeout_any` takes every other, such as `anyhow::Error`"
 )]
 pub trait CarriesCanceled: Sized {
     /// What `timeout` returns: this error, or that the time is over.
@@ -265,23 +267,48 @@ impl CarriesCanceled for WaitError {
     }
 }
 
-impl CarriesCanceled for Box<dyn Error + Send + Sync> {
-    type OrTimedOut = Self;
+/// Boxes whose errors are looked through, each with its [`source`](Error::source).
+macro_rules! boxed {
+    ($($error:ty),*) => {$(
+        impl CarriesCanceled for Box<$error> {
+            type OrTimedOut = Self;
 
-    fn canceled(&self) -> Option<&Canceled> {
-        self.downcast_ref::<Canceled>()
-            .or_else(|| self.downcast_ref::<io::Error>().and_then(CarriesCanceled::canceled))
-            .or_else(|| self.downcast_ref::<WaitError>().and_then(CarriesCanceled::canceled))
-    }
+            fn canceled(&self) -> Option<&Canceled> {
+                canceled_in(&**self)
+            }
 
-    fn into_or_timed_out(self) -> Self {
-        self
-    }
+            fn into_or_timed_out(self) -> Self {
+                self
+            }
 
-    fn into_timed_out(self) -> Self {
-        TimedOut.into()
-    }
+            fn into_timed_out(self) -> Self {
+                Box::new(TimedOut)
+            }
+        }
+    )*};
 }
+
+boxed!(dyn Error, dyn Error + Send, dyn Error + Send + Sync);
+
+/// The `Canceled` in an error, in one that brought it about, and so on.
+fn canceled_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Canceled> {
+    fn of<'a, E: Error + CarriesCanceled + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a Canceled> {
+        error.downcast_ref::<E>().and_then(CarriesCanceled::canceled)
+    }
+    let errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.take(CHAIN_MAX).find_map(|error| {
+        of::<Canceled>(error)
+            .or_else(|| of::<io::Error>(error))
+            .or_else(|| of::<WaitError>(error))
+            .or_else(|| of::<RecvError>(error))
+            .or_else(|| of::<SendErrorKind>(error))
+            .or_else(|| of::<BroadcastError>(error))
+            .or_else(|| of::<SpawnErrorKind>(error))
+    })
+}
+
+/// How many errors are looked at: one could be its own source.
+const CHAIN_MAX: usize = 100;
 
 /// The cancellation state of one task, shared by the task and all that may cancel it.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::backend::{Refused, Report, Start, StartHow, TaskRef, Ticket};
 use crate::batch::{self, Batch};
-use crate::cancel::{Canceled, CarriesCanceled};
+use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
 use crate::context;
 use crate::dump::Dump;
 use crate::error::SpawnError;
@@ -556,6 +556,72 @@ impl<'io> dyn Io + 'io {
                     error.into_or_timed_out()
                 }
             })
+        })
+    }
+
+    /// As [`timeout`](crate::Io#method.timeout), for errors that nobody can look into: those of other crates, such as
+    /// `anyhow`'s, and text. Two `?` take the result apart, as after a timeout of tokio.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use anyhow::Context;
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// fn ask(io: &dyn Io, question: &[u8]) -> anyhow::Result<String> {
+    ///     let stream = TcpStream::connect(io, "oracle.example:4000").context("connecting")?;
+    ///     stream.write_all(io, question).context("asking")?;
+    ///     let mut answer = Vec::new();
+    ///     stream.read_to_end(io, &mut answer).context("listening")?;
+    ///     Ok(String::from_utf8(answer)?)
+    /// }
+    ///
+    /// fn ask_for_a_second(io: &dyn Io, question: &[u8]) -> anyhow::Result<String> {
+    ///     let answer = io.timeout_any(Duration::from_secs(1), |io| ask(io, question)).context("asking the oracle")??;
+    ///     Ok(answer)
+    /// }
+    /// ```
+    ///
+    /// Since it cannot look into the error, it goes by what has happened: `f` has failed, and before that the request of
+    /// this very timeout had reached it, or a task that was started in it. `f`'s error is then dropped.
+    ///
+    /// # Cancellation
+    ///
+    /// As `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`]: a cancellation point in `f` has returned [`Canceled`] because the time was over, which was not handed
+    /// back, and `f` has failed. Every other result of `f` is in the `Ok`, a failure without such a request included, also
+    /// one after that time.
+    pub fn timeout_any<T, E>(
+        &self,
+        duration: Duration,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<Result<T, E>, TimedOut> {
+        self.deadline_any(self.now() + duration, f)
+    }
+
+    /// As [`timeout_any`](crate::Io#method.timeout_any), with the instant at which the time is over.
+    ///
+    /// # Cancellation
+    ///
+    /// As `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As `timeout_any`.
+    pub fn deadline_any<T, E>(
+        &self,
+        deadline: Instant,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<Result<T, E>, TimedOut> {
+        context::current(|context| {
+            let (id, _guard) = context.push_timeout(deadline);
+            match f(self) {
+                Err(_) if context.has_delivered(id) => Err(TimedOut),
+                result => Ok(result),
+            }
         })
     }
 

@@ -1,11 +1,13 @@
 //! Timeouts: cancellations with a scope.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Mutex, Semaphore, channel};
-use iolite_io::{Canceled, Instant, Interval, WaitError};
+use iolite_bridge::Bridge;
+use iolite_io::sync::{Event, Mutex, Semaphore, SendErrorKind, broadcast, channel};
+use iolite_io::{Canceled, Instant, Interval, Io, TimedOut, WaitError};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -34,6 +36,9 @@ pub(crate) const CASES: &[Case] = cases![
     a_timed_out_read_exact_tells_its_count,
     many_timers_end_in_their_order,
     ticks_come_at_their_times_and_a_canceled_wait_takes_none,
+    a_boxed_error_tells_which_timeout_it_is_of,
+    a_foreign_error_is_timed_out_only_by_its_timeout,
+    a_foreign_error_of_a_task_is_timed_out,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -41,6 +46,16 @@ const SHORT: Duration = Duration::from_millis(5);
 
 fn timed_out<T>(result: &Result<T, WaitError>) -> bool {
     matches!(result, Err(WaitError::TimedOut(_)))
+}
+
+/// Nobody can look into it, and so the timeout cannot.
+#[derive(Debug, PartialEq, Eq)]
+struct Foreign(String);
+
+impl<E: Error> From<E> for Foreign {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
 }
 
 fn a_timeout_ends_a_sleep_not_before_its_time(on: &On) {
@@ -336,5 +351,113 @@ fn ticks_come_at_their_times_and_a_canceled_wait_takes_none(on: &On) {
         let timed_out = io.timeout(period, |io| ticks.tick(io)).expect_err("it is far");
         assert!(matches!(timed_out, WaitError::TimedOut(_)), "{timed_out}");
         assert_eq!(ticks.next(), planned);
+    });
+}
+
+/// Whatever brought the request out of `call`, alone or as the cause of another error.
+fn a_boxed_error_tells_which_timeout_it_is_of(on: &On) {
+    type Boxed = Box<dyn Error + Send + Sync>;
+
+    #[derive(Debug)]
+    struct Caused(Boxed);
+
+    impl std::fmt::Display for Caused {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("it did not work")
+        }
+    }
+
+    impl Error for Caused {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    on.run(|io| {
+        let (sender, receiver) = channel(0);
+        let (_news, reader) = broadcast::<u32>(1);
+        let bridge = Bridge::builder("boxed").workers(1).start(io).expect("a bridge");
+        let calls: [&dyn Fn(&dyn Io) -> Result<(), Boxed>; 6] = [
+            &|io| Ok(io.sleep(LONG)?),
+            &|io| Ok(io.sleep(LONG).map_err(io::Error::from)?),
+            &|io| Ok(sender.send(io, 1_u32).map_err(SendErrorKind::from)?),
+            &|io| Ok(receiver.recv(io).map(drop)?),
+            &|io| Ok(reader.clone().recv(io).map(drop)?),
+            // The call finds the request that was handed back.
+            &|io| {
+                io.recancel(io.sleep(LONG).expect_err("it fires"));
+                Ok(bridge.call(io, |()| ())?)
+            },
+        ];
+        for (number, call) in calls.iter().enumerate() {
+            let plain = io.timeout(SHORT, |io| call(io)).expect_err("nothing comes");
+            assert!(plain.is::<TimedOut>(), "{number}: {plain}");
+            let caused = io.timeout(SHORT, |io| call(io).map_err(|error| -> Boxed { Box::new(Caused(error)) }));
+            let caused = caused.expect_err("nothing comes");
+            assert!(caused.is::<TimedOut>(), "{number}: {caused}");
+        }
+        // The request of another one stays what it is.
+        let outer = io.timeout(SHORT, |io| io.timeout(LONG, |io| calls[2](io)));
+        assert!(outer.expect_err("nothing comes").is::<TimedOut>());
+        let mut passed = None;
+        let error = io.timeout(SHORT, |io| {
+            let inner = io.timeout(LONG, |io| calls[2](io));
+            passed = inner.as_ref().err().map(|error| error.is::<TimedOut>());
+            inner
+        });
+        assert!(error.expect_err("nothing comes").is::<TimedOut>());
+        assert_eq!(passed, Some(false), "the inner one has not fired");
+        bridge.close(io);
+    });
+}
+
+fn a_foreign_error_is_timed_out_only_by_its_timeout(on: &On) {
+    let mine = || Err::<u32, _>(Foreign("mine".into()));
+    on.run(|io| {
+        let sleep = |io: &dyn Io| -> Result<u32, Foreign> { Ok(io.sleep(LONG).map(|()| 7)?) };
+        assert_eq!(io.timeout_any(SHORT, sleep), Err(TimedOut));
+        // Before its time, and after it, where no point has told it.
+        assert_eq!(io.timeout_any(LONG, |_| mine()), Ok(mine()));
+        assert_eq!(io.timeout_any(Duration::ZERO, |_| mine()), Ok(mine()));
+        // An `Ok` wins.
+        let swallowed = io.timeout_any(Duration::ZERO, |io| {
+            io.sleep(LONG).expect_canceled("it fires");
+            Ok::<_, Foreign>(7)
+        });
+        assert_eq!(swallowed, Ok(Ok(7)));
+        // Handed back, the request is not what it has failed with.
+        let given_back = io.timeout_any(Duration::ZERO, |io| {
+            io.recancel(io.sleep(LONG).expect_err("it fires"));
+            mine()
+        });
+        assert_eq!(given_back, Ok(mine()));
+        // The outer one's is none of the inner one's.
+        let mut inner = None;
+        let outer = io.timeout_any(SHORT, |io| {
+            let result = io.timeout_any(LONG, sleep);
+            inner = Some(matches!(result, Ok(Err(_))));
+            result.expect("not the inner one")
+        });
+        assert_eq!((outer, inner), (Err(TimedOut), Some(true)));
+        // Nor is a request from outside.
+        scope(io, |group| {
+            let task = concurrently(group, |io| io.timeout_any(LONG, sleep));
+            let canceled = task.cancel(io).expect("it is not over").expect_err("asked to stop");
+            assert!(canceled.0.starts_with("canceled: the task was asked to stop"), "{canceled:?}");
+        });
+        io.check_cancel().expect("nothing is left of it");
+    });
+}
+
+fn a_foreign_error_of_a_task_is_timed_out(on: &On) {
+    on.run(|io| {
+        let sleep = |io: &dyn Io| -> Result<(), Foreign> { Ok(io.sleep(LONG)?) };
+        let result = io.timeout_any(SHORT, |io| io.group(|group| concurrently(group, sleep).join(io)));
+        assert_eq!(result, Err(TimedOut));
+        // A task that was not told has failed by itself.
+        let result = io.timeout_any(LONG, |io| {
+            io.group(|group| concurrently(group, |_| Err::<(), _>(Foreign("mine".into()))).join(io))
+        });
+        assert_eq!(result, Ok(Err(Foreign("mine".into()))));
     });
 }

@@ -397,6 +397,11 @@ impl Context {
         (scopes.push_timeout(deadline), guard)
     }
 
+    /// Whether the request of a timeout that is open has reached what runs within it.
+    pub(crate) fn has_delivered(&self, id: TimeoutId) -> bool {
+        self.scopes.borrow().has_delivered(id)
+    }
+
     /// Until the guard drops, points return `Canceled` once the group has failed.
     pub(crate) fn push_body(&self, group: Arc<GroupShared>) -> ScopeGuard<'_> {
         let mut scopes = self.scopes.borrow_mut();

@@ -18,8 +18,19 @@ pub(crate) struct TimeoutId(u64);
 pub(crate) struct InheritedTimeout {
     id: TimeoutId,
     deadline: Instant,
-    /// Set when the scope ends: a task that outlives it is no longer bound by it.
-    ended: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+/// What the scope of a timeout and the tasks that were started in it tell each other.
+///
+/// Relaxed, both: they say that a deadline binds no longer, or has reached a task, and nothing else. Whoever knows by other
+/// means that the scope, or the task, has ended sees them.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The scope has ended: a task that outlives it is no longer bound by it.
+    ended: AtomicBool,
+    /// Its request was delivered to a task.
+    delivered: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -36,7 +47,7 @@ enum Scope {
         /// Its request was delivered, and not given back.
         delivered: bool,
         /// Made when the first task takes the timeout over.
-        ended: Option<Arc<AtomicBool>>,
+        shared: Option<Arc<Shared>>,
         inherited: bool,
     },
 }
@@ -67,7 +78,7 @@ impl Scopes {
             id: timeout.id,
             deadline: timeout.deadline,
             delivered: false,
-            ended: Some(timeout.ended.clone()),
+            shared: Some(timeout.shared.clone()),
             inherited: true,
         }));
     }
@@ -83,7 +94,7 @@ impl Scopes {
     pub(super) fn push_timeout(&mut self, deadline: Instant) -> TimeoutId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = TimeoutId(NEXT.fetch_add(1, Ordering::Relaxed));
-        self.0.push(Scope::Timeout { id, deadline, delivered: false, ended: None, inherited: false });
+        self.0.push(Scope::Timeout { id, deadline, delivered: false, shared: None, inherited: false });
         id
     }
 
@@ -98,9 +109,8 @@ impl Scopes {
     #[cold]
     fn truncate_slow(&mut self, depth: usize) {
         for scope in self.0.drain(depth..) {
-            if let Scope::Timeout { ended: Some(ended), inherited: false, .. } = scope {
-                // Relaxed: as in `undelivered`.
-                ended.store(true, Ordering::Relaxed);
+            if let Scope::Timeout { shared: Some(shared), inherited: false, .. } = scope {
+                shared.ended.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -150,16 +160,27 @@ impl Scopes {
         found.map(|scope| scope.set_delivered(false)).is_some()
     }
 
+    /// Whether the request of that timeout, whose scope is open, was delivered and not given back; or was delivered to a
+    /// task that has been started in the scope.
+    pub(super) fn has_delivered(&self, wanted: TimeoutId) -> bool {
+        self.0.iter().rev().any(|scope| match scope {
+            Scope::Timeout { id, delivered, shared, inherited: false, .. } if *id == wanted => {
+                *delivered || shared.as_ref().is_some_and(|shared| shared.delivered.load(Ordering::Relaxed))
+            }
+            _ => false,
+        })
+    }
+
     /// What a task started here takes over.
     pub(super) fn inheritable(&mut self) -> Vec<InheritedTimeout> {
         let first = self.first_effective();
         self.0[first..]
             .iter_mut()
             .filter_map(|scope| match scope {
-                Scope::Timeout { id, deadline, ended, .. } => Some(InheritedTimeout {
+                Scope::Timeout { id, deadline, shared, .. } => Some(InheritedTimeout {
                     id: *id,
                     deadline: *deadline,
-                    ended: ended.get_or_insert_default().clone(),
+                    shared: shared.get_or_insert_default().clone(),
                 }),
                 Scope::Task | Scope::Shield | Scope::Body(_) => None,
             })
@@ -179,10 +200,8 @@ impl Scopes {
 impl Scope {
     fn undelivered(&self) -> Option<(TimeoutId, Instant)> {
         match self {
-            Scope::Timeout { id, deadline, delivered: false, ended, inherited } => {
-                // Relaxed: it says that a deadline binds no longer, and nothing else. Whoever knows by other means that
-                // the scope has ended sees it.
-                let over = *inherited && ended.as_ref().is_some_and(|ended| ended.load(Ordering::Relaxed));
+            Scope::Timeout { id, deadline, delivered: false, shared, inherited } => {
+                let over = *inherited && shared.as_ref().is_some_and(|shared| shared.ended.load(Ordering::Relaxed));
                 (!over).then_some((*id, *deadline))
             }
             _ => None,
@@ -190,8 +209,11 @@ impl Scope {
     }
 
     fn set_delivered(&mut self, value: bool) {
-        if let Scope::Timeout { delivered, .. } = self {
+        if let Scope::Timeout { delivered, shared, inherited, .. } = self {
             *delivered = value;
+            if let (true, true, Some(shared)) = (value, *inherited, shared) {
+                shared.delivered.store(true, Ordering::Relaxed);
+            }
         }
     }
 }
