@@ -4,15 +4,22 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::Io;
 use iolite_io::sync::{RecvError, watch};
+use iolite_io::{Io, OneOf2, WaitError};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{Race, attempt, concurrently, rounds, scope};
+use crate::tools::{ExpectCanceled, Race, attempt, concurrently, rounds, scope, started};
 
-pub(crate) const CASES: &[Case] =
-    cases![everybody_sees_the_last_value, what_counts_as_seen, a_change_is_seen_or_still_to_be_seen,];
+pub(crate) const CASES: &[Case] = cases![
+    everybody_sees_the_last_value,
+    what_counts_as_seen,
+    a_change_is_seen_or_still_to_be_seen,
+    a_sender_is_told_that_nobody_receives,
+];
+
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(5);
 
 fn everybody_sees_the_last_value(on: &On) {
     on.run(|io| {
@@ -84,5 +91,38 @@ fn a_change_is_seen_or_still_to_be_seen(on: &On) {
             }
             seen
         });
+    });
+}
+
+fn a_sender_is_told_that_nobody_receives(on: &On) {
+    on.run(|io| {
+        let (sender, receiver) = watch(0);
+        let more = receiver.clone();
+        let soon = io.now() + SHORT;
+        assert!(matches!(sender.closed_deadline(io, soon), Err(WaitError::TimedOut(_))), "two receive");
+        scope(io, |group| {
+            let canceled = started(group, io, |io| sender.closed(io));
+            canceled.request_cancel();
+            canceled.join(io).expect_canceled("it is asked to stop");
+            let alone = started(group, io, |io| sender.closed(io));
+            let shielded = started(group, io, |io| sender.closed_uncancelable(io));
+            let among = started(group, io, |io| io.wait_any((sender.closing(), io.now() + LONG)));
+            drop(receiver);
+            let later = sender.subscribe();
+            drop(more);
+            assert!(!alone.is_finished() && !among.is_finished() && !sender.is_closed(), "one receives yet");
+            drop(later);
+            alone.join(io).expect("not canceled");
+            shielded.join(io);
+            assert_eq!(among.join(io).expect("not canceled"), OneOf2::First(()));
+        });
+        assert!(sender.is_closed() && sender.receiver_count() == 0);
+        sender.closed(io).expect("not canceled");
+        let again = sender.subscribe();
+        let soon = io.now() + SHORT;
+        let open = io.wait_any((sender.closing(), soon)).expect("not canceled");
+        assert_eq!(open, OneOf2::Second(()), "it has a receiver again");
+        drop(again);
+        assert_eq!(io.wait_any((sender.closing(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
     });
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::choice::Choice;
 use super::error::{SendError, SendErrorKind};
-use super::forms::Until;
-use super::queued::{Call, Done, Queued};
+use super::forms::{Until, cancelable, uncancelable};
+use super::queued::{Call, Done, Queued, call};
 use super::wait::wait;
 use super::wait_queue::WaitQueue;
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
@@ -32,6 +32,7 @@ pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T
         senders: 1,
         receivers: 1,
         receiving: WaitQueue::new(),
+        closing: WaitQueue::new(),
     };
     let shared = Arc::new(Lock::new(state));
     (BroadcastSender { shared: shared.clone() }, BroadcastReceiver { shared, next: 0 })
@@ -58,6 +59,8 @@ struct State<T> {
     senders: usize,
     receivers: usize,
     receiving: WaitQueue<()>,
+    /// Senders that wait until there is no receiver.
+    closing: WaitQueue<()>,
 }
 
 impl<T> BroadcastSender<T> {
@@ -89,9 +92,73 @@ impl<T> BroadcastSender<T> {
         BroadcastReceiver { next: state.end, shared: self.shared.clone() }
     }
 
+    /// Waits until nobody receives: the last receiver is gone. A receiver that is
+    /// [subscribed](Self::subscribe) later opens it again.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when nobody receives.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
+        cancelable(|until| self.closed_until(io, until))
+    }
+
+    /// As [`closed`](Self::closed), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn closed_uncancelable(&self, io: &dyn Io) {
+        uncancelable(|until| self.closed_until(io, until));
+    }
+
+    /// As [`closed`](Self::closed), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `closed`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
+        self.closed_until(io, Until::Deadline(deadline))
+    }
+
+    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::{Canceled, Io, OneOf2, sync::BroadcastSender};
+    ///
+    /// /// Measures for as long as somebody looks.
+    /// fn measure(io: &dyn Io, readings: &BroadcastSender<u64>, read: impl Fn() -> u64) -> Result<(), Canceled> {
+    ///     let mut ticks = io.interval(Duration::from_secs(1));
+    ///     while let OneOf2::Second(_) = io.wait_any((readings.closing(), ticks.ticking()))? {
+    ///         let _ = readings.send(read());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+        Queued::new(Closing(&self.shared))
+    }
+
+    /// Whether nobody receives.
+    pub fn is_closed(&self) -> bool {
+        self.receiver_count() == 0
+    }
+
     /// How many receivers there are.
     pub fn receiver_count(&self) -> usize {
         self.shared.lock().receivers
+    }
+
+    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+        call(io, Closing(&self.shared), until)
     }
 }
 
@@ -202,6 +269,28 @@ impl<T> State<T> {
     }
 }
 
+struct Closing<'a, T>(&'a Lock<State<T>>);
+
+impl<T> Call for Closing<'_, T> {
+    type State = State<T>;
+    type Value = ();
+    type Output = ();
+
+    fn lock(&self) -> &Lock<State<T>> {
+        self.0
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<()> {
+        &mut state.closing
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<()>> {
+        if state.receivers == 0 { Done::alone(None, comer) } else { None }
+    }
+
+    fn output(self, _: Option<()>) {}
+}
+
 struct Receiving<'a, T>(&'a mut BroadcastReceiver<T>);
 
 impl<T: Clone> Call for Receiving<'_, T> {
@@ -260,7 +349,9 @@ impl<T> Drop for BroadcastReceiver<T> {
         if state.receivers == 0 {
             // Nobody will receive them; dropped outside of the lock, since they may hold ends of this channel.
             let items = std::mem::take(&mut state.items);
+            let closing = state.closing.release_all();
             drop(state);
+            closing.wake();
             drop(items);
         }
     }

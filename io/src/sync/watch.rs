@@ -6,20 +6,27 @@ use std::sync::Arc;
 
 use super::choice::Choice;
 use super::error::RecvError;
-use super::forms::Until;
-use super::queued::{Call, Done, Queued};
+use super::forms::{Until, cancelable, uncancelable};
+use super::queued::{Call, Done, Queued, call};
 use super::wait::wait;
 use super::wait_queue::WaitQueue;
-use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
 use crate::wait_any::Source;
+use crate::{Canceled, Io};
 
 /// Makes a channel that holds one value, the latest. Receivers wait for a change and see the value as it is
 /// then: changes in between are not seen, the last one always is.
 pub fn watch<T>(value: T) -> (WatchSender<T>, WatchReceiver<T>) {
-    let state = State { value: Arc::new(value), version: 0, senders: 1, watching: WaitQueue::new() };
+    let state = State {
+        value: Arc::new(value),
+        version: 0,
+        senders: 1,
+        receivers: 1,
+        watching: WaitQueue::new(),
+        closing: WaitQueue::new(),
+    };
     let shared = Arc::new(Lock::new(state));
     (WatchSender { shared: shared.clone() }, WatchReceiver { shared, seen: 0 })
 }
@@ -40,7 +47,10 @@ struct State<T> {
     /// How often it was changed.
     version: u64,
     senders: usize,
+    receivers: usize,
     watching: WaitQueue<()>,
+    /// Senders that wait until there is no receiver.
+    closing: WaitQueue<()>,
 }
 
 impl<T> WatchSender<T> {
@@ -62,7 +72,76 @@ impl<T> WatchSender<T> {
 
     /// Makes a receiver that has seen the value as it is now.
     pub fn subscribe(&self) -> WatchReceiver<T> {
-        WatchReceiver { seen: self.shared.lock().version, shared: self.shared.clone() }
+        let mut state = self.shared.lock();
+        state.receivers += 1;
+        WatchReceiver { seen: state.version, shared: self.shared.clone() }
+    }
+
+    /// Waits until nobody receives: the last receiver is gone. A receiver that is
+    /// [subscribed](Self::subscribe) later opens it again.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when nobody receives.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`].
+    pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
+        cancelable(|until| self.closed_until(io, until))
+    }
+
+    /// As [`closed`](Self::closed), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    pub fn closed_uncancelable(&self, io: &dyn Io) {
+        uncancelable(|until| self.closed_until(io, until));
+    }
+
+    /// As [`closed`](Self::closed), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `closed`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
+        self.closed_until(io, Until::Deadline(deadline))
+    }
+
+    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// ```
+    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Receiver, WatchSender}};
+    ///
+    /// /// Shows the sum of what comes in, for as long as somebody looks.
+    /// fn sum(io: &dyn Io, numbers: &Receiver<u64>, sum: &WatchSender<u64>) -> Result<(), Canceled> {
+    ///     while let OneOf2::Second(Ok(number)) = io.wait_any((sum.closing(), numbers.receiving()))? {
+    ///         sum.send(*sum.get() + number);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+        Queued::new(Closing(&self.shared))
+    }
+
+    /// Whether nobody receives.
+    pub fn is_closed(&self) -> bool {
+        self.receiver_count() == 0
+    }
+
+    /// How many receivers there are.
+    pub fn receiver_count(&self) -> usize {
+        self.shared.lock().receivers
+    }
+
+    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+        call(io, Closing(&self.shared), until)
     }
 }
 
@@ -148,6 +227,28 @@ impl<T> State<T> {
     }
 }
 
+struct Closing<'a, T>(&'a Lock<State<T>>);
+
+impl<T> Call for Closing<'_, T> {
+    type State = State<T>;
+    type Value = ();
+    type Output = ();
+
+    fn lock(&self) -> &Lock<State<T>> {
+        self.0
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<()> {
+        &mut state.closing
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<()>> {
+        if state.receivers == 0 { Done::alone(None, comer) } else { None }
+    }
+
+    fn output(self, _: Option<()>) {}
+}
+
 struct Changing<'a, T>(&'a mut WatchReceiver<T>);
 
 impl<T> Call for Changing<'_, T> {
@@ -168,7 +269,7 @@ impl<T> Call for Changing<'_, T> {
     }
 
     fn output(self, _: Option<()>) -> Result<Arc<T>, RecvError> {
-        let Self(WatchReceiver { shared, seen }) = self;
+        let WatchReceiver { shared, seen } = self.0;
         shared.lock().see(seen).expect("what has changed has changed for good")
     }
 }
@@ -182,6 +283,7 @@ impl<T> Clone for WatchSender<T> {
 
 impl<T> Clone for WatchReceiver<T> {
     fn clone(&self) -> Self {
+        self.shared.lock().receivers += 1;
         Self { shared: self.shared.clone(), seen: self.seen }
     }
 }
@@ -192,6 +294,18 @@ impl<T> Drop for WatchSender<T> {
         state.senders -= 1;
         if state.senders == 0 {
             let all = state.watching.release_all();
+            drop(state);
+            all.wake();
+        }
+    }
+}
+
+impl<T> Drop for WatchReceiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.receivers -= 1;
+        if state.receivers == 0 {
+            let all = state.closing.release_all();
             drop(state);
             all.wake();
         }

@@ -37,7 +37,7 @@
 //! | a change of a word | [`futex::waiting(&word, value)`](crate::sync::futex::waiting) |
 //! | a notification since one registered | [`registration.waiting()`](crate::sync::Registration::waiting) |
 //! | an item, or room for one | [`receiver.receiving()`](crate::sync::Receiver::receiving), [`sender.sending(&mut item)`](crate::sync::Sender::sending) |
-//! | nobody who would receive | [`sender.closing()`](crate::sync::Sender::closing), also of a [`oneshot`](crate::sync::oneshot()) |
+//! | nobody who would receive | [`sender.closing()`](crate::sync::Sender::closing), also of a [`oneshot`](crate::sync::oneshot()), a [`broadcast`](crate::sync::BroadcastSender::closing) and a [`watch`](crate::sync::WatchSender::closing) |
 //! | an item of a queue, or room for one | [`queue.getting()`](crate::sync::Queue::getting), [`queue.putting(&mut item)`](crate::sync::Queue::putting) |
 //! | an item of a broadcast, a change | [`receiver.receiving()`](crate::sync::BroadcastReceiver::receiving), [`receiver.changing()`](crate::sync::WatchReceiver::changing) |
 //! | a permit | [`semaphore.acquiring()`](crate::sync::Semaphore::acquiring) |
