@@ -30,6 +30,7 @@ mod locks;
 mod mixed;
 mod notify;
 mod once;
+mod permits;
 mod queue;
 mod reentrant;
 mod rwlock;
@@ -117,6 +118,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     mixed::PAIRS,
     notify::CASES,
     once::CASES,
+    permits::CASES,
     queue::CASES,
     reentrant::CASES,
     rwlock::CASES,

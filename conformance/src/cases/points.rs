@@ -167,6 +167,8 @@ pub(crate) const POINTS: &[(&str, Point)] = &[
     }),
     ("send", |io, ready| Ok(ready.sender.send(io, 1)?)),
     ("send_deadline", |io, ready| Ok(ready.sender.send_deadline(io, 1, io.now() + LONG)?)),
+    ("reserve", |io, ready| Ok(ready.sender.reserve(io).map(drop)?)),
+    ("reserve_deadline", |io, ready| Ok(ready.sender.reserve_deadline(io, io.now() + LONG).map(drop)?)),
     ("recv", |io, ready| Ok(ready.receiver.recv(io).map(drop)?)),
     ("recv_deadline", |io, ready| Ok(ready.receiver.recv_deadline(io, io.now() + LONG).map(drop)?)),
     ("group wait", |io, _| {
@@ -403,6 +405,11 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
         ("send_deadline", |io, _| {
             let (sender, _receiver) = channel(0);
             Ok(sender.send_deadline(io, 1, io.now() + LONG)?)
+        }),
+        ("reserve", |io, _| {
+            let (sender, _receiver) = channel(1);
+            sender.try_send(1).expect("room");
+            Ok(sender.reserve(io).map(drop)?)
         }),
         ("recv", |io, _| {
             let (_sender, receiver) = channel::<u32>(1);

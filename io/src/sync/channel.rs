@@ -10,7 +10,7 @@ use super::error::{RecvError, SendError, SendErrorKind, TryRecvError};
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
 use super::wait::wait;
-use super::wait_queue::{Served, WaitQueue};
+use super::wait_queue::{AllServed, Served, WaitQueue};
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
@@ -26,6 +26,7 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared(Lock::new(State {
         items: VecDeque::new(),
         capacity,
+        reserved: 0,
         senders: 1,
         receivers: 1,
         closed: false,
@@ -62,19 +63,30 @@ pub struct Receiver<T> {
 
 struct Shared<T>(Lock<State<T>>);
 
-/// `items` is full whenever a sender waits, and empty whenever a receiver does. Both wait only where they are the
-/// same, in one wait for many things.
+/// There is no [room](State::has_room) whenever a sender waits, and no item whenever a receiver does. A receiver and a
+/// sender with an item both wait only where they are the same, in one wait for many things; beside a receiver, others may
+/// wait for a slot.
 struct State<T> {
     items: VecDeque<T>,
     capacity: usize,
+    /// For how many items that are still to come there is a permit.
+    reserved: usize,
     senders: usize,
     receivers: usize,
     closed: bool,
-    /// Senders, each with its item.
-    sending: WaitQueue<T>,
+    /// Senders, each with what it wants.
+    sending: WaitQueue<Wanted<T>>,
     receiving: WaitQueue<T>,
     /// Senders that wait for the end.
     closing: WaitQueue<()>,
+}
+
+/// What a sender waits for.
+enum Wanted<T> {
+    /// That this item is sent.
+    Send(T),
+    /// A free slot.
+    Slot,
 }
 
 impl<T> Sender<T> {
@@ -146,6 +158,124 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Waits for a free slot and keeps it for one item, so that the item is made only when there is room for it. Who waits
+    /// for a slot, and who waits with an item, are served in the order of coming.
+    ///
+    /// ```
+    /// use iolite_io::{Io, net::UdpSocket, sync::Sender};
+    ///
+    /// /// Takes messages out of the kernel's queue only as fast as they are handled.
+    /// fn receive(io: &dyn Io, socket: &UdpSocket, handlers: &Sender<Vec<u8>>) -> std::io::Result<()> {
+    ///     loop {
+    ///         let slot = handlers.reserve(io)?;
+    ///         let mut message = vec![0; 1500];
+    ///         let count = socket.recv(io, &mut message)?;
+    ///         message.truncate(count);
+    ///         slot.send(message)?;
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when a slot is free. A canceled call keeps none.
+    ///
+    /// # Errors
+    ///
+    /// Canceled, or closed.
+    ///
+    /// # Panics
+    ///
+    /// When the channel is a rendezvous, which has no slots.
+    pub fn reserve(&self, io: &dyn Io) -> Result<SendPermit<'_, T>, SendErrorKind> {
+        self.reserve_until(io, Until::Canceled)
+    }
+
+    /// As [`reserve`](Self::reserve), whatever is requested meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Closed.
+    ///
+    /// # Panics
+    ///
+    /// As `reserve`.
+    pub fn reserve_uncancelable(&self, io: &dyn Io) -> Result<SendPermit<'_, T>, SendErrorKind> {
+        self.reserve_until(io, Until::Served)
+    }
+
+    /// As [`reserve`](Self::reserve), until `deadline`.
+    ///
+    /// # Cancellation
+    ///
+    /// As `reserve`.
+    ///
+    /// # Errors
+    ///
+    /// As `reserve`, or timed out.
+    ///
+    /// # Panics
+    ///
+    /// As `reserve`.
+    pub fn reserve_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<SendPermit<'_, T>, SendErrorKind> {
+        self.reserve_until(io, Until::Deadline(deadline))
+    }
+
+    /// A free slot, as one of many things to [wait for](crate::Io#method.wait_any).
+    ///
+    /// ```
+    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Event, Sender}};
+    ///
+    /// /// The next number goes out when there is room for it, until somebody says stop.
+    /// fn count(io: &dyn Io, stop: &Event, numbers: &Sender<u64>) -> Result<(), Canceled> {
+    ///     for number in 0.. {
+    ///         match io.wait_any((stop.waiting(), numbers.reserving()))? {
+    ///             OneOf2::Second(Ok(slot)) => drop(slot.send(number)),
+    ///             OneOf2::First(()) | OneOf2::Second(Err(_)) => break,
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: closed.
+    ///
+    /// # Panics
+    ///
+    /// As [`reserve`](Self::reserve).
+    pub fn reserving(&self) -> impl Source<Output = Result<SendPermit<'_, T>, SendErrorKind>> + '_ {
+        self.assert_has_slots();
+        Queued::new(Reserving(self))
+    }
+
+    /// Keeps a slot for one item if one is free. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// Full, or closed.
+    ///
+    /// # Panics
+    ///
+    /// As [`reserve`](Self::reserve).
+    pub fn try_reserve(&self) -> Result<SendPermit<'_, T>, SendErrorKind> {
+        self.assert_has_slots();
+        let mut state = self.shared.0.lock();
+        if state.closed {
+            Err(SendErrorKind::Closed)
+        } else if state.has_room() {
+            state.reserved += 1;
+            Ok(SendPermit { sender: self })
+        } else {
+            Err(SendErrorKind::Full)
+        }
+    }
+
     /// Closes the channel for everybody. Items that are in it are still received; senders that wait
     /// get theirs back.
     pub fn close(&self) {
@@ -211,6 +341,15 @@ impl<T> Sender<T> {
         call(io, Closing(&self.shared), until)
     }
 
+    fn reserve_until(&self, io: &dyn Io, until: Until) -> Result<SendPermit<'_, T>, SendErrorKind> {
+        self.assert_has_slots();
+        call(io, Reserving(self), until)?
+    }
+
+    fn assert_has_slots(&self) {
+        assert!(self.shared.0.lock().capacity > 0, "a rendezvous channel has no slots that could be reserved");
+    }
+
     fn send_until(&self, io: &dyn Io, item: T, until: Until) -> Result<(), SendError<T>> {
         if let Err(canceled) = until.check(io) {
             return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
@@ -225,13 +364,70 @@ impl<T> Sender<T> {
             Err(item) if state.closed => return Err(SendError { item, kind: SendErrorKind::Closed }),
             Err(item) => item,
         };
-        let (item, kind) = match wait(io, &self.shared.0, state, |state| &mut state.sending, Some(item), until) {
+        let wanted = Some(Wanted::Send(item));
+        let (wanted, kind) = match wait(io, &self.shared.0, state, |state| &mut state.sending, wanted, until) {
             // Whoever served it took the item; closing leaves it.
             Ok(None) => return Ok(()),
-            Ok(item) => (item, SendErrorKind::Closed),
+            Ok(wanted) => (wanted, SendErrorKind::Closed),
             Err(gave_up) => (gave_up.brought, gave_up.why.into()),
         };
-        Err(SendError { item: item.expect("a sender that gave up has its item"), kind })
+        Err(SendError { item: wanted.and_then(Wanted::item).expect("a sender that gave up has its item"), kind })
+    }
+}
+
+impl<T> Wanted<T> {
+    fn item(self) -> Option<T> {
+        match self {
+            Self::Send(item) => Some(item),
+            Self::Slot => None,
+        }
+    }
+}
+
+/// A free slot of a channel, kept for one item; from [`Sender::reserve`]. Dropping it gives the slot back.
+#[must_use]
+pub struct SendPermit<'a, T> {
+    sender: &'a Sender<T>,
+}
+
+impl<T> SendPermit<'_, T> {
+    /// Sends an item into the slot. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// The item, when the channel was closed meanwhile.
+    pub fn send(self, item: T) -> Result<(), SendError<T>> {
+        let mut state = self.sender.shared.0.lock();
+        // Dropping `self`, after the lock was released, gives the slot back.
+        if state.closed {
+            drop(state);
+            return Err(SendError { item, kind: SendErrorKind::Closed });
+        }
+        let mut served = AllServed::default();
+        state.reserved -= 1;
+        state.put_into_slot(item, &mut served);
+        state.serve_senders(&mut served);
+        drop(state);
+        std::mem::forget(self);
+        served.wake();
+        Ok(())
+    }
+}
+
+impl<T> Drop for SendPermit<'_, T> {
+    fn drop(&mut self) {
+        let mut served = AllServed::default();
+        let mut state = self.sender.shared.0.lock();
+        state.reserved -= 1;
+        state.serve_senders(&mut served);
+        drop(state);
+        served.wake();
+    }
+}
+
+impl<T> fmt::Debug for SendPermit<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendPermit").finish_non_exhaustive()
     }
 }
 
@@ -415,6 +611,10 @@ impl<T> Receiver<T> {
 }
 
 impl<T> State<T> {
+    fn has_room(&self) -> bool {
+        self.items.len() + self.reserved < self.capacity
+    }
+
     /// Hands the item to a waiting receiver or stores it; it comes back when there is no room, the channel is
     /// closed, or the choice of who comes was decided elsewhere.
     fn put(&mut self, item: T, comer: Option<&Choice>) -> Result<Option<Served>, T> {
@@ -423,7 +623,7 @@ impl<T> State<T> {
         }
         match self.receiving.give(item, comer) {
             Ok(served) => Ok(Some(served)),
-            Err(item) if self.items.len() < self.capacity && decide(comer, None).is_ok() => {
+            Err(item) if self.has_room() && decide(comer, None).is_ok() => {
                 self.items.push_back(item);
                 Ok(None)
             }
@@ -435,13 +635,43 @@ impl<T> State<T> {
     /// who comes was decided elsewhere.
     fn get(&mut self, comer: Option<&Choice>) -> Option<(T, Option<Served>)> {
         if self.items.is_empty() {
-            return self.sending.take(comer).map(|(item, served)| (item, Some(served)));
+            // Past those who wait for a slot: what is handed over takes none.
+            let (wanted, served) = self.sending.take_wanted(comer, |wanted| matches!(wanted, Wanted::Send(_)))?;
+            return wanted.item().map(|item| (item, Some(served)));
         }
         decide(comer, None).ok()?;
         let item = self.items.pop_front()?;
-        let Some((next, served)) = self.sending.take(None) else { return Some((item, None)) };
-        self.items.push_back(next);
-        Some((item, Some(served)))
+        if !self.has_room() {
+            return Some((item, None));
+        }
+        let served = self.sending.take(None).map(|(wanted, served)| {
+            match wanted {
+                Wanted::Send(next) => self.items.push_back(next),
+                Wanted::Slot => self.reserved += 1,
+            }
+            served
+        });
+        Some((item, served))
+    }
+
+    /// Hands an item to a waiting receiver, or stores it where there is room.
+    fn put_into_slot(&mut self, item: T, all: &mut AllServed) {
+        match self.receiving.give(item, None) {
+            Ok(served) => all.extend(Some(served)),
+            Err(item) => self.items.push_back(item),
+        }
+    }
+
+    /// Serves those who wait with an item, or for a slot, for as long as there is room.
+    fn serve_senders(&mut self, all: &mut AllServed) {
+        while self.has_room() {
+            let Some((wanted, served)) = self.sending.take(None) else { return };
+            all.extend(Some(served));
+            match wanted {
+                Wanted::Send(item) => self.put_into_slot(item, all),
+                Wanted::Slot => self.reserved += 1,
+            }
+        }
     }
 }
 
@@ -481,41 +711,83 @@ struct Sending<'a, T> {
 
 impl<T> Call for Sending<'_, T> {
     type State = State<T>;
-    type Value = T;
+    type Value = Wanted<T>;
     type Output = Result<(), SendError<T>>;
 
     fn lock(&self) -> &Lock<State<T>> {
         &self.sender.shared.0
     }
 
-    fn queue(state: &mut State<T>) -> &mut WaitQueue<T> {
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<Wanted<T>> {
         &mut state.sending
     }
 
-    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<T>> {
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<Wanted<T>>> {
         if state.closed {
             return Done::alone(None, comer).map(|done| Done { value: self.bring(), ..done });
         }
-        match state.put(self.bring()?, comer) {
+        let item = self.bring().and_then(Wanted::item)?;
+        match state.put(item, comer) {
             Ok(served) => Some(Done { value: None, served: served.into() }),
             Err(item) => {
-                self.lose(Some(item));
+                self.lose(Some(Wanted::Send(item)));
                 None
             }
         }
     }
 
-    fn bring(&self) -> Option<T> {
-        self.item.borrow_mut().take()
+    fn bring(&self) -> Option<Wanted<T>> {
+        self.item.borrow_mut().take().map(Wanted::Send)
     }
 
-    fn lose(&self, item: Option<T>) {
-        **self.item.borrow_mut() = item;
+    fn lose(&self, wanted: Option<Wanted<T>>) {
+        **self.item.borrow_mut() = wanted.and_then(Wanted::item);
     }
 
     /// Whoever received it took the item; closing leaves it.
-    fn output(self, item: Option<T>) -> Result<(), SendError<T>> {
+    fn output(self, wanted: Option<Wanted<T>>) -> Result<(), SendError<T>> {
+        let item = wanted.and_then(Wanted::item);
         item.map_or(Ok(()), |item| Err(SendError { item, kind: SendErrorKind::Closed }))
+    }
+}
+
+struct Reserving<'a, T>(&'a Sender<T>);
+
+impl<'a, T> Call for Reserving<'a, T> {
+    type State = State<T>;
+    type Value = Wanted<T>;
+    type Output = Result<SendPermit<'a, T>, SendErrorKind>;
+
+    fn lock(&self) -> &Lock<State<T>> {
+        &self.0.shared.0
+    }
+
+    fn queue(state: &mut State<T>) -> &mut WaitQueue<Wanted<T>> {
+        &mut state.sending
+    }
+
+    fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<Wanted<T>>> {
+        if state.closed {
+            return Done::alone(self.bring(), comer);
+        }
+        if !state.has_room() {
+            return None;
+        }
+        let done = Done::alone(None, comer)?;
+        state.reserved += 1;
+        Some(done)
+    }
+
+    fn bring(&self) -> Option<Wanted<T>> {
+        Some(Wanted::Slot)
+    }
+
+    /// Closing leaves what it wants.
+    fn output(self, wanted: Option<Wanted<T>>) -> Self::Output {
+        match wanted {
+            None => Ok(SendPermit { sender: self.0 }),
+            Some(_) => Err(SendErrorKind::Closed),
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) use choice::Choice;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, broadcast};
-pub use channel::{OneshotSender, Receiver, Sender, channel, oneshot, unbounded};
+pub use channel::{OneshotSender, Receiver, SendPermit, Sender, channel, oneshot, unbounded};
 pub use condvar::Condvar;
 pub use error::{RecvError, SendError, SendErrorKind, TryRecvError};
 pub use event::Event;

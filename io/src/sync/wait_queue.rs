@@ -285,6 +285,35 @@ impl<V> WaitQueue<V> {
         value.map(|value| (value, served))
     }
 
+    /// As [`take`](Self::take), of the longest waiting of those who brought something that is wanted.
+    pub(crate) fn take_wanted(&mut self, comer: Option<&Choice>, wanted: impl Fn(&V) -> bool) -> Option<(V, Served)> {
+        let mut next = self.waiters.first();
+        while let Some(node) = next {
+            // SAFETY: it is in this list.
+            next = unsafe { self.waiters.after(node) };
+            // SAFETY: linked, so its frame is there, and that of its choice.
+            let waiter = unsafe { &node.as_ref().value };
+            // SAFETY: a choice stays until its waiter has left every queue.
+            let choice = waiter.choice.map(|choice| unsafe { choice.as_ref() });
+            // SAFETY: under the lock, and its waiter does not touch it while it is linked.
+            if !waiter.value.with(|value| unsafe { (*value).as_ref() }.is_some_and(&wanted)) {
+                continue;
+            }
+            match decide(comer, choice) {
+                Ok(()) => {
+                    // SAFETY: as above; nobody else has a reference into it.
+                    let value = waiter.value.with_mut(|value| unsafe { (*value).take() })?;
+                    return Some((value, self.let_go(node)));
+                }
+                Err(Undecided::Comer) => return None,
+                Err(Undecided::Same) => {}
+                // SAFETY: it is in this list.
+                Err(Undecided::Waiter) => _ = unsafe { self.waiters.remove(node) },
+            }
+        }
+        None
+    }
+
     /// Lets the longest waiting who can be met exchange something of what it brought, in its place. It is served if
     /// `exchange` says so, and waits on otherwise, which is not for one that has a choice: that is decided.
     pub(crate) fn meet(&mut self, comer: Option<&Choice>, exchange: impl FnOnce(&mut V) -> bool) -> Met {
