@@ -2,15 +2,17 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::net::{TcpListener, TcpStream, UdpSocket};
+use iolite_io::net::{Domain, Socket, SocketType, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use iolite_io::sync::{Event, Semaphore};
 use iolite_io::{Io, OneOf2, OneOf3, Source};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, concurrently, scope, started, tcp_pair, until};
+use crate::tools::{ExpectCanceled, Race, attempt, concurrently, scope, started, tcp_pair, until};
 
 pub(crate) const CASES: &[Case] = cases![
     a_socket_with_something_to_receive_is_there,
@@ -21,6 +23,11 @@ pub(crate) const CASES: &[Case] = cases![
     many_may_wait_for_one_socket,
     a_peer_that_hangs_up_is_told_before_all_is_read,
     a_canceled_wait_for_a_socket_leaves_nothing_behind,
+    a_connection_is_accepted_by_a_wait,
+    a_connection_is_left_by_a_wait_that_it_loses,
+    each_connection_goes_to_one_of_many_who_wait,
+    no_connection_is_lost_to_a_cancellation,
+    what_does_not_listen_is_an_error_at_once,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -189,5 +196,119 @@ fn a_canceled_wait_for_a_socket_leaves_nothing_behind(on: &On) {
         assert_eq!(near.read(io, &mut [0]).expect("it is there"), 1);
         near.close(io).expect("closed");
         assert_eq!(far.read(io, &mut [0]).expect("no duplicate is left"), 0);
+    });
+}
+
+/// TCP or Unix, made here or a blocking one of somebody else's.
+fn a_connection_is_accepted_by_a_wait(on: &On) {
+    on.run(|io| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let unix = UnixListener::bind(io, &path).expect("bound");
+        let accept = || unix.accepting().map(|accepted| accepted.map(drop));
+        assert!(!is_there(io, accept()));
+        let mut client = None;
+        while_waiting(io, accept, || client = Some(UnixStream::connect(io, &path).expect("connected")));
+        assert!(client.is_some() && !is_there(io, accept()), "it was accepted");
+
+        let own = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let foreign = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        for listener in [own, TcpListener::from_std(foreign)] {
+            let address = listener.local_addr(io).expect("bound");
+            let accept = || listener.accepting().map(|accepted| accepted.map(drop));
+            assert!(!is_there(io, accept()));
+            let mut client = None;
+            while_waiting(io, accept, || client = Some(TcpStream::connect(io, address).expect("connected")));
+            assert!(client.is_some() && !is_there(io, accept()), "it was accepted");
+            let client = TcpStream::connect(io, address).expect("connected");
+            match io.wait_any((listener.accepting(), io.now() + LONG)).expect("not canceled") {
+                OneOf2::First(accepted) => {
+                    let (stream, peer) = accepted.expect("accepted");
+                    assert_eq!(peer, client.local_addr(io).expect("bound"));
+                    stream.write_all(io, b"x").expect("sent");
+                    client.read_exact(io, &mut [0]).expect("received");
+                    let flags = rustix::io::fcntl_getfd(stream.as_fd()).expect("read");
+                    assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+                }
+                OneOf2::Second(()) => panic!("it was there"),
+            }
+        }
+    });
+}
+
+fn a_connection_is_left_by_a_wait_that_it_loses(on: &On) {
+    on.run(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let _client = TcpStream::connect(io, listener.local_addr(io).expect("bound")).expect("connected");
+        let stop = Event::new();
+        stop.set();
+        for _ in 0..3 {
+            let one = io.wait_any((stop.waiting(), listener.accepting())).expect("not canceled");
+            assert!(matches!(one, OneOf2::First(())));
+        }
+        listener.accept(io).expect("nobody has taken it");
+    });
+}
+
+fn each_connection_goes_to_one_of_many_who_wait(on: &On) {
+    on.run(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let address = listener.local_addr(io).expect("bound");
+        let (stop, accepted) = (Event::new(), AtomicUsize::new(0));
+        scope(io, |group| {
+            for _ in 0..4 {
+                drop(started(group, io, |io| {
+                    while let Ok(OneOf2::Second(connection)) = io.wait_any((stop.waiting(), listener.accepting())) {
+                        connection.expect("accepted");
+                        accepted.fetch_add(1, Ordering::SeqCst);
+                    }
+                }));
+            }
+            let canceled = started(group, io, |io| io.wait_any(listener.accepting()).map(drop));
+            canceled.request_cancel();
+            // One that comes before the request arrives may be taken by that one, too.
+            let taken = usize::from(canceled.join(io).is_ok());
+            assert_eq!(taken, 0, "nobody has come");
+            let clients: Vec<_> = (0..30).map(|_| TcpStream::connect(io, address).expect("connected")).collect();
+            until(io, || accepted.load(Ordering::SeqCst) == clients.len());
+            stop.set();
+        });
+        assert_eq!(accepted.load(Ordering::SeqCst), 30);
+    });
+}
+
+fn no_connection_is_lost_to_a_cancellation(on: &On) {
+    on.in_task(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let address = listener.local_addr(io).expect("bound");
+        Race::new("accepting", 1_000).run(|start| {
+            let mut client = None;
+            let accept = |io: &dyn Io| io.wait_any(listener.accepting())?.map(drop);
+            let connect = || client = Some(TcpStream::connect(io, address).expect("connected"));
+            let accepted = attempt(io, start, accept, connect).is_some();
+            if !accepted {
+                listener.accept(io).expect("nobody has taken it");
+            }
+            assert!(client.is_some() && !is_ready(&listener), "there was one");
+            accepted
+        });
+    });
+}
+
+fn is_ready(listener: &TcpListener) -> bool {
+    let mut entry = [rustix::event::PollFd::new(listener, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut entry, Some(&rustix::event::Timespec::default())).expect("polled") > 0
+}
+
+fn what_does_not_listen_is_an_error_at_once(on: &On) {
+    on.run(|io| {
+        let socket = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
+        let socket: TcpListener = socket.into_typed();
+        match io.wait_any((socket.accepting(), io.now() + LONG)).expect("not canceled") {
+            OneOf2::First(accepted) => {
+                assert_eq!(accepted.map(drop).expect_err("it does not listen").kind(), io::ErrorKind::InvalidInput);
+            }
+            OneOf2::Second(()) => panic!("it waited"),
+        }
     });
 }

@@ -12,6 +12,7 @@ mod resolver;
 pub mod option;
 mod socket;
 
+mod accepting;
 mod datagram;
 mod incoming;
 mod listener;

@@ -46,6 +46,18 @@ impl Choice {
         !mem::replace(&mut *self.decided.lock(), true)
     }
 
+    /// Decides it if `take`, which never waits, takes something; without asking it, if it was decided before.
+    #[must_use]
+    pub(crate) fn decide_if<T>(&self, take: impl FnOnce() -> Option<T>) -> Option<T> {
+        let mut decided = self.decided.lock();
+        if *decided {
+            return None;
+        }
+        let taken = take();
+        *decided = taken.is_some();
+        taken
+    }
+
     pub(crate) fn is_decided(&self) -> bool {
         *self.decided.lock()
     }

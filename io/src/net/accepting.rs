@@ -1,0 +1,111 @@
+//! Accepting a connection as one of many things to wait for.
+
+use std::cell::OnceCell;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{SocketFlags, acceptfrom_with};
+
+use super::address::{Address, UnixAddress, address_from_kernel};
+use super::socket::{Family, Listener, Stream, TypedSocket, of_family};
+use crate::backend::is_ready;
+use crate::context::{Interest, Unparker};
+use crate::descriptor::Descriptor;
+use crate::lookout::{self, Watch};
+use crate::sync::Choice;
+use crate::wait_any::{Source, Telling, Told};
+
+impl<F: Family> TypedSocket<F, Listener> {
+    /// Accepting the next connection, as one of many things to [wait for](crate::Io#method.wait_any). Where another one wins,
+    /// none was accepted; any number of tasks may wait for the same listener, of which one gets each connection.
+    ///
+    /// ```
+    /// use iolite_io::{Io, OneOf2, net::TcpListener, sync::Event};
+    ///
+    /// fn serve(io: &dyn Io, listener: &TcpListener, stop: &Event) -> std::io::Result<()> {
+    ///     io.group(|group| {
+    ///         while let OneOf2::Second(accepted) = io.wait_any((stop.waiting(), listener.accepting()))? {
+    ///             let (stream, _) = accepted?;
+    ///             group.spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// A wait that finds nobody at once takes a descriptor for as long as it waits. It accepts by itself: an `Io` that
+    /// changes operations, such as [`Faulty`](crate::testing::Faulty), does not see it.
+    ///
+    /// # Errors
+    ///
+    /// Of what it comes to: those of [`accept`](Self::accept); when no descriptor is left to wait with; those of
+    /// `epoll_ctl`.
+    pub fn accepting(&self) -> impl Source<Output = io::Result<(TypedSocket<F, Stream>, F::Address)>> + '_ {
+        Telling::of(Accepting { listener: self.descriptor(), watch: OnceCell::new(), family: PhantomData::<F> })
+    }
+}
+
+/// A connection to come.
+struct Accepting<'a, F> {
+    listener: &'a Descriptor,
+    /// A duplicate, since a descriptor is watched once at a time, and others may wait for this one too. Edges are told again
+    /// and again, so it is watched once.
+    watch: OnceCell<(OwnedFd, Watch)>,
+    family: PhantomData<F>,
+}
+
+impl<F> Accepting<'_, F> {
+    fn watch(&self, waiter: Unparker) -> io::Result<()> {
+        if self.watch.get().is_none() {
+            let own = rustix::io::fcntl_dupfd_cloexec(self.listener, 0)?;
+            let watch = lookout::watch_for(own.as_fd(), Interest::Readable, waiter)?;
+            self.watch.get_or_init(|| (own, watch));
+        }
+        Ok(())
+    }
+}
+
+impl<F: Family> Told for Accepting<'_, F> {
+    type Output = io::Result<(TypedSocket<F, Stream>, F::Address)>;
+
+    fn take(&self, comer: Option<&Choice>) -> Option<Self::Output> {
+        let accept = || accept_now(self.listener).transpose();
+        let accepted = match comer {
+            None => accept(),
+            // Watched first: who comes in between is found, or told. And accepted under the choice's lock, since nobody can
+            // put a connection back: a system call that never waits.
+            Some(choice) => match self.watch(choice.unparker()) {
+                Ok(()) => choice.decide_if(accept),
+                Err(error) => choice.decide().then_some(Err(error)),
+            },
+        };
+        accepted.map(|accepted| {
+            let (connection, peer) = accepted?;
+            Ok((TypedSocket::from(connection), of_family::<F>(peer)?))
+        })
+    }
+
+    fn forget(&self, _: Unparker) {
+        if let Some((own, watch)) = self.watch.get() {
+            lookout::unwatch(own.as_fd(), watch);
+        }
+    }
+}
+
+/// Accepts who is there. Never waits; `None` when nobody is.
+fn accept_now(listener: &Descriptor) -> io::Result<Option<(OwnedFd, Address)>> {
+    // The call has no flag of its own for that. A listener made here does not block anyway.
+    let _nonblocking = listener.nonblocking()?;
+    match retry_on_intr(|| acceptfrom_with(listener, SocketFlags::CLOEXEC)) {
+        Ok((connection, peer)) => {
+            let peer = peer.map(address_from_kernel).transpose()?;
+            Ok(Some((connection, peer.unwrap_or(Address::Unix(UnixAddress::unnamed())))))
+        }
+        Err(Errno::AGAIN) => Ok(None),
+        // The kernel looks for a free number first, also when there is nobody to accept.
+        Err(Errno::MFILE | Errno::NFILE) if !is_ready(listener, Interest::Readable)? => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
