@@ -9,6 +9,8 @@
 //!   error or panic make *every* point return `Canceled`, so that a loop with back-off cannot
 //!   swallow it. Clean-up I/O then goes into `protect` plus `timeout`. [`Task::abort`](crate::Task::abort) and
 //!   [`Group::abort`](crate::Group::abort) ask for the same.
+//! - What nobody owns as a whole a [`CancellationToken`](crate::CancellationToken) tears down: the points in its
+//!   [`run`](crate::CancellationToken::run), and those of the tasks that were started there. Tokens have children.
 //! - A scope that has failed, since a member of it has panicked or, of a
 //!   [`try_group`](crate::Io#method.try_group), returned an error, tears its other members and its own body down, so that
 //!   the scope comes to its end and tells; what follows the body is not affected.
@@ -27,7 +29,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use crate::context::{InheritedTimeout, TimeoutId, Unparker};
+use crate::context::{Inherited, TimeoutId, Unparker};
 use crate::error::SpawnErrorKind;
 use crate::stream::Incomplete;
 use crate::sync::{BroadcastError, RecvError, SendErrorKind};
@@ -62,6 +64,8 @@ pub(crate) enum Cause {
     TimedOut(TimeoutId),
     /// A member of the group whose body runs has failed.
     Aborted,
+    /// The token was canceled in whose `run` the call was made, or the task was started.
+    Token,
     /// The call was made inside a panic hook.
     PanicHook,
 }
@@ -81,6 +85,10 @@ impl Canceled {
 
     pub(crate) fn in_panic_hook() -> Self {
         Self { cause: Cause::PanicHook }
+    }
+
+    pub(crate) fn of(cause: Cause) -> Self {
+        Self { cause }
     }
 
     pub(crate) fn into_cause(self) -> Cause {
@@ -118,6 +126,7 @@ impl fmt::Display for Canceled {
             Cause::Requested => "canceled: the task was asked to stop",
             Cause::TimedOut(_) => "canceled: a timeout around this call has passed",
             Cause::Aborted => "canceled: a member of the group has failed",
+            Cause::Token => "canceled: a token around this call was canceled",
             Cause::PanicHook => "refused: this call could suspend, and a panic hook runs",
         })
     }
@@ -320,11 +329,11 @@ pub(crate) struct TaskState {
     below: AtomicPtr<TaskState>,
     /// How many requests to those below this one has had delivered, or found when it began.
     seen: AtomicU32,
-    inherited: Vec<InheritedTimeout>,
+    inherited: Vec<Inherited>,
 }
 
 impl TaskState {
-    pub(crate) const fn new(inherited: Vec<InheritedTimeout>) -> Self {
+    pub(crate) const fn new(inherited: Vec<Inherited>) -> Self {
         Self {
             requests: Requests::new(AtomicU32::new(0), AtomicPtr::new(std::ptr::null_mut())),
             below: AtomicPtr::new(std::ptr::null_mut()),
@@ -344,7 +353,7 @@ impl TaskState {
     }
 
     #[inline]
-    pub(crate) fn inherited(&self) -> &[InheritedTimeout] {
+    pub(crate) fn inherited(&self) -> &[Inherited] {
         &self.inherited
     }
 

@@ -17,7 +17,7 @@ use std::thread;
 use crate::Io;
 use crate::backend::{Report, StartHow, panic_text, tell};
 use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
-use crate::context::{self, InheritedTimeout, Unparker, Waiters};
+use crate::context::{self, Inherited, Unparker, Waiters};
 use crate::error::SpawnError;
 use crate::list::{List, Node};
 use crate::primitive::Lock;
@@ -222,7 +222,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
         &self,
         how: StartHow,
         options: Option<Box<TaskOptions>>,
-        inherited: Vec<InheritedTimeout>,
+        inherited: Vec<Inherited>,
         body: B,
     ) -> Result<Member<'scope, T>, SpawnError<B::Closure>>
     where
@@ -248,7 +248,6 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
     type Handle<T: Send + 'scope> = Member<'scope, T>;
 
     #[track_caller]
-
     fn spawn<F, T>(
         self,
         how: StartHow,
@@ -260,7 +259,7 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.start(how, options, context::inheritable_timeouts(), WithIo { closure, io: self.io.clone() })
+        self.start(how, options, context::inheritable_scopes(), WithIo { closure, io: self.io.clone() })
     }
 }
 

@@ -7,8 +7,8 @@
 //!   whose members borrow from outside ([`Io::group`](crate::Io#method.group),
 //!   [`Io::try_group`](crate::Io#method.try_group)), [`OwnedGroup`];
 //!   [`TaskBuilder`] for a name, a stack size or a place.
-//! - [`cancel`]: requests, points, protection, timeouts. Every call that can block is a
-//!   cancellation point.
+//! - [`cancel`]: requests, points, protection, timeouts; [`CancellationToken`] for what nobody owns as a whole. Every call
+//!   that can block is a cancellation point.
 //! - [`wait_any`]: waiting for many things at once, of which one comes.
 //! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
 //!   and channels that work between fibers, workers and plain threads, also of two backends at once.
@@ -21,6 +21,7 @@ mod io;
 
 mod batch;
 pub mod cancel;
+mod cancellation_token;
 mod completion_queue;
 mod error;
 mod error_chain;
@@ -59,6 +60,7 @@ mod sealed;
 
 pub use batch::{Batch, Completed, Lent};
 pub use cancel::{Canceled, TimedOut, WaitError};
+pub use cancellation_token::{CancellationGuard, CancellationToken};
 pub use completion_queue::{Completion, CompletionQueue, Happened, OperationId};
 pub use context::{Interest, no_suspend};
 pub use copy::{copy, copy_at_most};

@@ -83,13 +83,12 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     }
 
     #[track_caller]
-
     fn spawn<F>(&self, how: StartHow, closure: F) -> Result<(), SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let body = Entrant { closure, io: self.group.io().clone(), pending: Pending::of(&self.results) };
-        self.group.start(how, None, context::inheritable_timeouts(), body).map(drop)
+        self.group.start(how, None, context::inheritable_scopes(), body).map(drop)
     }
 }
 

@@ -84,14 +84,13 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     }
 
     #[track_caller]
-
     fn spawn<F, T>(&self, how: StartHow, closure: F) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
         let body = MayFail { closure, io: self.group.io().clone(), failure: self.failure.clone() };
-        self.group.start(how, None, context::inheritable_timeouts(), body)
+        self.group.start(how, None, context::inheritable_scopes(), body)
     }
 }
 

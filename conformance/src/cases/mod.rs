@@ -20,6 +20,7 @@ mod cancel;
 mod other_points;
 mod points;
 mod timeouts;
+mod tokens;
 
 mod barrier;
 mod broadcast;
@@ -108,6 +109,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     other_points::CASES,
     points::CASES,
     timeouts::CASES,
+    tokens::CASES,
     barrier::CASES,
     broadcast::CASES,
     channels::CASES,

@@ -79,7 +79,7 @@ impl Start {
     /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends. If `body` or `T` is not
     /// `Send`, that happens on the calling thread, where the outcome is taken or dropped too.
     pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
-        let (turn, cell) = TaskCell::new(AssumeSend(body), None, None, context::inheritable_timeouts());
+        let (turn, cell) = TaskCell::new(AssumeSend(body), None, None, context::inheritable_scopes());
         // SAFETY: the caller says that the turn is over before 'a ends; the result belongs to the outcome, which
         // takes it or disposes of it, within 'a.
         let turn = unsafe { turn.assume_static() };

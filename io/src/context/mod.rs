@@ -37,7 +37,7 @@ pub use block::{Unparker, Wake, WakeBlock};
 pub use call::{claim_thread, interruptible, interruptible_until};
 pub use panic_hook::guard_panic_hook;
 pub use patience::Patience;
-pub(crate) use scopes::{InheritedTimeout, TimeoutId};
+pub(crate) use scopes::{Inherited, TimeoutId};
 pub(crate) use signal::WAKE_SIGNAL;
 pub use thread::{Interest, wait_ready};
 pub(crate) use thread::{is_thread_of_pool, mark_thread_of_pool};
@@ -48,6 +48,7 @@ pub use wake_stack::WakeStack;
 use crate::Io;
 use crate::backend::Report;
 use crate::cancel::{Canceled, Cause, REQUESTED, TaskState};
+use crate::cancellation_token::Node;
 use crate::group::GroupShared;
 use crate::primitive::Lock;
 use crate::task::{Locals, LocalsCell, drop_panic};
@@ -293,8 +294,8 @@ impl Context {
         if self.requests() != 0 && !self.scopes.borrow().is_shielded() && self.task().take_request() {
             return Err(Canceled::requested());
         }
-        if self.scopes.borrow().is_aborted() {
-            return Err(Canceled::aborted());
+        if let Some(cause) = self.scopes.borrow().aborted() {
+            return Err(Canceled::of(cause));
         }
         // Outside the borrow: `now` may be somebody's decorator and call back.
         if self.scopes.borrow().deadline().is_none() {
@@ -343,7 +344,7 @@ impl Context {
             // Nobody requested anything.
             Cause::PanicHook => {}
             // Its scope is, for good.
-            Cause::Aborted => {}
+            Cause::Aborted | Cause::Token => {}
             Cause::Requested | Cause::TimedOut(_) => _ = self.task().rearm(),
         }
     }
@@ -381,12 +382,12 @@ impl Context {
             return requests;
         }
         let requests = if scopes.is_shielded() { 0 } else { requests };
-        if scopes.is_aborted() { requests | REQUESTED } else { requests }
+        if scopes.aborted().is_some() { requests | REQUESTED } else { requests }
     }
 
-    /// The timeouts that a task takes over which the running task starts now.
+    /// The timeouts and tokens that a task takes over which the running task starts now.
     #[inline]
-    fn inheritable_timeouts(&self) -> Vec<InheritedTimeout> {
+    fn inheritable_scopes(&self) -> Vec<Inherited> {
         let mut scopes = self.scopes.borrow_mut();
         if scopes.is_empty() { Vec::new() } else { scopes.inheritable() }
     }
@@ -407,6 +408,14 @@ impl Context {
         let mut scopes = self.scopes.borrow_mut();
         let guard = ScopeGuard { context: self, depth: scopes.depth() };
         scopes.push_body(group);
+        guard
+    }
+
+    /// Until the guard drops, points return `Canceled` once the token is canceled.
+    pub(crate) fn push_token(&self, node: Arc<Node>) -> ScopeGuard<'_> {
+        let mut scopes = self.scopes.borrow_mut();
+        let guard = ScopeGuard { context: self, depth: scopes.depth() };
+        scopes.push_token(node, self.unparker());
         guard
     }
 
@@ -480,7 +489,7 @@ impl Context {
         self.inline_depth.set(depth + 1);
         let mut scopes = self.scopes.borrow_mut();
         let (shielded, scope_depth) = (scopes.is_shielded(), scopes.depth());
-        scopes.push_task(state.inherited());
+        scopes.push_task(state.inherited(), self.unparker());
         drop(scopes);
         state.begin(self.unparker(), previous, shielded);
         self.task.set(state);
@@ -633,10 +642,10 @@ fn thread_context() -> *const Context {
     context
 }
 
-/// The timeouts that a task takes over which the calling one starts now.
+/// The timeouts and tokens that a task takes over which the calling one starts now.
 #[inline]
-pub(crate) fn inheritable_timeouts() -> Vec<InheritedTimeout> {
-    current(Context::inheritable_timeouts)
+pub(crate) fn inheritable_scopes() -> Vec<Inherited> {
+    current(Context::inheritable_scopes)
 }
 
 /// Makes `context` the current one of this thread and returns the one that was.

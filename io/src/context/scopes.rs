@@ -3,12 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::Unparker;
+use crate::cancel::Cause;
+use crate::cancellation_token::{Bound, Node};
 use crate::group::GroupShared;
 use crate::time::Instant;
 
 /// Which timeout a `Canceled` came from; unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeoutId(u64);
+
+/// What encloses the place where a task was started, and binds the task, too.
+#[derive(Clone, Debug)]
+pub(crate) enum Inherited {
+    Timeout(InheritedTimeout),
+    /// By a token, for as long as the task lives.
+    Token(Arc<Node>),
+}
 
 /// A timeout that encloses the place where a task was started.
 ///
@@ -41,6 +52,8 @@ enum Scope {
     Shield,
     /// The body of a scope: once the group has failed, its points return `Canceled`.
     Body(Arc<GroupShared>),
+    /// Once the token is canceled, points return `Canceled`.
+    Token { node: Arc<Node>, bound: Bound },
     Timeout {
         id: TimeoutId,
         deadline: Instant,
@@ -69,18 +82,25 @@ impl Scopes {
     }
 
     #[inline]
-    pub(super) fn push_task(&mut self, inherited: &[InheritedTimeout]) {
+    pub(super) fn push_task(&mut self, inherited: &[Inherited], context: Unparker) {
         if self.0.is_empty() && inherited.is_empty() {
             return;
         }
         self.0.push(Scope::Task);
-        self.0.extend(inherited.iter().map(|timeout| Scope::Timeout {
-            id: timeout.id,
-            deadline: timeout.deadline,
-            delivered: false,
-            shared: Some(timeout.shared.clone()),
-            inherited: true,
+        self.0.extend(inherited.iter().map(|scope| match scope {
+            Inherited::Timeout(timeout) => Scope::Timeout {
+                id: timeout.id,
+                deadline: timeout.deadline,
+                delivered: false,
+                shared: Some(timeout.shared.clone()),
+                inherited: true,
+            },
+            Inherited::Token(node) => Scope::bound_by(node.clone(), context),
         }));
+    }
+
+    pub(super) fn push_token(&mut self, node: Arc<Node>, context: Unparker) {
+        self.0.push(Scope::bound_by(node, context));
     }
 
     pub(super) fn push_shield(&mut self) {
@@ -109,8 +129,12 @@ impl Scopes {
     #[cold]
     fn truncate_slow(&mut self, depth: usize) {
         for scope in self.0.drain(depth..) {
-            if let Scope::Timeout { shared: Some(shared), inherited: false, .. } = scope {
-                shared.ended.store(true, Ordering::Relaxed);
+            match scope {
+                Scope::Timeout { shared: Some(shared), inherited: false, .. } => {
+                    shared.ended.store(true, Ordering::Relaxed);
+                }
+                Scope::Token { node, bound } => node.unbind(bound),
+                _ => {}
             }
         }
     }
@@ -131,9 +155,14 @@ impl Scopes {
         self.0.iter().any(|scope| matches!(scope, Scope::Shield))
     }
 
-    /// Whether the body of a group that has failed runs.
-    pub(super) fn is_aborted(&self) -> bool {
-        self.effective().any(|scope| matches!(scope, Scope::Body(group) if group.has_failed()))
+    /// Why every point returns `Canceled`, if it does: the body of a group that has failed runs, or what a canceled token
+    /// binds.
+    pub(super) fn aborted(&self) -> Option<Cause> {
+        self.effective().find_map(|scope| match scope {
+            Scope::Body(group) => group.has_failed().then_some(Cause::Aborted),
+            Scope::Token { node, .. } => node.is_canceled().then_some(Cause::Token),
+            _ => None,
+        })
     }
 
     /// The earliest deadline that is still to be delivered.
@@ -172,16 +201,17 @@ impl Scopes {
     }
 
     /// What a task started here takes over.
-    pub(super) fn inheritable(&mut self) -> Vec<InheritedTimeout> {
+    pub(super) fn inheritable(&mut self) -> Vec<Inherited> {
         let first = self.first_effective();
         self.0[first..]
             .iter_mut()
             .filter_map(|scope| match scope {
-                Scope::Timeout { id, deadline, shared, .. } => Some(InheritedTimeout {
+                Scope::Timeout { id, deadline, shared, .. } => Some(Inherited::Timeout(InheritedTimeout {
                     id: *id,
                     deadline: *deadline,
                     shared: shared.get_or_insert_default().clone(),
-                }),
+                })),
+                Scope::Token { node, .. } => Some(Inherited::Token(node.clone())),
                 Scope::Task | Scope::Shield | Scope::Body(_) => None,
             })
             .collect()
@@ -198,6 +228,11 @@ impl Scopes {
 }
 
 impl Scope {
+    fn bound_by(node: Arc<Node>, context: Unparker) -> Self {
+        let bound = node.bind(context);
+        Self::Token { node, bound }
+    }
+
     fn undelivered(&self) -> Option<(TimeoutId, Instant)> {
         match self {
             Scope::Timeout { id, deadline, delivered: false, shared, inherited } => {

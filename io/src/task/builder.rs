@@ -133,7 +133,6 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     }
 
     #[track_caller]
-
     fn spawn_waiting_here<F, T>(self, io: &dyn Io, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -146,7 +145,6 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     }
 
     #[track_caller]
-
     fn spawn<F, T>(self, how: StartHow, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,

@@ -32,7 +32,7 @@ use std::thread;
 use crate::Io;
 use crate::backend::{Report, Ticket, panic_text, tell};
 use crate::cancel::TaskState;
-use crate::context::{self, Context, InheritedTimeout, TaskGuard, TooDeep, Unparker, WakeBlock};
+use crate::context::{self, Context, Inherited, TaskGuard, TooDeep, Unparker, WakeBlock};
 use crate::group::GroupShared;
 use crate::list::Node;
 use crate::task::TaskOptions;
@@ -178,7 +178,7 @@ impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
         body: B,
         group: Option<Arc<GroupShared>>,
         options: Option<Box<TaskOptions>>,
-        inherited: Vec<InheritedTimeout>,
+        inherited: Vec<Inherited>,
     ) -> (Turn<'a>, Owner<Self>)
     where
         B: 'a,

@@ -235,7 +235,6 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     type Handle<T: Send + 'static> = Task<T>;
 
     #[track_caller]
-
     fn spawn<F, T>(
         self,
         how: StartHow,
@@ -253,7 +252,7 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
                     WithIo { closure, io: TaskIo::Kept(handle) },
                     None,
                     options,
-                    context::inheritable_timeouts(),
+                    context::inheritable_scopes(),
                 );
                 start(self, how, turn, &cell)?;
                 Ok(Task { outcome: Some(cell.into_outcome()) })
@@ -274,7 +273,7 @@ where
     T: Send + 'static,
 {
     let (turn, cell) =
-        TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options, context::inheritable_timeouts());
+        TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options, context::inheritable_scopes());
     let run = turn.run(&mut || {});
     // SAFETY: it was its turn, so it is done, and `cell` is the only handle.
     #[allow(unsafe_code)]
