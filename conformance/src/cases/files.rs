@@ -14,7 +14,7 @@ use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memf
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
-use crate::tools::{concurrently, in_folder, scope, until};
+use crate::tools::{concurrently, in_folder, scope, started, until};
 
 pub(crate) const CASES: &[Case] = cases![
     options_open_what_std_opens,
@@ -42,6 +42,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_text_that_ends_early_loses_no_byte,
     what_waits_for_other_programs_keeps_no_file_waiting,
     reading_to_the_end_lends_no_more_than_comes,
+    a_file_comes_from_std_and_goes_back,
 ];
 
 pub(crate) const PAIRS: &[Case] = pairs![a_pool_serves_files_everywhere];
@@ -611,5 +612,41 @@ fn reading_to_the_end_lends_no_more_than_comes(on: &On) {
         assert!(bytes == content);
         let lent = pages.lent.into_inner();
         assert!(lent <= 3 * BYTES, "{lent} bytes for {BYTES}");
+    });
+}
+
+/// With its position and its mode, also a named pipe that does not block.
+fn a_file_comes_from_std_and_goes_back(on: &On) {
+    in_folder(on, |io, folder| {
+        let path = folder.join("file");
+        fs::write(&path, b"0123456789").expect("written");
+        let mut std_file = fs::File::open(&path).expect("opened");
+        io::Read::read_exact(&mut std_file, &mut [0; 3]).expect("read");
+        let file = File::from_std(std_file);
+        let mut bytes = [0; 3];
+        file.read_exact(io, &mut bytes).expect("read");
+        assert_eq!(&bytes, b"345");
+        let mut rest = String::new();
+        io::Read::read_to_string(&mut file.into_std(), &mut rest).expect("read");
+        assert_eq!(rest, "6789");
+
+        let pipe = folder.join("pipe");
+        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).expect("made");
+        let mut options = fs::OpenOptions::new();
+        let reader = options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&pipe).expect("opened");
+        let mut writer = fs::OpenOptions::new().write(true).open(&pipe).expect("opened");
+        let reader = File::from(OwnedFd::from(reader));
+        scope(io, |group| {
+            let canceled = started(group, io, |io| reader.read(io, &mut [0; 4]));
+            canceled.request_cancel();
+            let error = canceled.join(io).expect_err("nothing comes");
+            assert!(Canceled::is_in(&error), "it waits: {error}");
+            let received = started(group, io, |io| reader.read(io, &mut [0; 4]));
+            io::Write::write_all(&mut writer, b"x").expect("written");
+            assert_eq!(received.join(io).expect("read"), 1);
+        });
+        let error = io::Read::read(&mut reader.into_std(), &mut [0]).expect_err("it does not block");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(OwnedFd::from(File::open(io, &path).expect("opened")));
     });
 }

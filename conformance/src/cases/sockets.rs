@@ -1,18 +1,20 @@
 //! What all sockets have in common: options, readiness, families and kinds.
 
-use std::io;
+use std::fmt::Debug;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::net::{
     Address, Domain, Internet, Listener, Socket, SocketOption, SocketType, TcpListener, TcpStream, UdpSocket,
-    UnixAddress, UnixStream, option,
+    UnixAddress, UnixDatagram, UnixListener, UnixStream, option,
 };
 use iolite_io::{Canceled, Io};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{concurrently, refusing, scope, tcp_pair};
+use crate::tools::{concurrently, refusing, scope, started, tcp_pair};
 
 pub(crate) const CASES: &[Case] = cases![
     options_are_set_and_read,
@@ -24,6 +26,8 @@ pub(crate) const CASES: &[Case] = cases![
     what_a_socket_is_not_it_cannot_do,
     readiness_is_waited_for,
     foreign_modes_do_not_matter,
+    sockets_come_from_std_in_either_mode_and_go_back_blocking,
+    listeners_come_from_std_in_either_mode_and_go_back_blocking,
 ];
 
 fn options_are_set_and_read(on: &On) {
@@ -239,5 +243,93 @@ fn foreign_modes_do_not_matter(on: &On) {
         let (_held, address) = refusing(io);
         let error = refused.connect(io, address).expect_err("nobody listens");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    });
+}
+
+fn is_blocking(socket: impl AsFd) -> bool {
+    !rustix::fs::fcntl_getfl(socket).expect("read").contains(rustix::fs::OFlags::NONBLOCK)
+}
+
+/// A call that waits on `near` waits whatever its mode is, and is canceled; then what `far` sends comes.
+fn waits<T: Send + Debug>(io: &dyn Io, receive: impl Fn(&dyn Io) -> io::Result<T> + Sync, send: impl FnOnce()) -> T {
+    scope(io, |group| {
+        let canceled = started(group, io, &receive);
+        canceled.request_cancel();
+        let error = canceled.join(io).expect_err("nothing comes");
+        assert!(Canceled::is_in(&error), "it waits: {error}");
+        let receiving = started(group, io, &receive);
+        send();
+        receiving.join(io).expect("received")
+    })
+}
+
+fn sockets_come_from_std_in_either_mode_and_go_back_blocking(on: &On) {
+    on.run(|io| {
+        for nonblocking in [false, true] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+            let far = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+            let (near, _) = listener.accept().expect("accepted");
+            near.set_nonblocking(nonblocking).expect("set");
+            let near = TcpStream::from_std(near);
+            let count = waits(io, |io| near.read(io, &mut [0; 4]), || (&far).write_all(b"x").expect("sent"));
+            assert_eq!((count, is_blocking(&near)), (1, !nonblocking), "the mode is what it was");
+            let near = near.into_std().expect("set");
+            assert!(is_blocking(&near));
+            (&near).write_all(b"back").expect("sent");
+            (&far).read_exact(&mut [0; 4]).expect("received");
+
+            let [near, far] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").expect("bound"));
+            near.set_nonblocking(nonblocking).expect("set");
+            let near = UdpSocket::from_std(near);
+            let to = near.local_addr(io).expect("bound");
+            let send = || assert_eq!(far.send_to(b"message", to).expect("sent"), 7);
+            assert_eq!(waits(io, |io| near.recv(io, &mut [0; 8]), send), 7);
+            let near = near.into_std().expect("set");
+            assert!(is_blocking(&near) && near.local_addr().expect("bound") == to);
+
+            let (near, mut far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+            near.set_nonblocking(nonblocking).expect("set");
+            let near = UnixStream::from_std(near);
+            assert_eq!(waits(io, |io| near.read(io, &mut [0; 4]), || far.write_all(b"x").expect("sent")), 1);
+            assert!(is_blocking(near.into_std().expect("set")));
+
+            let (near, far) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+            near.set_nonblocking(nonblocking).expect("set");
+            let near = UnixDatagram::from_std(near);
+            let send = || assert_eq!(far.send(b"message").expect("sent"), 7);
+            assert_eq!(waits(io, |io| near.recv(io, &mut [0; 8]), send), 7);
+            assert!(is_blocking(near.into_std().expect("set")));
+        }
+    });
+}
+
+fn listeners_come_from_std_in_either_mode_and_go_back_blocking(on: &On) {
+    on.run(|io| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (number, nonblocking) in [false, true].into_iter().enumerate() {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+            listener.set_nonblocking(nonblocking).expect("set");
+            let address = listener.local_addr().expect("bound");
+            let listener = TcpListener::from_std(listener);
+            let mut clients = Vec::new();
+            let connect = || clients.push(std::net::TcpStream::connect(address).expect("connected"));
+            waits(io, |io| listener.accept(io).map(drop), connect);
+            let listener = listener.into_std().expect("set");
+            assert!(is_blocking(&listener));
+            clients.push(std::net::TcpStream::connect(address).expect("connected"));
+            listener.accept().expect("accepted");
+
+            let path = folder.path().join(number.to_string());
+            let listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+            listener.set_nonblocking(nonblocking).expect("set");
+            let listener = UnixListener::from_std(listener);
+            let mut client = None;
+            let connect = || client = Some(std::os::unix::net::UnixStream::connect(&path).expect("connected"));
+            waits(io, |io| listener.accept(io).map(drop), connect);
+            assert!(client.is_some() && is_blocking(listener.into_std().expect("set")));
+        }
+        // One that was made here does not block, and does where std has it.
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        assert!(is_blocking(listener.into_std().expect("set")));
     });
 }

@@ -472,9 +472,36 @@ impl From<Descriptor> for File {
     }
 }
 
+impl File {
+    /// Takes a file of std over, whatever it is and in whichever mode: calls wait on both backends also where the file does
+    /// not block, a named pipe for instance. The mode stays what it was, and so does the position.
+    pub fn from_std(file: std::fs::File) -> Self {
+        Self::from(OwnedFd::from(file))
+    }
+
+    /// Gives the file to std, in the mode and at the position in which it is. No call is under way on it, since every call
+    /// borrows it.
+    pub fn into_std(self) -> std::fs::File {
+        OwnedFd::from(self).into()
+    }
+}
+
+/// As [`File::from_std`].
 impl From<std::fs::File> for File {
     fn from(file: std::fs::File) -> Self {
-        Self(Descriptor::from(OwnedFd::from(file)))
+        Self::from_std(file)
+    }
+}
+
+impl From<OwnedFd> for File {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd.into())
+    }
+}
+
+impl From<File> for OwnedFd {
+    fn from(file: File) -> Self {
+        file.0.into()
     }
 }
 

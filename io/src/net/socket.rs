@@ -17,6 +17,33 @@ use crate::operation::Operation;
 ///
 /// Every call takes `&self`, so that one task may receive while another sends. It owns its descriptor,
 /// which is closed on exec, and nothing else.
+///
+/// Sockets come from std and go back to it, for what another crate has made or wants; what borrows one keeps it here:
+///
+/// ```
+/// use iolite_io::{Io, net::{TcpListener, TcpStream}};
+///
+/// /// Serves on what a supervisor has opened, and hands each connection to a crate that knows std's.
+/// fn serve(io: &dyn Io, inherited: std::net::TcpListener, hand: impl Fn(std::net::TcpStream)) -> std::io::Result<()> {
+///     let listener = TcpListener::from_std(inherited);
+///     loop {
+///         let (stream, _) = listener.accept(io)?;
+///         hand(stream.into_std()?);
+///     }
+/// }
+/// ```
+///
+/// ```compile_fail,E0505
+/// use iolite_io::{Io, net::TcpStream};
+///
+/// fn while_it_is_read(io: &dyn Io, stream: TcpStream) -> std::io::Result<()> {
+///     io.group(|group| {
+///         group.spawn_concurrent(|io| stream.read(io, &mut [0]))?;
+///         drop(stream.into_std()?);
+///         Ok(())
+///     })
+/// }
+/// ```
 pub struct TypedSocket<F, K> {
     descriptor: Descriptor,
     types: PhantomData<fn() -> (F, K)>,
@@ -552,18 +579,40 @@ impl<F, K> AsFd for TypedSocket<F, K> {
     }
 }
 
-/// std's sockets, which block: nothing here minds.
-macro_rules! from_std {
+/// std's sockets.
+macro_rules! std_sockets {
     ($($std:ty => $family:ty, $kind:ty;)*) => {$(
+        impl TypedSocket<$family, $kind> {
+            /// Takes a socket of std over, in whichever mode it is: calls wait on both backends also where the socket does
+            /// not block, and nothing blocks an executor where it does. The mode stays what it was.
+            pub fn from_std(socket: $std) -> Self {
+                Self::from(OwnedFd::from(socket))
+            }
+
+            /// Gives the socket to std, in blocking mode, as std makes them. No call is under way on it, since every call
+            /// borrows it.
+            ///
+            /// The mode belongs to the open socket: duplicates of it ([`AsFd`], `try_clone`) see the change.
+            ///
+            /// # Errors
+            ///
+            /// Those of `ioctl(FIONBIO)`.
+            pub fn into_std(self) -> io::Result<$std> {
+                rustix::io::ioctl_fionbio(&self.descriptor, false)?;
+                Ok(OwnedFd::from(self).into())
+            }
+        }
+
+        /// As `from_std`.
         impl From<$std> for TypedSocket<$family, $kind> {
             fn from(socket: $std) -> Self {
-                Self::from(OwnedFd::from(socket))
+                Self::from_std(socket)
             }
         }
     )*};
 }
 
-from_std! {
+std_sockets! {
     std::net::TcpStream => Internet, Stream;
     std::net::TcpListener => Internet, Listener;
     std::net::UdpSocket => Internet, Datagram;
