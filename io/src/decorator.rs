@@ -150,6 +150,84 @@ pub trait Decorator: Send + Sync {
     }
 }
 
+/// So that an `&Arc<dyn Io>`, such as a reference to a [`handle`](Io::handle) that a struct keeps, goes where an `&dyn Io` is
+/// wanted. It is the same `Io`; a call through it takes one more step than one through `&**arc`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use iolite_io::{Canceled, Io};
+///
+/// struct Pinger {
+///     io: Arc<dyn Io>,
+/// }
+///
+/// impl Pinger {
+///     fn run(&self) -> Result<(), Canceled> {
+///         pause(&self.io)
+///     }
+/// }
+///
+/// fn pause(io: &dyn Io) -> Result<(), Canceled> {
+///     io.sleep(Duration::from_secs(1))
+/// }
+/// ```
+// Every method is passed on, also those that have a default.
+impl Io for Arc<dyn Io> {
+    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+        (**self).start(start, how)
+    }
+
+    fn begin_joined(&self, ticket: Ticket) {
+        (**self).begin_joined(ticket);
+    }
+
+    fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
+        (**self).operate(operation)
+    }
+
+    fn multishot(&self) -> Option<Box<dyn Multishot>> {
+        (**self).multishot()
+    }
+
+    fn park(&self, deadline: Option<Instant>) {
+        (**self).park(deadline);
+    }
+
+    fn yield_now(&self) {
+        (**self).yield_now();
+    }
+
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn time(&self, clock: Clock) -> Duration {
+        (**self).time(clock)
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        (**self).random(bytes)
+    }
+
+    fn tasks(&self) -> Vec<TaskRef> {
+        (**self).tasks()
+    }
+
+    fn report(&self) -> Option<Report> {
+        (**self).report()
+    }
+
+    fn backend(&self) -> Backend {
+        (**self).backend()
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Io>> {
+        (**self).handle()
+    }
+}
+
 impl<D: Decorator> Io for D {
     fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
         Decorator::start(self, start, how)

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::backend::{Refused, Start, StartHow};
+use iolite_io::backend::{Refused, Report, Start, StartHow};
 use iolite_io::fs::File;
-use iolite_io::net::TcpStream;
+use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, channel};
 use iolite_io::{Backend, Decorator, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind};
 
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{ExpectCanceled, concurrently, panic_of, scope, tcp_pair};
+use crate::tools::{ExpectCanceled, concurrently, panic_of, panic_quietly, scope, tcp_pair};
 
 pub(crate) const CASES: &[Case] = cases![
     members_go_through_the_groups_decorator,
@@ -26,6 +26,8 @@ pub(crate) const CASES: &[Case] = cases![
     absurd_answers_are_clear_errors,
     a_park_that_returns_early_ends_no_wait,
     a_panic_out_of_start_abandons_the_task,
+    a_shared_handle_is_an_io_by_reference,
+    an_io_whose_report_panics_harms_no_task,
 ];
 
 /// An `Io` that borrows another and does something else in one or two places.
@@ -314,5 +316,59 @@ fn a_panic_out_of_start_abandons_the_task(on: &On) {
         });
         assert_eq!(text, "out of start");
         assert_eq!(Arc::strong_count(&precious), 1);
+    });
+}
+
+/// A reference to an `Arc` goes where an `&dyn Io` is wanted, and is the same `Io`.
+fn a_shared_handle_is_an_io_by_reference(on: &On) {
+    fn use_it(io: &dyn Io) -> String {
+        let (sender, receiver) = channel(1);
+        let task = io.spawn_waiting(move |io| sender.send(io, 7).is_ok()).expect("started");
+        assert_eq!(receiver.recv(io).expect("sent"), 7);
+        assert!(task.join(io));
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
+        let client = TcpStream::connect(io, listener.local_addr(io).expect("bound")).expect("connected");
+        listener.incoming(io).next(io).expect("accepted").write_all(io, b"x").expect("sent");
+        client.read_exact(io, &mut [0]).expect("received");
+        scope(io, |group| concurrently(group, |io| io.sleep(Duration::from_secs(3600))).cancel(io))
+            .expect_canceled("it is asked to stop");
+        io.backend().to_string()
+    }
+    on.run(|io| {
+        let shared = io.handle().expect("a handle");
+        assert_eq!(use_it(&shared), io.backend().to_string());
+        // As an argument, by a field, and twice around.
+        let kept: Arc<dyn Io> = Arc::new(shared.clone());
+        assert_eq!(use_it(&kept), io.backend().to_string());
+        let dyn_io: &dyn Io = &shared;
+        assert!(dyn_io.handle().is_some());
+        assert_eq!(dyn_io.multishot().is_some(), io.multishot().is_some());
+    });
+}
+
+/// It is asked in the unwinding of a task, where a panic that goes on would end the process.
+fn an_io_whose_report_panics_harms_no_task(on: &On) {
+    struct Reports<'a>(&'a dyn Io);
+
+    impl Decorator for Reports<'_> {
+        fn inner(&self) -> &dyn Io {
+            self.0
+        }
+
+        fn handle(&self) -> Option<Arc<dyn Io>> {
+            None
+        }
+
+        fn report(&self) -> Option<Report> {
+            panic_quietly("out of the report")
+        }
+    }
+
+    on.run(|io| {
+        let io = &Reports(io) as &dyn Io;
+        let panic = panic_of(|| scope(io, |group| concurrently(group, |_| panic_quietly("a bug")).join(io)));
+        assert_eq!(panic, "a bug");
+        let panic = panic_of(|| scope(io, |group| drop(concurrently(group, |_| panic_quietly("a bug")))));
+        assert_eq!(panic, "a bug");
     });
 }
