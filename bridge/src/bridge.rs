@@ -84,9 +84,71 @@ impl<S: 'static> Bridge<S> {
     ///
     /// Inside [`no_suspend`](iolite_io::no_suspend).
     pub fn call<T: Send>(&self, io: &dyn Io, f: impl FnOnce(&mut S) -> T + Send) -> Result<T, CallError> {
+        self.call_unkeyed(io, f, false)
+    }
+
+    /// As [`call`](Self::call), and returns after the run of the job was committed: after
+    /// [`after_run`](crate::Builder::after_run), if there is one. So an acknowledgement may follow.
+    ///
+    /// The jobs of a run share the commit, which therefore takes the time of all of them.
+    ///
+    /// ```
+    /// use iolite_bridge::{Bridge, CallError};
+    /// use iolite_io::Io;
+    ///
+    /// /// Stands for a database.
+    /// #[derive(Default)]
+    /// struct Store {
+    ///     pending: Vec<String>,
+    ///     durable: Vec<String>,
+    /// }
+    ///
+    /// fn serve(io: &dyn Io) -> std::io::Result<()> {
+    ///     let store = Bridge::builder("store")
+    ///         .workers(1)
+    ///         .state(|| Ok::<_, std::io::Error>(Store::default()))
+    ///         .after_run(|store| -> std::io::Result<()> {
+    ///             let Store { pending, durable } = store;
+    ///             durable.append(pending); // may fail, and all callers of the run are told
+    ///             Ok(())
+    ///         })
+    ///         .start(io)?;
+    ///     store.call_committed(io, |store| store.pending.push("paid".into()))?;
+    ///     assert_eq!(store.call(io, |store| store.durable.len())?, 1);
+    ///     store.close(io);
+    ///     Ok(())
+    /// }
+    ///
+    /// use iolite_threaded::{Options, Threaded};
+    /// Threaded::new(Options::default())?.run(serve)?;
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// As `call`: once the job runs, its commit is waited for, too.
+    ///
+    /// # Errors
+    ///
+    /// As `call`; [`CallError::NotCommitted`] when the job has run and the commit has failed, or another job of the run has
+    /// panicked. The value of `f` is dropped then.
+    ///
+    /// # Panics
+    ///
+    /// As `call`.
+    pub fn call_committed<T: Send>(&self, io: &dyn Io, f: impl FnOnce(&mut S) -> T + Send) -> Result<T, CallError> {
+        self.call_unkeyed(io, f, true)
+    }
+
+    fn call_unkeyed<T: Send>(
+        &self,
+        io: &dyn Io,
+        f: impl FnOnce(&mut S) -> T + Send,
+        wants_commit: bool,
+    ) -> Result<T, CallError> {
         let shared = &*self.shared;
         let room = self.reserve_for_call(io, &shared.unkeyed)?;
-        room.call(io, || shared.wake_for_shared(), f)
+        room.call(io, || shared.wake_for_shared(), f, wants_commit)
     }
 
     /// As [`call`](Self::call), on the worker of `key`: jobs of one key run in the order in which
@@ -109,10 +171,41 @@ impl<S: 'static> Bridge<S> {
         key: impl Hash,
         f: impl FnOnce(&mut S) -> T + Send,
     ) -> Result<T, CallError> {
+        self.call_worker(io, self.worker_of(key), f, false)
+    }
+
+    /// As [`call_committed`](Self::call_committed), on the worker of `key`, as [`call_keyed`](Self::call_keyed).
+    ///
+    /// # Cancellation
+    ///
+    /// As `call_committed`.
+    ///
+    /// # Errors
+    ///
+    /// As `call_committed`.
+    ///
+    /// # Panics
+    ///
+    /// As `call`.
+    pub fn call_keyed_committed<T: Send>(
+        &self,
+        io: &dyn Io,
+        key: impl Hash,
+        f: impl FnOnce(&mut S) -> T + Send,
+    ) -> Result<T, CallError> {
+        self.call_worker(io, self.worker_of(key), f, true)
+    }
+
+    fn call_worker<T: Send>(
+        &self,
+        io: &dyn Io,
+        worker: usize,
+        f: impl FnOnce(&mut S) -> T + Send,
+        wants_commit: bool,
+    ) -> Result<T, CallError> {
         let shared = &*self.shared;
-        let worker = self.worker_of(key);
         let room = self.reserve_for_call(io, &shared.keyed[worker])?;
-        room.call(io, || shared.wake_for_keyed(worker), f)
+        room.call(io, || shared.wake_for_keyed(worker), f, wants_commit)
     }
 
     /// Lets `f` run on some worker, without its result. Waits only for room in the queue.

@@ -20,8 +20,40 @@ pub struct Builder<S> {
     pub(crate) hooks: Hooks<S>,
 }
 
-pub(crate) type Make<S> = Box<dyn Fn() -> Result<S, String> + Send + Sync>;
-pub(crate) type AroundRun<S> = Box<dyn Fn(&mut S) + Send + Sync>;
+pub(crate) type Make<S> = Box<dyn Fn(usize) -> Result<S, String> + Send + Sync>;
+pub(crate) type AroundRun<S> = Box<dyn Fn(&mut S) -> Result<(), String> + Send + Sync>;
+
+/// What a hook around a run returns: nothing, or whether it has succeeded. `Via` is always inferred.
+pub trait HookResult<Via>: sealed::IntoResult<Via> {}
+
+impl<R: sealed::IntoResult<Via>, Via> HookResult<Via> for R {}
+
+mod sealed {
+    use iolite_io::IntoError;
+
+    use super::text_of;
+
+    pub trait IntoResult<Via> {
+        fn into_result(self) -> Result<(), String>;
+    }
+
+    impl IntoResult<()> for () {
+        fn into_result(self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    impl<E: IntoError<Via>, Via> IntoResult<Via> for Result<(), E> {
+        fn into_result(self) -> Result<(), String> {
+            self.map_err(text_of)
+        }
+    }
+}
+
+/// An error of the program's with its sources.
+fn text_of<Via>(error: impl IntoError<Via>) -> String {
+    ErrorChain::new(&*error.into_error()).to_string()
+}
 
 /// What the user gave to be called on the workers' threads.
 pub(crate) struct Hooks<S> {
@@ -33,7 +65,7 @@ pub(crate) struct Hooks<S> {
 
 impl Builder<()> {
     pub(crate) fn new(name: &str) -> Self {
-        let hooks = Hooks { make: Box::new(|| Ok(())), before_run: None, after_run: None, report: None };
+        let hooks = Hooks { make: Box::new(|_| Ok(())), before_run: None, after_run: None, report: None };
         Self { name: name.into(), workers: 4, queue_capacity: 1024, run_max: 256, hooks }
     }
 }
@@ -74,10 +106,31 @@ impl<S: 'static> Builder<S> {
         self,
         make: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Builder<T> {
+        self.state_with(move |_| make())
+    }
+
+    /// As [`state`](Self::state), of the worker with that number, from 0: for a file, a connection or a part of the data of
+    /// its own. It is the number in the name of its thread, and stays the same when the state is made again.
+    ///
+    /// ```
+    /// # fn demo(io: &dyn iolite_io::Io) -> std::io::Result<()> {
+    /// let logs = iolite_bridge::Bridge::builder("log")
+    ///     .workers(2)
+    ///     .state_with(|worker| std::fs::File::create(format!("part-{worker}.log")))
+    ///     .start(io)?;
+    /// # logs.close(io);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn state_with<T: 'static, E: IntoError<Via>, Via>(
+        self,
+        make: impl Fn(usize) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Builder<T> {
         let Self { name, workers, queue_capacity, run_max, hooks } = self;
         // The error is the program's too: it may panic when it is told, and when it is dropped.
-        let make = Box::new(move || {
-            panics::caught(|| make().map_err(|error| ErrorChain::new(&*error.into_error()).to_string()))
+        let make = Box::new(move |worker| {
+            panics::caught(|| make(worker).map_err(text_of))
                 .unwrap_or_else(|message| Err(format!("making it panicked: {message}")))
         });
         let hooks = Hooks { make, before_run: None, after_run: None, report: hooks.report };
@@ -85,25 +138,30 @@ impl<S: 'static> Builder<S> {
     }
 
     /// Called before the first job of each run, to begin a transaction for instance.
+    ///
+    /// It returns nothing, or a `Result`. An error is [reported](Self::report), and costs the state as a panic does: the jobs
+    /// of the run are refused with [`CallError::State`](crate::CallError::State).
     #[must_use]
-    pub fn before_run(mut self, hook: impl Fn(&mut S) + Send + Sync + 'static) -> Self {
-        self.hooks.before_run = Some(Box::new(hook));
+    pub fn before_run<R: HookResult<Via>, Via>(mut self, hook: impl Fn(&mut S) -> R + Send + Sync + 'static) -> Self {
+        self.hooks.before_run = Some(Box::new(move |state| hook(state).into_result()));
         self
     }
 
     /// Called after the last job of each run, to commit a transaction for instance.
     ///
-    /// Callers of [`Bridge::call`] have their results by then: what has to be committed before it
-    /// is acknowledged is acknowledged from here. A run that is ended by a panic ends without this
+    /// Callers of [`Bridge::call`] have their results by then; those of [`Bridge::call_committed`] wait for this. It returns
+    /// nothing, or a `Result`, whose error they get as [`CallError::NotCommitted`](crate::CallError::NotCommitted); it is
+    /// [reported](Self::report), too. After an error the state goes into the next run, so the hook has to leave it fit for
+    /// that, rolled back for instance; a panic costs the state. A run that is ended by a panic of a job ends without this
     /// call, and the state is dropped.
     #[must_use]
-    pub fn after_run(mut self, hook: impl Fn(&mut S) + Send + Sync + 'static) -> Self {
-        self.hooks.after_run = Some(Box::new(hook));
+    pub fn after_run<R: HookResult<Via>, Via>(mut self, hook: impl Fn(&mut S) -> R + Send + Sync + 'static) -> Self {
+        self.hooks.after_run = Some(Box::new(move |state| hook(state).into_result()));
         self
     }
 
     /// Told, in one line each, what no caller is there to be told: that a posted job or a hook
-    /// panicked, or that a posted job was refused. Called on the workers' threads; it must not suspend, and a panic
+    /// panicked, that a hook failed, or that a posted job was refused. Called on the workers' threads; it must not suspend, and a panic
     /// of it is dropped.
     #[must_use]
     pub fn report(mut self, report: Report) -> Self {

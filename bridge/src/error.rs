@@ -22,6 +22,9 @@ pub enum CallError {
     Closed,
     /// The worker has no state to run the job with, for this reason; it never runs.
     State(String),
+    /// The job ran, and what it did was not committed, for this reason
+    /// (only [`call_committed`](crate::Bridge::call_committed) and its keyed form).
+    NotCommitted(String),
     /// The caller is itself a job of this bridge, and would wait for the worker that it occupies.
     WouldDeadlock,
 }
@@ -34,6 +37,7 @@ impl fmt::Display for CallError {
             Self::Panicked(message) => write!(f, "the job panicked: {message}"),
             Self::Closed => f.write_str("the bridge is closed"),
             Self::State(message) => write!(f, "the worker has no state: {message}"),
+            Self::NotCommitted(message) => write!(f, "the job ran and was not committed: {message}"),
             Self::WouldDeadlock => f.write_str("a job of a bridge called the same bridge and would wait for itself"),
         }
     }

@@ -8,6 +8,8 @@
 //!   closure and the outcome belong to the worker that takes it, until that worker sets `done`;
 //!   then, or after winning [`Slot::cancel`], they are the caller's again. [`call`] does not return,
 //!   nor unwind, in between. A canceled slot still holds the pointer, and nobody follows it.
+//!   Where the caller asked for the commit, the worker keeps the frame as [`Uncommitted`] after it has
+//!   run the job, and sets `done` when the run has been committed, or will not be.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
@@ -45,6 +47,8 @@ pub(crate) struct Job<S>(RawJob<S>);
 #[derive(Debug)]
 pub(crate) enum Ending {
     Ran,
+    /// Its caller waits for the commit of the run.
+    RanUncommitted(Uncommitted),
     /// With what there is to report: nothing when a caller was told.
     Panicked {
         unheard: Option<String>,
@@ -53,6 +57,16 @@ pub(crate) enum Ending {
     Refused {
         unheard: Option<String>,
     },
+}
+
+/// A job that has run, whose caller waits for the commit. Dropped, it is not committed.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Uncommitted {
+    /// A frame whose owner waits for its `done`.
+    pointer: NonNull<()>,
+    /// Ends that wait: to be called once.
+    end: unsafe fn(NonNull<()>, Option<String>),
 }
 
 /// Why a worker does not run a job that it took.
@@ -165,10 +179,32 @@ unsafe fn act_on_box<S, F: FnOnce(&mut S)>(pointer: NonNull<()>, order: Order<'_
     }
 }
 
+impl Uncommitted {
+    /// Lets the caller go: the run was committed, or it was not, for that reason.
+    pub(crate) fn end(self, result: Result<(), String>) {
+        let Self { pointer, end } = self;
+        std::mem::forget(self);
+        // SAFETY: `act_on_frame` made the two of one frame, whose owner waits for this; the only `Uncommitted` of it is
+        // forgotten above, so this is the one call.
+        unsafe { end(pointer, result.err()) };
+    }
+}
+
+impl Drop for Uncommitted {
+    fn drop(&mut self) {
+        // SAFETY: as in `end`, which forgets those that it consumes: so no call was made for this one.
+        unsafe { (self.end)(self.pointer, Some("the worker gave up".into())) };
+    }
+}
+
 /// A called job, in its caller's stack.
 struct Frame<F, T> {
     closure: UnsafeCell<Option<F>>,
     outcome: UnsafeCell<Option<Result<T, CallError>>>,
+    /// The caller waits for the commit of the run.
+    wants_commit: bool,
+    /// Why the run was not committed in which the job has run.
+    uncommitted: UnsafeCell<Option<String>>,
     unparker: Unparker,
     done: Done,
 }
@@ -186,6 +222,11 @@ unsafe fn act_on_frame<S, F: FnOnce(&mut S) -> T, T>(pointer: NonNull<()>, order
     let closure = unsafe { (*frame.closure.get()).take() };
     let (outcome, ending) = match order {
         Order::Run(state) => match caught(|| closure.map(|closure| closure(state))) {
+            Ok(Some(value)) if frame.wants_commit => {
+                // SAFETY: as below. The frame stays this worker's until the `Uncommitted` ends.
+                unsafe { *frame.outcome.get() = Some(Ok(value)) };
+                return Ending::RanUncommitted(Uncommitted { pointer, end: end_frame::<F, T> });
+            }
             Ok(value) => (value.ok_or(CallError::Closed), Ending::Ran),
             Err(message) => (Err(CallError::Panicked(message)), Ending::Panicked { unheard: None }),
         },
@@ -196,11 +237,39 @@ unsafe fn act_on_frame<S, F: FnOnce(&mut S) -> T, T>(pointer: NonNull<()>, order
     };
     // SAFETY: still before `done`, so it is this worker's alone; nobody keeps a reference into it.
     unsafe { *frame.outcome.get() = Some(outcome) };
-    // Copied first: after `done` the frame may be gone.
-    let unparker = frame.unparker;
-    frame.done.set();
-    unparker.unpark();
+    frame.let_go();
     ending
+}
+
+/// # Safety
+///
+/// `pointer` is a `Frame<F, T>` whose caller waits until `done`, and whose job this worker has run; this is the one call for
+/// it.
+unsafe fn end_frame<F, T>(pointer: NonNull<()>, uncommitted: Option<String>) {
+    // SAFETY: the caller says that it is such a frame, whose owner looks at `done` and at nothing else before that is set.
+    let frame = unsafe { pointer.cast::<Frame<F, T>>().as_ref() };
+    // SAFETY: before `done` it is this worker's alone; nobody keeps a reference into it.
+    unsafe { *frame.uncommitted.get() = uncommitted };
+    frame.let_go();
+}
+
+impl<F, T> Frame<F, T> {
+    /// Gives the frame back to its owner, and wakes it: the worker's last touch.
+    fn let_go(&self) {
+        // Copied first: after `done` the frame may be gone.
+        let unparker = self.unparker;
+        self.done.set();
+        unparker.unpark();
+    }
+
+    fn into_outcome(self) -> Result<T, CallError> {
+        let outcome = self.outcome.into_inner().unwrap_or(Err(CallError::Closed));
+        match self.uncommitted.into_inner() {
+            // A value that was made of what is not there.
+            Some(reason) => outcome.and(Err(CallError::NotCommitted(reason))),
+            None => outcome,
+        }
+    }
 }
 
 /// Puts a closure into a free slot, lets `enqueue` bring the slot to the workers, and waits for the
@@ -210,7 +279,13 @@ unsafe fn act_on_frame<S, F: FnOnce(&mut S) -> T, T>(pointer: NonNull<()>, order
 ///
 /// A cancellation point, but not before it waits. Where the job was taken the request stays
 /// pending.
-pub(crate) fn call<S, F, T>(io: &dyn Io, slot: &Slot<S>, enqueue: impl FnOnce(), closure: F) -> Result<T, CallError>
+pub(crate) fn call<S, F, T>(
+    io: &dyn Io,
+    slot: &Slot<S>,
+    enqueue: impl FnOnce(),
+    closure: F,
+    wants_commit: bool,
+) -> Result<T, CallError>
 where
     F: FnOnce(&mut S) -> T + Send,
     T: Send,
@@ -218,6 +293,8 @@ where
     let frame = Frame {
         closure: UnsafeCell::new(Some(closure)),
         outcome: UnsafeCell::new(None),
+        wants_commit,
+        uncommitted: UnsafeCell::new(None),
         unparker: current(|context| context.unparker()),
         done: Done::new(),
     };
@@ -233,7 +310,7 @@ where
     };
     match withdrawn {
         Some(canceled) => Err(canceled.into()),
-        None => frame.outcome.into_inner().unwrap_or(Err(CallError::Closed)),
+        None => frame.into_outcome(),
     }
 }
 

@@ -72,6 +72,7 @@
 //!   ([`CallError::WouldDeadlock`]); what it waits for by other means is not seen.
 //! - A call has its result before its run is over. What [`after_run`](Builder::after_run) commits
 //!   is committed later, and not at all if a later job of the run panics.
+//!   [`call_committed`](Bridge::call_committed) waits for it.
 //! - A runtime that shuts down closes the bridges that it started. Close them before, if clean-up
 //!   code needs them.
 //!
@@ -98,6 +99,6 @@ mod panics;
 mod primitive;
 
 pub use bridge::Bridge;
-pub use builder::Builder;
+pub use builder::{Builder, HookResult};
 pub use error::{CallError, PostError, PostErrorKind};
 pub use metrics::Metrics;

@@ -108,12 +108,19 @@ impl<S, C: Carrier> Room<'_, S, C> {
         self.enqueue(index);
     }
 
-    /// Puts a called job into the room, lets `wake` see to it that a worker comes, and waits.
+    /// Puts a called job into the room, lets `wake` see to it that a worker comes, and waits for its end, or for the commit
+    /// of its run.
     ///
     /// # Cancellation
     ///
     /// As [`job::call`].
-    pub(crate) fn call<F, T>(self, io: &dyn Io, wake: impl FnOnce(), closure: F) -> Result<T, CallError>
+    pub(crate) fn call<F, T>(
+        self,
+        io: &dyn Io,
+        wake: impl FnOnce(),
+        closure: F,
+        wants_commit: bool,
+    ) -> Result<T, CallError>
     where
         F: FnOnce(&mut S) -> T + Send,
         T: Send,
@@ -124,7 +131,7 @@ impl<S, C: Carrier> Room<'_, S, C> {
             self.enqueue(index);
             wake();
         };
-        job::call(io, slot, enqueue, closure)
+        job::call(io, slot, enqueue, closure, wants_commit)
     }
 
     fn slot(&self) -> u32 {

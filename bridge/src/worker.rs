@@ -8,7 +8,7 @@ use std::time::Duration;
 use iolite_io::backend::{current, tell};
 use iolite_io::{Instant, Io};
 
-use crate::job::{Ending, Job, Refusal};
+use crate::job::{Ending, Job, Refusal, Uncommitted};
 use crate::metrics::WorkerMetrics;
 use crate::mpsc::Consumer;
 use crate::panics::caught;
@@ -33,6 +33,8 @@ struct Worker<'a, S> {
     keyed: Consumer<'a, u32>,
     state: Option<S>,
     failure: Option<Failure>,
+    /// The jobs of this run whose callers wait for its commit.
+    uncommitted: Vec<Uncommitted>,
     /// Counted in `Wakes::searching`, by who woke it.
     searching: bool,
     /// Whether the keyed queue is asked first, for fairness: every other time.
@@ -64,6 +66,7 @@ impl<S: 'static> Seat<S> {
                 keyed,
                 state: None,
                 failure: None,
+                uncommitted: Vec::new(),
                 searching: false,
                 keyed_first: false,
             };
@@ -119,6 +122,7 @@ impl<S: 'static> Worker<'_, S> {
                         now = self.io.now();
                     }
                     if !self.run_job(job, &mut now) && begun {
+                        self.end_commits(&Err("another job of its run panicked".into()));
                         return true;
                     }
                 }
@@ -128,9 +132,15 @@ impl<S: 'static> Worker<'_, S> {
         }
         if begun {
             self.metrics().runs.add(1);
-            self.around_run("after_run");
+            let committed = self.around_run("after_run");
+            self.end_commits(&committed);
         }
         true
+    }
+
+    /// Lets those go who wait for the commit of the run.
+    fn end_commits(&mut self, committed: &Result<(), String>) {
+        self.uncommitted.drain(..).for_each(|job| job.end(committed.clone()));
     }
 
     /// Runs one job, or refuses it where there is no state; whether there is a state afterwards.
@@ -147,6 +157,10 @@ impl<S: 'static> Worker<'_, S> {
         };
         match ending {
             Ending::Ran => self.metrics().ran.add(1),
+            Ending::RanUncommitted(job) => {
+                self.metrics().ran.add(1);
+                self.uncommitted.push(job);
+            }
             Ending::Panicked { unheard } => {
                 self.metrics().panicked.add(1);
                 if let Some(message) = unheard {
@@ -173,7 +187,8 @@ impl<S: 'static> Worker<'_, S> {
         if self.state.is_none() {
             self.make_state(now);
         }
-        self.around_run("before_run");
+        // Why it has failed is told by the lack of a state.
+        let _ = self.around_run("before_run");
         self.state.is_some()
     }
 
@@ -181,7 +196,7 @@ impl<S: 'static> Worker<'_, S> {
         if self.failure.as_ref().is_some_and(|failure| now < failure.retry_at) {
             return;
         }
-        match (self.shared.hooks.make)() {
+        match (self.shared.hooks.make)(self.index) {
             Ok(state) => {
                 self.metrics().states.add(1);
                 self.state = Some(state);
@@ -196,17 +211,29 @@ impl<S: 'static> Worker<'_, S> {
         self.failure = Some(Failure { message: message.into(), retry_at: now + back_off, back_off });
     }
 
-    /// Calls a hook. A panic of it costs the state.
-    fn around_run(&mut self, which: &str) {
+    /// Calls a hook. A panic of it costs the state, and so does an error of `before_run`: nothing may run then.
+    ///
+    /// # Errors
+    ///
+    /// What the failure says.
+    fn around_run(&mut self, which: &str) -> Result<(), String> {
         let hooks = &self.shared.hooks;
         let hook = if which == "before_run" { &hooks.before_run } else { &hooks.after_run };
-        let (Some(hook), Some(state)) = (hook, &mut self.state) else { return };
-        if let Err(message) = caught(|| hook(state)) {
-            let text = format!("{which} panicked: {message}");
-            self.report(&text);
-            self.drop_state();
-            self.fail(text, self.io.now());
-        }
+        let (Some(hook), Some(state)) = (hook, &mut self.state) else { return Ok(()) };
+        let text = match caught(|| hook(state)) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(message)) if which == "after_run" => {
+                let text = format!("{which} failed: {message}");
+                self.report(&text);
+                return Err(text);
+            }
+            Ok(Err(message)) => format!("{which} failed: {message}"),
+            Err(message) => format!("{which} panicked: {message}"),
+        };
+        self.report(&text);
+        self.drop_state();
+        self.fail(text.clone(), self.io.now());
+        Err(text)
     }
 
     fn drop_state(&mut self) {

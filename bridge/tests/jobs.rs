@@ -458,3 +458,172 @@ fn a_bridge_left_open_does_not_hold_up_the_shutdown_of_threaded() {
     assert!(matches!(bridge.try_post(|()| {}).unwrap_err().kind, PostErrorKind::Closed));
     assert_eq!(bridge.metrics().depth, 0);
 }
+
+/// What a commit does with the runs of [`transactions`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Commit {
+    Works,
+    Fails,
+    Panics,
+}
+
+#[derive(Debug, Default)]
+struct Transactions {
+    pending: Vec<u32>,
+    durable: Vec<u32>,
+}
+
+/// A bridge of one worker, whose commits do what the channel says, or else work.
+fn transactions(io: &dyn Io, commits: mpsc::Receiver<Commit>) -> Bridge<Transactions> {
+    let commits = Mutex::new(commits);
+    let builder = Bridge::builder("transactions").workers(1).state(|| Ok::<_, String>(Transactions::default()));
+    let builder = builder.after_run(move |state| match commits.lock().unwrap().try_recv().unwrap_or(Commit::Works) {
+        Commit::Works => {
+            let Transactions { pending, durable } = state;
+            durable.append(pending);
+            Ok(())
+        }
+        Commit::Fails => {
+            state.pending.clear();
+            Err("the disk is full")
+        }
+        Commit::Panics => std::panic::resume_unwind(Box::new("a bug")),
+    });
+    builder.start(io).unwrap()
+}
+
+#[test]
+fn a_committed_call_returns_after_the_commit_of_its_run() {
+    let io = &*Threads::new() as &dyn Io;
+    let (tell, commits) = mpsc::channel();
+    let bridge = transactions(io, commits);
+    for number in 0..200 {
+        bridge.call_committed(io, |state| state.pending.push(number)).unwrap();
+        // It is durable now, for whoever asks.
+        bridge.call_keyed_committed(io, "any", |state| assert!(state.durable.contains(&number))).unwrap();
+    }
+    tell.send(Commit::Fails).unwrap();
+    match bridge.call_committed(io, |state| state.pending.push(1_000)) {
+        Err(CallError::NotCommitted(reason)) => assert_eq!(reason, "after_run failed: the disk is full"),
+        other => panic!("{other:?}"),
+    }
+    // The state is the same one, which the hook has rolled back.
+    assert_eq!(bridge.call(io, |state| (state.pending.len(), state.durable.len())).unwrap(), (0, 200));
+    tell.send(Commit::Panics).unwrap();
+    match bridge.call_committed(io, |state| state.pending.push(1_001)) {
+        Err(CallError::NotCommitted(reason)) => assert_eq!(reason, "after_run panicked: a bug"),
+        other => panic!("{other:?}"),
+    }
+    bridge.close(io);
+}
+
+/// All of one run get the same answer; a value that was made of what is not there is dropped by its caller.
+#[test]
+fn the_callers_of_one_run_share_its_commit() {
+    let threads = Threads::new();
+    let io = &*threads as &dyn Io;
+    for commit in [Some(Commit::Works), Some(Commit::Fails), None] {
+        let (tell, commits) = mpsc::channel();
+        let bridge = transactions(io, commits);
+        let blocker = Blocker::post(&bridge, io);
+        if let Some(commit) = commit {
+            tell.send(commit).unwrap();
+        }
+        let alive = Arc::new(());
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..5)
+                .map(|number| {
+                    let (bridge, alive) = (&bridge, alive.clone());
+                    scope.spawn(move || {
+                        bridge.call_committed(io, |state| {
+                            state.pending.push(number);
+                            alive
+                        })
+                    })
+                })
+                .collect();
+            // Behind them, in the same run.
+            while bridge.metrics().depth < 5 {
+                thread::yield_now();
+            }
+            if commit.is_none() {
+                bridge.post(io, |_| std::panic::resume_unwind(Box::new("a bug"))).unwrap();
+            }
+            blocker.release();
+            for caller in callers {
+                let result = caller.join().unwrap();
+                match (commit, result) {
+                    (Some(Commit::Works), Ok(value)) => assert!(Arc::ptr_eq(&value, &alive)),
+                    (Some(Commit::Fails), Err(CallError::NotCommitted(reason))) => assert!(reason.contains("disk")),
+                    (None, Err(CallError::NotCommitted(reason))) => assert!(reason.contains("panicked"), "{reason}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        assert_eq!(Arc::strong_count(&alive), 1);
+        bridge.close(io);
+    }
+}
+
+/// A request withdraws a job that is queued; one whose job runs waits for the commit, and the request stays.
+#[test]
+fn a_committed_call_is_canceled_in_the_queue_and_not_later() {
+    let io = &*Threads::new() as &dyn Io;
+    let (go, may_commit) = mpsc::channel::<()>();
+    let may_commit = Mutex::new(may_commit);
+    let bridge = Bridge::builder("commits").workers(1).after_run(move |()| may_commit.lock().unwrap().recv());
+    let bridge = Arc::new(bridge.start(io).unwrap());
+    let (theirs, began) = (bridge.clone(), Arc::new(AtomicBool::new(false)));
+    let begins = began.clone();
+    let running = io
+        .spawn_concurrent(move |io| {
+            let result = theirs.call_committed(io, |()| begins.store(true, Ordering::SeqCst));
+            (result.is_ok(), io.check_cancel().is_err())
+        })
+        .unwrap();
+    while !began.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+    let theirs = bridge.clone();
+    let queued = io.spawn_concurrent(move |io| theirs.call_committed(io, |()| ())).unwrap();
+    while bridge.metrics().depth < 1 {
+        thread::yield_now();
+    }
+    running.request_cancel();
+    assert!(matches!(queued.cancel(io), Err(CallError::Canceled(_))));
+    go.send(()).unwrap();
+    assert_eq!(running.join(io), (true, true), "committed, and the request is still there");
+    drop(go);
+    bridge.close(io);
+}
+
+#[test]
+fn a_run_whose_begin_fails_refuses_its_jobs() {
+    let io = &*Threads::new() as &dyn Io;
+    let bridge = Bridge::builder("begin").workers(1).before_run(|()| Err::<(), _>("locked")).start(io).unwrap();
+    match bridge.call_committed(io, |()| ()) {
+        Err(CallError::State(reason)) => assert_eq!(reason, "before_run failed: locked"),
+        other => panic!("{other:?}"),
+    }
+    bridge.close(io);
+}
+
+#[test]
+fn each_worker_knows_its_number_also_when_its_state_is_made_again() {
+    let io = &*Threads::new() as &dyn Io;
+    let bridge = Bridge::builder("numbered").workers(3).state_with(Ok::<usize, String>).start(io).unwrap();
+    for key in 0..20 {
+        let number = |bridge: &Bridge<usize>| {
+            let named = |number: &mut usize| (*number, thread::current().name().map(str::to_owned));
+            let (number, name) = bridge.call_keyed(io, key, named).unwrap();
+            assert_eq!(name, Some(format!("numbered-{number}")));
+            number
+        };
+        let before = number(&bridge);
+        let panicked = bridge.call_keyed(io, key, |_| std::panic::resume_unwind(Box::new("a bug")));
+        assert!(matches!(panicked, Err::<(), _>(CallError::Panicked(_))));
+        assert_eq!(number(&bridge), before);
+    }
+    assert!(bridge.metrics().states > 3);
+    bridge.close(io);
+}
