@@ -33,16 +33,19 @@
 //! | the end of a task | [`task.finishing()`](crate::Task::finishing), [`member.finishing()`](crate::Member::finishing) |
 //! | the end of all tasks of a group | [`group.finishing()`](crate::Group::finishing), [`try_group.finishing()`](crate::TryGroup::finishing) |
 //! | the next result, the next completion | [`select.finishing()`](crate::Select::finishing), [`queue.waiting()`](crate::CompletionQueue::waiting) |
+//! | a token's being canceled | [`token.canceling()`](crate::CancellationToken::canceling) |
 //! | an event, a notification | [`event.waiting()`](crate::sync::Event::waiting), [`notify.waiting()`](crate::sync::Notify::waiting) |
 //! | a change of a word | [`futex::waiting(&word, value)`](crate::sync::futex::waiting) |
 //! | a notification since one registered | [`registration.waiting()`](crate::sync::Registration::waiting) |
 //! | an item, or room for one | [`receiver.receiving()`](crate::sync::Receiver::receiving), [`sender.sending(&mut item)`](crate::sync::Sender::sending) |
+//! | a free slot, which is kept | [`sender.reserving()`](crate::sync::Sender::reserving) |
 //! | nobody who would receive | [`sender.closing()`](crate::sync::Sender::closing), also of a [`oneshot`](crate::sync::oneshot()), a [`broadcast`](crate::sync::BroadcastSender::closing) and a [`watch`](crate::sync::WatchSender::closing) |
 //! | an item of a queue, or room for one | [`queue.getting()`](crate::sync::Queue::getting), [`queue.putting(&mut item)`](crate::sync::Queue::putting) |
 //! | an item of a broadcast, a change | [`receiver.receiving()`](crate::sync::BroadcastReceiver::receiving), [`receiver.changing()`](crate::sync::WatchReceiver::changing) |
 //! | a permit | [`semaphore.acquiring()`](crate::sync::Semaphore::acquiring) |
 //! | a lock | [`mutex.locking()`](crate::sync::Mutex::locking), [`lock.reading()`](crate::sync::RwLock::reading), [`lock.writing()`](crate::sync::RwLock::writing) |
-//! | a socket, a listener | [`socket.becoming_readable()`](crate::net::TypedSocket::becoming_readable), [`becoming_writable()`](crate::net::TypedSocket::becoming_writable) |
+//! | a connection to a listener | [`listener.accepting()`](crate::net::TcpListener::accepting) |
+//! | a socket that is ready | [`socket.becoming_readable()`](crate::net::TypedSocket::becoming_readable), [`becoming_writable()`](crate::net::TypedSocket::becoming_writable) |
 //! | a peer that has finished | [`stream.hanging_up()`](crate::net::TypedSocket::hanging_up) |
 //! | a signal, the end of a child | [`signals.arriving()`](crate::signal::Signals::arriving), [`child.exiting()`](crate::process::Child::exiting) |
 //!
