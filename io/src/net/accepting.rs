@@ -35,8 +35,10 @@ impl<F: Family> TypedSocket<F, Listener> {
     /// }
     /// ```
     ///
-    /// A wait that finds nobody at once takes a descriptor for as long as it waits. It accepts by itself: an `Io` that
-    /// changes operations, such as [`Faulty`](crate::testing::Faulty), does not see it.
+    /// A wait that finds nobody at once takes a descriptor for as long as it waits. A listener of somebody else's that blocks
+    /// is in non-blocking mode for the moment of each look, which others who have the same open socket see.
+    ///
+    /// It accepts by itself: an `Io` that changes operations, such as [`Faulty`](crate::testing::Faulty), does not see it.
     ///
     /// # Errors
     ///
