@@ -199,7 +199,11 @@ impl<F> fmt::Display for PostError<F> {
     }
 }
 
-impl<F> Error for PostError<F> {}
+impl<F> Error for PostError<F> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind.source()
+    }
+}
 
 impl<F> From<PostError<F>> for io::Error {
     fn from(error: PostError<F>) -> Self {
