@@ -43,3 +43,17 @@ fn what_has_no_value_is_shared() {
     shared::<Barrier>();
     shared::<Once>();
 }
+
+#[test]
+fn a_choice_is_decided_by_what_is_taken_and_takes_nothing_afterwards() {
+    let new = || Choice::new(crate::context::current(|context| context.unparker()));
+    let choice = new();
+    assert_eq!(choice.decide_if(|| None::<u32>), None);
+    assert!(!choice.is_decided(), "nothing was there");
+    assert_eq!(choice.decide_if(|| Some(7)), Some(7));
+    assert!(choice.is_decided() && !choice.decide());
+    let choice = new();
+    assert!(choice.decide());
+    let took: Option<u32> = choice.decide_if(|| panic!("what it takes now nobody would get"));
+    assert_eq!(took, None);
+}
