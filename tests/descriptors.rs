@@ -31,6 +31,7 @@ use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, setrli
 const CASES: &[Case] = cases![
     no_descriptor_is_an_error_that_passes,
     accepting_without_descriptors_waits_for_somebody,
+    a_bare_loop_around_accept_does_not_spin_without_descriptors,
     a_program_without_descriptors_is_not_left_behind,
     signals_and_timers_without_descriptors_are_errors,
     copies_need_no_descriptors,
@@ -271,6 +272,39 @@ fn canceled_copies_lose_none(on: &On) {
 
 /// Connections keep coming, without a descriptor too: the error is told, the next call pauses, and
 /// nobody who waits is lost.
+/// Counts the calls that fail while somebody is in the queue and nobody makes room.
+fn a_bare_loop_around_accept_does_not_spin_without_descriptors(on: &On) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    on.run(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
+        let address = listener.local_addr(io).expect("address");
+        let _warm = (net::TcpStream::connect(address).expect("connect"), listener.accept(io).expect("accept"));
+        let waiting = net::TcpStream::connect(address).expect("in the queue");
+
+        let exhausted = Exhausted::new();
+        let begin = std::time::Instant::now();
+        let mut calls = 0_u128;
+        let error = io
+            .timeout(10 * PAUSE, |io| -> io::Result<()> {
+                loop {
+                    match listener.accept(io) {
+                        Err(error) if Canceled::is_in(&error) => return Err(error),
+                        result => assert_eq!(result.expect_err("no descriptor is left").raw_os_error(), Some(EMFILE)),
+                    }
+                    calls += 1;
+                }
+            })
+            .expect_err("nobody makes room");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "the pause is a cancellation point");
+        let most = begin.elapsed().as_millis() / PAUSE.as_millis();
+        assert!(calls <= most, "{calls} calls in {most} pauses");
+        drop(exhausted);
+
+        let (_, peer) = listener.accept(io).expect("the connection waited");
+        assert_eq!(peer, waiting.local_addr().expect("address"));
+    });
+}
+
 fn incoming_connections_survive_a_lack_of_descriptors(on: &On) {
     on.in_task(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");

@@ -70,7 +70,8 @@ impl<'a, F: Family> Incoming<'a, F> {
     }
 }
 
-fn has_no_room(error: &io::Error) -> bool {
+/// Whether the system has no room for another connection, for now.
+pub(super) fn has_no_room(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 

@@ -1,8 +1,9 @@
 //! Listeners, of TCP and of Unix sockets.
 
 use std::io;
+use std::time::Duration;
 
-use super::incoming::Incoming;
+use super::incoming::{Incoming, has_no_room};
 use super::socket::{Family, Listener, Stream, TypedSocket, of_family};
 use crate::Io;
 
@@ -15,11 +16,14 @@ impl<F: Family> TypedSocket<F, Listener> {
     ///
     /// # Errors
     ///
-    /// Those of `accept`. At `EMFILE` (no free descriptor) the connection stays in the queue: back
-    /// off before trying again.
+    /// Those of `accept`. When the system has no room for another connection (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`),
+    /// the connection stays in the queue, and the error is returned after a pause of 10 ms, which is a cancellation
+    /// point, too: a loop that goes on after errors does not spin. [`incoming`](Self::incoming) pauses longer each time.
     pub fn accept(&self, io: &dyn Io) -> io::Result<(TypedSocket<F, Stream>, F::Address)> {
-        let (descriptor, peer) = self.accept_any(io)?;
-        Ok((TypedSocket::from(descriptor), of_family::<F>(peer)?))
+        match self.accept_any(io) {
+            Ok((descriptor, peer)) => Ok((TypedSocket::from(descriptor), of_family::<F>(peer)?)),
+            Err(error) => Err(after_a_pause(io, error)),
+        }
     }
 
     /// The connections as they come. For servers that accept many: where `io` can, the kernel is asked
@@ -28,5 +32,17 @@ impl<F: Family> TypedSocket<F, Listener> {
     /// descriptors). Elsewhere it does what [`accept`](Self::accept) does.
     pub fn incoming(&self, io: &dyn Io) -> Incoming<'_, F> {
         Incoming::new(io, self)
+    }
+}
+
+/// How long a call pauses that has found no room.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The error of an `accept`, returned when it makes sense to call it again.
+#[cold]
+fn after_a_pause(io: &dyn Io, error: io::Error) -> io::Error {
+    match has_no_room(&error).then(|| io.sleep(PAUSE)) {
+        Some(Err(canceled)) => canceled.into(),
+        _ => error,
     }
 }
