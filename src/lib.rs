@@ -22,7 +22,7 @@
 //!
 //! A task of `spawn_async` that waits for its own caller never ends where it runs on top of that caller. On `threaded`
 //! with its default `async_limit` (one less than there are CPUs) that is so from the first task on a machine with one
-//! CPU, on `evented` only when 10,000 tasks run. In a debugger such a deadlock is one stack: the task that waits, on top of
+//! CPU, on `evented` only when 10,000 tasks run. No report names it, for it looks like a wait for a slow peer. In a debugger such a deadlock is one stack: the task that waits, on top of
 //! the `spawn_async` or the `join` of the caller that it waits for; `async_limit` is the limit that was reached. With
 //! [`Config::async_limit`] 0 every `spawn_async` runs on top of its caller, on both backends: run your tests once with
 //! `IOLITE_ASYNC_LIMIT=0`, and what waits for its caller stops there.

@@ -22,6 +22,11 @@ const PAUSE_MAX: Duration = Duration::from_millis(32);
 /// Advisory locks, as in std (`flock`): they bind those who ask for them, in all processes, belong to the open
 /// file and its duplicates, and end with the last of these. A lock takes the place of the one that the file has, which
 /// may be lost while it waits.
+///
+/// The lock of a dropped file may last some milliseconds longer. A program that is being started at that moment, by
+/// whatever thread of the process, has a duplicate of each descriptor until it executes. And when a process is killed, the
+/// kernel may end its operations of io_uring, which keep their files open, only after the process can be waited for.
+/// [`unlock`](File::unlock) lets go at once, whoever has a duplicate.
 impl File {
     /// Waits for the only lock of the file.
     ///

@@ -53,6 +53,11 @@ use crate::operation::Operation;
 /// Its standard streams that are [piped](Stdio::piped) are those of the [`Child`]; all other descriptors of this library
 /// are closed in it.
 ///
+/// A program that has ended before `spawn` returns, and that others have reaped meanwhile (SIGCHLD is ignored, or somebody waits
+/// for all children), can no longer be waited for: its number may be a stranger's, which is left alone. If in that moment the
+/// same number went to another child of this process, that one is taken for it: std tells the number only, and its
+/// `create_pidfd`, which leaves no such moment, is not stable.
+///
 /// # Cancellation
 ///
 /// A cancellation point before it begins, also while it waits for a thread that starts it; a program that was started is

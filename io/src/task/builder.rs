@@ -63,6 +63,9 @@ impl<S> TaskBuilder<S> {
     /// How much stack the task has at least, in bytes, from 32 KiB to 1 GiB. Default: the backend's
     /// `stack_size`.
     ///
+    /// [What the closure owns and returns](crate::Io#method.spawn_async) is copied on it, too, and on the stack of who starts
+    /// the task: 12 KiB are too much for fibers of 256 KiB in a build without optimization.
+    ///
     /// On `threaded` a task that asks for more than the workers have gets a thread of its own,
     /// which counts against the same limit and ends with it.
     pub fn stack_size(mut self, bytes: usize) -> Self {
