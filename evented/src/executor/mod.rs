@@ -344,7 +344,7 @@ impl Executor {
         let budget = self.ready.len().max(RESUMES_PER_TURN);
         let cold = self.live.borrow().len() > WARM_FIBERS;
         self.turn_begins.set(true);
-        self.turn.begin(self.has_others_to_serve().then(monotonic_now));
+        self.turn.begin((self.has_others_to_serve() || self.turn.was_slow()).then(monotonic_now));
         self.tell_load();
         self.start_task();
         for _ in 0..budget {

@@ -42,7 +42,7 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// Begins a turn; `now` is told where something has to be looked after.
+    /// Begins a turn; `now` is told where something has to be looked after, or fibers were slow.
     pub(super) fn begin(&self, now: Option<Instant>) {
         self.began.set(now);
         self.looked.set(now.unwrap_or(Instant::ZERO));
@@ -51,10 +51,16 @@ impl Turn {
         self.step_max.set((self.step_max.get() * 2).min(STEP_MAX));
     }
 
-    /// Whether the turn has a time: there was something to look after when it began.
+    /// Whether the turn has a time: it was told when it began.
     #[inline]
     pub(super) fn is_timed(&self) -> bool {
         self.began.get().is_some()
+    }
+
+    /// Whether fibers were slow in recent turns. Then the clock is worth its price at the beginning of each, also where there
+    /// is nothing to look after: who computes between its calls has others wait that are ready.
+    pub(super) fn was_slow(&self) -> bool {
+        self.step_max.get() < STEP_MAX
     }
 
     /// Counts a resumption; whether it is time to look at the clock.
@@ -122,6 +128,20 @@ mod tests {
             turn(&time, |_| SHORT);
         }
         assert_eq!(turn(&time, |_| LONG), LONG);
+    }
+
+    #[test]
+    fn who_was_slow_is_known_for_some_turns() {
+        let time = Turn::default();
+        let quick_turns = |count| (0..count).for_each(|_| _ = turn(&time, |_| SHORT));
+        quick_turns(10);
+        assert!(!time.was_slow());
+        turn(&time, |_| LONG);
+        assert!(time.was_slow());
+        quick_turns(2);
+        assert!(time.was_slow());
+        quick_turns(1);
+        assert!(!time.was_slow());
     }
 
     #[test]
