@@ -223,6 +223,11 @@ impl Shared {
         self.features.get().is_some_and(Features::does_files)
     }
 
+    /// Whether the kernel completes what it has deferred only when an executor asks for it.
+    pub(crate) fn rings_defer(&self) -> bool {
+        self.features.get().is_some_and(Features::defers)
+    }
+
     /// Whether the kernel has an operation.
     pub(crate) fn supports(&self, code: u8) -> bool {
         self.features.get().is_some_and(|features| features.supports(code))

@@ -39,8 +39,9 @@ pub enum Arrival {
 
 /// One operation that is submitted once and answers many times, for one caller after the other.
 ///
-/// It waits in the kernel while nobody asks, and what arrives meanwhile is kept. Dropping it asks the
-/// kernel to stop, without waiting for that, and drops what has arrived and was not taken.
+/// It waits in the kernel while nobody asks, and what arrives meanwhile is kept. Dropping it stops that, and drops what has
+/// arrived and was not taken. Nothing that arrives after the drop is taken, whatever thread and context it happens on; the
+/// drop does not suspend.
 ///
 /// # For implementers
 ///

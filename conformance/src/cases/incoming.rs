@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use iolite_io::net::{BufferPool, Incoming, IncomingBytes, PooledBuffer, TcpListener, TcpStream};
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Incomplete, Io};
+use iolite_io::{Canceled, Incomplete, Io, no_suspend};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
@@ -19,6 +20,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_connection_that_comes_later_is_waited_for,
     stopping_hands_out_what_was_accepted,
     dropping_closes_what_was_accepted,
+    what_comes_after_a_drop_elsewhere_is_left,
     a_connection_is_handed_out_or_still_comes,
     bytes_come_in_order_and_then_the_end,
     an_idle_connection_holds_no_buffer,
@@ -141,6 +143,80 @@ fn dropping_closes_what_was_accepted(on: &On) {
             }
         }
     });
+}
+
+/// Whatever the thread that drops may do, and whatever the one that asked first is busy with.
+fn what_comes_after_a_drop_elsewhere_is_left(on: &On) {
+    on.run(|io| {
+        for round in 0..rounds(24) {
+            let pool = BufferPool::new(4, 16);
+            let (stream, mut theirs) = half(io);
+            let mut incoming = stream.incoming(io, &pool);
+            theirs.write_all(b"before").expect("sent");
+            drop(soon(io, |io| incoming.next(io)).expect("received").expect("not the end"));
+            elsewhere(io, round, || drop(incoming), || theirs.write_all(b"after").expect("sent"));
+            let mut bytes = [0; 5];
+            soon(io, |io| stream.read_exact(io, &mut bytes)).expect("what was sent after the drop");
+            assert_eq!(&bytes, b"after");
+
+            let (listener, address) = listener(io);
+            let mut incoming = listener.incoming(io);
+            let _first = connect(address);
+            drop(soon(io, |io| incoming.next(io)).expect("a connection"));
+            let mut client = None;
+            elsewhere(io, round, || drop(incoming), || client = Some(connect(address)));
+            let accepted = soon(io, |io| listener.accept(io)).expect("the connection that came after the drop").0;
+            let client = client.expect("connected");
+            assert_eq!(peer(io, &accepted), client.local_addr().expect("address"));
+        }
+    });
+}
+
+/// Calls `discard` and then `send` on another thread than the caller's, in one of several situations.
+fn elsewhere(io: &dyn Io, round: usize, discard: impl FnOnce() + Send, send: impl FnOnce() + Send) {
+    /// Does when it is dropped what it has.
+    struct OnDrop<F: FnOnce()>(Option<F>);
+
+    impl<F: FnOnce()> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            if let Some(f) = self.0.take() {
+                f();
+            }
+        }
+    }
+
+    match round % 4 {
+        // The thread of the caller goes on, and may sleep.
+        0 => io
+            .offload(|| {
+                discard();
+                send();
+            })
+            .expect("there is a thread"),
+        // The thread of the caller, which may be that of an executor, waits for the other one.
+        1 => std::thread::scope(|threads| {
+            threads.spawn(|| {
+                discard();
+                send();
+            });
+        }),
+        2 => std::thread::scope(|threads| {
+            threads.spawn(|| {
+                no_suspend(discard);
+                send();
+            });
+        }),
+        _ => std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let unwinds = AssertUnwindSafe(|| {
+                    let _dropped = OnDrop(Some(discard));
+                    resume_unwind(Box::new(()));
+                });
+                catch_unwind(unwinds).expect_err("it panics");
+                send();
+            });
+        }),
+    }
 }
 
 fn a_connection_is_handed_out_or_still_comes(on: &On) {

@@ -28,6 +28,8 @@ pub(super) enum Tag {
     Own = 3,
     /// One that completes more than once: a [`Standing`](super::standing::Standing).
     Standing = 4,
+    /// The cancellation of one, which is counted nowhere: the same, which may be gone.
+    StandingCancellation = 5,
 }
 
 const TAG_MASK: u64 = 7;
@@ -127,6 +129,7 @@ impl Executor {
                 // SAFETY: the user data is that of a standing operation, by its tag.
                 unsafe { self.complete_standing(pointer, result, flags) };
             }
+            tag if tag == Tag::StandingCancellation as u64 => self.complete_standing_cancellation(pointer, result),
             _ if user_data == EVENT => self.event.armed.set(false),
             tag if tag == Tag::Own as u64 => self.in_flight.set(self.in_flight.get() - 1),
             tag => {

@@ -122,8 +122,8 @@ impl Executor {
     /// Makes executor number `index`, on the thread that will run it.
     pub(crate) fn new(index: usize, shared: Arc<Shared>) -> io::Result<(Self, Features)> {
         overflow::prepare_thread();
-        let (ring, features) = Ring::new()?;
         let remote = shared.remote(index);
+        let (ring, features) = Ring::new(Some(remote))?;
         let class_default = SizeClass::asked_for(shared.options().stack_size);
         let executor = Self {
             index,
@@ -211,6 +211,12 @@ impl Executor {
     /// none to be had.
     pub(crate) fn acquire_buffers(&self, pool: &BufferPool) -> Option<u16> {
         self.buffers.acquire(&self.ring, pool, pool.count() / self.shared.options().executors)
+    }
+
+    /// Whether the kernel completes operations inside of the executor's calls alone, so that others can end those that
+    /// complete more than once (Linux 6.1): see [`Passage`](crate::ring::Passage).
+    pub(crate) fn completes_inside_only(&self) -> bool {
+        self.shared.rings_defer()
     }
 
     /// The slot under which the ring knows the memory of a pool; `None` when there is none to be had.
@@ -310,7 +316,7 @@ impl Executor {
     fn turn(&self) -> bool {
         self.remote.drain_woken(|block| _ = self.make_ready_block(block));
         self.remote.drain_messages(|message| self.perform_message(message));
-        self.remote.drain_cancellations(|standing| self.cancel_standing(&standing));
+        self.ring.queue_urgent();
         if let Some(fiber) = self.overdue.take() {
             // SAFETY: it is live: it was not resumed since.
             self.queue(unsafe { fiber.get() });

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam_queue::SegQueue;
+use io_uring::squeue::Entry;
 use iolite_io::backend::{PerProcess, Wake, WakeBlock, WakeStack};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
@@ -16,6 +16,7 @@ use super::foreign::Message;
 use super::messages::Messages;
 use super::sleep::Sleep;
 use super::standing::Standing;
+use crate::ring::{Inside, Passage, Urgent};
 
 /// What other threads leave for an executor, and how they wake it.
 ///
@@ -28,7 +29,7 @@ pub(crate) struct Remote {
     /// Operations of contexts that are not this executor's fibers.
     messages: Messages<Message>,
     /// Standing operations that are to end.
-    cancellations: SegQueue<Arc<Standing>>,
+    cancellations: Passage<Arc<Standing>>,
     /// Operations that keep a thread of the kernel's for as long as they last.
     kept_workers: AtomicU32,
     /// Whether the executor waits in its ring, or is about to.
@@ -57,7 +58,7 @@ impl Remote {
         Ok(Box::leak(Box::new(Remote {
             woken: WakeStack::default(),
             messages: Messages::default(),
-            cancellations: SegQueue::new(),
+            cancellations: Passage::new(),
             kept_workers: AtomicU32::new(0),
             sleep: Sleep::default(),
             event,
@@ -132,10 +133,16 @@ impl Remote {
         self.kept_workers.load(Ordering::Relaxed)
     }
 
-    /// Has the executor end a standing operation.
-    pub(super) fn cancel(&self, standing: Arc<Standing>) {
-        self.cancellations.push(standing);
+    /// Has the executor end a standing operation, which may take something yet if the executor is inside of a call.
+    pub(super) fn cancel(&self, standing: Arc<Standing>) -> Option<Inside> {
+        let inside = self.cancellations.leave(standing);
         self.wake_executor();
+        inside
+    }
+
+    /// Blocks the calling thread until an operation that was [canceled](Self::cancel) takes nothing more.
+    pub(super) fn wait_until_outside(&self, inside: Inside) {
+        self.cancellations.wait_until_outside(inside);
     }
 
     /// Makes the executor look around, if it sleeps; says whether it did. At most one system call
@@ -186,10 +193,6 @@ impl Remote {
         self.woken.drain(ready);
     }
 
-    pub(super) fn drain_cancellations(&self, cancel: impl FnMut(Arc<Standing>)) {
-        std::iter::from_fn(|| self.cancellations.pop()).for_each(cancel);
-    }
-
     pub(crate) fn drain_messages(&self, submit: impl FnMut(&Message)) {
         self.messages.drain(submit);
     }
@@ -202,6 +205,20 @@ pub(crate) struct KeptWorker(&'static Remote);
 impl Drop for KeptWorker {
     fn drop(&mut self) {
         self.0.kept_workers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Urgent for Remote {
+    fn go_in(&self) {
+        self.cancellations.go_in();
+    }
+
+    fn come_out(&self) {
+        self.cancellations.come_out();
+    }
+
+    fn next(&self) -> Option<Entry> {
+        std::iter::from_fn(|| self.cancellations.take()).find_map(|standing| standing.cancellation())
     }
 }
 

@@ -33,9 +33,9 @@ use iolite_io::net::PooledBuffer;
 use iolite_io::{Descriptor, SharedBytes};
 
 use super::Executor;
-use super::completion::{NOBODY, Tag};
+use super::completion::Tag;
 use super::remote::Remote;
-use crate::ring::Pushed;
+use crate::ring::{Inside, Pushed};
 
 /// How many accepted connections may wait to be taken before the kernel is asked to stop. What it
 /// accepts in one go, and so may add to them, is bounded by the completion queue.
@@ -84,6 +84,8 @@ struct State {
     over: bool,
     /// It was asked to end, because too much waits here.
     stopping: bool,
+    /// It was asked to end.
+    ending: bool,
     /// Nobody takes answers any more.
     abandoned: bool,
 }
@@ -118,7 +120,10 @@ impl Standing {
         mem::take(&mut self.state().answers)
     }
 
-    /// Drops what has arrived, and what may still.
+    /// Drops what has arrived, and ends it. It takes nothing that arrives after this has returned.
+    ///
+    /// On another thread than its executor's, that is waited for, without the executor's fibers: see
+    /// [`Passage`](crate::ring::Passage). The wait is one of the thread, so it needs no context that may suspend.
     pub(crate) fn abandon(self: &Arc<Self>) {
         let mut state = self.state();
         state.abandoned = true;
@@ -126,17 +131,33 @@ impl Standing {
         let dropped = mem::take(&mut state.answers);
         drop(state);
         drop(dropped);
-        self.cancel();
+        if let Some(inside) = self.begin_cancel() {
+            self.remote.wait_until_outside(inside);
+        }
     }
 
     /// Asks the kernel to end it, from whatever thread; does not wait.
     pub(crate) fn cancel(self: &Arc<Self>) {
-        if self.state().over {
-            return;
+        let _ = self.begin_cancel();
+    }
+
+    /// The same; tells the call in which it may take something yet.
+    fn begin_cancel(self: &Arc<Self>) -> Option<Inside> {
+        if self.state().over || self.with_executor(|executor| executor.cancel_standing(self)).is_some() {
+            return None;
         }
-        if self.with_executor(|executor| executor.cancel_standing(self)).is_none() {
-            self.remote.cancel(self.clone());
-        }
+        self.remote.cancel(self.clone())
+    }
+
+    /// The entry that ends it, unless it is over.
+    ///
+    /// Entries are looked at in the order in which they were queued, so it finds its operation or none, never a later
+    /// one at the same place.
+    pub(super) fn cancellation(&self) -> Option<Entry> {
+        let mut state = self.state();
+        state.ending = true;
+        let user_data = ptr::from_ref(self) as u64 | Tag::StandingCancellation as u64;
+        (!state.over).then(|| opcode::AsyncCancel::new(self.user_data()).build().user_data(user_data))
     }
 
     /// Fills up the buffers of its group, if the calling thread is its executor's.
@@ -210,6 +231,11 @@ impl Table {
         removed
     }
 
+    /// The one at that address, if it is still there.
+    fn find(&self, pointer: u64) -> Option<Arc<Standing>> {
+        self.0.borrow().iter().find(|standing| Arc::as_ptr(standing) as u64 == pointer).cloned()
+    }
+
     /// Those that are not over.
     pub(super) fn unfinished(&self) -> Vec<Arc<Standing>> {
         self.0.borrow().iter().filter(|standing| !standing.state().over).cloned().collect()
@@ -256,12 +282,19 @@ impl Executor {
 
     /// Asks the kernel to end an operation, unless it is over.
     pub(super) fn cancel_standing(&self, standing: &Standing) {
-        if !standing.state().over {
-            // Not waited for: entries are looked at in the order in which they were queued, so this one
-            // finds its operation or none, never a later one at the same place.
-            let entry = opcode::AsyncCancel::new(standing.user_data()).build().user_data(NOBODY);
+        if let Some(entry) = standing.cancellation() {
             // SAFETY: it points to nothing.
-            unsafe { self.push(entry) };
+            unsafe { self.ring.push(&entry) };
+        }
+    }
+
+    /// Cancels an operation again that the kernel did not find: it was between two of its states.
+    pub(super) fn complete_standing_cancellation(&self, pointer: u64, result: i32) {
+        if result == -libc::ENOENT
+            && let Some(standing) = self.standing.find(pointer)
+            && standing.state().ending
+        {
+            self.cancel_standing(&standing);
         }
     }
 

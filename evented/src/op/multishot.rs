@@ -117,6 +117,9 @@ fn wait(io: &dyn Io, context: &Context, standing: &Standing) -> Result<Option<io
 }
 
 fn arm(executor: &Executor, source: Source<'_>) -> Option<(Arc<Standing>, Lent)> {
+    if !executor.completes_inside_only() {
+        return None;
+    }
     let (kind, entry) = match source {
         Source::Connections { listener } if may_accept_ahead() => {
             let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);

@@ -25,6 +25,11 @@ impl Features {
         self.opcodes.get(usize::from(code)) == Some(&true)
     }
 
+    /// Whether completions wait for a call of the ring's thread.
+    pub(crate) fn defers(&self) -> bool {
+        self.names.contains(&DEFERS)
+    }
+
     /// Whether the ring does what else there is to do with files than opening, reading and writing.
     pub(crate) fn does_files(&self) -> bool {
         self.names.contains(&FILES)
@@ -61,6 +66,9 @@ const FILE_OPCODES: [u8; 8] = [
     opcode::LinkAt::CODE,
     opcode::Ftruncate::CODE,
 ];
+
+/// Among the features when completions wait for a call of the ring's thread (Linux 6.1).
+const DEFERS: &str = "defer-taskrun";
 
 /// Among the features when the ring has [`FILE_OPCODES`] (Linux 6.9).
 const FILES: &str = "files";
@@ -125,8 +133,8 @@ fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Feature
     newest.setup_no_sqarray();
 
     let steps = [
-        (newest, &["defer-taskrun", "single-issuer", "no-sqarray"][..]),
-        (best, &["defer-taskrun", "single-issuer"]),
+        (newest, &[DEFERS, "single-issuer", "no-sqarray"][..]),
+        (best, &[DEFERS, "single-issuer"]),
         (plain, &["coop-taskrun"]),
         (oldest, &[]),
     ];

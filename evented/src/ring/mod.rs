@@ -3,6 +3,7 @@
 
 mod buffers;
 mod features;
+mod passage;
 mod registered;
 
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,7 @@ use iolite_io::backend::PoolMemory;
 use crate::abort::AbortOnUnwind;
 pub(crate) use buffers::BufferRings;
 pub(crate) use features::{Features, probe};
+pub(crate) use passage::{Inside, Passage};
 pub(crate) use registered::RegisteredPools;
 
 /// Submission entries of a ring. For a user without CAP_IPC_LOCK rings count against
@@ -40,9 +42,22 @@ pub(crate) enum Wait {
     Nanos(u64),
 }
 
+/// What other threads want to be submitted before the kernel completes anything more. See [`Passage`].
+pub(crate) trait Urgent {
+    /// The ring's thread enters the kernel.
+    fn go_in(&self);
+
+    /// The ring's thread has come out of the kernel.
+    fn come_out(&self);
+
+    /// The next entry that was left, which points to nothing.
+    fn next(&self) -> Option<Entry>;
+}
+
 /// The ring of one executor; only that executor's thread touches it.
 pub(crate) struct Ring {
     ring: RefCell<IoUring>,
+    urgent: Option<&'static dyn Urgent>,
     /// How many entries were ever queued.
     pushed: Cell<u64>,
     /// Completions that were taken out of the ring and are not told yet, the oldest first. Telling one may queue
@@ -55,11 +70,11 @@ pub(crate) struct Ring {
 pub(crate) struct Pushed(u64);
 
 impl Ring {
-    /// Makes the ring, on the thread that will use it.
-    pub(crate) fn new() -> io::Result<(Self, Features)> {
+    /// Makes the ring, on the thread that will use it; it submits first what is `urgent`.
+    pub(crate) fn new(urgent: Option<&'static dyn Urgent>) -> io::Result<(Self, Features)> {
         let (ring, features) = features::build(SQ_ENTRIES, CQ_ENTRIES)?;
         let collected = RefCell::new(VecDeque::with_capacity(CQ_ENTRIES as usize));
-        Ok((Self { ring: RefCell::new(ring), pushed: Cell::new(0), collected }, features))
+        Ok((Self { ring: RefCell::new(ring), urgent, pushed: Cell::new(0), collected }, features))
     }
 
     /// Queues an entry for the next turn. When the queue is full, what is in it is submitted first:
@@ -161,22 +176,24 @@ impl Ring {
     pub(crate) fn turn(&self, wait: Wait) {
         let mut ring = self.ring.borrow_mut();
         let ring = &mut *ring;
-        let result = match wait {
-            Wait::No => {
-                let submission = ring.submission();
-                let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
-                drop(submission);
-                if idle {
-                    return;
-                }
-                ring.submitter().submit()
+        if wait == Wait::No {
+            let submission = ring.submission();
+            if submission.is_empty() && !submission.taskrun() && !submission.cq_overflow() {
+                return;
             }
+        }
+        self.go_in(ring);
+        let result = match wait {
+            Wait::No => ring.submitter().submit(),
             Wait::Forever => ring.submitter().submit_and_wait(1),
             Wait::Nanos(nanos) => {
                 let time = types::Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32);
                 ring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&time))
             }
         };
+        if let Some(urgent) = self.urgent {
+            urgent.come_out();
+        }
         match result {
             Ok(_) => {}
             Err(error) => match error.raw_os_error() {
@@ -190,6 +207,42 @@ impl Ring {
                     panic!("io_uring_enter failed beyond repair: {error}");
                 }
             },
+        }
+    }
+
+    /// Queues what is urgent, for the next turn.
+    pub(crate) fn queue_urgent(&self) {
+        if let Some(urgent) = self.urgent {
+            self.queue_all(urgent, &mut self.ring.borrow_mut());
+        }
+    }
+
+    /// Says that the kernel is entered now, and queues what is urgent.
+    fn go_in(&self, ring: &mut IoUring) {
+        if let Some(urgent) = self.urgent {
+            urgent.go_in();
+            self.queue_all(urgent, ring);
+        }
+    }
+
+    fn queue_all(&self, urgent: &dyn Urgent, ring: &mut IoUring) {
+        loop {
+            if ring.submission().is_full() {
+                let queued = ring.submission().len() as u32;
+                // Without a flag, so that the kernel submits, and completes nothing that it has deferred.
+                // SAFETY: no argument is passed. What the entries point to stays until their completions were reaped, as
+                // the callers of `push` see to.
+                let _ = unsafe { ring.submitter().enter::<()>(queued, 0, 0, None) };
+                if ring.submission().is_full() {
+                    // No memory, or no room for completions: it waits for the next turn.
+                    return;
+                }
+            }
+            let Some(entry) = urgent.next() else { return };
+            // SAFETY: it points to nothing, as `Urgent` says.
+            if unsafe { ring.submission().push(&entry) }.is_ok() {
+                self.pushed.set(self.pushed.get() + 1);
+            }
         }
     }
 
@@ -252,7 +305,7 @@ mod test {
     fn what_is_collected_while_others_are_told_is_told_behind_them() {
         const FIRST: u64 = 3;
         const MORE: u64 = 3 * SQ_ENTRIES as u64;
-        let (ring, _) = Ring::new().unwrap();
+        let (ring, _) = Ring::new(None).unwrap();
         // SAFETY: it points to nothing.
         let push = |number| _ = unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
         (0..FIRST).for_each(push);
@@ -274,7 +327,7 @@ mod test {
     #[test]
     #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn an_entry_is_submitted_by_its_name_once() {
-        let (ring, _) = Ring::new().unwrap();
+        let (ring, _) = Ring::new(None).unwrap();
         // SAFETY: it points to nothing.
         let push = |number| unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
         let queued = || ring.ring.borrow_mut().submission().len();
@@ -292,7 +345,7 @@ mod test {
     #[test]
     #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn what_has_arrived_is_reaped_together() {
-        let (ring, _) = Ring::new().unwrap();
+        let (ring, _) = Ring::new(None).unwrap();
         let events: Vec<_> = (0..REAPED_ENOUGH).map(|_| eventfd(0, EventfdFlags::CLOEXEC).unwrap()).collect();
         for (event, number) in events.iter().zip(0..) {
             let poll = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), libc::POLLIN as u32).build();

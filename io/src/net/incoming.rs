@@ -14,7 +14,8 @@ use crate::{Instant, Io};
 ///
 /// Where the `Io` can, the kernel accepts by itself from the first [`next`](Self::next) on, also
 /// while nobody asks; some connections may then wait here. Dropping this closes those; [`stop`](Self::stop)
-/// hands them out.
+/// hands them out. A connection that comes after the drop is left to the next call of `accept`, on whatever thread this
+/// is dropped.
 #[derive(Debug)]
 pub struct Incoming<'a, F: Family = Internet> {
     listener: &'a TypedSocket<F, Listener>,
@@ -104,8 +105,8 @@ impl Pause {
 ///
 /// A connection that is idle holds no buffer. Where the `Io` can, the kernel fills buffers by itself
 /// from the first [`next`](Self::next) on, also while nobody asks; some bytes may then wait here.
-/// Dropping this drops those; [`stop`](Self::stop) hands them out. While it lives, read through it
-/// alone.
+/// Dropping this drops those; [`stop`](Self::stop) hands them out. Bytes that come after the drop are left to the next
+/// read, on whatever thread this is dropped. While it lives, read through it alone.
 #[derive(Debug)]
 pub struct IncomingBytes<'a, F: Family = Internet> {
     stream: &'a TypedSocket<F, Stream>,
