@@ -25,6 +25,7 @@ const WHOLE: &[Case] = whole![
     a_flood_is_handed_out_whole,
     the_kernel_receives_ahead_but_leaves_a_buffer,
     pools_come_and_go,
+    the_memory_of_a_pool_that_is_gone_is_freed,
     a_forgotten_receive_ends_with_its_runtime,
     a_shutdown_ends_waits_elsewhere,
     bytes_are_let_go_when_the_peer_has_them,
@@ -139,6 +140,33 @@ fn pools_come_and_go() {
             assert_eq!(*incoming.next(io).unwrap().unwrap(), round.to_ne_bytes());
         }
     });
+}
+
+/// While the runtime goes on.
+fn the_memory_of_a_pool_that_is_gone_is_freed() {
+    const BYTES: u64 = 64 << 20;
+    on_a_fiber(|io| {
+        let (near, mut far) = half(io);
+        let pool = BufferPool::new(64, BYTES as usize / 64);
+        let all: Vec<_> = (0..64).map(|_| pool.take(io).unwrap()).collect();
+        all.into_iter().for_each(|mut buffer| buffer.storage_mut().fill(1));
+        let mut incoming = near.incoming(io, &pool);
+        far.write_all(b"1").unwrap();
+        assert_eq!(&*incoming.next(io).unwrap().unwrap(), b"1");
+        assert!(incoming.stop(io).is_empty());
+        let with_pool = resident();
+        drop(pool);
+        while resident() + BYTES / 2 > with_pool {
+            io.sleep(Duration::from_millis(1)).unwrap();
+        }
+    });
+}
+
+/// How many bytes of memory the process has.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    kilobytes.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 /// A pool outlived by a receive in flight, which is forgotten: the end waits for the kernel.

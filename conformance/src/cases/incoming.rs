@@ -26,6 +26,7 @@ pub(crate) const CASES: &[Case] = cases![
     an_idle_connection_holds_no_buffer,
     bytes_wait_for_a_buffer,
     idle_connections_starve_nobody,
+    takers_get_all_buffers_that_nobody_uses,
     stopping_hands_out_what_was_received,
     an_error_comes_behind_the_bytes,
     no_byte_is_lost_under_cancellation,
@@ -364,6 +365,37 @@ fn idle_connections_starve_nobody(on: &On) {
         }
         for _ in 0..3 {
             drop(soon(io, |io| Ok(pool.take(io)?)).expect("a buffer circulates"));
+        }
+    });
+}
+
+/// What the backend keeps at hand comes back to who waits, also while connections go on receiving.
+fn takers_get_all_buffers_that_nobody_uses(on: &On) {
+    on.run(|io| {
+        for count in [2, 8, 64] {
+            let pool = BufferPool::new(count, 16);
+            let take_all = || {
+                let taken = (0..count).map(|_| soon(io, |io| Ok(pool.take(io)?)));
+                taken.collect::<io::Result<Vec<_>>>().expect("a buffer that nobody uses")
+            };
+            let (stream, mut theirs) = half(io);
+            let mut incoming = stream.incoming(io, &pool);
+            for round in 0..3_u8 {
+                theirs.write_all(&[round]).expect("sent");
+                assert_eq!(&*soon(io, |io| incoming.next(io)).expect("received").expect("not the end"), [round]);
+                let error = io.timeout(Duration::from_millis(1), |io| incoming.next(io)).expect_err("it waits");
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+                drop(take_all());
+            }
+            // What comes meanwhile is received when there is a buffer again.
+            let all = take_all();
+            theirs.write_all(b"later").expect("sent");
+            let error = io.timeout(Duration::from_millis(1), |io| incoming.next(io)).expect_err("no buffer is free");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+            drop(all);
+            assert_eq!(&*soon(io, |io| incoming.next(io)).expect("received").expect("not the end"), b"later");
+            assert!(incoming.stop(io).is_empty(), "nothing else was sent");
+            drop(take_all());
         }
     });
 }

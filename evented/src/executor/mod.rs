@@ -210,7 +210,8 @@ impl Executor {
     /// The group of buffers for receiving into `pool`, to be armed with at once; `None` when there is
     /// none to be had.
     pub(crate) fn acquire_buffers(&self, pool: &BufferPool) -> Option<u16> {
-        self.buffers.acquire(&self.ring, pool, pool.count() / self.shared.options().executors)
+        let (remote, most) = (self.remote, pool.count() / self.shared.options().executors);
+        self.buffers.acquire(&self.ring, pool, most, move || remote.call_in())
     }
 
     /// Whether the kernel completes operations inside of the executor's calls alone, so that others can end those that
@@ -317,6 +318,7 @@ impl Executor {
         self.remote.drain_woken(|block| _ = self.make_ready_block(block));
         self.remote.drain_messages(|message| self.perform_message(message));
         self.ring.queue_urgent();
+        self.return_wanted_buffers();
         if let Some(fiber) = self.overdue.take() {
             // SAFETY: it is live: it was not resumed since.
             self.queue(unsafe { fiber.get() });
@@ -334,6 +336,21 @@ impl Executor {
         self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
         self.fire_timers();
         true
+    }
+
+    /// Gives buffers back that the kernel could fill, where somebody waits for one.
+    fn return_wanted_buffers(&self) {
+        if !self.remote.take_call_in() || !self.buffers.withdraw(&self.ring) {
+            return;
+        }
+        loop {
+            self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
+            if !self.ring.has_overflown() {
+                break;
+            }
+            self.ring.turn(Wait::No);
+        }
+        self.buffers.empty();
     }
 
     /// Lets the kernel have a thread for each operation that keeps one: they wait for other programs, and files for none
@@ -522,6 +539,10 @@ impl Executor {
         }
         self.tell_load();
         self.registered.release_unused(&self.ring);
+        if self.buffers.release_unused(&self.ring) {
+            // Somebody may have waited for one of them.
+            return Wait::No;
+        }
         let trim_at = self.trim();
         let report_at = match self.shutdown.get() {
             Shutdown::Since(instant) => Some(instant),

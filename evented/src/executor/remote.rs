@@ -3,7 +3,7 @@
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use io_uring::squeue::Entry;
@@ -30,6 +30,8 @@ pub(crate) struct Remote {
     messages: Messages<Message>,
     /// Standing operations that are to end.
     cancellations: Passage<Arc<Standing>>,
+    /// Somebody waits for a buffer of a pool of which the executor may keep some.
+    called_in: AtomicBool,
     /// Operations that keep a thread of the kernel's for as long as they last.
     kept_workers: AtomicU32,
     /// Whether the executor waits in its ring, or is about to.
@@ -59,6 +61,7 @@ impl Remote {
             woken: WakeStack::default(),
             messages: Messages::default(),
             cancellations: Passage::new(),
+            called_in: AtomicBool::new(false),
             kept_workers: AtomicU32::new(0),
             sleep: Sleep::default(),
             event,
@@ -145,6 +148,18 @@ impl Remote {
         self.cancellations.wait_until_outside(inside);
     }
 
+    /// Has the executor give back buffers that others wait for.
+    pub(crate) fn call_in(&self) {
+        // SeqCst, as what else is left: see `Sleep`.
+        self.called_in.store(true, Ordering::SeqCst);
+        self.wake_executor();
+    }
+
+    /// Whether the executor was called in since it was last asked.
+    pub(super) fn take_call_in(&self) -> bool {
+        self.called_in.load(Ordering::Relaxed) && self.called_in.swap(false, Ordering::SeqCst)
+    }
+
     /// Makes the executor look around, if it sleeps; says whether it did. At most one system call
     /// per sleep.
     pub(crate) fn wake_executor(&self) -> bool {
@@ -170,7 +185,10 @@ impl Remote {
 
     /// Whether something was left for the executor.
     pub(crate) fn has_left(&self) -> bool {
-        !self.woken.is_empty() || !self.messages.is_empty() || !self.cancellations.is_empty()
+        !self.woken.is_empty()
+            || !self.messages.is_empty()
+            || !self.cancellations.is_empty()
+            || self.called_in.load(Ordering::SeqCst)
     }
 
     /// Whether a fiber of the executor was woken elsewhere.

@@ -163,7 +163,7 @@ impl Standing {
     /// Fills up the buffers of its group, if the calling thread is its executor's.
     pub(crate) fn top_up(&self) {
         if let Kind::Receive { group } = self.kind {
-            self.with_executor(|executor| executor.buffers.top_up(group));
+            self.with_executor(|executor| executor.buffers.top_up(&executor.ring, group));
         }
     }
 
@@ -319,7 +319,7 @@ impl Executor {
         }
         if last {
             if let Kind::Receive { group } = standing.kind {
-                self.buffers.release(&self.ring, group);
+                self.buffers.release(group);
             }
             // Whoever else has it drops it later: a call that has not returned yet.
             if let Some(Standing { kind: Kind::Send(bytes), .. }) = Arc::into_inner(self.standing.remove(standing)) {

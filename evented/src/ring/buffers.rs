@@ -4,6 +4,11 @@
 //! fibers receive, made when the first asks. It holds some of the pool's buffers: those that the
 //! kernel may fill. A buffer that was filled leaves it, and another one is put in before the next
 //! wait.
+//!
+//! Buffers cannot be taken out of a ring one by one, since the kernel alone knows how far it has come. So when somebody waits
+//! for a buffer, the ring is *withdrawn*: unregistered, after which the kernel fills none, and empty once all completions
+//! were told. What would be received into it then ends for want of buffers. It is registered again for whoever receives next,
+//! when nobody waits.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -27,16 +32,22 @@ pub(crate) struct BufferRings(RefCell<Vec<Option<BufferRing>>>);
 impl BufferRings {
     /// The group for receiving into `pool`, until [`release`](Self::release): the one there is, or a
     /// new one with up to `most` of its buffers. `None` when the pool can spare none, or the kernel
-    /// knows no such rings.
-    pub(crate) fn acquire(&self, ring: &Ring, pool: &BufferPool, most: usize) -> Option<u16> {
+    /// knows no such rings. `call_in` is called by who waits for a buffer; then [`withdraw`](Self::withdraw) has to be.
+    pub(crate) fn acquire(
+        &self,
+        ring: &Ring,
+        pool: &BufferPool,
+        most: usize,
+        call_in: impl Fn() + Send + Sync + 'static,
+    ) -> Option<u16> {
         let mut rings = self.0.borrow_mut();
         let known = rings.iter().position(|ring| ring.as_ref().is_some_and(|ring| ring.reserve.is_of(pool)));
         let group = match known {
             Some(group) => group,
             None => {
-                drop_unused(ring, &mut rings, |unused| unused.reserve.is_orphaned());
+                let _ = drop_unused(ring, &mut rings, |unused| unused.reserve.is_orphaned());
                 let group = rings.iter().position(Option::is_none).unwrap_or(rings.len());
-                let made = BufferRing::new(ring, pool, most, u16::try_from(group).ok()?)?;
+                let made = BufferRing::new(ring, pool, most, u16::try_from(group).ok()?, call_in)?;
                 if group == rings.len() {
                     rings.push(None);
                 }
@@ -44,33 +55,56 @@ impl BufferRings {
                 group
             }
         };
-        let ring = rings[group].as_mut()?;
-        ring.users += 1;
-        ring.top_up();
-        u16::try_from(group).ok()
+        let buffers = rings[group].as_mut()?;
+        buffers.top_up(ring);
+        buffers.users += usize::from(buffers.registered);
+        buffers.registered.then_some(buffers.group)
     }
 
     /// Ends one use of a group.
-    pub(crate) fn release(&self, ring: &Ring, group: u16) {
-        let mut rings = self.0.borrow_mut();
-        if let Some(used) = &mut rings[usize::from(group)] {
+    pub(crate) fn release(&self, group: u16) {
+        if let Some(used) = &mut self.0.borrow_mut()[usize::from(group)] {
             used.users -= 1;
-            if used.users == 0 && used.reserve.is_orphaned() {
-                drop_unused(ring, &mut rings, |unused| unused.reserve.is_orphaned());
-            }
         }
     }
 
+    /// Gives up those that nothing is received into, with their buffers; whether there are any.
+    pub(crate) fn release_unused(&self, ring: &Ring) -> bool {
+        drop_unused(ring, &mut self.0.borrow_mut(), |_| true)
+    }
+
     /// Puts free buffers of the pool where others were taken out.
-    pub(crate) fn top_up(&self, group: u16) {
-        if let Some(ring) = &mut self.0.borrow_mut()[usize::from(group)] {
-            ring.top_up();
+    pub(crate) fn top_up(&self, ring: &Ring, group: u16) {
+        if let Some(buffers) = &mut self.0.borrow_mut()[usize::from(group)] {
+            buffers.top_up(ring);
         }
+    }
+
+    /// Takes the rings from the kernel that have buffers for which somebody waits; whether there are any. When all
+    /// completions up to now were told, [`empty`](Self::empty) gives the buffers back.
+    pub(crate) fn withdraw(&self, ring: &Ring) -> bool {
+        let mut withdrawn = false;
+        for buffers in self.0.borrow_mut().iter_mut().flatten() {
+            if buffers.registered && buffers.has_lent() && buffers.reserve.is_wanted() {
+                buffers.registered = ring.unregister_buffers(buffers.group).is_err();
+                withdrawn |= !buffers.registered;
+            }
+        }
+        withdrawn
+    }
+
+    /// Gives the buffers of withdrawn rings back.
+    pub(crate) fn empty(&self) {
+        let mut rings = self.0.borrow_mut();
+        let withdrawn = rings.iter_mut().flatten().filter(|buffers| !buffers.registered);
+        let returned: Vec<_> = withdrawn.flat_map(BufferRing::take_all).collect();
+        drop(rings);
+        drop(returned);
     }
 
     /// Whether there is one that the kernel may fill.
     pub(crate) fn has_buffers(&self, group: u16) -> bool {
-        self.0.borrow()[usize::from(group)].as_ref().is_some_and(|ring| ring.free_ids.len() < ring.lent.len())
+        self.0.borrow()[usize::from(group)].as_ref().is_some_and(BufferRing::has_lent)
     }
 
     /// Takes out the buffer that the kernel has filled.
@@ -80,28 +114,33 @@ impl BufferRings {
 
     /// Gives all of them up, when nothing is in flight any more.
     pub(crate) fn clear(&self, ring: &Ring) {
-        drop_unused(ring, &mut self.0.borrow_mut(), |_| true);
+        let _ = drop_unused(ring, &mut self.0.borrow_mut(), |_| true);
     }
 }
 
-fn drop_unused(ring: &Ring, rings: &mut [Option<BufferRing>], which: impl Fn(&BufferRing) -> bool) {
+fn drop_unused(ring: &Ring, rings: &mut [Option<BufferRing>], which: impl Fn(&BufferRing) -> bool) -> bool {
+    let mut dropped = false;
     for (group, slot) in rings.iter_mut().enumerate() {
         if let Some(unused) = slot.take_if(|buffers| buffers.users == 0 && which(buffers)) {
+            dropped = true;
             // The kernel reads the memory until then; where it refuses, it keeps it.
-            match ring.unregister_buffers(group as u16) {
-                Ok(()) => drop(unused),
-                Err(_) => std::mem::forget(unused),
+            if unused.registered && ring.unregister_buffers(group as u16).is_err() {
+                std::mem::forget(unused);
             }
         }
     }
+    dropped
 }
 
 /// One ring of buffers, registered.
 #[derive(Debug)]
 struct BufferRing {
+    group: u16,
     reserve: Reserve,
     entries: Entries,
-    /// How many buffers were put in since it was made, and with that where the next one goes.
+    /// Whether the kernel has it; if not, it is withdrawn.
+    registered: bool,
+    /// How many buffers were put in since it was registered, and with that where the next one goes.
     tail: u16,
     /// The buffers that the kernel may fill, by id.
     lent: Vec<Option<PooledBuffer>>,
@@ -111,18 +150,39 @@ struct BufferRing {
 }
 
 impl BufferRing {
-    fn new(ring: &Ring, pool: &BufferPool, most: usize, group: u16) -> Option<Self> {
-        let reserve = pool.reserve(most.min(ENTRIES_MAX))?;
+    fn new(
+        ring: &Ring,
+        pool: &BufferPool,
+        most: usize,
+        group: u16,
+        call_in: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let reserve = pool.reserve(most.min(ENTRIES_MAX), call_in)?;
         let count = reserve.count();
         let entries = Entries::new(count.next_power_of_two())?;
-        // SAFETY: the memory stays until it was unregistered; see `drop_unused`.
-        unsafe { ring.register_buffers(entries.memory, entries.count, group) }.ok()?;
         let free_ids = (0..count as u16).rev().collect();
         let lent = std::iter::repeat_with(|| None).take(count).collect();
-        Some(Self { reserve, entries, tail: 0, lent, free_ids, users: 0 })
+        let mut made = Self { group, reserve, entries, registered: false, tail: 0, lent, free_ids, users: 0 };
+        made.register(ring);
+        made.registered.then_some(made)
     }
 
-    fn top_up(&mut self) {
+    /// Gives it to the kernel, without a buffer.
+    fn register(&mut self, ring: &Ring) {
+        self.tail = 0;
+        self.entries.publish(0);
+        // SAFETY: the memory stays until it was unregistered; see `drop_unused`.
+        let result = unsafe { ring.register_buffers(self.entries.memory, self.entries.count, self.group) };
+        self.registered = result.is_ok();
+    }
+
+    fn top_up(&mut self, ring: &Ring) {
+        if !self.registered && self.reserve.has_free() {
+            self.register(ring);
+        }
+        if !self.registered {
+            return;
+        }
         let before = self.tail;
         while let Some(&id) = self.free_ids.last() {
             let Some(mut buffer) = self.reserve.take() else { break };
@@ -134,6 +194,16 @@ impl BufferRing {
         if self.tail != before {
             self.entries.publish(self.tail);
         }
+    }
+
+    /// Whether the kernel may fill some.
+    fn has_lent(&self) -> bool {
+        self.free_ids.len() < self.lent.len()
+    }
+
+    /// Takes out what the kernel does not know any more.
+    fn take_all(&mut self) -> Vec<PooledBuffer> {
+        (0..self.lent.len() as u16).filter_map(|id| self.take(id)).collect()
     }
 
     fn take(&mut self, id: u16) -> Option<PooledBuffer> {

@@ -277,6 +277,11 @@ impl Ring {
         }
     }
 
+    /// Whether the kernel has completions for which there was no room.
+    pub(crate) fn has_overflown(&self) -> bool {
+        self.ring.borrow_mut().submission().cq_overflow()
+    }
+
     fn has_deferred(&self) -> bool {
         self.ring.borrow_mut().submission().taskrun()
     }

@@ -22,8 +22,10 @@ use crate::{Canceled, Io};
 ///
 /// [`TcpStream::incoming`](super::TcpStream::incoming) receives into a pool: a connection takes a
 /// buffer when bytes are there, not before. A backend may keep some of the free buffers at hand, for
-/// the kernel to fill; one at least is always left to circulate. The kernel takes them in turn: a pool that is much larger
-/// than what is under way at once costs caches.
+/// the kernel to fill; one at least is always left to circulate, and the others come back when somebody waits in
+/// [`take`](Self::take), or when nothing is received into the pool any more. Bytes that were received and not asked for
+/// keep their buffers until then. The kernel takes them in turn: a pool that is much larger than what is under way at once
+/// costs caches.
 ///
 /// [`File::read_pooled_at`](crate::fs::File::read_pooled_at) and
 /// [`write_pooled_at`](crate::fs::File::write_pooled_at) may spare the kernel some work at each call, by
@@ -42,7 +44,15 @@ struct Shared {
     free: Lock<Vec<Piece>>,
     /// How many buffers backends may still keep at hand.
     reservable: AtomicUsize,
+    /// How many callers of `take` wait, for whom backends keep none. SeqCst, here and where it is read: who waits counts
+    /// itself and then calls the reserves in; a backend that saw no count before is called in afterwards.
+    wanting: AtomicUsize,
+    /// How to call the reserves in.
+    reserves: Lock<Vec<Arc<CallIn>>>,
 }
+
+/// Asks a backend for the buffers that it keeps at hand; does not wait for them.
+type CallIn = dyn Fn() + Send + Sync;
 
 impl BufferPool {
     /// Makes `count` buffers of `bytes` bytes each.
@@ -59,6 +69,8 @@ impl BufferPool {
                 available: Semaphore::new(count),
                 free: Lock::new(free),
                 reservable: AtomicUsize::new(count - 1),
+                wanting: AtomicUsize::new(0),
+                reserves: Lock::default(),
             }),
         }
     }
@@ -83,11 +95,16 @@ impl BufferPool {
     ///
     /// [`Canceled`].
     pub fn take(&self, io: &dyn Io) -> Result<PooledBuffer, Canceled> {
+        io.check_cancel()?;
+        if let Some(buffer) = self.try_take() {
+            return Ok(buffer);
+        }
+        let _wanting = Wanting::new(&self.shared);
         self.shared.available.acquire(io)?.forget();
         Ok(self.shared.pop())
     }
 
-    /// Takes a free buffer, empty, if there is one for which nobody waits.
+    /// Takes a free buffer, empty, if there is one for which nobody waits, and which no backend keeps at hand.
     pub fn try_take(&self) -> Option<PooledBuffer> {
         self.shared.available.try_acquire()?.forget();
         Some(self.shared.pop())
@@ -95,11 +112,19 @@ impl BufferPool {
 
     /// Reserves up to `most` buffers for a backend to keep at hand; `None` when no more can be
     /// spared. For implementers of an [`Io`]; see [`Reserve`].
-    pub fn reserve(&self, most: usize) -> Option<Reserve> {
+    ///
+    /// `call_in` is called on any thread when somebody begins to wait for a buffer. It has the backend drop those that it
+    /// keeps, soon, and waits for nothing.
+    pub fn reserve(&self, most: usize, call_in: impl Fn() + Send + Sync + 'static) -> Option<Reserve> {
         let take = |left: usize| left.checked_sub(left.min(most));
         let left = self.shared.reservable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
         let count = left.min(most);
-        (count > 0).then(|| Reserve { pool: Arc::downgrade(&self.shared), count })
+        if count == 0 {
+            return None;
+        }
+        let call_in: Arc<CallIn> = Arc::new(call_in);
+        self.shared.reserves.lock().push(call_in.clone());
+        Some(Reserve { pool: Arc::downgrade(&self.shared), count, call_in })
     }
 }
 
@@ -108,6 +133,24 @@ impl Shared {
     fn pop(self: &Arc<Self>) -> PooledBuffer {
         let piece = self.free.lock().pop().expect("a permit is a buffer");
         PooledBuffer { piece, len: 0, pool: Arc::downgrade(self) }
+    }
+}
+
+/// Somebody waits for a buffer.
+struct Wanting<'a>(&'a Shared);
+
+impl<'a> Wanting<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.wanting.fetch_add(1, Ordering::SeqCst);
+        let reserves = shared.reserves.lock().clone();
+        reserves.iter().for_each(|call_in| call_in());
+        Self(shared)
+    }
+}
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.0.wanting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -198,10 +241,11 @@ impl Drop for PooledBuffer {
 /// How many buffers of a pool a backend may keep at hand; the right ends when it is dropped.
 ///
 /// Of all buffers of a pool, one is never reserved, so that whoever waits for a buffer is served as
-/// soon as somebody drops one.
+/// soon as somebody drops one; and while somebody waits, none is taken for the reserve.
 pub struct Reserve {
     pool: Weak<Shared>,
     count: usize,
+    call_in: Arc<CallIn>,
 }
 
 impl Reserve {
@@ -210,10 +254,23 @@ impl Reserve {
         self.count
     }
 
-    /// Takes a free buffer, if there is one; it is the caller's to keep no more than
+    /// Takes a free buffer, if there is one and nobody waits for it; it is the caller's to keep no more than
     /// [`count`](Self::count).
     pub fn take(&self) -> Option<PooledBuffer> {
-        BufferPool { shared: self.pool.upgrade()? }.try_take()
+        let shared = self.pool.upgrade()?;
+        if shared.wanting.load(Ordering::SeqCst) > 0 { None } else { BufferPool { shared }.try_take() }
+    }
+
+    /// Whether [`take`](Self::take) would take one now.
+    pub fn has_free(&self) -> bool {
+        self.pool
+            .upgrade()
+            .is_some_and(|pool| pool.wanting.load(Ordering::SeqCst) == 0 && pool.available.available() > 0)
+    }
+
+    /// Whether somebody waits for a buffer.
+    pub fn is_wanted(&self) -> bool {
+        self.pool.upgrade().is_some_and(|pool| pool.wanting.load(Ordering::SeqCst) > 0)
     }
 
     /// Whether these are buffers of `pool`.
@@ -237,13 +294,22 @@ impl Drop for Reserve {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.reservable.fetch_add(self.count, Ordering::Relaxed);
+            let mut reserves = pool.reserves.lock();
+            let own = reserves.iter().position(|call_in| Arc::ptr_eq(call_in, &self.call_in));
+            let removed = own.map(|index| reserves.swap_remove(index));
+            drop(reserves);
+            drop(removed);
         }
     }
 }
 
 #[cfg(test)]
 mod test {
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
+    use crate::backend::Parks;
 
     #[test]
     fn buffers_come_back_and_none_is_made_up() {
@@ -278,19 +344,38 @@ mod test {
     #[test]
     fn one_buffer_is_never_reserved() {
         let pool = BufferPool::new(4, 1);
-        let first = pool.reserve(2).unwrap();
-        let second = pool.reserve(2).unwrap();
+        let first = pool.reserve(2, || ()).unwrap();
+        let second = pool.reserve(2, || ()).unwrap();
         assert_eq!((first.count(), second.count()), (2, 1));
-        assert!(pool.reserve(1).is_none());
+        assert!(pool.reserve(1, || ()).is_none());
         drop(first);
-        assert_eq!(pool.reserve(9).unwrap().count(), 2);
-        assert!(BufferPool::new(1, 1).reserve(1).is_none());
+        assert_eq!(pool.reserve(9, || ()).unwrap().count(), 2);
+        assert!(BufferPool::new(1, 1).reserve(1, || ()).is_none());
+    }
+
+    #[test]
+    fn who_waits_calls_the_reserves_in() {
+        let pool = BufferPool::new(2, 1);
+        let (called, calls) = mpsc::channel();
+        let reserve = pool.reserve(1, move || called.send(()).unwrap()).unwrap();
+        let kept = reserve.take().unwrap();
+        let first = pool.take(&Parks).unwrap();
+        thread::scope(|threads| {
+            let second = threads.spawn(|| drop(pool.take(&Parks).unwrap()));
+            calls.recv().unwrap();
+            assert!(reserve.is_wanted() && reserve.take().is_none());
+            drop(kept);
+            second.join().unwrap();
+        });
+        assert!(!reserve.is_wanted() && reserve.has_free());
+        drop((first, reserve));
+        assert!(pool.shared.reserves.lock().is_empty());
     }
 
     #[test]
     fn a_reserve_knows_its_pool_and_that_it_is_gone() {
         let (pool, other) = (BufferPool::new(2, 1), BufferPool::new(2, 1));
-        let reserve = pool.reserve(1).unwrap();
+        let reserve = pool.reserve(1, || ()).unwrap();
         assert!(reserve.is_of(&pool.clone()) && !reserve.is_of(&other));
         assert!(!reserve.is_orphaned());
         drop(pool);
