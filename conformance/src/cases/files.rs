@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use iolite_io::fs::{BufferPool, File, OpenOptions};
 use iolite_io::{Canceled, Decorator, Incomplete, Io, Operation, Output};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, mkfifoat};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, openpt};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
@@ -26,6 +28,7 @@ pub(crate) const CASES: &[Case] = cases![
     positional_calls_leave_the_position_alone,
     vectored_calls_fill_and_write_in_order,
     vectored_calls_work_on_pipes,
+    what_has_no_offsets_refuses_them,
     going_past_the_end_discards_nothing,
     files_are_opened_in_stds_ways,
     appending_writes_at_the_end,
@@ -242,6 +245,52 @@ fn vectored_calls_work_on_pipes(on: &On) {
 }
 
 /// Past the end there is nothing to read, and a write leaves zeros before it.
+/// As std's calls do; nothing moves.
+fn what_has_no_offsets_refuses_them(on: &On) {
+    on.run(|io| {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let [reader, writer] = [OwnedFd::from(reader), OwnedFd::from(writer)].map(|fd| File::from(fs::File::from(fd)));
+        writer.write_all(io, b"stays").expect("written");
+        refuses_offsets(io, &reader, &writer);
+        let mut bytes = [0; 8];
+        assert_eq!(reader.read(io, &mut bytes).expect("read"), 5);
+        assert_eq!(&bytes[..5], b"stays");
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let terminal = File::from(fs::File::from(terminal));
+        refuses_offsets(io, &terminal, &terminal);
+    });
+    in_folder(on, |io, folder| {
+        let path = folder.join("fifo");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).expect("a FIFO");
+        let fifo = File::options().read(true).write(true).open(io, &path).expect("both ends");
+        fifo.write_all(io, b"stays").expect("written");
+        refuses_offsets(io, &fifo, &fifo);
+        let mut bytes = [0; 8];
+        assert_eq!(fifo.read(io, &mut bytes).expect("read"), 5);
+    });
+}
+
+fn refuses_offsets(io: &dyn Io, from: &File, to: &File) {
+    let pool = BufferPool::new(1, 8);
+    let mut pooled = pool.try_take().expect("a buffer");
+    pooled.set_len(2);
+    let mut bytes = [0; 2];
+    let refused = [
+        ("read_at", from.read_at(io, &mut bytes, 1).map(drop)),
+        ("read_exact_at", from.read_exact_at(io, &mut bytes, 1)),
+        ("read_vectored_at", from.read_vectored_at(io, &mut both_of(&mut bytes), 1).map(drop)),
+        ("write_at", to.write_at(io, b"ab", 1).map(drop)),
+        ("write_all_at", to.write_all_at(io, b"ab", 1)),
+        ("write_vectored_at", to.write_vectored_at(io, &[&b"a"[..], b"b"].map(IoSlice::new), 1).map(drop)),
+        ("write_pooled_at", to.write_pooled_at(io, &pooled, 1).map(drop)),
+        ("read_pooled_at", from.read_pooled_at(io, &mut pooled, 1).map(drop)),
+    ];
+    for (call, result) in refused {
+        let errno = result.as_ref().map_err(io::Error::raw_os_error);
+        assert_eq!(errno, Err(Some(Errno::SPIPE.raw_os_error())), "{call}");
+    }
+}
+
 fn going_past_the_end_discards_nothing(on: &On) {
     in_folder(on, |io, folder| {
         let path = folder.join("file");

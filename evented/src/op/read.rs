@@ -6,8 +6,9 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use io_uring::{opcode, types};
-use iolite_io::backend::{PoolMemory, try_read};
+use iolite_io::backend::{PoolMemory, Waiting, try_read, waiting_of};
 use iolite_io::{Descriptor, Interest, Output};
+use rustix::io::preadv;
 
 use super::perform::Performer;
 use super::poll::{run_or_wait, unless_ring};
@@ -21,6 +22,15 @@ pub(super) fn kernel_offset(offset: Option<u64>) -> io::Result<u64> {
         // What `pread` says of it.
         Some(POSITION) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
         Some(offset) => Ok(offset),
+    }
+}
+
+/// Refuses an offset of what has none, in the words of `pread`: the kernel's rings ignore it there.
+fn check_offset(file: &Descriptor, offset: Option<u64>) -> io::Result<()> {
+    match offset {
+        // Without a buffer it asks for nothing but leave.
+        Some(offset) if waiting_of(file)? != Waiting::ForDisk => Ok(preadv(file, &mut [], offset).map(drop)?),
+        _ => Ok(()),
     }
 }
 
@@ -40,6 +50,7 @@ pub(super) fn perform(
             return Ok(Output::Count(count));
         }
     }
+    check_offset(file, offset)?;
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), kernel_offset(offset)?);
     let entry = match performer.registered(memory) {
@@ -67,6 +78,7 @@ pub(super) fn perform_vectored(
     {
         return Ok(Output::Count(count));
     }
+    check_offset(file, offset)?;
     // `IoSliceMut` is an `iovec` in memory, by std's promise.
     let entry = opcode::Readv::new(types::Fd(file.as_raw_fd()), buffers.as_mut_ptr().cast(), count as u32)
         .offset(kernel_offset(offset)?)
