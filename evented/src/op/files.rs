@@ -15,7 +15,7 @@ use iolite_io::fs::{At, FileOperation, Metadata, Subject};
 use rustix::fs::Statx;
 
 use super::offload::perform_files;
-use super::perform::Performer;
+use super::perform::{Performer, lacks_thread};
 use crate::shared::Shared;
 
 pub(super) fn perform(
@@ -28,13 +28,20 @@ pub(super) fn perform(
         return perform_files(shared, context, operation);
     }
     if let FileOperation::Metadata { of, metadata } = operation {
-        *metadata = Some(statx(performer, of)?);
+        match statx(performer, of) {
+            Err(error) if lacks_thread(&error) => {
+                return perform_files(shared, context, FileOperation::Metadata { of, metadata });
+            }
+            result => *metadata = Some(result?),
+        }
         return Ok(Output::Done);
     }
     let Some((entry, _paths)) = request(&operation)? else { return perform_files(shared, context, operation) };
     // SAFETY: the entry points to the paths, which are there until it returns.
-    unsafe { performer.run(&entry) }?;
-    Ok(Output::Done)
+    match unsafe { performer.run(&entry) } {
+        Err(error) if lacks_thread(&error) => perform_files(shared, context, operation),
+        result => result.map(|_| Output::Done),
+    }
 }
 
 /// The entry and what it points to; `None` for what the ring cannot.

@@ -4,7 +4,7 @@ use std::io;
 
 use iolite_io::backend::{BlockingPool, Context, perform_file};
 use iolite_io::fs::FileOperation;
-use iolite_io::{Io, Job, Output};
+use iolite_io::{Canceled, Io, Job, Output};
 
 use crate::shared::Shared;
 
@@ -15,9 +15,27 @@ pub(super) fn perform(shared: &Shared, context: &Context, job: Job<'_>) -> io::R
 
 /// Performs what the ring cannot, on threads that no closure keeps: it may wait for what comes of this.
 pub(super) fn perform_files(shared: &Shared, context: &Context, operation: FileOperation<'_>) -> io::Result<Output> {
-    let (mut operation, mut result) = (Some(operation), None);
-    perform_on(shared.files(), shared, context, Job::new(&mut || result = operation.take().map(perform_file)))?;
-    result.unwrap_or_else(|| unreachable!("the job has run"))
+    call_for_files(shared, context, || perform_file(operation))
+}
+
+/// Makes a call that waits for nothing but a file system: where the caller is, if that is a thread or the system starts
+/// none, else on a thread of the runtime.
+pub(super) fn call_for_files<T: Send>(
+    shared: &Shared,
+    context: &Context,
+    call: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    let (mut call, mut result) = (Some(call), None);
+    let mut job = || result = call.take().map(|call| call());
+    match perform_on(shared.files(), shared, context, Job::new(&mut job)) {
+        Err(error) if Canceled::is_in(&error) => Err(error),
+        // The executor's other fibers wait as well, which is better than to be refused for ever.
+        Err(error) => match call {
+            Some(call) => shared.run_on_behalf(call),
+            None => Err(error),
+        },
+        Ok(_) => result.unwrap_or_else(|| unreachable!("the job has run")),
+    }
 }
 
 fn perform_on(pool: &BlockingPool, shared: &Shared, context: &Context, job: Job<'_>) -> io::Result<Output> {

@@ -6,13 +6,13 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
-use iolite_io::backend::{Waiting, directory_of, open_flags, waiting_of};
+use iolite_io::backend::{Waiting, directory_of, explained, open_file, open_flags, waiting_of};
 use iolite_io::fs::{At, OpenOptions};
 use iolite_io::{Descriptor, Output};
-use rustix::fs::{FileType, OFlags, ResolveFlags, fstat};
+use rustix::fs::{AtFlags, FileType, OFlags, ResolveFlags, fstat, statat};
 
 use super::files::c_path;
-use super::perform::Performer;
+use super::perform::{Performer, lacks_thread};
 
 pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptions) -> io::Result<Output> {
     let (flags, mode) = open_flags(options)?;
@@ -30,12 +30,43 @@ pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptio
         // SAFETY: a new descriptor that nobody else knows.
         Ok(Descriptor::from(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     };
-    let first = open(performer, &entry);
+    let first = match open(performer, &entry) {
+        Err(error) if lacks_thread(&error) => {
+            // Not on the calling thread: there it could wait for ever.
+            if !flags.contains(OFlags::NONBLOCK) && is_fifo(at) {
+                return Err(no_thread(error));
+            }
+            return performer.call(|| open_on_thread(at, options)).map(Output::Opened);
+        }
+        first => first,
+    };
     if flags.contains(OFlags::NONBLOCK) || !lacks_other_end(&first) {
         return first.map(Output::Opened);
     }
     // The first one stays until then: who has opened the other end meanwhile is not left alone.
-    open(&performer.keeping_worker(), &entry.flags(squeue::Flags::ASYNC)).map(Output::Opened)
+    match open(&performer.keeping_worker(), &entry.flags(squeue::Flags::ASYNC)) {
+        Err(error) if lacks_thread(&error) => Err(no_thread(error)),
+        result => result.map(Output::Opened),
+    }
+}
+
+fn open_on_thread(at: At<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
+    loop {
+        match open_file(at, options) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+fn is_fifo(at: At<'_>) -> bool {
+    let stat = statat(directory_of(at), at.path, AtFlags::empty());
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+}
+
+#[cold]
+fn no_thread(source: io::Error) -> io::Error {
+    explained(io::ErrorKind::Other, "the system starts no thread to wait for the other end of a FIFO", source)
 }
 
 /// Whether it is a FIFO that was perhaps opened without the other end, for which to wait.

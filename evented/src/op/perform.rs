@@ -13,6 +13,7 @@ use io_uring::squeue::Entry;
 use iolite_io::backend::{Context, PoolMemory, Unparker, WakeBlock, monotonic_now, park};
 use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 
+use super::offload::call_for_files;
 use super::typed::{CanceledById, Id, UnderWay};
 use crate::abort::AbortOnUnwind;
 use crate::executor::foreign::{Message, Role};
@@ -111,6 +112,36 @@ impl<'a> Performer<'a> {
     pub(super) unsafe fn run(&self, entry: &Entry) -> io::Result<u32> {
         // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
         unsafe { self.run_until(entry, Until::Canceled) }
+    }
+
+    /// As [`run`](Self::run); and what the kernel does not do for want of a thread, `call` does instead, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// As `run`, and those of `call`.
+    ///
+    /// # Safety
+    ///
+    /// As `run`.
+    pub(super) unsafe fn run_or_call(
+        &self,
+        entry: &Entry,
+        call: impl FnOnce() -> io::Result<u32> + Send,
+    ) -> io::Result<u32> {
+        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
+        match unsafe { self.run(entry) } {
+            Err(error) if lacks_thread(&error) => self.call(call),
+            result => result,
+        }
+    }
+
+    /// Makes a call that waits for nothing but a file system, on a thread if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`], and those of `call`.
+    pub(super) fn call<T: Send>(&self, call: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        call_for_files(self.shared, self.context, call)
     }
 
     /// As [`run`](Self::run); the operation can also be canceled by its id.
@@ -315,6 +346,12 @@ impl<'a> Performer<'a> {
     fn deadline(&self, until: Until<'_>, asked: &Asked) -> Option<Instant> {
         if asked.request.is_some() || matches!(until, Until::Completed) { None } else { self.context.deadline() }
     }
+}
+
+/// Whether an operation that nobody canceled was not performed because the system has no thread left: then the kernel
+/// cancels what it would do on one of its own. The errors of requests have no errno.
+pub(super) fn lacks_thread(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ECANCELED)
 }
 
 impl InFlight for OpSlot {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use io_uring::{opcode, types};
 use iolite_io::backend::{PoolMemory, Waiting, try_read, waiting_of};
 use iolite_io::{Descriptor, Interest, Output};
-use rustix::io::preadv;
+use rustix::io::{preadv, readv, retry_on_intr};
 
-use super::perform::Performer;
+use super::perform::{Performer, lacks_thread};
 use super::poll::{run_or_wait, unless_ring};
 use super::{BUFFERS_MAX, COUNT_MAX};
 
@@ -52,14 +52,18 @@ pub(super) fn perform(
     }
     check_offset(file, offset)?;
     let bytes = buffer.len().min(COUNT_MAX) as u32;
+    let position = offset;
     let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), kernel_offset(offset)?);
     let entry = match performer.registered(memory) {
         Some(slot) => opcode::ReadFixed::new(file_number, start, bytes, slot).offset(offset).build(),
         None => opcode::Read::new(file_number, start, bytes).offset(offset).build(),
     };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, Interest::Readable, &entry) }?;
-    Ok(Output::Count(count.unwrap_or(0) as usize))
+    let count = match unsafe { run_or_wait(performer, file, Interest::Readable, &entry) } {
+        Err(error) if lacks_thread(&error) => call(performer, file, &mut [IoSliceMut::new(buffer)], position)?,
+        result => result?.map_or(0, |count| count as usize),
+    };
+    Ok(Output::Count(count))
 }
 
 pub(super) fn perform_vectored(
@@ -84,6 +88,25 @@ pub(super) fn perform_vectored(
         .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, Interest::Readable, &entry) }?;
-    Ok(Output::Count(count.unwrap_or(0) as usize))
+    let count = match unsafe { run_or_wait(performer, file, Interest::Readable, &entry) } {
+        Err(error) if lacks_thread(&error) => call(performer, file, buffers, offset)?,
+        result => result?.map_or(0, |count| count as usize),
+    };
+    Ok(Output::Count(count))
+}
+
+/// Reads on a thread, where the kernel has none.
+fn call(
+    performer: &Performer<'_>,
+    file: &Descriptor,
+    buffers: &mut [IoSliceMut<'_>],
+    offset: Option<u64>,
+) -> io::Result<usize> {
+    performer.call(|| {
+        let mut read = || match offset {
+            Some(offset) => preadv(file, buffers, offset),
+            None => readv(file, buffers),
+        };
+        Ok(retry_on_intr(&mut read)?)
+    })
 }

@@ -13,7 +13,7 @@ use iolite_io::backend::{DiskWait, Rounds, Spliced, try_splice, yield_now};
 use iolite_io::{Descriptor, Output};
 
 use super::COUNT_MAX;
-use super::perform::Performer;
+use super::perform::{Performer, lacks_thread};
 use super::poll::{next_round, run_or_wait};
 
 pub(super) fn perform(
@@ -39,8 +39,18 @@ pub(super) fn perform(
             Spliced::OnDisk(pipe, interest) => {
                 let entry = entry(from, from_offset, to, bytes)?;
                 // SAFETY: the entry points to nothing.
-                let count = unsafe { run_or_wait(performer, pipe, interest, &entry) }?;
-                return Ok(Output::Count(count.unwrap_or(0) as usize));
+                match unsafe { run_or_wait(performer, pipe, interest, &entry) } {
+                    Err(error) if lacks_thread(&error) => {}
+                    result => return Ok(Output::Count(result?.unwrap_or(0) as usize)),
+                }
+                let call = || try_splice(from, from_offset, to, bytes, DiskWait::Allowed);
+                match performer.call(call)? {
+                    Spliced::NotReady(_, interest) if !next_round(performer, &mut rounds, interest)? => {
+                        return Ok(Output::Count(0));
+                    }
+                    Spliced::NotReady(..) | Spliced::OnDisk(..) => {}
+                    Spliced::Moved(count) => return Ok(Output::Count(count)),
+                }
             }
         }
     }

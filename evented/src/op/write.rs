@@ -9,9 +9,9 @@ use io_uring::{opcode, types};
 use iolite_io::backend::{PoolMemory, Waiting, try_write, waiting_of};
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::fs::SeekFrom;
-use rustix::io::pwritev;
+use rustix::io::{pwritev, retry_on_intr, writev};
 
-use super::perform::Performer;
+use super::perform::{Performer, lacks_thread};
 use super::poll::{run_or_wait, unless_ring};
 use super::read::kernel_offset;
 use super::{BUFFERS_MAX, COUNT_MAX};
@@ -43,14 +43,18 @@ pub(super) fn perform(
     check_offset(file, offset)?;
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let before = position_before(file, offset);
+    let position_asked = offset;
     let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_ptr(), kernel_offset(offset)?);
     let entry = match performer.registered(memory) {
         Some(slot) => opcode::WriteFixed::new(file_number, start, bytes, slot).offset(offset).build(),
         None => opcode::Write::new(file_number, start, bytes).offset(offset).build(),
     };
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, Interest::Writable, &entry) }?.unwrap_or(0);
-    moved(file, before, u64::from(count), u64::from(bytes))?;
+    let count = match unsafe { run_or_wait(performer, file, Interest::Writable, &entry) } {
+        Err(error) if lacks_thread(&error) => call(performer, file, &[IoSlice::new(buffer)], position_asked)? as u64,
+        result => result?.map_or(0, u64::from),
+    };
+    moved(file, before, count, u64::from(bytes))?;
     Ok(Output::Count(count as usize))
 }
 
@@ -77,9 +81,28 @@ pub(super) fn perform_vectored(
         .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
-    let count = unsafe { run_or_wait(performer, file, Interest::Writable, &entry) }?.unwrap_or(0);
-    moved(file, before, u64::from(count), bytes)?;
+    let count = match unsafe { run_or_wait(performer, file, Interest::Writable, &entry) } {
+        Err(error) if lacks_thread(&error) => call(performer, file, buffers, offset)? as u64,
+        result => result?.map_or(0, u64::from),
+    };
+    moved(file, before, count, bytes)?;
     Ok(Output::Count(count as usize))
+}
+
+/// Writes on a thread, where the kernel has none.
+fn call(
+    performer: &Performer<'_>,
+    file: &Descriptor,
+    buffers: &[IoSlice<'_>],
+    offset: Option<u64>,
+) -> io::Result<usize> {
+    performer.call(|| {
+        let write = || match offset {
+            Some(offset) => pwritev(file, buffers, offset),
+            None => writev(file, buffers),
+        };
+        Ok(retry_on_intr(write)?)
+    })
 }
 
 /// The position that a write will move, if it does.
