@@ -5,35 +5,65 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::{opcode, types};
-use iolite_io::backend::{AddressBuffer, is_ready};
+use iolite_io::backend::{AddressBuffer, address_from_kernel, is_ready};
 use iolite_io::net::{Address, UnixAddress};
 use iolite_io::{Descriptor, Interest, Output};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
 
 use super::perform::Performer;
-use super::poll::{run_or_wait, wait};
+use super::poll::{until_done, wait};
 
 pub(super) fn perform(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<Output> {
+    // What the kernel says of its mode holds until somebody changes it, which nobody does meanwhile: a listener of this
+    // library is non-blocking from its beginning.
+    let accepted = if fcntl_getfl(listener)?.contains(OFlags::NONBLOCK) {
+        performer.check_open()?;
+        until_accepted(performer, listener, || try_accept(listener))?
+    } else {
+        until_accepted(performer, listener, || accept_in_ring(performer, listener))?
+    };
+    // What a call that waits says of a listener that was shut down.
+    let (connection, peer) = accepted.ok_or(Errno::INVAL)?;
+    Ok(Output::Accepted(connection.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
+}
+
+/// Attempts until somebody was accepted. The kernel looks for a free number first, also when there is nobody to accept:
+/// who has none waits for somebody nevertheless.
+fn until_accepted(
+    performer: &Performer<'_>,
+    listener: &Descriptor,
+    mut attempt: impl FnMut() -> io::Result<(OwnedFd, Option<Address>)>,
+) -> io::Result<Option<(OwnedFd, Option<Address>)>> {
+    loop {
+        match until_done(performer, listener, Interest::Readable, &mut attempt) {
+            Err(error) if lacks_number(&error) && !is_ready(listener, Interest::Readable)? => {
+                wait(performer, listener, Interest::Readable)?;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Accepts who waits already. On the calling thread: a ring tries no more than that where a listener is non-blocking, and
+/// comes to it once in a turn, so that those who connect to a busy server would wait for a turn each.
+fn try_accept(listener: &Descriptor) -> io::Result<(OwnedFd, Option<Address>)> {
+    let (connection, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC)?;
+    Ok((connection, peer.map(address_from_kernel).transpose()?))
+}
+
+/// Accepts, waiting where the listener's mode says so.
+fn accept_in_ring(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<(OwnedFd, Option<Address>)> {
     let mut peer = AddressBuffer::new();
     let entry = opcode::Accept::new(types::Fd(listener.as_raw_fd()), peer.address(), peer.length())
         .flags(libc::SOCK_CLOEXEC)
         .build();
-    let fd = loop {
-        // SAFETY: the entry points into `peer`, which is there until it returns.
-        match unsafe { run_or_wait(performer, listener, Interest::Readable, &entry) } {
-            // The kernel looks for a free number first, also when there is nobody to accept.
-            Err(error) if lacks_number(&error) && !is_ready(listener, Interest::Readable)? => {
-                wait(performer, listener, Interest::Readable)?;
-            }
-            Ok(Some(fd)) => break fd,
-            // What a call that waits says of a listener that was shut down.
-            Ok(None) => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
-            Err(error) => return Err(error),
-        }
-    };
+    // SAFETY: the entry points into `peer`, which is there until it returns.
+    let fd = unsafe { performer.run(&entry) }?;
     // SAFETY: a new descriptor that nobody else knows.
     let connection = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    let peer = peer.get()?.unwrap_or(Address::Unix(UnixAddress::unnamed()));
-    Ok(Output::Accepted(connection.into(), peer))
+    Ok((connection, peer.get()?))
 }
 
 /// Whether the process, or the system, has no number left for another descriptor.
