@@ -6,7 +6,7 @@ use iolite_conformance::{Case, whole};
 use std::io;
 use std::net::Shutdown;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const CASES: &[Case] = whole![
     a_fiber_of_one_runtime_calls_another,
     a_task_that_has_not_started_is_taken_by_an_idle_executor,
     a_yielding_task_starves_neither_timers_nor_io,
+    tasks_start_as_soon_as_fibers_that_are_ready_run,
+    connections_are_accepted_as_soon_as_fibers_that_are_ready_run,
     shutdown_cancels_tasks_for_good_and_waits,
     shutdown_right_after_spawn_never_hangs,
     a_handle_says_that_the_runtime_has_shut_down,
@@ -229,6 +231,67 @@ fn a_yielding_task_starves_neither_timers_nor_io() {
         })
         .unwrap();
     });
+}
+
+/// How many fibers are ready all the time, and how many tasks or connections come beside them.
+const READY: usize = 64;
+/// How often each of those fibers may run meanwhile. One at a time, they would take `READY` turns or more.
+const TURNS_MAX: usize = READY / 2;
+
+/// Runs `body` beside fibers that are ready all the time, on one executor; how often each of them ran.
+fn turns_beside(body: impl FnOnce(&dyn Io)) -> usize {
+    run(one_executor(), |io| {
+        let (turns, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        io.group(|group| {
+            for _ in 0..READY {
+                group.spawn_concurrent(|io| {
+                    while !over.load(Ordering::Relaxed) {
+                        turns.fetch_add(1, Ordering::Relaxed);
+                        io.yield_now();
+                    }
+                })?;
+            }
+            // All have begun.
+            while turns.load(Ordering::Relaxed) < READY {
+                io.yield_now();
+            }
+            turns.store(0, Ordering::Relaxed);
+            body(io);
+            over.store(true, Ordering::Relaxed);
+            io::Result::Ok(())
+        })
+        .unwrap();
+        turns.into_inner() / READY
+    })
+}
+
+fn tasks_start_as_soon_as_fibers_that_are_ready_run() {
+    let turns = turns_beside(|io| {
+        let begun = AtomicUsize::new(0);
+        let count = |_: &dyn Io| _ = begun.fetch_add(1, Ordering::Relaxed);
+        io.group(|group| {
+            (0..READY).for_each(|_| drop(group.spawn_concurrent(count).unwrap()));
+            while begun.load(Ordering::Relaxed) < READY {
+                io.yield_now();
+            }
+            io::Result::Ok(())
+        })
+        .unwrap();
+    });
+    assert!(turns <= TURNS_MAX, "{READY} tasks took {turns} turns");
+}
+
+fn connections_are_accepted_as_soon_as_fibers_that_are_ready_run() {
+    let turns = turns_beside(|io| {
+        let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
+        let address = listener.local_addr(io).unwrap();
+        // All wait for the server already.
+        let clients: Vec<_> = (0..READY).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        for _ in &clients {
+            listener.accept(io).unwrap();
+        }
+    });
+    assert!(turns <= TURNS_MAX, "{READY} connections took {turns} turns");
 }
 
 fn shutdown_cancels_tasks_for_good_and_waits() {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 pub(super) const POINT: u32 = 1;
 
 /// What an operation costs: without a wait it is a system call of the calling thread.
-pub(super) const OPERATION: u32 = 8;
+pub(super) const OPERATION: u32 = 2;
 
 /// How much a turn costs between two looks at the time, at most: a look takes as long as one or two points.
 const STEP_MAX: u32 = 32;
