@@ -330,6 +330,8 @@ pub(crate) struct TaskState {
     /// How many requests to those below this one has had delivered, or found when it began.
     seen: AtomicU32,
     inherited: Vec<Inherited>,
+    /// The group of which the task is a member; only compared. Null for none.
+    group: AtomicPtr<()>,
 }
 
 impl TaskState {
@@ -339,6 +341,7 @@ impl TaskState {
             below: AtomicPtr::new(std::ptr::null_mut()),
             seen: AtomicU32::new(0),
             inherited,
+            group: AtomicPtr::new(std::ptr::null_mut()),
         }
     }
 
@@ -393,6 +396,37 @@ impl TaskState {
             state = below;
         }
         (sticky, count)
+    }
+
+    /// Takes note of the group that the task has entered.
+    pub(crate) fn set_group<T>(&self, group: *const T) {
+        self.group.store(group.cast_mut().cast(), Ordering::Relaxed);
+    }
+
+    /// Whether `is` says so of the running task or of one below it, down to the first that was shielded.
+    #[allow(unsafe_code)]
+    fn is_or_is_above(&self, is: impl Fn(&TaskState) -> bool) -> bool {
+        let mut state = self;
+        loop {
+            if is(state) {
+                return true;
+            }
+            // SAFETY: it does not end before what runs on top of it.
+            match unsafe { state.below.load(Ordering::Relaxed).as_ref() } {
+                Some(below) => state = below,
+                None => return false,
+            }
+        }
+    }
+
+    /// Whether this is a member of `group`, or runs on top of one. For the running task.
+    pub(crate) fn is_within<T>(&self, group: *const T) -> bool {
+        self.is_or_is_above(|state| state.group.load(Ordering::Relaxed).cast_const().cast() == group)
+    }
+
+    /// Whether this is `other`, or runs on top of it. For the running task.
+    pub(crate) fn is_on_top_of(&self, other: &TaskState) -> bool {
+        self.is_or_is_above(|state| std::ptr::eq(state, other))
     }
 
     /// Requests cancellation of the task and of what runs inline on top of it.

@@ -122,7 +122,8 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a member whose handle was dropped, after all members have ended.
+    /// Resumes the panic of a member whose handle was dropped, after all members have ended. When a member calls it: it
+    /// would wait for itself.
     pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
         self.shared.wait_explicitly(io)
     }
@@ -153,6 +154,18 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// As [`wait`](Self::wait).
     pub fn abort(&self, io: &dyn Io) {
         self.shared.cancel(io, STICKY);
+    }
+
+    /// Requests cancellation of every member, once, and does not wait: for a member that ends the others and itself, as the
+    /// handler of a server does that was told to stop it. What is started later is not canceled.
+    pub fn request_cancel(&self) {
+        self.shared.request(REQUESTED);
+    }
+
+    /// As [`request_cancel`](Self::request_cancel), for good, as [`abort`](Self::abort); what is started later is torn
+    /// down, too.
+    pub fn request_abort(&self) {
+        self.shared.request(STICKY);
     }
 
     /// Keeps the panics of members to themselves, of those that have not ended and of those that are started later.
@@ -492,6 +505,7 @@ impl GroupShared {
         // list is this group's own, and is touched under its lock.
         unsafe {
             state.members.push_back(node);
+            node.as_ref().value.set_group(self);
             node.as_ref().value.request(state.requests);
         }
     }
@@ -591,7 +605,11 @@ impl GroupShared {
 
     /// Waits until the group is empty, passing requests to the waiter on.
     fn wait(&self, io: &dyn Io) {
-        let unparker = context::current(|context| context.unparker());
+        let unparker = context::current(|context| {
+            // It may be empty each time.
+            context.pass_point();
+            context.unparker()
+        });
         context::wait_uncancelable(
             io,
             || {
@@ -607,7 +625,18 @@ impl GroupShared {
         );
     }
 
+    /// Panics where the calling task is a member, whose end it would wait for.
+    fn assert_no_member_waits(&self) {
+        let is_member = context::current(|context| context.task().is_within(self));
+        assert!(
+            !is_member,
+            "a task waits for the end of the group that it is a member of, which is its own: request_cancel and \
+             request_abort do not wait",
+        );
+    }
+
     fn wait_explicitly(&self, io: &dyn Io) -> Result<(), Canceled> {
+        self.assert_no_member_waits();
         self.wait(io);
         self.resume_panic();
         let shut_down = mem::take(&mut self.state.lock().shut_down);
@@ -618,6 +647,7 @@ impl GroupShared {
 
     /// Requests cancellation of every member by `bit`, and of those that are started meanwhile, and waits.
     fn cancel(&self, io: &dyn Io, bit: u32) {
+        self.assert_no_member_waits();
         self.request_with_new(bit, bit);
         self.wait(io);
         self.state.lock().requests &= !bit;

@@ -100,7 +100,7 @@ impl InputStream {
     /// [`io::ErrorKind::UnexpectedEof`] when the end comes first; those of `read`. An error after the first byte
     /// carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
-        stream::read_exact(buffer, |buffer| self.read(io, buffer))
+        stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
     }
 
     /// Reads to the end and appends to `bytes`; how many were read.

@@ -11,7 +11,6 @@ use crate::fs::File;
 
 /// A `read_exact`, a `read_to_string`, a `write_all` or a [`copy`](crate::copy()) ended in the middle: the source of
 /// such an error.
-#[derive(Debug)]
 pub struct Incomplete {
     /// How many bytes had been read or written; of a copy, written; of a text, appended.
     pub count: usize,
@@ -47,6 +46,17 @@ impl Incomplete {
     }
 }
 
+/// Shows how many bytes there are, and not what they say: errors go into logs.
+impl fmt::Debug for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incomplete")
+            .field("count", &self.count)
+            .field("unwritten", &format_args!("{} bytes", self.unwritten.len()))
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
 impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ended after {} bytes", self.count)?;
@@ -67,7 +77,15 @@ fn incomplete(count: usize, error: io::Error) -> io::Error {
     Incomplete::error(count, Vec::new(), error)
 }
 
-pub(crate) fn read_exact(buffer: &mut [u8], mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+/// Reads until `buffer` is full. Without a read it is a cancellation point by itself.
+pub(crate) fn read_exact(
+    io: &dyn Io,
+    buffer: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<()> {
+    if buffer.is_empty() {
+        return Ok(io.check_cancel()?);
+    }
     let mut count = 0;
     while count < buffer.len() {
         match read(&mut buffer[count..]) {
@@ -164,7 +182,15 @@ fn append_zeros(bytes: &mut Vec<u8>, mut count: usize) {
     }
 }
 
-pub(crate) fn write_all(buffer: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+/// Writes all of `buffer`. Without a write it is a cancellation point by itself.
+pub(crate) fn write_all(
+    io: &dyn Io,
+    buffer: &[u8],
+    mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+) -> io::Result<()> {
+    if buffer.is_empty() {
+        return Ok(io.check_cancel()?);
+    }
     let mut count = 0;
     while count < buffer.len() {
         match write(&buffer[count..]) {
@@ -232,7 +258,7 @@ pub trait Streaming {
     ///
     /// The handle's. An error after the first byte carries an [`Incomplete`].
     fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
-        write_all(buffer, |buffer| self.write(io, buffer))
+        write_all(io, buffer, |buffer| self.write(io, buffer))
     }
 
     /// The descriptor, where reading and writing the handle means to read and write that and nothing

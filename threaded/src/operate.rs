@@ -167,6 +167,12 @@ impl Caller<'_> {
     }
 
     fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
+        if interest == Interest::HungUp {
+            // A poll also ends for an error that is to be told.
+            return self
+                .until_tried(descriptor, interest, || backend::expect_ready(descriptor, interest))
+                .map(Option::unwrap_or_default);
+        }
         while !self.wait(descriptor, interest)? {}
         Ok(())
     }
@@ -242,7 +248,7 @@ impl Caller<'_> {
     fn read(&self, file: &Descriptor, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
         match offset {
             _ if buffer.is_empty() => Ok(0),
-            Some(offset) => Ok(retry_on_intr(|| rustix::io::pread(file, &mut *buffer, offset))?),
+            Some(offset) => self.until_returned(|| Ok(rustix::io::pread(file, &mut *buffer, offset)?)),
             None => self.stream(file, Interest::Readable, |wait| {
                 Ok(match wait {
                     SocketWait::Allowed => read(file, &mut *buffer)?,
@@ -266,7 +272,7 @@ impl Caller<'_> {
         let count = buffers.len().min(BUFFERS_MAX);
         let buffers = &mut buffers[..count];
         match offset {
-            Some(offset) => Ok(retry_on_intr(|| rustix::io::preadv(file, buffers, offset))?),
+            Some(offset) => self.until_returned(|| Ok(rustix::io::preadv(file, buffers, offset)?)),
             None => self.stream(file, Interest::Readable, |wait| {
                 Ok(match wait {
                     SocketWait::Allowed => readv(file, buffers)?,
@@ -279,8 +285,8 @@ impl Caller<'_> {
     fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
         match offset {
             _ if buffer.is_empty() => Ok(0),
-            Some(offset) => Ok(retry_on_intr(|| rustix::io::pwrite(file, buffer, offset))?),
-            None if is_always_ready(file)? => Ok(retry_on_intr(|| write(file, buffer))?),
+            Some(offset) => self.until_returned(|| Ok(rustix::io::pwrite(file, buffer, offset)?)),
+            None if is_always_ready(file)? => self.until_returned(|| Ok(write(file, buffer)?)),
             None => self.write_stream(file, &[IoSlice::new(buffer)], buffer),
         }
     }
@@ -289,8 +295,8 @@ impl Caller<'_> {
         let Some(first) = buffers.iter().find(|buffer| !buffer.is_empty()) else { return Ok(0) };
         let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
         match offset {
-            Some(offset) => Ok(retry_on_intr(|| rustix::io::pwritev(file, buffers, offset))?),
-            None if is_always_ready(file)? => Ok(retry_on_intr(|| writev(file, buffers))?),
+            Some(offset) => self.until_returned(|| Ok(rustix::io::pwritev(file, buffers, offset)?)),
+            None if is_always_ready(file)? => self.until_returned(|| Ok(writev(file, buffers)?)),
             None => self.write_stream(file, buffers, first),
         }
     }
@@ -313,7 +319,7 @@ impl Caller<'_> {
         mut attempt: impl FnMut(SocketWait) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let result = if self.context.deadline().is_some() && is_always_ready(file)? {
-            self.until_tried(file, interest, || attempt(SocketWait::Allowed))
+            self.until_returned(|| attempt(SocketWait::Allowed)).map(Some)
         } else {
             match self.until_done(file, interest, &mut attempt) {
                 Err(error) if is_unsupported(&error) => {

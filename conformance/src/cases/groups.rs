@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::sync::Event;
-use iolite_io::{Io, OwnedGroup};
+use iolite_io::sync::{Event, channel};
+use iolite_io::{Io, OwnedGroup, Task};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -24,6 +24,8 @@ pub(crate) const CASES: &[Case] = cases![
     a_panic_with_a_handle_is_resumed_at_its_join_alone,
     a_panic_is_told_whenever_its_handle_is_dropped,
     wait_resumes_the_panic_and_the_group_can_be_used_again,
+    who_would_wait_for_its_own_end_panics,
+    a_member_ends_its_group_without_waiting,
     members_may_be_started_while_the_group_is_waited_for,
     a_group_can_be_used_again_after_waiting,
     groups_nest_and_an_inner_error_is_the_inner_groups,
@@ -159,6 +161,60 @@ fn a_panic_without_a_handle_cancels_the_siblings_and_is_the_groups(on: &On) {
             });
         });
         assert_eq!((text.as_str(), canceled.into_inner()), ("of a member", 3));
+    });
+}
+
+fn who_would_wait_for_its_own_end_panics(on: &On) {
+    type Waits = fn(&OwnedGroup, &dyn Io);
+    let all: [(&str, Waits); 3] = [
+        ("wait", |group, io| _ = group.wait(io)),
+        ("cancel", |group, io| group.cancel(io)),
+        ("abort", |group, io| group.abort(io)),
+    ];
+    on.async_limit(0).run(|io| {
+        let group = Arc::new(OwnedGroup::new(io.handle().expect("a runtime's")));
+        for (name, waits) in all {
+            let own = group.clone();
+            let told = group.spawn_concurrent(move |io| panic_of(|| waits(&own, io))).expect("started").join(io);
+            assert!(told.contains("the group that it is a member of"), "{name}: {told}");
+            // On top of one: there is no unit for it.
+            let own = group.clone();
+            let on_top = move |io: &dyn Io| io.spawn_async(move |io| panic_of(|| waits(&own, io))).join(io);
+            let told = group.spawn_concurrent(on_top).expect("started").join(io);
+            assert!(told.contains("the group that it is a member of"), "{name}: {told}");
+        }
+        let (sender, receiver) = channel::<Task<()>>(1);
+        let (told, hears) = channel(1);
+        let task = io.spawn_concurrent(move |io| {
+            let own = receiver.recv(io).expect("sent");
+            told.try_send(panic_of(|| own.join(io))).expect("room");
+        });
+        sender.send(io, task.expect("started")).expect("received");
+        let told = hears.recv(io).expect("told");
+        assert!(told.contains("joins itself"), "{told}");
+    });
+}
+
+fn a_member_ends_its_group_without_waiting(on: &On) {
+    on.run(|io| {
+        let group = Arc::new(OwnedGroup::new(io.handle().expect("a runtime's")));
+        for abort in [false, true] {
+            let sibling = group.spawn_concurrent(|io| io.sleep(LONG).is_err()).expect("started");
+            let own = group.clone();
+            let member = group.spawn_concurrent(move |io| {
+                if abort {
+                    own.request_abort();
+                } else {
+                    own.request_cancel();
+                }
+                io.sleep(LONG).is_err()
+            });
+            assert!(member.expect("started").join(io), "it is asked to stop as well");
+            assert!(sibling.join(io), "asked to stop");
+            group.wait(io).expect("not canceled");
+        }
+        let later = group.spawn_concurrent(|io| io.check_cancel().is_err()).expect("started");
+        assert!(later.join(io), "what is started after an abort is torn down, too");
     });
 }
 

@@ -90,6 +90,18 @@ fn listening(io: &dyn Io) -> (TcpListener, TcpStream) {
 }
 
 const POINTS: &[(&str, Point)] = &[
+    ("write_all of nothing", |io, ready| ready.stream.write_all(io, &[])),
+    ("read_exact of nothing", |io, ready| ready.stream.read_exact(io, &mut [])),
+    ("file write_all of nothing", |io, ready| ready.file.write_all(io, &[])),
+    ("file read_exact of nothing", |io, ready| ready.file.read_exact(io, &mut [])),
+    ("write_all_at of nothing", |io, ready| ready.file.write_all_at(io, &[], 0)),
+    ("read_exact_at of nothing", |io, ready| ready.file.read_exact_at(io, &mut [], 0)),
+    ("pipe write_all of nothing", |io, ready| ready.pipe.1.write_all(io, &[])),
+    ("pipe read_exact of nothing", |io, ready| ready.pipe.0.read_exact(io, &mut [])),
+    ("send_file of nothing", |io, ready| ready.stream.send_file(io, &ready.file, 0..0).map(drop)),
+    ("send_zero_copy of nothing", |io, ready| ready.stream.send_zero_copy(io, Arc::new([]))),
+    ("copy_at_most of nothing", |io, ready| copy_at_most(io, &ready.stream, &ready.unix, 0).map(drop)),
+    ("create_dir_all of nothing", |io, _| fs::create_dir_all(io, "")),
     ("tick", |io, _| Ok(io.interval(LONG).tick(io).map(drop)?)),
     ("sleep_until_time", |io, _| io.sleep_until_time(Clock::Real, Duration::ZERO)),
     ("wait_any", |io, _| Ok(io.wait_any((io.now(), io.now())).map(drop)?)),

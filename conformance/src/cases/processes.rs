@@ -26,6 +26,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_program_that_is_not_there_is_named,
     a_program_gets_none_of_our_descriptors,
     a_canceled_wait_waits_again,
+    what_was_collected_is_there_although_a_stream_does_not_end,
     a_request_meets_every_wait,
     no_end_is_lost_to_a_cancellation,
     a_signal_ends_a_program_that_heeds_it,
@@ -178,6 +179,29 @@ fn a_program_gets_none_of_our_descriptors(on: &On) {
         let _signals = iolite_io::signal::Signals::new([Signal::WINDOW_CHANGE]).expect("watched");
         let output = process::output(io, &mut command).expect("collected");
         assert_eq!(String::from_utf8(output.stdout), String::from_utf8(before.stdout));
+    });
+}
+
+fn what_was_collected_is_there_although_a_stream_does_not_end(on: &On) {
+    on.run(|io| {
+        // What it leaves in the background keeps its standard error, until its standard input ends.
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo said; echo told >&2; cat <&0 >/dev/null & exec cat"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process::spawn(io, &mut command).expect("started");
+        let open = child.stdin.take();
+        let mut collected = (Vec::new(), Vec::new());
+        while collected != (b"said\n".to_vec(), b"told\n".to_vec()) {
+            let error = io.timeout(Duration::from_millis(5), |io| child.wait_with_output(io)).expect_err("it goes on");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            let (stdout, stderr) = child.take_collected();
+            collected.0.extend(stdout);
+            collected.1.extend(stderr);
+        }
+        child.kill().expect("killed");
+        child.wait(io).expect("waited");
+        assert_eq!(child.take_collected(), (Vec::new(), Vec::new()), "it was taken");
+        drop(open);
     });
 }
 

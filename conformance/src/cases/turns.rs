@@ -12,7 +12,7 @@ use iolite_io::backend::monotonic_now;
 use iolite_io::net::{Message, Outgoing, TcpStream, UdpSocket};
 use iolite_io::sync::{Event, Mutex, Queue, RwLock, Semaphore, broadcast, channel, futex, watch};
 use iolite_io::time::Clock;
-use iolite_io::{Canceled, Instant, Interval, Io, MissedTicks};
+use iolite_io::{Canceled, Instant, Interval, Io, MissedTicks, Select};
 
 use super::points::{POINTS, Ready};
 use crate::On;
@@ -155,6 +155,13 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
             io.timeout(Duration::ZERO, |io| mutex.lock(io).map(drop)).expect_err("timed out");
         });
         takes_turns("an empty group", &mut |io| scope(io, |group| group.wait(io)).expect("not canceled"));
+        takes_turns("a group without a wait", &mut |io| scope(io, |_| ()));
+        takes_turns("the end of an empty group", &mut |io| scope(io, |group| group.cancel(io)));
+        takes_turns("an empty try_group", &mut |io| io.try_group(|_| io::Result::Ok(())).expect("nobody fails"));
+        takes_turns("an empty select", &mut |io| {
+            io.select(|_: &Select<'_, '_, ()>| io::Result::Ok(())).expect("nobody fails");
+        });
+        takes_turns("an empty batch", &mut |io| io.batch(|_| io::Result::Ok(())).expect("nobody fails"));
         let udp = UdpSocket::bind(io, (Ipv4Addr::LOCALHOST, 0)).expect("bind");
         udp.connect(io, udp.local_addr(io).expect("address")).expect("connect");
         takes_turns("a socket that is never empty", &mut |io| {

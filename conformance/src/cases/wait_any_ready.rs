@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::net::{Domain, Socket, SocketType, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use iolite_io::net::{Domain, Socket, SocketType, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, option};
 use iolite_io::sync::{Event, Semaphore};
 use iolite_io::{Io, OneOf2, OneOf3, Source};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -22,6 +23,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_datagram_socket_with_a_message_is_there,
     many_may_wait_for_one_socket,
     a_peer_that_hangs_up_is_told_before_all_is_read,
+    an_error_that_is_to_be_told_is_no_hang_up,
     a_canceled_wait_for_a_socket_leaves_nothing_behind,
     a_connection_is_accepted_by_a_wait,
     a_connection_is_left_by_a_wait_that_it_loses,
@@ -178,6 +180,32 @@ fn a_peer_that_hangs_up_is_told_before_all_is_read(on: &On) {
         let mut words = Vec::new();
         near.read_to_end(io, &mut words).expect("nothing was read before");
         assert_eq!(words, b"last words");
+    });
+}
+
+fn an_error_that_is_to_be_told_is_no_hang_up(on: &On) {
+    /// `SOF_TIMESTAMPING_TX_SOFTWARE`, `_SOFTWARE`, `_OPT_ID`: the time of what was sent is put into the queue of errors.
+    const TIMES: u32 = 1 << 1 | 1 << 4 | 1 << 7;
+    on.run(|io| {
+        let (near, far) = tcp_pair(io);
+        near.set_option(io, option::TIMESTAMPS, TIMES).expect("set");
+        near.write_all(io, b"first words").expect("sent");
+        // The queue of errors has something.
+        until(io, || {
+            let mut entry = [PollFd::new(&near, PollFlags::empty())];
+            poll(&mut entry, Some(&Timespec::default())).expect("polled") > 0
+        });
+        assert!(!is_there(io, near.hanging_up()), "the connection lives");
+        scope(io, |group| {
+            let canceled = started(group, io, |io| near.hung_up(io));
+            canceled.request_cancel();
+            assert!(iolite_io::Canceled::from_error(canceled.join(io).expect_err("it goes on")).is_ok());
+            let timed = io.timeout(SHORT, |io| near.hung_up(io)).expect_err("it goes on");
+            assert_eq!(timed.kind(), io::ErrorKind::TimedOut, "{timed}");
+            let alone = started(group, io, |io| near.hung_up(io));
+            while_waiting(io, || near.hanging_up(), || far.shutdown(io, Shutdown::Write).expect("shut down"));
+            alone.join(io).expect("told");
+        });
     });
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use iolite_io::backend::{Round, Rounds, Waiting, waiting_of, yield_now};
+use iolite_io::backend::{Round, Rounds, Waiting, expect_ready, waiting_of, yield_now};
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -18,7 +18,14 @@ use super::LOOK_AGAIN;
 use super::perform::Performer;
 
 pub(super) fn perform(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<Output> {
-    wait(performer, descriptor, interest).map(|()| Output::Done)
+    match interest {
+        Interest::Readable | Interest::Writable => wait(performer, descriptor, interest)?,
+        // A poll also ends for an error that is to be told.
+        Interest::HungUp => {
+            until_done(performer, descriptor, interest, || expect_ready(descriptor, interest))?;
+        }
+    }
+    Ok(Output::Done)
 }
 
 /// Attempts until it succeeds to read or write at the position of what the kernel does not do in a ring without

@@ -143,13 +143,27 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Whether a descriptor is said to be ready in that way at this moment.
+/// Whether a descriptor is said to be ready in that way at this moment. An error that is to be told is something to read
+/// and to write; it is no end of the connection.
 ///
 /// # Errors
 ///
 /// Those of `poll`.
 pub fn is_ready(descriptor: &Descriptor, interest: Interest) -> io::Result<bool> {
-    Ok(!look(descriptor, interest)?.is_empty())
+    let told = look(descriptor, interest)?;
+    Ok(match interest {
+        Interest::Readable | Interest::Writable => !told.is_empty(),
+        Interest::HungUp => told.intersects(END),
+    })
+}
+
+/// The attempt of who waits for a descriptor to be ready and cannot do with less: `WouldBlock` while it is not.
+///
+/// # Errors
+///
+/// Those of `poll`.
+pub fn expect_ready(descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
+    if is_ready(descriptor, interest)? { Ok(()) } else { Err(Errno::AGAIN.into()) }
 }
 
 /// Ends a connect that goes on by itself, once the socket is said to be writable, or to have an error.

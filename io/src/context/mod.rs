@@ -532,8 +532,9 @@ impl Context {
         self.task().requests()
     }
 
+    /// The innermost running task.
     #[inline]
-    fn task(&self) -> &TaskState {
+    pub(crate) fn task(&self) -> &TaskState {
         // SAFETY: `enter_task` puts a task here that outlives the guard, which puts the previous
         // one back; the outermost is a static.
         unsafe { &*self.task.get() }

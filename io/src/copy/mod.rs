@@ -116,6 +116,10 @@ impl<'a> Copy<'a> {
     }
 
     fn run(mut self) -> io::Result<u64> {
+        if self.left == 0 {
+            // Else the first read is the cancellation point.
+            self.io.check_cancel()?;
+        }
         let mut small = [0; SMALL_BYTES];
         while self.left > 0 {
             let count = self.chunk(&mut small)?;

@@ -138,6 +138,10 @@ impl DirBuilder {
 
     fn create_all(&self, io: &dyn Io, at: At<'_>) -> io::Result<()> {
         // From the last one upwards to the first that can be made, and down again.
+        if at.path == "" {
+            // Else the first call is the cancellation point.
+            return Ok(io.check_cancel()?);
+        }
         let mut missing = Vec::new();
         let mut next = Some(at.path).filter(|path| *path != "");
         while let Some(path) = next {

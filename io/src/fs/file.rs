@@ -112,7 +112,7 @@ impl File {
     /// [`io::ErrorKind::UnexpectedEof`] when the file is too short; those of `read`. An error after
     /// the first byte carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
-        stream::read_exact(buffer, |buffer| self.read(io, buffer))
+        stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
     }
 
     /// Fills `buffer` from `offset`.
@@ -125,7 +125,7 @@ impl File {
     ///
     /// As [`read_exact`](Self::read_exact).
     pub fn read_exact_at(&self, io: &dyn Io, buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-        stream::read_exact(buffer, |buffer| {
+        stream::read_exact(io, buffer, |buffer| {
             let count = self.read_at(io, buffer, offset)?;
             offset += count as u64;
             Ok(count)
@@ -267,7 +267,7 @@ impl File {
     /// As [`write`](Self::write). An error after the first byte carries an
     /// [`Incomplete`](crate::Incomplete).
     pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
-        stream::write_all(buffer, |buffer| self.write(io, buffer))
+        stream::write_all(io, buffer, |buffer| self.write(io, buffer))
     }
 
     /// Writes all of `buffer` at `offset`.
@@ -280,7 +280,7 @@ impl File {
     ///
     /// As [`write_all`](Self::write_all).
     pub fn write_all_at(&self, io: &dyn Io, buffer: &[u8], mut offset: u64) -> io::Result<()> {
-        stream::write_all(buffer, |buffer| {
+        stream::write_all(io, buffer, |buffer| {
             let count = self.write_at(io, buffer, offset)?;
             offset += count as u64;
             Ok(count)

@@ -187,6 +187,9 @@ options! {
     BUSY_POLL: Duration = microseconds(SOL_SOCKET, libc::SO_BUSY_POLL);
     /// `SO_INCOMING_CPU`: the CPU that packets of this socket arrive on.
     INCOMING_CPU: u32 = number(SOL_SOCKET, libc::SO_INCOMING_CPU);
+    /// `SO_TIMESTAMPING`: which packets get times, and who takes them (`SOF_TIMESTAMPING_TX_SOFTWARE` and others). Those of
+    /// what was sent come through the queue of errors.
+    TIMESTAMPS: u32 = number(SOL_SOCKET, libc::SO_TIMESTAMPING);
     /// `SO_BINDTODEVICE`: use one network interface only, by name; empty for any.
     DEVICE: String = text(SOL_SOCKET, libc::SO_BINDTODEVICE);
     /// `SO_PEERCRED`: who is at the other end of a Unix socket. It cannot be set.

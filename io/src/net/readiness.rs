@@ -4,11 +4,9 @@ use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-
 use super::socket::{Stream, TypedSocket};
 use crate::Io;
+use crate::backend::is_ready;
 use crate::context::{Interest, Unparker};
 use crate::descriptor::Descriptor;
 use crate::lookout::{self, Watch};
@@ -130,16 +128,8 @@ impl<'a> Readiness<'a> {
     }
 
     fn is_ready(&self) -> bool {
-        let events = PollFlags::from_bits_retain(self.interest.poll_events() as u16);
-        let mut entry = [PollFd::new(self.descriptor, events)];
-        loop {
-            match poll(&mut entry, Some(&Timespec::default())) {
-                Ok(count) => return count > 0,
-                Err(Errno::INTR) => {}
-                // Whoever takes it for ready is told by the operation that follows.
-                Err(_) => return true,
-            }
-        }
+        // Whoever takes it for ready is told by the operation that follows.
+        is_ready(self.descriptor, self.interest).unwrap_or(true)
     }
 
     fn start(&self, waiter: Unparker) -> io::Result<(OwnedFd, Watch)> {

@@ -73,7 +73,7 @@ impl<F: Family> TypedSocket<F, Stream> {
     /// [`io::ErrorKind::UnexpectedEof`] when the peer finishes early; those of `recv`. An error
     /// after the first byte carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
-        stream::read_exact(buffer, |buffer| self.read(io, buffer))
+        stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
     }
 
     /// Reads until the peer has finished, and appends to `bytes`; how many were read. A peer that sends without end
@@ -130,7 +130,7 @@ impl<F: Family> TypedSocket<F, Stream> {
     /// Those of `send`. An error after the first byte carries an
     /// [`Incomplete`](crate::Incomplete).
     pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
-        stream::write_all(buffer, |buffer| self.send(io, buffer, true))
+        stream::write_all(io, buffer, |buffer| self.send(io, buffer, true))
     }
 
     /// Writes the bytes `range` of `file`, without passing them through memory where that pays; how many
@@ -175,7 +175,7 @@ impl<F: Family> TypedSocket<F, Stream> {
     {
         let bytes = SharedBytes::new(bytes);
         let all = bytes.as_ref();
-        stream::write_all(all, |rest| {
+        stream::write_all(io, all, |rest| {
             let from = all.len() - rest.len();
             io.operate(Operation::SendZeroCopy { socket: self.descriptor(), bytes: bytes.clone(), from })?
                 .count(rest.len())

@@ -204,7 +204,8 @@ impl Child {
     }
 
     /// Reads the standard output and error to their ends, where they are piped, side by side, and waits until the
-    /// program has ended. Closes its standard input first.
+    /// program has ended. Closes its standard input first. As in std, the ends are those of all programs that have
+    /// inherited the streams: one that the program leaves in the background holds this up.
     ///
     /// # Cancellation
     ///
@@ -219,6 +220,32 @@ impl Child {
         let status = self.wait(io)?;
         let [stdout, stderr] = mem::take(&mut self.collected);
         Ok(Output { status, stdout, stderr })
+    }
+
+    /// Takes what a canceled [`wait_with_output`](Self::wait_with_output) has read of the standard output and error. For
+    /// who does not wait for their ends, which come when the last program has closed them that inherited them: that may
+    /// be one that the program has started and that goes on after it.
+    ///
+    /// ```no_run
+    /// use std::process::{Command, Stdio};
+    /// use std::time::Duration;
+    /// use iolite_io::{Io, process};
+    ///
+    /// /// What a program has written within a second.
+    /// fn within_a_second(io: &dyn Io, command: &mut Command) -> std::io::Result<Vec<u8>> {
+    ///     let mut child = process::spawn(io, command.stdout(Stdio::piped()))?;
+    ///     match io.timeout(Duration::from_secs(1), |io| child.wait_with_output(io)) {
+    ///         Ok(output) => Ok(output.stdout),
+    ///         Err(_) => {
+    ///             child.kill()?;
+    ///             child.wait(io)?;
+    ///             Ok(child.take_collected().0)
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn take_collected(&mut self) -> (Vec<u8>, Vec<u8>) {
+        mem::take(&mut self.collected).into()
     }
 
     /// Ends the program by force (SIGKILL). Does nothing when it has ended. Wait for it afterwards.

@@ -77,7 +77,8 @@ pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
 /// # Cancellation
 ///
 /// A cancellation point. The program is then killed, and has ended when this returns; what it had written is dropped.
-/// Who wants to keep that, [spawns](spawn) and waits [with output](Child::wait_with_output), kills and waits again.
+/// Who wants to keep that, [spawns](spawn) and waits [with output](Child::wait_with_output), kills, waits and takes
+/// [what was collected](Child::take_collected).
 ///
 /// # Errors
 ///

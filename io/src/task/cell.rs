@@ -431,6 +431,8 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.is_done() {
             return;
         }
+        let is_own = context::current(|context| context.task().is_on_top_of(&self.node.value));
+        assert!(!is_own, "the task {} joins itself: it would wait for its own end", Run::name(self));
         let (waiter, may_begin) = context::current(|context| {
             context.assert_may_suspend();
             (context.unparker(), context.may_begin_joined())
