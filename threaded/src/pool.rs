@@ -30,7 +30,7 @@ use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 
 use crate::options::Options;
-use crate::queue::Queue;
+use crate::queue::{Queue, Retired};
 use crate::worker::{self, Seat};
 
 /// Places to run: any thread is as good as another.
@@ -269,11 +269,11 @@ impl Pool {
             state.queue.sleep(seat.clone());
             drop(state);
             if !seat.sleep(self.options.idle_timeout) {
-                if self.state().queue.retire(|asleep| Arc::ptr_eq(asleep, seat)) {
-                    return None;
+                match self.state().queue.retire(|asleep| Arc::ptr_eq(asleep, seat)) {
+                    Retired::Ends => return None,
+                    Retired::Comes => {}
+                    Retired::Called => seat.sleep_until_called(),
                 }
-                // Whoever took the seat is about to.
-                seat.sleep_until_called();
             }
         }
     }

@@ -14,6 +14,17 @@
 
 use iolite_io::backend::{Ticket, UnstartedQueue};
 
+/// What a worker does that was not called for a long time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// It ends.
+    Ends,
+    /// It is coming: a job counts on it.
+    Comes,
+    /// Somebody has called it, and is about to wake it.
+    Called,
+}
+
 #[derive(Debug)]
 pub(crate) struct Queue<J, S> {
     jobs: UnstartedQueue<J>,
@@ -75,11 +86,18 @@ impl<J, S> Queue<J, S> {
         self.coming -= 1;
     }
 
-    /// Takes the worker for which `is_it` holds out of those asleep, because it ends; `false` when
-    /// somebody has called it and it is coming.
-    pub(crate) fn retire(&mut self, is_it: impl FnMut(&S) -> bool) -> bool {
-        let index = self.asleep.iter().position(is_it);
-        index.map(|index| self.asleep.remove(index)).is_some()
+    /// Takes the worker for which `is_it` holds out of those asleep, because it would end. It does not where there are as
+    /// many jobs as workers that are asleep or coming: then it is coming, too.
+    pub(crate) fn retire(&mut self, is_it: impl FnMut(&S) -> bool) -> Retired {
+        let Some(index) = self.asleep.iter().position(is_it) else { return Retired::Called };
+        let is_needed = self.jobs.len() >= self.asleep.len() + self.coming;
+        self.asleep.remove(index);
+        if is_needed {
+            self.coming += 1;
+            Retired::Comes
+        } else {
+            Retired::Ends
+        }
     }
 
     /// All workers asleep, to be called.
@@ -101,5 +119,45 @@ impl<J, S> Queue<J, S> {
         debug_assert!(worker.is_some(), "there is a worker for each job");
         self.coming = 1;
         worker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two workers asleep, 0 and 1, of which 1 was called for the first of two jobs.
+    fn called_for_one_of_two() -> Queue<&'static str, u32> {
+        let mut queue = Queue::default();
+        for worker in [0, 1] {
+            queue.job_ended();
+            queue.sleep(worker);
+        }
+        assert_eq!(queue.push("first"), Ok(Some(1)));
+        assert_eq!(queue.push("second"), Ok(None), "one is coming, and will call the other");
+        queue
+    }
+
+    #[test]
+    fn a_worker_on_which_a_job_counts_comes_instead_of_ending() {
+        let mut queue = called_for_one_of_two();
+        assert_eq!(queue.retire(|worker| *worker == 0), Retired::Comes);
+        assert_eq!(queue.push("third"), Err("third"), "it takes a worker of its own");
+        assert_eq!(queue.take(), Some(("first", None)), "the other is coming");
+        assert_eq!(queue.take(), Some(("second", None)));
+    }
+
+    #[test]
+    fn a_worker_ends_where_no_job_counts_on_it() {
+        let mut queue = called_for_one_of_two();
+        let ticket = queue.next_ticket();
+        assert_eq!(queue.take(), Some(("first", Some(0))));
+        assert_eq!(queue.retire(|worker| *worker == 0), Retired::Called);
+        queue.job_ended();
+        assert_eq!(queue.take(), Some(("second", None)));
+        queue.job_ended();
+        queue.sleep(0);
+        assert_eq!(queue.retire(|worker| *worker == 0), Retired::Ends);
+        assert_eq!(queue.remove(ticket), None);
     }
 }

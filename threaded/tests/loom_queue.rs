@@ -10,7 +10,7 @@ use std::sync::Arc;
 use iolite_io::backend::Ticket;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
-use queue::Queue;
+use queue::{Queue, Retired};
 
 const WORKERS: usize = 2;
 const JOBS: usize = 2;
@@ -75,8 +75,12 @@ impl Pool {
             state.queue.sleep(seat);
             drop(state);
             // Its time is over at once.
-            if impatient && self.state.lock().unwrap().queue.retire(|asleep| *asleep == seat) {
-                return;
+            if impatient {
+                match self.state.lock().unwrap().queue.retire(|asleep| *asleep == seat) {
+                    Retired::Ends => return,
+                    Retired::Comes => continue,
+                    Retired::Called => {}
+                }
             }
             self.seats[seat].sleep();
         }
@@ -172,6 +176,30 @@ fn a_worker_comes_for_every_job_also_while_others_do_not_end() {
 #[test]
 fn a_job_is_run_by_a_worker_or_by_its_joiner() {
     model(false, |pool| pool.join(0));
+}
+
+/// A job that counts on a worker must not lose it, also while the other jobs do not end.
+#[test]
+fn a_worker_that_is_needed_does_not_retire() {
+    explore(|| {
+        let pool = Pool::new(true);
+        let mut threads: Vec<_> = (0..WORKERS)
+            .map(|seat| {
+                let pool = pool.clone();
+                thread::spawn(move || pool.work(seat, seat == 0))
+            })
+            .collect();
+        for job in 0..JOBS {
+            if !pool.push(job) {
+                // As the pool does where no worker is left for it.
+                let pool = pool.clone();
+                threads.push(thread::spawn(move || pool.run(job)));
+            }
+        }
+        pool.wait_for_all();
+        pool.close();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
 }
 
 #[test]

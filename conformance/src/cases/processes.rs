@@ -27,6 +27,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_program_gets_none_of_our_descriptors,
     a_canceled_wait_waits_again,
     what_was_collected_is_there_although_a_stream_does_not_end,
+    a_command_whose_output_was_collected_runs_without_pipes_afterwards,
     a_request_meets_every_wait,
     no_end_is_lost_to_a_cancellation,
     a_signal_ends_a_program_that_heeds_it,
@@ -179,6 +180,17 @@ fn a_program_gets_none_of_our_descriptors(on: &On) {
         let _signals = iolite_io::signal::Signals::new([Signal::WINDOW_CHANGE]).expect("watched");
         let output = process::output(io, &mut command).expect("collected");
         assert_eq!(String::from_utf8(output.stdout), String::from_utf8(before.stdout));
+    });
+}
+
+fn a_command_whose_output_was_collected_runs_without_pipes_afterwards(on: &On) {
+    on.run(|io| {
+        let mut command = Command::new("true");
+        command.stdin(Stdio::null());
+        process::output(io, &mut command).expect("it runs");
+        let mut child = process::spawn(io, &mut command).expect("started");
+        assert!(child.stdout.is_none() && child.stderr.is_none(), "nobody reads them");
+        assert!(child.wait(io).expect("waited").success());
     });
 }
 

@@ -71,8 +71,9 @@ pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
     io.operate(Operation::Spawn { command })?.spawned()
 }
 
-/// Runs a program to its end and collects what it writes to its standard output and error, which this pipes. Its
-/// standard input is what the command says.
+/// Runs a program to its end and collects what it writes to its standard output and error, which this pipes, whatever the
+/// command says of them; afterwards the command says nothing of them, and started again the program inherits them. Its
+/// standard input is what the command says: where it says nothing, this process's, unlike with std.
 ///
 /// # Cancellation
 ///
@@ -84,7 +85,9 @@ pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
 ///
 /// As [`spawn`] and [`Child::wait_with_output`]. A program that reports a failure is none.
 pub fn output(io: &dyn Io, command: &mut Command) -> io::Result<Output> {
-    to_its_end(io, command.stdout(Stdio::piped()).stderr(Stdio::piped()), Child::wait_with_output)
+    let output = to_its_end(io, command.stdout(Stdio::piped()).stderr(Stdio::piped()), Child::wait_with_output);
+    command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    output
 }
 
 /// Runs a program to its end.
