@@ -21,6 +21,8 @@ pub struct Descriptor {
     nonblocking: Lock<Attempts>,
     /// A [`Waiting`], of which whoever finds it out takes note. Relaxed: it publishes nothing but itself.
     waiting: AtomicU8,
+    /// What the last calls say of the next ones: bits of [`Ready`]. Relaxed: hints.
+    ready: AtomicU8,
     /// The same file in non-blocking mode; `None` where it cannot be opened once more.
     stand_in: OnceLock<Option<OwnedFd>>,
 }
@@ -37,6 +39,16 @@ pub enum Waiting {
     CanBeRefused,
     /// Perhaps for somebody, and no call can say that it does not wait.
     CannotBeRefused,
+}
+
+/// What a descriptor seems to be ready for, judging by the last call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ready {
+    /// There is more to receive.
+    ToReceive = 1,
+    /// There is room for what is sent.
+    ToSend = 2,
 }
 
 /// Attempts under way that must not block, whatever the descriptor's mode is.
@@ -78,6 +90,23 @@ impl Descriptor {
     /// Takes note of how it waits.
     pub(crate) fn set_waiting(&self, waiting: Waiting) {
         self.waiting.store(waiting as u8, Ordering::Relaxed);
+    }
+
+    /// Whether it seems to be ready: an attempt that does not wait is worth its call.
+    #[inline]
+    pub(crate) fn seems(&self, ready: Ready) -> bool {
+        self.ready.load(Ordering::Relaxed) & ready as u8 != 0
+    }
+
+    /// Takes note of whether it seems to be ready.
+    #[inline]
+    pub(crate) fn set_seems(&self, ready: Ready, seems: bool) {
+        let before = self.ready.load(Ordering::Relaxed);
+        let now = if seems { before | ready as u8 } else { before & !(ready as u8) };
+        if now != before {
+            // Of two at the same time one may be lost.
+            self.ready.store(now, Ordering::Relaxed);
+        }
     }
 
     /// Another descriptor of the same pipe or terminal, in non-blocking mode; `None` for everything else, which to open
@@ -125,7 +154,13 @@ impl Drop for NonBlocking<'_> {
 
 impl From<OwnedFd> for Descriptor {
     fn from(fd: OwnedFd) -> Self {
-        Self { fd, nonblocking: Lock::default(), waiting: AtomicU8::default(), stand_in: OnceLock::new() }
+        Self {
+            fd,
+            nonblocking: Lock::default(),
+            waiting: AtomicU8::default(),
+            ready: AtomicU8::default(),
+            stand_in: OnceLock::new(),
+        }
     }
 }
 

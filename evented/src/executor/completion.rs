@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 
 use io_uring::squeue::Entry;
-use io_uring::{opcode, types};
+use io_uring::{cqueue, opcode, types};
 use iolite_io::backend::WakeBlock;
 
 use super::Executor;
@@ -42,6 +42,8 @@ pub(super) const NOBODY: u64 = Tag::Own as u64;
 pub(crate) struct OpSlot {
     fiber: FiberRef,
     result: Cell<Option<i32>>,
+    /// The completion's.
+    flags: Cell<u32>,
     /// Of the last cancellation.
     cancellation: Cell<Option<i32>>,
 }
@@ -50,6 +52,11 @@ impl OpSlot {
     /// The result of the operation, once it has ended.
     pub(crate) fn result(&self) -> Option<i32> {
         self.result.get()
+    }
+
+    /// Whether a socket had more when the operation received from it.
+    pub(crate) fn left_more(&self) -> bool {
+        cqueue::sock_nonempty(self.flags.get())
     }
 
     /// The result of the cancellation that was submitted last, once it has ended.
@@ -85,7 +92,12 @@ impl Executor {
 
     /// Makes the slot of an operation of the calling fiber.
     pub(crate) fn slot(block: &WakeBlock) -> OpSlot {
-        OpSlot { fiber: FiberRef::of_block(block), result: Cell::new(None), cancellation: Cell::new(None) }
+        OpSlot {
+            fiber: FiberRef::of_block(block),
+            result: Cell::new(None),
+            flags: Cell::new(0),
+            cancellation: Cell::new(None),
+        }
     }
 
     /// Queues the cancellation of a submitted operation. Its completion is waited for too: the user
@@ -136,8 +148,12 @@ impl Executor {
                 self.in_flight.set(self.in_flight.get() - 1);
                 // SAFETY: the user data is that of a slot, by its tag, and the frame that has it waits for this completion.
                 let slot = unsafe { &*(pointer as *const OpSlot) };
-                let place = if tag == Tag::Cancellation as u64 { &slot.cancellation } else { &slot.result };
-                place.set(Some(result));
+                if tag == Tag::Cancellation as u64 {
+                    slot.cancellation.set(Some(result));
+                } else {
+                    slot.result.set(Some(result));
+                    slot.flags.set(flags);
+                }
                 // SAFETY: this is the executor in whose ring the slot's fiber has queued the entry, its own; and the fiber
                 // is live, since a frame of it waits for this completion.
                 self.make_ready(unsafe { slot.fiber.get() });

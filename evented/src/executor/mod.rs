@@ -211,6 +211,16 @@ impl Executor {
         self.live.borrow().len() > CROWD
     }
 
+    /// Whether the fiber that runs is the only one that could: a call that does not wait is the shorter way for it then,
+    /// where for many the ring is, which takes all of theirs at once.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.ready.is_empty()
+            && self.overdue.get().is_none()
+            && !self.ring.has_queued()
+            && !self.remote.has_woken()
+            && !self.seems_to_have_unstarted()
+    }
+
     /// The group of buffers for receiving into `pool`, to be armed with at once; `None` when there is
     /// none to be had.
     pub(crate) fn acquire_buffers(&self, pool: &BufferPool) -> Option<u16> {

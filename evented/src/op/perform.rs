@@ -1,6 +1,7 @@
 //! One entry from its submission to its completion, for whatever context asks.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::ptr::{self, NonNull};
@@ -36,6 +37,8 @@ pub(super) struct Performer<'a> {
     context: &'a Context,
     /// Each operation keeps a thread of the kernel's, and must not take it from others.
     keeps_worker: bool,
+    /// The last operation left something in the socket that it received from.
+    left_more: Cell<bool>,
 }
 
 /// What may end an operation before it has completed.
@@ -66,12 +69,12 @@ trait InFlight {
 
 impl<'a> Performer<'a> {
     pub(super) fn new(shared: &'a Shared, context: &'a Context) -> Self {
-        Self { shared, context, keeps_worker: false }
+        Self { shared, context, keeps_worker: false, left_more: Cell::new(false) }
     }
 
     /// The same for what waits on a thread of the kernel's, for as long as it likes.
     pub(super) fn keeping_worker(&self) -> Self {
-        Self { keeps_worker: true, ..*self }
+        Self { keeps_worker: true, ..Self::new(self.shared, self.context) }
     }
 
     /// Refuses what needs no ring, once the runtime has ended.
@@ -88,6 +91,16 @@ impl<'a> Performer<'a> {
         // As old as the flag (Linux 5.19).
         Executor::with_current_of(self.shared, self.context, Executor::is_crowded) == Some(true)
             && self.shared.supports(opcode::Socket::CODE)
+    }
+
+    /// Whether it performs for the only fiber of an executor that could run.
+    pub(super) fn is_alone(&self) -> bool {
+        Executor::with_current_of(self.shared, self.context, Executor::is_alone) == Some(true)
+    }
+
+    /// Whether the last operation left something in the socket that it received from, as far as the kernel tells.
+    pub(super) fn left_more(&self) -> bool {
+        self.left_more.get()
     }
 
     /// The slot under which the ring in which [`run`](Self::run) performs knows `memory`, if any.
@@ -281,6 +294,7 @@ impl<'a> Performer<'a> {
         let _kept = Executor::with_current(submit);
         let outcome = self.wait(&slot, until);
         mem::forget(bomb);
+        self.left_more.set(slot.left_more());
         outcome
     }
 

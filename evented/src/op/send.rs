@@ -5,7 +5,10 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
+use iolite_io::backend::{Ready, note_ready, seems_ready};
 use iolite_io::{Descriptor, Interest, Output, SharedBytes};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use super::COUNT_MAX;
 use super::perform::Performer;
@@ -15,6 +18,9 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
     if buffer.is_empty() {
         return Ok(Output::Count(0));
     }
+    if let Some(count) = send_at_once(performer, socket, buffer)? {
+        return Ok(Output::Count(count));
+    }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     // With MSG_WAITALL the kernel itself goes on after a partial send, which spares an operation.
     let wait_all = if all { libc::MSG_WAITALL } else { 0 };
@@ -23,7 +29,27 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
         .build();
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, socket, Interest::Writable, &entry) }?;
+    note_ready(socket, Ready::ToSend, true);
     Ok(Output::Count(count.unwrap_or(0) as usize))
+}
+
+/// Sends what there is room for without the ring, where nobody else runs and there seems to be some; `None` where there
+/// was none.
+fn send_at_once(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8]) -> io::Result<Option<usize>> {
+    if !seems_ready(socket, Ready::ToSend) || !performer.is_alone() {
+        return Ok(None);
+    }
+    match rustix::net::send(socket, buffer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Ok(count) => {
+            note_ready(socket, Ready::ToSend, count == buffer.len());
+            Ok(Some(count))
+        }
+        Err(Errno::AGAIN | Errno::INTR) => {
+            note_ready(socket, Ready::ToSend, false);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Sends bytes that the kernel may keep. Where it cannot, and where the caller is no fiber of the

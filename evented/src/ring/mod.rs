@@ -60,6 +60,8 @@ pub(crate) struct Ring {
     urgent: Option<&'static dyn Urgent>,
     /// How many entries were ever queued.
     pushed: Cell<u64>,
+    /// As many as were, when the last turn began.
+    submitted: Cell<u64>,
     /// Completions that were taken out of the ring and are not told yet, the oldest first. Telling one may queue
     /// entries, and with that collect further completions, which then wait here for their turn.
     collected: RefCell<VecDeque<cqueue::Entry>>,
@@ -74,7 +76,8 @@ impl Ring {
     pub(crate) fn new(urgent: Option<&'static dyn Urgent>) -> io::Result<(Self, Features)> {
         let (ring, features) = features::build(SQ_ENTRIES, CQ_ENTRIES)?;
         let collected = RefCell::new(VecDeque::with_capacity(CQ_ENTRIES as usize));
-        Ok((Self { ring: RefCell::new(ring), urgent, pushed: Cell::new(0), collected }, features))
+        let ring = RefCell::new(ring);
+        Ok((Self { ring, urgent, pushed: Cell::new(0), submitted: Cell::new(0), collected }, features))
     }
 
     /// Queues an entry for the next turn. When the queue is full, what is in it is submitted first:
@@ -103,6 +106,11 @@ impl Ring {
             self.turn(Wait::No);
             self.collect();
         }
+    }
+
+    /// Whether entries were queued since the last turn.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.pushed != self.submitted
     }
 
     /// Submits an entry, unless the kernel has it already.
@@ -174,6 +182,7 @@ impl Ring {
 
     /// Submits what is queued and waits, in one system call; none if there is nothing to do.
     pub(crate) fn turn(&self, wait: Wait) {
+        self.submitted.set(self.pushed.get());
         let mut ring = self.ring.borrow_mut();
         let ring = &mut *ring;
         if wait == Wait::No {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, readv, writev};
 
-use crate::descriptor::{Descriptor, Waiting};
+use crate::descriptor::{Descriptor, Ready, Waiting};
 
 /// Stands for the file's own position.
 const POSITION: u64 = u64::MAX;
@@ -61,6 +61,18 @@ pub fn waiting_of(file: &Descriptor) -> rustix::io::Result<Waiting> {
         }
     }
     Ok(file.waiting())
+}
+
+/// Whether an attempt that does not wait seems to be worth its call. A hint.
+#[inline]
+pub fn seems_ready(socket: &Descriptor, ready: Ready) -> bool {
+    socket.seems(ready)
+}
+
+/// Takes note of what the last call says of the next one.
+#[inline]
+pub fn note_ready(socket: &Descriptor, ready: Ready, seems: bool) {
+    socket.set_seems(ready, seems);
 }
 
 /// Takes note of a call that was understood.

@@ -15,7 +15,7 @@ mod start;
 mod syscall;
 mod unstarted;
 
-pub use attempt::{try_read, try_write, waiting_of};
+pub use attempt::{note_ready, seems_ready, try_read, try_write, waiting_of};
 pub use blocking::BlockingPool;
 #[cfg(test)]
 pub(crate) use blocking::Parks;
@@ -41,7 +41,7 @@ pub use crate::context::{
     Context, Interest, Park, Patience, RuntimeGuard, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current,
     guard_panic_hook, interruptible, interruptible_until, park, set_current, wait_ready, yield_now,
 };
-pub use crate::descriptor::Waiting;
+pub use crate::descriptor::{Ready, Waiting};
 pub use crate::multishot::{Arrival, Multishot, Source};
 pub use crate::net::address::{address_from_kernel, kernel_address};
 pub use crate::net::pool::{PoolMemory, Reserve};
