@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use iolite_evented::{Evented, Options};
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Io};
+use iolite_io::{Canceled, ErrorChain, Io};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -243,15 +243,15 @@ fn descriptors() -> usize {
 
 fn runtimes_that_cannot_be_made_leave_no_descriptor_behind() {
     in_a_process("runtimes_that_cannot_be_made_leave_no_descriptor_behind", || {
+        let before = descriptors();
         // Its stacks are used again.
         Evented::prepare(executors(3)).unwrap().run(|_| ());
+        assert_eq!(descriptors(), before, "of one that has ended");
         limit(Resource::As, address_space() + (64 << 20));
         let fail = || {
             let prepared = Evented::prepare(Options { main_stack_size: 1 << 30, ..executors(3) });
             assert_eq!(prepared.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
         };
-        fail();
-        let before = descriptors();
         (0..20).for_each(|_| fail());
         assert_eq!(descriptors(), before);
     });
@@ -268,7 +268,10 @@ fn no_descriptor_for_a_ring_is_an_error_that_says_so() {
                     assert_eq!(evented.io().spawn_concurrent(|_| 7).unwrap().join(evented.io()), 7);
                     made += 1;
                 }
-                Err(error) => assert!(error.to_string().contains("open files"), "{free}: {error}"),
+                Err(error) => {
+                    let told = ErrorChain::new(&error).to_string();
+                    assert!(told.contains("open files"), "{free}: {told}");
+                }
             }
             limit(Resource::Nofile, 256);
         }

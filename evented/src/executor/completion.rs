@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, UnsafeCell};
-use std::os::fd::AsRawFd;
 use std::ptr;
 
 use io_uring::squeue::Entry;
@@ -166,7 +165,7 @@ impl Executor {
         if self.event.armed.replace(true) {
             return;
         }
-        let fd = types::Fd(self.remote.event().as_raw_fd());
+        let fd = types::Fd(self.remote.event_number());
         let entry = opcode::Read::new(fd, self.event.count.get().cast(), size_of::<u64>() as u32).build();
         // SAFETY: the buffer is a field of the executor, which ends only when the read has.
         unsafe { self.ring.push(&entry.user_data(EVENT)) };

@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use io_uring::squeue::Entry;
 use iolite_io::backend::{PerProcess, Wake, WakeBlock, WakeStack};
@@ -36,8 +37,8 @@ pub(crate) struct Remote {
     kept_workers: AtomicU32,
     /// Whether the executor waits in its ring, or is about to.
     sleep: Sleep,
-    /// Written to wake the executor.
-    event: OwnedFd,
+    /// Written to wake the executor; none while there is no executor.
+    event: Mutex<Option<OwnedFd>>,
     /// Wake blocks of fibers, for reuse. They wake this remote for ever, so they stay with it.
     blocks: Mutex<Vec<&'static WakeBlock>>,
 }
@@ -52,11 +53,12 @@ impl Remote {
     ///
     /// When no descriptor is free.
     pub(crate) fn take() -> io::Result<&'static Self> {
-        if let Some(remote) = FREE.get().lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Ok(remote);
-        }
         // Blocking: io_uring answers EAGAIN at once for a read of a non-blocking one.
         let event = eventfd(0, EventfdFlags::CLOEXEC)?;
+        if let Some(remote) = FREE.get().lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            *remote.event() = Some(event);
+            return Ok(remote);
+        }
         Ok(Box::leak(Box::new(Remote {
             woken: WakeStack::default(),
             messages: Messages::default(),
@@ -64,18 +66,24 @@ impl Remote {
             called_in: AtomicBool::new(false),
             kept_workers: AtomicU32::new(0),
             sleep: Sleep::default(),
-            event,
+            event: Mutex::new(Some(event)),
             blocks: Mutex::new(Vec::new()),
         })))
     }
 
-    /// Lets a later executor use it. Nothing is queued here any more.
+    /// Lets a later executor use it, and closes its descriptor. Nothing is queued here any more.
     pub(crate) fn give_back(&'static self) {
+        drop(self.event().take());
         FREE.get().lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
-    pub(crate) fn event(&self) -> &OwnedFd {
-        &self.event
+    /// The number of the event, which is open until the executor has ended.
+    pub(super) fn event_number(&self) -> RawFd {
+        self.event().as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    fn event(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.event.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn take_block(&'static self) -> &'static WakeBlock {
@@ -172,8 +180,10 @@ impl Remote {
 
     /// Ends the executor's read of the event.
     pub(super) fn ring_event(&self) {
-        // Blocks only when the counter is full, which takes 2^64 writes without a read.
-        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        if let Some(event) = &*self.event() {
+            // Blocks only when the counter is full, which takes 2^64 writes without a read.
+            let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
+        }
     }
 
     /// Announces that the executor goes to sleep; `false` when something was left for it, so that
