@@ -17,7 +17,7 @@ use iolite_conformance::tools::{fill, note};
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{BufferPool, Incoming, TcpListener, TcpStream, option};
 use iolite_io::sync::Event;
-use iolite_io::{Io, ShutDown, fiber_local};
+use iolite_io::{Io, Placement, ShutDown, fiber_local};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const CASES: &[Case] = cases![the_kernel_accepts_ahead_and_within_a_bound];
@@ -26,6 +26,7 @@ const WHOLE: &[Case] = whole![
     the_kernel_receives_ahead_but_leaves_a_buffer,
     pools_come_and_go,
     the_memory_of_a_pool_that_is_gone_is_freed,
+    what_another_executor_keeps_at_hand_is_called_in,
     a_forgotten_receive_ends_with_its_runtime,
     a_shutdown_ends_waits_elsewhere,
     bytes_are_let_go_when_the_peer_has_them,
@@ -160,6 +161,40 @@ fn the_memory_of_a_pool_that_is_gone_is_freed() {
             io.sleep(Duration::from_millis(1)).unwrap();
         }
     });
+}
+
+/// An idle connection there keeps buffers from nobody: neither from who takes one, nor from who receives.
+fn what_another_executor_keeps_at_hand_is_called_in() {
+    let evented = Evented::new(Options { executors: 2, ..Options::default() }).unwrap();
+    let io = evented.io();
+    let (pool, armed) = (BufferPool::new(8, 16), Event::new());
+    let (idle, mut far) = half(io);
+    let connections: Vec<_> = (0..8).map(|_| half(io)).collect();
+    let scope: Result<(), Infallible> = io.group(|group| {
+        let (pool, armed, idle) = (&pool, &armed, &idle);
+        let there = group.task().placement(Placement::Executor(0)).spawn_concurrent(move |io| {
+            let mut incoming = idle.incoming(io, pool);
+            drop(incoming.next(io).unwrap());
+            armed.set();
+            incoming.next(io).map(drop)
+        });
+        far.write_all(b"1").unwrap();
+        armed.wait(io).unwrap();
+        let here = group.task().placement(Placement::Executor(1)).spawn_concurrent(|io| {
+            drop((0..8).map(|_| pool.take(io).unwrap()).collect::<Vec<_>>());
+            let mut kept = Vec::new();
+            for (near, far) in &connections {
+                let (mut incoming, mut far) = (near.incoming(io, pool), far);
+                far.write_all(b"1").unwrap();
+                kept.push(incoming.next(io).unwrap().unwrap());
+            }
+        });
+        here.unwrap().join(io);
+        there.unwrap().cancel(io).unwrap_err();
+        Ok(())
+    });
+    let Ok(()) = scope;
+    evented.shutdown();
 }
 
 /// How many bytes of memory the process has.
