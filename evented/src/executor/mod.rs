@@ -381,7 +381,7 @@ impl Executor {
         let budget = self.ready.len().max(RESUMES_PER_TURN);
         let cold = self.live.borrow().len() > WARM_FIBERS;
         self.turn_begins.set(true);
-        self.turn.begin((self.has_others_to_serve() || self.turn.was_slow()).then(monotonic_now));
+        self.turn.begin(self.has_others_to_serve(), monotonic_now);
         self.tell_load();
         self.start_task();
         for resumed in 0..budget {
@@ -433,10 +433,11 @@ impl Executor {
         (self.in_flight.get() > 0) | !self.timers.is_empty() | self.remote.has_woken()
     }
 
-    /// Whether the turn is over after this resumption. One that has no time is over when something comes up.
+    /// Whether the turn is over after this resumption: by its time or, where there was nothing to look after, as soon as
+    /// something comes up.
     #[inline]
     fn is_turn_over(&self) -> bool {
-        if self.turn.is_timed() {
+        if self.turn.serves() {
             self.turn.is_look_due() && self.turn.is_over(monotonic_now())
         } else {
             self.has_events() || self.turn.is_look_due() && self.has_others_to_serve()
@@ -449,8 +450,7 @@ impl Executor {
         if !has_others && self.ready.is_empty() {
             return false;
         }
-        // In a turn without a time there was nothing to look after before.
-        let is_over = has_others && !self.turn.is_timed() || self.turn.is_over(monotonic_now());
+        let is_over = has_others && !self.turn.serves() || self.turn.is_over(monotonic_now());
         if is_over {
             self.turn.look_next();
         }

@@ -18,7 +18,9 @@ const STEP_MAX: u32 = 8;
 /// The time of an executor's turn.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// When it began, or was first asked for; `None` where there was nothing to look after.
+    /// Whether there was something to look after when it began. If not, it is over as soon as something comes up.
+    serves: Cell<bool>,
+    /// When it began, or was first asked for; `None` where it was not told.
     began: Cell<Option<Instant>>,
     looked: Cell<Instant>,
     /// Resumptions until the next look.
@@ -32,6 +34,7 @@ pub(super) struct Turn {
 impl Default for Turn {
     fn default() -> Self {
         Self {
+            serves: Cell::new(false),
             began: Cell::new(None),
             looked: Cell::new(Instant::ZERO),
             left: Cell::new(1),
@@ -42,8 +45,11 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// Begins a turn; `now` is told where something has to be looked after, or fibers were slow.
-    pub(super) fn begin(&self, now: Option<Instant>) {
+    /// Begins a turn, in which there is something to look after or not. `now` is asked for where there is, and where
+    /// fibers were slow.
+    pub(super) fn begin(&self, serves: bool, now: impl FnOnce() -> Instant) {
+        let now = (serves || self.was_slow()).then(now);
+        self.serves.set(serves);
         self.began.set(now);
         self.looked.set(now.unwrap_or(Instant::ZERO));
         self.left.set(1);
@@ -51,15 +57,15 @@ impl Turn {
         self.step_max.set((self.step_max.get() * 2).min(STEP_MAX));
     }
 
-    /// Whether the turn has a time: it was told when it began.
+    /// Whether there was something to look after when it began.
     #[inline]
-    pub(super) fn is_timed(&self) -> bool {
-        self.began.get().is_some()
+    pub(super) fn serves(&self) -> bool {
+        self.serves.get()
     }
 
     /// Whether fibers were slow in recent turns. Then the clock is worth its price at the beginning of each, also where there
     /// is nothing to look after: who computes between its calls has others wait that are ready.
-    pub(super) fn was_slow(&self) -> bool {
+    fn was_slow(&self) -> bool {
         self.step_max.get() < STEP_MAX
     }
 
@@ -107,7 +113,7 @@ mod tests {
     /// How long a turn takes in which each resumption takes as long as is told.
     fn turn(turn: &Turn, mut takes: impl FnMut(u32) -> Duration) -> Duration {
         let began = Instant::from_nanos(1_000_000_000);
-        turn.begin(Some(began));
+        turn.begin(true, || began);
         let mut now = began;
         for resumption in 1..=1000 {
             now += takes(resumption);
