@@ -12,12 +12,15 @@ use crate::measure;
 pub(crate) const MACHINE: &str = "machine.txt";
 
 /// The names of the answers, and what is asked.
-const QUESTIONS: [(&str, &[&str]); 13] = [
+const QUESTIONS: [(&str, &[&str]); 16] = [
     ("echo-64", &["echo"]),
     // Longer than the others: in half a second a connection has its turn a few dozen times.
     ("echo-1000", &["echo", "--connections", "1000", "--seconds", "2"]),
     ("echo-8000", &["echo", "--connections", "8000", "--seconds", "3"]),
     ("echo-16k", &["echo", "--bytes", "16384"]),
+    ("stream-4k", &["stream"]),
+    ("stream-64k", &["stream", "--bytes", "65536"]),
+    ("stream-64", &["stream", "--connections", "64", "--bytes", "65536"]),
     ("tasks-1", &["tasks"]),
     ("tasks-1000", &["tasks", "--batch", "1000"]),
     ("yield", &["yield"]),

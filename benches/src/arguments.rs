@@ -21,6 +21,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Question {
     /// An echo over TCP: what does a request cost the server?
     Echo(Echo),
+    /// A stream over TCP that never pauses: what does a MiB cost the server, to receive and to send?
+    Stream(Stream),
     /// What does it cost to start a task and to wait for its end?
     Tasks(Tasks),
     /// What does it cost to give way to another task? Two tasks take turns.
@@ -81,6 +83,18 @@ pub(crate) struct Echo {
     pub(crate) connections: u32,
     /// The size of a request.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) bytes: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stream {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How many connections there are.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) connections: u32,
+    /// The size of the server's pieces.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub(crate) bytes: u32,
 }
 

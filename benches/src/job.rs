@@ -20,6 +20,8 @@ use crate::record::Figures;
 pub(crate) enum Job {
     /// Serves echoes until the parent is done, each connection with a buffer of so many bytes.
     Echo { buffer_bytes: usize },
+    /// Receives or sends in pieces of so many bytes until the parent is done.
+    Stream { piece_bytes: usize, way: Way },
     /// Starts tasks and joins them.
     Tasks { batch: u32, seconds: f64 },
     /// Two tasks that yield.
@@ -34,6 +36,25 @@ pub(crate) enum Job {
     Offload { in_flight: u32, seconds: f64 },
     /// Random reads of a file.
     Files(Files),
+}
+
+/// What a server does with its streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Way {
+    Receive,
+    Send,
+}
+
+impl Way {
+    pub(crate) const ALL: [Way; 2] = [Way::Receive, Way::Send];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Way::Receive => "receive",
+            Way::Send => "send",
+        }
+    }
 }
 
 /// What the parent asks a server.
@@ -130,6 +151,10 @@ pub(crate) fn child(peer: Peer, job: &str) -> io::Result<()> {
         Job::Echo { buffer_bytes } => {
             thread::spawn(answer_parent);
             peers::serve(peer, buffer_bytes, |address| say(&address).expect("the parent listens"))
+        }
+        Job::Stream { piece_bytes, way } => {
+            thread::spawn(answer_parent);
+            peers::serve_stream(peer, piece_bytes, way, |address| say(&address).expect("the parent listens"))
         }
         Job::Files(files) => {
             files.warm_up()?;

@@ -10,6 +10,7 @@ mod generator;
 mod job;
 mod measure;
 mod record;
+mod streaming;
 mod syscalls;
 
 mod peer;

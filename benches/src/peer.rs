@@ -77,6 +77,8 @@ pub(crate) const ECHO: &[Peer] = &[
     Go,
     Zig,
 ];
+/// Those that stream.
+pub(crate) const STREAM: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads];
 /// Those with tasks, yields and channels.
 pub(crate) const TASKS: &[Peer] =
     &[IoliteEvented, IoliteThreaded, Tokio, Tokio2, Monoio, Compio, Glommio, May, Smol, Threads, Go, Zig];

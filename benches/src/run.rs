@@ -7,15 +7,16 @@ use std::thread;
 use comfy_table::presets;
 
 use crate::all;
-use crate::arguments::{Common, Echo, Files, Format, Memory, Question};
+use crate::arguments::{Common, Echo, Files, Format, Memory, Question, Stream};
 use crate::generator::{self, Load};
-use crate::job::{self, Job, Server};
+use crate::job::{self, Job, Server, Way};
 use crate::measure;
-use crate::peer::{ECHO, FILES, MANY, OFFLOAD, Peer, TASKS};
+use crate::peer::{ECHO, FILES, MANY, OFFLOAD, Peer, STREAM, TASKS};
 use crate::peers::reads::{self, Mode};
 use crate::peers::{self, Foreign};
 use crate::record::{Figures, Record, figures, median, table};
 use crate::report;
+use crate::streaming;
 use crate::syscalls::Counter;
 
 /// How long system calls are counted.
@@ -31,6 +32,7 @@ const BUFFER_BYTES: usize = 512;
 pub(crate) fn answer(question: &Question) -> Result<bool, String> {
     match question {
         Question::Echo(echo) => answer_echo(echo),
+        Question::Stream(stream) => answer_stream(stream),
         Question::Tasks(tasks) => {
             let job = Job::Tasks { batch: tasks.batch, seconds: tasks.common.seconds };
             answer_jobs(&tasks.common, TASKS, &[job])
@@ -96,6 +98,29 @@ fn answer_echo(echo: &Echo) -> Result<bool, String> {
         eprintln!("note: {peer}: calls_per_request is left out: {reason}");
     }
     rounds.end()
+}
+
+fn answer_stream(stream: &Stream) -> Result<bool, String> {
+    let mut rounds = Rounds::new(&stream.common, STREAM, STREAM)?;
+    rounds.run(|peer| Way::ALL.into_iter().map(|way| measure_stream(peer, stream, way)).collect());
+    rounds.end()
+}
+
+fn measure_stream(peer: Peer, stream: &Stream, way: Way) -> io::Result<Figures> {
+    let mut server = Server::start(peer, &Job::Stream { piece_bytes: stream.bytes as usize, way })?;
+    let (address, connections, seconds) = (server.address, stream.connections, stream.common.seconds);
+    let load = on_first_core(|| streaming::load(address, connections, way, seconds, || server.usage()))?;
+    let [before, after] = load.asked;
+    let used = after.since(before);
+    let mib = load.bytes as f64 / f64::from(1 << 20);
+    let mut all = figures([("connections", connections.into()), ("bytes", stream.bytes.into())]);
+    all.insert("mode".into(), way.name().into());
+    all.extend(figures([
+        ("cpu_us_per_mib", used.total_us() / mib),
+        ("user_us_per_mib", used.user_us / mib),
+        ("mib_per_second", mib / load.elapsed.as_secs_f64()),
+    ]));
+    Ok(all)
 }
 
 /// Says when requests per second are not the server's alone, from the parts of a core that were used.
@@ -170,21 +195,25 @@ fn calls_per_request(server: &Server, echo: &Echo) -> io::Result<f64> {
     Ok(load.asked[1] as f64 / load.requests as f64)
 }
 
-/// Loads the server from a thread of its own, so that only that is pinned.
+/// Runs `load` on a thread of its own, so that only that, and those that it starts, are pinned.
+fn on_first_core<T: Send>(load: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    let core = measure::cores()?[0];
+    thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            measure::pin(&[core])?;
+            load()
+        });
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the generator panicked")))
+    })
+}
+
 fn load<T: Send>(
     address: SocketAddr,
     echo: &Echo,
     seconds: f64,
     ask: impl FnMut() -> io::Result<T> + Send,
 ) -> io::Result<Load<T>> {
-    let core = measure::cores()?[0];
-    thread::scope(|scope| {
-        let generator = scope.spawn(move || {
-            measure::pin(&[core])?;
-            generator::load(address, echo.connections, echo.bytes as usize, seconds, ask)
-        });
-        generator.join().unwrap_or_else(|_| Err(io::Error::other("the generator panicked")))
-    })
+    on_first_core(|| generator::load(address, echo.connections, echo.bytes as usize, seconds, ask))
 }
 
 fn answer_memory(memory: &Memory) -> Result<bool, String> {

@@ -11,7 +11,7 @@ use iolite::threaded::{self, Threaded};
 use iolite_conformance::{Case, On, Running, Subject, Wanted, cases, run_cases, whole};
 use serde_json::Value;
 
-const CASES: &[Case] = cases![tasks_runs, yield_runs, channel_runs, timers_runs, offload_runs, files_runs];
+const CASES: &[Case] = cases![stream_runs, tasks_runs, yield_runs, channel_runs, timers_runs, offload_runs, files_runs];
 /// With a load that comes from a ring.
 const WHOLE: &[Case] = whole![echo_runs, memory_runs, all_saves_what_report_draws];
 
@@ -113,6 +113,7 @@ const ECHO: &[&str] = &[
     "tokio-uring",
     "threads",
 ];
+const STREAM: &[&str] = &["iolite-evented", "iolite-threaded", "tokio", "threads"];
 const TASKS: &[&str] =
     &["iolite-evented", "iolite-threaded", "tokio", "tokio-2", "monoio", "compio", "glommio", "may", "smol", "threads"];
 const MANY: &[&str] = &["iolite-evented", "tokio", "monoio", "compio", "glommio", "smol"];
@@ -163,6 +164,14 @@ fn echo_runs() {
     ];
     check(&run("echo --connections 8 --bytes 3000"), ECHO, &fields);
     check(&run("echo --connections 1 --bytes 1"), ECHO, &fields);
+}
+
+fn stream_runs(on: &On) {
+    let (lines, peers) = here(on, "stream --connections 2 --bytes 1000", STREAM);
+    let fields = ["connections", "bytes", "mode", "cpu_us_per_mib", "user_us_per_mib", "mib_per_second"];
+    check(&lines, &twice(&peers), &fields);
+    let modes: Vec<_> = lines.iter().map(|line| line["mode"].as_str().unwrap()).collect();
+    assert_eq!(modes, ["receive", "send"].repeat(peers.len()));
 }
 
 fn tasks_runs(on: &On) {

@@ -12,7 +12,7 @@ use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{self, Event};
 use iolite::{BackendChoice, Config, Io};
 
-use crate::job::Job;
+use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, Usage, resident_bytes};
 use crate::peers::not_offered;
 use crate::peers::reads::{Files, PAGE_BYTES, Reads};
@@ -68,6 +68,19 @@ impl Backend {
         })
     }
 
+    pub(super) fn serve_stream(&self, piece_bytes: usize, way: Way, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.run(CONNECTIONS_MAX, |io| {
+            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+            ready(listener.local_addr(io)?);
+            io.group(|group| {
+                loop {
+                    let (stream, _) = listener.accept(io)?;
+                    group.spawn_waiting(io, move |io| pump(io, &stream, piece_bytes, way))?;
+                }
+            })
+        })
+    }
+
     pub(super) fn measure(&self, job: Job) -> io::Result<Figures> {
         match job {
             Job::Tasks { batch, seconds } => self.run(1, |io| Ok(tasks(io, batch, seconds))),
@@ -77,7 +90,7 @@ impl Backend {
             Job::Memory { fibers } => self.run(fibers as usize, |io| memory(io, fibers)),
             Job::Offload { in_flight, seconds } => self.run(in_flight as usize, |io| offload(io, in_flight, seconds)),
             Job::Files(files) => self.run(files.in_flight as usize, |io| self::files(io, &files)),
-            Job::Echo { .. } => not_offered(job),
+            Job::Echo { .. } | Job::Stream { .. } => not_offered(job),
         }
     }
 
@@ -98,6 +111,17 @@ fn echo(io: &dyn Io, stream: &TcpStream, buffer_bytes: usize) -> io::Result<()> 
         match stream.read(io, &mut buffer)? {
             0 => return Ok(()),
             n => stream.write_all(io, &buffer[..n])?,
+        }
+    }
+}
+
+fn pump(io: &dyn Io, stream: &TcpStream, piece_bytes: usize, way: Way) -> io::Result<()> {
+    let mut piece = vec![0; piece_bytes];
+    loop {
+        match way {
+            Way::Send => stream.write_all(io, &piece)?,
+            Way::Receive if stream.read(io, &mut piece)? == 0 => return Ok(()),
+            Way::Receive => {}
         }
     }
 }

@@ -54,7 +54,9 @@ pub(super) fn measure(job: Job) -> io::Result<Figures> {
         Job::Yield { seconds } => yields(seconds),
         Job::Channel { seconds } => channel(seconds),
         Job::Memory { fibers } => memory(fibers),
-        Job::Echo { .. } | Job::Timers { .. } | Job::Offload { .. } | Job::Files(_) => not_offered(job),
+        Job::Echo { .. } | Job::Stream { .. } | Job::Timers { .. } | Job::Offload { .. } | Job::Files(_) => {
+            not_offered(job)
+        }
     })
 }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::job::Job;
+use crate::job::{Job, Way};
 use crate::measure::Usage;
 
 use crate::peer::Peer;
@@ -64,6 +64,17 @@ pub(crate) fn serve(peer: Peer, buffer_bytes: usize, ready: impl FnOnce(SocketAd
         Peer::TokioUring => tokio_uring::serve(buffer_bytes, ready),
         Peer::Threads => threads::serve(buffer_bytes, ready),
         Peer::Go | Peer::Zig => unreachable!("its own program serves"),
+    }
+}
+
+/// Receives on loopback, or sends, until the process is ended.
+pub(crate) fn serve_stream(peer: Peer, piece_bytes: usize, way: Way, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    match peer {
+        Peer::IoliteEvented => iolite::EVENTED.serve_stream(piece_bytes, way, ready),
+        Peer::IoliteThreaded => iolite::THREADED.serve_stream(piece_bytes, way, ready),
+        Peer::Tokio => tokio::CURRENT_THREAD.serve_stream(piece_bytes, way, ready),
+        Peer::Threads => threads::serve_stream(piece_bytes, way, ready),
+        _ => not_offered(Job::Stream { piece_bytes, way }).map(drop),
     }
 }
 

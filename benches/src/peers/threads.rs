@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::job::Job;
+use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, resident_bytes};
 use crate::peers::reads::{Files, Reads, page};
 use crate::peers::{CHUNK, YIELDS, memory_figures, not_offered};
@@ -24,6 +24,26 @@ pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::
         let (stream, _) = listener.accept()?;
         // An error ends its connection, here and with all peers.
         thread::Builder::new().spawn(move || echo(stream, buffer_bytes))?;
+    }
+}
+
+pub(super) fn serve_stream(piece_bytes: usize, way: Way, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    ready(listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept()?;
+        thread::Builder::new().spawn(move || pump(stream, piece_bytes, way))?;
+    }
+}
+
+fn pump(mut stream: TcpStream, piece_bytes: usize, way: Way) -> io::Result<()> {
+    let mut piece = vec![0; piece_bytes];
+    loop {
+        match way {
+            Way::Send => stream.write_all(&piece)?,
+            Way::Receive if stream.read(&mut piece)? == 0 => return Ok(()),
+            Way::Receive => {}
+        }
     }
 }
 
@@ -45,7 +65,7 @@ pub(super) fn measure(job: Job) -> io::Result<Figures> {
         Job::Channel { seconds } => Ok(channel(seconds)),
         Job::Memory { fibers } => memory(fibers),
         Job::Files(files) => self::files(&files),
-        Job::Echo { .. } | Job::Timers { .. } | Job::Offload { .. } => not_offered(job),
+        Job::Echo { .. } | Job::Stream { .. } | Job::Timers { .. } | Job::Offload { .. } => not_offered(job),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep;
 
-use crate::job::Job;
+use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, Usage, resident_bytes};
 use crate::peers::reads::{Files, Reads, page};
 use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, not_offered, offload_figures, sleeps, timer_figures};
@@ -42,6 +42,17 @@ impl Tokio {
         })
     }
 
+    pub(super) fn serve_stream(&self, piece_bytes: usize, way: Way, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.runtime()?.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            ready(listener.local_addr()?);
+            loop {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(pump(stream, piece_bytes, way));
+            }
+        })
+    }
+
     pub(super) fn measure(&self, job: Job) -> io::Result<Figures> {
         // In a task, for the future of `block_on` is not run by a worker.
         self.runtime()?.block_on(async { tokio::spawn(answer(job)).await? })
@@ -51,6 +62,17 @@ impl Tokio {
         match self.workers {
             None => Builder::new_current_thread().enable_all().build(),
             Some(workers) => Builder::new_multi_thread().worker_threads(workers).enable_all().build(),
+        }
+    }
+}
+
+async fn pump(mut stream: TcpStream, piece_bytes: usize, way: Way) -> io::Result<()> {
+    let mut piece = vec![0; piece_bytes];
+    loop {
+        match way {
+            Way::Send => stream.write_all(&piece).await?,
+            Way::Receive if stream.read(&mut piece).await? == 0 => return Ok(()),
+            Way::Receive => {}
         }
     }
 }
@@ -75,7 +97,7 @@ async fn answer(job: Job) -> io::Result<Figures> {
         Job::Memory { fibers } => memory(fibers).await,
         Job::Offload { in_flight, seconds } => offload(in_flight, seconds).await,
         Job::Files(files) => self::files(files).await,
-        Job::Echo { .. } => not_offered(job),
+        Job::Echo { .. } | Job::Stream { .. } => not_offered(job),
     }
 }
 
