@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     concurrent_slots: Semaphore,
     uncounted: Count,
     closing: Closing,
+    /// Executors that were made and have not ended.
+    alive: Count,
     /// Operations of foreign contexts that have not ended; with `closed`, as above.
     foreign: Count,
     closed: Closing,
@@ -148,6 +150,7 @@ impl Shared {
             concurrent_slots: Semaphore::new(options.concurrent_limit),
             uncounted: Count::new(0),
             closing: Closing::default(),
+            alive: Count::new(0),
             foreign: Count::new(0),
             closed: Closing::default(),
             threads: Mutex::default(),
@@ -187,9 +190,17 @@ impl Shared {
         self.executors[index].remote
     }
 
-    /// Lets later executors use the remote of one that has ended.
-    pub(crate) fn give_remote_back(&self, index: usize) {
-        self.executors[index].give_back();
+    /// An executor was made. All are before the first of them can end.
+    pub(crate) fn executor_begins(&self) {
+        self.alive.add();
+    }
+
+    /// An executor has ended. The last one lets later executors use the remotes of all: until then, those that are left look
+    /// into the others' for operations, and would find those of another runtime there.
+    pub(crate) fn executor_ends(&self) {
+        if self.alive.remove() {
+            self.executors.iter().for_each(Seat::give_back);
+        }
     }
 
     /// Whether the caller is a task of this runtime, or a destructor on one of its executors.

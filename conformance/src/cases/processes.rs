@@ -419,12 +419,17 @@ fn children(io: &dyn Io, task: usize) -> Vec<u32> {
 /// The name of the thread that has started a program of ours. The end of that thread is what a program is told of
 /// that wants to end with its parent (`PR_SET_PDEATHSIG`).
 fn thread_that_started(id: u32) -> String {
-    let tasks = fs::read_dir("/proc/self/task").expect("listed").map(|task| task.expect("an entry").path());
+    let tasks = || fs::read_dir("/proc/self/task").expect("listed").map(|task| task.expect("an entry").path());
     let has_started = |task: &PathBuf| {
         let children = fs::read_to_string(task.join("children")).unwrap_or_default();
         children.split_whitespace().any(|child| child == id.to_string())
     };
-    let task = tasks.into_iter().find(has_started).expect("it has a parent");
+    // The kernel passes over some while others come and go; this one stays.
+    let task = loop {
+        if let Some(task) = tasks().find(has_started) {
+            break task;
+        }
+    };
     fs::read_to_string(task.join("comm")).expect("read").trim().to_owned()
 }
 
@@ -456,8 +461,11 @@ fn a_thread_starts_programs_itself(on: &On) {
     }
     on.on_thread(|io| {
         let child = endless(io);
-        let children = fs::read_to_string("/proc/thread-self/children").expect("read");
-        assert!(children.split_whitespace().any(|id| id == child.id().to_string()), "{children}");
+        // The kernel passes over some while others come and go; this one stays.
+        until(io, || {
+            let children = fs::read_to_string("/proc/thread-self/children").expect("read");
+            children.split_whitespace().any(|id| id == child.id().to_string())
+        });
     });
 }
 

@@ -157,6 +157,7 @@ impl Executor {
             trim_at: Cell::new(None),
             starved: Cell::new(None),
         };
+        executor.shared.executor_begins();
         Ok((executor, features))
     }
 
@@ -170,7 +171,7 @@ impl Executor {
         while self.turn() {}
         self.end();
         CURRENT.set(outer);
-        self.shared.give_remote_back(self.index);
+        self.shared.executor_ends();
         let shared = self.shared.clone();
         drop(self);
         mem::forget(bomb);
