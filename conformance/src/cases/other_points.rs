@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use iolite_bridge::Bridge;
@@ -179,7 +180,9 @@ const POINTS: &[(&str, Point)] = &[
     }),
     ("unbound", |io, _| UnixDatagram::unbound(io).map(drop)),
     ("unix connect", |io, _| {
-        let name = format!("iolite point {:?}", std::thread::current().id());
+        // Its own each time: a program that is being started elsewhere keeps the last listener for a moment.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = format!("iolite point {} {}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let name = iolite_io::net::UnixAddress::abstract_name(name)?;
         let listener = io.protect(|io| iolite_io::net::UnixListener::bind(io, &name))?;
         let connected = UnixStream::connect(io, &name).map(drop);
