@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
 use super::perform::Performer;
-use super::poll::{unless_given_up, until_done, wait};
+use super::poll::{until_done, wait};
 
 pub(super) fn perform(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<Output> {
     // What the kernel says of its mode holds until somebody changes it, which nobody does meanwhile: a listener of this
@@ -60,7 +60,7 @@ fn accept_in_ring(performer: &Performer<'_>, listener: &Descriptor) -> io::Resul
         .flags(libc::SOCK_CLOEXEC)
         .build();
     // SAFETY: the entry points into `peer`, which is there until it returns.
-    let fd = unless_given_up(performer, unsafe { performer.run(&entry) })?;
+    let fd = unsafe { performer.run(&entry) }?;
     // SAFETY: a new descriptor that nobody else knows.
     let connection = unsafe { OwnedFd::from_raw_fd(fd as i32) };
     Ok((connection, peer.get()?))

@@ -12,7 +12,7 @@ use iolite_io::{Descriptor, Interest, Output};
 use rustix::net::SocketAddrAny;
 
 use super::perform::Performer;
-use super::poll::{receive_in_turn, unless_given_up, until_done};
+use super::poll::{receive_in_turn, until_done};
 use super::{BUFFERS_MAX, LOOK_AGAIN};
 
 /// How many descriptors can go with a message (`SCM_MAX_FD`).
@@ -54,7 +54,7 @@ pub(super) fn send(
     let attempt = || {
         // SAFETY: the entry points to `header`, that to itself and `buffers`; both, and the descriptors that it
         // names, are there until it returns.
-        unless_given_up(performer, unsafe { performer.run(&entry) }).map(|count| count as usize)
+        unsafe { performer.run(&entry) }.map(|count| count as usize)
     };
     until_sent(performer, socket, to, attempt)
 }

@@ -15,7 +15,7 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 
 use super::LOOK_AGAIN;
-use super::perform::{Performer, lacks_thread};
+use super::perform::Performer;
 
 pub(super) fn perform(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<Output> {
     match interest {
@@ -77,34 +77,6 @@ pub(super) unsafe fn run_or_wait(
     until_done(performer, descriptor, interest, || unsafe { performer.run(entry) })
 }
 
-/// As [`run_or_wait`], for sockets, of which nobody but the ring receives and sends: what the kernel gives up by itself is
-/// begun again.
-///
-/// # Safety
-///
-/// What the entry points to is valid until this returns.
-pub(super) unsafe fn run_on_socket(
-    performer: &Performer<'_>,
-    socket: &Descriptor,
-    interest: Interest,
-    entry: &Entry,
-) -> io::Result<Option<u32>> {
-    // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
-    until_done(performer, socket, interest, || unless_given_up(performer, unsafe { performer.run(entry) }))
-}
-
-/// Takes what the kernel has given up by itself, for want of a thread or of memory, for interrupted: nobody has canceled it,
-/// nothing of it was done, and a moment later it may be possible.
-pub(super) fn unless_given_up<T>(performer: &Performer<'_>, result: io::Result<T>) -> io::Result<T> {
-    match result {
-        Err(error) if lacks_thread(&error) => {
-            performer.pause(LOOK_AGAIN)?;
-            Err(io::ErrorKind::Interrupted.into())
-        }
-        result => result,
-    }
-}
-
 /// Attempts until it succeeds, waiting for the descriptor whenever it would block; `None` when nothing can come of
 /// that any more.
 pub(super) fn until_done<T>(
@@ -149,12 +121,12 @@ pub(super) unsafe fn receive_in_turn(
         // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
         match unsafe { performer.run(&entry(POLL_FIRST)) } {
             // A non-blocking socket: the kernel has not even tried.
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) || lacks_thread(&error) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
             other => return other.map(Some),
         }
     }
     // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
-    unsafe { run_on_socket(performer, socket, Interest::Readable, &entry(0)) }
+    unsafe { run_or_wait(performer, socket, Interest::Readable, &entry(0)) }
 }
 
 /// What is between an attempt that would block and the next one; `false` when there is no next one.
@@ -181,8 +153,6 @@ pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, interest:
         // A poll in a ring knows two wait queues at most. Devices may have more, and a terminal, which has two, seems to at
         // times, when it is written to meanwhile (seen up to Linux 6.18).
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => wait_by_epoll(performer, descriptor, interest),
-        // Who waits looks at what came of it, and waits again.
-        Err(error) if lacks_thread(&error) => performer.pause(LOOK_AGAIN),
         result => result.map(drop),
     }
 }

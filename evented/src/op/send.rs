@@ -12,7 +12,7 @@ use rustix::net::SendFlags;
 
 use super::COUNT_MAX;
 use super::perform::Performer;
-use super::poll::run_on_socket;
+use super::poll::run_or_wait;
 
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<Output> {
     if buffer.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
         .flags(libc::MSG_NOSIGNAL | wait_all)
         .build();
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
-    let count = unsafe { run_on_socket(performer, socket, Interest::Writable, &entry) }?;
+    let count = unsafe { run_or_wait(performer, socket, Interest::Writable, &entry) }?;
     note_ready(socket, Ready::ToSend, true);
     Ok(Output::Count(count.unwrap_or(0) as usize))
 }
