@@ -142,9 +142,11 @@ struct Wanting<'a>(&'a Shared);
 impl<'a> Wanting<'a> {
     fn new(shared: &'a Shared) -> Self {
         shared.wanting.fetch_add(1, Ordering::SeqCst);
+        // Before the calls, which may be anybody's and panic: then nobody waits any more.
+        let wanting = Self(shared);
         let reserves = shared.reserves.lock().clone();
         reserves.iter().for_each(|call_in| call_in());
-        Self(shared)
+        wanting
     }
 }
 
@@ -305,6 +307,7 @@ impl Drop for Reserve {
 
 #[cfg(test)]
 mod test {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use std::sync::mpsc;
     use std::thread;
 
@@ -351,6 +354,17 @@ mod test {
         drop(first);
         assert_eq!(pool.reserve(9, || ()).unwrap().count(), 2);
         assert!(BufferPool::new(1, 1).reserve(1, || ()).is_none());
+    }
+
+    #[test]
+    fn a_reserve_that_panics_when_it_is_called_in_leaves_nobody_waiting() {
+        let pool = BufferPool::new(2, 1);
+        let reserve = pool.reserve(1, || resume_unwind(Box::new("of a backend"))).unwrap();
+        let all = [pool.try_take().unwrap(), pool.try_take().unwrap()];
+        catch_unwind(AssertUnwindSafe(|| pool.take(&Parks).map(drop))).unwrap_err();
+        assert!(!reserve.is_wanted());
+        drop(all);
+        assert!(reserve.take().is_some());
     }
 
     #[test]
