@@ -25,11 +25,15 @@ pub(super) fn kernel_offset(offset: Option<u64>) -> io::Result<u64> {
     }
 }
 
-/// Refuses an offset of what has none, in the words of `pread`: the kernel's rings ignore it there.
-fn check_offset(file: &Descriptor, offset: Option<u64>) -> io::Result<()> {
+/// Refuses an offset of what has none, in the words of `pread` or `pwrite`, whose call without a buffer `ask` is: the
+/// kernel's rings ignore it there.
+pub(super) fn check_offset(
+    file: &Descriptor,
+    offset: Option<u64>,
+    ask: impl FnOnce(u64) -> rustix::io::Result<usize>,
+) -> io::Result<()> {
     match offset {
-        // Without a buffer it asks for nothing but leave.
-        Some(offset) if waiting_of(file)? != Waiting::ForDisk => Ok(preadv(file, &mut [], offset).map(drop)?),
+        Some(offset) if waiting_of(file)? != Waiting::ForDisk => Ok(ask(offset).map(drop)?),
         _ => Ok(()),
     }
 }
@@ -50,7 +54,7 @@ pub(super) fn perform(
             return Ok(Output::Count(count));
         }
     }
-    check_offset(file, offset)?;
+    check_offset(file, offset, |offset| preadv(file, &mut [], offset))?;
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let position = offset;
     let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), kernel_offset(offset)?);
@@ -82,7 +86,7 @@ pub(super) fn perform_vectored(
     {
         return Ok(Output::Count(count));
     }
-    check_offset(file, offset)?;
+    check_offset(file, offset, |offset| preadv(file, &mut [], offset))?;
     // `IoSliceMut` is an `iovec` in memory, by std's promise.
     let entry = opcode::Readv::new(types::Fd(file.as_raw_fd()), buffers.as_mut_ptr().cast(), count as u32)
         .offset(kernel_offset(offset)?)

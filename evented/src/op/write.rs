@@ -6,23 +6,15 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use io_uring::{opcode, types};
-use iolite_io::backend::{PoolMemory, Waiting, try_write, waiting_of};
+use iolite_io::backend::{PoolMemory, try_write};
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::fs::SeekFrom;
 use rustix::io::{pwritev, retry_on_intr, writev};
 
 use super::perform::{Performer, lacks_thread};
 use super::poll::{run_or_wait, unless_ring};
-use super::read::kernel_offset;
+use super::read::{check_offset, kernel_offset};
 use super::{BUFFERS_MAX, COUNT_MAX};
-
-/// As for reading, in the words of `pwrite`.
-fn check_offset(file: &Descriptor, offset: Option<u64>) -> io::Result<()> {
-    match offset {
-        Some(offset) if waiting_of(file)? != Waiting::ForDisk => Ok(pwritev(file, &[], offset).map(drop)?),
-        _ => Ok(()),
-    }
-}
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -40,7 +32,7 @@ pub(super) fn perform(
             return Ok(Output::Count(count));
         }
     }
-    check_offset(file, offset)?;
+    check_offset(file, offset, |offset| pwritev(file, &[], offset))?;
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let before = position_before(file, offset);
     let position_asked = offset;
@@ -74,7 +66,7 @@ pub(super) fn perform_vectored(
     {
         return Ok(Output::Count(count));
     }
-    check_offset(file, offset)?;
+    check_offset(file, offset, |offset| pwritev(file, &[], offset))?;
     let before = position_before(file, offset);
     // `IoSlice` is an `iovec` in memory, by std's promise.
     let entry = opcode::Writev::new(types::Fd(file.as_raw_fd()), buffers.as_ptr().cast(), buffers.len() as u32)

@@ -60,8 +60,6 @@ pub(crate) struct Ring {
     urgent: Option<&'static dyn Urgent>,
     /// How many entries were ever queued.
     pushed: Cell<u64>,
-    /// As many as were, when the last turn began.
-    submitted: Cell<u64>,
     /// Completions that were taken out of the ring and are not told yet, the oldest first. Telling one may queue
     /// entries, and with that collect further completions, which then wait here for their turn.
     collected: RefCell<VecDeque<cqueue::Entry>>,
@@ -77,7 +75,7 @@ impl Ring {
         let (ring, features) = features::build(SQ_ENTRIES, CQ_ENTRIES)?;
         let collected = RefCell::new(VecDeque::with_capacity(CQ_ENTRIES as usize));
         let ring = RefCell::new(ring);
-        Ok((Self { ring, urgent, pushed: Cell::new(0), submitted: Cell::new(0), collected }, features))
+        Ok((Self { ring, urgent, pushed: Cell::new(0), collected }, features))
     }
 
     /// Queues an entry for the next turn. When the queue is full, what is in it is submitted first:
@@ -102,15 +100,15 @@ impl Ring {
 
     /// Submits all that is queued.
     pub(crate) fn flush(&self) {
-        while !self.ring.borrow_mut().submission().is_empty() {
+        while self.has_queued() {
             self.turn(Wait::No);
             self.collect();
         }
     }
 
-    /// Whether entries were queued since the last turn.
+    /// Whether entries wait for a turn.
     pub(crate) fn has_queued(&self) -> bool {
-        self.pushed != self.submitted
+        !self.ring.borrow_mut().submission().is_empty()
     }
 
     /// Submits an entry, unless the kernel has it already.
@@ -182,7 +180,6 @@ impl Ring {
 
     /// Submits what is queued and waits, in one system call; none if there is nothing to do.
     pub(crate) fn turn(&self, wait: Wait) {
-        self.submitted.set(self.pushed.get());
         let mut ring = self.ring.borrow_mut();
         let ring = &mut *ring;
         if wait == Wait::No {
