@@ -37,12 +37,12 @@ struct Model {
 #[derive(Default)]
 struct List {
     mutants: Vec<Mutant>,
-    /// What no model notices, with the reasons.
+    /// The orderings that no model notices, with the reasons.
     unmodelled: Vec<String>,
     errors: Vec<String>,
 }
 
-/// What the compiler needs.
+/// The paths and crates with which a mutant is compiled.
 struct Tools {
     root: PathBuf,
     scratch: PathBuf,

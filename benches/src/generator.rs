@@ -15,7 +15,7 @@ use crate::raw::{Buffer, Completion, Ring};
 pub(crate) struct Load<T> {
     pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
-    /// What was asked at the beginning and at the end of the time that counts.
+    /// The answers of the server at the beginning and at the end of the time that counts.
     pub(crate) asked: [T; 2],
     /// What the generator itself used meanwhile.
     pub(crate) generator: Usage,

@@ -38,7 +38,7 @@ pub(crate) enum Job {
     Files(Files),
 }
 
-/// What a server does with its streams.
+/// The way in which bytes go, as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Way {

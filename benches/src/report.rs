@@ -18,7 +18,7 @@ const LINE_HEIGHT: u32 = 24;
 /// More than a letter of the labels takes, on average.
 const LETTER_WIDTH: u32 = 8;
 
-/// What has a chart beside the figure that comes first: how long the slowest had to wait, and how evenly all were served.
+/// The figures that have a chart beside the one that comes first: how long the slowest had to wait, and how evenly all were served.
 const TAILS: [&str; 3] = ["p99_us", "max_us", FAIRNESS];
 /// Of which the most is the best.
 const FAIRNESS: &str = "fairness";

@@ -13,12 +13,12 @@ const PIECE_BYTES: usize = 256 << 10;
 /// How long to wait for the first byte, between two looks.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What was moved.
+/// The bytes that were moved, and what that took.
 #[derive(Debug)]
 pub(crate) struct Streamed<T> {
     pub(crate) bytes: u64,
     pub(crate) elapsed: Duration,
-    /// What was asked at the beginning and at the end of the time that counts.
+    /// The answers of the server at the beginning and at the end of the time that counts.
     pub(crate) asked: [T; 2],
 }
 
