@@ -116,6 +116,7 @@ fn echo(io: &dyn Io, stream: &TcpStream, buffer_bytes: usize) -> io::Result<()> 
 }
 
 fn pump(io: &dyn Io, stream: &TcpStream, piece_bytes: usize, way: Way) -> io::Result<()> {
+    stream.set_nodelay(io, true)?;
     let mut piece = vec![0; piece_bytes];
     loop {
         match way {

@@ -37,6 +37,7 @@ pub(super) fn serve_stream(piece_bytes: usize, way: Way, ready: impl FnOnce(Sock
 }
 
 fn pump(mut stream: TcpStream, piece_bytes: usize, way: Way) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut piece = vec![0; piece_bytes];
     loop {
         match way {

@@ -67,6 +67,7 @@ impl Tokio {
 }
 
 async fn pump(mut stream: TcpStream, piece_bytes: usize, way: Way) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut piece = vec![0; piece_bytes];
     loop {
         match way {
