@@ -1,5 +1,5 @@
 //! A relay: it follows many hosts over websockets, stores their events in a database, and sends
-//! them on. One program for threads and for fibers; `README.md` beside this file tells the rest.
+//! them on. One program for threads and for fibers; `README.md` of this package tells the rest.
 
 #![forbid(unsafe_code)]
 

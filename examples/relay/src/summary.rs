@@ -4,7 +4,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-/// The figures of one run; `README.md` beside this file defines them.
+/// The figures of one run; `README.md` of this package defines them.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     pub(crate) backend: &'static str,
