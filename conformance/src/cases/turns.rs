@@ -17,7 +17,7 @@ use iolite_io::{Canceled, Instant, Interval, Io, MissedTicks, Select};
 use super::points::{POINTS, Ready};
 use crate::On;
 use crate::case::{Case, cases};
-use crate::tools::{concurrently, scope, until};
+use crate::tools::{concurrently, scope, tcp_pair, until};
 
 pub(crate) const CASES: &[Case] = cases![
     a_sleep_that_has_passed_is_a_turn,
@@ -168,6 +168,15 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
             // A batch that is not full: the rest is lost, or found by the next call.
             udp.send_many(io, &[(); 4].map(|()| Outgoing { bytes: b"x", to: None })).expect("sent");
             udp.recv_many(io, &mut [Message::with_room(1), Message::with_room(1)]).expect("received");
+        });
+        let (stream, peer) = tcp_pair(io);
+        let mut left = 0;
+        takes_turns("a stream that has more", &mut |io| {
+            if left == 0 {
+                left = 16 << 10;
+                peer.write_all(io, &vec![0; left]).expect("room");
+            }
+            left -= stream.read(io, &mut [0]).expect("received");
         });
         takes_turns("an operation without a wait", &mut |io| udp.local_addr(io).map(drop).expect("address"));
     });

@@ -84,6 +84,7 @@ impl Executor {
     /// The slot, and what the entry points to, stay in place until `slot.result()` is there.
     pub(crate) unsafe fn submit(&self, slot: &OpSlot, entry: Entry) {
         slot.result.set(None);
+        self.received.set(0);
         // SAFETY: what the entry points to, and the slot that its user data names, stay until the result is there, as this
         // function's caller sees to; it is there when the completion was reaped.
         unsafe { self.push(entry.user_data(slot.user_data(Tag::Operation))) };

@@ -68,6 +68,12 @@ const TIMER_SLACK: Duration = Duration::from_micros(50);
 /// With more fibers than these, what is at hand must not overtake what was waited for.
 const CROWD: usize = 128;
 
+/// How many bytes fibers receive by calls in a row while others could run: what takes about as long as half a turn.
+const BYTES_IN_A_ROW: usize = 512 << 10;
+
+/// What a call costs in itself, in bytes.
+const BYTES_PER_CALL: usize = 4 << 10;
+
 /// How often an executor hands a task that it was about to begin to one that is idle, at most.
 const HANDED_OVER_EVERY: Duration = Duration::from_micros(100);
 
@@ -102,6 +108,8 @@ pub(crate) struct Executor {
     park: Rc<dyn Park>,
     /// Entries whose completions have not been reaped, the read of the wake-up event excepted.
     in_flight: Cell<usize>,
+    /// Bytes that fibers have received by calls since one of them queued an operation.
+    received: Cell<usize>,
     /// Those of other contexts among them.
     foreign: InFlight,
     standing: standing::Table,
@@ -146,6 +154,7 @@ impl Executor {
             class_default,
             park: Rc::new(FiberPark),
             in_flight: Cell::new(0),
+            received: Cell::new(0),
             foreign: InFlight::default(),
             standing: standing::Table::default(),
             buffers: BufferRings::default(),
@@ -220,6 +229,20 @@ impl Executor {
             && !self.ring.has_queued()
             && !self.remote.has_woken()
             && !self.seems_to_have_unstarted()
+    }
+
+    /// Whether the fiber that runs may receive `bytes` by a call in place of an operation, which counts them.
+    ///
+    /// A fiber that is alone always may. One of several may receive some in a row: it drains a stream without an operation
+    /// and two switches for each piece, and gives way with the first operation that it queues. In a crowd nobody may, so
+    /// that what is at hand does not overtake what was waited for.
+    pub(crate) fn may_receive(&self, bytes: usize) -> bool {
+        let received = self.received.get();
+        let may = received < BYTES_IN_A_ROW && !self.is_crowded() || self.is_alone();
+        if may {
+            self.received.set(received.saturating_add(bytes.max(BYTES_PER_CALL)));
+        }
+        may
     }
 
     /// The group of buffers for receiving into `pool`, to be armed with at once; `None` when there is

@@ -98,6 +98,11 @@ impl<'a> Performer<'a> {
         Executor::with_current_of(self.shared, self.context, Executor::is_alone) == Some(true)
     }
 
+    /// Whether it performs for a fiber that may receive `bytes` by a call in place of an operation.
+    pub(super) fn may_receive(&self, bytes: usize) -> bool {
+        Executor::with_current_of(self.shared, self.context, |executor| executor.may_receive(bytes)) == Some(true)
+    }
+
     /// Whether the last operation left something in the socket that it received from, as far as the kernel tells.
     pub(super) fn left_more(&self) -> bool {
         self.left_more.get()

@@ -40,14 +40,14 @@ pub(super) fn perform(
     Ok(Output::Count(count.unwrap_or(0) as usize))
 }
 
-/// Receives without the ring, where nobody else runs and there seems to be something; `None` where there was nothing.
+/// Receives without the ring, where the fiber may and there seems to be something; `None` where there was nothing.
 fn receive_at_once(
     performer: &Performer<'_>,
     socket: &Descriptor,
     buffer: &mut [u8],
     peek: bool,
 ) -> io::Result<Option<usize>> {
-    if !seems_ready(socket, Ready::ToReceive) || !performer.is_alone() {
+    if !seems_ready(socket, Ready::ToReceive) || !performer.may_receive(buffer.len()) {
         return Ok(None);
     }
     let peek = if peek { RecvFlags::PEEK } else { RecvFlags::empty() };
