@@ -1,0 +1,97 @@
+//! The program behind `.ci/circles`, which says how to call it: finds circles of imports between the files of a package.
+//!
+//! A file imports another one when a path in its code leads to an item that the other one defines: through a `use`, in
+//! an expression or a type, or in the arguments of a macro. Re-exports are followed to the definition, so
+//! `use crate::Io` imports the file of `Io`, not `lib.rs`. A `mod` and a re-export are no imports. So a parent that only
+//! declares and re-exports its children is in no circle with them; one that has code of its own is, if that code
+//! and a child's use each other. Inline modules belong to their file, and code for tests does not count. Calls of methods
+//! are not seen: their types come in by paths somewhere else.
+
+mod graph;
+mod names;
+mod tree;
+
+#[cfg(test)]
+mod test;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use graph::Circle;
+
+/// The numbers of files in circles that are allowed.
+const LIST: &str = ".ci/circles.list";
+
+fn main() -> ExitCode {
+    let packages: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = if packages.is_empty() { check() } else { show(&packages).map(|()| true) };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("circles: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Compares every package of the workspace with the list. Returns whether they agree.
+fn check() -> Result<bool, Box<dyn Error>> {
+    let manifest: toml::Table = fs::read_to_string("Cargo.toml")?.parse()?;
+    let members = manifest["workspace"]["members"].as_array().ok_or("the workspace has no members")?;
+    let mut allowed = allowed()?;
+    let mut agrees = true;
+    for package in members.iter().filter_map(toml::Value::as_str) {
+        let circles = circles(package)?;
+        let count: usize = circles.iter().map(|circle| circle.files.len()).sum();
+        let allowed = allowed.remove(package).unwrap_or(0);
+        println!("{package}: {count} files in {} circles; allowed: {allowed}", circles.len());
+        if count > allowed {
+            circles.iter().for_each(print);
+            println!("FAILED: the files of {package} import each other in a circle that was not there before");
+        } else if count < allowed {
+            println!("FAILED: fewer files of {package} are in circles than before: write {count} into {LIST}");
+        }
+        agrees &= count == allowed;
+    }
+    if let Some(package) = allowed.keys().next() {
+        return Err(format!("{LIST} names {package}, which is not a member of the workspace").into());
+    }
+    Ok(agrees)
+}
+
+fn show(packages: &[String]) -> Result<(), Box<dyn Error>> {
+    for package in packages {
+        circles(package)?.iter().for_each(print);
+    }
+    Ok(())
+}
+
+fn circles(package: &str) -> Result<Vec<Circle>, Box<dyn Error>> {
+    let sources = Path::new(package).join("src");
+    let root = ["lib.rs", "main.rs"].iter().map(|name| sources.join(name)).find(|path| path.exists());
+    let root = root.ok_or_else(|| format!("{package} has neither src/lib.rs nor src/main.rs"))?;
+    let modules = tree::read(&root)?;
+    Ok(graph::circles(&names::imports(&modules)))
+}
+
+fn print(circle: &Circle) {
+    println!("a circle of {} files:", circle.files.len());
+    for import in &circle.imports {
+        println!("  {}:{} imports {} ({})", import.from, import.line, import.to, import.path);
+    }
+}
+
+/// Lines `PACKAGE COUNT`, and comments that begin with `#`.
+fn allowed() -> Result<BTreeMap<String, usize>, Box<dyn Error>> {
+    let list = fs::read_to_string(LIST)?;
+    let rows = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let row = |line: &str| {
+        let (package, count) = line.split_once(' ')?;
+        Some((package.to_owned(), count.parse().ok()?))
+    };
+    rows.map(|line| row(line).ok_or_else(|| format!("{LIST}: not a package and a count: {line}").into())).collect()
+}
