@@ -12,7 +12,7 @@ use iolite_io::{Io, Task};
 use crate::queue::{Carrier, Queue, Room};
 use crate::shared::Shared;
 use crate::worker::Seat;
-use crate::{Builder, CallError, Metrics, PostError, PostErrorKind};
+use crate::{CallError, Metrics, PostError, PostErrorKind};
 
 /// Bounded queues from any context to a pool of named threads that may block, each with a state of
 /// its own. See the [crate's page](crate).
@@ -25,18 +25,10 @@ pub struct Bridge<S> {
     workers: Mutex<Vec<Task<()>>>,
 }
 
-impl Bridge<()> {
-    /// Sets up a bridge whose workers are named after `name`.
-    pub fn builder(name: &str) -> Builder<()> {
-        Builder::new(name)
-    }
-}
-
 impl<S: 'static> Bridge<S> {
-    pub(crate) fn start(io: &dyn Io, builder: Builder<S>) -> io::Result<Self> {
-        let Builder { name, workers, queue_capacity, run_max, hooks } = builder;
-        let shared = Arc::new(Shared::new(name, workers, queue_capacity, run_max, hooks));
-        let bridge = Self { shared, workers: Mutex::default() };
+    pub(crate) fn start(io: &dyn Io, shared: Shared<S>) -> io::Result<Self> {
+        let workers = shared.keyed.len();
+        let bridge = Self { shared: Arc::new(shared), workers: Mutex::default() };
         // Made before the first thread: those that get none report so when they drop.
         let seats: Vec<_> = (0..workers).map(|index| Seat::new(bridge.shared.clone(), index)).collect();
         let started = bridge.start_workers(io, seats);

@@ -6,22 +6,21 @@ use std::io;
 use iolite_io::backend::Report;
 use iolite_io::{ErrorChain, IntoError, Io};
 
-use crate::Bridge;
+use crate::bridge::Bridge;
+use crate::hooks::Hooks;
 use crate::panics;
 use crate::queue::CAPACITY_MAX;
+use crate::shared::Shared;
 use crate::wake::WORKERS_MAX;
 
 /// Sets up a [`Bridge`]; made by [`Bridge::builder`].
 pub struct Builder<S> {
-    pub(crate) name: String,
-    pub(crate) workers: usize,
-    pub(crate) queue_capacity: usize,
-    pub(crate) run_max: usize,
-    pub(crate) hooks: Hooks<S>,
+    name: String,
+    workers: usize,
+    queue_capacity: usize,
+    run_max: usize,
+    hooks: Hooks<S>,
 }
-
-pub(crate) type Make<S> = Box<dyn Fn(usize) -> Result<S, String> + Send + Sync>;
-pub(crate) type AroundRun<S> = Box<dyn Fn(&mut S) -> Result<(), String> + Send + Sync>;
 
 /// What a hook around a run returns: nothing, or whether it has succeeded. `Via` is always inferred.
 pub trait HookResult<Via>: sealed::IntoResult<Via> {}
@@ -55,18 +54,11 @@ fn text_of<Via>(error: impl IntoError<Via>) -> String {
     ErrorChain::new(&*error.into_error()).to_string()
 }
 
-/// What the user gave to be called on the workers' threads.
-pub(crate) struct Hooks<S> {
-    pub(crate) make: Make<S>,
-    pub(crate) before_run: Option<AroundRun<S>>,
-    pub(crate) after_run: Option<AroundRun<S>>,
-    pub(crate) report: Option<Report>,
-}
-
-impl Builder<()> {
-    pub(crate) fn new(name: &str) -> Self {
+impl Bridge<()> {
+    /// Sets up a bridge whose workers are named after `name`.
+    pub fn builder(name: &str) -> Builder<()> {
         let hooks = Hooks { make: Box::new(|_| Ok(())), before_run: None, after_run: None, report: None };
-        Self { name: name.into(), workers: 4, queue_capacity: 1024, run_max: 256, hooks }
+        Builder { name: name.into(), workers: 4, queue_capacity: 1024, run_max: 256, hooks }
     }
 }
 
@@ -182,7 +174,8 @@ impl<S: 'static> Builder<S> {
     /// error names the bridge and the cause. Workers that had started have ended by then.
     pub fn start(self, io: &dyn Io) -> io::Result<Bridge<S>> {
         self.check()?;
-        Bridge::start(io, self)
+        let Self { name, workers, queue_capacity, run_max, hooks } = self;
+        Bridge::start(io, Shared::new(name, workers, queue_capacity, run_max, hooks))
     }
 
     fn check(&self) -> io::Result<()> {

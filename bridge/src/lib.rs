@@ -76,13 +76,14 @@
 //! - A runtime that shuts down closes the bridges that it started. Close them before, if clean-up
 //!   code needs them.
 //!
-//! The protocol, with its races, is told in this crate's `README.md`.
+//! The protocol, with its races, is told in `README.md` beside the sources.
 
 mod bridge;
 mod builder;
 mod error;
 mod metrics;
 
+mod hooks;
 mod shared;
 mod worker;
 

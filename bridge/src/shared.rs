@@ -6,7 +6,7 @@ use crossbeam_queue::ArrayQueue;
 use iolite_io::backend::{Closing, Count};
 use iolite_io::sync::Event;
 
-use crate::builder::Hooks;
+use crate::hooks::Hooks;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::mpsc::Ring;
 use crate::queue::Queue;

@@ -1,6 +1,6 @@
 //! Who of the workers sleeps, and whom a new job wakes.
 //!
-//! The protocol is told in the crate's `README.md`, section "Wake-ups". In short: a worker announces
+//! The protocol is told in `README.md` beside this file, section "Wake-ups". In short: a worker announces
 //! its sleep and then looks at the queues once more; a producer fills a queue and then looks for
 //! sleepers; both with a sequentially consistent fence in between, so that one sees the other. Whoever ends a
 //! search has such a fence too before it looks whether there are more jobs. So the words themselves are Relaxed: they

@@ -2,7 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::key::{KEYS, Key, PREFIX, is_near_miss, nearest};
+use super::key::{KEYS, Key, PREFIX};
+use super::spelling::{is_near_miss, nearest};
 use super::{Config, ConfigError};
 
 /// Names a TOML file whose settings the other variables override.

@@ -1,10 +1,14 @@
 //! What a program may choose about its backend: in code, from the environment, from TOML.
 
+mod choice;
 mod env;
 mod key;
+mod spelling;
 #[cfg(feature = "config")]
 mod toml;
 mod value;
+
+pub use choice::BackendChoice;
 
 use std::error::Error;
 use std::fmt;
@@ -63,18 +67,6 @@ pub struct Config {
     notice: Option<Notice>,
     /// Variables of the environment that look like settings and are none.
     ignored: Vec<String>,
-}
-
-/// A backend, or the best that there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum BackendChoice {
-    /// `Evented` where the kernel allows it, else `Threaded` and a notice that says why.
-    #[default]
-    Auto,
-    /// A bounded pool of threads.
-    Threaded,
-    /// Fibers on io_uring; [`run`](crate::run) fails with the cause where that is not to be had.
-    Evented,
 }
 
 impl Config {
@@ -241,16 +233,6 @@ impl Config {
             Some(Evented) if self.idle_timeout.is_some() => Some(conflict("idle_timeout", Threaded)),
             _ => None,
         }
-    }
-}
-
-impl fmt::Display for BackendChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Threaded => "threaded",
-            Self::Evented => "evented",
-        })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::BackendChoice;
-use super::key::nearest;
+use super::choice::BackendChoice;
+use super::spelling::nearest;
 use crate::backend::TaskOptions;
 
 const KIB: usize = 1 << 10;

@@ -5,15 +5,12 @@ use std::io;
 use iolite_io::backend::{Context, explained};
 use iolite_io::{Canceled, Io, Operation, Output, ShutDown, SpawnError, SpawnErrorKind};
 
-use crate::runtime::Runtime;
-
 /// Performs the operation on a worker while the fiber waits for it.
 ///
 /// It runs as a member of a group, which brings all there is to do: requests to the fiber are
 /// copied to the worker, the fiber's timeouts pass to it, and nothing that the operation borrows
 /// is given back before the worker has ended.
-pub(crate) fn operate(runtime: &Runtime, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
-    let io: &dyn Io = runtime;
+pub(crate) fn perform(io: &dyn Io, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
     let result = io.group(|group| match group.spawn_concurrent(move |io| io.operate(operation)) {
         Ok(member) => member.join(io),
         // What the operation owns, a descriptor to be closed, is dropped and so closed.

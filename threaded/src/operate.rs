@@ -16,18 +16,15 @@ use std::time::Duration;
 
 use iolite_io::backend::{
     self, Context, DiskWait, Interest, Round, Rounds, SocketWait, Spliced, address_from_kernel, begin_connect, connect,
-    finish_connect, interruptible, interruptible_until, perform_quick, receive_message, send_many, send_message,
-    try_receive_many, try_splice, wait_ready,
+    finish_connect, interruptible, interruptible_until, receive_message, send_many, send_message, try_receive_many,
+    try_splice, wait_ready,
 };
 use iolite_io::net::{Address, UnixAddress};
-use iolite_io::{Canceled, Descriptor, Io, Operation, Output, ShutDown};
+use iolite_io::{Canceled, Descriptor, Io, Operation, Output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, fcntl_getfl};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, readv, retry_on_intr, write, writev};
 use rustix::net::{self, RecvFlags, SocketFlags};
-
-use crate::fiber;
-use crate::runtime::Runtime;
 
 /// How soon to look again for what nothing can wait for: room in the queue of a Unix socket that the
 /// own one is not connected to.
@@ -42,21 +39,9 @@ const PIPE_BYTES: usize = 4096;
 /// Stands for the file's own position, as an offset.
 const POSITION: u64 = u64::MAX;
 
-pub(crate) fn operate(runtime: &Runtime, operation: Operation<'_>) -> io::Result<Output> {
-    backend::current(|context| {
-        context.check_operation(runtime)?;
-        if runtime.pool.is_over() {
-            return Err(ShutDown.into());
-        }
-        match perform_quick(operation) {
-            Ok(result) => result,
-            Err(Operation::Resolve { host, port }) => {
-                runtime.lookups.resolve(runtime, host, port).map(Output::Addresses)
-            }
-            Err(operation) if context.is_thread() => Caller { io: runtime, context }.perform(operation),
-            Err(operation) => fiber::operate(runtime, context, operation),
-        }
-    })
+/// Performs an operation on the calling thread, of which `context` is.
+pub(crate) fn perform(io: &dyn Io, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
+    Caller { io, context }.perform(operation)
 }
 
 /// The calling thread, as a context of the vocabulary.

@@ -69,7 +69,7 @@ enum Slot {
 }
 
 /// A task on its way to a thread.
-pub(crate) struct Job {
+struct Job {
     start: Start,
     admission: Admission,
 }
@@ -82,6 +82,9 @@ struct Admission {
     /// A worker runs it, which is there for the next one when it has ended.
     on_worker: bool,
 }
+
+/// A thread that the pool counts, from before its start until its end, or until the system refuses it.
+struct CountedThread(Arc<Pool>);
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,9 +204,27 @@ impl Pool {
         self.spawn_once(job).map_err(|(job, error)| self.refused_by_system(job, error))
     }
 
+    /// Starts a worker with its first job, which comes back when the system refuses.
+    fn spawn_worker(self: &Arc<Self>, name: String, job: Job) -> Result<(), (Job, io::Error)> {
+        self.spawn_thread(name, job, |pool, first| {
+            let seat = Seat::take();
+            first.run_on_worker();
+            while let Some(job) = pool.next_job(&seat) {
+                job.run_on_worker();
+            }
+        })
+    }
+
+    /// Starts a thread for one job, which comes back when the system refuses.
     fn spawn_once(self: &Arc<Self>, job: Job) -> Result<(), (Job, io::Error)> {
         let name = thread_name(job.start.task().name());
-        worker::spawn_once(self, name, job)
+        self.spawn_thread(name, job, |_, job| job.run_here())
+    }
+
+    fn spawn_thread(self: &Arc<Self>, name: String, job: Job, body: fn(&Self, Job)) -> Result<(), (Job, io::Error)> {
+        let stack_bytes = job.stack_bytes();
+        let counted = CountedThread::new(self.clone());
+        worker::spawn(name, stack_bytes, job, move |job| body(&counted.0, job))
     }
 
     fn concurrent_limit_reached(&self) -> SpawnErrorKind {
@@ -248,13 +269,13 @@ impl Pool {
                 state.workers_started += 1;
                 let name = format!("iolite-{}", state.workers_started);
                 drop(state);
-                worker::spawn(self, name, job)
+                self.spawn_worker(name, job)
             }
         }
     }
 
     /// The next job of the calling worker, which sleeps until there is one; `None` when it ends.
-    pub(crate) fn next_job(&self, seat: &Arc<Seat>) -> Option<Job> {
+    fn next_job(&self, seat: &Arc<Seat>) -> Option<Job> {
         loop {
             let mut state = self.state();
             if let Some((job, next)) = state.queue.take() {
@@ -276,16 +297,6 @@ impl Pool {
                 }
             }
         }
-    }
-
-    pub(crate) fn thread_begins(&self) {
-        self.state().threads += 1;
-    }
-
-    pub(crate) fn thread_ended(&self) {
-        let mut state = self.state();
-        state.threads -= 1;
-        self.tell_if_drained(state);
     }
 
     /// Ends everything and waits for it; called by a task of this pool, which it cannot wait for, it
@@ -378,13 +389,13 @@ fn call(seat: Option<Arc<Seat>>) {
 
 impl Job {
     /// The stack that its thread has to have, in bytes.
-    pub(crate) fn stack_bytes(&self) -> usize {
+    fn stack_bytes(&self) -> usize {
         let wanted = self.start.options().stack_size.unwrap_or(0);
         wanted.max(self.admission.pool.options.stack_size)
     }
 
     /// Runs on the calling thread, which is no worker's or a worker's that stays busy.
-    pub(crate) fn run_here(self) {
+    fn run_here(self) {
         let Job { start, admission } = self;
         current(|context| {
             let _running = context.enter_runtime(admission.pool.address());
@@ -393,9 +404,24 @@ impl Job {
     }
 
     /// Runs on the calling worker, which is there for the next job when the closure has ended.
-    pub(crate) fn run_on_worker(mut self) {
+    fn run_on_worker(mut self) {
         self.admission.on_worker = true;
         self.run_here();
+    }
+}
+
+impl CountedThread {
+    fn new(pool: Arc<Pool>) -> Self {
+        pool.state().threads += 1;
+        Self(pool)
+    }
+}
+
+impl Drop for CountedThread {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.threads -= 1;
+        self.0.tell_if_drained(state);
     }
 }
 

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::backend::{Lookups, Refused, Report, Start, StartHow, TaskRef, Ticket, guard_panic_hook, monotonic_now};
-use iolite_io::{Backend, Instant, Io, Operation, Output};
+use iolite_io::backend::{
+    Lookups, Refused, Report, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, monotonic_now, perform_quick,
+};
+use iolite_io::{Backend, Instant, Io, Operation, Output, ShutDown};
 
+use crate::fiber;
 use crate::operate;
 use crate::options::Options;
 use crate::pool::{EXECUTORS, Pool};
@@ -15,7 +18,7 @@ use crate::pool::{EXECUTORS, Pool};
 pub(crate) struct Runtime {
     pub(crate) pool: Arc<Pool>,
     /// For name lookups, which nothing can interrupt.
-    pub(crate) lookups: Lookups,
+    lookups: Lookups,
     this: Weak<Runtime>,
 }
 
@@ -50,7 +53,18 @@ impl Io for Runtime {
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
-        operate::operate(self, operation)
+        current(|context| {
+            context.check_operation(self)?;
+            if self.pool.is_over() {
+                return Err(ShutDown.into());
+            }
+            match perform_quick(operation) {
+                Ok(result) => result,
+                Err(Operation::Resolve { host, port }) => self.lookups.resolve(self, host, port).map(Output::Addresses),
+                Err(operation) if context.is_thread() => operate::perform(self, context, operation),
+                Err(operation) => fiber::perform(self, context, operation),
+            }
+        })
     }
 
     fn now(&self) -> Instant {

@@ -1,4 +1,4 @@
-//! Threads: workers, and those of a single task.
+//! Threads, and where a worker sleeps. What a thread does is the pool's to say.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::backend::{Unparker, claim_thread, current, monotonic_now, park};
-
-use crate::pool::{Job, Pool};
 
 /// Where a worker sleeps until it is called.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// The seat of the calling thread.
-    fn take() -> Arc<Self> {
+    pub(crate) fn take() -> Arc<Self> {
         Arc::new(Self { called: AtomicBool::new(false), unparker: current(|context| context.unparker()) })
     }
 
@@ -53,50 +51,22 @@ impl Seat {
     }
 }
 
-/// Starts a worker with its first job, which comes back when the system refuses.
-pub(crate) fn spawn(pool: &Arc<Pool>, name: String, job: Job) -> Result<(), (Job, io::Error)> {
-    spawn_thread(pool, name, job, |pool, first| {
-        let seat = Seat::take();
-        first.run_on_worker();
-        while let Some(job) = pool.next_job(&seat) {
-            job.run_on_worker();
-        }
-    })
-}
-
-/// Starts a thread for one job, which comes back when the system refuses.
-pub(crate) fn spawn_once(pool: &Arc<Pool>, name: String, job: Job) -> Result<(), (Job, io::Error)> {
-    spawn_thread(pool, name, job, |_, job| job.run_here())
-}
-
-fn spawn_thread(pool: &Arc<Pool>, name: String, job: Job, body: fn(&Arc<Pool>, Job)) -> Result<(), (Job, io::Error)> {
-    let thread = thread::Builder::new().name(name).stack_size(job.stack_bytes());
+/// Starts a thread for a job, which comes back when the system refuses.
+pub(crate) fn spawn<J: Send + 'static>(
+    name: String,
+    stack_bytes: usize,
+    job: J,
+    body: impl FnOnce(J) + Send + 'static,
+) -> Result<(), (J, io::Error)> {
     // Shared, rather than in the thread's closure, which a failing spawn drops.
     let first = Arc::new(Mutex::new(Some(job)));
-    let take = |first: &Mutex<Option<Job>>| first.lock().unwrap_or_else(PoisonError::into_inner).take();
-    pool.thread_begins();
-    let (thread_pool, thread_first) = (pool.clone(), first.clone());
-    let spawned = thread.spawn(move || {
-        let _counted = Counted(&thread_pool);
+    let take = |first: &Mutex<Option<J>>| first.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let thread_first = first.clone();
+    let spawned = thread::Builder::new().name(name).stack_size(stack_bytes).spawn(move || {
         claim_thread();
         if let Some(job) = take(&thread_first) {
-            body(&thread_pool, job);
+            body(job);
         }
     });
-    match spawned {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            pool.thread_ended();
-            Err((take(&first).expect("no thread took it"), error))
-        }
-    }
-}
-
-/// A thread that the pool counts.
-struct Counted<'a>(&'a Pool);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.thread_ended();
-    }
+    spawned.map(drop).map_err(|error| (take(&first).expect("no thread took it"), error))
 }

@@ -6,7 +6,6 @@ use std::env;
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
 use std::process::{self, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,8 +17,6 @@ use iolite_io::sync::Event;
 use iolite_io::{Canceled, Group, Io, Member};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-
-use crate::On;
 
 /// A group whose body does not fail.
 pub fn scope<'env, T>(io: &'env (dyn Io + 'env), body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> T) -> T {
@@ -50,14 +47,6 @@ where
     });
     began.wait_uncancelable(io);
     member
-}
-
-/// Runs the case twice, with a folder of its own each time.
-pub fn in_folder(on: &On, case: impl Fn(&dyn Io, &Path) + Sync) {
-    on.run(|io| {
-        let folder = tempfile::tempdir().expect("a folder");
-        case(io, folder.path());
-    });
 }
 
 /// Yields until `fact`, which another context brings about.

@@ -1,14 +1,16 @@
 //! What cases are written with, and tests of a backend's own can be: races with seeds, a watchdog, small things.
 
 mod common;
+mod folder;
 mod race;
 mod random;
 mod watchdog;
 
 pub use common::{
-    ExpectCanceled, again, concurrently, fill, full_listener, in_folder, own_address, panic_of, panic_quietly,
-    refusing, scope, started, tcp_pair, text_of, until,
+    ExpectCanceled, again, concurrently, fill, full_listener, own_address, panic_of, panic_quietly, refusing, scope,
+    started, tcp_pair, text_of, until,
 };
+pub use folder::in_folder;
 pub use race::{Race, Start, attempt, spin};
 pub use random::{Random, rounds};
 pub use watchdog::Watchdog;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::database::Location;
+use crate::database::{Location, Synchronous};
 
 /// A relay in the shape of the AT Protocol's: it follows many hosts, stores their events, and sends
 /// them on. By default it starts hosts of its own and runs once on each backend.
@@ -105,16 +105,6 @@ pub(crate) enum Format {
     Table,
     /// One JSON object per backend and line.
     Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Synchronous {
-    /// What is acknowledged is on disk: neither a kill nor a power cut loses it.
-    Full,
-    /// A kill of the process loses nothing, but a power cut may lose events that were acknowledged:
-    /// those committed since SQLite's last checkpoint, about 4 MiB (1,000 pages) and the last
-    /// transaction; with PostgreSQL those of the last 0.6 seconds.
-    Normal,
 }
 
 fn location(text: &str) -> Result<Location, String> {

@@ -13,7 +13,7 @@ use crate::codec::{self, Duplex, End, Outgoing};
 use crate::frame;
 use crate::http;
 use crate::live::{Event, Next};
-use crate::run::Relay;
+use crate::relay::Relay;
 
 /// A client has to send its request in this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use tungstenite::{Error, Message};
 
 use crate::codec::{self, End, Patient};
 use crate::frame::{self, Noise};
-use crate::upstreams::HostReport;
+use crate::report::HostReport;
 
 /// A relay that does not take a frame in this time is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,35 +1,12 @@
-//! One host: its state, the task that reads it and the task that writes to it.
+//! One host, as its tasks and the database see it, and its events on their way.
 
 use std::fmt;
-use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use iolite::net::TcpStream;
-use iolite::sync::{Receiver, RecvError, Sender};
-use iolite::{Canceled, Instant, Io};
-use tungstenite::Message;
-use tungstenite::protocol::Role;
+use iolite::{Canceled, Io};
 
-use crate::codec::{self, Duplex, End, Outgoing};
-use crate::frame;
-use crate::http;
-use crate::run::Relay;
-
-/// Connecting and shaking hands take no longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The first pause before connecting again; it doubles up to the longest.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// How often the writing task acknowledges what was committed meanwhile.
-const TICK: Duration = Duration::from_secs(1);
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// A connection on which nothing arrives for so long, pongs included, is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// A peer that does not take a few bytes in this time is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait between looks at whether the database is done with a host's events.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -46,7 +23,7 @@ pub(crate) struct Host {
     /// An event was given up: the reader has to start again from `committed`.
     pub(crate) rewind: AtomicBool,
     /// When bytes last arrived.
-    heard: AtomicU64,
+    pub(crate) heard: AtomicU64,
     /// It was connected once in this run.
     pub(crate) connected: AtomicBool,
 }
@@ -71,7 +48,7 @@ impl Host {
 
     /// Waits until the database has committed or given up all that it was handed, so that the last
     /// stored cursor is the place to go on from: nothing is offered twice.
-    fn settle(&self, io: &dyn Io) -> Result<u64, Canceled> {
+    pub(crate) fn settle(&self, io: &dyn Io) -> Result<u64, Canceled> {
         while self.offers.load(SeqCst) > 0 {
             io.sleep(SETTLE_INTERVAL)?;
         }
@@ -114,211 +91,5 @@ impl Drop for Offer {
             self.host().rewind.store(true, SeqCst);
         }
         self.host().offers.fetch_sub(1, SeqCst);
-    }
-}
-
-/// The reading task: connects, reads, and after a pause connects again, until it is canceled.
-pub(crate) fn read(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Sender<Outgoing>) {
-    let mut backoff = BACKOFF_MIN;
-    while let Err(Restart { reason, fruitful }) = read_connections(io, relay, host, &outgoing) {
-        relay.console.limited(&relay.limits.connection, || format!("{host}: {reason}; connecting again"));
-        if fruitful {
-            backoff = BACKOFF_MIN;
-        }
-        if pause(io, backoff).is_err() {
-            return;
-        }
-        backoff = BACKOFF_MAX.min(backoff * 2);
-    }
-}
-
-/// A connection ended; after a pause there is to be another.
-struct Restart {
-    reason: String,
-    /// Events of it are stored.
-    fruitful: bool,
-}
-
-/// `Ok` when the task is canceled.
-fn read_connections(io: &dyn Io, relay: &Relay, host: &Host, outgoing: &Sender<Outgoing>) -> Result<(), Restart> {
-    let before = host.committed.load(SeqCst);
-    match (Connection { io, relay, host, received: 0 }).run(outgoing) {
-        End::Canceled => Ok(()),
-        End::Failed(reason) => Err(Restart { reason, fruitful: host.committed.load(SeqCst) > before }),
-    }
-}
-
-struct Connection<'a> {
-    io: &'a dyn Io,
-    relay: &'a Relay,
-    host: &'a Host,
-    /// The last event that came.
-    received: u64,
-}
-
-impl Connection<'_> {
-    fn run(&mut self, outgoing: &Sender<Outgoing>) -> End {
-        let (stream, rest) = match self.connect() {
-            Ok(connected) => connected,
-            Err(end) => return end,
-        };
-        self.host.connected.store(true, Relaxed);
-        self.relay.counts.online.fetch_add(1, Relaxed);
-        let Err(end) = self.converse(stream, rest, outgoing);
-        self.relay.counts.online.fetch_sub(1, Relaxed);
-        self.relay.counts.disconnects.fetch_add(1, Relaxed);
-        // Whatever is requested meanwhile: the writer is at hand, and must not keep the stream.
-        let _ = outgoing.send_uncancelable(self.io, Outgoing::Disconnected);
-        end
-    }
-
-    fn connect(&mut self) -> Result<(Arc<TcpStream>, Vec<u8>), End> {
-        self.received = self.host.settle(self.io)?;
-        let address = self.relay.upstreams;
-        let target = format!("/hosts/{}/subscribe?cursor={}", self.host.number, self.received);
-        let connected = self.io.timeout(CONNECT_TIMEOUT, |io| {
-            let stream = TcpStream::connect(io, address)?;
-            let rest = http::connect_websocket(io, &stream, address, &target)?;
-            io::Result::Ok((Arc::new(stream), rest))
-        })?;
-        Ok(connected)
-    }
-
-    fn converse(
-        &mut self,
-        stream: Arc<TcpStream>,
-        rest: Vec<u8>,
-        outgoing: &Sender<Outgoing>,
-    ) -> Result<std::convert::Infallible, End> {
-        let (io, host) = (self.io, self.host);
-        host.heard.store(io.now().as_nanos(), Relaxed);
-        outgoing.send(io, Outgoing::Connected(stream.clone())).map_err(io::Error::from)?;
-        let duplex = Duplex { io, stream: &stream, outgoing, heard: &host.heard };
-        let mut socket = codec::websocket(duplex, rest, Role::Client);
-        loop {
-            if let Message::Binary(bytes) = socket.read()? {
-                self.event(&bytes)?;
-            }
-            if host.rewind.load(SeqCst) {
-                return Err(End::Failed("the database gave events up".into()));
-            }
-        }
-    }
-
-    /// Checks a frame and hands it to the database.
-    fn event(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let (relay, host) = (self.relay, self.host);
-        let seq = match frame::decode(bytes) {
-            Ok(commit) => commit.seq,
-            Err(malformed) => {
-                relay.counts.malformed.fetch_add(1, Relaxed);
-                relay.console.limited(&relay.limits.malformed, || format!("{host}: a malformed frame: {malformed}"));
-                return Ok(());
-            }
-        };
-        if seq <= self.received {
-            relay.counts.replayed.fetch_add(1, Relaxed);
-            return Ok(());
-        }
-        if seq > self.received + 1 {
-            return Err(End::Failed(format!("event {} is missing before {seq}", self.received + 1)));
-        }
-        // It copies the frame, so that the codec can use its read buffer again.
-        let offer = Offer::new(&relay.hosts, host, seq, bytes);
-        let posted = relay.database.post_keyed(self.io, host.number, move |database| database.store(offer));
-        posted.map_err(|error| io::Error::from(error.kind))?;
-        self.received = seq;
-        relay.counts.received.fetch_add(1, Relaxed);
-        Ok(())
-    }
-}
-
-/// Waits for half of `backoff` to all of it, at random, so that hosts do not come in step.
-fn pause(io: &dyn Io, backoff: Duration) -> Result<(), Canceled> {
-    let mut random = [0; 4];
-    // Without randomness they come in step, and that is all.
-    let _ = io.random(&mut random);
-    let jitter = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-    io.sleep(backoff.mul_f64(0.5 + jitter / 2.0))
-}
-
-/// The writing task: writes what the codec sends, acknowledges what is committed, pings, and ends
-/// connections that have fallen silent. It ends with the reading task, or when it is canceled.
-pub(crate) fn write(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Receiver<Outgoing>) {
-    let mut writer = Writer { io, relay, host, stream: None, acknowledged: 0, pinged: io.now() };
-    // Hosts tick at different times.
-    let mut tick = io.now() + TICK.mul_f64(f64::from(host.number % 64) / 64.0);
-    loop {
-        let done = match outgoing.recv_deadline(io, tick) {
-            Ok(Outgoing::Connected(stream)) => {
-                writer.stream = Some(stream);
-                writer.acknowledged = 0;
-                writer.pinged = io.now();
-                Ok(())
-            }
-            Ok(Outgoing::Frames(frames)) => writer.send(&frames),
-            Ok(Outgoing::Wake) => Ok(()),
-            Ok(Outgoing::Disconnected) => {
-                writer.stream = None;
-                Ok(())
-            }
-            Err(RecvError::TimedOut) => {
-                tick = io.now() + TICK;
-                writer.tick()
-            }
-            Err(RecvError::Canceled(_) | RecvError::Closed) => return,
-        };
-        match done {
-            Ok(()) => {}
-            Err(End::Canceled) => return,
-            Err(End::Failed(_)) => writer.give_up(),
-        }
-    }
-}
-
-struct Writer<'a> {
-    io: &'a dyn Io,
-    relay: &'a Relay,
-    host: &'a Host,
-    stream: Option<Arc<TcpStream>>,
-    acknowledged: u64,
-    pinged: Instant,
-}
-
-impl Writer<'_> {
-    fn tick(&mut self) -> Result<(), End> {
-        if self.stream.is_none() {
-            return Ok(());
-        }
-        let now = self.io.now();
-        if now.saturating_duration_since(Instant::from_nanos(self.host.heard.load(Relaxed))) > SILENCE_MAX {
-            return Err(End::Failed("it has fallen silent".into()));
-        }
-        let committed = self.host.committed.load(SeqCst);
-        if committed > self.acknowledged {
-            self.send(&codec::text_masked(self.io, format!("{{\"ack\":{committed}}}"))?)?;
-            self.acknowledged = committed;
-            self.relay.counts.acknowledgements.fetch_add(1, Relaxed);
-        }
-        if now - self.pinged > PING_INTERVAL {
-            self.send(&codec::ping_masked(self.io)?)?;
-            self.pinged = now;
-        }
-        Ok(())
-    }
-
-    fn send(&self, bytes: &[u8]) -> Result<(), End> {
-        match &self.stream {
-            Some(stream) => Ok(self.io.timeout(WRITE_TIMEOUT, |io| stream.write_all(io, bytes))?),
-            None => Ok(()),
-        }
-    }
-
-    /// Ends the connection, so that the reader sees its end.
-    fn give_up(&mut self) {
-        if let Some(stream) = self.stream.take() {
-            // It may be gone already.
-            let _ = stream.shutdown(self.io, Shutdown::Both);
-        }
     }
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use httparse::{EMPTY_HEADER, Status};
-use iolite::Io;
-use iolite::net::TcpStream;
+use iolite::net::{TcpListener, TcpStream};
+use iolite::{ErrorChain, Io};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
@@ -19,6 +19,13 @@ const HEADERS_MAX: usize = 48;
 const READ_BYTES: usize = 512;
 /// A longer body is refused.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Listens on an address, which an error names.
+pub(crate) fn listen(io: &dyn Io, address: SocketAddr) -> io::Result<TcpListener> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("listening on {address}: {}", ErrorChain::new(&error)));
+    TcpListener::bind(io, address).map_err(named)
+}
 
 /// The head of a request.
 #[derive(Debug, PartialEq, Eq)]

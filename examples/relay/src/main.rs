@@ -5,18 +5,23 @@
 
 mod arguments;
 mod run;
+mod settings;
+
+mod downstream;
+mod follow;
+mod relay;
+
+mod database;
+mod host;
+mod live;
 
 mod codec;
 mod frame;
-mod host;
 mod http;
-
-mod database;
-mod downstream;
-mod live;
 
 mod child;
 mod emitter;
+mod report;
 mod upstreams;
 
 mod console;
@@ -40,7 +45,7 @@ use iolite::{BackendChoice, Config, ErrorChain, RunError};
 use arguments::{Arguments, Backends, Command, Format, RelayArguments};
 use console::Console;
 use database::{Location, Place};
-use run::{Settings, UpstreamsChoice};
+use settings::{Settings, UpstreamsChoice};
 use stop::Stop;
 use summary::Summary;
 

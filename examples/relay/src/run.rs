@@ -1,86 +1,31 @@
 //! One run of the relay on one backend, from the first connection to the summary.
 
-use std::fmt::Write;
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
-use iolite::bridge::Bridge;
-use iolite::net::TcpListener;
 use iolite::{Canceled, ErrorChain, Group, Instant, Io, SpawnErrorKind, WaitError};
 
 use crate::child::{ChildSettings, UpstreamsChild};
 use crate::codec;
-use crate::console::{Console, Limit};
-use crate::counts::Counts;
-use crate::database::{Audited, Database, Place, Reader};
+use crate::database::Audited;
 use crate::downstream;
-use crate::host::{self, Host};
+use crate::follow;
+use crate::host::Host;
 use crate::http;
-use crate::live::Live;
 use crate::process::{Status, Usage};
-use crate::stop::Stop;
+use crate::relay::Relay;
+use crate::report::{HostReport, Report};
+use crate::settings::{Settings, UpstreamsChoice};
 use crate::summary::Summary;
-use crate::upstreams::Report;
 
-/// How many events may wait for the database; then the readers wait, and then TCP makes the hosts
-/// wait.
-const QUEUE_EVENTS: usize = 8 * 1024;
-/// How many events one transaction holds at most.
-const TRANSACTION_EVENTS: usize = 2 * 1024;
 /// The hosts are asked at the end what they sent; the answer may not hold up the end.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the main task looks after the upstreams process.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const HOSTS_THREADED: u32 = 300;
 const HOSTS_EVENTED: u32 = 1000;
-
-/// What to run.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    /// By default as many as suit the backend.
-    pub(crate) hosts: Option<u32>,
-    /// By default until the wish to stop.
-    pub(crate) duration: Option<Duration>,
-    pub(crate) place: Place,
-    pub(crate) upstreams: UpstreamsChoice,
-    pub(crate) listen: SocketAddr,
-    pub(crate) console: Arc<Console>,
-    pub(crate) stop: Stop,
-}
-
-#[derive(Debug)]
-pub(crate) enum UpstreamsChoice {
-    At(SocketAddr),
-    Own { rate: f64, faults: bool },
-}
-
-/// What the tasks of a run share.
-pub(crate) struct Relay {
-    backend: &'static str,
-    pub(crate) upstreams: SocketAddr,
-    pub(crate) hosts: Arc<[Host]>,
-    pub(crate) counts: Arc<Counts>,
-    pub(crate) live: Arc<Live>,
-    /// One worker, so that there is one order of events. In runs of jobs, a transaction each.
-    pub(crate) database: Bridge<Database>,
-    /// For subscribers that replay, beside the writing.
-    pub(crate) reader: Bridge<Reader>,
-    pub(crate) console: Arc<Console>,
-    pub(crate) limits: Limits,
-}
-
-/// Each kind of line at most once a second.
-#[derive(Debug, Default)]
-pub(crate) struct Limits {
-    pub(crate) connection: Limit,
-    pub(crate) malformed: Limit,
-    pub(crate) accept: Limit,
-    pub(crate) subscriber: Limit,
-}
 
 /// What was seen when the run was asked to end, and how long that took.
 struct Ended {
@@ -113,7 +58,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
     };
     let relay = Relay::open(io, settings, backend, hosts, upstreams)?;
     let starts: Vec<u64> = relay.hosts.iter().map(|host| host.committed.load(SeqCst)).collect();
-    let listener = TcpListener::bind(io, settings.listen).map_err(|error| named(settings.listen, &error))?;
+    let listener = http::listen(io, settings.listen)?;
     settings.console.line(&format!(
         "{} follows {hosts} hosts at {upstreams}; http://{} has /subscribe?cursor=N and /metrics",
         io.backend(),
@@ -139,47 +84,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
     Ok(relay.summary(&ended, &starts, report, &audit, untaken))
 }
 
-/// Says on which address nobody can listen.
-pub(crate) fn named(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("listening on {address}: {}", ErrorChain::new(error)))
-}
-
 impl Relay {
-    pub(crate) fn open(
-        io: &dyn Io,
-        settings: &Settings,
-        backend: &'static str,
-        hosts: u32,
-        upstreams: SocketAddr,
-    ) -> io::Result<Self> {
-        let console = settings.console.clone();
-        let hosts: Arc<[Host]> = (1..=hosts).map(|number| Host::new(number, 0)).collect();
-        let counts = Arc::new(Counts::new(console.clone()));
-        let live = Arc::new(Live::default());
-        let report: Arc<dyn Fn(&str) + Send + Sync> = {
-            let (console, limit) = (console.clone(), Limit::default());
-            Arc::new(move |line| console.limited(&limit, || line.into()))
-        };
-        let place = settings.place.clone();
-        let reader = Bridge::builder("reader")
-            .workers(1)
-            .report(report.clone())
-            .state(move || Reader::open(&place))
-            .start(io)?;
-        let database = {
-            let (place, hosts, counts, live) = (settings.place.clone(), hosts.clone(), counts.clone(), live.clone());
-            Bridge::builder("database")
-                .workers(1)
-                .queue_capacity(QUEUE_EVENTS)
-                .run_max(TRANSACTION_EVENTS)
-                .report(report)
-                .state(move || Database::open(&place, &hosts, &counts, &live))
-                .after_run(Database::end_run)
-                .start(io)?
-        };
-        Ok(Self { backend, upstreams, hosts, counts, live, database, reader, console, limits: Limits::default() })
-    }
-
     /// Starts two tasks per host; returns the hosts for which there was no room.
     pub(crate) fn take_hosts<'scope>(&'scope self, group: &'scope Group<'scope, '_>) -> Vec<String> {
         let mut untaken = Vec::new();
@@ -187,10 +92,10 @@ impl Relay {
         for host in self.hosts.iter() {
             let (sender, receiver) = codec::outgoing();
             let writer =
-                group.spawn_concurrent(move |io| host::write(io, self, host, receiver)).map_err(|error| error.kind);
+                group.spawn_concurrent(move |io| follow::write(io, self, host, receiver)).map_err(|error| error.kind);
             // Without its reader the writer ends: the sender goes with the reader's closure.
             let reader = writer.and_then(|_| {
-                group.spawn_concurrent(move |io| host::read(io, self, host, sender)).map_err(|error| error.kind)
+                group.spawn_concurrent(move |io| follow::read(io, self, host, sender)).map_err(|error| error.kind)
             });
             if let Err(kind) = reader {
                 untaken.push(host.to_string());
@@ -287,7 +192,7 @@ impl Relay {
         let counts = &self.counts;
         let received = counts.received.load(Relaxed);
         let sent = report.as_ref().map_or(received, |report| {
-            let sent_since = |host: &crate::upstreams::HostReport| {
+            let sent_since = |host: &HostReport| {
                 host.sent.saturating_sub(starts.get(host.host as usize - 1).copied().unwrap_or(host.sent))
             };
             report.hosts.iter().map(sent_since).sum()
@@ -309,35 +214,6 @@ impl Relay {
             shutdown_ms: ended.shutdown.as_millis() as u64,
             untaken,
         }
-    }
-
-    /// In Prometheus' text format.
-    pub(crate) fn metrics(&self) -> String {
-        let (counts, database) = (&self.counts, self.database.metrics());
-        let mut text = String::new();
-        let mut metric = |name: &str, kind: &str, help: &str, value: f64| {
-            let name = format!("relay_{name}");
-            let backend = self.backend;
-            writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{backend=\"{backend}\"}} {value}")
-                .expect("a string takes every line");
-        };
-        let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed) as f64;
-        metric("hosts", "gauge", "Hosts to follow.", self.hosts.len() as f64);
-        metric("hosts_connected", "gauge", "Connections to hosts that are up.", of(&counts.online));
-        metric("disconnects_total", "counter", "Connections to hosts that ended.", of(&counts.disconnects));
-        metric("events_received_total", "counter", "Events handed to the database.", of(&counts.received));
-        metric("events_stored_total", "counter", "Events committed.", of(&counts.stored));
-        metric("events_replayed_total", "counter", "Events told again and dropped.", of(&counts.replayed));
-        metric("duplicates_total", "counter", "Events that the database had already.", of(&counts.duplicates));
-        metric("malformed_total", "counter", "Malformed frames.", of(&counts.malformed));
-        metric("acknowledgements_total", "counter", "Cursors acknowledged to hosts.", of(&counts.acknowledgements));
-        metric("transactions_total", "counter", "Transactions committed.", of(&counts.transactions));
-        metric("transactions_failed_total", "counter", "Transactions that failed.", of(&counts.transactions_failed));
-        metric("position", "gauge", "The position of the last event.", self.live.head() as f64);
-        metric("subscribers", "gauge", "Subscribers.", self.live.followers() as f64);
-        metric("queue_depth", "gauge", "Jobs that wait for the database.", database.depth as f64);
-        metric("queue_waits_total", "counter", "How often a reader waited for room.", database.waits as f64);
-        text
     }
 }
 
@@ -364,7 +240,7 @@ mod test {
     use super::lost;
     use crate::database::Audited;
     use crate::host::Host;
-    use crate::upstreams::{HostReport, Report};
+    use crate::report::{HostReport, Report};
 
     #[test]
     fn what_is_acknowledged_but_not_stored_is_lost_and_so_is_a_gap() {

@@ -14,14 +14,15 @@ use tempfile::TempDir;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
-use crate::arguments::Synchronous;
 use crate::codec;
 use crate::console::Console;
-use crate::database::{Audited, Location, Place};
+use crate::database::{Audited, Location, Place, Synchronous};
 use crate::emitter;
 use crate::frame::{self, Commit};
 use crate::http;
-use crate::run::{Relay, Settings, UpstreamsChoice, lost};
+use crate::relay::Relay;
+use crate::run::lost;
+use crate::settings::{Settings, UpstreamsChoice};
 use crate::stop::Stop;
 use crate::upstreams::{self, Upstreams};
 use crate::{downstream, frame::Noise};

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
 use iolite::{BackendChoice, Canceled, Config, ErrorChain, Group, Io};
-use serde::{Deserialize, Serialize};
 
 use crate::arguments::{UpstreamsArguments, UpstreamsBackend};
 use crate::codec::End;
 use crate::console::{Console, Limit};
 use crate::emitter::{self, Emitter};
 use crate::http;
-use crate::run::named;
+use crate::report::Report;
 use crate::stop::Stop;
 
 /// A client has to send its request in this time.
@@ -27,22 +26,6 @@ const CONNECTIONS_MORE: usize = 1024;
 /// After a failed accept: first and longest.
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-
-/// What `/report` answers.
-#[derive(Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Report {
-    pub(crate) hosts: Vec<HostReport>,
-}
-
-/// What one host says; hosts that nobody asked for say nothing.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct HostReport {
-    pub(crate) host: u32,
-    /// The last event that it sent.
-    pub(crate) sent: u64,
-    /// The last cursor that was acknowledged to it.
-    pub(crate) acknowledged: u64,
-}
 
 /// Runs the process.
 pub(crate) fn main(arguments: &UpstreamsArguments) -> ExitCode {
@@ -87,7 +70,7 @@ fn serve(io: &dyn Io, arguments: &UpstreamsArguments) -> io::Result<()> {
     let stop = Stop::on_signals()?;
     let settings = emitter::Settings { rate: arguments.rate, faults: !arguments.no_faults };
     let upstreams = Upstreams::new(arguments.hosts, settings);
-    let listener = TcpListener::bind(io, arguments.listen).map_err(|error| named(arguments.listen, &error))?;
+    let listener = http::listen(io, arguments.listen)?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr(io)?)?;
     io.group(|group| {
         let accepting = group.spawn_concurrent(|io| accept(io, &upstreams, &listener, group))?;

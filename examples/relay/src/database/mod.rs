@@ -1,5 +1,6 @@
 //! The database: what a worker of the bridge does with events, on one of two stores.
 
+mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(not(feature = "postgres"))]
@@ -7,116 +8,22 @@ mod postgres;
 mod postgres;
 mod reader;
 mod sqlite;
+mod store;
 
+pub(crate) use place::{Location, Place};
 pub(crate) use reader::Reader;
+pub(crate) use store::{Audited, Synchronous};
 
 use std::error::Error;
 use std::mem;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use iolite::ErrorChain;
+use store::{Store, StoreResult};
 
-use crate::arguments::Synchronous;
 use crate::counts::Counts;
 use crate::host::{Host, Offer};
 use crate::live::{Event, Live};
-
-pub(crate) type StoreResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
-/// A store of events, ordered by their position, with a cursor per host.
-///
-/// A trait, because the second store is compiled only on demand.
-pub(crate) trait Store {
-    fn begin(&mut self) -> StoreResult<()>;
-
-    /// Fails when the host's event of this number is there already.
-    fn insert(&mut self, position: u64, host: u32, seq: u64, frame: &[u8]) -> StoreResult<()>;
-
-    fn set_cursor(&mut self, host: u32, seq: u64) -> StoreResult<()>;
-
-    fn commit(&mut self) -> StoreResult<()>;
-
-    fn roll_back(&mut self) -> StoreResult<()>;
-
-    /// The last stored number per host.
-    fn cursors(&mut self) -> StoreResult<Vec<(u32, u64)>>;
-
-    /// The last position; 0 when there is no event.
-    fn head(&mut self) -> StoreResult<u64>;
-
-    /// The committed events after `position`, `count` at most.
-    fn page(&mut self, position: u64, count: usize) -> StoreResult<Vec<Event>>;
-
-    /// The runs of events per host, counted anew from the rows.
-    fn audit(&mut self) -> StoreResult<Vec<Audited>>;
-}
-
-/// What the rows of one host say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Audited {
-    pub(crate) host: u32,
-    pub(crate) rows: u64,
-    pub(crate) seq_min: u64,
-    pub(crate) seq_max: u64,
-}
-
-/// Which store, and how careful it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) location: Location,
-    pub(crate) synchronous: Synchronous,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Location {
-    File(PathBuf),
-    Postgres(String),
-}
-
-impl Place {
-    pub(crate) fn open(&self) -> StoreResult<Box<dyn Store>> {
-        match &self.location {
-            Location::File(path) => match sqlite::Sqlite::open(path, self.synchronous) {
-                Ok(store) => Ok(Box::new(store)),
-                Err(error) => Err(format!("the database {}: {}", path.display(), ErrorChain::new(&*error)).into()),
-            },
-            Location::Postgres(url) => postgres::open(url, self.synchronous),
-        }
-    }
-}
-
-/// A cursor as a store has it: a host, whose numbers begin at 1, and the number of its last event. What is neither was not
-/// stored by this program.
-fn cursor((host, seq): (i64, i64)) -> StoreResult<(u32, u64)> {
-    let ours = u32::try_from(host).ok().filter(|&host| host > 0).zip(number(seq));
-    ours.ok_or_else(|| format!("the database has {seq} as the cursor of host {host}, which is none of a relay").into())
-}
-
-fn position(position: i64) -> StoreResult<u64> {
-    let ours = number(position);
-    ours.ok_or_else(|| {
-        format!("the database has {position} as the position of an event, which is none of a relay").into()
-    })
-}
-
-/// A host, its rows, and the least and the greatest number of them.
-fn audited(row: [i64; 4]) -> StoreResult<Audited> {
-    let [host, rows, seq_min, seq_max] = row.map(number);
-    let host = host.and_then(|host| u32::try_from(host).ok());
-    let ours = host.zip(rows).zip(seq_min.zip(seq_max));
-    let ours = ours.map(|((host, rows), (seq_min, seq_max))| Audited { host, rows, seq_min, seq_max });
-    ours.ok_or_else(|| {
-        format!("the database has events of host {}, from {} to {}, which are none of a relay", row[0], row[2], row[3])
-            .into()
-    })
-}
-
-/// So far from the greatest number that counting on is no question.
-fn number(number: i64) -> Option<u64> {
-    u64::try_from(number).ok().filter(|&number| number < 1 << 62)
-}
 
 /// The state of the one worker that writes: events in a transaction per run of jobs.
 ///

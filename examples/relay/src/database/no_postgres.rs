@@ -1,7 +1,6 @@
 //! Stands for PostgreSQL where the program was built without it.
 
-use super::{Store, StoreResult};
-use crate::arguments::Synchronous;
+use super::store::{Store, StoreResult, Synchronous};
 
 pub(super) fn open(_: &str, _: Synchronous) -> StoreResult<Box<dyn Store>> {
     Err("PostgreSQL is behind a feature: cargo run --example relay --features postgres".into())

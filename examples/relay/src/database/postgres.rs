@@ -2,8 +2,7 @@
 
 use postgres::{Client, NoTls};
 
-use super::{Audited, Store, StoreResult, audited, cursor, position};
-use crate::arguments::Synchronous;
+use super::store::{Audited, Store, StoreResult, Synchronous, audited, cursor, position};
 use crate::live::Event;
 
 const SCHEMA: &str = "

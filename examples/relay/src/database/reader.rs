@@ -1,6 +1,7 @@
 //! Reading beside the writing.
 
-use super::{Audited, Place, Store, StoreResult};
+use super::place::Place;
+use super::store::{Audited, Store, StoreResult};
 use crate::live::Event;
 
 /// The state of the worker that reads. It opens its store again where that has failed.

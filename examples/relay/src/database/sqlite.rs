@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::{Audited, Store, StoreResult, audited, cursor, position};
-use crate::arguments::Synchronous;
+use super::store::{Audited, Store, StoreResult, Synchronous, audited, cursor, position};
 use crate::live::Event;
 
 /// Another process may hold the lock of the file for so long.

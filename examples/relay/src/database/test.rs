@@ -3,8 +3,8 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use tempfile::TempDir;
 
-use super::{Audited, Database, Location, Place, Store, StoreResult, Transaction};
-use crate::arguments::Synchronous;
+use super::store::{Store, StoreResult};
+use super::{Audited, Database, Location, Place, Synchronous, Transaction};
 use crate::console::Console;
 use crate::counts::Counts;
 use crate::host::{Host, Offer};
