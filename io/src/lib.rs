@@ -17,6 +17,9 @@
 
 #![warn(missing_docs)]
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");
+
 mod io;
 
 mod batch;
