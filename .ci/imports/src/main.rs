@@ -50,8 +50,10 @@ fn check() -> Result<bool, Box<dyn Error>> {
         let allowed = allowed.remove(package).unwrap_or(0);
         println!("{package}: {count} files in {} circles; allowed: {allowed}", circles.len());
         if count > allowed {
-            circles.iter().for_each(print);
-            println!("FAILED: the files of {package} import each other in a circle that was not there before");
+            circles.iter().for_each(|circle| println!("a circle of {}", circle.files.join(", ")));
+            println!(
+                "FAILED: more files of {package} are in circles than before; `.ci/circles {package}` prints the imports"
+            );
         } else if count < allowed {
             println!("FAILED: fewer files of {package} are in circles than before: write {count} into {LIST}");
         }

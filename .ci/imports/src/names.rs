@@ -32,6 +32,8 @@ struct Names {
     /// What a `use` of the module names, and where from.
     used: HashMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
+    /// A macro may define further items.
+    has_macros: bool,
 }
 
 struct Resolver<'a> {
@@ -67,7 +69,10 @@ fn names(items: &[Item]) -> Names {
             Item::Union(item) => &item.ident,
             Item::Macro(item) => match &item.ident {
                 Some(ident) => ident,
-                None => continue,
+                None => {
+                    names.has_macros = true;
+                    continue;
+                }
             },
             Item::Use(item) if !is_for_tests(&item.attrs) => {
                 for leaf in leaves(item) {
@@ -137,12 +142,18 @@ impl Resolver<'_> {
         for segment in rest {
             place = match place {
                 Place::Module(module) if segment == "super" => Place::Module(self.parent(module)?),
-                Place::Module(module) => self.name(module, segment, seen)?,
+                Place::Module(module) => self.name(module, segment, seen).or_else(|| self.by_macro(module, segment))?,
                 // A variant, a constant, a function of a type.
                 Place::Item(_) => break,
             };
         }
         Some(place)
+    }
+
+    /// A name that nothing else in the module accounts for is an item that a macro defines there.
+    fn by_macro(&self, module: usize, name: &str) -> Option<Place> {
+        let names = &self.names[module];
+        (names.has_macros && !names.used.contains_key(name)).then_some(Place::Item(module))
     }
 
     fn parent(&self, module: usize) -> Option<usize> {

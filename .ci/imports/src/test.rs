@@ -46,6 +46,13 @@ fn a_re_export_leads_to_the_definition_and_is_no_import() {
 }
 
 #[test]
+fn an_item_that_a_macro_defines_belongs_to_its_file() {
+    let a = ("a.rs", "macro_rules! a { () => { pub struct A; } } a! {} pub fn f(_: crate::b::B) {}");
+    let b = ("b.rs", "use crate::a::A; pub struct B(A);");
+    assert_eq!(circles(&[("lib.rs", "mod a; mod b;"), a, b]), [["a.rs", "b.rs"]]);
+}
+
+#[test]
 fn a_parent_that_only_declares_is_in_no_circle_and_one_with_code_may_be() {
     let child = ("a/child.rs", "use super::A; pub struct Child(A);");
     let root = ("lib.rs", "mod a;");
