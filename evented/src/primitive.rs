@@ -1,3 +1,3 @@
 //! The atomics of the lock-free files, which the models in `tests/` replace by loom's.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};

@@ -5,6 +5,7 @@ mod buffers;
 mod features;
 mod passage;
 mod registered;
+mod visits;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

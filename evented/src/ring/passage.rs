@@ -4,42 +4,31 @@
 //! alone (`IORING_SETUP_DEFER_TASKRUN`), and only after it has looked at what the call submits. So an operation takes
 //! nothing more once its cancellation is left here and the executor is seen outside: the next call submits it first. An
 //! executor that is inside comes out soon, whatever its fibers do, since whoever leaves something wakes it.
-//!
-//! Who leaves something does that and then looks whether the executor is inside; the executor says that it is and then
-//! looks for what was left. All of these accesses are SeqCst, so one of the two sees the other.
 
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crossbeam_queue::SegQueue;
+
+pub(crate) use super::visits::Inside;
+use super::visits::Visits;
 
 /// What other threads leave for an executor, and its way in and out of the kernel.
 #[derive(Debug)]
 pub(crate) struct Passage<T> {
     left: SegQueue<T>,
-    /// How often the executor went in or came out: odd while it is inside. Written by the executor alone.
-    count: AtomicU32,
-    /// How many threads wait until it is outside.
-    waiting: AtomicU32,
+    visits: Visits,
     lock: Mutex<()>,
     outside: Condvar,
     /// The process whose executor it is: in one that was forked from it, nobody comes out.
     process: u32,
 }
 
-/// One of an executor's calls. An executor that is woken after this was made leaves the call, so it must not be made later:
-/// the executor could be in another one by then, which nobody ends.
-#[derive(Clone, Copy, Debug)]
-#[must_use = "the executor is still inside"]
-pub(crate) struct Inside(u32);
-
 impl<T> Passage<T> {
     pub(crate) fn new() -> Self {
         Self {
             left: SegQueue::new(),
-            count: AtomicU32::new(0),
-            waiting: AtomicU32::new(0),
+            visits: Visits::new(),
             lock: Mutex::new(()),
             outside: Condvar::new(),
             process: process::id(),
@@ -49,8 +38,7 @@ impl<T> Passage<T> {
     /// Leaves something, for which the executor has to be woken afterwards; in which call it is, if it is inside.
     pub(crate) fn leave(&self, what: T) -> Option<Inside> {
         self.left.push(what);
-        let count = self.count.load(Ordering::SeqCst);
-        (count & 1 == 1).then_some(Inside(count))
+        self.visits.look()
     }
 
     pub(crate) fn take(&self) -> Option<T> {
@@ -62,28 +50,27 @@ impl<T> Passage<T> {
     }
 
     /// Blocks the calling thread until the executor, which was woken, has left that call.
-    pub(crate) fn wait_until_outside(&self, Inside(count): Inside) {
+    pub(crate) fn wait_until_outside(&self, inside: Inside) {
         if process::id() != self.process {
             return;
         }
-        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.visits.begin_wait();
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.count.load(Ordering::SeqCst) == count {
+        while self.visits.is_in(inside) {
             guard = self.outside.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
         drop(guard);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.visits.end_wait();
     }
 
     /// The executor enters the kernel; afterwards it looks for what was left.
     pub(crate) fn go_in(&self) {
-        self.count.fetch_add(1, Ordering::SeqCst);
+        self.visits.go_in();
     }
 
     /// The executor has come out.
     pub(crate) fn come_out(&self) {
-        self.count.fetch_add(1, Ordering::SeqCst);
-        if self.waiting.load(Ordering::SeqCst) != 0 {
+        if self.visits.come_out() {
             // Under the lock: who waits looks at the count and sleeps without letting go of it in between.
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.outside.notify_all();
@@ -108,7 +95,7 @@ mod test {
                 passage.wait_until_outside(passage.leave(1).expect("it is inside"));
                 assert!(passage.leave(2).is_none());
             });
-            while passage.waiting.load(Ordering::SeqCst) == 0 {
+            while passage.is_empty() {
                 thread::yield_now();
             }
             assert_eq!((passage.take(), passage.take()), (Some(1), None));

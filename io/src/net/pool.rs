@@ -44,8 +44,9 @@ struct Shared {
     free: Lock<Vec<Piece>>,
     /// How many buffers backends may still keep at hand.
     reservable: AtomicUsize,
-    /// How many callers of `take` wait, for whom backends keep none. SeqCst, here and where it is read: who waits counts
-    /// itself and then calls the reserves in; a backend that saw no count before is called in afterwards.
+    /// How many callers of `take` wait, for whom backends keep none. A caller counts itself and then calls the reserves in.
+    /// So a backend that has seen no count is called in afterwards, and one that was called in sees the count: whatever
+    /// tells it of the call orders the two.
     wanting: AtomicUsize,
     /// How to call the reserves in.
     reserves: Lock<Vec<Arc<CallIn>>>,
@@ -141,7 +142,7 @@ struct Wanting<'a>(&'a Shared);
 
 impl<'a> Wanting<'a> {
     fn new(shared: &'a Shared) -> Self {
-        shared.wanting.fetch_add(1, Ordering::SeqCst);
+        shared.wanting.fetch_add(1, Ordering::Relaxed);
         // Before the calls, which may be anybody's and panic: then nobody waits any more.
         let wanting = Self(shared);
         let reserves = shared.reserves.lock().clone();
@@ -152,7 +153,7 @@ impl<'a> Wanting<'a> {
 
 impl Drop for Wanting<'_> {
     fn drop(&mut self) {
-        self.0.wanting.fetch_sub(1, Ordering::SeqCst);
+        self.0.wanting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -260,19 +261,19 @@ impl Reserve {
     /// [`count`](Self::count).
     pub fn take(&self) -> Option<PooledBuffer> {
         let shared = self.pool.upgrade()?;
-        if shared.wanting.load(Ordering::SeqCst) > 0 { None } else { BufferPool { shared }.try_take() }
+        if shared.wanting.load(Ordering::Relaxed) > 0 { None } else { BufferPool { shared }.try_take() }
     }
 
     /// Whether [`take`](Self::take) would take one now.
     pub fn has_free(&self) -> bool {
         self.pool
             .upgrade()
-            .is_some_and(|pool| pool.wanting.load(Ordering::SeqCst) == 0 && pool.available.available() > 0)
+            .is_some_and(|pool| pool.wanting.load(Ordering::Relaxed) == 0 && pool.available.available() > 0)
     }
 
     /// Whether somebody waits for a buffer.
     pub fn is_wanted(&self) -> bool {
-        self.pool.upgrade().is_some_and(|pool| pool.wanting.load(Ordering::SeqCst) > 0)
+        self.pool.upgrade().is_some_and(|pool| pool.wanting.load(Ordering::Relaxed) > 0)
     }
 
     /// Whether these are buffers of `pool`.
