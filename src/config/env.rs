@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::key::{KEYS, Key, PREFIX};
+use super::settings::{KEYS, Key, PREFIX};
 use super::spelling::{is_near_miss, nearest};
 use super::{Config, ConfigError};
 

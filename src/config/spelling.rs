@@ -18,7 +18,7 @@ fn edits(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod test {
-    use super::super::key::KEYS;
+    use super::super::settings::KEYS;
     use super::{is_near_miss, nearest};
 
     #[test]

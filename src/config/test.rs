@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::key::{KEYS, Key};
+use super::settings::{KEYS, Key};
 use super::{BackendChoice, Config};
 
 /// The error of one environment variable, or of several.
@@ -19,12 +19,29 @@ fn nothing_set_is_all_default() {
 }
 
 #[test]
-fn each_key_is_documented() {
+fn each_variable_is_documented() {
     for key in KEYS {
-        let (variable, row) = (format!("`{}`", Key::variable(key.name)), format!("| `{}` |", key.name));
+        let variable = format!("`{}`", Key::variable(key.name));
         assert!(include_str!("env.rs").contains(&variable), "`from_env` does not tell {variable}");
-        assert!(include_str!("../../README.md").contains(&row), "the table of README has no row {row}");
     }
+}
+
+#[test]
+fn the_table_of_readme_has_each_key_and_which_backend_has_it() {
+    let (_, table) = include_str!("../../README.md").split_once("\n| key | value |").expect("the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let told: Vec<_> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            (cells[1].trim_matches('`'), cells[3].starts_with("not allowed"), cells[4].starts_with("not allowed"))
+        })
+        .collect();
+    let is_only = |key: &Key, backend| key.only == Some(backend);
+    let settings: Vec<_> = KEYS
+        .iter()
+        .map(|key| (key.name, is_only(key, BackendChoice::Evented), is_only(key, BackendChoice::Threaded)))
+        .collect();
+    assert_eq!(told, settings);
 }
 
 #[test]

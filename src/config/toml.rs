@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
-use super::key::{KEYS, Key};
+use super::settings::{KEYS, Key};
 use super::spelling::nearest;
 use super::{Config, ConfigError};
 

@@ -68,7 +68,12 @@ pub(super) fn stack_size(bytes: usize, backend: Option<BackendChoice>) -> Result
     in_range(bytes, min).map_err(|fault| fault + &backend)
 }
 
-pub(super) fn main_stack_size(bytes: usize) -> Result<usize, String> {
+/// Every value is accepted.
+pub(super) fn any<T>(value: T, _: Option<BackendChoice>) -> Result<T, String> {
+    Ok(value)
+}
+
+pub(super) fn main_stack_size(bytes: usize, _: Option<BackendChoice>) -> Result<usize, String> {
     in_range(bytes, *TaskOptions::STACK_BYTES.start())
 }
 
@@ -79,28 +84,28 @@ fn in_range(bytes: usize, min: usize) -> Result<usize, String> {
     }
 }
 
-pub(super) fn executors(threads: usize) -> Result<usize, String> {
+pub(super) fn executors(threads: usize, _: Option<BackendChoice>) -> Result<usize, String> {
     match threads {
         1..=EXECUTORS_MAX => Ok(threads),
         _ => Err(format!("{threads} is out of range; there are 1 to {EXECUTORS_MAX} executors")),
     }
 }
 
-pub(super) fn offload_limit(threads: usize) -> Result<usize, String> {
+pub(super) fn offload_limit(threads: usize, _: Option<BackendChoice>) -> Result<usize, String> {
     match threads {
         1..=BLOCKING_MAX => Ok(threads),
         _ => Err(format!("{threads} is out of range; there are 1 to {BLOCKING_MAX} threads for what blocks")),
     }
 }
 
-pub(super) fn lookup_limit(threads: usize) -> Result<usize, String> {
+pub(super) fn lookup_limit(threads: usize, _: Option<BackendChoice>) -> Result<usize, String> {
     match threads {
         1..=BLOCKING_MAX => Ok(threads),
         _ => Err(format!("{threads} is out of range; 1 to {BLOCKING_MAX} threads look names up")),
     }
 }
 
-pub(super) fn lookup_timeout(timeout: Duration) -> Result<Duration, String> {
+pub(super) fn lookup_timeout(timeout: Duration, _: Option<BackendChoice>) -> Result<Duration, String> {
     match timeout {
         Duration::ZERO => Err("0 is out of range; no name would ever be found".into()),
         _ => Ok(timeout),
