@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use iolite_io::backend::{
-    BlockingPool, Closing, Count, Lookups, Refused, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, tell,
-    tell_stuck,
+    BlockingPool, Closing, Count, Lookups, Mounts, Refused, Start, StartHow, TaskRef, Ticket, current,
+    guard_panic_hook, tell, tell_stuck,
 };
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind};
@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     names: Lookups,
     closures: BlockingPool,
     files: BlockingPool,
+    mounts: Mounts,
     features: OnceLock<Features>,
     reported: AtomicBool,
     stuck_reported: AtomicBool,
@@ -157,6 +158,7 @@ impl Shared {
             names: Lookups::new(options.lookup_limit, options.lookup_timeout),
             closures: BlockingPool::new("iolite-offload", options.offload_limit),
             files: BlockingPool::new("iolite-files", FILE_THREADS),
+            mounts: Mounts::default(),
             features: OnceLock::new(),
             reported: AtomicBool::new(false),
             stuck_reported: AtomicBool::new(false),
@@ -184,6 +186,11 @@ impl Shared {
     /// For calls on files, which wait for the file system alone, and not for each other.
     pub(crate) fn files(&self) -> &BlockingPool {
         &self.files
+    }
+
+    /// What is known of mounts.
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.mounts
     }
 
     pub(crate) fn remote(&self, index: usize) -> &'static Remote {

@@ -10,11 +10,11 @@ use std::os::unix::ffi::OsStrExt;
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use iolite_io::Output;
-use iolite_io::backend::{Context, allocate_flags, directory_of, place_of, rename_flags};
+use iolite_io::backend::{Context, Glance, allocate_flags, directory_of, place_of, rename_flags};
 use iolite_io::fs::{At, FileOperation, Metadata, Subject};
 use rustix::fs::Statx;
 
-use super::offload::perform_files;
+use super::offload::{call_for_files, perform_files};
 use super::perform::{Performer, lacks_thread};
 use crate::shared::Shared;
 
@@ -22,8 +22,14 @@ pub(super) fn perform(
     shared: &Shared,
     context: &Context,
     performer: &Performer<'_>,
-    operation: FileOperation<'_>,
+    mut operation: FileOperation<'_>,
 ) -> io::Result<Output> {
+    if let FileOperation::Metadata { of, ref mut metadata } = operation
+        && let Some(told) = glance(shared, context, of)?
+    {
+        **metadata = Some(told);
+        return Ok(Output::Done);
+    }
     if !shared.rings_do_files() {
         return perform_files(shared, context, operation);
     }
@@ -99,6 +105,23 @@ pub(super) fn c_path(path: impl AsRef<OsStr>) -> io::Result<CString> {
     let path = path.as_ref();
     CString::new(path.as_bytes())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("the path {path:?} contains a zero byte")))
+}
+
+/// What the kernel's caches tell of a file, without waiting.
+fn glance(shared: &Shared, context: &Context, of: Subject<'_>) -> io::Result<Option<Metadata>> {
+    let mut glance = shared.mounts().glance(of);
+    if let Glance::UnknownMount = glance {
+        call_for_files(shared, context, || {
+            shared.mounts().find_out(of);
+            Ok(())
+        })?;
+        glance = shared.mounts().glance(of);
+    }
+    match glance {
+        Glance::Told(metadata) => Ok(Some(metadata)),
+        Glance::NotFound => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        Glance::Untold | Glance::UnknownMount => Ok(None),
+    }
 }
 
 fn statx(performer: &Performer<'_>, of: Subject<'_>) -> io::Result<Metadata> {

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
-use iolite_io::backend::{Waiting, directory_of, explained, open_file, open_flags, waiting_of};
+use iolite_io::backend::{Waiting, directory_of, explained, open_cached, open_file, open_flags, waiting_of};
 use iolite_io::fs::{At, OpenOptions};
 use iolite_io::{Descriptor, Output};
 use rustix::fs::{AtFlags, FileType, OFlags, ResolveFlags, fstat, statat};
@@ -30,7 +30,9 @@ pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptio
         // SAFETY: a new descriptor that nobody else knows.
         Ok(Descriptor::from(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     };
-    let first = match open(performer, &entry) {
+    performer.check_open()?;
+    let cached = open_cached(at, flags).map(|opened| opened.map(Descriptor::from).map_err(io::Error::from));
+    let first = match cached.unwrap_or_else(|| open(performer, &entry)) {
         Err(error) if lacks_thread(&error) => {
             // Not on the calling thread: there it could wait for ever.
             if !flags.contains(OFlags::NONBLOCK) && is_fifo(at) {

@@ -20,6 +20,9 @@ use crate::operation::Output;
 /// How many bytes of entries are read at once.
 const ENTRIES_BYTES: usize = 32 << 10;
 
+/// How many entries are enough for one time.
+const ENTRIES_MIN: usize = 64;
+
 /// Performs an operation on files on the calling thread, which waits for the disk.
 ///
 /// # Cancellation
@@ -54,8 +57,8 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
         FileOperation::CopyRange { from, to, bytes } => {
             return Ok(Output::Count(retry_on_intr(|| fs::copy_file_range(from, None, to, None, bytes))?));
         }
-        FileOperation::ReadDirectory { directory, entries } => {
-            return read_entries(directory, entries).map(Output::Count);
+        FileOperation::ReadDirectory { directory, entries, ended } => {
+            return read_entries(directory, entries, ended).map(Output::Count);
         }
         FileOperation::ReadLink { at } => {
             let path = retry_on_intr(|| fs::readlinkat(directory_of(at), at.path, Vec::new()))?;
@@ -198,18 +201,24 @@ fn lock_operation(lock: Option<Lock>) -> FlockOperation {
     }
 }
 
-/// Reads until there is at least one entry, or the end.
-fn read_entries(directory: &Descriptor, entries: &mut Vec<Entry>) -> io::Result<usize> {
+/// Reads until there are some entries, or the end: whoever asks pays for a thread, so few entries are asked for no
+/// second time.
+fn read_entries(directory: &Descriptor, entries: &mut Vec<Entry>, ended: &mut bool) -> io::Result<usize> {
     let before = entries.len();
     let mut buffer = Vec::with_capacity(ENTRIES_BYTES);
     let mut names = RawDir::new(directory, buffer.spare_capacity_mut());
-    while let Some(name) = names.next() {
-        let name = match name {
-            Ok(name) => name,
-            Err(Errno::INTR) => continue,
+    loop {
+        let name = match names.next() {
+            Some(Ok(name)) => name,
+            Some(Err(Errno::INTR)) => continue,
             // The directory was removed, so there is nothing in it.
-            Err(Errno::NOENT) => break,
-            Err(error) => return Err(error.into()),
+            None | Some(Err(Errno::NOENT)) => {
+                *ended = true;
+                break;
+            }
+            // The same error comes again.
+            Some(Err(_)) if entries.len() > before => break,
+            Some(Err(error)) => return Err(error.into()),
         };
         if !matches!(name.file_name().to_bytes(), b"." | b"..") {
             entries.push(Entry {
@@ -218,7 +227,7 @@ fn read_entries(directory: &Descriptor, entries: &mut Vec<Entry>) -> io::Result<
                 file_type: Some(name.file_type()).filter(|kind| *kind != FileType::Unknown).map(Into::into),
             });
         }
-        if names.is_buffer_empty() && entries.len() > before {
+        if names.is_buffer_empty() && entries.len() >= before + ENTRIES_MIN {
             break;
         }
     }

@@ -7,6 +7,7 @@ mod explained;
 mod files;
 mod lookup;
 mod message;
+mod mounts;
 mod per_process;
 mod report;
 mod rounds;
@@ -27,6 +28,7 @@ pub use lookup::Lookups;
 pub use message::{
     AddressBuffer, SocketWait, receive_message, send_many, send_message, try_receive_many, try_send_many,
 };
+pub use mounts::{Glance, Mounts, open_cached};
 pub use per_process::PerProcess;
 pub use report::{Report, panic_text, tell, tell_stuck};
 pub use rounds::{Round, Rounds, expect_ready, finish_connect, is_ready};

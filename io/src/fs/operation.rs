@@ -101,12 +101,14 @@ pub enum FileOperation<'a> {
         /// How many bytes at most.
         bytes: usize,
     },
-    /// Reads on in a directory. Answered with `Count`, how many entries were added, 0 at the end.
+    /// Reads on in a directory. Answered with `Count`, how many entries were added, 0 only at the end.
     ReadDirectory {
         /// A directory, whose position moves.
         directory: &'a Descriptor,
         /// To which the entries are added; without `.` and `..`.
         entries: &'a mut Vec<Entry>,
+        /// Set where these are the last ones, if that is known already.
+        ended: &'a mut bool,
     },
     /// Reads a link. Answered with `Path`.
     ReadLink {

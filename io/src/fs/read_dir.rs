@@ -76,9 +76,10 @@ impl<'io> ReadDir<'io> {
 
     fn refill(&mut self) -> io::Result<()> {
         let mut entries = Vec::new();
-        let read = FileOperation::ReadDirectory { directory: self.folder.dir.descriptor(), entries: &mut entries };
+        let (directory, mut ended) = (self.folder.dir.descriptor(), false);
+        let read = FileOperation::ReadDirectory { directory, entries: &mut entries, ended: &mut ended };
         let result = perform(self.io, read).and_then(|output| output.count(usize::MAX));
-        self.ended = result.as_ref().map_or_else(|error| !Canceled::is_in(error), |count| *count == 0);
+        self.ended = ended || result.as_ref().map_or_else(|error| !Canceled::is_in(error), |count| *count == 0);
         self.entries = entries.into_iter();
         result.map(drop)
     }
