@@ -7,7 +7,8 @@
 //! The folder is what clients see: a path that leads out of it, also through a link, is answered with 404. A folder
 //! is answered with its `index.html`.
 //!
-//! An answer begins with one write, of its head and as much of the file as fits: what is small is one packet.
+//! A small file goes along with the head of its answer, in one write. The kernel sends a larger one, from its own memory, and
+//! waits for that before it sends a head that does not fill a packet (`TCP_CORK`).
 
 #![forbid(unsafe_code)]
 
@@ -20,14 +21,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use iolite::fs::{Dir, File, OpenOptions};
-use iolite::net::{TcpListener, TcpStream};
+use iolite::net::{TcpListener, TcpStream, option};
 use iolite::{Canceled, Config, ErrorChain, Io};
 use rustix::fs::OFlags;
 
 /// How long a client may take over one request, and over taking in one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How much of a file goes along with the head of its answer.
-const FIRST_BYTES: u64 = 64 << 10;
+/// Up to which length a file goes along with the head of its answer.
+const SMALL_BYTES: u64 = 16 << 10;
 /// What a folder is answered with.
 const INDEX: &str = "index.html";
 
@@ -264,20 +265,21 @@ impl Found {
         if self.head_only {
             return stream.write_all(io, &first);
         }
-        let (head, along) = (first.len(), FIRST_BYTES.min(end - start));
-        first.resize(head + along as usize, 0);
-        self.file.read_exact_at(io, &mut first[head..], start)?;
-        stream.write_all(io, &first)?;
-        let rest = start + along..end;
-        if rest.is_empty() {
-            return Ok(());
+        let bytes = end - start;
+        if bytes <= SMALL_BYTES {
+            let head = first.len();
+            first.resize(head + bytes as usize, 0);
+            self.file.read_exact_at(io, &mut first[head..], start)?;
+            return stream.write_all(io, &first);
         }
-        let sent = stream.send_file(io, &self.file, rest.clone())?;
+        stream.set_option(io, option::CORK, true)?;
+        stream.write_all(io, &first)?;
+        let sent = stream.send_file(io, &self.file, start..end)?;
         // Whoever waits for the rest must not take the next answer for it.
-        if sent < rest.end - rest.start {
+        if sent < bytes {
             return Err(io::Error::other("the file was cut while it was sent"));
         }
-        Ok(())
+        stream.set_option(io, option::CORK, false)
     }
 }
 

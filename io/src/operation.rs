@@ -215,11 +215,11 @@ pub enum Operation<'a> {
         /// Where to, in bytes; `None` to the file's position, which moves.
         offset: Option<u64>,
     },
-    /// Moves bytes between two descriptors, of which one is a pipe, without passing them through
-    /// memory. Waits for at least one byte, and for room for it. Answered with `Count`, 0 at the end.
+    /// Moves bytes between two descriptors, of which one is a pipe, or from a file to a socket, without passing them
+    /// through memory. Waits for at least one byte, and for room for it. Answered with `Count`, 0 at the end.
     ///
-    /// The pipe's other side is a pipe, a socket or a file on a disk. Anything else, and a file that
-    /// is appended to, is refused with `EINVAL`, before a byte was moved. A blocking socket is made
+    /// The pipe's other side is a pipe, a socket or a file on a disk. Anything else, a file that is appended to, and a
+    /// file of which nothing is left to be sent, is refused with `EINVAL`, before a byte was moved. A blocking socket is made
     /// non-blocking (`O_NONBLOCK`) for moments: whoever else uses a duplicate of it sees that,
     /// and must not change it meanwhile.
     Splice {

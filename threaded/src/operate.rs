@@ -319,13 +319,16 @@ impl Caller<'_> {
     fn splice(&self, from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<usize> {
         let mut rounds = Rounds::between(from, to);
         loop {
-            match try_splice(from, from_offset, to, bytes, DiskWait::Allowed)? {
-                Spliced::Moved(count) => return Ok(count),
-                Spliced::NotReady(_, interest) | Spliced::OnDisk(_, interest) => {
+            match interruptible(|| try_splice(from, from_offset, to, bytes, DiskWait::Allowed)) {
+                Ok(Spliced::Moved(count)) => return Ok(count),
+                Ok(Spliced::NotReady(_, interest) | Spliced::OnDisk(_, interest)) => {
                     if !self.next_round(&mut rounds, interest)? {
                         return Ok(0);
                     }
                 }
+                Ok(Spliced::NotInMemory) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.context.check(self.io)?,
+                Err(error) => return Err(error),
             }
         }
     }

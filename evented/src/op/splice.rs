@@ -1,7 +1,8 @@
 //! Moving bytes between descriptors.
 //!
 //! Between sockets and pipes the calling thread does it, without waiting: a thread of the kernel
-//! would do it for an entry, always. For a disk that is the right thing.
+//! would do it for an entry, always. For a disk that is the right thing. What is in memory of a file the calling thread
+//! sends, too, and a thread of the runtime what is not.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -25,7 +26,12 @@ pub(super) fn perform(
 ) -> io::Result<Output> {
     let mut rounds = Rounds::between(from, to);
     loop {
-        match try_splice(from, from_offset, to, bytes, DiskWait::Refused)? {
+        let attempt = try_splice(from, from_offset, to, bytes, DiskWait::Refused);
+        if attempt.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            performer.check()?;
+            continue;
+        }
+        match attempt? {
             Spliced::Moved(count) => {
                 // No wait has given the other fibers their turn.
                 yield_now();
@@ -43,17 +49,41 @@ pub(super) fn perform(
                     Err(error) if lacks_thread(&error) => {}
                     result => return Ok(Output::Count(result?.unwrap_or(0) as usize)),
                 }
-                let call = || try_splice(from, from_offset, to, bytes, DiskWait::Allowed);
-                match performer.call(call)? {
-                    Spliced::NotReady(_, interest) if !next_round(performer, &mut rounds, interest)? => {
-                        return Ok(Output::Count(0));
-                    }
-                    Spliced::NotReady(..) | Spliced::OnDisk(..) => {}
-                    Spliced::Moved(count) => return Ok(Output::Count(count)),
+                if let Some(count) = call(performer, from, from_offset, to, bytes, &mut rounds)? {
+                    return Ok(Output::Count(count));
+                }
+            }
+            Spliced::NotInMemory => {
+                if let Some(count) = call(performer, from, from_offset, to, bytes, &mut rounds)? {
+                    return Ok(Output::Count(count));
                 }
             }
         }
     }
+}
+
+/// Attempts it on a thread, which may wait for the disk; `None` when it is to be attempted again.
+fn call(
+    performer: &Performer<'_>,
+    from: &Descriptor,
+    from_offset: Option<u64>,
+    to: &Descriptor,
+    bytes: usize,
+    rounds: &mut Rounds<'_>,
+) -> io::Result<Option<usize>> {
+    let attempt = || {
+        loop {
+            match try_splice(from, from_offset, to, bytes, DiskWait::Allowed) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    };
+    Ok(match performer.call(attempt)? {
+        Spliced::Moved(count) => Some(count),
+        Spliced::NotReady(_, interest) if !next_round(performer, rounds, interest)? => Some(0),
+        Spliced::NotReady(..) | Spliced::OnDisk(..) | Spliced::NotInMemory => None,
+    })
 }
 
 fn entry(from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<Entry> {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, SeekFrom};
@@ -118,6 +119,26 @@ pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
     // What makes nothing takes no mode: `openat2` looks.
     let makes = flags.contains(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
     Ok((flags, if makes { Mode::from_raw_mode(mode.unwrap_or(0o666)) } else { Mode::empty() }))
+}
+
+/// How many pages of a part of a file are in the page cache, among them those that are being read from the disk.
+///
+/// # Errors
+///
+/// Those of `cachestat`: `ENOSYS` before Linux 6.5; `EPERM` for files that the process may not write to.
+pub(super) fn cached_pages(file: &Descriptor, part: Range<u64>) -> rustix::io::Result<u64> {
+    // libc lacks it. The numbers of system calls since Linux 5.1 are in the same order everywhere.
+    const CACHESTAT: libc::c_long = libc::SYS_pidfd_open + 17;
+    let range = [part.start, part.end - part.start];
+    // The first one is the count.
+    let mut counts = [0_u64; 5];
+    // SAFETY: the kernel reads the two numbers of `struct cachestat_range` and writes the five of `struct cachestat`,
+    // each of 64 bits, in arrays of that many, which are there until it returns. The flags have to be 0.
+    let result = unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), range.as_ptr(), counts.as_mut_ptr(), 0) };
+    if result == 0 {
+        return Ok(counts[0]);
+    }
+    Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::NOSYS))
 }
 
 /// Closes a descriptor and reports what went wrong. It is gone in any case.

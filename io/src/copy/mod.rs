@@ -8,6 +8,8 @@
 //! | after a full one | 64 KiB of memory | these |
 //! | after 1 MiB of large chunks | a pipe of 1 MiB, which the kernel fills and empties by `splice` | two descriptors |
 //!
+//! From a file to a socket the kernel copies by itself (`sendfile`), however many bytes there are, unless it refuses.
+//!
 //! So a connection on which little is said costs little, and a large transfer does not pass through
 //! the program's memory. A smaller pipe would not pay: `evented` has files spliced by a thread of the
 //! kernel, and two switches are worth a MiB. Where there is no pipe to be had (no descriptor is
@@ -26,6 +28,7 @@ use std::ops::Range;
 use rustix::io::Errno;
 
 use crate::Io;
+use crate::backend::is_file_to_socket;
 use crate::descriptor::Descriptor;
 use crate::fs::File;
 use crate::operation::Operation;
@@ -34,11 +37,13 @@ use pipe::{PIPE_BYTES, Pipe};
 
 const SMALL_BYTES: usize = 8 << 10;
 const LARGE_BYTES: usize = 64 << 10;
+/// How much of a file the kernel sends at once: what others wait for.
+const DIRECT_BYTES: usize = 256 << 10;
 
 /// Copies what comes from `from` to `to`, until `from` ends; how many bytes.
 ///
-/// Large transfers between sockets, pipes and files on disks are left to the kernel, where it can do them;
-/// all others pass through a buffer. What arrives is passed on at once.
+/// Files that go to a socket, and large transfers between sockets, pipes and files on disks, are left to the kernel, where
+/// it can do them; all others pass through a buffer. What arrives is passed on at once.
 ///
 /// Where the kernel copies from or to a socket, the socket is non-blocking (`O_NONBLOCK`) for moments.
 /// Whoever uses a duplicate of its descriptor outside of this library must not change that meanwhile.
@@ -108,11 +113,15 @@ struct Copy<'a> {
     pipe: Option<Pipe>,
     /// There is no pipe to be had, or it is of no use.
     no_pipe: bool,
+    /// Whether the kernel needs no pipe: from a file to a socket.
+    is_direct: bool,
 }
 
 impl<'a> Copy<'a> {
     fn new(io: &'a dyn Io, from: Source<'a>, to: &'a dyn Streaming, left: u64) -> Self {
-        Self { io, from, to, left, written: 0, streak: 0, large: Vec::new(), pipe: None, no_pipe: false }
+        let ends = from.descriptor().zip(to.descriptor());
+        let is_direct = ends.is_some_and(|(from, to)| is_file_to_socket(from, to));
+        Self { io, from, to, left, written: 0, streak: 0, large: Vec::new(), pipe: None, no_pipe: false, is_direct }
     }
 
     fn run(mut self) -> io::Result<u64> {
@@ -133,6 +142,11 @@ impl<'a> Copy<'a> {
 
     /// Copies what comes at once; how many bytes, 0 at the end.
     fn chunk(&mut self, small: &mut [u8]) -> io::Result<usize> {
+        if self.is_direct
+            && let Some(count) = self.directly()?
+        {
+            return Ok(count);
+        }
         if self.streak == 0 {
             (self.large, self.pipe) = (Vec::new(), None);
             return self.through_memory(small);
@@ -147,6 +161,24 @@ impl<'a> Copy<'a> {
         let result = self.through_memory(&mut large);
         self.large = large;
         result
+    }
+
+    /// `None` when the bytes have to go another way.
+    fn directly(&mut self) -> io::Result<Option<usize>> {
+        let Some((from, to)) = self.from.descriptor().zip(self.to.descriptor()) else { return Ok(None) };
+        let bytes = self.at_most(DIRECT_BYTES);
+        match splice(self.io, from, self.from.offset(), to, bytes) {
+            Ok(count) => {
+                self.took(count);
+                self.written += count as u64;
+                Ok(Some(count))
+            }
+            Err(error) if is_refusal(&error) => {
+                self.is_direct = false;
+                Ok(None)
+            }
+            Err(error) => Err(self.failed(&[], error)),
+        }
     }
 
     fn through_memory(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
