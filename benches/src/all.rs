@@ -12,7 +12,7 @@ use crate::measure;
 pub(crate) const MACHINE: &str = "machine.txt";
 
 /// The names of the answers, and what is asked.
-const QUESTIONS: [(&str, &[&str]); 16] = [
+const QUESTIONS: [(&str, &[&str]); 21] = [
     ("echo-64", &["echo"]),
     // Longer than the others: in half a second a connection has its turn a few dozen times.
     ("echo-1000", &["echo", "--connections", "1000", "--seconds", "2"]),
@@ -30,6 +30,11 @@ const QUESTIONS: [(&str, &[&str]); 16] = [
     ("memory-connections", &["memory", "--connections", "1000"]),
     ("offload", &["offload"]),
     ("files", &["files"]),
+    ("names", &["names"]),
+    ("serve", &["serve"]),
+    ("proxy-1", &["proxy", "--connections", "1"]),
+    ("proxy-64", &["proxy"]),
+    ("proxy-1000", &["proxy", "--connections", "1000", "--seconds", "2"]),
 ];
 
 /// Asks all questions, or those chosen, and saves the answers. `false` when a measurement failed, which was told.

@@ -37,6 +37,12 @@ pub(crate) enum Question {
     Offload(Offload),
     /// Random reads of a file: what does one cost?
     Files(Files),
+    /// Files by their names, and a program: what does it cost to look, list, read, replace and start?
+    Names(Names),
+    /// A server of files over HTTP: what does an answer cost it?
+    Serve(Serve),
+    /// A proxy over TCP: what does a request with its answer cost it?
+    Proxy(Proxy),
     /// Asks all of these and saves the answers, for `report`.
     All(All),
     /// Draws charts and writes tables of saved answers.
@@ -159,6 +165,39 @@ pub(crate) struct Files {
     /// How many reads there are at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) in_flight: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The folder in which files are made and removed [default: one in the folder for temporary files].
+    #[arg(long)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How many connections there are, each with one request under way at any time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) connections: u32,
+    /// The size of the file.
+    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(0..=1 << 26))]
+    pub(crate) bytes: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Proxy {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How many connections there are, each with one request under way at any time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) connections: u32,
+    /// The size of an answer.
+    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub(crate) bytes: u32,
 }
 
 #[derive(Debug, Args)]

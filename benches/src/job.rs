@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{self, Usage};
 use crate::peer::Peer;
 use crate::peers;
+use crate::peers::installed::{self, installed};
+use crate::peers::names::Names;
 use crate::peers::reads::Files;
 use crate::record::Figures;
 
@@ -22,6 +25,10 @@ pub(crate) enum Job {
     Echo { buffer_bytes: usize },
     /// Receives or sends in pieces of so many bytes until the parent is done.
     Stream { piece_bytes: usize, way: Way },
+    /// Serves the files of a folder, by the requests of HTTP, until the parent is done.
+    Serve { folder: PathBuf },
+    /// Passes connections on to another server until the parent is done.
+    Proxy { origin: SocketAddr },
     /// Starts tasks and joins them.
     Tasks { batch: u32, seconds: f64 },
     /// Two tasks that yield.
@@ -36,6 +43,8 @@ pub(crate) enum Job {
     Offload { in_flight: u32, seconds: f64 },
     /// Random reads of a file.
     Files(Files),
+    /// What is asked of a file system.
+    Names(Names),
 }
 
 /// The way in which bytes go, as the server sees it.
@@ -147,14 +156,32 @@ pub(crate) fn child(peer: Peer, job: &str) -> io::Result<()> {
     if let Some(program) = peers::foreign(peer) {
         return Err(program.exec(job));
     }
-    match serde_json::from_str(job)? {
+    let job = serde_json::from_str(job)?;
+    if installed(peer).is_some() {
+        let running = match job {
+            Job::Serve { folder } => installed::serve_files(&folder)?,
+            Job::Proxy { origin } => installed::proxy(origin)?,
+            job => return peers::measure(peer, job).map(drop),
+        };
+        say(&running.address)?;
+        answer_parent(|| Usage::of_other(running.pid()));
+    }
+    match job {
         Job::Echo { buffer_bytes } => {
-            thread::spawn(answer_parent);
+            thread::spawn(|| answer_parent(Usage::of_process));
             peers::serve(peer, buffer_bytes, |address| say(&address).expect("the parent listens"))
         }
         Job::Stream { piece_bytes, way } => {
-            thread::spawn(answer_parent);
+            thread::spawn(|| answer_parent(Usage::of_process));
             peers::serve_stream(peer, piece_bytes, way, |address| say(&address).expect("the parent listens"))
+        }
+        Job::Serve { folder } => {
+            thread::spawn(|| answer_parent(Usage::of_process));
+            peers::serve_files(peer, folder, |address| say(&address).expect("the parent listens"))
+        }
+        Job::Proxy { origin } => {
+            thread::spawn(|| answer_parent(Usage::of_process));
+            peers::proxy(peer, origin, |address| say(&address).expect("the parent listens"))
         }
         Job::Files(files) => {
             files.warm_up()?;
@@ -171,10 +198,10 @@ fn say(answer: &impl Serialize) -> io::Result<()> {
 }
 
 /// Answers what the parent asks a server, which ends when it has no more to ask.
-fn answer_parent() {
+fn answer_parent(usage: impl Fn() -> io::Result<Usage>) -> ! {
     for line in io::stdin().lines() {
         let answered = line.and_then(|line| match serde_json::from_str(&line)? {
-            Ask::Usage => say(&Usage::of_process()?),
+            Ask::Usage => say(&usage()?),
             Ask::ResidentBytes => say(&measure::resident_bytes()?),
         });
         if let Err(error) = answered {

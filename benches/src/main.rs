@@ -6,6 +6,7 @@ mod run;
 mod all;
 mod report;
 
+mod exchange;
 mod generator;
 mod job;
 mod measure;

@@ -29,6 +29,14 @@ impl Usage {
         Self::of(UsageWho::RUSAGE_THREAD)
     }
 
+    /// What another process, of one thread, has used so far; the kernel does not tell apart what for.
+    pub(crate) fn of_other(pid: u32) -> io::Result<Self> {
+        let path = format!("/proc/{pid}/schedstat");
+        let ns = fs::read_to_string(path)?.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
+        let ns = ns.ok_or_else(|| io::Error::other("the kernel does not count the time of a process"))?;
+        Ok(Self { user_us: 0.0, system_us: ns / 1000.0 })
+    }
+
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self { user_us: self.user_us - earlier.user_us, system_us: self.system_us - earlier.system_us }
     }
@@ -52,23 +60,38 @@ pub(crate) struct Stopwatch {
     begun: Option<Instant>,
     ended: Instant,
     operations: u64,
+    /// What the process had used when it began, and at the end.
+    usage: [Usage; 2],
 }
 
 impl Stopwatch {
     pub(crate) fn new(seconds: f64) -> Self {
         let now = Instant::now();
-        Self { made: now, duration: Duration::from_secs_f64(seconds), begun: None, ended: now, operations: 0 }
+        Self {
+            made: now,
+            duration: Duration::from_secs_f64(seconds),
+            begun: None,
+            ended: now,
+            operations: 0,
+            usage: Default::default(),
+        }
     }
 
     /// Whether to go on. To be asked before each chunk of that many operations.
     pub(crate) fn goes_on(&mut self, chunk: u64) -> bool {
         self.ended = Instant::now();
         match self.begun {
-            None if self.ended - self.made >= self.duration / 10 => self.begun = Some(self.ended),
+            None if self.ended - self.made >= self.duration / 10 => {
+                self.begun = Some(self.ended);
+                self.usage[0] = own_usage();
+            }
             None => {}
             Some(begun) => {
                 self.operations += chunk;
-                return self.ended - begun < self.duration;
+                if self.ended - begun >= self.duration {
+                    self.usage[1] = own_usage();
+                    return false;
+                }
             }
         }
         true
@@ -79,9 +102,17 @@ impl Stopwatch {
         (self.ended - begun).as_nanos() as f64 / self.operations as f64
     }
 
+    pub(crate) fn cpu_us_per_operation(&self) -> f64 {
+        self.usage[1].since(self.usage[0]).total_us() / self.operations as f64
+    }
+
     pub(crate) fn figures(&self) -> Figures {
         figures([("ns_per_operation", self.ns_per_operation())])
     }
+}
+
+fn own_usage() -> Usage {
+    Usage::of_process().expect("a process may ask what it has used")
 }
 
 /// The cores that this process may use, of which there is at least one.

@@ -49,11 +49,15 @@ pub(crate) enum Peer {
     Go,
     /// Zig's `std.Io.Threaded`.
     Zig,
+    /// nginx, the server of files.
+    Nginx,
+    /// haproxy, the proxy.
+    Haproxy,
 }
 
 use Peer::{
-    Compio, Glommio, Go, IoliteEvented, IoliteEvented2, IoliteEventedMultishot, IoliteThreaded, May, Monoio, RawEpoll,
-    RawUring, RawUringPollFirst, Smol, Threads, Tokio, Tokio2, TokioUring, Zig,
+    Compio, Glommio, Go, Haproxy, IoliteEvented, IoliteEvented2, IoliteEventedMultishot, IoliteThreaded, May, Monoio,
+    Nginx, RawEpoll, RawUring, RawUringPollFirst, Smol, Threads, Tokio, Tokio2, TokioUring, Zig,
 };
 
 /// Those with an echo server.
@@ -89,6 +93,13 @@ pub(crate) const OFFLOAD: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Mono
 /// Those that read files.
 pub(crate) const FILES: &[Peer] =
     &[RawUring, IoliteEvented, IoliteThreaded, Tokio, Monoio, Compio, Glommio, TokioUring, Threads];
+
+/// Those that serve files.
+pub(crate) const SERVE: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads, Nginx];
+/// Those that are proxies.
+pub(crate) const PROXY: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads, Haproxy];
+/// Those that ask a file system for more than reads.
+pub(crate) const NAMES: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads];
 
 impl Peer {
     /// How many cores its process may use.

@@ -1,17 +1,22 @@
 //! Rounds in which the peers take turns, and what is told of them.
 
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use comfy_table::presets;
 
 use crate::all;
-use crate::arguments::{Common, Echo, Files, Format, Memory, Question, Stream};
+use crate::arguments::{Common, Echo, Files, Format, Memory, Names, Proxy, Question, Serve, Stream};
+use crate::exchange::{self, Answer, Exchanged};
 use crate::generator::{self, Load};
 use crate::job::{self, Job, Server, Way};
-use crate::measure;
-use crate::peer::{ECHO, FILES, MANY, OFFLOAD, Peer, STREAM, TASKS};
+use crate::measure::{self, Usage};
+use crate::peer::{ECHO, FILES, MANY, NAMES, OFFLOAD, PROXY, Peer, SERVE, STREAM, TASKS};
+use crate::peers::installed::{Installed, installed};
+use crate::peers::names::{self, Call};
 use crate::peers::reads::{self, Mode};
 use crate::peers::{self, Foreign};
 use crate::record::{Figures, Record, figures, median, table};
@@ -53,6 +58,9 @@ pub(crate) fn answer(question: &Question) -> Result<bool, String> {
             answer_jobs(&offload.common, OFFLOAD, &jobs)
         }
         Question::Files(files) => answer_files(files),
+        Question::Names(names) => answer_names(names),
+        Question::Serve(serve) => answer_serve(serve),
+        Question::Proxy(proxy) => answer_proxy(proxy),
         Question::All(all) => all::answer(all),
         Question::Report(report) => report::answer(&report.folder),
         Question::Child { .. } => unreachable!("a child is asked for a job, not for an answer"),
@@ -75,6 +83,61 @@ fn answer_files(files: &Files) -> Result<bool, String> {
         Job::Files(reads::Files { path, bytes, mode, in_flight, seconds })
     });
     answer_jobs(&files.common, FILES, &jobs)
+}
+
+fn answer_names(question: &Names) -> Result<bool, String> {
+    let told = |error: io::Error| format!("the folder for files: {error}");
+    let parent = question.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = tempfile::tempdir_in(parent).map_err(told)?;
+    names::make(folder.path()).map_err(told)?;
+    let jobs = Call::ALL.map(|call| {
+        Job::Names(names::Names { folder: folder.path().to_owned(), call, seconds: question.common.seconds })
+    });
+    answer_jobs(&question.common, NAMES, &jobs)
+}
+
+fn answer_serve(serve: &Serve) -> Result<bool, String> {
+    let told = |error: io::Error| format!("the folder for files: {error}");
+    let folder = tempfile::tempdir().map_err(told)?;
+    fs::write(folder.path().join("file"), vec![0xA5; serve.bytes as usize]).map_err(told)?;
+    // For nginx, whose worker may be somebody else.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).map_err(told)?;
+    let request = b"GET /file HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut rounds = Rounds::new(&serve.common, SERVE, SERVE)?;
+    rounds.run(|peer| {
+        let mut server = Server::start(peer, &Job::Serve { folder: folder.path().to_owned() })?;
+        let (address, connections, seconds) = (server.address, serve.connections, serve.common.seconds);
+        let load = || exchange::load(address, connections, request, Answer::Http, seconds, || server.usage());
+        let (connections, bytes) = (serve.connections.into(), serve.bytes.into());
+        Ok(vec![exchange_figures(connections, bytes, &on_first_core(load)?)])
+    });
+    rounds.end()
+}
+
+fn answer_proxy(proxy: &Proxy) -> Result<bool, String> {
+    let bytes = proxy.bytes as usize;
+    let origin = on_first_core(|| exchange::answer(bytes)).map_err(|error| format!("the server behind: {error}"))?;
+    let mut rounds = Rounds::new(&proxy.common, PROXY, PROXY)?;
+    rounds.run(|peer| {
+        let mut server = Server::start(peer, &Job::Proxy { origin })?;
+        let (address, connections, seconds) = (server.address, proxy.connections, proxy.common.seconds);
+        let (request, answer) = ([0; exchange::REQUEST_BYTES], Answer::Bytes(bytes));
+        let load = || exchange::load(address, connections, &request, answer, seconds, || server.usage());
+        let (connections, bytes) = (proxy.connections.into(), proxy.bytes.into());
+        Ok(vec![exchange_figures(connections, bytes, &on_first_core(load)?)])
+    });
+    rounds.end()
+}
+
+fn exchange_figures(connections: f64, bytes: f64, load: &Exchanged<Usage>) -> Figures {
+    let [before, after] = load.asked;
+    let requests = load.requests as f64;
+    figures([
+        ("connections", connections),
+        ("bytes", bytes),
+        ("cpu_us_per_request", after.since(before).total_us() / requests),
+        ("requests_per_second", requests / load.elapsed.as_secs_f64()),
+    ])
 }
 
 fn answer_echo(echo: &Echo) -> Result<bool, String> {
@@ -257,7 +320,11 @@ struct Rounds<'a> {
 impl<'a> Rounds<'a> {
     fn new(common: &'a Common, default: &[Peer], offered: &[Peer]) -> Result<Self, String> {
         let mut peers = common.peers(default, offered)?;
-        peers.retain(|&peer| match peers::foreign(peer).map_or(Ok(()), Foreign::build) {
+        let find = |peer| {
+            peers::foreign(peer).map_or(Ok(()), Foreign::build)?;
+            installed(peer).map_or(Ok(()), Installed::find)
+        };
+        peers.retain(|&peer| match find(peer) {
             Ok(()) => true,
             Err(error) => {
                 eprintln!("note: {peer} is left out: {error}");

@@ -11,7 +11,18 @@ use iolite::threaded::{self, Threaded};
 use iolite_conformance::{Case, On, Running, Subject, Wanted, cases, run_cases, whole};
 use serde_json::Value;
 
-const CASES: &[Case] = cases![stream_runs, tasks_runs, yield_runs, channel_runs, timers_runs, offload_runs, files_runs];
+const CASES: &[Case] = cases![
+    stream_runs,
+    tasks_runs,
+    yield_runs,
+    channel_runs,
+    timers_runs,
+    offload_runs,
+    files_runs,
+    names_runs,
+    serve_runs,
+    proxy_runs
+];
 /// With a load that comes from a ring.
 const WHOLE: &[Case] = whole![echo_runs, memory_runs, all_saves_what_report_draws];
 
@@ -79,12 +90,12 @@ fn output(arguments: &str) -> Output {
     output
 }
 
-/// Whether the lines are from these peers, in this order, and have these fields. Peers in other languages take part
-/// where their compiler is there.
+/// Whether the lines are from these peers, in this order, and have these fields. Peers in other languages and servers of the
+/// system take part where they, or the compiler, are there.
 #[track_caller]
 fn check(lines: &[Value], peers: &[&str], fields: &[&str]) {
     let names = lines.iter().map(|line| line["peer"].as_str().unwrap());
-    let names: Vec<_> = names.filter(|name| !["go", "zig"].contains(name)).collect();
+    let names: Vec<_> = names.filter(|name| !["go", "zig", "nginx", "haproxy"].contains(name)).collect();
     assert_eq!(names, peers);
     for line in lines {
         let found: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
@@ -212,6 +223,28 @@ fn files_runs(on: &On) {
     check(&lines, &twice(&peers), &["mode", "iops", "cpu_us_per_read"]);
     let modes: Vec<_> = lines.iter().map(|line| line["mode"].as_str().unwrap()).collect();
     assert_eq!(modes, ["direct", "hot"].repeat(peers.len()));
+}
+
+fn names_runs(on: &On) {
+    let (lines, peers) = here(on, "names", STREAM);
+    let five: Vec<_> = peers.iter().flat_map(|&peer| [peer; 5]).collect();
+    check(&lines, &five, &["mode", "cpu_us_per_operation", "us_per_operation"]);
+    let modes: Vec<_> = lines.iter().map(|line| line["mode"].as_str().unwrap()).collect();
+    assert_eq!(modes, ["metadata", "walk", "read", "replace", "status"].repeat(peers.len()));
+}
+
+const EXCHANGE: &[&str] = &["connections", "bytes", "cpu_us_per_request", "requests_per_second"];
+
+fn serve_runs(on: &On) {
+    for bytes in [0, 1000, 300_000] {
+        let (lines, peers) = here(on, &format!("serve --connections 2 --bytes {bytes}"), STREAM);
+        check(&lines, &peers, EXCHANGE);
+    }
+}
+
+fn proxy_runs(on: &On) {
+    let (lines, peers) = here(on, "proxy --connections 3 --bytes 10000", STREAM);
+    check(&lines, &peers, EXCHANGE);
 }
 
 fn all_saves_what_report_draws() {

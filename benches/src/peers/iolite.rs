@@ -2,21 +2,26 @@
 
 use std::hint::black_box;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use iolite::bridge::Bridge;
-use iolite::fs::{BufferPool, File, OpenOptions};
+use iolite::fs::{self, BufferPool, File, OpenOptions};
 use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{self, Event};
-use iolite::{BackendChoice, Config, Io};
+use iolite::{BackendChoice, Config, Io, copy, process};
 
 use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, Usage, resident_bytes};
+use crate::peers::names::{self, Call, Names};
 use crate::peers::not_offered;
 use crate::peers::reads::{Files, PAGE_BYTES, Reads};
-use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, offload_figures, sleeps, timer_figures};
+use crate::peers::{
+    CALLS, CHUNK, YIELDS, answer_head, asked_for, late, memory_figures, offload_figures, sleeps, timer_figures,
+};
 use crate::record::Figures;
 
 /// How many connections a server takes at once.
@@ -81,6 +86,32 @@ impl Backend {
         })
     }
 
+    pub(super) fn serve_files(&self, folder: &Path, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.run(CONNECTIONS_MAX, |io| {
+            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+            ready(listener.local_addr(io)?);
+            io.group(|group| {
+                loop {
+                    let (stream, _) = listener.accept(io)?;
+                    group.spawn_waiting(io, move |io| answer_files(io, &stream, folder))?;
+                }
+            })
+        })
+    }
+
+    pub(super) fn proxy(&self, origin: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.run(CONNECTIONS_MAX, |io| {
+            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
+            ready(listener.local_addr(io)?);
+            io.group(|group| {
+                loop {
+                    let (client, _) = listener.accept(io)?;
+                    group.spawn_waiting(io, move |io| pass_on(io, &client, origin))?;
+                }
+            })
+        })
+    }
+
     pub(super) fn measure(&self, job: Job) -> io::Result<Figures> {
         match job {
             Job::Tasks { batch, seconds } => self.run(1, |io| Ok(tasks(io, batch, seconds))),
@@ -90,7 +121,10 @@ impl Backend {
             Job::Memory { fibers } => self.run(fibers as usize, |io| memory(io, fibers)),
             Job::Offload { in_flight, seconds } => self.run(in_flight as usize, |io| offload(io, in_flight, seconds)),
             Job::Files(files) => self.run(files.in_flight as usize, |io| self::files(io, &files)),
-            Job::Echo { .. } | Job::Stream { .. } => not_offered(job),
+            Job::Names(names) => {
+                self.run(1, |io| io.group(|group| group.spawn_concurrent(|io| self::names(io, &names))?.join(io)))
+            }
+            Job::Echo { .. } | Job::Stream { .. } | Job::Serve { .. } | Job::Proxy { .. } => not_offered(job),
         }
     }
 
@@ -125,6 +159,33 @@ fn pump(io: &dyn Io, stream: &TcpStream, piece_bytes: usize, way: Way) -> io::Re
             Way::Receive => {}
         }
     }
+}
+
+fn answer_files(io: &dyn Io, stream: &TcpStream, folder: &Path) -> io::Result<()> {
+    let mut request = [0; 1024];
+    loop {
+        let count = stream.read(io, &mut request)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let file = File::open(io, folder.join(asked_for(&request[..count])?))?;
+        let bytes = file.len(io)?;
+        stream.write_all(io, answer_head(bytes).as_bytes())?;
+        stream.send_file(io, &file, 0..bytes)?;
+    }
+}
+
+fn pass_on(io: &dyn Io, client: &TcpStream, origin: SocketAddr) -> io::Result<()> {
+    let server = &TcpStream::connect(io, origin)?;
+    io.group(|group| {
+        group.spawn_concurrent(|io| one_way(io, server, client))?;
+        one_way(io, client, server)
+    })
+}
+
+fn one_way(io: &dyn Io, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+    copy(io, from, to)?;
+    to.shutdown(io, Shutdown::Write)
 }
 
 fn echo_incoming(io: &dyn Io, stream: &TcpStream, pool: &BufferPool) -> io::Result<()> {
@@ -261,4 +322,43 @@ fn read(io: &dyn Io, file: &File, pool: &BufferPool, reads: &Reads) -> io::Resul
         reads.check(offset, &page)?;
     }
     Ok(())
+}
+
+fn names(io: &dyn Io, names: &Names) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(names.seconds);
+    let (file, new_file, tree) = (names.file(), names.new_file(), names.tree());
+    while watch.goes_on(names.call.chunk()) {
+        if names.call == Call::Walk {
+            names::check_walk(walk(io, &tree)?)?;
+            continue;
+        }
+        for _ in 0..names.call.chunk() {
+            match names.call {
+                Call::Metadata => names::check(fs::metadata(io, &file)?.len() == names::CONTENT.len() as u64)?,
+                Call::Read => names::check_content(&fs::read(io, &file)?)?,
+                Call::Replace => {
+                    fs::write(io, &new_file, names::CONTENT)?;
+                    names::check_content(&fs::read(io, &new_file)?)?;
+                    fs::remove_file(io, &new_file)?;
+                }
+                Call::Status => {
+                    names::check(process::status(io, &mut Command::new(names::PROGRAM))?.success())?;
+                }
+                Call::Walk => unreachable!("a walk is all of a chunk"),
+            }
+        }
+    }
+    Ok(names.figures(&watch))
+}
+
+fn walk(io: &dyn Io, folder: &Path) -> io::Result<u64> {
+    let mut entries = 0;
+    for entry in fs::read_dir(io, folder)? {
+        let entry = entry?;
+        entries += 1;
+        if entry.metadata(io)?.is_dir() {
+            entries += walk(io, &entry.path())?;
+        }
+    }
+    Ok(entries)
 }

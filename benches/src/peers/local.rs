@@ -48,7 +48,12 @@ async fn answer<R: Runtime>(job: Job) -> io::Result<Figures> {
         Job::Timers { sleepers, longest_ms } => timers::<R>(sleepers, longest_ms).await,
         Job::Memory { fibers } => memory::<R>(fibers).await,
         Job::Offload { in_flight, seconds } => Ok(offload::<R>(in_flight, seconds).await),
-        Job::Echo { .. } | Job::Stream { .. } | Job::Files(_) => not_offered(job),
+        Job::Echo { .. }
+        | Job::Stream { .. }
+        | Job::Files(_)
+        | Job::Names(_)
+        | Job::Serve { .. }
+        | Job::Proxy { .. } => not_offered(job),
     }
 }
 

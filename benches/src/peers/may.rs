@@ -54,9 +54,14 @@ pub(super) fn measure(job: Job) -> io::Result<Figures> {
         Job::Yield { seconds } => yields(seconds),
         Job::Channel { seconds } => channel(seconds),
         Job::Memory { fibers } => memory(fibers),
-        Job::Echo { .. } | Job::Stream { .. } | Job::Timers { .. } | Job::Offload { .. } | Job::Files(_) => {
-            not_offered(job)
-        }
+        Job::Echo { .. }
+        | Job::Stream { .. }
+        | Job::Serve { .. }
+        | Job::Proxy { .. }
+        | Job::Timers { .. }
+        | Job::Offload { .. }
+        | Job::Files(_)
+        | Job::Names(_) => not_offered(job),
     })
 }
 

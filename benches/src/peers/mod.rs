@@ -3,10 +3,12 @@
 mod compio;
 mod foreign;
 mod glommio;
+pub(crate) mod installed;
 mod iolite;
 mod local;
 mod may;
 mod monoio;
+pub(crate) mod names;
 mod raw_epoll;
 mod raw_uring;
 pub(crate) mod reads;
@@ -17,6 +19,7 @@ mod tokio_uring;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -63,7 +66,7 @@ pub(crate) fn serve(peer: Peer, buffer_bytes: usize, ready: impl FnOnce(SocketAd
         Peer::Smol => smol::serve(buffer_bytes, ready),
         Peer::TokioUring => tokio_uring::serve(buffer_bytes, ready),
         Peer::Threads => threads::serve(buffer_bytes, ready),
-        Peer::Go | Peer::Zig => unreachable!("its own program serves"),
+        Peer::Go | Peer::Zig | Peer::Nginx | Peer::Haproxy => unreachable!("its own program serves"),
     }
 }
 
@@ -76,6 +79,40 @@ pub(crate) fn serve_stream(peer: Peer, piece_bytes: usize, way: Way, ready: impl
         Peer::Threads => threads::serve_stream(piece_bytes, way, ready),
         _ => not_offered(Job::Stream { piece_bytes, way }).map(drop),
     }
+}
+
+/// Serves the files of a folder on loopback until the process is ended.
+pub(crate) fn serve_files(peer: Peer, folder: PathBuf, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    match peer {
+        Peer::IoliteEvented => iolite::EVENTED.serve_files(&folder, ready),
+        Peer::IoliteThreaded => iolite::THREADED.serve_files(&folder, ready),
+        Peer::Tokio => tokio::CURRENT_THREAD.serve_files(folder, ready),
+        Peer::Threads => threads::serve_files(folder, ready),
+        _ => not_offered(Job::Serve { folder }).map(drop),
+    }
+}
+
+/// Passes connections on from loopback to `origin` until the process is ended.
+pub(crate) fn proxy(peer: Peer, origin: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    match peer {
+        Peer::IoliteEvented => iolite::EVENTED.proxy(origin, ready),
+        Peer::IoliteThreaded => iolite::THREADED.proxy(origin, ready),
+        Peer::Tokio => tokio::CURRENT_THREAD.proxy(origin, ready),
+        Peer::Threads => threads::proxy(origin, ready),
+        _ => not_offered(Job::Proxy { origin }).map(drop),
+    }
+}
+
+/// The name of the file that is asked for.
+fn asked_for(request: &[u8]) -> io::Result<&str> {
+    let line = std::str::from_utf8(request).ok().and_then(|text| text.split_once("\r\n")).map(|(line, _)| line);
+    line.and_then(|line| line.strip_prefix("GET /")?.strip_suffix(" HTTP/1.1"))
+        .ok_or_else(|| io::Error::other("a request that is none"))
+}
+
+/// What comes before a file in an answer.
+fn answer_head(bytes: u64) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")
 }
 
 /// Runs any other job.
@@ -101,6 +138,7 @@ pub(crate) fn measure(peer: Peer, job: Job) -> io::Result<Figures> {
         (Peer::RawUring | Peer::RawUringPollFirst | Peer::RawEpoll | Peer::IoliteEventedMultishot, job) => {
             not_offered(job)
         }
+        (Peer::Nginx | Peer::Haproxy, job) => not_offered(job),
         (Peer::Go | Peer::Zig, _) => unreachable!("its own program measures"),
     }
 }

@@ -1,20 +1,25 @@
 //! Plain threads and blocking calls.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::sendfile;
+
 use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, resident_bytes};
+use crate::peers::names::{self, Call, Names};
 use crate::peers::reads::{Files, Reads, page};
-use crate::peers::{CHUNK, YIELDS, memory_figures, not_offered};
+use crate::peers::{CHUNK, YIELDS, answer_head, asked_for, memory_figures, not_offered};
 use crate::record::Figures;
 
 pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
@@ -59,6 +64,57 @@ fn echo(mut stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
     }
 }
 
+pub(super) fn serve_files(folder: PathBuf, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    ready(listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept()?;
+        let folder = folder.clone();
+        thread::Builder::new().spawn(move || answer_files(stream, &folder))?;
+    }
+}
+
+fn answer_files(mut stream: TcpStream, folder: &Path) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut request = [0; 1024];
+    loop {
+        let count = stream.read(&mut request)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let file = File::open(folder.join(asked_for(&request[..count])?))?;
+        let bytes = file.metadata()?.len();
+        stream.write_all(answer_head(bytes).as_bytes())?;
+        let mut offset = 0;
+        while offset < bytes {
+            let rest = (bytes - offset) as usize;
+            sendfile(&stream, &file, Some(&mut offset), rest)?;
+        }
+    }
+}
+
+pub(super) fn proxy(origin: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    ready(listener.local_addr()?);
+    loop {
+        let (client, _) = listener.accept()?;
+        thread::Builder::new().spawn(move || pass_on(client, TcpStream::connect(origin)?))?;
+    }
+}
+
+fn pass_on(client: TcpStream, server: TcpStream) -> io::Result<()> {
+    [&client, &server].into_iter().try_for_each(|stream| stream.set_nodelay(true))?;
+    thread::scope(|scope| {
+        scope.spawn(|| one_way(&server, &client));
+        one_way(&client, &server)
+    })
+}
+
+fn one_way(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+    io::copy(&mut from, &mut to)?;
+    to.shutdown(Shutdown::Write)
+}
+
 pub(super) fn measure(job: Job) -> io::Result<Figures> {
     match job {
         Job::Tasks { batch, seconds } => Ok(tasks(batch, seconds)),
@@ -66,7 +122,13 @@ pub(super) fn measure(job: Job) -> io::Result<Figures> {
         Job::Channel { seconds } => Ok(channel(seconds)),
         Job::Memory { fibers } => memory(fibers),
         Job::Files(files) => self::files(&files),
-        Job::Echo { .. } | Job::Stream { .. } | Job::Timers { .. } | Job::Offload { .. } => not_offered(job),
+        Job::Names(names) => self::names(&names),
+        Job::Echo { .. }
+        | Job::Stream { .. }
+        | Job::Serve { .. }
+        | Job::Proxy { .. }
+        | Job::Timers { .. }
+        | Job::Offload { .. } => not_offered(job),
     }
 }
 
@@ -150,4 +212,41 @@ fn read(file: &File, reads: &Reads) -> io::Result<()> {
         reads.check(offset, page)?;
     }
     Ok(())
+}
+
+fn names(names: &Names) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(names.seconds);
+    let (file, new_file, tree) = (names.file(), names.new_file(), names.tree());
+    while watch.goes_on(names.call.chunk()) {
+        if names.call == Call::Walk {
+            names::check_walk(walk(&tree)?)?;
+            continue;
+        }
+        for _ in 0..names.call.chunk() {
+            match names.call {
+                Call::Metadata => names::check(fs::metadata(&file)?.len() == names::CONTENT.len() as u64)?,
+                Call::Read => names::check_content(&fs::read(&file)?)?,
+                Call::Replace => {
+                    fs::write(&new_file, names::CONTENT)?;
+                    names::check_content(&fs::read(&new_file)?)?;
+                    fs::remove_file(&new_file)?;
+                }
+                Call::Status => names::check(Command::new(names::PROGRAM).status()?.success())?,
+                Call::Walk => unreachable!("a walk is all of a chunk"),
+            }
+        }
+    }
+    Ok(names.figures(&watch))
+}
+
+fn walk(folder: &Path) -> io::Result<u64> {
+    let mut entries = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        entries += 1;
+        if entry.metadata()?.is_dir() {
+            entries += walk(&entry.path())?;
+        }
+    }
+    Ok(entries)
 }

@@ -5,12 +5,15 @@ use std::hint::black_box;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Instant;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::fs;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{spawn_blocking, yield_now};
@@ -18,8 +21,12 @@ use tokio::time::sleep;
 
 use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, Usage, resident_bytes};
+use crate::peers::names::{self, Call, Names};
 use crate::peers::reads::{Files, Reads, page};
-use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, not_offered, offload_figures, sleeps, timer_figures};
+use crate::peers::{
+    CALLS, CHUNK, YIELDS, answer_head, asked_for, late, memory_figures, not_offered, offload_figures, sleeps,
+    timer_figures,
+};
 use crate::record::Figures;
 
 pub(super) struct Tokio {
@@ -49,6 +56,28 @@ impl Tokio {
             loop {
                 let (stream, _) = listener.accept().await?;
                 tokio::spawn(pump(stream, piece_bytes, way));
+            }
+        })
+    }
+
+    pub(super) fn serve_files(&self, folder: PathBuf, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.runtime()?.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            ready(listener.local_addr()?);
+            loop {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(answer_files(stream, folder.clone()));
+            }
+        })
+    }
+
+    pub(super) fn proxy(&self, origin: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.runtime()?.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            ready(listener.local_addr()?);
+            loop {
+                let (client, _) = listener.accept().await?;
+                tokio::spawn(pass_on(client, origin));
             }
         })
     }
@@ -89,6 +118,28 @@ async fn echo(mut stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
     }
 }
 
+async fn answer_files(mut stream: TcpStream, folder: PathBuf) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut request = [0; 1024];
+    loop {
+        let count = stream.read(&mut request).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut file = fs::File::open(folder.join(asked_for(&request[..count])?)).await?;
+        let bytes = file.metadata().await?.len();
+        stream.write_all(answer_head(bytes).as_bytes()).await?;
+        tokio::io::copy(&mut file, &mut stream).await?;
+    }
+}
+
+async fn pass_on(mut client: TcpStream, origin: SocketAddr) -> io::Result<()> {
+    let mut server = TcpStream::connect(origin).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    copy_bidirectional(&mut client, &mut server).await.map(drop)
+}
+
 async fn answer(job: Job) -> io::Result<Figures> {
     match job {
         Job::Tasks { batch, seconds } => tasks(batch, seconds).await,
@@ -98,7 +149,8 @@ async fn answer(job: Job) -> io::Result<Figures> {
         Job::Memory { fibers } => memory(fibers).await,
         Job::Offload { in_flight, seconds } => offload(in_flight, seconds).await,
         Job::Files(files) => self::files(files).await,
-        Job::Echo { .. } | Job::Stream { .. } => not_offered(job),
+        Job::Names(names) => self::names(&names).await,
+        Job::Echo { .. } | Job::Stream { .. } | Job::Serve { .. } | Job::Proxy { .. } => not_offered(job),
     }
 }
 
@@ -234,4 +286,43 @@ async fn read(file: Arc<File>, reads: Arc<Reads>) -> io::Result<()> {
         reads.check(offset, page)?;
     }
     Ok(())
+}
+
+async fn names(names: &Names) -> io::Result<Figures> {
+    let mut watch = Stopwatch::new(names.seconds);
+    let (file, new_file) = (names.file(), names.new_file());
+    while watch.goes_on(names.call.chunk()) {
+        if names.call == Call::Walk {
+            names::check_walk(walk(names.tree()).await?)?;
+            continue;
+        }
+        for _ in 0..names.call.chunk() {
+            match names.call {
+                Call::Metadata => names::check(fs::metadata(&file).await?.len() == names::CONTENT.len() as u64)?,
+                Call::Read => names::check_content(&fs::read(&file).await?)?,
+                Call::Replace => {
+                    fs::write(&new_file, names::CONTENT).await?;
+                    names::check_content(&fs::read(&new_file).await?)?;
+                    fs::remove_file(&new_file).await?;
+                }
+                Call::Status => names::check(Command::new(names::PROGRAM).status().await?.success())?,
+                Call::Walk => unreachable!("a walk is all of a chunk"),
+            }
+        }
+    }
+    Ok(names.figures(&watch))
+}
+
+async fn walk(tree: PathBuf) -> io::Result<u64> {
+    let (mut entries, mut folders) = (0, vec![tree]);
+    while let Some(folder) = folders.pop() {
+        let mut listed = fs::read_dir(folder).await?;
+        while let Some(entry) = listed.next_entry().await? {
+            entries += 1;
+            if entry.metadata().await?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(entries)
 }
