@@ -49,6 +49,7 @@ const CASES: &[Case] = cases![
     timed_out_connects_lose_none,
     runtimes_that_come_and_go_lose_none,
     refused_tasks_lose_none,
+    there_is_room_for_many,
     waits_for_signals_and_programs_need_no_descriptor,
     canceled_waits_for_signals_and_programs_lose_none,
 ];
@@ -102,6 +103,16 @@ impl Exhausted {
         exhausted.held.truncate(exhausted.held.len() - free);
         exhausted
     }
+}
+
+/// So that no call has to wait for the kernel to make some.
+fn there_is_room_for_many(on: &On) {
+    on.run(|io| {
+        let status = fs::read_to_string(io, "/proc/self/status").expect("read");
+        let room = status.lines().find_map(|line| line.strip_prefix("FDSize:")).expect("the size of the table");
+        let may_have = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        assert!(room.trim().parse::<u64>().expect("a number") >= may_have.min(16_384), "{room} of {may_have}");
+    });
 }
 
 fn no_descriptor_is_an_error_that_passes(on: &On) {

@@ -9,7 +9,7 @@ use std::thread;
 
 use iolite_io::backend::{
     BlockingPool, Closing, Count, Lookups, Mounts, Refused, Start, StartHow, TaskRef, Ticket, current,
-    guard_panic_hook, tell, tell_stuck,
+    guard_panic_hook, make_room_for_descriptors, tell, tell_stuck,
 };
 use iolite_io::sync::Semaphore;
 use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind};
@@ -137,6 +137,7 @@ impl Shared {
     pub(crate) fn new(mut options: Options) -> io::Result<Arc<Self>> {
         options.check()?;
         guard_panic_hook();
+        make_room_for_descriptors();
         cap_limits(&mut options)?;
         options.async_limit = options.async_limit.min(Semaphore::PERMITS_MAX);
         options.concurrent_limit = options.concurrent_limit.min(Semaphore::PERMITS_MAX);

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use iolite_io::backend::{
-    Lookups, Refused, Report, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, monotonic_now, perform_quick,
+    Lookups, Refused, Report, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, make_room_for_descriptors,
+    monotonic_now, perform_quick,
 };
 use iolite_io::{Backend, Instant, Io, Operation, Output, ShutDown};
 
@@ -31,6 +32,7 @@ impl fmt::Debug for Runtime {
 impl Runtime {
     pub(crate) fn new(options: Options) -> Arc<Self> {
         guard_panic_hook();
+        make_room_for_descriptors();
         Arc::new_cyclic(|this| Self {
             lookups: Lookups::new(options.lookup_limit, options.lookup_timeout),
             pool: Arc::new(Pool::new(options)),

@@ -3,6 +3,7 @@
 mod attempt;
 mod blocking;
 mod closing;
+mod descriptors;
 mod explained;
 mod files;
 mod lookup;
@@ -21,6 +22,7 @@ pub use blocking::BlockingPool;
 #[cfg(test)]
 pub(crate) use blocking::Parks;
 pub use closing::{Closing, Count};
+pub use descriptors::make_room_for_descriptors;
 pub use explained::explained;
 pub(crate) use files::path_of;
 pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
