@@ -11,13 +11,13 @@ use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::error::SpawnErrorKind;
 use crate::group::{Group, run_to_end};
 use crate::net::Message;
 use crate::operation::{Operation, Output};
 use crate::primitive::Lock;
 use crate::select::{Pending, Results};
-use crate::task::{Body, TaskIo};
+use crate::task::{Body, Parcel, TaskIo};
 
 /// Operations that are under way together and complete in any order; from [`io.batch`](crate::Io#method.batch).
 ///
@@ -193,10 +193,11 @@ impl<'scope> Batch<'scope, '_> {
     fn begin(&self) -> Result<(), SpawnErrorKind> {
         context::current(|context| context.assert_may_suspend());
         while let Some(first) = self.take_added() {
-            let body = Under { first, io: self.group.io().clone() };
+            let body = Under { io: self.group.io().clone() };
+            let mut parcel = Parcel::of(first);
             // No timeout passes to it: it outlives the wait that begins it.
-            if let Err(SpawnError { closure, kind }) = self.group.start(StartHow::Concurrent, None, Vec::new(), body) {
-                let First { index, added, pending } = closure;
+            if let Err(kind) = self.group.start(StartHow::Concurrent, None, Vec::new(), body, &mut parcel) {
+                let First { index, added, pending } = parcel.take();
                 self.added.lock().push_front((index, added));
                 drop(pending);
                 return Err(kind);
@@ -348,21 +349,14 @@ struct First<'scope> {
 }
 
 /// The body of a task that performs one operation.
-struct Under<'a, 'scope> {
-    first: First<'scope>,
+struct Under<'a> {
     io: TaskIo<'a>,
 }
 
-impl<'scope> Body<()> for Under<'_, 'scope> {
-    type Closure = First<'scope>;
-
-    fn call(self) {
-        let First { index, added, pending } = self.first;
+impl<'scope> Body<First<'scope>, ()> for Under<'_> {
+    fn call(self, first: &mut Parcel<First<'scope>>) {
+        let First { index, added, pending } = first.take();
         pending.ended_with(added.perform(&*self.io, index));
-    }
-
-    fn into_closure(self) -> First<'scope> {
-        self.first
     }
 }
 

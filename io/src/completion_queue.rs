@@ -16,7 +16,7 @@ use crate::error::SpawnError;
 use crate::group::{Member, OwnedGroup};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, TaskIo, call_reporting, drop_panic};
+use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_panic};
 use crate::time::Instant;
 use crate::wait_any::{Source, Telling, Told};
 
@@ -122,15 +122,14 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     {
         let id = self.shared.begin(tag);
         let end = End { shared: Some(self.shared.clone()), io: self.io.clone(), id };
-        let body = Submitted { operation, io: self.operations.io().clone(), end };
+        let body = Submitted { io: self.operations.io().clone(), end };
+        let mut parcel = Parcel::of(operation);
         // No timeout passes to it: it may outlive the caller.
-        match self.operations.start(StartHow::Concurrent, None, Vec::new(), body) {
-            Ok(member) => {
-                self.shared.began(id, member);
-                Ok(id)
-            }
-            Err(error) => Err(error),
-        }
+        let started = self.operations.start(StartHow::Concurrent, None, Vec::new(), body, &mut parcel);
+        parcel.unless_refused(started.map(|member| {
+            self.shared.began(id, member);
+            id
+        }))
     }
 
     /// Fires once, `after` from now. Never waits.
@@ -524,28 +523,23 @@ impl<T, R> Drop for End<T, R> {
 }
 
 /// The body of an operation's task.
-struct Submitted<F, T, R> {
-    operation: F,
+struct Submitted<T, R> {
     io: TaskIo<'static>,
     end: End<T, R>,
 }
 
-impl<F: FnOnce(&dyn Io) -> R, T, R> Body<()> for Submitted<F, T, R> {
-    type Closure = F;
-
-    fn call(self) {
-        let Self { operation, io, mut end } = self;
+impl<F: FnOnce(&dyn Io) -> R, T, R> Body<F, ()> for Submitted<T, R> {
+    fn call(self, operation: &mut Parcel<F>) {
+        let Self { io, mut end } = self;
         let result = catch_unwind(AssertUnwindSafe(|| call_reporting(operation, &*io)));
         end.tell(result);
     }
 
-    fn into_closure(self) -> F {
-        let Self { operation, mut end, .. } = self;
-        // It was refused, and its caller is told.
-        if let Some(shared) = end.shared.take() {
-            shared.forget(end.id);
+    fn refused(mut self) {
+        // Its caller is told.
+        if let Some(shared) = self.end.shared.take() {
+            shared.forget(self.end.id);
         }
-        operation
     }
 }
 

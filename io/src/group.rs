@@ -18,12 +18,12 @@ use crate::Io;
 use crate::backend::{Report, StartHow, panic_text, tell};
 use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
 use crate::context::{self, Inherited, Unparker, Waiters};
-use crate::error::SpawnError;
+use crate::error::{SpawnError, SpawnErrorKind};
 use crate::list::{List, Node};
 use crate::primitive::Lock;
 use crate::sealed::Token;
 use crate::sync::Choice;
-use crate::task::{self, Body, Finishing, Outcome, Owner, TaskBuilder, TaskCell, TaskIo, TaskOptions, WithIo, sealed};
+use crate::task::{self, Body, Finishing, Outcome, Owner, Parcel, TaskBuilder, TaskCell, TaskIo, TaskOptions, sealed};
 use crate::wait_any::{Source, Telling, Told};
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
@@ -70,7 +70,8 @@ impl<'scope, 'env> Group<'scope, 'env> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.task().spawn_async(closure).expect("what asks for nothing may run inline")
+        let mut parcel = Parcel::of(closure);
+        self.task().spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// Starts a member that makes progress beside the caller.
@@ -84,7 +85,9 @@ impl<'scope, 'env> Group<'scope, 'env> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.task().spawn_concurrent(closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.task().spawn(StartHow::Concurrent, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// Waits for a unit of concurrency, then starts a member that makes progress beside the caller.
@@ -229,30 +232,34 @@ impl<'scope, 'env> Group<'scope, 'env> {
         &self.shared
     }
 
-    /// Starts a member that runs `body`, with the timeouts that it takes over.
+    /// Starts a member that runs `body`, with the timeouts that it takes over. Its closure is taken out of the parcel,
+    /// and comes back there where the member is refused.
     #[track_caller]
-    pub(crate) fn start<B, T>(
+    pub(crate) fn start<B, F, T>(
         &self,
         how: StartHow,
         options: Option<Box<TaskOptions>>,
         inherited: Vec<Inherited>,
         body: B,
-    ) -> Result<Member<'scope, T>, SpawnError<B::Closure>>
+        closure: &mut Parcel<F>,
+    ) -> Result<Member<'scope, T>, SpawnErrorKind>
     where
-        B: Body<T> + Send + 'scope,
+        B: Body<F, T> + Send + 'scope,
+        F: Send + 'scope,
         T: Send + 'scope,
     {
         if how != StartHow::Async && self.shared.refuses() {
-            return Err(SpawnError { closure: body.into_closure(), kind: Canceled::aborted().into() });
+            body.refused();
+            return Err(Canceled::aborted().into());
         }
-        let (turn, cell) = TaskCell::new(body, Some(self.shared.clone()), options, inherited);
+        let (turn, cell) = TaskCell::new(body, closure, Some(self.shared.clone()), options, inherited);
         // SAFETY: `run_scope` does not return before every member has left the group, and a member
         // leaves when its closure is consumed and its result is dropped or belongs to its
         // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
         // borrow nothing: its 'scope and 'env are 'static.
         #[allow(unsafe_code)]
         let turn = unsafe { turn.assume_static() };
-        task::start(&*self.io, how, turn, &cell)?;
+        task::start(&*self.io, how, turn, &cell, closure)?;
         Ok(Member { outcome: Some(cell.into_outcome()) })
     }
 }
@@ -265,14 +272,14 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
         self,
         how: StartHow,
         options: Option<Box<TaskOptions>>,
-        closure: F,
+        closure: &mut Parcel<F>,
         _: Token,
-    ) -> Result<Member<'scope, T>, SpawnError<F>>
+    ) -> Result<Member<'scope, T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.start(how, options, context::inheritable_scopes(), WithIo { closure, io: self.io.clone() })
+        self.start(how, options, context::inheritable_scopes(), self.io.clone(), closure)
     }
 }
 

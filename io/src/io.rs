@@ -16,7 +16,7 @@ use crate::interval::Interval;
 use crate::multishot::Multishot;
 use crate::operation::{Job, Operation, Output};
 use crate::select::{self, Select};
-use crate::task::{Task, TaskBuilder};
+use crate::task::{Parcel, Task, TaskBuilder};
 use crate::time::{self, Clock, Instant};
 use crate::try_group::{self, TryGroup};
 use crate::wait_any::{self, Source};
@@ -160,9 +160,9 @@ impl<'io> dyn Io + 'io {
     /// begun it by then. The closure is handed the [`handle`](Io::handle) of this `Io`; where there is
     /// none, it runs inline.
     ///
-    /// What the closure owns and what it returns is moved, and each is copied about a dozen times on the stacks of caller
-    /// and task in a build without optimization, and about five times with it. So put what is larger than 4 KiB into a
-    /// [`Box`], or ask for a [larger stack](crate::TaskBuilder::stack_size): this holds for every way to start a task.
+    /// What the closure owns and what it returns is moved, and each takes several times its size of the stacks of caller and
+    /// task in a build without optimization. So put what is larger than 16 KiB into a [`Box`], or ask for a
+    /// [larger stack](crate::TaskBuilder::stack_size): this holds for every way to start a task.
     ///
     /// # Cancellation
     ///
@@ -178,7 +178,8 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.task().spawn_async(closure).expect("what asks for nothing may run inline")
+        let mut parcel = Parcel::of(closure);
+        self.task().spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// Starts a task that makes progress beside the caller.
@@ -192,7 +193,9 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.task().spawn_concurrent(closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.task().spawn(StartHow::Concurrent, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// Waits for a unit of concurrency, then starts a task that makes progress beside the caller.

@@ -8,11 +8,11 @@ use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context::{self, Unparker, WaitEnd, Waiters};
-use crate::error::SpawnError;
+use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, TaskIo, call_reporting, drop_quietly};
+use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_quietly};
 use crate::wait_any::{Source, Telling, Told};
 
 /// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
@@ -46,7 +46,8 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
-        self.spawn(StartHow::Async, closure).expect("what asks for nothing may run inline");
+        let mut parcel = Parcel::of(closure);
+        self.spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline");
     }
 
     /// As [`Group::spawn_concurrent`](crate::Group::spawn_concurrent).
@@ -59,7 +60,9 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
-        self.spawn(StartHow::Concurrent, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn(StartHow::Concurrent, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// As [`Group::spawn_waiting`](crate::Group::spawn_waiting).
@@ -76,19 +79,21 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
-        match io.check_cancel() {
-            Ok(()) => self.spawn(StartHow::Waiting, closure),
-            Err(canceled) => Err(SpawnError { closure, kind: canceled.into() }),
-        }
+        let mut parcel = Parcel::of(closure);
+        let started = match io.check_cancel() {
+            Ok(()) => self.spawn(StartHow::Waiting, &mut parcel),
+            Err(canceled) => Err(canceled.into()),
+        };
+        parcel.unless_refused(started)
     }
 
     #[track_caller]
-    fn spawn<F>(&self, how: StartHow, closure: F) -> Result<(), SpawnError<F>>
+    fn spawn<F>(&self, how: StartHow, closure: &mut Parcel<F>) -> Result<(), SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
-        let body = Entrant { closure, io: self.group.io().clone(), pending: Pending::of(&self.results) };
-        self.group.start(how, None, context::inheritable_scopes(), body).map(drop)
+        let body = Entrant { io: self.group.io().clone(), pending: Pending::of(&self.results) };
+        self.group.start(how, None, context::inheritable_scopes(), body, closure).map(drop)
     }
 }
 
@@ -269,23 +274,16 @@ impl<T> Drop for Pending<T> {
     }
 }
 
-/// The body of a task: the closure and where its result goes.
-struct Entrant<'a, F, T> {
-    closure: F,
+/// The body of a task, which knows where its result goes.
+struct Entrant<'a, T> {
     io: TaskIo<'a>,
     pending: Pending<T>,
 }
 
-impl<F: FnOnce(&dyn Io) -> T, T> Body<()> for Entrant<'_, F, T> {
-    type Closure = F;
-
-    fn call(self) {
-        let value = call_reporting(self.closure, &*self.io);
+impl<F: FnOnce(&dyn Io) -> T, T> Body<F, ()> for Entrant<'_, T> {
+    fn call(self, closure: &mut Parcel<F>) {
+        let value = call_reporting(closure, &*self.io);
         self.pending.ended_with(value);
-    }
-
-    fn into_closure(self) -> F {
-        self.closure
     }
 }
 

@@ -7,10 +7,10 @@ use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context;
-use crate::error::SpawnError;
+use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, GroupShared, Member, run_to_end};
 use crate::primitive::Lock;
-use crate::task::{Body, TaskIo, call_reporting, drop_quietly};
+use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_quietly};
 use crate::wait_any::Source;
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
@@ -41,7 +41,8 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(StartHow::Async, closure).expect("what asks for nothing may run inline")
+        let mut parcel = Parcel::of(closure);
+        self.spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// As [`Group::spawn_concurrent`]. Joining says `Canceled` if the member has failed.
@@ -55,7 +56,9 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(StartHow::Concurrent, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn(StartHow::Concurrent, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// As [`Group::spawn_waiting`]. Joining says `Canceled` if the member has failed.
@@ -77,20 +80,26 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
-        match io.check_cancel() {
-            Ok(()) => self.spawn(StartHow::Waiting, closure),
-            Err(canceled) => Err(SpawnError { closure, kind: canceled.into() }),
-        }
+        let mut parcel = Parcel::of(closure);
+        let started = match io.check_cancel() {
+            Ok(()) => self.spawn(StartHow::Waiting, &mut parcel),
+            Err(canceled) => Err(canceled.into()),
+        };
+        parcel.unless_refused(started)
     }
 
     #[track_caller]
-    fn spawn<F, T>(&self, how: StartHow, closure: F) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
+    fn spawn<F, T>(
+        &self,
+        how: StartHow,
+        closure: &mut Parcel<F>,
+    ) -> Result<Member<'scope, Result<T, Canceled>>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
-        let body = MayFail { closure, io: self.group.io().clone(), failure: self.failure.clone() };
-        self.group.start(how, None, context::inheritable_scopes(), body)
+        let body = MayFail { io: self.group.io().clone(), failure: self.failure.clone() };
+        self.group.start(how, None, context::inheritable_scopes(), body, closure)
     }
 }
 
@@ -131,28 +140,21 @@ impl<E> Failure<E> {
     }
 }
 
-/// The body of a member: the closure and what its error does.
-struct MayFail<'a, F, E> {
-    closure: F,
+/// The body of a member, which knows what an error of the closure does.
+struct MayFail<'a, E> {
     io: TaskIo<'a>,
     failure: Arc<Failure<E>>,
 }
 
-impl<F, T, E> Body<Result<T, Canceled>> for MayFail<'_, F, E>
+impl<F, T, E> Body<F, Result<T, Canceled>> for MayFail<'_, E>
 where
     F: FnOnce(&dyn Io) -> Result<T, E>,
 {
-    type Closure = F;
-
-    fn call(self) -> Result<T, Canceled> {
-        call_reporting(self.closure, &*self.io).map_err(|error| {
+    fn call(self, closure: &mut Parcel<F>) -> Result<T, Canceled> {
+        call_reporting(closure, &*self.io).map_err(|error| {
             self.failure.fail(error);
             Canceled::aborted()
         })
-    }
-
-    fn into_closure(self) -> F {
-        self.closure
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) const CASES: &[Case] = cases![
     concurrent_tasks_progress_beside_the_caller,
     two_concurrent_tasks_progress_beside_each_other,
     closures_and_results_have_any_size_and_alignment,
+    what_closures_own_and_return_may_be_large,
+    a_result_is_dropped_once_whoever_drops_it,
     a_task_canceled_before_it_starts_runs_once_with_the_request_pending,
     request_cancel_does_not_wait,
     a_dropped_task_is_torn_down_at_every_point,
@@ -160,6 +162,79 @@ fn closures_and_results_have_any_size_and_alignment(on: &On) {
             .join(io);
         assert!(back.iter().all(|byte| *byte == 4));
         io.spawn_async(|_| ()).join(io);
+    });
+}
+
+/// On stacks of the default size, also in a build without optimization: neither is copied from frame to frame.
+fn what_closures_own_and_return_may_be_large(on: &On) {
+    const BYTES: usize = 16 << 10;
+    // Each with a frame of its own, on a stack of the default size: the case itself may have a larger one.
+    let ways: [fn(&dyn Io); 8] = [
+        |io| {
+            let large = [1_u8; BYTES];
+            assert_eq!(io.spawn_async(move |_| large[BYTES - 1]).join(io), 1);
+        },
+        |io| {
+            let large = [1_u8; BYTES];
+            assert_eq!(io.spawn_concurrent(move |_| large[BYTES - 1]).expect("concurrent").join(io), 1);
+        },
+        |io| {
+            let large = [1_u8; BYTES];
+            assert_eq!(io.spawn_waiting(move |_| large[BYTES - 1]).expect("waiting").join(io), 1);
+        },
+        |io| {
+            let large = [1_u8; BYTES];
+            let task = io.task().name("large");
+            assert_eq!(task.spawn_async(move |_| large[BYTES - 1]).expect("inline").join(io), 1);
+        },
+        |io| {
+            let large = [1_u8; BYTES];
+            scope(io, |group| assert_eq!(group.spawn_async(|_| large[BYTES - 1]).join(io), 1));
+            scope(io, |group| assert_eq!(group.spawn_async(move |_| large[BYTES - 1]).join(io), 1));
+        },
+        |io| {
+            let large = [1_u8; BYTES];
+            let first = io.select(|select| {
+                select.spawn_async(move |_| large[BYTES - 1]);
+                select.next(io)
+            });
+            assert_eq!(first.expect("not canceled"), Some(1));
+        },
+        |io| assert_eq!(io.spawn_async(|_| [1_u8; BYTES]).join(io)[BYTES - 1], 1),
+        |io| assert_eq!(io.spawn_concurrent(|_| [1_u8; BYTES]).expect("concurrent").join(io)[BYTES - 1], 1),
+    ];
+    on.run(|io| {
+        for way in ways {
+            io.spawn_concurrent(way).expect("concurrent").join(io);
+        }
+    });
+}
+
+fn a_result_is_dropped_once_whoever_drops_it(on: &On) {
+    on.run(|io| {
+        let counted = Arc::new(());
+        let uses = || Arc::strong_count(&counted) - 1;
+        for _ in 0..rounds(100) {
+            let [taken, detached, dropped, panics] = [(); 4].map(|()| counted.clone());
+            let task = io.spawn_concurrent(move |_| taken).expect("concurrent");
+            drop(task.join(io));
+            assert_eq!(uses(), 3, "taken");
+            scope(io, |group| {
+                drop(group.spawn_concurrent(move |_| detached).expect("concurrent"));
+                let late = group.spawn_async(move |_| dropped);
+                while !late.is_finished() {
+                    io.yield_now();
+                }
+                drop(late);
+            });
+            assert_eq!(uses(), 1, "detached before and after its end");
+            let task = io.spawn_async(move |_| {
+                let _owned = panics;
+                panic_quietly("deliberate")
+            });
+            assert_eq!(panic_of(|| -> () { task.join(io) }), "deliberate");
+            assert_eq!(uses(), 0, "unwound");
+        }
     });
 }
 

@@ -8,7 +8,7 @@ use super::Ticket;
 use crate::cancel::{SHUT_DOWN, STICKY};
 use crate::context;
 use crate::error::SpawnErrorKind;
-use crate::task::{Body, Outcome, Owner, Run, TaskCell, TaskOptions, Turn};
+use crate::task::{Body, Outcome, Owner, Parcel, Run, TaskCell, TaskOptions, Turn};
 
 /// What a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,8 @@ impl Start {
     /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends. If `body` or `T` is not
     /// `Send`, that happens on the calling thread, where the outcome is taken or dropped too.
     pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
-        let (turn, cell) = TaskCell::new(AssumeSend(body), None, None, context::inheritable_scopes());
+        let mut parcel = Parcel::of(AssumeSend(body));
+        let (turn, cell) = TaskCell::new(OnItsThread, &mut parcel, None, None, context::inheritable_scopes());
         // SAFETY: the caller says that the turn is over before 'a ends; the result belongs to the outcome, which
         // takes it or disposes of it, within 'a.
         let turn = unsafe { turn.assume_static() };
@@ -208,15 +209,12 @@ struct AssumeSend<T>(T);
 // is called, taken and dropped on the thread that made it.
 unsafe impl<T> Send for AssumeSend<T> {}
 
-impl<F: FnOnce() -> T, T> Body<AssumeSend<T>> for AssumeSend<F> {
-    type Closure = F;
+/// The body of a [`Start::scoped`].
+struct OnItsThread;
 
-    fn call(self) -> AssumeSend<T> {
-        AssumeSend((self.0)())
-    }
-
-    fn into_closure(self) -> F {
-        self.0
+impl<F: FnOnce() -> T, T> Body<AssumeSend<F>, AssumeSend<T>> for OnItsThread {
+    fn call(self, closure: &mut Parcel<AssumeSend<F>>) -> AssumeSend<T> {
+        AssumeSend(closure.take().0())
     }
 }
 
@@ -243,8 +241,9 @@ impl<T> ScopedOutcome<'_, T> {
     pub fn take(mut self) -> thread::Result<T> {
         assert!(self.is_done(), "the result of a task that has not ended");
         let outcome = self.0.take().expect("it is consumed here");
-        // SAFETY: the task is done, as was just asked, and `scoped` made one handle, which is consumed here.
-        unsafe { outcome.take() }.map(|value| value.0)
+        // SAFETY: the task is done, as was just asked, and `scoped` made one handle, which is consumed here; the result is
+        // read once.
+        unsafe { outcome.take().map(|value| value.read().0) }
     }
 }
 

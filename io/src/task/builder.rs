@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{Placement, Task, TaskOptions};
+use super::{Parcel, Placement, Task, TaskOptions};
 use crate::backend::StartHow;
-use crate::error::SpawnError;
+use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, Member};
 use crate::sealed::TOKEN;
 use crate::{Io, context};
@@ -64,7 +64,7 @@ impl<S> TaskBuilder<S> {
     /// `stack_size`.
     ///
     /// [What the closure owns and returns](crate::Io#method.spawn_async) is copied on it, too, and on the stack of who starts
-    /// the task: 12 KiB are too much for fibers of 256 KiB in a build without optimization.
+    /// the task.
     ///
     /// On `threaded` a task that asks for more than the workers have gets a thread of its own,
     /// which counts against the same limit and ends with it.
@@ -102,7 +102,9 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(StartHow::Async, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn(StartHow::Async, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// As [`io.spawn_concurrent`](crate::Io#method.spawn_concurrent).
@@ -116,7 +118,9 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(StartHow::Concurrent, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn(StartHow::Concurrent, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// As [`io.spawn_thread`](crate::Io#method.spawn_thread): on a thread with the task's name and
@@ -132,31 +136,30 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(StartHow::Thread, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn(StartHow::Thread, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     #[track_caller]
-    fn spawn_waiting_here<F, T>(self, io: &dyn Io, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    fn spawn_waiting_here<F, T>(self, io: &dyn Io, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        if let Err(canceled) = context::current(|context| context.check(io)) {
-            return Err(SpawnError { closure, kind: canceled.into() });
-        }
+        context::current(|context| context.check(io))?;
         self.spawn(StartHow::Waiting, closure)
     }
 
+    /// Starts a task whose closure is in the parcel, and stays there where it is refused.
     #[track_caller]
-    fn spawn<F, T>(self, how: StartHow, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    pub(crate) fn spawn<F, T>(self, how: StartHow, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.options.as_ref().map_or(Ok(()), |options| options.check_stack()) {
-            Ok(()) => self.spawner.spawn(how, self.options, closure, TOKEN),
-            Err(invalid) => Err(SpawnError { closure, kind: invalid.into() }),
-        }
+        self.options.as_ref().map_or(Ok(()), |options| options.check_stack())?;
+        self.spawner.spawn(how, self.options, closure, TOKEN)
     }
 }
 
@@ -178,7 +181,9 @@ impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
         T: Send + 'static,
     {
         let io = self.spawner;
-        self.spawn_waiting_here(io, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn_waiting_here(io, &mut parcel);
+        parcel.unless_refused(started)
     }
 }
 
@@ -199,7 +204,9 @@ impl<'scope> TaskBuilder<&Group<'scope, '_>> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn_waiting_here(io, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn_waiting_here(io, &mut parcel);
+        parcel.unless_refused(started)
     }
 }
 
@@ -221,23 +228,24 @@ impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
 pub(crate) mod sealed {
     use crate::Io;
     use crate::backend::StartHow;
-    use crate::error::SpawnError;
+    use crate::error::SpawnErrorKind;
     use crate::sealed::Token;
-    use crate::task::TaskOptions;
+    use crate::task::{Parcel, TaskOptions};
 
     pub trait Spawn<'scope> {
         /// What stands for a task that was started.
         type Handle<T: Send + 'scope>;
 
-        /// Starts a task whose options were checked.
+        /// Starts a task whose options were checked. Its closure is taken out of the parcel, and comes back there
+        /// where the task is refused.
         #[track_caller]
         fn spawn<F, T>(
             self,
             how: StartHow,
             options: Option<Box<TaskOptions>>,
-            closure: F,
+            closure: &mut Parcel<F>,
             token: Token,
-        ) -> Result<Self::Handle<T>, SpawnError<F>>
+        ) -> Result<Self::Handle<T>, SpawnErrorKind>
         where
             F: FnOnce(&dyn Io) -> T + Send + 'scope,
             T: Send + 'scope;

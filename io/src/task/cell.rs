@@ -21,7 +21,6 @@
 #![allow(unsafe_code)]
 
 use std::any::{Any, type_name};
-use std::cell::UnsafeCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
@@ -35,19 +34,21 @@ use crate::cancel::TaskState;
 use crate::context::{self, Context, Inherited, TaskGuard, TooDeep, Unparker, WakeBlock};
 use crate::group::GroupShared;
 use crate::list::Node;
-use crate::task::TaskOptions;
 use crate::task::join::{self, JoinWord};
 use crate::task::owner::{Owned, Owner};
 use crate::task::owners::Owners;
+use crate::task::slot::Slot;
 use crate::task::turn::Turn;
+use crate::task::{Parcel, TaskOptions};
 
 pub(crate) type Watch = join::Watch<WakeBlock>;
 
-/// What a task runs.
-pub(crate) trait Body<T> {
-    type Closure;
-    fn call(self) -> T;
-    fn into_closure(self) -> Self::Closure;
+/// How a task calls its closure.
+pub(crate) trait Body<F, T>: Sized {
+    /// Takes the closure and calls it.
+    fn call(self, closure: &mut Parcel<F>) -> T;
+    /// The task never runs: its closure goes back to who has started it.
+    fn refused(self) {}
 }
 
 /// A task as its runner sees it.
@@ -88,12 +89,13 @@ pub(crate) trait Outcome<T>: Owned + Send + Sync {
     fn watch(&self, waiter: Unparker) -> Option<Watch>;
     /// As before the [`watch`](Self::watch) that returned this.
     fn unwatch(&self, watch: Watch);
-    /// The result.
+    /// Where the result is, or else the panic.
     ///
     /// # Safety
     ///
-    /// The caller consumes the only handle, and [`is_done`](Self::is_done).
-    unsafe fn take(&self) -> thread::Result<T>;
+    /// The caller consumes the only handle, and [`is_done`](Self::is_done). It reads the result, once, before it drops
+    /// the owner.
+    unsafe fn take(&self) -> thread::Result<*mut T>;
     /// Gives the handle up: whoever comes last disposes of the result.
     ///
     /// # Safety
@@ -102,13 +104,13 @@ pub(crate) trait Outcome<T>: Owned + Send + Sync {
     unsafe fn detach(&self);
 }
 
-enum Slot<B, T> {
-    Body(B),
-    Finished(thread::Result<T>),
-    Empty,
+pub(crate) struct TaskCell<B, F, T> {
+    head: Head,
+    slot: Slot<B, F, T>,
 }
 
-pub(crate) struct TaskCell<B, T> {
+/// What does not depend on what the task runs.
+struct Head {
     owners: Owners,
     node: Node<TaskState>,
     join: JoinWord<WakeBlock>,
@@ -124,130 +126,120 @@ pub(crate) struct TaskCell<B, T> {
     /// itself; null otherwise. Written by the handle; only who runs on that very context may find
     /// its own block here.
     joiner: AtomicPtr<WakeBlock>,
-    slot: UnsafeCell<Slot<B, T>>,
 }
 
-// SAFETY: the slot is touched by one at a time, by the module's page, and what it holds may go from thread to
-// thread: the body, which was made where the task was started, is called by the runner, and the result goes to
-// who joins. All else in the cell is `Send` and `Sync` by itself, but for the node, which the group links under
-// its lock.
-unsafe impl<B: Send, T: Send> Send for TaskCell<B, T> {}
-// SAFETY: who shares a cell gets no reference into the slot: each method that touches it asks for the turn or for
-// the handle, and the join word hands it from one to the other.
-unsafe impl<B: Send, T: Send> Sync for TaskCell<B, T> {}
-
-/// The body of a task that has already ended.
-pub(crate) enum Ended {}
-
-impl<T> Body<T> for Ended {
-    type Closure = Self;
-
-    fn call(self) -> T {
-        match self {}
-    }
-
-    fn into_closure(self) -> Self {
-        self
-    }
-}
-
-impl<T> TaskCell<Ended, T> {
-    /// A task that ended with `result`.
-    #[track_caller]
-    pub(crate) fn finished(result: thread::Result<T>) -> Owner<Self> {
-        let site = Location::caller();
-        Owner::new(|| Self {
+impl Head {
+    fn new(
+        join: JoinWord<WakeBlock>,
+        group: Option<Arc<GroupShared>>,
+        options: Option<Box<TaskOptions>>,
+        inherited: Vec<Inherited>,
+        site: &'static Location<'static>,
+    ) -> Self {
+        Self {
             owners: Owners::new(),
-            node: Node::new(TaskState::new(Vec::new())),
-            join: JoinWord::done(),
-            group: None,
-            options: None,
+            node: Node::new(TaskState::new(inherited)),
+            join,
+            group,
+            options,
             site,
             offered: AtomicU64::new(0),
             joiner: AtomicPtr::default(),
-            slot: UnsafeCell::new(Slot::Finished(result)),
-        })
+        }
     }
 }
 
-impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
+// SAFETY: the slot is touched by one at a time, by the module's page, and what it holds may go from thread to
+// thread: the body and the closure, which were made where the task was started, are called by the runner, and the
+// result goes to who joins. All else in the cell is `Send` and `Sync` by itself, but for the node, which the group
+// links under its lock.
+unsafe impl<B: Send, F: Send, T: Send> Send for TaskCell<B, F, T> {}
+// SAFETY: who shares a cell gets no reference into the slot: each method that touches it asks for the turn or for
+// the handle, and the join word hands it from one to the other.
+unsafe impl<B: Send, F: Send, T: Send> Sync for TaskCell<B, F, T> {}
+
+impl<T> TaskCell<(), (), T> {
+    /// A task that ended with `result`.
+    #[track_caller]
+    pub(crate) fn finished(result: thread::Result<T>) -> Owner<Self> {
+        let head = Head::new(JoinWord::done(), None, None, Vec::new(), Location::caller());
+        // SAFETY: both fields are written, in the place that is given.
+        unsafe {
+            Owner::new(|place: *mut Self| {
+                (&raw mut (*place).head).write(head);
+                Slot::init_finished(&raw mut (*place).slot, result);
+            })
+        }
+    }
+}
+
+impl<B: Body<F, T> + Send, F: Send, T: Send> TaskCell<B, F, T> {
     /// Makes the cell, in the group if there is one, with the timeouts that it takes over, and returns the turn to
-    /// begin it, and the owner of which one handle is to be made.
+    /// begin it, and the owner of which one handle is to be made. The closure is taken.
     #[track_caller]
     pub(crate) fn new<'a>(
         body: B,
+        closure: &mut Parcel<F>,
         group: Option<Arc<GroupShared>>,
         options: Option<Box<TaskOptions>>,
         inherited: Vec<Inherited>,
     ) -> (Turn<'a>, Owner<Self>)
     where
         B: 'a,
+        F: 'a,
         T: 'a,
     {
-        let site = Location::caller();
-        let (cell, other) = Owner::pair(|| Self {
-            owners: Owners::new(),
-            node: Node::new(TaskState::new(inherited)),
-            join: JoinWord::new(),
-            group,
-            options,
-            site,
-            offered: AtomicU64::new(0),
-            joiner: AtomicPtr::default(),
-            slot: UnsafeCell::new(Slot::Body(body)),
-        });
-        if let Some(group) = &cell.group {
+        let head = Head::new(JoinWord::new(), group, options, inherited, Location::caller());
+        // SAFETY: both fields are written, in the place that is given.
+        let (cell, other) = unsafe {
+            Owner::pair(|place: *mut Self| {
+                (&raw mut (*place).head).write(head);
+                Slot::init_unstarted(&raw mut (*place).slot, body, closure);
+            })
+        };
+        if let Some(group) = &cell.head.group {
             // SAFETY: the node is new, and lives in the cell, which does not move; the turn's owner keeps that alive
             // until the node has left, at the end of `complete` or of `take_back`, and leaves it without an end where
             // the turn is leaked.
-            unsafe { group.enter(NonNull::from(&cell.node)) };
+            unsafe { group.enter(NonNull::from(&cell.head.node)) };
         }
         // SAFETY: the cell is new, so this is its only turn.
         (unsafe { Turn::new(cell.into_run()) }, other)
     }
 
-    /// Takes the closure of the task whose turn this is, which then never runs.
+    /// Takes the closure of the task whose turn this is, which then never runs, back into that parcel.
     ///
     /// # Panics
     ///
     /// When it is another task's turn, which then is abandoned.
-    pub(crate) fn take_back(&self, turn: Turn<'_>) -> B::Closure {
+    pub(crate) fn take_back(&self, turn: Turn<'_>, closure: &mut Parcel<F>) {
         assert!(turn.is_of(ptr::from_ref(self).cast()), "the turn of another task");
         // Last, and also where the destructor of what is left of the body panics.
         let _leave = OnDrop(|| self.leave());
         // It keeps the cell alive until the node has left.
         let _owner = turn.give_up();
         // SAFETY: the turn was given up here, without running the task.
-        match unsafe { self.replace_slot(Slot::Empty) } {
-            Slot::Body(body) => body.into_closure(),
-            Slot::Finished(_) | Slot::Empty => unreachable!("the body is there until the turn is over"),
-        }
+        unsafe { self.slot.take_unstarted(closure) }.refused();
     }
+}
 
-    /// Completes the task with that result; `guard` is there where it ran.
+impl<B, F, T> TaskCell<B, F, T> {
+    /// Completes the task, whose result or panic is in the slot; `guard` is there where it ran.
     ///
     /// # Safety
     ///
     /// It is the runner's turn, and this is the end of it.
-    unsafe fn complete(
-        &self,
-        context: &Context,
-        result: thread::Result<T>,
-        guard: Option<TaskGuard<'_>>,
-        ended: &mut dyn FnMut(),
-    ) {
-        // SAFETY: the runner's turn, which the caller has.
-        unsafe { self.replace_slot(Slot::Finished(result)) };
+    unsafe fn complete(&self, context: &Context, guard: Option<TaskGuard<'_>>, ended: &mut dyn FnMut()) {
         // An `Io`'s, which may do what it likes: the task completes all the same.
         let mut ended = || catch_unwind(AssertUnwindSafe(&mut *ended));
-        let told = if self.joiner.load(Ordering::Relaxed) == context.unparker().as_ptr() {
+        let told = if self.head.joiner.load(Ordering::Relaxed) == context.unparker().as_ptr() {
             // The handle waits below, on this context, so nobody else looks at the word meanwhile.
             drop(guard);
             let told = ended();
-            self.join.finish_here();
+            self.head.join.finish_here();
             told
         } else {
-            match self.join.end() {
+            match self.head.join.end() {
                 join::End::Detached => {
                     // SAFETY: the word says that the handle is gone, so the slot stays the runner's.
                     unsafe { self.dispose() };
@@ -257,7 +249,7 @@ impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
                 join::End::Handed(early) => {
                     drop(guard);
                     let told = ended();
-                    for waiter in [early, self.join.finish()].into_iter().flatten() {
+                    for waiter in [early, self.head.join.finish()].into_iter().flatten() {
                         // SAFETY: `watch` put it into the word, from an `Unparker`.
                         unsafe { Unparker::from_ptr(waiter) }.unpark();
                     }
@@ -272,9 +264,9 @@ impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
     }
 
     fn leave(&self) {
-        if let Some(group) = &self.group {
+        if let Some(group) = &self.head.group {
             // SAFETY: `new` entered it, and this is called once: by the end of the only turn.
-            unsafe { group.leave(NonNull::from(&self.node)) };
+            unsafe { group.leave(NonNull::from(&self.head.node)) };
         }
     }
 
@@ -285,39 +277,33 @@ impl<B: Body<T> + Send, T: Send> TaskCell<B, T> {
     /// The slot is the caller's, and nobody comes after it.
     unsafe fn dispose(&self) {
         // SAFETY: the caller's, by its promise.
-        let panic = match unsafe { self.replace_slot(Slot::Empty) } {
-            Slot::Finished(Ok(value)) => catch_unwind(AssertUnwindSafe(|| drop(value))).err(),
-            Slot::Finished(Err(panic)) => Some(panic),
-            Slot::Body(_) | Slot::Empty => None,
-        };
-        match (panic, &self.group) {
+        let panic = unsafe { self.slot.empty() };
+        match (panic, &self.head.group) {
             (Some(panic), Some(group)) => group.panicked(panic, &|| self.who()),
             (Some(panic), None) => drop_panic(panic),
             (None, _) => {}
         }
     }
 
+    /// What the task is called in reports: its name, or else the path of its closure.
+    fn name(&self) -> &str {
+        let options = self.head.options.as_deref();
+        options.and_then(|options| options.name.as_deref()).unwrap_or_else(|| type_name::<F>())
+    }
+
     /// The task, in a report about it.
     fn who(&self) -> String {
-        format!("the task {}, started at {},", self.name(), self.site)
+        format!("the task {}, started at {},", self.name(), self.head.site)
     }
 
     /// Tells of a panic of the closure, which its body may have caught. Not of one that its group tells of.
     #[cold]
     fn tell_panic(&self, report: &Report, panic: Option<&(dyn Any + Send)>) {
-        if self.group.as_ref().is_some_and(|group| group.contains_panics()) {
+        if self.head.group.as_ref().is_some_and(|group| group.contains_panics()) {
             return;
         }
         let text = panic.map(|panic| format!(": {}", panic_text(panic))).unwrap_or_default();
         tell(Some(report), &format!("{} has panicked{text}", self.who()));
-    }
-
-    /// # Safety
-    ///
-    /// The slot is the caller's, by the module's page.
-    unsafe fn replace_slot(&self, slot: Slot<B, T>) -> Slot<B, T> {
-        // SAFETY: so nobody else has a reference into it, and none is given out.
-        mem::replace(unsafe { &mut *self.slot.get() }, slot)
     }
 }
 
@@ -345,19 +331,21 @@ impl<F: Fn()> Drop for OnDrop<F> {
     }
 }
 
-impl<B, T> Owned for TaskCell<B, T> {
+impl<B, F, T> Owned for TaskCell<B, F, T> {
     fn owners(&self) -> &Owners {
-        &self.owners
+        &self.head.owners
     }
 }
 
-impl<'a, B: Body<T> + Send + 'a, T: Send + 'a> Owner<TaskCell<B, T>> {
+impl<'a, B: Body<F, T> + Send + 'a, F: Send + 'a, T: Send + 'a> Owner<TaskCell<B, F, T>> {
     /// The cell as its runner sees it.
     fn into_run(self) -> Owner<dyn Run + 'a> {
         // SAFETY: the closure returns its argument, coerced to the trait.
         unsafe { self.unsize(|cell| cell as NonNull<dyn Run + 'a>) }
     }
+}
 
+impl<'a, B: Send + 'a, F: Send + 'a, T: Send + 'a> Owner<TaskCell<B, F, T>> {
     /// The cell as its join handle sees it.
     pub(crate) fn into_outcome(self) -> Owner<dyn Outcome<T> + 'a> {
         // SAFETY: the closure returns its argument, coerced to the trait.
@@ -365,64 +353,69 @@ impl<'a, B: Body<T> + Send + 'a, T: Send + 'a> Owner<TaskCell<B, T>> {
     }
 }
 
-impl<B: Body<T> + Send, T: Send> Run for TaskCell<B, T> {
+impl<B: Body<F, T> + Send, F: Send, T: Send> Run for TaskCell<B, F, T> {
     unsafe fn run(&self, ended: &mut dyn FnMut()) -> Result<(), TooDeep> {
         context::current(|context| {
-            let guard = context.enter_task(&self.node.value)?;
-            // SAFETY: the turn is the caller's.
-            let Slot::Body(body) = (unsafe { self.replace_slot(Slot::Empty) }) else {
-                unreachable!("the body is there until the turn is over")
-            };
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                let value = body.call();
+            let guard = context.enter_task(&self.head.node.value)?;
+            let panic = catch_unwind(AssertUnwindSafe(|| {
+                // SAFETY: the turn is the caller's, and the task begins here.
+                unsafe { self.slot.call() };
                 context.drop_locals();
-                value
-            }));
+            }))
+            .err();
+            if panic.is_some() {
+                // What the closure has returned, where the panic is that of a local. SAFETY: as above.
+                unsafe { self.slot.empty() }.into_iter().for_each(drop_panic);
+            }
             context.drop_locals_after_panic();
             if let Some(report) = context.take_report() {
-                self.tell_panic(&report, result.as_ref().err().map(|panic| &**panic));
+                self.tell_panic(&report, panic.as_deref());
+            }
+            if let Some(panic) = panic {
+                // SAFETY: as above; the slot is empty.
+                unsafe { self.slot.put_panic(panic) };
             }
             // SAFETY: it is the runner's turn, which the caller has given up to this call, and which ends here.
-            unsafe { self.complete(context, result, Some(guard), ended) };
+            unsafe { self.complete(context, Some(guard), ended) };
             Ok(())
         })
     }
 
     unsafe fn abandon(&self) {
-        // SAFETY: the turn is the caller's.
-        let body = unsafe { self.replace_slot(Slot::Empty) };
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
-        let reason: Box<dyn Any + Send> =
-            Box::new(format!("the task {} was abandoned: its Io dropped it before it ran", self.name()));
-        let result = Err(dropped.err().unwrap_or(reason));
-        // SAFETY: it is the turn of the task, which never runs, and which ends here.
-        context::current(|context| unsafe { self.complete(context, result, None, &mut || {}) });
+        // SAFETY: the turn is the caller's, of a task that never runs, and it ends here.
+        unsafe {
+            let panic = self.slot.empty().unwrap_or_else(|| {
+                Box::new(format!("the task {} was abandoned: its Io dropped it before it ran", self.name()))
+            });
+            self.slot.put_panic(panic);
+            context::current(|context| self.complete(context, None, &mut || {}));
+        }
     }
 
     fn offer(&self, ticket: Ticket) {
-        self.offered.store(ticket.number(), Ordering::Relaxed);
+        self.head.offered.store(ticket.number(), Ordering::Relaxed);
     }
 
     fn state(&self) -> &TaskState {
-        &self.node.value
+        &self.head.node.value
     }
 
     fn options(&self) -> &TaskOptions {
-        self.options.as_deref().unwrap_or(&TaskOptions::NONE)
+        self.head.options.as_deref().unwrap_or(&TaskOptions::NONE)
     }
 
     fn name(&self) -> &str {
-        self.options().name.as_deref().unwrap_or_else(|| type_name::<B::Closure>())
+        self.name()
     }
 }
 
-impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
+impl<B: Send, F: Send, T: Send> Outcome<T> for TaskCell<B, F, T> {
     fn state(&self) -> &TaskState {
-        &self.node.value
+        &self.head.node.value
     }
 
     fn is_done(&self) -> bool {
-        self.join.is_done()
+        self.head.join.is_done()
     }
 
     fn wait(&self, io: &dyn Io) {
@@ -431,15 +424,15 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.is_done() {
             return;
         }
-        let is_own = context::current(|context| context.task().is_on_top_of(&self.node.value));
-        assert!(!is_own, "the task {} joins itself: it would wait for its own end", Run::name(self));
+        let is_own = context::current(|context| context.task().is_on_top_of(&self.head.node.value));
+        assert!(!is_own, "the task {} joins itself: it would wait for its own end", self.name());
         let (waiter, may_begin) = context::current(|context| {
             context.assert_may_suspend();
             (context.unparker(), context.may_begin_joined())
         });
-        if let Some(ticket) = Ticket::from_number(self.offered.load(Ordering::Relaxed)).filter(|_| may_begin) {
-            self.joiner.store(waiter.as_ptr(), Ordering::Relaxed);
-            let _over = OnDrop(|| self.joiner.store(ptr::null_mut(), Ordering::Relaxed));
+        if let Some(ticket) = Ticket::from_number(self.head.offered.load(Ordering::Relaxed)).filter(|_| may_begin) {
+            self.head.joiner.store(waiter.as_ptr(), Ordering::Relaxed);
+            let _over = OnDrop(|| self.head.joiner.store(ptr::null_mut(), Ordering::Relaxed));
             io.begin_joined(ticket);
             if self.is_done() {
                 return;
@@ -448,27 +441,24 @@ impl<B: Body<T> + Send, T: Send> Outcome<T> for TaskCell<B, T> {
         if self.watch(waiter).is_none() {
             return;
         }
-        context::wait_uncancelable(io, || self.is_done(), |requests| self.node.value.request(requests));
+        context::wait_uncancelable(io, || self.is_done(), |requests| self.head.node.value.request(requests));
     }
 
     fn watch(&self, waiter: Unparker) -> Option<Watch> {
-        self.join.watch(waiter.as_ptr())
+        self.head.join.watch(waiter.as_ptr())
     }
 
     fn unwatch(&self, watch: Watch) {
-        self.join.unwatch(watch);
+        self.head.join.unwatch(watch);
     }
 
-    unsafe fn take(&self) -> thread::Result<T> {
-        // SAFETY: the handle's, since the task is done and the caller consumes the handle.
-        match unsafe { self.replace_slot(Slot::Empty) } {
-            Slot::Finished(result) => result,
-            Slot::Body(_) | Slot::Empty => unreachable!("a task that is done has a result until its handle takes it"),
-        }
+    unsafe fn take(&self) -> thread::Result<*mut T> {
+        // SAFETY: the slot is the handle's, since the task is done and the caller consumes the handle.
+        unsafe { self.slot.take() }
     }
 
     unsafe fn detach(&self) {
-        if self.join.detach() {
+        if self.head.join.detach() {
             // SAFETY: the word says that the runner has handed the slot over, and the caller consumes the handle.
             unsafe { self.dispose() };
         }

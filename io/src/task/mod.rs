@@ -8,7 +8,9 @@ mod local;
 mod options;
 mod owner;
 mod owners;
+mod parcel;
 mod requests;
+mod slot;
 mod turn;
 
 use std::fmt;
@@ -25,13 +27,14 @@ pub use local::FiberLocal;
 pub(crate) use local::{Locals, LocalsCell};
 pub use options::{Placement, TaskOptions};
 pub(crate) use owner::Owner;
+pub(crate) use parcel::Parcel;
 pub(crate) use requests::{REQUESTED, Requests, SHUT_DOWN, STICKY};
 pub(crate) use turn::Turn;
 
 use crate::Io;
 use crate::backend::{Refused, Start, StartHow};
 use crate::context::{self, Context};
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::error::SpawnErrorKind;
 use crate::sealed::Token;
 use crate::wait_any::Source;
 
@@ -154,8 +157,11 @@ pub(crate) fn join<T>(io: &dyn Io, handle: &mut Option<Owner<dyn Outcome<T> + '_
     let outcome = handle.take().expect("it was there");
     // SAFETY: it is done, and the only handle was taken out here.
     #[allow(unsafe_code)]
-    match unsafe { outcome.take() } {
-        Ok(value) => value,
+    let result = unsafe { outcome.take() };
+    match result {
+        // SAFETY: the result is read once, while the handle is there, in whose cell it is.
+        #[allow(unsafe_code)]
+        Ok(value) => unsafe { value.read() },
         Err(panic) => resume_unwind(panic),
     }
 }
@@ -187,14 +193,8 @@ impl<'a> Deref for TaskIo<'a> {
     }
 }
 
-/// The body of a task: the closure and the `Io` it is handed.
-pub(crate) struct WithIo<'a, F> {
-    pub(crate) closure: F,
-    pub(crate) io: TaskIo<'a>,
-}
-
-/// Calls a task's closure; where it unwinds, its runner finds where to tell of that.
-pub(crate) fn call_reporting<T>(closure: impl FnOnce(&dyn Io) -> T, io: &dyn Io) -> T {
+/// Takes a task's closure and calls it; where it unwinds, its runner finds where to tell of that.
+pub(crate) fn call_reporting<T, F: FnOnce(&dyn Io) -> T>(closure: &mut Parcel<F>, io: &dyn Io) -> T {
     /// Stands for the closure; dropped where that unwinds.
     struct Calling<'a>(&'a dyn Io);
 
@@ -205,7 +205,7 @@ pub(crate) fn call_reporting<T>(closure: impl FnOnce(&dyn Io) -> T, io: &dyn Io)
     }
 
     let calling = Calling(io);
-    let value = closure(io);
+    let value = closure.take()(io);
     mem::forget(calling);
     value
 }
@@ -219,15 +219,10 @@ fn note_report(io: &dyn Io) {
     }
 }
 
-impl<F: FnOnce(&dyn Io) -> T, T> Body<T> for WithIo<'_, F> {
-    type Closure = F;
-
-    fn call(self) -> T {
-        call_reporting(self.closure, &*self.io)
-    }
-
-    fn into_closure(self) -> F {
-        self.closure
+/// The body of a task whose result is what its closure returns.
+impl<F: FnOnce(&dyn Io) -> T, T> Body<F, T> for TaskIo<'_> {
+    fn call(self, closure: &mut Parcel<F>) -> T {
+        call_reporting(closure, &*self)
     }
 }
 
@@ -239,45 +234,40 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
         self,
         how: StartHow,
         options: Option<Box<TaskOptions>>,
-        closure: F,
+        closure: &mut Parcel<F>,
         _: Token,
-    ) -> Result<Task<T>, SpawnError<F>>
+    ) -> Result<Task<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
         match self.handle() {
             Some(handle) => {
-                let (turn, cell) = TaskCell::new(
-                    WithIo { closure, io: TaskIo::Kept(handle) },
-                    None,
-                    options,
-                    context::inheritable_scopes(),
-                );
-                start(self, how, turn, &cell)?;
+                let inherited = context::inheritable_scopes();
+                let (turn, cell) = TaskCell::new(TaskIo::Kept(handle), closure, None, options, inherited);
+                start(self, how, turn, &cell, closure)?;
                 Ok(Task { outcome: Some(cell.into_outcome()) })
             }
             None if how == StartHow::Async && options.as_ref().is_none_or(|options| options.may_run_inline()) => {
                 Ok(run_inline(self, options, closure))
             }
-            None => Err(SpawnError { closure, kind: SpawnErrorKind::NoHandle }),
+            None => Err(SpawnErrorKind::NoHandle),
         }
     }
 }
 
 /// Runs the closure now, as a task on top of the caller.
 #[track_caller]
-fn run_inline<F, T>(io: &dyn Io, options: Option<Box<TaskOptions>>, closure: F) -> Task<T>
+fn run_inline<F, T>(io: &dyn Io, options: Option<Box<TaskOptions>>, closure: &mut Parcel<F>) -> Task<T>
 where
     F: FnOnce(&dyn Io) -> T + Send,
     T: Send + 'static,
 {
-    let (turn, cell) =
-        TaskCell::new(WithIo { closure, io: TaskIo::Borrowed(io) }, None, options, context::inheritable_scopes());
+    let (turn, cell) = TaskCell::new(TaskIo::Borrowed(io), closure, None, options, context::inheritable_scopes());
     let run = turn.run(&mut || {});
-    // SAFETY: it was its turn, so it is done, and `cell` is the only handle.
+    // SAFETY: it was its turn, so it is done, and `cell` is the only handle; the result is read once.
     #[allow(unsafe_code)]
-    let result = unsafe { cell.take() };
+    let result = unsafe { cell.take().map(|value| value.read()) };
     if let Err(too_deep) = run {
         // It was abandoned; what its closure's destructor has panicked with goes with the result.
         result.err().into_iter().for_each(drop_panic);
@@ -286,14 +276,15 @@ where
     Task { outcome: Some(TaskCell::finished(result).into_outcome()) }
 }
 
-/// Offers a task to `io`. If `io` refuses, the closure comes back, unless it may run inline as well:
+/// Offers a task to `io`. If `io` refuses, its closure comes back into the parcel, unless it may run inline as well:
 /// an `Io` that starts nothing any more still has the calling context to run it on.
-pub(crate) fn start<B: Body<T> + Send, T: Send>(
+pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
     io: &dyn Io,
     how: StartHow,
     turn: Turn<'static>,
-    cell: &Owner<TaskCell<B, T>>,
-) -> Result<(), SpawnError<B::Closure>> {
+    cell: &Owner<TaskCell<B, F, T>>,
+    closure: &mut Parcel<F>,
+) -> Result<(), SpawnErrorKind> {
     /// Stands for the handle until there is one: an `Io` that panics may have started the task.
     struct Handle<'a, T>(&'a dyn Outcome<T>);
 
@@ -316,7 +307,8 @@ pub(crate) fn start<B: Body<T> + Send, T: Send>(
             Start::new(turn).run();
         } else {
             mem::forget(handle);
-            return Err(SpawnError { closure: cell.take_back(turn), kind });
+            cell.take_back(turn, closure);
+            return Err(kind);
         }
     }
     mem::forget(handle);

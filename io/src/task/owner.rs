@@ -25,18 +25,28 @@ unsafe impl<C: Owned + Send + Sync + ?Sized> Send for Owner<C> {}
 unsafe impl<C: Owned + Send + Sync + ?Sized> Sync for Owner<C> {}
 
 impl<C: Owned> Owner<C> {
-    /// The only owner of what `make` returns, whose [`Owners`] are new.
+    /// The only owner of what `init` makes, in the place that it is given, which is valid for writes.
+    ///
+    /// # Safety
+    ///
+    /// `init` initializes the place, with [`Owners`] that are new, unless it unwinds.
     #[inline]
-    pub(crate) fn new(make: impl FnOnce() -> C) -> Self {
-        // In this order the value is made where it stays.
-        let place = Box::new_uninit();
-        Self(NonNull::from(Box::leak(Box::write(place, make()))))
+    pub(crate) unsafe fn new(init: impl FnOnce(*mut C)) -> Self {
+        let mut place = Box::new_uninit();
+        init(place.as_mut_ptr());
+        // SAFETY: `init` has initialized it, by this function's contract.
+        Self(NonNull::from(Box::leak(unsafe { place.assume_init() })))
     }
 
-    /// The two owners of what `make` returns, whose [`Owners`] are new.
+    /// The two owners of what `init` makes.
+    ///
+    /// # Safety
+    ///
+    /// As [`new`](Self::new).
     #[inline]
-    pub(crate) fn pair(make: impl FnOnce() -> C) -> (Self, Self) {
-        let one = Self::new(make);
+    pub(crate) unsafe fn pair(init: impl FnOnce(*mut C)) -> (Self, Self) {
+        // SAFETY: the caller's promise is that of `new`.
+        let one = unsafe { Self::new(init) };
         one.owners().pair();
         let other = Self(one.0);
         (one, other)
@@ -109,21 +119,29 @@ mod tests {
         }
     }
 
-    fn value(dropped: &Arc<()>) -> Value {
-        Value { owners: Owners::new(), dropped: dropped.clone() }
+    fn pair(dropped: &Arc<()>) -> (Owner<Value>, Owner<Value>) {
+        let value = Value { owners: Owners::new(), dropped: dropped.clone() };
+        // SAFETY: the place is initialized, with owners that are new.
+        unsafe { Owner::pair(|place: *mut Value| place.write(value)) }
+    }
+
+    fn alone(dropped: &Arc<()>) -> Owner<Value> {
+        let value = Value { owners: Owners::new(), dropped: dropped.clone() };
+        // SAFETY: the place is initialized, with owners that are new.
+        unsafe { Owner::new(|place: *mut Value| place.write(value)) }
     }
 
     #[test]
     fn the_last_owner_drops_it() {
         let dropped = Arc::new(());
-        let (one, other) = Owner::pair(|| value(&dropped));
+        let (one, other) = pair(&dropped);
         let third = one.clone();
         drop(other);
         drop(one);
         assert_eq!(Arc::strong_count(&third.dropped), 2);
         drop(third);
         assert_eq!(Arc::strong_count(&dropped), 1);
-        drop(Owner::new(|| value(&dropped)));
+        drop(alone(&dropped));
         assert_eq!(Arc::strong_count(&dropped), 1);
     }
 
@@ -131,7 +149,7 @@ mod tests {
     fn owners_on_two_threads_drop_it_once() {
         let dropped = Arc::new(());
         for _ in 0..1000 {
-            let (one, other) = Owner::pair(|| value(&dropped));
+            let (one, other) = pair(&dropped);
             let thread = thread::spawn(move || drop(other));
             drop(one);
             thread.join().expect("it drops what it has");
@@ -142,7 +160,7 @@ mod tests {
     #[test]
     fn it_can_be_seen_as_a_trait() {
         let dropped = Arc::new(());
-        let owner = Owner::new(|| value(&dropped));
+        let owner = alone(&dropped);
         // SAFETY: the closure returns its argument, coerced to the trait.
         let owner: Owner<dyn Owned> = unsafe { owner.unsize(|pointer| pointer as NonNull<dyn Owned>) };
         assert_eq!(owner.owners().count(), 1);
