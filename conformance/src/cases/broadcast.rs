@@ -18,6 +18,7 @@ pub(crate) const CASES: &[Case] = cases![
     everybody_gets_everything_or_a_count_of_it(1_000_000),
     a_slow_receiver_is_told_what_it_missed,
     a_broadcast_without_receivers_comes_back,
+    an_item_that_all_receivers_have_taken_is_kept_no_longer,
     items_may_use_the_channel,
     an_item_is_received_or_still_there,
     a_sender_is_told_that_nobody_receives,
@@ -94,6 +95,38 @@ fn a_slow_receiver_is_told_what_it_missed(on: &On) {
         assert_eq!(slow.recv(io).expect("drained first"), 5);
         assert!(matches!(slow.recv(io), Err(BroadcastError::Closed)));
         assert!(matches!(slow.try_recv(), Err(BroadcastError::Closed)));
+    });
+}
+
+fn an_item_that_all_receivers_have_taken_is_kept_no_longer(on: &On) {
+    on.run(|io| {
+        let item = Arc::new(());
+        let uses = || Arc::strong_count(&item) - 1;
+        let (sender, mut one) = broadcast(8);
+        let mut other = one.clone();
+        sender.send(item.clone()).expect("two receive");
+        sender.send(item.clone()).expect("two receive");
+        // Of what comes later only.
+        let mut late = sender.subscribe();
+        drop(one.recv(io).expect("there are two"));
+        assert_eq!(uses(), 2, "one receiver has not taken the first");
+        drop(other.recv(io).expect("there are two"));
+        assert_eq!(uses(), 1, "both have taken the first");
+        // It begins where the other one is.
+        let mut clone = other.clone();
+        drop(one.recv(io).expect("there is one more"));
+        drop(other.recv(io).expect("there is one more"));
+        assert_eq!(uses(), 1, "the clone has not taken the second");
+        drop(clone.try_recv().expect("there is one"));
+        assert_eq!(uses(), 0, "all have taken both");
+        assert!(matches!(late.try_recv(), Err(BroadcastError::Empty)));
+        for _ in 0..8 {
+            sender.send(item.clone()).expect("four receive");
+        }
+        drop((one, other, clone));
+        assert_eq!(uses(), 8, "one receiver has taken none");
+        drop(late);
+        assert_eq!(uses(), 0, "nobody receives");
     });
 }
 

@@ -19,7 +19,8 @@ use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Makes a channel that keeps the last `capacity` items (at least one) for all its receivers. Sending never
-/// waits: a receiver that is too slow is told how many items it has missed.
+/// waits: a receiver that is too slow is told how many items it has missed. An item that every receiver has taken is
+/// kept no longer; the last of them gets the item itself, the others get clones.
 ///
 /// Each receiver gets each item that is sent after it was made or [subscribed](BroadcastSender::subscribe),
 /// or a count of those it missed, in order. The channel closes when all senders are gone; what is kept is still
@@ -51,8 +52,9 @@ pub struct BroadcastReceiver<T> {
 }
 
 struct State<T> {
-    /// Shared, so that nobody's `clone` runs under the lock.
-    items: VecDeque<Arc<T>>,
+    /// What receivers have not taken yet. Who has not taken an item has not taken those after it either, so what nobody
+    /// awaits any more is always at the front.
+    items: VecDeque<Kept<T>>,
     capacity: usize,
     /// How many items were ever sent: the number of the next one.
     end: u64,
@@ -61,6 +63,14 @@ struct State<T> {
     receiving: WaitQueue<()>,
     /// Senders that wait until there is no receiver.
     closing: WaitQueue<()>,
+}
+
+/// An item that some receivers have not taken.
+struct Kept<T> {
+    /// Shared, so that nobody's `clone` runs under the lock.
+    item: Arc<T>,
+    /// How many receivers have not taken it.
+    awaited: usize,
 }
 
 impl<T> BroadcastSender<T> {
@@ -75,7 +85,8 @@ impl<T> BroadcastSender<T> {
             return Err(SendError { item, kind: SendErrorKind::Closed });
         }
         let oldest = if state.items.len() == state.capacity { state.items.pop_front() } else { None };
-        state.items.push_back(Arc::new(item));
+        let awaited = state.receivers;
+        state.items.push_back(Kept { item: Arc::new(item), awaited });
         state.end += 1;
         let all = state.receiving.release_all();
         drop(state);
@@ -217,7 +228,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     ///
     /// Empty, closed or lagged.
     pub fn try_recv(&mut self) -> Result<T, BroadcastError> {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         let found = state.item(&mut self.next);
         drop(state);
         Ok(Arc::unwrap_or_clone(found?))
@@ -226,7 +237,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     fn recv_until(&mut self, io: &dyn Io, until: Until) -> Result<T, BroadcastError> {
         until.check(io)?;
         loop {
-            let state = self.shared.lock();
+            let mut state = self.shared.lock();
             let found = state.item(&mut self.next);
             if !matches!(found, Err(BroadcastError::Empty)) {
                 drop(state);
@@ -251,21 +262,32 @@ impl<T> BroadcastReceiver<T> {
 
 impl<T> State<T> {
     /// The item of that number, after which comes the next; or the oldest, if it is no longer kept.
-    fn item(&self, next: &mut u64) -> Result<Arc<T>, BroadcastError> {
+    fn item(&mut self, next: &mut u64) -> Result<Arc<T>, BroadcastError> {
         let oldest = self.end - self.items.len() as u64;
         if *next < oldest {
             let missed = oldest - *next;
             *next = oldest;
             return Err(BroadcastError::Lagged(missed));
         }
-        match self.items.get((*next - oldest) as usize) {
-            Some(item) => {
+        match self.items.get_mut((*next - oldest) as usize) {
+            Some(kept) => {
                 *next += 1;
-                Ok(item.clone())
+                kept.awaited -= 1;
+                if kept.awaited > 0 {
+                    return Ok(kept.item.clone());
+                }
+                // Whoever was the last to take it has taken those before it, so it is the first.
+                Ok(self.items.pop_front().expect("it was just found").item)
             }
             None if self.senders == 0 => Err(BroadcastError::Closed),
             None => Err(BroadcastError::Empty),
         }
+    }
+
+    /// What a receiver has not taken whose next item has that number.
+    fn awaited_from(&mut self, next: u64) -> impl Iterator<Item = &mut Kept<T>> {
+        let oldest = self.end - self.items.len() as u64;
+        self.items.iter_mut().skip(next.saturating_sub(oldest) as usize)
     }
 }
 
@@ -325,7 +347,9 @@ impl<T> Clone for BroadcastSender<T> {
 
 impl<T> Clone for BroadcastReceiver<T> {
     fn clone(&self) -> Self {
-        self.shared.lock().receivers += 1;
+        let mut state = self.shared.lock();
+        state.receivers += 1;
+        state.awaited_from(self.next).for_each(|kept| kept.awaited += 1);
         Self { shared: self.shared.clone(), next: self.next }
     }
 }
@@ -346,14 +370,16 @@ impl<T> Drop for BroadcastReceiver<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.receivers -= 1;
-        if state.receivers == 0 {
-            // Nobody will receive them; dropped outside of the lock, since they may hold ends of this channel.
-            let items = std::mem::take(&mut state.items);
-            let closing = state.closing.release_all();
-            drop(state);
+        state.awaited_from(self.next).for_each(|kept| kept.awaited -= 1);
+        let kept = state.items.iter().position(|kept| kept.awaited > 0).unwrap_or(state.items.len());
+        // Nobody will receive them; dropped outside of the lock, since they may hold ends of this channel.
+        let items: Vec<_> = state.items.drain(..kept).collect();
+        let closing = if state.receivers == 0 { Some(state.closing.release_all()) } else { None };
+        drop(state);
+        if let Some(closing) = closing {
             closing.wake();
-            drop(items);
         }
+        drop(items);
     }
 }
 
