@@ -14,7 +14,7 @@ use crate::descriptor::Descriptor;
 use crate::error::SpawnErrorKind;
 use crate::group::{Group, run_to_end};
 use crate::net::Message;
-use crate::operation::{Operation, Output};
+use crate::operation::{Attempt, Operation, Output};
 use crate::primitive::Lock;
 use crate::select::{Pending, Results};
 use crate::task::{Body, Parcel, TaskIo};
@@ -300,10 +300,12 @@ impl<'a> Lent<'a> {
     /// What an operation that was not performed has borrowed.
     fn by(operation: Operation<'a>) -> Self {
         match operation {
-            Operation::Read { buffer, .. } | Operation::Receive { buffer, .. } => Self::Buffer(buffer),
-            Operation::ReadVectored { buffers, .. } | Operation::ReceiveMessage { buffers, .. } => {
-                Self::Buffers(buffers)
-            }
+            Operation::Read { buffer, .. }
+            | Operation::Receive { buffer, .. }
+            | Operation::Attempt(Attempt::Receive { buffer, .. }) => Self::Buffer(buffer),
+            Operation::ReadVectored { buffers, .. }
+            | Operation::ReceiveMessage { buffers, .. }
+            | Operation::Attempt(Attempt::ReceiveMessage { buffers, .. }) => Self::Buffers(buffers),
             Operation::ReceiveMany { messages, .. } => Self::Messages(messages),
             _ => Self::Nothing,
         }
@@ -319,6 +321,15 @@ fn perform<'a>(io: &dyn Io, operation: Operation<'a>) -> (io::Result<Output>, Le
         }
         Operation::Receive { socket, buffer, peek } => {
             (io.operate(Operation::Receive { socket, buffer: &mut *buffer, peek }), Lent::Buffer(buffer))
+        }
+        Operation::Attempt(Attempt::Receive { socket, buffer, peek }) => {
+            let attempt = Attempt::Receive { socket, buffer: &mut *buffer, peek };
+            (io.operate(Operation::Attempt(attempt)), Lent::Buffer(buffer))
+        }
+        Operation::Attempt(Attempt::ReceiveMessage { socket, buffers, peek }) => {
+            let mut again = reborrow(buffers);
+            let attempt = Attempt::ReceiveMessage { socket, buffers: &mut again, peek };
+            (io.operate(Operation::Attempt(attempt)), Lent::Buffers(buffers))
         }
         Operation::ReadVectored { file, buffers, offset } => {
             let mut again = reborrow(buffers);

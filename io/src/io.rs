@@ -36,7 +36,8 @@ use crate::wait_any::{self, Source};
 /// - [`operate`](Self::operate) is a cancellation point: it asks
 ///   [`Context::check_operation`](crate::backend::Context::check_operation) before it begins, gives up when a request
 ///   arrives meanwhile, and reports a success even if it was being canceled, after
-///   [`Context::recancel`](crate::backend::Context::recancel).
+///   [`Context::recancel`](crate::backend::Context::recancel). Only an attempt is none
+///   ([`Operation::is_point`](crate::Operation::is_point)).
 /// - [`park`](Self::park) blocks the *calling* context, whatever that is, and may return early.
 /// - [`start`](Self::start) runs every [`Start`] it accepts, also during shutdown.
 /// - A panic out of `park`, `yield_now` or `now` during a wait ends the process: waiters are linked from their

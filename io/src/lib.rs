@@ -75,7 +75,7 @@ pub use error_chain::{ByConversion, ByForgetting, ErrorChain, IntoError};
 pub use group::{Group, Member, OwnedGroup};
 pub use interval::{Interval, MissedTicks};
 pub use io::{Backend, Io};
-pub use operation::{Job, Operation, Output, SharedBytes};
+pub use operation::{Attempt, Job, Operation, Output, SharedBytes};
 pub use select::Select;
 pub use stream::{Incomplete, IntoWith, Streaming, With};
 pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};

@@ -145,6 +145,9 @@ pub enum Operation<'a> {
         /// Where in `bytes` to begin.
         from: usize,
     },
+    /// Attempts on a socket what would have to wait otherwise: answered as the operation of that name, or with the error
+    /// `EAGAIN`. Never waits, lets nobody else run, and is no cancellation point.
+    Attempt(Attempt<'a>),
     /// Shuts one or both directions of a connection down. Answered with `Done`.
     Shutdown {
         /// A connected socket.
@@ -291,6 +294,60 @@ pub enum Operation<'a> {
     Close {
         /// What to close.
         descriptor: Descriptor,
+    },
+}
+
+impl Operation<'_> {
+    /// Whether it is a cancellation point, before which an `Io` asks for requests: everything but an
+    /// [`Attempt`](Operation::Attempt) is.
+    #[inline]
+    pub fn is_point(&self) -> bool {
+        !matches!(self, Operation::Attempt(_))
+    }
+}
+
+/// What [`Operation::Attempt`] attempts.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Attempt<'a> {
+    /// As [`Operation::Accept`]; fails with [`io::ErrorKind::Unsupported`] where the listener is in blocking mode.
+    Accept {
+        /// A listener.
+        listener: &'a Descriptor,
+    },
+    /// As [`Operation::Receive`].
+    Receive {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// Where to put the bytes.
+        buffer: &'a mut [u8],
+        /// Leave the bytes in the socket's queue.
+        peek: bool,
+    },
+    /// As [`Operation::ReceiveMessage`], of a socket for messages, without descriptors.
+    ReceiveMessage {
+        /// A socket.
+        socket: &'a Descriptor,
+        /// Filled in order.
+        buffers: &'a mut [IoSliceMut<'a>],
+        /// Leave the message in the socket's queue.
+        peek: bool,
+    },
+    /// As [`Operation::Send`].
+    Send {
+        /// A connected socket.
+        socket: &'a Descriptor,
+        /// What to send.
+        buffer: &'a [u8],
+    },
+    /// As [`Operation::SendMessage`], without descriptors.
+    SendMessage {
+        /// A socket.
+        socket: &'a Descriptor,
+        /// Sent in order.
+        buffers: &'a [IoSlice<'a>],
+        /// To whom, where the socket is not connected.
+        to: Option<&'a Address>,
     },
 }
 

@@ -22,6 +22,7 @@ mod points;
 mod timeouts;
 mod tokens;
 
+mod attempts;
 mod barrier;
 mod broadcast;
 mod channels;
@@ -110,6 +111,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     points::CASES,
     timeouts::CASES,
     tokens::CASES,
+    attempts::CASES,
     barrier::CASES,
     broadcast::CASES,
     channels::CASES,

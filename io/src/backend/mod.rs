@@ -12,6 +12,7 @@ mod mounts;
 mod per_process;
 mod report;
 mod rounds;
+mod socket_attempt;
 mod splice;
 mod start;
 mod syscall;

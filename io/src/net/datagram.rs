@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use super::address::Address;
 use super::socket::{Datagram, Family, Received, TypedSocket, of_family};
 use crate::Io;
-use crate::operation::Operation;
+use crate::operation::{Attempt, Operation};
 
 /// Room for a message, and what came into it.
 #[derive(Debug)]
@@ -73,6 +73,45 @@ impl<F: Family> TypedSocket<F, Datagram> {
     /// Those of `recv`.
     pub fn recv(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(self.receive_one(io, buffer, false)?.count)
+    }
+
+    /// As [`send`](Self::send), if it need not wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when there is no room; those of `send`.
+    pub fn try_send(&self, io: &dyn Io, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send_one(io, bytes, None)
+    }
+
+    /// As [`recv`](Self::recv), if it need not wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when there is no message; those of `recv`.
+    pub fn try_recv(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.try_receive_one(io, buffer)?.count)
+    }
+
+    /// As [`recv_from`](Self::recv_from), if it need not wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when there is no message; those of `recvfrom`.
+    pub fn try_recv_from(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<(usize, F::Address)> {
+        sender::<F>(self.try_receive_one(io, buffer)?)
     }
 
     /// As [`recv`](Self::recv), with who sent it.
@@ -145,6 +184,18 @@ impl<F: Family> TypedSocket<F, Datagram> {
 
     pub(super) fn send_one_to(&self, io: &dyn Io, bytes: &[u8], to: &Address) -> io::Result<usize> {
         self.send_message(io, &[IoSlice::new(bytes)], Some(to), &[])
+    }
+
+    pub(super) fn try_send_one(&self, io: &dyn Io, bytes: &[u8], to: Option<&Address>) -> io::Result<usize> {
+        let attempt = Attempt::SendMessage { socket: self.descriptor(), buffers: &[IoSlice::new(bytes)], to };
+        io.operate(Operation::Attempt(attempt))?.count(bytes.len())
+    }
+
+    fn try_receive_one(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<Received> {
+        let available = buffer.len();
+        let mut buffers = [IoSliceMut::new(buffer)];
+        let attempt = Attempt::ReceiveMessage { socket: self.descriptor(), buffers: &mut buffers, peek: false };
+        io.operate(Operation::Attempt(attempt))?.received(available)
     }
 
     fn receive_one(&self, io: &dyn Io, buffer: &mut [u8], peek: bool) -> io::Result<Received> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::incoming::{Incoming, has_no_room};
 use super::socket::{Family, Listener, Stream, TypedSocket, of_family};
 use crate::Io;
+use crate::operation::{Attempt, Operation};
 
 impl<F: Family> TypedSocket<F, Listener> {
     /// Waits for the next connection.
@@ -24,6 +25,23 @@ impl<F: Family> TypedSocket<F, Listener> {
             Ok((descriptor, peer)) => Ok((TypedSocket::from(descriptor), of_family::<F>(peer)?)),
             Err(error) => Err(after_a_pause(io, error)),
         }
+    }
+
+    /// As [`accept`](Self::accept), if somebody waits to be accepted.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when nobody waits; those of `accept`, without a pause.
+    /// [`io::ErrorKind::Unsupported`] of a listener in blocking mode, in which [std](Self::from_std) makes them:
+    /// only in non-blocking mode, in which this library makes them, `accept` surely returns at once.
+    pub fn try_accept(&self, io: &dyn Io) -> io::Result<(TypedSocket<F, Stream>, F::Address)> {
+        let attempt = Attempt::Accept { listener: self.descriptor() };
+        let (descriptor, peer) = io.operate(Operation::Attempt(attempt))?.accepted()?;
+        Ok((TypedSocket::from(descriptor), of_family::<F>(peer)?))
     }
 
     /// The connections as they come. For servers that accept many: where `io` can, the kernel is asked

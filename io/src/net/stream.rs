@@ -9,7 +9,7 @@ use super::pool::BufferPool;
 use super::socket::{Family, Stream, TypedSocket};
 use crate::descriptor::Descriptor;
 use crate::fs::File;
-use crate::operation::{Operation, SharedBytes};
+use crate::operation::{Attempt, Operation, SharedBytes};
 use crate::stream::{self, IntoWith, With};
 use crate::{Io, copy};
 
@@ -42,6 +42,21 @@ impl<F: Family> TypedSocket<F, Stream> {
     pub fn peek(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         let available = buffer.len();
         io.operate(Operation::Receive { socket: self.descriptor(), buffer, peek: true })?.count(available)
+    }
+
+    /// As [`read`](Self::read), if it need not wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when nothing is there; those of `recv`.
+    pub fn try_read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = buffer.len();
+        let attempt = Attempt::Receive { socket: self.descriptor(), buffer, peek: false };
+        io.operate(Operation::Attempt(attempt))?.count(available)
     }
 
     /// As [`read`](Self::read), into several buffers, the first eight at most.
@@ -101,6 +116,19 @@ impl<F: Family> TypedSocket<F, Stream> {
     /// Those of `send`; `BrokenPipe` instead of a signal.
     pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         self.send(io, buffer, false)
+    }
+
+    /// As [`write`](Self::write), if it need not wait: some of `buffer`, for which there is room.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when there is no room; those of `send`.
+    pub fn try_write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
+        io.operate(Operation::Attempt(Attempt::Send { socket: self.descriptor(), buffer }))?.count(buffer.len())
     }
 
     /// As [`write`](Self::write), from several buffers.

@@ -61,6 +61,19 @@ impl UdpSocket {
         self.send_one_to(io, bytes, &Address::Internet(first))
     }
 
+    /// As [`send_to`](Self::send_to) an address, if it need not wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when there is no room; those of `sendto`.
+    pub fn try_send_to(&self, io: &dyn Io, bytes: &[u8], address: SocketAddr) -> io::Result<usize> {
+        self.try_send_one(io, bytes, Some(&Address::Internet(address)))
+    }
+
     /// Lets messages go to broadcast addresses.
     ///
     /// # Cancellation

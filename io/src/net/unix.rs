@@ -141,6 +141,20 @@ impl UnixDatagram {
     pub fn send_to(&self, io: &dyn Io, bytes: &[u8], address: impl ToUnixAddress) -> io::Result<usize> {
         self.send_one_to(io, bytes, &Address::Unix(address.to_unix_address()?))
     }
+
+    /// As [`send_to`](Self::send_to), if it need not wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point. A loop that does nothing else lets no other task of its executor run.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when the queue of that socket is full; those of `sendto`;
+    /// [`io::ErrorKind::InvalidInput`] for a path that is none.
+    pub fn try_send_to(&self, io: &dyn Io, bytes: &[u8], address: impl ToUnixAddress) -> io::Result<usize> {
+        self.try_send_one(io, bytes, Some(&Address::Unix(address.to_unix_address()?)))
+    }
 }
 
 impl<K> TypedSocket<Unix, K> {

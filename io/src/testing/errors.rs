@@ -14,6 +14,7 @@ pub(super) fn errors_of(operation: &Operation<'_>) -> &'static [Errno] {
             &[Errno::MFILE, Errno::NFILE]
         }
         Operation::Bind { .. } | Operation::Listen { .. } => &[Errno::ADDRINUSE],
+        Operation::Attempt(_) => &[Errno::AGAIN],
         Operation::Accept { .. } => &[Errno::CONNABORTED, Errno::MFILE],
         Operation::Connect { .. } => &[Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH],
         Operation::Resolve { .. } => &[Errno::TIMEDOUT],
