@@ -177,7 +177,7 @@ impl Prepared {
         };
         // SAFETY: the task runs to its end within `executor.run()`, on this thread, before `body`'s
         // borrows end; nothing below returns early.
-        let (start, outcome) = unsafe { Start::scoped(body) };
+        let (start, outcome) = unsafe { Start::scoped("main", body) };
         match shared.accept(start, Slot::Uncounted) {
             Ok(unstarted) => executor.assign_main(unstarted),
             Err(_) => unreachable!("a runtime that has not run accepts its main task"),

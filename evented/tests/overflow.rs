@@ -56,7 +56,7 @@ fn an_overflow_of_the_main_task_is_told_too() {
     let told = overflow("an_overflow_of_the_main_task_is_told_too", options(), |_| {
         recurse(0);
     });
-    assert!(told.contains("overflowed its stack of 512 KiB"), "{told}");
+    assert!(told.contains("main") && told.contains("overflowed its stack of 512 KiB"), "{told}");
 }
 
 fn an_overflow_of_an_inline_task_is_told_of_the_fiber_below() {

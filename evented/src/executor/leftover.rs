@@ -18,7 +18,7 @@ impl Executor {
             return;
         }
         // SAFETY: neither the closure nor its result borrows anything, and both are `Send`.
-        let (start, _) = unsafe { Start::scoped(move || drop_quietly(value)) };
+        let (start, _) = unsafe { Start::scoped("leftover", move || drop_quietly(value)) };
         self.push_unstarted(self.shared.accept_leftover(start));
     }
 }

@@ -72,15 +72,18 @@ impl Start {
         Self(turn)
     }
 
-    /// A task that runs `body` and is not started through an `Io`: the main task of a runtime.
+    /// A task that runs `body` and is not started through an `Io`, such as the main task of a runtime; `name` is what it is
+    /// called in reports.
     ///
     /// # Safety
     ///
     /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends. If `body` or `T` is not
     /// `Send`, that happens on the calling thread, where the outcome is taken or dropped too.
-    pub unsafe fn scoped<'a, T: 'a>(body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
+    pub unsafe fn scoped<'a, T: 'a>(name: &str, body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
+        let options = TaskOptions { name: Some(name.into()), ..TaskOptions::default() };
         let mut parcel = Parcel::of(AssumeSend(body));
-        let (turn, cell) = TaskCell::new(OnItsThread, &mut parcel, None, None, context::inheritable_scopes());
+        let (turn, cell) =
+            TaskCell::new(OnItsThread, &mut parcel, None, Some(Box::new(options)), context::inheritable_scopes());
         // SAFETY: the caller says that the turn is over before 'a ends; the result belongs to the outcome, which
         // takes it or disposes of it, within 'a.
         let turn = unsafe { turn.assume_static() };
