@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
-use crate::task::TaskOptions;
+use crate::task::{Parcel, TaskOptions};
 
 /// No unit of concurrency is free: a limit is reached, or the system gives no more threads.
 #[derive(Debug)]
@@ -187,6 +187,24 @@ pub struct SpawnError<F> {
     pub closure: F,
     /// Why it does not.
     pub kind: SpawnErrorKind,
+}
+
+impl<F> Parcel<F> {
+    /// What was started, or else an error that gives the value back.
+    #[inline]
+    pub(crate) fn unless_refused<H>(&mut self, started: Result<H, SpawnErrorKind>) -> Result<H, SpawnError<F>> {
+        match started {
+            Ok(handle) => Ok(handle),
+            Err(kind) => self.refused(kind),
+        }
+    }
+
+    // Not in line: what it needs of the stack is as large as two values.
+    #[cold]
+    #[inline(never)]
+    fn refused<H>(&mut self, kind: SpawnErrorKind) -> Result<H, SpawnError<F>> {
+        Err(SpawnError { closure: self.take(), kind })
+    }
 }
 
 impl<F> fmt::Debug for SpawnError<F> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use iolite_io::backend::{
     Lookups, Refused, Report, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, make_room_for_descriptors,
-    monotonic_now, perform_quick,
+    monotonic_now, perform_attempt, perform_quick,
 };
 use iolite_io::{Backend, Instant, Io, Operation, Output, ShutDown};
 
@@ -64,6 +64,7 @@ impl Io for Runtime {
             }
             match perform_quick(operation) {
                 Ok(result) => result,
+                Err(Operation::Attempt(attempt)) => perform_attempt(attempt),
                 Err(Operation::Resolve { host, port }) => self.lookups.resolve(self, host, port).map(Output::Addresses),
                 Err(operation) if context.is_thread() => operate::perform(self, context, operation),
                 Err(operation) => fiber::perform(self, context, operation),

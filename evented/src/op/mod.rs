@@ -24,7 +24,7 @@ mod write;
 use std::io;
 use std::time::Duration;
 
-use iolite_io::backend::{Context, perform_quick};
+use iolite_io::backend::{Context, perform_attempt, perform_quick};
 use iolite_io::net::Address;
 use iolite_io::{Operation, Output, ShutDown};
 
@@ -74,6 +74,7 @@ pub(crate) fn operate(shared: &Shared, context: &Context, operation: Operation<'
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
         // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.
         _ if shared.is_closed() => Err(ShutDown.into()),
+        Operation::Attempt(attempt) => perform_attempt(attempt),
         Operation::Connect { socket, address: address @ Address::Unix(_) } => {
             connect::perform_unix(&performer, socket, address)
         }

@@ -35,6 +35,7 @@ pub use mounts::{Glance, Mounts, open_cached};
 pub use per_process::PerProcess;
 pub use report::{Report, panic_text, tell, tell_stuck};
 pub use rounds::{Round, Rounds, expect_ready, finish_connect, is_ready};
+pub use socket_attempt::perform_attempt;
 pub(crate) use splice::is_file_to_socket;
 pub use splice::{DiskWait, Spliced, try_splice};
 pub use start::{Refused, Start, StartHow, TaskRef};

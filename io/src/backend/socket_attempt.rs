@@ -13,8 +13,12 @@ use crate::net::address::address_from_kernel;
 use crate::net::{Address, UnixAddress};
 use crate::operation::{Attempt, Output};
 
-/// Performs an attempt.
-pub(super) fn perform(attempt: Attempt<'_>) -> io::Result<Output> {
+/// Performs [`Operation::Attempt`](crate::Operation::Attempt).
+///
+/// # Errors
+///
+/// `EAGAIN` where it would have to wait; otherwise those of the operation of that name.
+pub fn perform_attempt(attempt: Attempt<'_>) -> io::Result<Output> {
     match attempt {
         Attempt::Accept { listener } => accept(listener),
         // As the operations answer it.

@@ -12,7 +12,6 @@ use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, sockopt};
 
-use super::socket_attempt;
 use crate::descriptor::Descriptor;
 use crate::fs::OpenOptions;
 use crate::net::address::{address_from_kernel, kernel_address};
@@ -21,7 +20,7 @@ use crate::operation::{Operation, Output};
 
 /// Performs an operation that never blocks; hands every other one back.
 ///
-/// Quick are `Nop`, `Socket`, `SocketPair`, `Bind`, `Listen`, `Attempt`, `Shutdown`, `SetOption`, `GetOption`,
+/// Quick are `Nop`, `Socket`, `SocketPair`, `Bind`, `Listen`, `Shutdown`, `SetOption`, `GetOption`,
 /// `LocalAddress`, `PeerAddress` and `Seek`.
 ///
 /// # Cancellation
@@ -38,7 +37,6 @@ pub fn perform_quick(operation: Operation<'_>) -> Result<io::Result<Output>, Ope
         Operation::SocketPair { domain, kind, protocol } => socket_pair(domain, kind, protocol),
         Operation::Bind { socket, address } => done(net::bind(socket, &kernel_address(address))),
         Operation::Listen { socket, backlog } => listen(socket, backlog),
-        Operation::Attempt(attempt) => socket_attempt::perform(attempt),
         Operation::Shutdown { socket, how } => done(net::shutdown(socket, rustix_shutdown(how))),
         Operation::SetOption { socket, name, value } => set_option(socket.as_fd(), name, &value).map(|()| Output::Done),
         Operation::GetOption { socket, name } => option_of(socket.as_fd(), name).map(Output::Option),

@@ -21,7 +21,6 @@
 #![allow(unsafe_code)]
 
 use std::any::{Any, type_name};
-use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -37,19 +36,11 @@ use crate::list::Node;
 use crate::task::join::{self, JoinWord};
 use crate::task::owner::{Owned, Owner};
 use crate::task::owners::Owners;
-use crate::task::slot::Slot;
+use crate::task::slot::{Body, Slot};
 use crate::task::turn::Turn;
-use crate::task::{Parcel, TaskOptions};
+use crate::task::{Parcel, TaskOptions, drop_panic};
 
 pub(crate) type Watch = join::Watch<WakeBlock>;
-
-/// How a task calls its closure.
-pub(crate) trait Body<F, T>: Sized {
-    /// Takes the closure and calls it.
-    fn call(self, closure: &mut Parcel<F>) -> T;
-    /// The task never runs: its closure goes back to who has started it.
-    fn refused(self) {}
-}
 
 /// A task as its runner sees it.
 pub(crate) trait Run: Owned + Send + Sync {
@@ -304,21 +295,6 @@ impl<B, F, T> TaskCell<B, F, T> {
         }
         let text = panic.map(|panic| format!(": {}", panic_text(panic))).unwrap_or_default();
         tell(Some(report), &format!("{} has panicked{text}", self.who()));
-    }
-}
-
-/// Drops a panic that nobody will see. Its payload is the program's, and its destructor may panic
-/// too, which the caller must not notice: what that throws is leaked.
-pub(crate) fn drop_panic(panic: Box<dyn Any + Send>) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        mem::forget(panic);
-    }
-}
-
-/// Drops a value of the program's, and a panic of its destructor with it.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        drop_panic(panic);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cell;
+mod dropping;
 mod finishing;
 mod join;
 mod local;
@@ -21,7 +22,8 @@ use std::sync::Arc;
 
 pub(crate) use builder::sealed;
 pub use builder::{Spawner, TaskBuilder};
-pub(crate) use cell::{Body, Outcome, Run, TaskCell, drop_panic, drop_quietly};
+pub(crate) use cell::{Outcome, Run, TaskCell};
+pub(crate) use dropping::{drop_panic, drop_quietly};
 pub(crate) use finishing::Finishing;
 pub use local::FiberLocal;
 pub(crate) use local::{Locals, LocalsCell};
@@ -29,6 +31,7 @@ pub use options::{Placement, TaskOptions};
 pub(crate) use owner::Owner;
 pub(crate) use parcel::Parcel;
 pub(crate) use requests::{REQUESTED, Requests, SHUT_DOWN, STICKY};
+pub(crate) use slot::Body;
 pub(crate) use turn::Turn;
 
 use crate::Io;

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::mem::MaybeUninit;
 
-use crate::error::{SpawnError, SpawnErrorKind};
-
 /// A place for a value, such as a task's closure, that somebody takes out of it; whoever passes it on passes a
 /// reference. An `Option` would do as well, but each call of its methods copies the value several times in a build
 /// without optimization, and the stack of a fiber is small.
@@ -60,22 +58,6 @@ impl<F> Parcel<F> {
             (&raw mut (*place).value).copy_from_nonoverlapping(&raw const self.value, 1);
             (&raw mut (*place).is_there).write(true);
         }
-    }
-
-    /// What was started, or else an error that gives the value back.
-    #[inline]
-    pub(crate) fn unless_refused<H>(&mut self, started: Result<H, SpawnErrorKind>) -> Result<H, SpawnError<F>> {
-        match started {
-            Ok(handle) => Ok(handle),
-            Err(kind) => self.refused(kind),
-        }
-    }
-
-    // Not in line: what it needs of the stack is as large as two values.
-    #[cold]
-    #[inline(never)]
-    fn refused<H>(&mut self, kind: SpawnErrorKind) -> Result<H, SpawnError<F>> {
-        Err(SpawnError { closure: self.take(), kind })
     }
 }
 

@@ -11,7 +11,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use super::Parcel;
-use super::cell::{Body, drop_panic};
+use super::dropping::drop_panic;
+
+/// How a task calls its closure.
+pub(crate) trait Body<F, T>: Sized {
+    /// Takes the closure and calls it.
+    fn call(self, closure: &mut Parcel<F>) -> T;
+    /// The task never runs: its closure goes back to who has started it.
+    fn refused(self) {}
+}
 
 type Panic = Box<dyn Any + Send>;
 
