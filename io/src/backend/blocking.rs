@@ -358,16 +358,23 @@ mod tests {
     fn a_canceled_caller_leaves_a_job_that_goes_on() {
         let pool = BlockingPool::new("test", 1);
         let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(Lock::new(blocked));
+        let (began, beginning) = mpsc::channel();
         let (ended, end) = mpsc::channel();
         let io: &dyn Io = &Parks;
-        let result: io::Result<()> = io.timeout(Duration::from_millis(1), |io| {
-            pool.run(io, move || {
-                blocked.recv().unwrap();
+        let moment = Duration::from_millis(1);
+        // A time that is over before the job has its thread leaves no job.
+        while beginning.try_recv().is_err() {
+            let (began, blocked, ended) = (began.clone(), blocked.clone(), ended.clone());
+            let job = move || {
+                began.send(()).unwrap();
+                blocked.lock().recv().unwrap();
                 ended.send(()).unwrap();
-            })
-        });
-        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        let result = io.timeout(Duration::from_millis(1), |io| pool.run(io, || ()));
+            };
+            let result: io::Result<()> = io.timeout(moment, |io| pool.run(io, job));
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
+        let result = io.timeout(moment, |io| pool.run(io, || ()));
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut, "the only thread is taken");
         release.send(()).unwrap();
         end.recv().unwrap();
