@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// How long a request of the proxy is.
 pub(crate) const REQUEST_BYTES: usize = 16;
 
-/// What the clients saw.
+/// The requests that were answered, and the time they took.
 #[derive(Debug)]
 pub(crate) struct Exchanged<T> {
     pub(crate) requests: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Exchanged<T> {
 pub(crate) enum Answer {
     /// It has so many bytes.
     Bytes(usize),
-    /// Its head, that of HTTP, says so; the next ones are as long as the first one.
+    /// The HTTP head of the first answer gives the length, which all later answers share.
     Http,
 }
 

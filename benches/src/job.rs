@@ -43,7 +43,7 @@ pub(crate) enum Job {
     Offload { in_flight: u32, seconds: f64 },
     /// Random reads of a file.
     Files(Files),
-    /// What is asked of a file system.
+    /// Calls on names: metadata, walks, small files, programs.
     Names(Names),
 }
 

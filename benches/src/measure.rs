@@ -29,7 +29,8 @@ impl Usage {
         Self::of(UsageWho::RUSAGE_THREAD)
     }
 
-    /// What another process, of one thread, has used so far; the kernel does not tell apart what for.
+    /// Reads the CPU time that another process with one thread has used so far. The kernel counts it as a whole, not by user
+    /// and system.
     pub(crate) fn of_other(pid: u32) -> io::Result<Self> {
         let path = format!("/proc/{pid}/schedstat");
         let ns = fs::read_to_string(path)?.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
@@ -60,7 +61,7 @@ pub(crate) struct Stopwatch {
     begun: Option<Instant>,
     ended: Instant,
     operations: u64,
-    /// What the process had used when it began, and at the end.
+    /// The CPU time of the process at the beginning and at the end.
     usage: [Usage; 2],
 }
 

@@ -29,7 +29,7 @@ enum Place {
 #[derive(Default)]
 struct Names {
     defined: Vec<String>,
-    /// What a `use` of the module names, and where from.
+    /// The names that a `use` of the module brings in, with the paths that they stand for.
     used: HashMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
     /// A macro may define further items.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use syn::{Attribute, Expr, ExprLit, Item, ItemMod, Lit, Meta};
 
 pub(crate) struct Module {
-    /// Its names from the root on, without `crate`.
+    /// The path of the module from the root of its crate, without `crate`.
     pub(crate) path: Vec<String>,
     pub(crate) file: String,
     /// Without modules, and without what is for tests.

@@ -55,7 +55,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Its process.
+    /// Returns the id of the server's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

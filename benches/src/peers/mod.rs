@@ -110,7 +110,7 @@ fn asked_for(request: &[u8]) -> io::Result<&str> {
         .ok_or_else(|| io::Error::other("a request that is none"))
 }
 
-/// What comes before a file in an answer.
+/// Makes the HTTP head of an answer that holds a file of `bytes` bytes.
 fn answer_head(bytes: u64) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")
 }

@@ -12,12 +12,12 @@ use crate::record::{Figures, figures};
 /// How many folders there are in the tree, and how many files in each of them.
 const FOLDERS: usize = 100;
 const FILES: usize = 10;
-/// What is in a small file.
+/// The content of each small file.
 pub(super) const CONTENT: [u8; 512] = [0x5A; 512];
 /// The program that is started: it does nothing.
 pub(super) const PROGRAM: &str = "true";
 
-/// What is asked, and where.
+/// A measurement of one kind of call on the files of a folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Names {
     pub(crate) folder: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) struct Names {
     pub(crate) seconds: f64,
 }
 
-/// What one operation is.
+/// The operation that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Call {
