@@ -166,7 +166,7 @@ impl BlockingPool {
         self.shared.submit(Box::new(move || {
             // Who wants to know of panics catches them.
             run_quietly(job);
-            shared.free.release();
+            shared.free.add_permits(1);
         }))
     }
 
@@ -232,7 +232,7 @@ impl Shared {
                 let job = state.jobs.pop_back();
                 drop(state);
                 drop(job);
-                self.free.release();
+                self.free.add_permits(1);
                 return Err(self.no_thread(error));
             }
         }
@@ -282,7 +282,7 @@ pub(crate) struct Parks;
 
 #[cfg(test)]
 impl Io for Parks {
-    fn start(&self, start: crate::backend::Start, _: crate::backend::StartHow) -> Result<(), crate::backend::Refused> {
+    fn start(&self, start: crate::backend::Start, _: crate::backend::SpawnMode) -> Result<(), crate::backend::Refused> {
         start.run();
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 /// ```
 /// use std::cell::Cell;
 ///
-/// use iolite_io::sync::{Sender, SendErrorKind};
+/// use iolite_io::sync::{SendErrorKind, mpmc::Sender};
 /// use iolite_io::Io;
 ///
 /// fn count(io: &dyn Io, counters: &Sender<Cell<u32>>, line: &str) -> anyhow::Result<()> {
@@ -38,7 +38,7 @@ pub enum SendErrorKind {
     Canceled(Canceled),
     /// The channel is closed.
     Closed,
-    /// There is no room (only [`Sender::try_send`](super::Sender::try_send)).
+    /// There is no room (only [`Sender::try_send`](super::mpmc::Sender::try_send)).
     Full,
     /// The deadline passed (of the `_deadline` forms), or the time of a [`timeout`](crate::Io#method.timeout).
     TimedOut,

@@ -1,4 +1,4 @@
-//! Channels, many to many.
+//! Channels that hand each item to one of many receivers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,8 +13,8 @@ use super::wait::wait;
 use super::wait_queue::{AllServed, Served, WaitQueue};
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Makes a channel that holds up to `capacity` items. With capacity 0 it is a rendezvous: a sender
@@ -41,14 +41,6 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// the receivers are slower.
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(usize::MAX)
-}
-
-/// Makes a channel for one item. Sending it never waits.
-///
-/// The receiver is told that it is closed when the sender is gone without having sent.
-pub fn oneshot<T>() -> (OneshotSender<T>, Receiver<T>) {
-    let (sender, receiver) = channel(1);
-    (OneshotSender(sender), receiver)
 }
 
 /// The sending end of a [`channel`].
@@ -130,13 +122,13 @@ impl<T> Sender<T> {
         self.send_until(io, item, Until::Deadline(deadline))
     }
 
-    /// Sending what is in `item`, as one of many things to [wait for](crate::Io#method.wait_any). It is taken out
+    /// Sending what is in `item`, as one of many things to [wait for](crate::Io#method.select). It is taken out
     /// when it is sent, and stays there otherwise. Without one, there is nothing to wait for.
     ///
     /// # Errors
     ///
     /// Of what it comes to: the item, when the channel is closed.
-    pub fn sending<'a>(&'a self, item: &'a mut Option<T>) -> impl Source<Output = Result<(), SendError<T>>> + 'a {
+    pub fn on_send<'a>(&'a self, item: &'a mut Option<T>) -> impl Selectable<Output = Result<(), SendError<T>>> + 'a {
         item.is_some().then(|| Queued::new(Sending { sender: self, item: RefCell::new(item) }))
     }
 
@@ -162,7 +154,7 @@ impl<T> Sender<T> {
     /// for a slot, and who waits with an item, are served in the order of coming.
     ///
     /// ```
-    /// use iolite_io::{Io, net::UdpSocket, sync::Sender};
+    /// use iolite_io::{Io, net::UdpSocket, sync::mpmc::Sender};
     ///
     /// /// Takes messages out of the kernel's queue only as fast as they are handled.
     /// fn receive(io: &dyn Io, socket: &UdpSocket, handlers: &Sender<Vec<u8>>) -> std::io::Result<()> {
@@ -225,15 +217,15 @@ impl<T> Sender<T> {
         self.reserve_until(io, Until::Deadline(deadline))
     }
 
-    /// A free slot, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// A free slot, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Event, Sender}};
+    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Event, mpmc::Sender}};
     ///
     /// /// The next number goes out when there is room for it, until somebody says stop.
     /// fn count(io: &dyn Io, stop: &Event, numbers: &Sender<u64>) -> Result<(), Canceled> {
     ///     for number in 0.. {
-    ///         match io.wait_any((stop.waiting(), numbers.reserving()))? {
+    ///         match io.select((stop.on_wait(), numbers.on_reserve()))? {
     ///             OneOf2::Second(Ok(slot)) => drop(slot.send(number)),
     ///             OneOf2::First(()) | OneOf2::Second(Err(_)) => break,
     ///         }
@@ -249,7 +241,7 @@ impl<T> Sender<T> {
     /// # Panics
     ///
     /// As [`reserve`](Self::reserve).
-    pub fn reserving(&self) -> impl Source<Output = Result<SendPermit<'_, T>, SendErrorKind>> + '_ {
+    pub fn on_reserve(&self) -> impl Selectable<Output = Result<SendPermit<'_, T>, SendErrorKind>> + '_ {
         self.assert_has_slots();
         Queued::new(Reserving(self))
     }
@@ -322,8 +314,8 @@ impl<T> Sender<T> {
         self.closed_until(io, Until::Deadline(deadline))
     }
 
-    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_closed(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Closing(&self.shared))
     }
 
@@ -431,85 +423,6 @@ impl<T> fmt::Debug for SendPermit<'_, T> {
     }
 }
 
-/// The sending end of a [`oneshot`] channel.
-pub struct OneshotSender<T>(Sender<T>);
-
-impl<T> OneshotSender<T> {
-    /// Sends the item. Never suspends; from any thread.
-    ///
-    /// # Errors
-    ///
-    /// The item, when all receivers are gone or have closed the channel.
-    pub fn send(self, item: T) -> Result<(), SendError<T>> {
-        self.0.try_send(item)
-    }
-
-    /// Whether nobody will receive.
-    pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
-
-    /// Waits until the channel is closed: nobody will receive what is sent. Items that are in it may still be received.
-    ///
-    /// ```
-    /// use iolite_io::{Io, OneOf2, sync::OneshotSender};
-    ///
-    /// /// Looks for an answer for as long as somebody waits for it.
-    /// fn answer(io: &dyn Io, question: u64, asker: OneshotSender<u64>) -> std::io::Result<()> {
-    ///     let mut search = io.spawn_waiting(move |_| (2..question).find(|divisor| question % divisor == 0))?;
-    ///     match io.wait_any((search.finishing(), asker.closing()))? {
-    ///         OneOf2::First(()) => drop(asker.send(search.join(io).unwrap_or(question))),
-    ///         OneOf2::Second(()) => drop(search.cancel(io)),
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point, also when it is closed.
-    ///
-    /// # Errors
-    ///
-    /// [`Canceled`].
-    pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| self.0.closed_until(io, until))
-    }
-
-    /// As [`closed`](Self::closed), whatever is requested meanwhile.
-    ///
-    /// # Cancellation
-    ///
-    /// Not a cancellation point.
-    pub fn closed_uncancelable(&self, io: &dyn Io) {
-        uncancelable(|until| self.0.closed_until(io, until));
-    }
-
-    /// As [`closed`](Self::closed), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `closed`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.0.closed_until(io, Until::Deadline(deadline))
-    }
-
-    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
-        self.0.closing()
-    }
-}
-
-impl<T> fmt::Debug for OneshotSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneshotSender").finish_non_exhaustive()
-    }
-}
-
 impl<T> Receiver<T> {
     /// Receives the next item, waiting while there is none.
     ///
@@ -551,12 +464,12 @@ impl<T> Receiver<T> {
         self.recv_until(io, Until::Deadline(deadline))
     }
 
-    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
     ///
     /// Of what it comes to: closed, once no item is left.
-    pub fn receiving(&self) -> impl Source<Output = Result<T, RecvError>> + '_ {
+    pub fn on_recv(&self) -> impl Selectable<Output = Result<T, RecvError>> + '_ {
         Queued::new(Receiving(self))
     }
 
