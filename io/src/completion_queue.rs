@@ -12,11 +12,12 @@ use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::{Canceled, TimedOut, WaitError};
 use crate::context::{self, Unparker, WaitEnd, Waiters};
+use crate::dropping::drop_panic;
 use crate::error::SpawnError;
 use crate::group::{Member, OwnedGroup};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_panic};
+use crate::task::{Body, Parcel, TaskIo, call_reporting};
 use crate::time::Instant;
 use crate::wait_any::{Source, Telling, Told};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Refused, Report, Start, StartHow, TaskRef, Ticket};
-use crate::multishot::Multishot;
+use crate::io::Multishot;
 use crate::operation::{Operation, Output};
 use crate::time::{Clock, Instant};
 use crate::{Backend, Io};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
-use crate::task::{Parcel, TaskOptions};
+use crate::task::{InvalidOption, Parcel};
 
 /// No unit of concurrency is free: a limit is reached, or the system gives no more threads.
 #[derive(Debug)]
@@ -52,40 +52,6 @@ impl Error for ConcurrencyUnavailable {
         self.cause.as_ref().map(|cause| cause as _)
     }
 }
-
-/// A task asks for what there is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidOption {
-    /// A stack that is too small to run anything, or too large.
-    StackSize {
-        /// What it asks for.
-        bytes: usize,
-    },
-    /// An executor that this backend does not have.
-    Executor {
-        /// Its number, from 0.
-        index: usize,
-        /// How many there are.
-        executors: usize,
-    },
-}
-
-impl fmt::Display for InvalidOption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StackSize { bytes } => {
-                let (min, max) = (TaskOptions::STACK_BYTES.start() >> 10, TaskOptions::STACK_BYTES.end() >> 30);
-                write!(f, "stack_size = {bytes} is out of range: the stack of a task has {min} KiB to {max} GiB")
-            }
-            Self::Executor { index, executors } => {
-                write!(f, "placement = executor {index} is out of range: executors = {executors}, counted from 0")
-            }
-        }
-    }
-}
-
-impl Error for InvalidOption {}
 
 /// The runtime behind an `Io` has shut down, or is shutting down; `run` has returned or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

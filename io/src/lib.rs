@@ -20,65 +20,77 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");
 
-mod io;
+// The bottom: what everything below stands on.
+mod dropping;
+mod list;
+mod primitive;
+mod sealed;
+mod sys;
 
-mod batch;
+pub mod time;
+
+// What parks: contexts, their tokens and scopes, the loop in which everything waits.
 pub mod cancel;
-mod cancellation_token;
+mod context;
+mod incomplete;
+
+// What is asked for, as data, and who is asked.
+mod descriptor;
+mod io;
+mod operation;
+mod pool;
+
+// Waiting: timeouts and shields, one of many things, locks and channels.
+mod fd_watcher;
+mod scopes;
+pub mod sync;
+pub mod wait_any;
+
+// Tasks, and operations as tasks.
+mod batch;
 mod completion_queue;
+mod dump;
 mod error;
 mod error_chain;
 mod group;
+mod offload;
 mod select;
 mod task;
 mod try_group;
 
-mod interval;
-pub mod wait_any;
-
+// Handles.
 mod copy;
-mod descriptor;
-mod multishot;
-mod operation;
-mod stream;
-
 pub mod fs;
 pub mod net;
 pub mod process;
 pub mod signal;
 pub mod stdio;
-pub mod sync;
-pub mod time;
+mod stream;
 
+// For implementers and for tests.
 pub mod backend;
 mod decorator;
 pub mod testing;
 
-mod context;
-mod dump;
-mod list;
-mod lookout;
-mod primitive;
-mod sealed;
-
 pub use batch::{Batch, Completed, Lent};
 pub use cancel::{Canceled, TimedOut, WaitError};
-pub use cancellation_token::{CancellationGuard, CancellationToken};
 pub use completion_queue::{Completion, CompletionQueue, Happened, OperationId};
-pub use context::{Interest, no_suspend};
+pub use context::no_suspend;
 pub use copy::{copy, copy_at_most};
 pub use decorator::Decorator;
 pub use descriptor::Descriptor;
 pub use dump::{Dump, DumpedTask};
-pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
+pub use error::{ConcurrencyUnavailable, ShutDown, SpawnError, SpawnErrorKind};
 pub use error_chain::{ByConversion, ByForgetting, ErrorChain, IntoError};
 pub use group::{Group, Member, OwnedGroup};
-pub use interval::{Interval, MissedTicks};
+pub use incomplete::Incomplete;
 pub use io::{Backend, Io};
-pub use operation::{Attempt, Job, Operation, Output, SharedBytes};
+pub use operation::{Attempt, Interest, Job, Operation, Output, SharedBytes};
+pub use scopes::{CancellationGuard, CancellationToken};
 pub use select::Select;
-pub use stream::{Incomplete, IntoWith, Streaming, With};
-pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};
+pub use stream::{IntoWith, Streaming, With};
+pub use task::{FiberLocal, InvalidOption, Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;
+pub use time::interval::{Interval, MissedTicks};
 pub use try_group::TryGroup;
 pub use wait_any::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Source};

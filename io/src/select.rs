@@ -8,11 +8,12 @@ use crate::Io;
 use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context::{self, Unparker, WaitEnd, Waiters};
+use crate::dropping::drop_quietly;
 use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
 use crate::sync::Choice;
-use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_quietly};
+use crate::task::{Body, Parcel, TaskIo, call_reporting};
 use crate::wait_any::{Source, Telling, Told};
 
 /// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
@@ -287,8 +288,51 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<F, ()> for Entrant<'_, T> {
     }
 }
 
+impl<'io> dyn Io + 'io {
+    /// Runs `body` with tasks whose results it takes as they come, and returns when all of them have
+    /// ended. A scope like [`group`](crate::Io#method.group); results that nobody takes are dropped.
+    ///
+    /// ```
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// /// The first that answers; the others are stopped.
+    /// fn fastest(io: &dyn Io, mirrors: &[(String, u16)]) -> std::io::Result<Option<TcpStream>> {
+    ///     io.select(|select| {
+    ///         for (host, port) in mirrors {
+    ///             select.spawn_waiting(io, |io| TcpStream::connect(io, (host.as_str(), *port)))?;
+    ///         }
+    ///         while let Some(connected) = select.next(io)? {
+    ///             if let Ok(stream) = connected {
+    ///                 select.cancel(io); // what connected meanwhile is returned, dropped, and so closed
+    ///                 return Ok(Some(stream));
+    ///             }
+    ///         }
+    ///         Ok(None)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// As [`group`](crate::Io#method.group).
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    ///
+    /// # Panics
+    ///
+    /// As [`group`](crate::Io#method.group).
+    pub fn select<'env, T: Send + 'env, R, E>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        run_scope(self, body)
+    }
+}
+
 /// Runs `body` with tasks whose results it takes, and waits for those that have not ended.
-pub(crate) fn run_scope<'env, T: Send + 'env, R, E>(
+fn run_scope<'env, T: Send + 'env, R, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
 ) -> Result<R, E> {

@@ -15,10 +15,10 @@ use super::explained::explained;
 use super::report::panic_text;
 use crate::Io;
 use crate::context::{self, mark_thread_of_pool};
+use crate::dropping::drop_panic;
 use crate::operation;
 use crate::primitive::Lock;
 use crate::sync::{Event, Semaphore};
-use crate::task::drop_panic;
 
 /// A few operating-system threads for jobs that block and cannot be interrupted.
 ///

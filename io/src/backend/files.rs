@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,9 +13,10 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 
 use super::syscall::open_flags;
-use crate::descriptor::Descriptor;
-use crate::fs::{Allocation, At, Entry, FileOperation, FileTimes, Lock, Metadata, OpenOptions, Rename, Subject};
-use crate::operation::Output;
+use crate::descriptor::{Descriptor, path_of};
+use crate::operation::{
+    Allocation, At, Entry, FileOperation, FileTimes, Lock, Metadata, OpenOptions, Output, Rename, Subject,
+};
 
 /// How many bytes of entries are read at once.
 const ENTRIES_BYTES: usize = 32 << 10;
@@ -153,11 +154,6 @@ fn may(of: Subject<'_>, access: Access) -> rustix::io::Result<()> {
             fs::accessat(directory, path, access, flags | AtFlags::EACCESS)
         }
     }
-}
-
-/// A path that leads to an open file, whatever became of its name.
-pub(crate) fn path_of(file: &Descriptor) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 fn set_mode(of: Subject<'_>, mode: Mode) -> rustix::io::Result<()> {

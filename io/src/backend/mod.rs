@@ -12,11 +12,13 @@ mod mounts;
 mod per_process;
 mod report;
 mod rounds;
+mod scoped;
 mod socket_attempt;
 mod splice;
 mod start;
 mod syscall;
 mod unstarted;
+mod wait_ready;
 
 pub use attempt::{note_ready, seems_ready, try_read, try_write, waiting_of};
 pub use blocking::BlockingPool;
@@ -25,7 +27,6 @@ pub(crate) use blocking::Parks;
 pub use closing::{Closing, Count};
 pub use descriptors::make_room_for_descriptors;
 pub use explained::explained;
-pub(crate) use files::path_of;
 pub use files::{allocate_flags, directory_of, open_file, perform_file, place_of, rename_flags};
 pub use lookup::Lookups;
 pub use message::{
@@ -33,7 +34,7 @@ pub use message::{
 };
 pub use mounts::{Glance, Mounts, open_cached};
 pub use per_process::PerProcess;
-pub use report::{Report, panic_text, tell, tell_stuck};
+pub use report::{panic_text, tell, tell_stuck};
 pub use rounds::{Round, Rounds, expect_ready, finish_connect, is_ready};
 pub use socket_attempt::perform_attempt;
 pub(crate) use splice::is_file_to_socket;
@@ -42,17 +43,20 @@ pub use start::{Refused, Start, StartHow, TaskRef};
 pub use syscall::{begin_connect, close, connect, open_flags, perform_quick, take_socket_error};
 
 pub use unstarted::{Ticket, UnstartedQueue};
+pub use wait_ready::wait_ready;
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
-    Context, Interest, Park, Patience, RuntimeGuard, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current,
-    guard_panic_hook, interruptible, interruptible_until, park, set_current, wait_ready, yield_now,
+    Context, Park, Patience, Report, RuntimeGuard, Unparker, Wait, Wake, WakeBlock, WakeStack, claim_thread, current,
+    guard_panic_hook, interruptible, interruptible_until, park, set_current, yield_now,
 };
 pub use crate::descriptor::{Ready, Waiting};
-pub use crate::multishot::{Arrival, Multishot, Source};
-pub use crate::net::address::{address_from_kernel, kernel_address};
-pub use crate::net::pool::{PoolMemory, Reserve};
-pub use crate::process::child::spawn_program;
+pub use crate::io::Multishot;
+pub use crate::operation::Interest;
+pub use crate::operation::address::{address_from_kernel, kernel_address};
+pub use crate::operation::{Arrival, Source, Spawned};
+pub use crate::pool::{PoolMemory, Reserve};
+pub use crate::process::spawn::spawn_program;
 pub use crate::task::TaskOptions;
 pub use crate::time::monotonic_now;
 

@@ -3,14 +3,10 @@
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::TaskRef;
-use crate::context::no_suspend;
-
-/// Called with one line of text when something needs telling.
-pub type Report = Arc<dyn Fn(&str) + Send + Sync>;
+use crate::context::{Report, no_suspend};
 
 /// How many tasks a line names.
 const NAMES_MAX: usize = 10;

@@ -10,8 +10,8 @@ use rustix::param::page_size;
 use rustix::pipe::{SpliceFlags, splice};
 
 use super::syscall::cached_pages;
-use crate::context::Interest;
 use crate::descriptor::Descriptor;
+use crate::operation::Interest;
 
 /// How an attempt at [`Operation::Splice`](crate::Operation::Splice) has ended.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use rustix::net::{self, AddressFamily, Protocol, SocketFlags, sockopt};
 
 use crate::descriptor::Descriptor;
 use crate::fs::OpenOptions;
-use crate::net::address::{address_from_kernel, kernel_address};
 use crate::net::{Address, Domain, OptionName, OptionValue, SocketType};
+use crate::operation::address::{address_from_kernel, kernel_address};
 use crate::operation::{Operation, Output};
 
 /// Performs an operation that never blocks; hands every other one back.

@@ -31,8 +31,9 @@ use crate::Io;
 use crate::backend::is_file_to_socket;
 use crate::descriptor::Descriptor;
 use crate::fs::File;
+use crate::incomplete::Incomplete;
 use crate::operation::Operation;
-use crate::stream::{Incomplete, Streaming};
+use crate::stream::Streaming;
 use pipe::{PIPE_BYTES, Pipe};
 
 const SMALL_BYTES: usize = 8 << 10;

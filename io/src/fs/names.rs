@@ -7,11 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, OFlags};
 
-use super::at::{At, Locate};
-use super::metadata::{FileTimes, Metadata};
-use super::operation::{FileOperation, Rename, Subject};
-use crate::backend::path_of;
-use crate::operation::{Job, Operation, Output};
+use crate::descriptor::path_of;
+use crate::operation::{At, FileOperation, FileTimes, Job, Locate, Metadata, Operation, Output, Rename, Subject};
 use crate::{Canceled, Io};
 
 /// What is known of the file that a path leads to.

@@ -33,6 +33,7 @@
 //! waited for, and keeps it. One that waits for many things has a node in each queue, and one choice, which whoever
 //! would serve it decides first.
 
+mod acquire;
 mod condvar;
 mod mutex;
 mod reentrant;

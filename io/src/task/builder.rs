@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::{Parcel, Placement, Task, TaskOptions};
+use super::options::{Placement, TaskOptions};
+use super::parcel::Parcel;
 use crate::backend::StartHow;
 use crate::error::{SpawnError, SpawnErrorKind};
-use crate::group::{Group, Member};
 use crate::sealed::TOKEN;
 use crate::{Io, context};
 
@@ -39,7 +39,7 @@ use crate::{Io, context};
 /// ```
 #[must_use = "it starts nothing by itself"]
 pub struct TaskBuilder<S> {
-    spawner: S,
+    pub(super) spawner: S,
     options: Option<Box<TaskOptions>>,
 }
 
@@ -142,7 +142,11 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     }
 
     #[track_caller]
-    fn spawn_waiting_here<F, T>(self, io: &dyn Io, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
+    pub(crate) fn spawn_waiting_here<F, T>(
+        self,
+        io: &dyn Io,
+        closure: &mut Parcel<F>,
+    ) -> Result<S::Handle<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
@@ -163,54 +167,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     }
 }
 
-impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
-    /// As [`io.spawn_waiting`](crate::Io#method.spawn_waiting).
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// When what it asks for cannot be had, and as `io.spawn_waiting`; the closure comes back in
-    /// the error.
-    #[track_caller]
-    pub fn spawn_waiting<F, T>(self, closure: F) -> Result<Task<T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let io = self.spawner;
-        let mut parcel = Parcel::of(closure);
-        let started = self.spawn_waiting_here(io, &mut parcel);
-        parcel.unless_refused(started)
-    }
-}
-
-impl<'scope> TaskBuilder<&Group<'scope, '_>> {
-    /// As [`group.spawn_waiting`](crate::Group::spawn_waiting).
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// When what it asks for cannot be had, and as `group.spawn_waiting`; the closure comes back in
-    /// the error.
-    #[track_caller]
-    pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        let mut parcel = Parcel::of(closure);
-        let started = self.spawn_waiting_here(io, &mut parcel);
-        parcel.unless_refused(started)
-    }
-}
-
-/// Whatever starts tasks: an `&dyn` [`Io`] or a [`Group`], and nothing else.
+/// Whatever starts tasks: an `&dyn` [`Io`] or a [`Group`](crate::Group), and nothing else.
 ///
 /// Generic code starts tasks through a [`TaskBuilder`], which checks what they ask for, and cannot get around it:
 ///

@@ -2,11 +2,10 @@
 
 use std::cell::Cell;
 
+use super::cell::{Outcome, Watch};
 use crate::Io;
 use crate::context::Unparker;
 use crate::sealed::Token;
-use crate::task::Outcome;
-use crate::task::cell::Watch;
 use crate::wait_any::{Fact, Source};
 
 /// The end of a task whose only handle is borrowed exclusively.

@@ -1,8 +1,8 @@
 //! What a task may ask for, beside its closure.
 
+use std::error::Error;
+use std::fmt;
 use std::ops::RangeInclusive;
-
-use crate::error::InvalidOption;
 
 /// On which executor a task runs. It stays there from its first instruction to its last.
 ///
@@ -66,3 +66,37 @@ impl TaskOptions {
         }
     }
 }
+
+/// A task asks for what there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidOption {
+    /// A stack that is too small to run anything, or too large.
+    StackSize {
+        /// What it asks for.
+        bytes: usize,
+    },
+    /// An executor that this backend does not have.
+    Executor {
+        /// Its number, from 0.
+        index: usize,
+        /// How many there are.
+        executors: usize,
+    },
+}
+
+impl fmt::Display for InvalidOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StackSize { bytes } => {
+                let (min, max) = (TaskOptions::STACK_BYTES.start() >> 10, TaskOptions::STACK_BYTES.end() >> 30);
+                write!(f, "stack_size = {bytes} is out of range: the stack of a task has {min} KiB to {max} GiB")
+            }
+            Self::Executor { index, executors } => {
+                write!(f, "placement = executor {index} is out of range: executors = {executors}, counted from 0")
+            }
+        }
+    }
+}
+
+impl Error for InvalidOption {}

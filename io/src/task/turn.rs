@@ -3,9 +3,9 @@
 
 use std::mem;
 
+use super::owner::Owner;
+use super::run::Run;
 use crate::context::TooDeep;
-use crate::task::Owner;
-use crate::task::cell::Run;
 
 /// The right to begin a task, of which there is one for each task; whoever has it may run the task, once, or take its
 /// closure back. Dropped, it abandons the task, so that who joins it is told.

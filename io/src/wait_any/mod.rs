@@ -79,4 +79,3 @@ pub(crate) use sight::{Sight, Sighting};
 pub(crate) use source::{Fact, sealed};
 pub use source::{Map, Source};
 pub(crate) use told::{Telling, Told};
-pub(crate) use wait::wait_any;

@@ -10,8 +10,37 @@ use crate::sealed::TOKEN;
 use crate::sync::Choice;
 use crate::time::Instant;
 
+impl<'io> dyn Io + 'io {
+    /// Waits for one of several things and takes it, and nothing of the others; of those that are there, the first.
+    /// See [`wait_any`](mod@crate::wait_any) for what can be waited for.
+    ///
+    /// ```
+    /// use iolite_io::{Canceled, Io, sync::{Receiver, RecvError}};
+    ///
+    /// /// The next job of the most urgent queue that has one, and which queue that is.
+    /// fn next(io: &dyn Io, queues: &[Receiver<String>; 3]) -> Result<(usize, String), RecvError> {
+    ///     let (queue, job) = io.wait_any(queues.each_ref().map(Receiver::receiving))?;
+    ///     Ok((queue, job?))
+    /// }
+    /// ```
+    ///
+    /// From any context. Without a source it waits for a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when something is there. A canceled wait has taken nothing; what was handed over
+    /// is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`]. What the source says, its output says.
+    pub fn wait_any<S: Source>(&self, source: S) -> Result<S::Output, Canceled> {
+        wait_any(self, source)
+    }
+}
+
 /// Waits for one of the arms of a source, takes it, and nothing of the others.
-pub(crate) fn wait_any<S: Source>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
+fn wait_any<S: Source>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
     let arm = match source.poll_all(io, TOKEN) {
         Some(arm) => arm,

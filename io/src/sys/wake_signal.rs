@@ -1,4 +1,4 @@
-//! The signal that interrupts a system call, and the timer that repeats it. `call.rs` says why that is needed.
+//! The signal that interrupts a system call, and the timer that repeats it. `context/call.rs` says why that is needed.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{mem, ptr, thread};
 
-use crate::signal::handler::{self, Interrupted};
+use super::signal_handler::{self, Interrupted};
 use crate::time::{Instant, monotonic_now};
 
 /// `SIGURG`: ignored by default, hardly used by anybody (Go's runtime preempts with it too).
@@ -23,7 +23,7 @@ const SOONEST: Duration = Duration::from_nanos(1);
 const REPEAT_FIRST: Duration = Duration::from_micros(10);
 
 /// Installs the handler, once per process and for good. It does nothing but interrupt.
-pub(super) fn install() {
+pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(ensure_installed);
 }
@@ -31,7 +31,7 @@ pub(super) fn install() {
 /// Installs the handler where it is not, or no longer such that a call is interrupted.
 fn ensure_installed() {
     // It does not fail for a signal that there is and that may have a handler.
-    let _ = handler::install(WAKE_SIGNAL, Interrupted::Fails);
+    let _ = signal_handler::install(WAKE_SIGNAL, Interrupted::Fails);
 }
 
 thread_local! {
@@ -41,7 +41,7 @@ thread_local! {
 
 /// Whom to signal. Ordered by the word of the call.
 #[derive(Debug, Default)]
-pub(super) struct ThreadId {
+pub(crate) struct ThreadId {
     handle: AtomicUsize,
     number: AtomicI32,
 }
@@ -49,7 +49,7 @@ pub(super) struct ThreadId {
 impl ThreadId {
     /// Makes it that of the calling thread.
     #[inline]
-    pub(super) fn set(&self) {
+    pub(crate) fn set(&self) {
         let mut number = NUMBER.get();
         if number == 0 {
             // SAFETY: no preconditions.
@@ -62,7 +62,7 @@ impl ThreadId {
     }
 
     /// Signals the thread from the deadline on; `None` when the kernel refuses.
-    pub(super) fn signal_from(&self, deadline: Instant) -> Option<Signals> {
+    pub(crate) fn signal_from(&self, deadline: Instant) -> Option<Signals> {
         ensure_installed();
         let rest = deadline.saturating_duration_since(monotonic_now());
         Signals::begin(self.number.load(Ordering::Relaxed), rest)
@@ -71,7 +71,7 @@ impl ThreadId {
     /// Signals the thread, again and again until that is ended. Where the kernel does not repeat, returns `None` when
     /// the thread no longer `is_interrupted`. The thread must not end meanwhile.
     #[cold]
-    pub(super) fn signal(&self, is_interrupted: impl Fn() -> bool) -> Option<Signals> {
+    pub(crate) fn signal(&self, is_interrupted: impl Fn() -> bool) -> Option<Signals> {
         ensure_installed();
         let signals = Signals::begin(self.number.load(Ordering::Relaxed), REPEAT);
         self.signal_once();
@@ -95,7 +95,7 @@ impl ThreadId {
 /// A timer of the kernel that signals a thread until this drops. Where it drops on that thread, no signal is under way
 /// afterwards.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     /// A `timer_t`, which is a pointer in name only.
     timer: usize,
 }
@@ -130,13 +130,13 @@ impl Drop for Signals {
 }
 
 /// Lets the handler run for the signals that were sent to the calling thread.
-pub(super) fn take_pending() {
+pub(crate) fn take_pending() {
     // Any system call will do: the kernel handles them before it returns.
     thread::yield_now();
 }
 
 /// A time as the kernel wants it.
-pub(super) fn timespec(time: Duration) -> libc::timespec {
+pub(crate) fn timespec(time: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
         tv_nsec: time.subsec_nanos().into(),
@@ -144,13 +144,13 @@ pub(super) fn timespec(time: Duration) -> libc::timespec {
 }
 
 /// Unblocks the signal in the calling thread; whether it was blocked.
-pub(super) fn unblock() -> bool {
+pub(crate) fn unblock() -> bool {
     // SAFETY: a zeroed set is initialized by the call below; `change` initializes what it returns.
     unsafe { libc::sigismember(&change(libc::SIG_UNBLOCK), WAKE_SIGNAL) == 1 }
 }
 
 /// Blocks the signal in the calling thread.
-pub(super) fn block() {
+pub(crate) fn block() {
     change(libc::SIG_BLOCK);
 }
 
@@ -168,12 +168,12 @@ fn change(how: libc::c_int) -> libc::sigset_t {
 }
 
 /// The signal is not blocked in the calling thread until this drops.
-pub(super) struct Unblocked {
+pub(crate) struct Unblocked {
     was_blocked: bool,
 }
 
 impl Unblocked {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { was_blocked: unblock() }
     }
 }

@@ -2,11 +2,35 @@
 
 use std::time::Duration;
 
+use super::Instant;
 use crate::Io;
 use crate::cancel::Canceled;
 use crate::sealed::Token;
-use crate::time::Instant;
 use crate::wait_any::{Fact, Source};
+
+impl<'io> dyn Io + 'io {
+    /// Ticks every `period`, the first of them now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::{Canceled, Io, MissedTicks};
+    ///
+    /// fn beat(io: &dyn Io) -> Result<(), Canceled> {
+    ///     let mut beats = io.interval(Duration::from_secs(1)).missed_ticks(MissedTicks::Skip);
+    ///     loop {
+    ///         beats.tick(io)?;
+    ///         println!("beat");
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `period` is zero.
+    pub fn interval(&self, period: Duration) -> Interval {
+        Interval::new(self.now(), period)
+    }
+}
 
 /// Ticks at equal distances; from [`io.interval`](crate::Io#method.interval).
 ///

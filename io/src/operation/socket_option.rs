@@ -93,7 +93,7 @@ impl<T> SocketOption<T> {
         self.name
     }
 
-    pub(super) fn encode(&self, value: T) -> io::Result<OptionValue> {
+    pub(crate) fn encode(&self, value: T) -> io::Result<OptionValue> {
         (self.encode)(value)
     }
 

@@ -1,17 +1,13 @@
 //! Buffers that are lent out and come back.
 
-mod memory;
-
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use self::memory::Piece;
-pub use self::memory::PoolMemory;
+use super::memory::{Piece, PoolMemory};
 use crate::primitive::Lock;
 use crate::sync::Semaphore;
-use crate::{Canceled, Io};
 
 /// A fixed number of buffers of one size, for many connections or reads of files to share.
 ///
@@ -33,14 +29,14 @@ use crate::{Canceled, Io};
 /// files alone, no larger than is used.
 #[derive(Clone)]
 pub struct BufferPool {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     count: usize,
     bytes: usize,
     /// One permit per buffer in `free`, given after the buffer and taken before it.
-    available: Semaphore,
+    pub(super) available: Semaphore,
     free: Lock<Vec<Piece>>,
     /// How many buffers backends may still keep at hand.
     reservable: AtomicUsize,
@@ -86,25 +82,6 @@ impl BufferPool {
         self.shared.bytes
     }
 
-    /// Waits for a free buffer and takes it, empty. The longest waiting is served first.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point, also when a buffer is free. A canceled wait takes none.
-    ///
-    /// # Errors
-    ///
-    /// [`Canceled`].
-    pub fn take(&self, io: &dyn Io) -> Result<PooledBuffer, Canceled> {
-        io.check_cancel()?;
-        if let Some(buffer) = self.try_take() {
-            return Ok(buffer);
-        }
-        let _wanting = Wanting::new(&self.shared);
-        self.shared.available.acquire(io)?.forget();
-        Ok(self.shared.pop())
-    }
-
     /// Takes a free buffer, empty, if there is one for which nobody waits, and which no backend keeps at hand.
     pub fn try_take(&self) -> Option<PooledBuffer> {
         self.shared.available.try_acquire()?.forget();
@@ -131,17 +108,17 @@ impl BufferPool {
 
 impl Shared {
     /// Takes the buffer of a permit that was taken.
-    fn pop(self: &Arc<Self>) -> PooledBuffer {
+    pub(super) fn pop(self: &Arc<Self>) -> PooledBuffer {
         let piece = self.free.lock().pop().expect("a permit is a buffer");
         PooledBuffer { piece, len: 0, pool: Arc::downgrade(self) }
     }
 }
 
 /// Somebody waits for a buffer.
-struct Wanting<'a>(&'a Shared);
+pub(super) struct Wanting<'a>(&'a Shared);
 
 impl<'a> Wanting<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    pub(super) fn new(shared: &'a Shared) -> Self {
         shared.wanting.fetch_add(1, Ordering::Relaxed);
         // Before the calls, which may be anybody's and panic: then nobody waits any more.
         let wanting = Self(shared);

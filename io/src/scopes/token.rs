@@ -1,15 +1,14 @@
 //! Cancellation of what belongs together, wherever it runs: tokens, and tokens below them.
 
+use std::cell::Cell;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use crate::cancel::WaitError;
-use crate::context::{self, Unparker};
-use crate::primitive::Lock;
-use crate::sync::Event;
+use crate::cancel::{TimedOut, WaitError};
+use crate::context::{self, Bound, Node, Unparker};
+use crate::sealed::Token;
 use crate::time::Instant;
-use crate::wait_any::Source;
+use crate::wait_any::{Fact, OneOf2, Source};
 use crate::{Canceled, Io};
 
 /// Cancels what belongs together although nobody owns all of it: the tasks of a connection in several groups, a request and
@@ -61,50 +60,24 @@ impl Default for CancellationToken {
 impl CancellationToken {
     /// Makes a token that has no parent.
     pub fn new() -> Self {
-        Self { node: Arc::new(Node::below(None)) }
+        Self { node: Arc::new(Node::new()) }
     }
 
     /// Makes a token that is canceled when this one is, and can be canceled alone. It keeps this one's place below its own
     /// parents, also when this one is dropped.
     #[must_use]
     pub fn child_token(&self) -> Self {
-        let mut state = self.node.state.lock();
-        let node = Arc::new_cyclic(|child: &Weak<Node>| {
-            let slot = state.children.insert(child.clone());
-            Node::below(Some((self.node.clone(), slot)))
-        });
-        let is_canceled = state.canceled;
-        drop(state);
-        let child = Self { node };
-        if is_canceled {
-            child.cancel();
-        }
-        child
+        Self { node: self.node.child() }
     }
 
     /// Cancels this token and those below it, for good. Never suspends; from any thread. A second time it does nothing.
     pub fn cancel(&self) {
-        // A list, since the tokens below may be deeper than the stack.
-        let mut nodes = vec![self.node.clone()];
-        while let Some(node) = nodes.pop() {
-            let mut state = node.state.lock();
-            if state.canceled {
-                continue;
-            }
-            state.canceled = true;
-            // Relaxed: whoever is woken below sees it by that; others see it soon.
-            node.canceled.store(true, Ordering::Relaxed);
-            let bound: Vec<Unparker> = state.bound.iter().copied().collect();
-            nodes.extend(state.children.iter().filter_map(Weak::upgrade));
-            drop(state);
-            node.event.set();
-            bound.into_iter().for_each(Unparker::unpark);
-        }
+        self.node.cancel();
     }
 
     /// Whether it is canceled. What was written before [`cancel`](Self::cancel) is visible then.
     pub fn is_canceled(&self) -> bool {
-        self.node.event.is_set()
+        self.node.is_canceled_visibly()
     }
 
     /// Runs `body`, in which every cancellation point returns [`Canceled`] from when the token is canceled, for good, as
@@ -134,7 +107,7 @@ impl CancellationToken {
     ///
     /// [`Canceled`]: not the token, but the waiter, was canceled.
     pub fn canceled(&self, io: &dyn Io) -> Result<(), Canceled> {
-        self.node.event.wait(io)
+        io.wait_any(self.canceling())
     }
 
     /// As [`canceled`](Self::canceled), whatever is requested meanwhile.
@@ -143,7 +116,13 @@ impl CancellationToken {
     ///
     /// Not a cancellation point.
     pub fn canceled_uncancelable(&self, io: &dyn Io) {
-        self.node.event.wait_uncancelable(io);
+        context::current(|context| {
+            context.assert_outside_no_suspend();
+            context.pass_point();
+            let bound = self.node.bind(context.unparker());
+            context::wait_uncancelable(io, || self.node.is_canceled_visibly(), |_| {});
+            self.node.unbind(bound);
+        });
     }
 
     /// As [`canceled`](Self::canceled), until `deadline`.
@@ -156,17 +135,48 @@ impl CancellationToken {
     ///
     /// [`WaitError`].
     pub fn canceled_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.node.event.wait_deadline(io, deadline)
+        match io.wait_any((self.canceling(), deadline))? {
+            OneOf2::First(()) => Ok(()),
+            OneOf2::Second(()) => Err(TimedOut.into()),
+        }
     }
 
     /// Its being canceled, as one of many things to [wait for](crate::Io#method.wait_any).
     pub fn canceling(&self) -> impl Source<Output = ()> + '_ {
-        self.node.event.waiting()
+        Canceling { node: &self.node, bound: Cell::new(None) }
     }
 
     /// Cancels the token when the guard is dropped, by unwinding, too.
     pub fn drop_guard(self) -> CancellationGuard {
         CancellationGuard { token: Some(self) }
+    }
+}
+
+/// A token's being canceled, as a source.
+struct Canceling<'a> {
+    node: &'a Node,
+    bound: Cell<Option<Bound>>,
+}
+
+impl Source for Canceling<'_> {
+    type Output = ();
+
+    fn output(self, _: usize, _: &dyn Io, _: Token) {}
+}
+
+impl Fact for Canceling<'_> {
+    fn is_there(&self, _: &dyn Io) -> bool {
+        self.node.is_canceled_visibly()
+    }
+
+    fn watch(&self, waiter: Unparker) {
+        self.bound.set(Some(self.node.bind(waiter)));
+    }
+
+    fn unwatch(&self) {
+        if let Some(bound) = self.bound.take() {
+            self.node.unbind(bound);
+        }
     }
 }
 
@@ -189,97 +199,5 @@ impl Drop for CancellationGuard {
         if let Some(token) = &self.token {
             token.cancel();
         }
-    }
-}
-
-/// A token. It keeps those above it, which know it by its place.
-pub(crate) struct Node {
-    /// As in `state`, for cancellation points, which look often.
-    canceled: AtomicBool,
-    event: Event,
-    state: Lock<State>,
-    /// The token above, and which of its children this one is.
-    parent: Option<(Arc<Node>, usize)>,
-}
-
-#[derive(Default)]
-struct State {
-    canceled: bool,
-    children: Slots<Weak<Node>>,
-    /// The contexts that run something which the token cancels.
-    bound: Slots<Unparker>,
-}
-
-/// That a context runs something which a token cancels, until it is [unbound](Node::unbind).
-#[derive(Debug)]
-pub(crate) struct Bound(usize);
-
-impl Node {
-    fn below(parent: Option<(Arc<Self>, usize)>) -> Self {
-        Self { canceled: AtomicBool::new(false), event: Event::new(), state: Lock::default(), parent }
-    }
-
-    #[inline]
-    pub(crate) fn is_canceled(&self) -> bool {
-        self.canceled.load(Ordering::Relaxed)
-    }
-
-    /// From now on that context is woken when the token is canceled.
-    pub(crate) fn bind(&self, context: Unparker) -> Bound {
-        Bound(self.state.lock().bound.insert(context))
-    }
-
-    /// That context need not be woken any more; it may be.
-    pub(crate) fn unbind(&self, bound: Bound) {
-        self.state.lock().bound.remove(bound.0);
-    }
-}
-
-impl fmt::Debug for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("canceled", &self.canceled).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Node {
-    /// Leaves the tokens above, and drops those that nobody else has, one after the other: they may be higher than the stack.
-    fn drop(&mut self) {
-        let mut next = self.parent.take();
-        while let Some((parent, slot)) = next {
-            parent.state.lock().children.remove(slot);
-            next = Arc::into_inner(parent).and_then(|mut node| node.parent.take());
-        }
-    }
-}
-
-/// Things by their numbers, which are used again.
-struct Slots<T> {
-    slots: Vec<Option<T>>,
-    free: Vec<usize>,
-}
-
-impl<T> Default for Slots<T> {
-    fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
-    }
-}
-
-impl<T> Slots<T> {
-    fn insert(&mut self, thing: T) -> usize {
-        if let Some(number) = self.free.pop() {
-            self.slots[number] = Some(thing);
-            return number;
-        }
-        self.slots.push(Some(thing));
-        self.slots.len() - 1
-    }
-
-    fn remove(&mut self, number: usize) {
-        self.slots[number] = None;
-        self.free.push(number);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().flatten()
     }
 }

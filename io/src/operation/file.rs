@@ -7,9 +7,9 @@ use std::path::Path;
 use rustix::fs::{Access, Advice};
 
 use super::at::At;
+use super::job::Job;
 use super::metadata::{FileTimes, FileType, Metadata};
 use crate::descriptor::Descriptor;
-use crate::operation::Job;
 
 /// What is asked of a file system, beside opening files, reading and writing.
 ///

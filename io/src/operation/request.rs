@@ -1,24 +1,28 @@
 //! Operations as data: what a program can ask an [`Io`](crate::Io) to do.
 
 use std::any::Any;
-use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{IoSlice, IoSliceMut, SeekFrom};
+use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::context::Interest;
+use super::address::Address;
+use super::at::At;
+use super::file::FileOperation;
+use super::interest::Interest;
+use super::job::Job;
+use super::message::{Message, Outgoing};
+use super::open_options::OpenOptions;
+use super::shared_bytes::SharedBytes;
+use super::socket::{Domain, SocketType};
+use super::socket_option::{OptionName, OptionValue};
 use crate::descriptor::Descriptor;
-use crate::fs::{At, FileOperation, OpenOptions};
-use crate::net::pool::PoolMemory;
-use crate::net::{Address, Domain, Message, OptionName, OptionValue, Outgoing, Received, SocketType};
-use crate::process::Child;
+use crate::pool::PoolMemory;
 
 /// One request, with what it borrows from the caller until it has ended.
 ///
-/// Each variant says what [`Output`] answers it. Counts are bytes. An empty buffer is answered with
+/// Each variant says what [`Output`](crate::Output) answers it. Counts are bytes. An empty buffer is answered with
 /// `Count(0)`.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -349,177 +353,4 @@ pub enum Attempt<'a> {
         /// To whom, where the socket is not connected.
         to: Option<&'a Address>,
     },
-}
-
-/// Bytes that several owners share, whatever holds them.
-#[derive(Clone)]
-pub struct SharedBytes(Arc<dyn AsRef<[u8]> + Send + Sync>);
-
-impl SharedBytes {
-    /// Shares what `bytes` refers to.
-    pub fn new<B: AsRef<[u8]> + Send + Sync + 'static>(bytes: Arc<B>) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes from position `from` on; none past the end.
-    pub fn rest(&self, from: usize) -> &[u8] {
-        self.as_ref().get(from..).unwrap_or_default()
-    }
-}
-
-impl AsRef<[u8]> for SharedBytes {
-    fn as_ref(&self) -> &[u8] {
-        (*self.0).as_ref()
-    }
-}
-
-impl fmt::Debug for SharedBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SharedBytes({} bytes)", self.as_ref().len())
-    }
-}
-
-/// A closure that may block its thread.
-pub struct Job<'a>(&'a mut (dyn FnMut() + Send));
-
-impl<'a> Job<'a> {
-    /// Lends a closure, which is called once at most.
-    pub fn new(closure: &'a mut (dyn FnMut() + Send)) -> Self {
-        Self(closure)
-    }
-
-    /// Runs it, here.
-    pub fn run(self) {
-        (self.0)();
-    }
-}
-
-impl fmt::Debug for Job<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Job")
-    }
-}
-
-/// The answer to an [`Operation`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Output {
-    /// It is done.
-    Done,
-    /// That many bytes.
-    Count(usize),
-    /// A new socket or file.
-    Opened(Descriptor),
-    /// Two new sockets.
-    OpenedPair(Descriptor, Descriptor),
-    /// A connection, and whose.
-    Accepted(Descriptor, Address),
-    /// A message, and what came with it.
-    Received(Received),
-    /// An address.
-    Address(Address),
-    /// What a name stands for, in the order in which to try.
-    Addresses(Vec<SocketAddr>),
-    /// The value of an option.
-    Option(OptionValue),
-    /// A position, in bytes.
-    Position(u64),
-    /// A path.
-    Path(PathBuf),
-    /// A program that runs.
-    Spawned(Box<Child>),
-}
-
-/// An `Io` answered an operation with something that is no answer to it.
-#[cold]
-fn wrong(output: &Output) -> io::Error {
-    io::Error::other(format!("the Io answered an operation with {output:?}, which is no answer to it"))
-}
-
-impl Output {
-    pub(crate) fn done(self) -> io::Result<()> {
-        match self {
-            Output::Done => Ok(()),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    /// The count, checked: `Io` is a safe trait, and a count past the buffer must not reach anyone.
-    pub(crate) fn count(self, available: usize) -> io::Result<usize> {
-        match self {
-            Output::Count(count) if count <= available => Ok(count),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn opened(self) -> io::Result<Descriptor> {
-        match self {
-            Output::Opened(descriptor) => Ok(descriptor),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn opened_pair(self) -> io::Result<(Descriptor, Descriptor)> {
-        match self {
-            Output::OpenedPair(one, other) => Ok((one, other)),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    /// What was received, with its count checked as in [`count`](Self::count).
-    pub(crate) fn received(self, available: usize) -> io::Result<Received> {
-        match self {
-            Output::Received(received) if received.count <= available => Ok(received),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn accepted(self) -> io::Result<(Descriptor, Address)> {
-        match self {
-            Output::Accepted(descriptor, address) => Ok((descriptor, address)),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn address(self) -> io::Result<Address> {
-        match self {
-            Output::Address(address) => Ok(address),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn addresses(self) -> io::Result<Vec<SocketAddr>> {
-        match self {
-            Output::Addresses(addresses) => Ok(addresses),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn option(self) -> io::Result<OptionValue> {
-        match self {
-            Output::Option(option) => Ok(option),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn spawned(self) -> io::Result<Child> {
-        match self {
-            Output::Spawned(child) => Ok(*child),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn position(self) -> io::Result<u64> {
-        match self {
-            Output::Position(position) => Ok(position),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(crate) fn path(self) -> io::Result<PathBuf> {
-        match self {
-            Output::Path(path) => Ok(path),
-            other => Err(wrong(&other)),
-        }
-    }
 }

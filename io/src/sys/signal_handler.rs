@@ -14,17 +14,16 @@ use std::{mem, ptr, thread};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{read, retry_on_intr};
 
+use super::readers::Readers;
 use crate::descriptor::Descriptor;
-use crate::lookout;
 use crate::primitive::Lock;
-use crate::signal::readers::Readers;
 
 /// The highest number of a signal.
-pub(super) const SIGNAL_MAX: i32 = 64;
+pub(crate) const SIGNAL_MAX: i32 = 64;
 
 /// What the handler tells a watcher.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     /// Bit `n - 1`: signal `n` has arrived. Set before the bell rings; looked at after it was heard, before each wait
     /// for it.
     arrived: AtomicU64,
@@ -61,31 +60,30 @@ pub(crate) enum Interrupted {
 }
 
 impl Watcher {
-    pub(super) fn new() -> io::Result<Self> {
-        lookout::prepare()?;
+    pub(crate) fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { arrived: AtomicU64::new(0), bell: bell.into() })
     }
 
     /// Can be read from when signals have arrived since it was heard last; it may ring late.
-    pub(super) fn bell(&self) -> &Descriptor {
+    pub(crate) fn bell(&self) -> &Descriptor {
         &self.bell
     }
 
     /// Silences the bell.
-    pub(super) fn hear(&self) {
+    pub(crate) fn hear(&self) {
         // Where it does not ring, there is nothing to read.
         let _ = retry_on_intr(|| read(&self.bell, &mut [0; 8]));
     }
 
     /// Whether a signal has arrived.
-    pub(super) fn has_arrived(&self) -> bool {
+    pub(crate) fn has_arrived(&self) -> bool {
         // Relaxed: nothing but the bit itself is published, and the bell comes after it.
         self.arrived.load(Ordering::Relaxed) != 0
     }
 
     /// Takes the arrived signal with the lowest number, and silences the bell, which is for those that arrive later.
-    pub(super) fn take(&self) -> Option<i32> {
+    pub(crate) fn take(&self) -> Option<i32> {
         // Relaxed: as above.
         let lowest = self.arrived.load(Ordering::Relaxed).trailing_zeros();
         if lowest == u64::BITS {
@@ -97,13 +95,13 @@ impl Watcher {
     }
 
     /// Async-signal-safe: an atomic and a `write`.
-    pub(super) fn tell(&self, signal: i32) {
+    pub(crate) fn tell(&self, signal: i32) {
         self.arrived.fetch_or(1 << (signal - 1), Ordering::Relaxed);
         self.ring();
     }
 
     /// Fails only if nobody has heard the bell for 2^64 signals.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         let one = 1_u64;
         // SAFETY: it reads eight bytes, those of `one`, which lives until it returns. `self` owns the descriptor, so the
         // number is that of its eventfd.
@@ -112,7 +110,7 @@ impl Watcher {
 }
 
 /// Lets the handler tell `watcher` of a signal, whose number is a valid one.
-pub(super) fn watch(signal: i32, watcher: &Arc<Watcher>) -> io::Result<()> {
+pub(crate) fn watch(signal: i32, watcher: &Arc<Watcher>) -> io::Result<()> {
     let mut installed = INSTALLED.lock();
     install_locked(&mut installed, signal, Interrupted::GoesOn)?;
     replace_watchers(signal, |watchers| watchers.push(watcher.clone()));
@@ -120,7 +118,7 @@ pub(super) fn watch(signal: i32, watcher: &Arc<Watcher>) -> io::Result<()> {
 }
 
 /// Ends that. When it was the last watcher, the action that was there before comes back.
-pub(super) fn forget(signal: i32, watcher: &Arc<Watcher>) {
+pub(crate) fn forget(signal: i32, watcher: &Arc<Watcher>) {
     let mut installed = INSTALLED.lock();
     let left = replace_watchers(signal, |watchers| watchers.retain(|other| !Arc::ptr_eq(other, watcher)));
     let previous = &mut installed[index(signal)];

@@ -9,16 +9,16 @@ use crate::primitive::{AtomicPtr, AtomicUsize, Ordering};
 
 /// How many handlers run that may read one of the lists.
 #[derive(Debug)]
-pub(super) struct Readers(AtomicUsize);
+pub(crate) struct Readers(AtomicUsize);
 
 impl Readers {
     /// Of a count that is 0: a constant, which loom's atomics cannot be.
-    pub(super) const fn new(none: AtomicUsize) -> Self {
+    pub(crate) const fn new(none: AtomicUsize) -> Self {
         Self(none)
     }
 
     /// Calls `f` with the list that is there, or null. It is not freed meanwhile. For handlers.
-    pub(super) fn read<T>(&self, list: &AtomicPtr<T>, f: impl FnOnce(*const T)) {
+    pub(crate) fn read<T>(&self, list: &AtomicPtr<T>, f: impl FnOnce(*const T)) {
         self.0.fetch_add(1, Ordering::SeqCst);
         f(list.load(Ordering::SeqCst));
         // Release: pairs with the load that finds nobody running: the list was read.
@@ -26,7 +26,7 @@ impl Readers {
     }
 
     /// Puts another list there; the old one, or null, which nobody reads any more. Waits by `wait`.
-    pub(super) fn replace<T>(&self, list: &AtomicPtr<T>, new: *mut T, wait: impl Fn()) -> *mut T {
+    pub(crate) fn replace<T>(&self, list: &AtomicPtr<T>, new: *mut T, wait: impl Fn()) -> *mut T {
         let old = list.swap(new, Ordering::SeqCst);
         while self.0.load(Ordering::SeqCst) != 0 {
             wait();
