@@ -7,17 +7,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
-use crate::error::SpawnErrorKind;
 use crate::group::{Group, run_to_end};
 use crate::net::Message;
 use crate::operation::{Attempt, Operation, Output};
 use crate::primitive::Lock;
+use crate::runnable::{Parcel, SpawnErrorKind, StartHow};
 use crate::select::{Pending, Results};
-use crate::task::{Body, Parcel, TaskIo};
+use crate::task::{Body, TaskIo};
 
 /// Operations that are under way together and complete in any order; from [`io.batch`](crate::Io#method.batch).
 ///

@@ -9,17 +9,16 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Io;
-use crate::backend::StartHow;
 use crate::cancel::{Canceled, TimedOut, WaitError};
 use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::dropping::drop_panic;
-use crate::error::SpawnError;
 use crate::group::{Member, OwnedGroup};
 use crate::primitive::Lock;
-use crate::sync::Choice;
-use crate::task::{Body, Parcel, TaskIo, call_reporting};
+use crate::runnable::{Parcel, SpawnError, StartHow};
+use crate::task::{Body, TaskIo, call_reporting};
 use crate::time::Instant;
 use crate::wait_any::{Source, Telling, Told};
+use crate::waiting::Choice;
 
 /// A queue of what has happened: the heart of a program that is an event loop.
 ///

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Refused, Report, Start, StartHow, TaskRef, Ticket};
+use crate::backend::Report;
 use crate::io::Multishot;
 use crate::operation::{Operation, Output};
+use crate::runnable::{Refused, Start, StartHow, TaskRef, Ticket};
 use crate::time::{Clock, Instant};
 use crate::{Backend, Io};
 

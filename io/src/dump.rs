@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::Io;
-use crate::backend::TaskRef;
+use crate::runnable::TaskRef;
 
 impl<'io> dyn Io + 'io {
     /// The tasks that have begun and have not ended, by their names, and which of them were asked to stop: for who

@@ -14,10 +14,10 @@ use std::thread;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use crate::backend::PerProcess;
 use crate::context::Unparker;
 use crate::operation::Interest;
 use crate::primitive::Lock;
+use crate::sys::per_process::PerProcess;
 
 /// For how long the thread waits for more when it has nothing to watch.
 const IDLE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };

@@ -15,19 +15,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::Io;
-use crate::backend::{StartHow, panic_text, tell};
 use crate::cancel::Canceled;
-use crate::context::{self, HasFailed, Inherited, REQUESTED, Report, STICKY, TaskState, Unparker, Waiters};
+use crate::context::{
+    self, HasFailed, Inherited, REQUESTED, Report, STICKY, TaskState, Unparker, Waiters, panic_text, tell,
+};
 use crate::dropping::{drop_panic, drop_quietly};
-use crate::error::{SpawnError, SpawnErrorKind};
 use crate::list::{List, Node};
 use crate::primitive::Lock;
+use crate::runnable::{Membership, Owner, Parcel, SpawnError, SpawnErrorKind, StartHow, TaskOptions};
 use crate::sealed::Token;
-use crate::sync::Choice;
-use crate::task::{
-    self, Body, Finishing, Membership, Outcome, Owner, Parcel, TaskBuilder, TaskCell, TaskIo, TaskOptions, sealed,
-};
+use crate::task::{self, Body, Finishing, Outcome, TaskBuilder, TaskCell, TaskIo, sealed};
 use crate::wait_any::{Source, Telling, Told};
+use crate::waiting::Choice;
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///

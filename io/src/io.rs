@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Refused, Start, StartHow, TaskRef, Ticket};
 use crate::context::{self, Report, Wait};
 use crate::operation::{Arrival, Operation, Output, Source};
+use crate::runnable::{Refused, Start, StartHow, TaskRef, Ticket};
 use crate::time::{Clock, Instant};
 
 #[cfg(doc)]

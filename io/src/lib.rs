@@ -20,28 +20,35 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");
 
-// The bottom: what everything below stands on.
+// The bottom, on which everything below stands.
 mod dropping;
+mod explained;
 mod list;
 mod primitive;
 mod sealed;
 mod sys;
 
+mod descriptor;
 pub mod time;
 
 // What parks: contexts, their tokens and scopes, the loop in which everything waits.
 pub mod cancel;
 mod context;
 mod incomplete;
+mod waiting;
 
-// What is asked for, as data, and who is asked.
-mod descriptor;
-mod io;
+// What is asked for, as data, and as system calls.
+mod fd_watcher;
 mod operation;
 mod pool;
+mod syscalls;
+
+// Who is asked.
+mod decorator;
+mod io;
+mod runnable;
 
 // Waiting: timeouts and shields, one of many things, locks and channels.
-mod fd_watcher;
 mod scopes;
 pub mod sync;
 pub mod wait_any;
@@ -50,7 +57,6 @@ pub mod wait_any;
 mod batch;
 mod completion_queue;
 mod dump;
-mod error;
 mod error_chain;
 mod group;
 mod offload;
@@ -67,9 +73,8 @@ pub mod signal;
 pub mod stdio;
 mod stream;
 
-// For implementers and for tests.
+// What implementers need, and tests.
 pub mod backend;
-mod decorator;
 pub mod testing;
 
 pub use batch::{Batch, Completed, Lent};
@@ -80,16 +85,16 @@ pub use copy::{copy, copy_at_most};
 pub use decorator::Decorator;
 pub use descriptor::Descriptor;
 pub use dump::{Dump, DumpedTask};
-pub use error::{ConcurrencyUnavailable, ShutDown, SpawnError, SpawnErrorKind};
 pub use error_chain::{ByConversion, ByForgetting, ErrorChain, IntoError};
 pub use group::{Group, Member, OwnedGroup};
 pub use incomplete::Incomplete;
 pub use io::{Backend, Io};
 pub use operation::{Attempt, Interest, Job, Operation, Output, SharedBytes};
+pub use runnable::{ConcurrencyUnavailable, InvalidOption, Placement, ShutDown, SpawnError, SpawnErrorKind};
 pub use scopes::{CancellationGuard, CancellationToken};
 pub use select::Select;
 pub use stream::{IntoWith, Streaming, With};
-pub use task::{FiberLocal, InvalidOption, Placement, Spawner, Task, TaskBuilder};
+pub use task::{FiberLocal, Spawner, Task, TaskBuilder};
 pub use time::Instant;
 pub use time::interval::{Interval, MissedTicks};
 pub use try_group::TryGroup;

@@ -5,16 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::dropping::drop_quietly;
-use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
-use crate::sync::Choice;
-use crate::task::{Body, Parcel, TaskIo, call_reporting};
+use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, StartHow};
+use crate::task::{Body, TaskIo, call_reporting};
 use crate::wait_any::{Source, Telling, Told};
+use crate::waiting::Choice;
 
 /// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
 pub struct Select<'scope, 'env, T> {

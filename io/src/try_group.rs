@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::StartHow;
 use crate::cancel::Canceled;
 use crate::context;
 use crate::dropping::drop_quietly;
-use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, GroupShared, Member, run_to_end};
 use crate::primitive::Lock;
-use crate::task::{Body, Parcel, TaskIo, call_reporting};
+use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, StartHow};
+use crate::task::{Body, TaskIo, call_reporting};
 use crate::wait_any::Source;
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).

@@ -8,8 +8,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blocking::BlockingPool;
-use super::explained::explained;
+use crate::explained::explained;
+use crate::offload::BlockingPool;
 use crate::primitive::Lock;
 use crate::sync::Event;
 use crate::{Io, TimedOut};

@@ -4,9 +4,9 @@
 use std::fmt;
 use std::thread;
 
-use super::start::Start;
 use crate::context;
-use crate::task::{Body, Outcome, Owner, Parcel, TaskCell, TaskOptions};
+use crate::runnable::{Owner, Parcel, Start, TaskOptions};
+use crate::task::{Body, Outcome, TaskCell};
 
 impl Start {
     /// A task that runs `body` and is not started through an `Io`, such as the main task of a runtime; `name` is what it is

@@ -36,6 +36,7 @@ mod turn;
 mod interruptible;
 mod no_suspend;
 mod points;
+mod tell;
 mod wait;
 mod waiters;
 
@@ -53,6 +54,7 @@ pub(crate) use requests::{REQUESTED, SHUT_DOWN, STICKY};
 pub(crate) use scopes::{HasFailed, Inherited};
 pub use spin_wait::Patience;
 pub(crate) use task_state::TaskState;
+pub use tell::{panic_text, tell};
 pub(crate) use thread::{is_thread_of_pool, mark_thread_of_pool};
 pub(crate) use token::{Bound, Node};
 pub(crate) use wait::{WaitEnd, or_abort, wait, wait_uncancelable};

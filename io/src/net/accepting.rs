@@ -9,14 +9,14 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{SocketFlags, acceptfrom_with};
 
 use super::socket::{Family, Listener, Stream, TypedSocket, of_family};
-use crate::backend::is_ready;
 use crate::context::Unparker;
 use crate::descriptor::Descriptor;
 use crate::fd_watcher::{self, Watch};
 use crate::operation::address::address_from_kernel;
 use crate::operation::{Address, Interest, UnixAddress};
-use crate::sync::Choice;
+use crate::syscalls::is_ready;
 use crate::wait_any::{Source, Telling, Told};
+use crate::waiting::Choice;
 
 impl<F: Family> TypedSocket<F, Listener> {
     /// Accepting the next connection, as one of many things to [wait for](crate::Io#method.wait_any). Where another one wins,

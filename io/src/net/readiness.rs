@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::socket::{Stream, TypedSocket};
 use crate::Io;
-use crate::backend::is_ready;
 use crate::context::Unparker;
 use crate::descriptor::Descriptor;
 use crate::fd_watcher::{self, Watch};
 use crate::operation::{Interest, Operation};
 use crate::sealed::Token;
+use crate::syscalls::is_ready;
 use crate::wait_any::{Fact, Source};
 
 impl<F, K> TypedSocket<F, K> {

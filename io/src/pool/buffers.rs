@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use super::memory::{Piece, PoolMemory};
 use crate::primitive::Lock;
-use crate::sync::Semaphore;
+use crate::waiting::Semaphore;
 
 /// A fixed number of buffers of one size, for many connections or reads of files to share.
 ///
@@ -29,14 +29,14 @@ use crate::sync::Semaphore;
 /// files alone, no larger than is used.
 #[derive(Clone)]
 pub struct BufferPool {
-    pub(super) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-pub(super) struct Shared {
+pub(crate) struct Shared {
     count: usize,
     bytes: usize,
     /// One permit per buffer in `free`, given after the buffer and taken before it.
-    pub(super) available: Semaphore,
+    pub(crate) available: Semaphore,
     free: Lock<Vec<Piece>>,
     /// How many buffers backends may still keep at hand.
     reservable: AtomicUsize,
@@ -108,17 +108,17 @@ impl BufferPool {
 
 impl Shared {
     /// Takes the buffer of a permit that was taken.
-    pub(super) fn pop(self: &Arc<Self>) -> PooledBuffer {
+    pub(crate) fn pop(self: &Arc<Self>) -> PooledBuffer {
         let piece = self.free.lock().pop().expect("a permit is a buffer");
         PooledBuffer { piece, len: 0, pool: Arc::downgrade(self) }
     }
 }
 
 /// Somebody waits for a buffer.
-pub(super) struct Wanting<'a>(&'a Shared);
+pub(crate) struct Wanting<'a>(&'a Shared);
 
 impl<'a> Wanting<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Self {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
         shared.wanting.fetch_add(1, Ordering::Relaxed);
         // Before the calls, which may be anybody's and panic: then nobody waits any more.
         let wanting = Self(shared);
@@ -290,7 +290,7 @@ mod test {
     use std::thread;
 
     use super::*;
-    use crate::backend::Parks;
+    use crate::offload::Parks;
 
     #[test]
     fn buffers_come_back_and_none_is_made_up() {

@@ -2,7 +2,7 @@
 
 mod buffers;
 mod memory;
-mod take;
 
+pub(crate) use buffers::Wanting;
 pub use buffers::{BufferPool, PooledBuffer, Reserve};
 pub use memory::PoolMemory;

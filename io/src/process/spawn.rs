@@ -6,10 +6,12 @@ use std::process::Command;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::backend::{BlockingPool, PerProcess, explained};
 use crate::context::{current, is_thread_of_pool};
+use crate::explained::explained;
 use crate::fd_watcher;
+use crate::offload::BlockingPool;
 use crate::operation::{Job, Process, Spawned};
+use crate::sys::per_process::PerProcess;
 use crate::{Canceled, Io};
 
 /// The threads that start programs for tasks. A program that wants to end with its parent (`PR_SET_PDEATHSIG`) is told
@@ -91,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::backend::Parks;
+    use crate::offload::Parks;
 
     #[test]
     fn who_waits_for_a_thread_to_start_a_program_can_be_canceled() {

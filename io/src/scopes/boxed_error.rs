@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut, WaitError};
-use crate::error::SpawnErrorKind;
+use crate::runnable::SpawnErrorKind;
 use crate::sync::{BroadcastError, RecvError, SendErrorKind};
 
 /// Boxes whose errors are looked through, each with its [`source`](Error::source).

@@ -2,17 +2,15 @@
 
 use std::ptr;
 
-use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued};
-use super::semaphore::{Semaphore, SemaphorePermit, assert_possible};
 use super::wait::{GaveUp, wait};
-use super::wait_queue::{AllServed, WaitQueue};
 use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;
 use crate::time::Instant;
 use crate::wait_any::Source;
+use crate::waiting::{AllServed, Choice, Semaphore, SemaphorePermit, WaitQueue, assert_possible};
 use crate::{Canceled, Io};
 
 impl Semaphore {

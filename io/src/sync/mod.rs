@@ -34,11 +34,11 @@
 //! would serve it decides first.
 
 mod acquire;
+mod buffer_pool;
 mod condvar;
 mod mutex;
 mod reentrant;
 mod rwlock;
-mod semaphore;
 
 mod barrier;
 mod event;
@@ -53,18 +53,14 @@ mod error;
 mod queue;
 mod watch;
 
-mod choice;
 mod forms;
-mod permits;
 mod queued;
 mod wait;
-mod wait_queue;
 
 #[cfg(test)]
 mod test;
 
-pub(crate) use choice::Choice;
-
+pub use crate::waiting::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, broadcast};
 pub use channel::{OneshotSender, Receiver, SendPermit, Sender, channel, oneshot, unbounded};
@@ -77,5 +73,4 @@ pub use once::{Lazy, Once, OnceCell};
 pub use queue::Queue;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use watch::{WatchReceiver, WatchSender, watch};

@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 
 use super::event::Event;
 use super::forms::{Until, cancelable, uncancelable};
-use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::time::Instant;
 use crate::wait_any::Source;
+use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
 /// A value that is made once. Its initialiser may suspend; others who want the value wait meanwhile.

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use super::options::{Placement, TaskOptions};
-use super::parcel::Parcel;
-use crate::backend::StartHow;
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::runnable::{Parcel, Placement, SpawnError, SpawnErrorKind, StartHow, TaskOptions};
 use crate::sealed::TOKEN;
 use crate::{Io, context};
 
@@ -184,10 +181,10 @@ impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
 
 pub(crate) mod sealed {
     use crate::Io;
-    use crate::backend::StartHow;
-    use crate::error::SpawnErrorKind;
+    use crate::runnable::SpawnErrorKind;
+    use crate::runnable::StartHow;
+    use crate::runnable::{Parcel, TaskOptions};
     use crate::sealed::Token;
-    use crate::task::{Parcel, TaskOptions};
 
     pub trait Spawn<'scope> {
         /// What stands for a task that was started.

@@ -28,18 +28,14 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 
 use super::join::{self, JoinWord};
-use super::options::TaskOptions;
-use super::owner::{Owned, Owner};
-use super::owners::Owners;
-use super::parcel::Parcel;
-use super::run::{Membership, Run};
 use super::slot::{Body, Slot};
-use super::turn::Turn;
 use crate::Io;
-use crate::backend::{Ticket, panic_text, tell};
-use crate::context::{self, Context, Inherited, Report, TaskGuard, TaskState, TooDeep, Unparker, WakeBlock};
+use crate::context::{
+    self, Context, Inherited, Report, TaskGuard, TaskState, TooDeep, Unparker, WakeBlock, panic_text, tell,
+};
 use crate::dropping::drop_panic;
 use crate::list::Node;
+use crate::runnable::{Membership, Owned, Owner, Owners, Parcel, Run, TaskOptions, Ticket, Turn};
 
 pub(crate) type Watch = join::Watch<WakeBlock>;
 

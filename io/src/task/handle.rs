@@ -5,9 +5,9 @@ use std::panic::resume_unwind;
 
 use super::cell::Outcome;
 use super::finishing::Finishing;
-use super::owner::Owner;
 use crate::Io;
 use crate::context::{self, Context, REQUESTED, STICKY};
+use crate::runnable::Owner;
 use crate::wait_any::Source;
 
 /// A task started by [`spawn_async`](crate::Io#method.spawn_async) or one of its siblings: a unit

@@ -5,17 +5,12 @@ use std::mem;
 use super::builder::{TaskBuilder, sealed};
 use super::cell::{Outcome, TaskCell};
 use super::handle::Task;
-use super::options::TaskOptions;
-use super::owner::Owner;
-use super::parcel::Parcel;
 use super::slot::Body;
 use super::task_io::TaskIo;
-use super::turn::Turn;
 use crate::Io;
-use crate::backend::{Refused, Start, StartHow};
 use crate::context;
 use crate::dropping::drop_panic;
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::runnable::{Owner, Parcel, Refused, SpawnError, SpawnErrorKind, Start, StartHow, TaskOptions, Turn};
 use crate::sealed::Token;
 
 impl<'io> dyn Io + 'io {

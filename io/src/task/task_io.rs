@@ -5,11 +5,11 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::parcel::Parcel;
 use super::slot::Body;
 use crate::Io;
 use crate::context;
 use crate::dropping::drop_panic;
+use crate::runnable::Parcel;
 
 /// The `Io` that a task is handed.
 #[derive(Clone)]

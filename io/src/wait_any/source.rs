@@ -12,8 +12,8 @@
 use crate::Io;
 use crate::context::Unparker;
 use crate::sealed::Token;
-use crate::sync::Choice;
 use crate::time::Instant;
+use crate::waiting::Choice;
 
 /// Something to wait for with [`io.wait_any`](crate::Io#method.wait_any); see [`wait_any`](crate::wait_any) for the
 /// sources that there are. A source does nothing before it is waited for.

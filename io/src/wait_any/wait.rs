@@ -7,8 +7,8 @@ use crate::Io;
 use crate::cancel::Canceled;
 use crate::context::{self, WaitEnd};
 use crate::sealed::TOKEN;
-use crate::sync::Choice;
 use crate::time::Instant;
+use crate::waiting::Choice;
 
 impl<'io> dyn Io + 'io {
     /// Waits for one of several things and takes it, and nothing of the others; of those that are there, the first.

@@ -1,6 +1,6 @@
-//! Waiting for a buffer.
+//! Waiting for a buffer of a pool.
 
-use super::buffers::{BufferPool, PooledBuffer, Wanting};
+use crate::pool::{BufferPool, PooledBuffer, Wanting};
 use crate::{Canceled, Io};
 
 impl BufferPool {

@@ -15,8 +15,8 @@ use rustix::net::{
 };
 
 use crate::descriptor::Descriptor;
-use crate::net::{Address, Message, Outgoing, Received};
 use crate::operation::address::{address_from_kernel, kernel_address};
+use crate::operation::{Address, Message, Outgoing, Received};
 
 /// How many messages go into one system call.
 const MESSAGES_MAX: usize = 32;

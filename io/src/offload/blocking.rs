@@ -11,11 +11,10 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::explained::explained;
-use super::report::panic_text;
 use crate::Io;
-use crate::context::{self, mark_thread_of_pool};
+use crate::context::{self, mark_thread_of_pool, panic_text};
 use crate::dropping::drop_panic;
+use crate::explained::explained;
 use crate::operation;
 use crate::primitive::Lock;
 use crate::sync::{Event, Semaphore};

@@ -11,9 +11,9 @@ use crate::primitive::{AtomicUsize, Lock};
 /// ahead of it, also not who wants fewer.
 #[derive(Debug)]
 pub struct Semaphore {
-    pub(super) permits: Permits,
+    pub(crate) permits: Permits,
     /// Each with the number of permits that it wants.
-    pub(super) waiters: Lock<WaitQueue<usize>>,
+    pub(crate) waiters: Lock<WaitQueue<usize>>,
 }
 
 impl Semaphore {
@@ -79,7 +79,7 @@ impl Semaphore {
     }
 
     #[cold]
-    pub(super) fn release_slow(&self, count: usize) {
+    pub(crate) fn release_slow(&self, count: usize) {
         let mut waiters = self.waiters.lock();
         // Another one may have settled before the lock was taken; now nobody can.
         if self.permits.give(count) {
@@ -98,7 +98,7 @@ impl Semaphore {
 }
 
 #[inline]
-pub(super) fn assert_possible(count: usize) {
+pub(crate) fn assert_possible(count: usize) {
     assert!(count <= Semaphore::PERMITS_MAX, "a semaphore has at most usize::MAX / 2 permits, {count} are wanted");
 }
 
@@ -106,8 +106,8 @@ pub(super) fn assert_possible(count: usize) {
 #[must_use]
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
-    pub(super) semaphore: &'a Semaphore,
-    pub(super) count: usize,
+    pub(crate) semaphore: &'a Semaphore,
+    pub(crate) count: usize,
 }
 
 impl SemaphorePermit<'_> {

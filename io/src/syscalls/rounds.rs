@@ -8,8 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net;
 
-use super::{Interest, take_socket_error};
-use crate::Descriptor;
+use super::quick::take_socket_error;
+use crate::descriptor::Descriptor;
+use crate::operation::Interest;
 
 /// Decides what follows an attempt that would block: for backends that try, wait for the descriptor and try again.
 ///

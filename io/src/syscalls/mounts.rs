@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, opena
 use rustix::io::{Errno, retry_on_intr};
 
 use super::files::{directory_of, place_of};
-use crate::fs::{At, Metadata, Subject};
+use crate::operation::{At, Metadata, Subject};
 use crate::primitive::Lock;
 
 /// `STATX_MNT_ID_UNIQUE`, which rustix lacks.
@@ -152,7 +152,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::fs::Locate;
+    use crate::operation::Locate;
 
     fn named(path: &Path, follow: bool) -> Subject<'_> {
         Subject::Named { at: path.locate(), follow }

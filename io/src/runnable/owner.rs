@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use crate::task::owners::Owners;
+use super::owners::Owners;
 
 /// Something that counts its owners.
 pub(crate) trait Owned {
@@ -106,7 +106,7 @@ mod tests {
     use std::thread;
 
     use super::{Owned, Owner};
-    use crate::task::owners::Owners;
+    use crate::runnable::owners::Owners;
 
     struct Value {
         owners: Owners,

@@ -4,8 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use super::options::InvalidOption;
+use super::parcel::Parcel;
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
-use crate::task::{InvalidOption, Parcel};
 
 /// No unit of concurrency is free: a limit is reached, or the system gives no more threads.
 #[derive(Debug)]

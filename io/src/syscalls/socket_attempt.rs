@@ -9,9 +9,8 @@ use rustix::net::{RecvFlags, acceptfrom_with, recv, send};
 use super::attempt::note_ready;
 use super::message::{SocketWait, receive_message, send_message};
 use crate::descriptor::{Descriptor, Ready};
-use crate::net::{Address, UnixAddress};
 use crate::operation::address::address_from_kernel;
-use crate::operation::{Attempt, Output};
+use crate::operation::{Address, Attempt, Output, UnixAddress};
 
 /// Performs [`Operation::Attempt`](crate::Operation::Attempt).
 ///

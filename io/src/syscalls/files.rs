@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::syscall::open_flags;
+use super::quick::open_flags;
 use crate::descriptor::{Descriptor, path_of};
 use crate::operation::{
     Allocation, At, Entry, FileOperation, FileTimes, Lock, Metadata, OpenOptions, Output, Rename, Subject,

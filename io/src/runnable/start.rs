@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use super::Ticket;
+use super::error::SpawnErrorKind;
+use super::options::TaskOptions;
+use super::owner::Owner;
+use super::queue::Ticket;
+use super::task::Run;
+use super::turn::Turn;
 use crate::context::{SHUT_DOWN, STICKY};
-use crate::error::SpawnErrorKind;
-use crate::task::{Owner, Run, TaskOptions, Turn};
 
 /// What a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use super::options::TaskOptions;
 use super::owner::Owned;
-use crate::backend::Ticket;
+use super::queue::Ticket;
 use crate::context::{TaskState, TooDeep};
 use crate::list::Node;
 

@@ -4,7 +4,7 @@
 use std::mem;
 
 use super::owner::Owner;
-use super::run::Run;
+use super::task::Run;
 use crate::context::TooDeep;
 
 /// The right to begin a task, of which there is one for each task; whoever has it may run the task, once, or take its

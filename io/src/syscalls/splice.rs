@@ -9,7 +9,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 use rustix::param::page_size;
 use rustix::pipe::{SpliceFlags, splice};
 
-use super::syscall::cached_pages;
+use super::quick::cached_pages;
 use crate::descriptor::Descriptor;
 use crate::operation::Interest;
 

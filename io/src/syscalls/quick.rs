@@ -13,10 +13,8 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, sockopt};
 
 use crate::descriptor::Descriptor;
-use crate::fs::OpenOptions;
-use crate::net::{Address, Domain, OptionName, OptionValue, SocketType};
 use crate::operation::address::{address_from_kernel, kernel_address};
-use crate::operation::{Operation, Output};
+use crate::operation::{Address, Domain, OpenOptions, Operation, OptionName, OptionValue, Output, SocketType};
 
 /// Performs an operation that never blocks; hands every other one back.
 ///
