@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use iolite_io::backend::{
-    BlockingPool, Closing, Count, Lookups, Mounts, Refused, Start, StartHow, TaskRef, Ticket, current,
+    BlockingPool, Closing, Count, Lookups, Mounts, Refused, SpawnMode, Start, TaskRef, Ticket, current,
     guard_panic_hook, make_room_for_descriptors, tell, tell_stuck,
 };
 use iolite_io::sync::Semaphore;
@@ -253,7 +253,7 @@ impl Shared {
     }
 
     /// Accepts a task, or gives it back.
-    pub(crate) fn start(&self, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
+    pub(crate) fn start(&self, io: &dyn Io, start: Start, how: SpawnMode) -> Result<(), Refused> {
         let options = start.options();
         let may_run_inline = options.may_run_inline();
         if let Err(invalid) = options.check_placement(self.executors.len()) {
@@ -263,7 +263,7 @@ impl Shared {
             Ok(slot) => slot,
             Err(kind) => return Err(Refused { start, kind }),
         };
-        let inline = how == StartHow::Async && slot == Slot::Uncounted;
+        let inline = how == SpawnMode::Async && slot == Slot::Uncounted;
         if inline && !may_run_inline {
             return Err(Refused { start, kind: limit_reached("async_limit", self.options.async_limit) });
         }
@@ -277,28 +277,28 @@ impl Shared {
             Err(start) => return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) }),
         };
         match how {
-            StartHow::Thread => return self.start_thread(unstarted),
-            StartHow::Async if inline => {
+            SpawnMode::Thread => return self.start_thread(unstarted),
+            SpawnMode::Async if inline => {
                 // Inline, on a thread that is not the runtime's.
                 let task = self.register_thread(&unstarted);
                 unstarted.run_on_thread(self, &task);
             }
-            StartHow::Async | StartHow::Concurrent | StartHow::Waiting => self.enqueue(unstarted, how),
+            SpawnMode::Async | SpawnMode::Concurrent | SpawnMode::Waiting => self.enqueue(unstarted, how),
         }
         Ok(())
     }
 
     /// Takes what the task will be counted against.
-    fn take_slot(&self, io: &dyn Io, how: StartHow) -> Result<Slot, SpawnErrorKind> {
+    fn take_slot(&self, io: &dyn Io, how: SpawnMode) -> Result<Slot, SpawnErrorKind> {
         match how {
-            StartHow::Async => match self.async_slots.try_acquire() {
+            SpawnMode::Async => match self.async_slots.try_acquire() {
                 Some(permit) => {
                     permit.forget();
                     Ok(Slot::Async)
                 }
                 None => Ok(Slot::Uncounted),
             },
-            StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
+            SpawnMode::Concurrent => match self.concurrent_slots.try_acquire() {
                 Some(permit) => {
                     permit.forget();
                     Ok(Slot::Concurrent)
@@ -306,12 +306,12 @@ impl Shared {
                 None => Err(limit_reached("concurrent_limit", self.options.concurrent_limit)),
             },
             // Nobody would ever free one.
-            StartHow::Waiting if self.options.concurrent_limit == 0 => Err(limit_reached("concurrent_limit", 0)),
-            StartHow::Waiting => {
+            SpawnMode::Waiting if self.options.concurrent_limit == 0 => Err(limit_reached("concurrent_limit", 0)),
+            SpawnMode::Waiting => {
                 self.concurrent_slots.acquire(io)?.forget();
                 Ok(Slot::Concurrent)
             }
-            StartHow::Thread => Ok(Slot::Uncounted),
+            SpawnMode::Thread => Ok(Slot::Uncounted),
         }
     }
 
@@ -334,7 +334,7 @@ impl Shared {
         Unstarted { start, slot: Slot::Uncounted, handed: false }
     }
 
-    fn enqueue(&self, unstarted: Unstarted, how: StartHow) {
+    fn enqueue(&self, unstarted: Unstarted, how: SpawnMode) {
         if self.executors.len() == 1 && Executor::is_of(self) {
             // Nobody could steal it.
             Executor::with_current(|executor| executor.push_unstarted(unstarted));
@@ -343,7 +343,7 @@ impl Shared {
         let own = Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.own())).flatten();
         // One that has to make progress beside its parent, which may go on for long, is best begun by who is idle. Others
         // are most likely begun by their joiners; their executor looks for an idle one when it comes to them.
-        let beside = own.is_none() || how != StartHow::Async;
+        let beside = own.is_none() || how != SpawnMode::Async;
         let place = self.unstarted.place(unstarted.start.options().placement, own);
         let here = own.is_some_and(|own| own.index == place.executor);
         if place.pinned {
@@ -582,8 +582,8 @@ impl Shared {
     /// Counts a task out.
     fn release(&self, slot: Slot) {
         match slot {
-            Slot::Async => self.async_slots.release(),
-            Slot::Concurrent => self.concurrent_slots.release(),
+            Slot::Async => self.async_slots.add_permits(1),
+            Slot::Concurrent => self.concurrent_slots.add_permits(1),
             Slot::Uncounted => {
                 self.uncounted.remove();
             }

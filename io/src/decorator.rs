@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::backend::Report;
 use crate::io::Multishot;
 use crate::operation::{Operation, Output};
-use crate::runnable::{Refused, Start, StartHow, TaskRef, Ticket};
+use crate::runnable::{Refused, SpawnMode, Start, TaskRef, Ticket};
 use crate::time::{Clock, Instant};
 use crate::{Backend, Io};
 
@@ -75,13 +75,13 @@ pub trait Decorator: Send + Sync {
     /// # Errors
     ///
     /// As [`Io::start`].
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         self.inner().start(start, how)
     }
 
-    /// As [`Io::begin_joined`].
-    fn begin_joined(&self, ticket: Ticket) {
-        self.inner().begin_joined(ticket);
+    /// As [`Io::try_run_inline`].
+    fn try_run_inline(&self, ticket: Ticket) {
+        self.inner().try_run_inline(ticket);
     }
 
     /// As [`Io::operate`].
@@ -176,12 +176,12 @@ pub trait Decorator: Send + Sync {
 /// ```
 // Every method is passed on, also those that have a default.
 impl Io for Arc<dyn Io> {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         (**self).start(start, how)
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
-        (**self).begin_joined(ticket);
+    fn try_run_inline(&self, ticket: Ticket) {
+        (**self).try_run_inline(ticket);
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -230,12 +230,12 @@ impl Io for Arc<dyn Io> {
 }
 
 impl<D: Decorator> Io for D {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         Decorator::start(self, start, how)
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
-        Decorator::begin_joined(self, ticket);
+    fn try_run_inline(&self, ticket: Ticket) {
+        Decorator::try_run_inline(self, ticket);
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {

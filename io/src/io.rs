@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::context::{self, Report, Wait};
 use crate::operation::{Arrival, Operation, Output, Source};
-use crate::runnable::{Refused, Start, StartHow, TaskRef, Ticket};
+use crate::runnable::{Refused, SpawnMode, Start, TaskRef, Ticket};
 use crate::time::{Clock, Instant};
 
 #[cfg(doc)]
@@ -39,18 +39,18 @@ pub trait Io: Send + Sync {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point for [`StartHow::Waiting`] while it waits.
+    /// A cancellation point for [`SpawnMode::Waiting`] while it waits.
     ///
     /// # Errors
     ///
     /// The start and the reason, when it cannot run in the wanted way.
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused>;
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused>;
 
     /// Begins the task that this `Io` has [offered](Start::offer) under `ticket`, on the calling context,
     /// which joins it and would otherwise wait: as an inline child on top of itself, which saves the
     /// way to another context and back. Does nothing when the task was begun already, is not this
     /// `Io`'s, or must not run on this context.
-    fn begin_joined(&self, ticket: Ticket) {
+    fn try_run_inline(&self, ticket: Ticket) {
         let _ = ticket;
     }
 

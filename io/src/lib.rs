@@ -9,7 +9,7 @@
 //!   [`TaskBuilder`] for a name, a stack size or a place.
 //! - [`cancel`]: requests, points, protection, timeouts; [`CancellationToken`] for what nobody owns as a whole. Every call
 //!   that can block is a cancellation point.
-//! - [`wait_any`]: waiting for many things at once, of which one comes.
+//! - [`select`]: waiting for many things at once, of which one comes.
 //! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
 //!   and channels that work between fibers, workers and plain threads, also of two backends at once.
 //! - [`testing`]: `Io`s on which things go wrong, for tests of programs.
@@ -50,8 +50,8 @@ mod runnable;
 
 // Waiting: timeouts and shields, one of many things, locks and channels.
 mod scopes;
+pub mod select;
 pub mod sync;
-pub mod wait_any;
 
 // Tasks, and operations as tasks.
 mod batch;
@@ -59,8 +59,8 @@ mod completion_queue;
 mod dump;
 mod error_chain;
 mod group;
+mod join_set;
 mod offload;
-mod select;
 mod task;
 mod try_group;
 
@@ -77,25 +77,25 @@ mod stream;
 pub mod backend;
 pub mod testing;
 
-pub use batch::{Batch, Completed, Lent};
+pub use batch::{Batch, BatchCompletion, Buffers};
 pub use cancel::{Canceled, TimedOut, WaitError};
-pub use completion_queue::{Completion, CompletionQueue, Happened, OperationId};
+pub use completion_queue::{Completion, CompletionKind, CompletionQueue, OperationId};
 pub use context::no_suspend;
 pub use copy::{copy, copy_at_most};
 pub use decorator::Decorator;
 pub use descriptor::Descriptor;
 pub use dump::{Dump, DumpedTask};
 pub use error_chain::{ByConversion, ByForgetting, ErrorChain, IntoError};
-pub use group::{Group, Member, OwnedGroup};
+pub use group::{Group, OwnedGroup, ScopedTask};
 pub use incomplete::Incomplete;
 pub use io::{Backend, Io};
+pub use join_set::JoinSet;
 pub use operation::{Attempt, Interest, Job, Operation, Output, SharedBytes};
 pub use runnable::{ConcurrencyUnavailable, InvalidOption, Placement, ShutDown, SpawnError, SpawnErrorKind};
 pub use scopes::{CancellationGuard, CancellationToken};
-pub use select::Select;
-pub use stream::{IntoWith, Streaming, With};
+pub use select::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Selectable};
+pub use stream::{BoundStream, ByteStream, OwnedStream};
 pub use task::{FiberLocal, Spawner, Task, TaskBuilder};
 pub use time::Instant;
 pub use time::interval::{Interval, MissedTicks};
 pub use try_group::TryGroup;
-pub use wait_any::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Source};

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::Instant;
-use iolite_io::backend::{Context, Park, Patience, PoolMemory, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
+use iolite_io::backend::{Context, Park, PoolMemory, SpinWait, Ticket, UnstartedQueue, WakeBlock, monotonic_now};
 use iolite_io::net::BufferPool;
 use slab::Slab;
 
@@ -118,7 +118,7 @@ pub(crate) struct Executor {
     /// Threads that the kernel may have beyond the usual.
     kept_workers: Cell<u32>,
     event: EventRead,
-    patience: Patience,
+    patience: SpinWait,
     shutdown: Cell<Shutdown>,
     /// When the idle fibers that are too many are given up.
     trim_at: Cell<Option<Instant>>,
@@ -161,7 +161,7 @@ impl Executor {
             registered: RegisteredPools::default(),
             kept_workers: Cell::new(0),
             event: EventRead::default(),
-            patience: Patience::default(),
+            patience: SpinWait::default(),
             shutdown: Cell::new(Shutdown::No),
             trim_at: Cell::new(None),
             starved: Cell::new(None),
@@ -310,7 +310,7 @@ impl Executor {
     }
 
     /// Begins the task that waits under `ticket` on the calling fiber, which joins it.
-    pub(crate) fn begin_joined(&self, ticket: Ticket) {
+    pub(crate) fn try_run_inline(&self, ticket: Ticket) {
         let own = self.unstarted.borrow_mut().take(ticket);
         if let Some(unstarted) = own.or_else(|| self.shared.unstarted().take(self.index, ticket)) {
             self.tear_down_if_closing(&unstarted);

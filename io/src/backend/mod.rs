@@ -12,7 +12,7 @@ pub use scoped::ScopedOutcome;
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
-    Context, Park, Patience, Report, RuntimeGuard, Unparker, Wait, Wake, WakeBlock, WakeStack, claim_thread, current,
+    Context, Park, Report, RuntimeGuard, SpinWait, Unparker, Wait, Wake, WakeBlock, WakeStack, claim_thread, current,
     guard_panic_hook, interruptible, interruptible_until, panic_text, park, set_current, tell, yield_now,
 };
 pub use crate::descriptor::{Ready, Waiting};
@@ -23,12 +23,12 @@ pub use crate::operation::address::{address_from_kernel, kernel_address};
 pub use crate::operation::{Arrival, Interest, Source, Spawned};
 pub use crate::pool::{PoolMemory, Reserve};
 pub use crate::process::spawn::spawn_program;
-pub use crate::runnable::{Refused, Start, StartHow, TaskOptions, TaskRef, Ticket, UnstartedQueue};
+pub use crate::runnable::{Refused, SpawnMode, Start, TaskOptions, TaskRef, Ticket, UnstartedQueue};
 pub use crate::sys::per_process::PerProcess;
 pub use crate::syscalls::{
     AddressBuffer, DiskWait, Glance, Mounts, Round, Rounds, SocketWait, Spliced, allocate_flags, begin_connect, close,
     connect, directory_of, expect_ready, finish_connect, is_ready, make_room_for_descriptors, note_ready, open_cached,
-    open_file, open_flags, perform_attempt, perform_file, perform_quick, place_of, receive_message, rename_flags,
+    open_file, open_flags, perform_attempt, perform_file, perform_nonblocking, place_of, receive_message, rename_flags,
     seems_ready, send_many, send_message, take_socket_error, try_read, try_receive_many, try_send_many, try_splice,
     try_write, wait_ready, waiting_of,
 };

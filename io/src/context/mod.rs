@@ -52,7 +52,7 @@ pub use park::{Park, Wait};
 pub use report::Report;
 pub(crate) use requests::{REQUESTED, SHUT_DOWN, STICKY};
 pub(crate) use scopes::{HasFailed, Inherited};
-pub use spin_wait::Patience;
+pub use spin_wait::SpinWait;
 pub(crate) use task_state::TaskState;
 pub use tell::{panic_text, tell};
 pub(crate) use thread::{is_thread_of_pool, mark_thread_of_pool};

@@ -4,13 +4,13 @@ use std::cell::Cell;
 
 use super::block::WakeBlock;
 use super::park::Park;
-use super::spin_wait::Patience;
+use super::spin_wait::SpinWait;
 use crate::time::Instant;
 
 /// Parks a thread.
 #[derive(Debug, Default)]
 pub(super) struct ThreadPark {
-    patience: Patience,
+    patience: SpinWait,
 }
 
 impl Park for ThreadPark {

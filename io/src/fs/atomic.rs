@@ -15,7 +15,7 @@ use super::names::{call, metadata_of, rename_as};
 use super::temp::create_unique;
 use crate::Io;
 use crate::descriptor::{Descriptor, path_of};
-use crate::operation::{Locate, Metadata, Rename, Subject};
+use crate::operation::{AsPathAt, FileTarget, Metadata, Rename};
 
 /// A file that is written beside another and takes its place when it is complete: whoever opens the name finds the
 /// old one or the new one, and so does the computer that lost its power in between.
@@ -67,7 +67,7 @@ impl AtomicFile {
     ///
     /// Those of `open`, `chown`, `chmod` and `setxattr`; [`io::ErrorKind::IsADirectory`] for a path that ends in a slash
     /// or in `.`.
-    pub fn create(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn create(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         let at = path.locate();
         let (folder, name) = at.split().ok_or(Errno::INVAL)?;
         if at.ends_as_directory() {
@@ -86,7 +86,7 @@ impl AtomicFile {
 
     /// Gives the new file what the old one has beside its content.
     fn take_after(&self, io: &dyn Io, old: &Descriptor) -> io::Result<()> {
-        let metadata = metadata_of(io, Subject::Open(old))?;
+        let metadata = metadata_of(io, FileTarget::Open(old))?;
         if !metadata.is_file() {
             return Ok(());
         }
@@ -143,7 +143,7 @@ impl AtomicFile {
 
     fn commit_as(mut self, io: &dyn Io, how: Rename) -> io::Result<()> {
         self.file.sync_all(io)?;
-        io.protect(|io| {
+        io.shield(|io| {
             if let Some(temporary) = &self.temporary {
                 rename_as(io, self.folder.at(temporary), self.folder.at(&self.name), how)?;
                 self.temporary = None;
@@ -171,7 +171,7 @@ impl Drop for AtomicFile {
 /// # Errors
 ///
 /// Those of [`AtomicFile`] and of `write`.
-pub fn write_atomic(io: &dyn Io, path: impl Locate, contents: impl AsRef<[u8]>) -> io::Result<()> {
+pub fn write_atomic(io: &dyn Io, path: impl AsPathAt, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let new = AtomicFile::create(io, path)?;
     new.file().write_all(io, contents.as_ref())?;
     new.commit(io)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::Io;
 use crate::descriptor::Descriptor;
-use crate::operation::{FileOperation, Locate, OpenOptions, Operation};
+use crate::operation::{AsPathAt, FileOperation, OpenOptions, Operation};
 use crate::pool::PooledBuffer;
-use crate::stream::{self, IntoWith, Streaming, With};
+use crate::stream::{self, BoundStream, ByteStream, OwnedStream};
 
 /// An open file.
 ///
@@ -28,7 +28,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`.
-    pub fn open(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn open(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().read(true).open(io, path)
     }
 
@@ -41,7 +41,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`.
-    pub fn create(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn create(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().write(true).create(true).truncate(true).open(io, path)
     }
 
@@ -54,7 +54,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`; [`io::ErrorKind::AlreadyExists`].
-    pub fn create_new(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn create_new(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().read(true).write(true).create_new(true).open(io, path)
     }
 
@@ -390,13 +390,13 @@ impl File {
     }
 
     /// The file as [`std::io::Read`], [`std::io::Write`] and [`std::io::Seek`].
-    pub fn with<'a>(&'a self, io: &'a dyn Io) -> With<'a, Self> {
-        With::new(self, io)
+    pub fn with<'a>(&'a self, io: &'a dyn Io) -> BoundStream<'a, Self> {
+        BoundStream::new(self, io)
     }
 
     /// As [`with`](Self::with), but it owns the file and keeps the `Io`.
-    pub fn into_with(self, io: Arc<dyn Io>) -> IntoWith<Self> {
-        IntoWith::new(self, io)
+    pub fn into_with(self, io: Arc<dyn Io>) -> OwnedStream<Self> {
+        OwnedStream::new(self, io)
     }
 
     pub(super) fn handle(&self) -> &Descriptor {
@@ -434,7 +434,7 @@ impl File {
 /// How many buffers one vectored read fills.
 const BUFFERS_MAX: usize = 64;
 
-impl Streaming for File {
+impl ByteStream for File {
     fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         self.read(io, buffer)
     }
@@ -514,14 +514,14 @@ impl AsFd for File {
     }
 }
 
-impl Seek for With<'_, File> {
+impl Seek for BoundStream<'_, File> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         let (file, io) = self.parts();
         file.seek(io, position)
     }
 }
 
-impl Seek for IntoWith<File> {
+impl Seek for OwnedStream<File> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         let (file, io) = self.parts();
         file.seek(io, position)

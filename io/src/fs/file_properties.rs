@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::file::File;
 use super::names::{metadata_of, perform};
 use crate::Io;
-use crate::operation::{Allocation, FileOperation, FileTimes, Locate, Metadata, Subject};
+use crate::operation::{Allocation, AsPathAt, FileOperation, FileTarget, FileTimes, Metadata};
 
 impl File {
     /// What is known of the file.
@@ -26,7 +26,7 @@ impl File {
     ///
     /// Those of `statx`.
     pub fn metadata(&self, io: &dyn Io) -> io::Result<Metadata> {
-        metadata_of(io, Subject::Open(self.handle()))
+        metadata_of(io, FileTarget::Open(self.handle()))
     }
 
     /// Gives the file another name, `link`, on the same file system; a [file without a name](super::temp_file) its first.
@@ -38,7 +38,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `link`; [`io::ErrorKind::NotFound`] where the last of its names was removed.
-    pub fn hard_link(&self, io: &dyn Io, link: impl Locate) -> io::Result<()> {
+    pub fn hard_link(&self, io: &dyn Io, link: impl AsPathAt) -> io::Result<()> {
         let file = self.handle();
         link.locate().with_name(io, |to| perform(io, FileOperation::LinkOpen { file, to })?.done())
     }
@@ -53,7 +53,7 @@ impl File {
     ///
     /// Those of `fchmod`.
     pub fn set_permissions(&self, io: &dyn Io, permissions: Permissions) -> io::Result<()> {
-        let of = Subject::Open(self.handle());
+        let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetMode { of, mode: permissions.mode() })?.done()
     }
 
@@ -67,7 +67,7 @@ impl File {
     ///
     /// Those of `fchown`.
     pub fn set_owner(&self, io: &dyn Io, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
-        let of = Subject::Open(self.handle());
+        let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetOwner { of, user, group })?.done()
     }
 
@@ -81,7 +81,7 @@ impl File {
     ///
     /// Those of `futimens`.
     pub fn set_times(&self, io: &dyn Io, times: FileTimes) -> io::Result<()> {
-        let of = Subject::Open(self.handle());
+        let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetTimes { of, times: &times })?.done()
     }
 

@@ -1,7 +1,7 @@
 //! Files and directories over any [`Io`](crate::Io): what std's `fs` has, and more.
 //!
 //! The functions are std's, with `io` first; where std takes a path, they take whatever says where a
-//! file is ([`Locate`]): a path, or a name [at a `Dir`](Dir::at), which does not lead out of that directory.
+//! file is ([`AsPathAt`]): a path, or a name [at a `Dir`](Dir::at), which does not lead out of that directory.
 //!
 //! # Cancellation
 //!
@@ -44,7 +44,8 @@ pub use temp::temp_file;
 pub use whole::{copy, read, read_to_string, write};
 
 pub use crate::operation::{
-    Allocation, At, Entry, FileOperation, FileTimes, FileType, Locate, Lock, Metadata, OpenOptions, Rename, Subject,
+    Allocation, AsPathAt, Entry, FileOperation, FileTarget, FileTimes, FileType, Lock, Metadata, OpenOptions, PathAt,
+    Rename,
 };
 pub use crate::pool::{BufferPool, PooledBuffer};
 pub use rustix::fs::{Access, Advice};

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::file::File;
 use crate::Io;
-use crate::operation::{At, Locate, OpenOptions, Operation};
+use crate::operation::{AsPathAt, OpenOptions, Operation, PathAt};
 
 impl OpenOptions {
     /// Opens the file.
@@ -20,7 +20,7 @@ impl OpenOptions {
     ///
     /// Those of `open`; [`io::ErrorKind::InvalidInput`] for options that do not go together, as in
     /// std.
-    pub fn open(&self, io: &dyn Io, path: impl Locate) -> io::Result<File> {
+    pub fn open(&self, io: &dyn Io, path: impl AsPathAt) -> io::Result<File> {
         let at = path.locate();
         let mut tries = 0;
         loop {
@@ -32,7 +32,7 @@ impl OpenOptions {
     }
 
     /// Whether something on the way was renamed, so that the kernel cannot tell where `..` leads.
-    fn was_renamed(&self, at: At<'_>, error: &io::Error) -> bool {
+    fn was_renamed(&self, at: PathAt<'_>, error: &io::Error) -> bool {
         let waits = OFlags::from_bits_retain(self.custom_flags as u32).contains(OFlags::NONBLOCK);
         at.directory.is_some() && !waits && Errno::from_io_error(error) == Some(Errno::AGAIN)
     }

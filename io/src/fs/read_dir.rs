@@ -9,7 +9,7 @@ use std::vec;
 
 use super::dir::Dir;
 use super::names::{perform, symlink_metadata};
-use crate::operation::{Entry, FileOperation, FileType, Locate, Metadata};
+use crate::operation::{AsPathAt, Entry, FileOperation, FileType, Metadata};
 use crate::{Canceled, Io};
 
 /// The files in a directory, in no order; without `.` and `..`.
@@ -35,7 +35,7 @@ use crate::{Canceled, Io};
 /// # Errors
 ///
 /// Those of `open`. The iteration ends after an error, unless it is `Canceled`.
-pub fn read_dir(io: &dyn Io, path: impl Locate) -> io::Result<ReadDir<'_>> {
+pub fn read_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<ReadDir<'_>> {
     let at = path.locate();
     let folder = Arc::new(Folder { dir: Dir::open(io, at)?, path: at.path.to_owned() });
     Ok(ReadDir { io, folder, entries: Vec::new().into_iter(), ended: false })

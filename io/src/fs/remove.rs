@@ -8,7 +8,7 @@ use super::dir::Dir;
 use super::names::{perform, symlink_metadata};
 use super::read_dir::{DirEntry, ReadDir};
 use crate::Io;
-use crate::operation::{At, FileOperation, Locate};
+use crate::operation::{AsPathAt, FileOperation, PathAt};
 
 /// Removes a file's name, and the file with its last one.
 ///
@@ -19,7 +19,7 @@ use crate::operation::{At, FileOperation, Locate};
 /// # Errors
 ///
 /// Those of `unlink`.
-pub fn remove_file(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn remove_file(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     remove(io, path.locate(), false)
 }
 
@@ -32,7 +32,7 @@ pub fn remove_file(io: &dyn Io, path: impl Locate) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `rmdir`.
-pub fn remove_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn remove_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     remove(io, path.locate(), true)
 }
 
@@ -49,7 +49,7 @@ pub fn remove_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
 ///
 /// Those of `open`, `unlink` and `rmdir`; what was not removed by then is left. `EINVAL` for a path that ends in `.` or
 /// `..`, by which a directory cannot be removed; nothing in it is, then.
-pub fn remove_dir_all(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn remove_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     let at = path.locate();
     if at.ends_in_dot() || at.split().is_none() {
         return Err(Errno::INVAL.into());
@@ -102,7 +102,7 @@ fn remove_entry(io: &dyn Io, dir: &Dir, entry: &DirEntry) -> io::Result<Option<D
     gone(remove(io, at, false)).map(|()| None)
 }
 
-fn remove(io: &dyn Io, at: At<'_>, directory: bool) -> io::Result<()> {
+fn remove(io: &dyn Io, at: PathAt<'_>, directory: bool) -> io::Result<()> {
     at.with_name(io, |at| perform(io, FileOperation::Remove { at, directory })?.done())
 }
 

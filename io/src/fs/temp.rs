@@ -9,7 +9,7 @@ use super::dir::Dir;
 use super::file::File;
 use super::remove::remove_file;
 use crate::Io;
-use crate::operation::{Locate, OpenOptions};
+use crate::operation::{AsPathAt, OpenOptions};
 
 /// Makes a file without a name in `folder` ([`std::env::temp_dir`] is the usual one), for reading and
 /// writing by its owner. Nobody else finds it, and it is gone when it is closed, also by the end of the
@@ -22,7 +22,7 @@ use crate::operation::{Locate, OpenOptions};
 /// # Errors
 ///
 /// Those of `open`.
-pub fn temp_file(io: &dyn Io, folder: impl Locate) -> io::Result<File> {
+pub fn temp_file(io: &dyn Io, folder: impl AsPathAt) -> io::Result<File> {
     let folder = folder.locate();
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(OFlags::TMPFILE.bits() as i32);
@@ -30,7 +30,7 @@ pub fn temp_file(io: &dyn Io, folder: impl Locate) -> io::Result<File> {
         // A file system that has none such.
         Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::ISDIR)) => {
             let dir = Dir::open(io, folder)?;
-            io.protect(|io| {
+            io.shield(|io| {
                 let (file, name) = create_unique(io, &dir, ".", 0o600)?;
                 remove_file(io, dir.at(&name))?;
                 Ok(file)

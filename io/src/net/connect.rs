@@ -4,11 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::host::NoneAnswers;
+use super::host::ConnectError;
 use super::socket::{Internet, Stream, TypedSocket};
 use crate::operation::socket_option as option;
 use crate::operation::{Address, Domain, SocketType};
-use crate::sync::{Receiver, RecvError, Sender, channel};
+use crate::sync::{
+    RecvError,
+    mpmc::{Receiver, Sender, channel},
+};
 use crate::{Canceled, Group, Instant, Io, SpawnErrorKind};
 
 type TcpStream = TypedSocket<Internet, Stream>;
@@ -39,7 +42,7 @@ type Outcome = (SocketAddr, io::Result<TcpStream>);
 /// Connects to the first of `addresses` that answers.
 pub(super) fn connect(io: &dyn Io, addresses: Vec<SocketAddr>, options: &ConnectOptions) -> io::Result<TcpStream> {
     match addresses[..] {
-        [] => return Err(NoneAnswers::error(Vec::new())),
+        [] => return Err(ConnectError::error(Vec::new())),
         [address] => return attempt(io, address, options),
         _ => {}
     }
@@ -93,7 +96,7 @@ impl Race<'_, '_, '_> {
             }
             if rest.len() == 0 && self.under_way == 0 {
                 self.io.check_cancel()?;
-                return Err(NoneAnswers::error(self.failed));
+                return Err(ConnectError::error(self.failed));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 
 use super::socket::{Datagram, Family, TypedSocket, of_family};
 use crate::Io;
-use crate::operation::{Address, Attempt, Message, Operation, Outgoing, Received};
+use crate::operation::{Address, Attempt, Message, Operation, OutgoingMessage, Received};
 
 impl<F: Family> TypedSocket<F, Datagram> {
     /// Sends one message to whom the socket is connected; how many bytes it has.
@@ -137,7 +137,7 @@ impl<F: Family> TypedSocket<F, Datagram> {
     /// # Errors
     ///
     /// Those of `sendmmsg`, when the first message fails: what fails later is reported to whom sends it again.
-    pub fn send_many(&self, io: &dyn Io, messages: &[Outgoing<'_>]) -> io::Result<usize> {
+    pub fn send_many(&self, io: &dyn Io, messages: &[OutgoingMessage<'_>]) -> io::Result<usize> {
         io.operate(Operation::SendMany { socket: self.descriptor(), messages })?.count(messages.len())
     }
 

@@ -23,7 +23,7 @@ mod udp;
 mod unix;
 
 pub use connect::ConnectOptions;
-pub use host::{NoneAnswers, ToSocketAddrs, resolve};
+pub use host::{ConnectError, ToSocketAddrs, resolve};
 pub use incoming::{Incoming, IncomingBytes};
 pub use resolver::{Resolver, with_resolver};
 pub use socket::{Any, Datagram, Family, Internet, Listener, Socket, Stream, TypedSocket, Unix};
@@ -33,7 +33,7 @@ pub use unix::{UnixDatagram, UnixListener, UnixStream};
 
 pub use crate::operation::socket_option as option;
 pub use crate::operation::{
-    Address, Credentials, Domain, Message, OptionName, OptionValue, Outgoing, Received, SocketOption, SocketType,
-    ToUnixAddress, UnixAddress,
+    Address, Credentials, Domain, Message, OptionName, OptionValue, OutgoingMessage, Received, SocketOption,
+    SocketType, ToUnixAddress, UnixAddress,
 };
 pub use crate::pool::{BufferPool, PooledBuffer};

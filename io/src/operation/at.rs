@@ -8,7 +8,7 @@ use crate::descriptor::Descriptor;
 
 /// Where a file is: a path, relative to the working directory or [at a `Dir`](crate::fs::Dir::at).
 #[derive(Clone, Copy, Debug)]
-pub struct At<'a> {
+pub struct PathAt<'a> {
     /// From where the path goes on, and what it does not leave; `None` for the working directory.
     pub directory: Option<&'a Descriptor>,
     /// The path.
@@ -32,31 +32,31 @@ pub struct At<'a> {
     message = "`{Self}` does not say where a file is",
     note = "a path does, a place in a directory (`dir.at(\"name\")`), and a directory by reference (`&dir`)"
 )]
-pub trait Locate {
+pub trait AsPathAt {
     /// Where the file is.
-    fn locate(&self) -> At<'_>;
+    fn locate(&self) -> PathAt<'_>;
 }
 
-impl<P: AsRef<Path> + ?Sized> Locate for P {
-    fn locate(&self) -> At<'_> {
-        At { directory: None, path: self.as_ref() }
+impl<P: AsRef<Path> + ?Sized> AsPathAt for P {
+    fn locate(&self) -> PathAt<'_> {
+        PathAt { directory: None, path: self.as_ref() }
     }
 }
 
-impl Locate for At<'_> {
-    fn locate(&self) -> At<'_> {
+impl AsPathAt for PathAt<'_> {
+    fn locate(&self) -> PathAt<'_> {
         *self
     }
 }
 
-impl<'a> At<'a> {
+impl<'a> PathAt<'a> {
     /// The folder in which the file is, and its name there as the path has it, with the slashes that follow it: they
     /// make the kernel refuse what is no directory. A path that ends in `.` has that as its name, which the kernel
     /// refuses in its own ways. `None` for a path that ends in `..`, in nothing, or in the root.
-    pub(crate) fn split(self) -> Option<(At<'a>, &'a Path)> {
+    pub(crate) fn split(self) -> Option<(PathAt<'a>, &'a Path)> {
         let (folder, name) = cut(self.path)?;
         let folder = if folder == "" { Path::new(".") } else { folder };
-        (first_of(name) != b"..").then_some((At { path: folder, ..self }, name))
+        (first_of(name) != b"..").then_some((PathAt { path: folder, ..self }, name))
     }
 
     /// Whether the path says by its end that it leads to a directory: `name/`, `name/.`, `.`.

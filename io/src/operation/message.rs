@@ -35,7 +35,7 @@ impl Message {
 
 /// A message to be sent.
 #[derive(Clone, Debug)]
-pub struct Outgoing<'a> {
+pub struct OutgoingMessage<'a> {
     /// What it says.
     pub bytes: &'a [u8],
     /// To whom; `None` for whom the socket is connected to.

@@ -24,11 +24,11 @@ mod open_options;
 
 pub use address::{Address, ToUnixAddress, UnixAddress};
 pub(crate) use at::cut;
-pub use at::{At, Locate};
-pub use file::{Allocation, Entry, FileOperation, Lock, Rename, Subject};
+pub use at::{AsPathAt, PathAt};
+pub use file::{Allocation, Entry, FileOperation, FileTarget, Lock, Rename};
 pub use interest::Interest;
 pub use job::Job;
-pub use message::{Message, Outgoing};
+pub use message::{Message, OutgoingMessage};
 pub use metadata::{FileTimes, FileType, Metadata};
 pub use multishot::{Arrival, Source};
 pub use open_options::OpenOptions;

@@ -8,11 +8,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::address::Address;
-use super::at::At;
+use super::at::PathAt;
 use super::file::FileOperation;
 use super::interest::Interest;
 use super::job::Job;
-use super::message::{Message, Outgoing};
+use super::message::{Message, OutgoingMessage};
 use super::open_options::OpenOptions;
 use super::shared_bytes::SharedBytes;
 use super::socket::{Domain, SocketType};
@@ -136,7 +136,7 @@ pub enum Operation<'a> {
         /// A socket for messages.
         socket: &'a Descriptor,
         /// What, and to whom.
-        messages: &'a [Outgoing<'a>],
+        messages: &'a [OutgoingMessage<'a>],
     },
     /// As `Send` with `all`, without copying the bytes where that is possible. Answered with `Count`.
     ///
@@ -196,7 +196,7 @@ pub enum Operation<'a> {
     Open {
         /// Where it is. In a directory it is looked for beneath that: a path that leads out of it, also
         /// through a link, is refused with `EXDEV`.
-        at: At<'a>,
+        at: PathAt<'a>,
         /// How.
         options: &'a OpenOptions,
     },

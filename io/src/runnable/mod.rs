@@ -18,6 +18,6 @@ pub(crate) use owner::{Owned, Owner};
 pub(crate) use owners::Owners;
 pub(crate) use parcel::Parcel;
 pub use queue::{Ticket, UnstartedQueue};
-pub use start::{Refused, Start, StartHow, TaskRef};
+pub use start::{Refused, SpawnMode, Start, TaskRef};
 pub(crate) use task::{Membership, Run};
 pub(crate) use turn::Turn;

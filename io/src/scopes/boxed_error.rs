@@ -5,7 +5,7 @@ use std::io;
 
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut, WaitError};
 use crate::runnable::SpawnErrorKind;
-use crate::sync::{BroadcastError, RecvError, SendErrorKind};
+use crate::sync::{RecvError, SendErrorKind, broadcast};
 
 /// Boxes whose errors are looked through, each with its [`source`](Error::source).
 macro_rules! boxed {
@@ -42,7 +42,7 @@ fn canceled_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Canceled> {
             .or_else(|| of::<WaitError>(error))
             .or_else(|| of::<RecvError>(error))
             .or_else(|| of::<SendErrorKind>(error))
-            .or_else(|| of::<BroadcastError>(error))
+            .or_else(|| of::<broadcast::RecvError>(error))
             .or_else(|| of::<SpawnErrorKind>(error))
     })
 }

@@ -13,14 +13,14 @@ impl<'io> dyn Io + 'io {
     ///
     /// /// Says goodbye, also when this task was told to end; but not for longer than a second.
     /// fn leave(io: &dyn Io, stream: &TcpStream) -> std::io::Result<()> {
-    ///     io.protect(|io| io.timeout(Duration::from_secs(1), |io| stream.write_all(io, b"bye\n")))
+    ///     io.shield(|io| io.timeout(Duration::from_secs(1), |io| stream.write_all(io, b"bye\n")))
     /// }
     /// ```
     ///
     /// # Cancellation
     ///
     /// Not a cancellation point; what is inside of it are points that no request from outside reaches.
-    pub fn protect<T>(&self, f: impl FnOnce(&dyn Io) -> T) -> T {
+    pub fn shield<T>(&self, f: impl FnOnce(&dyn Io) -> T) -> T {
         context::current(|context| {
             let _guard = context.push_shield();
             f(self)

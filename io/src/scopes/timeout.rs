@@ -121,7 +121,7 @@ impl<'io> dyn Io + 'io {
         duration: Duration,
         f: impl FnOnce(&dyn Io) -> Result<T, E>,
     ) -> Result<Result<T, E>, TimedOut> {
-        self.deadline_any(self.now() + duration, f)
+        self.timeout_any_at(self.now() + duration, f)
     }
 
     /// As [`timeout_any`](crate::Io#method.timeout_any), with the instant at which the time is over.
@@ -133,7 +133,7 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// As `timeout_any`.
-    pub fn deadline_any<T, E>(
+    pub fn timeout_any_at<T, E>(
         &self,
         deadline: Instant,
         f: impl FnOnce(&dyn Io) -> Result<T, E>,

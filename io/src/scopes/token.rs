@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::cancel::{TimedOut, WaitError};
 use crate::context::{self, Bound, Node, Unparker};
 use crate::sealed::Token;
+use crate::select::{Fact, OneOf2, Selectable};
 use crate::time::Instant;
-use crate::wait_any::{Fact, OneOf2, Source};
 use crate::{Canceled, Io};
 
 /// Cancels what belongs together although nobody owns all of it: the tasks of a connection in several groups, a request and
@@ -19,7 +19,7 @@ use crate::{Canceled, Io};
 ///
 /// - [`run`](Self::run): every cancellation point within returns [`Canceled`], as after an
 ///   [`abort`](crate::Task::abort), and so does every point of the tasks that are started within;
-/// - [`canceling`](Self::canceling): as one of many things to wait for, where there is more to do than to stop.
+/// - [`canceling`](Self::on_canceled): as one of many things to wait for, where there is more to do than to stop.
 ///
 /// A [`child_token`](Self::child_token) is canceled with its parent and can be canceled without it.
 ///
@@ -83,7 +83,7 @@ impl CancellationToken {
     /// Runs `body`, in which every cancellation point returns [`Canceled`] from when the token is canceled, for good, as
     /// every point does of a task that is started in it, for as long as that lives. A blocked call is ended.
     ///
-    /// What follows `run` is not affected. Clean-up that waits goes into [`protect`](crate::Io#method.protect), as after an
+    /// What follows `run` is not affected. Clean-up that waits goes into [`protect`](crate::Io#method.shield), as after an
     /// [`abort`](crate::Task::abort).
     ///
     /// # Cancellation
@@ -107,7 +107,7 @@ impl CancellationToken {
     ///
     /// [`Canceled`]: not the token, but the waiter, was canceled.
     pub fn canceled(&self, io: &dyn Io) -> Result<(), Canceled> {
-        io.wait_any(self.canceling())
+        io.select(self.on_canceled())
     }
 
     /// As [`canceled`](Self::canceled), whatever is requested meanwhile.
@@ -135,14 +135,14 @@ impl CancellationToken {
     ///
     /// [`WaitError`].
     pub fn canceled_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        match io.wait_any((self.canceling(), deadline))? {
+        match io.select((self.on_canceled(), deadline))? {
             OneOf2::First(()) => Ok(()),
             OneOf2::Second(()) => Err(TimedOut.into()),
         }
     }
 
-    /// Its being canceled, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn canceling(&self) -> impl Source<Output = ()> + '_ {
+    /// Its being canceled, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_canceled(&self) -> impl Selectable<Output = ()> + '_ {
         Canceling { node: &self.node, bound: Cell::new(None) }
     }
 
@@ -158,7 +158,7 @@ struct Canceling<'a> {
     bound: Cell<Option<Bound>>,
 }
 
-impl Source for Canceling<'_> {
+impl Selectable for Canceling<'_> {
     type Output = ();
 
     fn output(self, _: usize, _: &dyn Io, _: Token) {}

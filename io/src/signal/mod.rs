@@ -23,9 +23,9 @@ use std::sync::Arc;
 use crate::Io;
 use crate::fd_watcher;
 use crate::operation::{Interest, Operation};
+use crate::select::{Selectable, Sight, Sighting};
 use crate::sys::signal_handler::{self, Watcher};
 use crate::sys::wake_signal::WAKE_SIGNAL;
-use crate::wait_any::{Sight, Sighting, Source};
 
 /// The number of a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,7 +171,7 @@ impl Signals {
         }
     }
 
-    /// The next signal, as one of many things to [wait for](crate::Io#method.wait_any). One that is not taken is kept,
+    /// The next signal, as one of many things to [wait for](crate::Io#method.select). One that is not taken is kept,
     /// for [`next`](Self::next) too.
     ///
     /// A thread of the process wakes who waits, `iolite-lookout`, which is there while something like that is waited
@@ -180,7 +180,7 @@ impl Signals {
     /// # Errors
     ///
     /// Of what it comes to: when the system has no thread or no memory for that.
-    pub fn arriving(&mut self) -> impl Source<Output = io::Result<Signal>> + '_ {
+    pub fn on_next(&mut self) -> impl Selectable<Output = io::Result<Signal>> + '_ {
         Sighting::of(Arriving(self))
     }
 
@@ -253,7 +253,7 @@ mod tests {
     fn a_bell_that_rings_late_hides_no_signal() {
         for _ in 0..200 {
             let (mut signals, watcher) = untold();
-            let waiter = thread::spawn(move || IO.wait_any((IO.now() + Duration::from_secs(60), signals.arriving())));
+            let waiter = thread::spawn(move || IO.select((IO.now() + Duration::from_secs(60), signals.on_next())));
             for _ in 0..10 {
                 watcher.ring();
                 thread::yield_now();

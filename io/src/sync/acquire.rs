@@ -8,8 +8,8 @@ use super::wait::{GaveUp, wait};
 use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::waiting::{AllServed, Choice, Semaphore, SemaphorePermit, WaitQueue, assert_possible};
 use crate::{Canceled, Io};
 
@@ -52,18 +52,18 @@ impl Semaphore {
         self.acquire_many_deadline(io, 1, deadline)
     }
 
-    /// A permit, as one of many things to [wait for](crate::Io#method.wait_any). Who waits has its place among all
+    /// A permit, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among all
     /// others who do.
-    pub fn acquiring(&self) -> impl Source<Output = SemaphorePermit<'_>> + '_ {
-        self.acquiring_many(1)
+    pub fn on_acquire(&self) -> impl Selectable<Output = SemaphorePermit<'_>> + '_ {
+        self.on_acquire_many(1)
     }
 
-    /// As [`acquiring`](Self::acquiring), for `count` permits at once.
+    /// As [`acquiring`](Self::on_acquire), for `count` permits at once.
     ///
     /// # Panics
     ///
     /// As [`acquire_many`](Self::acquire_many).
-    pub fn acquiring_many(&self, count: usize) -> impl Source<Output = SemaphorePermit<'_>> + '_ {
+    pub fn on_acquire_many(&self, count: usize) -> impl Selectable<Output = SemaphorePermit<'_>> + '_ {
         assert_possible(count);
         Queued::new(Acquiring { semaphore: self, count })
     }

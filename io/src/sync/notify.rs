@@ -4,8 +4,8 @@ use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
@@ -95,9 +95,9 @@ impl Notify {
         cancelable(|until| self.wait_until(io, until))
     }
 
-    /// A notification, as one of many things to [wait for](crate::Io#method.wait_any). Who waits has its place among
+    /// A notification, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among
     /// all others who do; what is not taken goes to the next, or is kept.
-    pub fn waiting(&self) -> impl Source<Output = ()> + '_ {
+    pub fn on_wait(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Waiting { notify: self, since: None })
     }
 
@@ -172,8 +172,8 @@ impl<'a> Registration<'a> {
         call(io, self.call(), Until::Deadline(deadline))
     }
 
-    /// What [`wait`](Self::wait) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn waiting(self) -> impl Source<Output = ()> + 'a {
+    /// What [`wait`](Self::wait) waits for, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_wait(self) -> impl Selectable<Output = ()> + 'a {
         Queued::new(self.call())
     }
 

@@ -9,7 +9,7 @@ use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::sealed::Token;
-use crate::wait_any::{Source, sealed::Arm};
+use crate::select::{Selectable, sealed::Arm};
 use crate::waiting::{AllServed, Choice, Place, WaitQueue, decide};
 
 /// A call that waits in a queue, if it has to.
@@ -137,7 +137,7 @@ impl<C: Call> Arm for Queued<C> {
     }
 }
 
-impl<C: Call> Source for Queued<C> {
+impl<C: Call> Selectable for Queued<C> {
     type Output = C::Output;
 
     fn output(self, _: usize, _: &dyn Io, _: Token) -> C::Output {

@@ -23,7 +23,7 @@ pub use message::{
     AddressBuffer, SocketWait, receive_message, send_many, send_message, try_receive_many, try_send_many,
 };
 pub use mounts::{Glance, Mounts, open_cached};
-pub use quick::{begin_connect, close, connect, open_flags, perform_quick, take_socket_error};
+pub use quick::{begin_connect, close, connect, open_flags, perform_nonblocking, take_socket_error};
 pub use rounds::{Round, Rounds, expect_ready, finish_connect, is_ready};
 pub use socket_attempt::perform_attempt;
 pub(crate) use splice::is_file_to_socket;

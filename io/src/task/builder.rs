@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::runnable::{Parcel, Placement, SpawnError, SpawnErrorKind, StartHow, TaskOptions};
+use crate::runnable::{Parcel, Placement, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
 use crate::sealed::TOKEN;
 use crate::{Io, context};
 
@@ -100,7 +100,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Async, &mut parcel);
+        let started = self.spawn(SpawnMode::Async, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -116,7 +116,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Concurrent, &mut parcel);
+        let started = self.spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -134,7 +134,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Thread, &mut parcel);
+        let started = self.spawn(SpawnMode::Thread, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -149,12 +149,12 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         context::current(|context| context.check(io))?;
-        self.spawn(StartHow::Waiting, closure)
+        self.spawn(SpawnMode::Waiting, closure)
     }
 
     /// Starts a task whose closure is in the parcel, and stays there where it is refused.
     #[track_caller]
-    pub(crate) fn spawn<F, T>(self, how: StartHow, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
+    pub(crate) fn spawn<F, T>(self, how: SpawnMode, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
@@ -169,10 +169,10 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
 /// Generic code starts tasks through a [`TaskBuilder`], which checks what they ask for, and cannot get around it:
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Spawner, backend::StartHow};
+/// use iolite_io::{Spawner, backend::SpawnMode};
 ///
 /// fn start<'scope, S: Spawner<'scope>>(spawner: S) {
-///     let _ = spawner.spawn(StartHow::Async, None, |_| ());
+///     let _ = spawner.spawn(SpawnMode::Async, None, |_| ());
 /// }
 /// ```
 pub trait Spawner<'scope>: sealed::Spawn<'scope> {}
@@ -182,7 +182,7 @@ impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
 pub(crate) mod sealed {
     use crate::Io;
     use crate::runnable::SpawnErrorKind;
-    use crate::runnable::StartHow;
+    use crate::runnable::SpawnMode;
     use crate::runnable::{Parcel, TaskOptions};
     use crate::sealed::Token;
 
@@ -195,7 +195,7 @@ pub(crate) mod sealed {
         #[track_caller]
         fn spawn<F, T>(
             self,
-            how: StartHow,
+            how: SpawnMode,
             options: Option<Box<TaskOptions>>,
             closure: &mut Parcel<F>,
             token: Token,

@@ -6,7 +6,7 @@ use super::cell::{Outcome, Watch};
 use crate::Io;
 use crate::context::Unparker;
 use crate::sealed::Token;
-use crate::wait_any::{Fact, Source};
+use crate::select::{Fact, Selectable};
 
 /// The end of a task whose only handle is borrowed exclusively.
 pub(crate) struct Finishing<'a, T> {
@@ -20,7 +20,7 @@ impl<'a, T> Finishing<'a, T> {
     }
 }
 
-impl<T> Source for Finishing<'_, T> {
+impl<T> Selectable for Finishing<'_, T> {
     type Output = ();
 
     fn output(self, _: usize, _: &dyn Io, _: Token) {}

@@ -8,7 +8,7 @@ use super::finishing::Finishing;
 use crate::Io;
 use crate::context::{self, Context, REQUESTED, STICKY};
 use crate::runnable::Owner;
-use crate::wait_any::Source;
+use crate::select::Selectable;
 
 /// A task started by [`spawn_async`](crate::Io#method.spawn_async) or one of its siblings: a unit
 /// of work with a result.
@@ -59,7 +59,7 @@ impl<T> Task<T> {
     ///
     /// *Every* cancellation point of the task returns `Canceled` from then on, where [`cancel`](Self::cancel) ends one
     /// call. So it stops a task that ignores the error of one call and goes on, such as a retry loop with
-    /// `let _ = io.sleep(pause)`; the task's own clean-up that waits has to be in [`protect`](crate::Io#method.protect).
+    /// `let _ = io.sleep(pause)`; the task's own clean-up that waits has to be in [`protect`](crate::Io#method.shield).
     /// Nothing is unwound or killed: a task that never comes to a cancellation point goes on.
     ///
     /// # Cancellation
@@ -93,10 +93,10 @@ impl<T> Task<T> {
         self.outcome.as_ref().is_some_and(|outcome| outcome.is_done())
     }
 
-    /// The end of the task, as one of many things to [wait for](crate::Io#method.wait_any); [`join`](Self::join) then
+    /// The end of the task, as one of many things to [wait for](crate::Io#method.select); [`join`](Self::join) then
     /// does not wait. Requests to the waiter are not copied to the task, and a task of
     /// [`spawn_async`](crate::Io#method.spawn_async) that nobody has begun is left to who will begin it.
-    pub fn finishing(&mut self) -> impl Source<Output = ()> + '_ {
+    pub fn on_finish(&mut self) -> impl Selectable<Output = ()> + '_ {
         Finishing::of(self.outcome.as_deref())
     }
 

@@ -10,7 +10,7 @@ use super::task_io::TaskIo;
 use crate::Io;
 use crate::context;
 use crate::dropping::drop_panic;
-use crate::runnable::{Owner, Parcel, Refused, SpawnError, SpawnErrorKind, Start, StartHow, TaskOptions, Turn};
+use crate::runnable::{Owner, Parcel, Refused, SpawnError, SpawnErrorKind, SpawnMode, Start, TaskOptions, Turn};
 use crate::sealed::Token;
 
 impl<'io> dyn Io + 'io {
@@ -38,7 +38,7 @@ impl<'io> dyn Io + 'io {
         T: Send + 'static,
     {
         let mut parcel = Parcel::of(closure);
-        self.task().spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// Starts a task that makes progress beside the caller.
@@ -53,7 +53,7 @@ impl<'io> dyn Io + 'io {
         T: Send + 'static,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(StartHow::Concurrent, &mut parcel);
+        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -127,7 +127,7 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     #[track_caller]
     fn spawn<F, T>(
         self,
-        how: StartHow,
+        how: SpawnMode,
         options: Option<Box<TaskOptions>>,
         closure: &mut Parcel<F>,
         _: Token,
@@ -143,7 +143,7 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
                 start(self, how, turn, &cell, closure)?;
                 Ok(Task { outcome: Some(cell.into_outcome()) })
             }
-            None if how == StartHow::Async && options.as_ref().is_none_or(|options| options.may_run_inline()) => {
+            None if how == SpawnMode::Async && options.as_ref().is_none_or(|options| options.may_run_inline()) => {
                 Ok(run_inline(self, options, closure))
             }
             None => Err(SpawnErrorKind::NoHandle),
@@ -175,7 +175,7 @@ where
 /// an `Io` that starts nothing any more still has the calling context to run it on.
 pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
     io: &dyn Io,
-    how: StartHow,
+    how: SpawnMode,
     turn: Turn<'static>,
     cell: &Owner<TaskCell<B, F, T>>,
     closure: &mut Parcel<F>,
@@ -198,7 +198,7 @@ pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
         let turn = start.into_turn();
         // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
         assert!(turn.is_of(cell.address()), "an Io refused another task than the one that it was asked to start");
-        if how == StartHow::Async && turn.task().options().may_run_inline() {
+        if how == SpawnMode::Async && turn.task().options().may_run_inline() {
             Start::new(turn).run();
         } else {
             mem::forget(handle);

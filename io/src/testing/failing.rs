@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::errors::error_of;
-use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, Start, StartHow};
+use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, SpawnMode, Start};
 use crate::{Backend, Instant, Io, Operation, Output, context, time};
 
 /// An `Io` on which every operation fails, with an error that a program has to expect of it
@@ -29,9 +29,9 @@ use crate::{Backend, Instant, Io, Operation, Output, context, time};
 pub struct Failing;
 
 impl Io for Failing {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         let kind = match how {
-            StartHow::Waiting => context::current(|context| context.check(self)).err().map(SpawnErrorKind::Canceled),
+            SpawnMode::Waiting => context::current(|context| context.check(self)).err().map(SpawnErrorKind::Canceled),
             _ => None,
         };
         let unavailable = || ConcurrencyUnavailable::limit_reached("concurrent_limit", 0);

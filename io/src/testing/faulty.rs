@@ -14,7 +14,7 @@ use crate::context;
 use crate::descriptor::Descriptor;
 use crate::net::{SocketType, option};
 use crate::primitive::Lock;
-use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, Start, StartHow};
+use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, SpawnMode, Start};
 use crate::{Backend, Decorator, Instant, Io, Operation, Output};
 
 /// Another `Io`, on which things go wrong as [`Faults`] and a seed say. It keeps every promise of the
@@ -205,7 +205,7 @@ impl Decorator for Faulty {
         self.this.upgrade().map(|this| this as _)
     }
 
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         if !self.dice.lock().start() {
             return self.io.start(start, how);
         }

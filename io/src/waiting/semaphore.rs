@@ -160,7 +160,7 @@ impl SemaphorePermit<'_> {
 
 impl Drop for SemaphorePermit<'_> {
     fn drop(&mut self) {
-        self.semaphore.release_many(self.count);
+        self.semaphore.add_permits(self.count);
     }
 }
 
@@ -186,6 +186,6 @@ impl OwnedSemaphorePermit {
 
 impl Drop for OwnedSemaphorePermit {
     fn drop(&mut self) {
-        self.semaphore.release_many(self.count);
+        self.semaphore.add_permits(self.count);
     }
 }

@@ -1,7 +1,7 @@
 //! The wait itself.
 #![allow(unsafe_code)]
 
-use super::Source;
+use super::Selectable;
 use super::sealed::{Arm, Arms};
 use crate::Io;
 use crate::cancel::Canceled;
@@ -12,14 +12,14 @@ use crate::waiting::Choice;
 
 impl<'io> dyn Io + 'io {
     /// Waits for one of several things and takes it, and nothing of the others; of those that are there, the first.
-    /// See [`wait_any`](mod@crate::wait_any) for what can be waited for.
+    /// See [`select`](mod@crate::select) for what can be waited for.
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, sync::{Receiver, RecvError}};
+    /// use iolite_io::{Canceled, Io, sync::{RecvError, mpmc::Receiver}};
     ///
     /// /// The next job of the most urgent queue that has one, and which queue that is.
     /// fn next(io: &dyn Io, queues: &[Receiver<String>; 3]) -> Result<(usize, String), RecvError> {
-    ///     let (queue, job) = io.wait_any(queues.each_ref().map(Receiver::receiving))?;
+    ///     let (queue, job) = io.select(queues.each_ref().map(Receiver::on_recv))?;
     ///     Ok((queue, job?))
     /// }
     /// ```
@@ -34,13 +34,13 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// [`Canceled`]. What the source says, its output says.
-    pub fn wait_any<S: Source>(&self, source: S) -> Result<S::Output, Canceled> {
-        wait_any(self, source)
+    pub fn select<S: Selectable>(&self, source: S) -> Result<S::Output, Canceled> {
+        select(self, source)
     }
 }
 
 /// Waits for one of the arms of a source, takes it, and nothing of the others.
-fn wait_any<S: Source>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
+fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
     let arm = match source.poll_all(io, TOKEN) {
         Some(arm) => arm,
