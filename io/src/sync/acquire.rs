@@ -149,7 +149,7 @@ impl Semaphore {
         wait(io, &self.waiters, waiters, |waiters| waiters, Some(count), until).map(drop).map_err(
             |GaveUp { why, .. }| {
                 // Those behind may want fewer, which are free.
-                self.release_slow(0);
+                self.add_permits_slow(0);
                 why
             },
         )
@@ -193,7 +193,7 @@ impl<'a> Call for Acquiring<'a> {
 
     fn lose(&self, _: Option<usize>) {
         // As in `wait_slow`.
-        self.semaphore.release_slow(0);
+        self.semaphore.add_permits_slow(0);
     }
 
     fn output(self, _: Option<usize>) -> SemaphorePermit<'a> {
