@@ -202,7 +202,7 @@ pub trait ByteStream {
     }
 }
 
-/// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`].
+/// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek).
 ///
 /// Nothing is buffered: each call is an operation, also each piece of a `write!`. Put a
 /// [`BufReader`](std::io::BufReader) or a [`BufWriter`](std::io::BufWriter) around it where calls are many and small.
@@ -233,7 +233,7 @@ impl<S> Clone for BoundStream<'_, S> {
 
 impl<S> Copy for BoundStream<'_, S> {}
 
-/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`]; unbuffered, as [`BoundStream`].
+/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek); unbuffered, as [`BoundStream`].
 #[derive(Debug)]
 pub struct OwnedStream<S> {
     stream: S,

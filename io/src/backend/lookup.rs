@@ -162,9 +162,9 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use super::super::blocking::Parks;
     use super::*;
     use crate::Canceled;
+    use crate::offload::Parks;
 
     const IO: &dyn Io = &Parks;
 

@@ -66,7 +66,7 @@ impl OpenOptions {
     ///
     /// Reads and writes of an `O_DIRECT` file go past the page cache. Most file systems want memory, offset and
     /// length to be multiples of the disk's block, 512 bytes or 4 KiB, and answer `EINVAL` to others. The
-    /// buffers of a [`BufferPool`](super::BufferPool) of whole pages are as they want them.
+    /// buffers of a [`BufferPool`](crate::net::BufferPool) of whole pages are as they want them.
     pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
         self.custom_flags = flags;
         self

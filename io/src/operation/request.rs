@@ -288,7 +288,7 @@ pub enum Operation<'a> {
     },
     /// An operation that one backend has beside those of the vocabulary, and that nobody else can look into;
     /// its crate makes it and reads what becomes of it. Answered with `Done`; by other backends with an error
-    /// of kind [`Unsupported`](io::ErrorKind::Unsupported).
+    /// of kind [`Unsupported`](std::io::ErrorKind::Unsupported).
     Native {
         /// Of a type of that backend's.
         operation: &'a mut (dyn Any + Send),
@@ -314,7 +314,7 @@ impl Operation<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Attempt<'a> {
-    /// As [`Operation::Accept`]; fails with [`io::ErrorKind::Unsupported`] where the listener is in blocking mode.
+    /// As [`Operation::Accept`]; fails with [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported) where the listener is in blocking mode.
     Accept {
         /// A listener.
         listener: &'a Descriptor,

@@ -14,9 +14,9 @@ use crate::waiting::Semaphore;
 /// All memory is allocated when the pool is made, in one piece: the buffers lie one after another
 /// from the beginning of a page, so that those of whole pages begin on pages, as `O_DIRECT` asks. It is
 /// freed when the pool and all its buffers are gone. A clone is the same pool. It belongs to no
-/// [`Io`] and works with each; a buffer comes back when it is dropped, on whatever thread.
+/// [`Io`](crate::Io) and works with each; a buffer comes back when it is dropped, on whatever thread.
 ///
-/// [`TcpStream::incoming`](super::TcpStream::incoming) receives into a pool: a connection takes a
+/// [`TcpStream::incoming`](crate::net::TcpStream::incoming) receives into a pool: a connection takes a
 /// buffer when bytes are there, not before. A backend may keep some of the free buffers at hand, for
 /// the kernel to fill; one at least is always left to circulate, and the others come back when somebody waits in
 /// [`take`](Self::take), or when nothing is received into the pool any more. Bytes that were received and not asked for
@@ -89,7 +89,7 @@ impl BufferPool {
     }
 
     /// Reserves up to `most` buffers for a backend to keep at hand; `None` when no more can be
-    /// spared. For implementers of an [`Io`]; see [`Reserve`].
+    /// spared. For implementers of an [`Io`](crate::Io); see [`Reserve`].
     ///
     /// `call_in` is called on any thread when somebody begins to wait for a buffer. It has the backend drop those that it
     /// keeps, soon, and waits for nothing.

@@ -12,7 +12,7 @@ use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 /// [`Io::sleep_until_time`]: crate::Io#method.sleep_until_time
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clock {
-    /// Goes forward, from some beginning, and stands still while the machine is suspended. That of [`Instant`].
+    /// Goes forward, from some beginning, and stands still while the machine is suspended. That of [`Instant`](super::Instant).
     Monotonic,
     /// As `Monotonic`, and goes on while the machine is suspended.
     Boot,
