@@ -7,11 +7,41 @@ use crate::Io;
 use crate::cancel::Canceled;
 use crate::context::{self, WaitEnd};
 use crate::sealed::TOKEN;
-use crate::sync::Choice;
 use crate::time::Instant;
+use crate::waiting::Choice;
+
+impl<'io> dyn Io + 'io {
+    /// Waits for the first of several things, takes it, and takes nothing from the others. If several are ready, the first in
+    /// the order of writing wins. [The module `select`](mod@crate::select) lists what can be selected, and the macro
+    /// [`select!`](crate::select!) names the outputs.
+    ///
+    /// ```
+    /// use iolite_io::{Canceled, Io, sync::{RecvError, mpmc::Receiver}};
+    ///
+    /// /// Returns the next job of the most urgent queue that has one, and the number of that queue.
+    /// fn next(io: &dyn Io, queues: &[Receiver<String>; 3]) -> Result<(usize, String), RecvError> {
+    ///     let (queue, job) = io.select(queues.each_ref().map(Receiver::on_recv))?;
+    ///     Ok((queue, job?))
+    /// }
+    /// ```
+    ///
+    /// Works from every context. Without a source, it waits for a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also if something is ready. A canceled wait has taken nothing; what was handed over
+    /// already is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`]. An error of the source is part of its output.
+    pub fn select<S: Selectable>(&self, source: S) -> Result<S::Output, Canceled> {
+        select(self, source)
+    }
+}
 
 /// Waits for one of the arms of a source, takes it, and nothing of the others.
-pub(crate) fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
+fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
     let arm = match source.poll_all(io, TOKEN) {
         Some(arm) => arm,
