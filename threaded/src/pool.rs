@@ -323,7 +323,7 @@ impl Pool {
         }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
         io.shield(|io| {
-            if self.drained.wait_deadline(io, io.now() + self.options.grace).is_err() {
+            if io.timeout_at(io.now() + self.options.grace, |io| self.drained.wait(io)).is_err() {
                 tell_stuck(self.options.report.as_ref(), &self.tasks(), self.options.grace);
                 self.drained.wait_uncancelable(io);
             }

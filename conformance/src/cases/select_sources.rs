@@ -610,7 +610,7 @@ fn get_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, received
         } else {
             let index = open.iter().position(|open| *open).expect("one is");
             let deadline = io.now() + SHORT;
-            if let Err(RecvError::Closed) = queues[index].get_deadline(io, &mut items, 2, 3, deadline) {
+            if let Err(RecvError::Closed) = io.timeout_at(deadline, |io| queues[index].get(io, &mut items, 2, 3)) {
                 open[index] = false;
             }
         }

@@ -1,12 +1,10 @@
 //! A condition variable.
 
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::mutex::MutexGuard;
 use super::wait::wait;
-use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;
-use crate::time::Instant;
 use crate::waiting::WaitQueue;
 use crate::{Canceled, Io};
 
@@ -69,7 +67,7 @@ impl Condvar {
     ///
     /// [`Canceled`].
     pub fn wait<T: ?Sized>(&self, io: &dyn Io, guard: &mut MutexGuard<'_, T>) -> Result<(), Canceled> {
-        cancelable(|until| self.wait_until(io, guard, until))
+        self.wait_until(io, guard, Until::Canceled)
     }
 
     /// As [`wait`](Self::wait), whatever is requested meanwhile.
@@ -81,25 +79,7 @@ impl Condvar {
         uncancelable(|until| self.wait_until(io, guard, until));
     }
 
-    /// As [`wait`](Self::wait), until `deadline`; to lock the mutex again may take longer.
-    ///
-    /// # Cancellation
-    ///
-    /// As `wait`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn wait_deadline<T: ?Sized>(
-        &self,
-        io: &dyn Io,
-        guard: &mut MutexGuard<'_, T>,
-        deadline: Instant,
-    ) -> Result<(), WaitError> {
-        self.wait_until(io, guard, Until::Deadline(deadline))
-    }
-
-    fn wait_until<T: ?Sized>(&self, io: &dyn Io, guard: &mut MutexGuard<'_, T>, until: Until) -> Result<(), WaitError> {
+    fn wait_until<T: ?Sized>(&self, io: &dyn Io, guard: &mut MutexGuard<'_, T>, until: Until) -> Result<(), Canceled> {
         until.check(io)?;
         // Here it may still panic.
         context::current(Context::assert_may_suspend);
