@@ -12,7 +12,11 @@ use iolite_io::backend::{
     guard_panic_hook, make_room_for_descriptors, tell, tell_stuck,
 };
 use iolite_io::sync::Semaphore;
-use iolite_io::{ConcurrencyUnavailable, Io, Placement, ShutDown, SpawnErrorKind};
+use iolite_io::{
+    Io, SpawnErrorKind,
+    error::{ConcurrencyUnavailable, ShutDown},
+    task::Placement,
+};
 use slab::Slab;
 
 use crate::executor::Executor;

@@ -27,7 +27,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, Ticket, current, tell, tell_stuck};
 use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
-use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
+use iolite_io::{
+    Io, SpawnErrorKind,
+    error::{ConcurrencyUnavailable, ShutDown},
+};
 
 use crate::options::Options;
 use crate::queue::{Queue, Retired};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use iolite_io::sync::Mutex;
-use iolite_io::{Decorator, Instant, Io};
+use iolite_io::{Instant, Io, backend::Decorator};
 use iolite_threaded::{Options, Threaded};
 
 /// Set in the child process that is to end.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::broadcast;
-use iolite_io::{Io, OneOf2, WaitError};
+use iolite_io::{Io, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -9,7 +9,7 @@ use iolite_io::sync::{
     mpmc::{Receiver, Sender, channel, unbounded},
     oneshot,
 };
-use iolite_io::{Io, OneOf2, WaitError};
+use iolite_io::{Io, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite_io::sync::{Event, Semaphore, futex};
-use iolite_io::{Group, Io, OneOf2, WaitError};
+use iolite_io::{Group, Io, WaitError, select::OneOf2};
 
 use super::select_races::crowd;
 use crate::On;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::{Event, Notify};
-use iolite_io::{OneOf2, WaitError};
+use iolite_io::{WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};

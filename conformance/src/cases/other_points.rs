@@ -16,7 +16,7 @@ use iolite_io::net::{
 use iolite_io::signal::{Signal, Signals};
 use iolite_io::sync::{LazyLock, Once, OnceLock};
 use iolite_io::time::Clock;
-use iolite_io::{CompletionQueue, Io, Operation, copy, copy_at_most, process, stdio};
+use iolite_io::{Io, completion::CompletionQueue, copy, copy_at_most, operation::Operation, process, stdio};
 
 use super::points::delivers_a_request_once;
 use crate::On;

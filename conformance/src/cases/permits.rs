@@ -8,7 +8,10 @@ use iolite_io::sync::{
     Event, Semaphore, SendErrorKind, TryRecvError,
     mpmc::{Sender, channel, unbounded},
 };
-use iolite_io::{Io, OneOf2, OneOf3};
+use iolite_io::{
+    Io,
+    select::{OneOf2, OneOf3},
+};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -12,7 +12,10 @@ use std::time::Duration;
 use iolite_io::process::{self, Child};
 use iolite_io::signal::{Signal, Signals};
 use iolite_io::sync::{Event, Queue, RecvError, Semaphore, SendErrorKind};
-use iolite_io::{Io, OneOf2, OneOf3, OneOf4};
+use iolite_io::{
+    Io,
+    select::{OneOf2, OneOf3, OneOf4},
+};
 
 use super::processes::{endless, shell, state_of};
 use super::signals::{alone, send, watch};

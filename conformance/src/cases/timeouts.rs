@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use iolite_bridge::Bridge;
 use iolite_io::sync::{Event, Mutex, Semaphore, SendErrorKind, broadcast, mpmc::channel};
-use iolite_io::{Canceled, Instant, Interval, Io, OneOf2, TimedOut, WaitError};
+use iolite_io::{Canceled, Instant, Interval, Io, TimedOut, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};

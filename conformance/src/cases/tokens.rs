@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use iolite_io::net::TcpListener;
 use iolite_io::sync::{Event, Mutex, Semaphore, mpmc::channel};
-use iolite_io::{Canceled, CancellationToken, Io, OneOf2, Task, WaitError};
+use iolite_io::{Canceled, CancellationToken, Io, Task, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};

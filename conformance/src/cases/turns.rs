@@ -12,7 +12,7 @@ use iolite_io::backend::monotonic_now;
 use iolite_io::net::{Message, OutgoingMessage, TcpStream, UdpSocket};
 use iolite_io::sync::{Event, Mutex, Queue, RwLock, Semaphore, broadcast, futex, mpmc::channel, watch};
 use iolite_io::time::Clock;
-use iolite_io::{Canceled, Instant, Interval, Io, JoinSet, MissedTicks};
+use iolite_io::{Canceled, Instant, Interval, Io, JoinSet, time::MissedTicks};
 
 use super::points::{POINTS, Ready};
 use crate::On;

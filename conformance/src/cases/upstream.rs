@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use iolite_io::fs::{self, Access, Dir};
 use iolite_io::sync::{Event, OnceLock, Queue, RecvError, mpmc::channel};
-use iolite_io::{Canceled, Io, OneOf2, WaitError, process};
+use iolite_io::{Canceled, Io, WaitError, process, select::OneOf2};
 use rustix::io::Errno;
 
 use crate::On;

@@ -30,7 +30,7 @@ use io_uring::squeue::Entry;
 use io_uring::{cqueue, opcode};
 use iolite_io::backend::Unparker;
 use iolite_io::net::PooledBuffer;
-use iolite_io::{Descriptor, SharedBytes};
+use iolite_io::operation::{Descriptor, SharedBytes};
 
 use super::Executor;
 use super::completion::Tag;

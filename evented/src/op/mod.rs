@@ -26,7 +26,10 @@ use std::time::Duration;
 
 use iolite_io::backend::{Context, perform_attempt, perform_nonblocking};
 use iolite_io::net::Address;
-use iolite_io::{Operation, Output, ShutDown};
+use iolite_io::{
+    error::ShutDown,
+    operation::{Operation, Output},
+};
 
 use crate::shared::Shared;
 pub(crate) use multishot::RingMultishot;

@@ -35,7 +35,7 @@
 //! | a deadline, a tick | the [`Instant`](crate::Instant), [`interval.on_tick()`](crate::Interval::on_tick) |
 //! | the end of a task | [`task.on_finish()`](crate::Task::on_finish), [`member.on_finish()`](crate::ScopedTask::on_finish) |
 //! | the end of all tasks of a group | [`group.on_finish()`](crate::Group::on_finish), [`try_group.on_finish()`](crate::TryGroup::on_finish) |
-//! | the next result, the next completion | [`set.on_next()`](crate::JoinSet::on_next), [`queue.on_wait()`](crate::CompletionQueue::on_wait) |
+//! | the next result, the next completion | [`set.on_next()`](crate::JoinSet::on_next), [`queue.on_wait()`](crate::completion::CompletionQueue::on_wait) |
 //! | a token's being canceled | [`token.on_canceled()`](crate::CancellationToken::on_canceled) |
 //! | an event, a notification | [`event.on_wait()`](crate::sync::Event::on_wait), [`notify.on_wait()`](crate::sync::Notify::on_wait) |
 //! | a change of a word | [`futex::on_wait(&word, value)`](crate::sync::futex::on_wait) |

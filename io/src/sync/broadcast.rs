@@ -127,7 +127,7 @@ impl<T> Sender<T> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::broadcast};
+    /// use iolite_io::{Canceled, Io, sync::broadcast, select::OneOf2};
     ///
     /// /// Measures for as long as somebody looks.
     /// fn measure(io: &dyn Io, readings: &broadcast::Sender<u64>, read: impl Fn() -> u64) -> Result<(), Canceled> {

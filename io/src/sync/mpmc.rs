@@ -186,7 +186,7 @@ impl<T> Sender<T> {
     /// A free slot, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Event, mpmc::Sender}};
+    /// use iolite_io::{Canceled, Io, sync::{Event, mpmc::Sender}, select::OneOf2};
     ///
     /// /// The next number goes out when there is room for it, until somebody says stop.
     /// fn count(io: &dyn Io, stop: &Event, numbers: &Sender<u64>) -> Result<(), Canceled> {

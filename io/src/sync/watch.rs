@@ -99,7 +99,7 @@ impl<T> Sender<T> {
     /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::{mpmc::Receiver, watch}};
+    /// use iolite_io::{Canceled, Io, sync::{mpmc::Receiver, watch}, select::OneOf2};
     ///
     /// /// Shows the sum of what comes in, for as long as somebody looks.
     /// fn sum(io: &dyn Io, numbers: &Receiver<u64>, sum: &watch::Sender<u64>) -> Result<(), Canceled> {
