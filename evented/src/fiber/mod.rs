@@ -18,8 +18,7 @@ use std::rc::Rc;
 
 use iolite_io::backend::{Context, Park, WakeBlock, set_current};
 
-use crate::executor::Executor;
-use crate::shared::Unstarted;
+use crate::admitted::Admitted;
 use prefetch::{LINE_BYTES, prefetch};
 use stack::{COLOUR_BYTES, FiberStack, SizeClass};
 use switch::Strand;
@@ -29,7 +28,7 @@ const FRAME_LINES: usize = 12;
 
 /// Why a fiber gave the thread back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pause {
+pub(crate) enum SuspendReason {
     /// It waits for a token, a completion or its timer.
     Park,
     /// It lets others run.
@@ -43,11 +42,13 @@ pub(crate) struct Fiber {
     pub(crate) class: SizeClass,
     strand: Strand,
     /// Why it suspended last.
-    pause: Cell<Pause>,
+    pause: Cell<SuspendReason>,
     block: &'static WakeBlock,
     context: Context,
     /// The task that it is about to run. An idle fiber that is resumed without one returns, so that its stack is free.
-    task: Cell<Option<Unstarted>>,
+    task: Cell<Option<Admitted>>,
+    /// Runs a task to its end, on behalf of the runtime.
+    run: fn(Admitted),
     /// The name of the task that it runs.
     name: Cell<Option<NonNull<str>>>,
     /// In the executor's run queue, where `next` comes after it.
@@ -57,7 +58,7 @@ pub(crate) struct Fiber {
     pub(crate) parked: Cell<bool>,
     /// Where it is in the executor's table of live fibers.
     pub(crate) index: Cell<usize>,
-    /// Under which its runtime knows its task.
+    /// The number under which its runtime knows its task.
     pub(crate) number: Cell<usize>,
 }
 
@@ -67,20 +68,14 @@ impl Fiber {
     }
 
     /// Gives an idle fiber its next task.
-    pub(crate) fn assign(&self, unstarted: Unstarted) {
+    pub(crate) fn assign(&self, unstarted: Admitted) {
         self.task.set(Some(unstarted));
-    }
-
-    /// Calls `f` with the name of the task that it runs. Async-signal-safe.
-    fn with_name(&self, f: impl FnOnce(&str)) {
-        // SAFETY: `main` put it here, and takes it out before the task's name can be freed.
-        f(self.name.get().map_or("?", |name| unsafe { name.as_ref() }));
     }
 
     /// Runs the fiber until it pauses.
     #[inline]
-    pub(crate) fn resume(&self) -> Pause {
-        overflow::RUNNING.set(self);
+    pub(crate) fn resume(&self) -> SuspendReason {
+        overflow::RUNNING_NAME.set(&self.name);
         self.context.begin_turn();
         // SAFETY: the context lives in this box, which outlives the resumption; it is put back
         // before anything else of this thread runs.
@@ -90,7 +85,7 @@ impl Fiber {
         unsafe { self.strand.resume() };
         // SAFETY: it was current before, and its code goes on now.
         unsafe { set_current(outer) };
-        overflow::RUNNING.set(ptr::null());
+        overflow::RUNNING_NAME.set(ptr::null());
         self.pause.get()
     }
 
@@ -108,7 +103,7 @@ impl Fiber {
 
     /// Gives the thread back until the executor resumes this fiber. On the fiber itself only.
     #[inline]
-    pub(crate) fn suspend(&self, pause: Pause) {
+    pub(crate) fn suspend(&self, pause: SuspendReason) {
         self.pause.set(pause);
         // SAFETY: it is this fiber that runs.
         unsafe { self.strand.suspend() };
@@ -126,9 +121,9 @@ impl Fiber {
             // The runtime knows the task, and so keeps its name, until the executor retires this fiber, after the
             // suspension below.
             fiber.name.set(Some(NonNull::from(unstarted.start.name())));
-            Executor::run_task(unstarted);
+            (fiber.run)(unstarted);
             fiber.name.set(None);
-            fiber.suspend(Pause::Idle);
+            fiber.suspend(SuspendReason::Idle);
         }
     }
 }
@@ -147,8 +142,8 @@ impl Deref for OwnedFiber {
 }
 
 impl OwnedFiber {
-    /// Makes an idle fiber.
-    pub(crate) fn new(mut stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>) -> Self {
+    /// Makes an idle fiber, which runs each of its tasks by `run`.
+    pub(crate) fn new(mut stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>, run: fn(Admitted)) -> Self {
         const { assert!(align_of::<Fiber>() <= COLOUR_BYTES) };
         let class = stack.class();
         let place = stack.reserve(size_of::<Fiber>()).cast::<Fiber>();
@@ -156,10 +151,11 @@ impl OwnedFiber {
         let fiber = Fiber {
             class,
             strand,
-            pause: Cell::new(Pause::Idle),
+            pause: Cell::new(SuspendReason::Idle),
             block,
             context: Context::new(block, park),
             task: Cell::new(None),
+            run,
             name: Cell::new(None),
             queued: Cell::new(false),
             next: Cell::new(None),
@@ -169,7 +165,7 @@ impl OwnedFiber {
         };
         // SAFETY: so many bytes, aligned to a cache line, were reserved for it; nothing else is there.
         unsafe { place.write(fiber) };
-        // SAFETY: the block comes from this executor's remote, which made it.
+        // SAFETY: the block comes from this executor's inbox, which made it.
         unsafe { block.set_owner(place.as_ptr() as usize) };
         // For good: see `WakeBlock::take_token`. A waker of the block's last owner may come in between.
         while !block.begin_park() {}

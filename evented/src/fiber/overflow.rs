@@ -7,16 +7,17 @@
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::process;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Once;
 
 use super::published::Published;
-use super::{Fiber, stack};
+use super::stack;
 use crate::primitive::AtomicPtr;
 
 thread_local! {
-    /// The fiber that runs on this thread; null between fibers. Set by its executor, off the fiber.
-    pub(super) static RUNNING: Cell<*const Fiber> = const { Cell::new(ptr::null()) };
+    /// Where the fiber that runs on this thread has the name of its task; null between fibers. Its executor sets this, off
+    /// the fiber. The fiber puts a name there only for as long as that is valid.
+    pub(super) static RUNNING_NAME: Cell<*const Cell<Option<NonNull<str>>>> = const { Cell::new(ptr::null()) };
 
     /// This thread's alternate stack, if it has one of ours.
     static ALTERNATE: RefCell<Option<AlternateStack>> = const { RefCell::new(None) };
@@ -122,11 +123,9 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
 fn report(stack_bytes: usize) -> ! {
     let mut digits = [0_u8; 20];
     write_stderr(b"iolite: the fiber of task `");
-    // SAFETY: the fiber overflowed, so it runs, and is there.
-    match unsafe { RUNNING.get().as_ref() } {
-        Some(fiber) => fiber.with_name(|name| write_stderr(name.as_bytes())),
-        None => write_stderr(b"?"),
-    }
+    // SAFETY: the fiber overflowed, so it runs, and is there, as is the name that it put in its cell.
+    let name = unsafe { RUNNING_NAME.get().as_ref().and_then(Cell::get).map(|name| name.as_ref()) };
+    write_stderr(name.unwrap_or("?").as_bytes());
     write_stderr(b"` overflowed its stack of ");
     write_stderr(decimal(stack_bytes / 1024, &mut digits));
     write_stderr(b" KiB: raise stack_size, or move large frames to the heap or to the bridge; aborting\n");

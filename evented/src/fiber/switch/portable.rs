@@ -29,7 +29,7 @@ fn address(value: usize) -> StackPointer {
 }
 
 /// A stack and the context saved on it.
-pub(in crate::fiber) struct Strand {
+pub(crate) struct Strand {
     coroutine: RefCell<Coroutine<*const Strand, (), (), FiberStack>>,
     /// Set when it first runs; valid as long as its stack.
     yielder: Cell<*const Yielder<*const Strand, ()>>,
@@ -37,7 +37,7 @@ pub(in crate::fiber) struct Strand {
 
 impl Strand {
     /// Prepares `main(argument)` to run on `stack` when the strand is first resumed.
-    pub(in crate::fiber) fn new(stack: FiberStack, main: Main, argument: *const ()) -> Self {
+    pub(crate) fn new(stack: FiberStack, main: Main, argument: *const ()) -> Self {
         let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<_, ()>, strand: *const Strand| {
             // SAFETY: `resume` passes the strand that it resumes, by a reference, and who calls it keeps that in place
             // while it runs. `main` gets the argument for which it was given to `new`; that it is still what `main` needs is
@@ -56,7 +56,7 @@ impl Strand {
     ///
     /// It is suspended, has not ended, and stays in place until this returns. On the thread on which
     /// it ran before. What it was made with is fit for its `main`.
-    pub(in crate::fiber) unsafe fn resume(&self) {
+    pub(crate) unsafe fn resume(&self) {
         self.coroutine.borrow_mut().resume(self);
     }
 
@@ -65,18 +65,18 @@ impl Strand {
     /// # Safety
     ///
     /// Called by what runs on it.
-    pub(in crate::fiber) unsafe fn suspend(&self) {
+    pub(crate) unsafe fn suspend(&self) {
         // SAFETY: set by the strand, on this stack, which is the one that runs.
         unsafe { &*self.yielder.get() }.suspend(());
     }
 
     /// Where its innermost frame begins while it is suspended, for hints: not known.
-    pub(in crate::fiber) fn place(&self) -> *const u8 {
+    pub(crate) fn place(&self) -> *const u8 {
         ptr::null()
     }
 
     /// The stack, if what ran on it has ended; else it is leaked.
-    pub(in crate::fiber) fn into_stack(self) -> Option<FiberStack> {
+    pub(crate) fn into_stack(self) -> Option<FiberStack> {
         let coroutine = self.coroutine.into_inner();
         if coroutine.done() {
             return Some(coroutine.into_stack());

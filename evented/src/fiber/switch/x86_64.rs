@@ -19,7 +19,7 @@ use super::Main;
 use crate::fiber::stack::FiberStack;
 
 /// A stack and the context saved on it.
-pub(in crate::fiber) struct Strand {
+pub(crate) struct Strand {
     stack: FiberStack,
     main: Main,
     argument: *const (),
@@ -32,7 +32,7 @@ pub(in crate::fiber) struct Strand {
 
 impl Strand {
     /// Prepares `main(argument)` to run on `stack` when the strand is first resumed.
-    pub(in crate::fiber) fn new(stack: FiberStack, main: Main, argument: *const ()) -> Self {
+    pub(crate) fn new(stack: FiberStack, main: Main, argument: *const ()) -> Self {
         let base = stack.base() as *mut usize;
         // SAFETY: the two words below the base are the stack's own, which nobody uses yet. A function
         // expects the stack 8 bytes below a multiple of 16, with an address to return to on top: none,
@@ -60,7 +60,7 @@ impl Strand {
     /// It is suspended, has not ended, and stays in place until this returns. On the thread on which
     /// it ran before. What it was made with is fit for its `main`.
     #[inline(always)]
-    pub(in crate::fiber) unsafe fn resume(&self) {
+    pub(crate) unsafe fn resume(&self) {
         // SAFETY: `own` is where it is suspended: `new` or `suspend` left it.
         unsafe { switch(self.resumer.as_ptr(), self.own.get(), self) };
     }
@@ -71,19 +71,19 @@ impl Strand {
     ///
     /// Called by what runs on it.
     #[inline(always)]
-    pub(in crate::fiber) unsafe fn suspend(&self) {
+    pub(crate) unsafe fn suspend(&self) {
         // SAFETY: `resume` left the place of the resumer, which waits there.
         unsafe { switch(self.own.as_ptr(), self.resumer.get(), self) };
     }
 
     /// Where its innermost frame begins while it is suspended, for hints.
     #[inline]
-    pub(in crate::fiber) fn place(&self) -> *const u8 {
+    pub(crate) fn place(&self) -> *const u8 {
         self.own.get()
     }
 
     /// The stack, if what ran on it has ended; else it is leaked.
-    pub(in crate::fiber) fn into_stack(self) -> Option<FiberStack> {
+    pub(crate) fn into_stack(self) -> Option<FiberStack> {
         self.ended.get().then_some(self.stack)
     }
 }
