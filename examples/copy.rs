@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::{env, io};
 
 use iolite::fs::File;
-use iolite::{Batch, Completed, Config, Io, Lent, Operation, Output};
+use iolite::{Batch, BatchCompletion, Buffers, Config, Io, Operation, Output};
 
 const BUFFERS: usize = 8;
 const BUFFER_BYTES: usize = 64 << 10;
@@ -42,9 +42,9 @@ fn copy(io: &dyn Io, from: &File, to: &File) -> io::Result<u64> {
             turns[index].go_on(batch, index, buffer, from, to);
         }
         while !batch.is_empty() {
-            batch.await_async(io)?;
-            while let Some(Completed { index, result, lent }) = batch.next() {
-                let (Output::Count(count), Lent::Buffer(buffer)) = (result?, lent) else { continue };
+            batch.wait(io)?;
+            while let Some(BatchCompletion { index, result, lent }) = batch.next() {
+                let (Output::Count(count), Buffers::Buffer(buffer)) = (result?, lent) else { continue };
                 let turn = &mut turns[index];
                 copied += turn.progressed(count)?;
                 if turn.part.is_empty() {

@@ -20,7 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite::net::{BufferPool, Incoming, PooledBuffer, TcpListener, TcpStream};
-use iolite::sync::{Mutex, Receiver, Sender, channel};
+use iolite::sync::{
+    Mutex,
+    mpmc::{Receiver, Sender, channel},
+};
 use iolite::{Canceled, Config, ErrorChain, Group, Io};
 
 /// Buffers, and bytes in each.

@@ -62,7 +62,7 @@ fn one_way(io: &dyn Io, from: &TcpStream, to: &TcpStream) -> io::Result<u64> {
     });
     if result.is_err() {
         // The other way would wait for a side that is never told.
-        io.protect(|io| [from, to].map(|stream| stream.shutdown(io, Shutdown::Both).ok()));
+        io.shield(|io| [from, to].map(|stream| stream.shutdown(io, Shutdown::Both).ok()));
     }
     result
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
-use iolite::sync::{BroadcastError, BroadcastReceiver, BroadcastSender, Event, broadcast};
+use iolite::sync::{Event, broadcast};
 use iolite::{Canceled, Config, ErrorChain, Group, Io, OneOf4};
 
 /// How many lines a session may be behind.
@@ -31,17 +31,17 @@ fn main() -> ExitCode {
 
 /// What the sessions share.
 struct Room {
-    lines: BroadcastSender<String>,
+    lines: broadcast::Sender<String>,
     closing: Event,
 }
 
 /// Serves until somebody closes the room.
 fn serve(io: &dyn Io, listener: &TcpListener) -> io::Result<()> {
-    let (lines, _) = broadcast(BACKLOG);
+    let (lines, _) = broadcast::channel(BACKLOG);
     let room = Room { lines, closing: Event::new() };
     io.group(|group| {
         let mut accepting = group.spawn_concurrent(|io| accept(io, group, listener, &room))?;
-        let _ = io.wait_any((room.closing.waiting(), accepting.finishing()))?;
+        let _ = io.select((room.closing.on_wait(), accepting.on_finish()))?;
         accepting.cancel(io).or_else(unless_canceled)
     })
 }
@@ -63,18 +63,18 @@ fn accept<'scope>(
     }
 }
 
-fn session(io: &dyn Io, stream: &TcpStream, room: &Room, mut lines: BroadcastReceiver<String>) -> io::Result<()> {
+fn session(io: &dyn Io, stream: &TcpStream, room: &Room, mut lines: broadcast::Receiver<String>) -> io::Result<()> {
     let mut pings = io.interval(PING);
     io.group(|group| {
         let mut hearing = group.spawn_concurrent(|io| hear(io, stream, room))?;
         loop {
-            match io.wait_any((room.closing.waiting(), hearing.finishing(), lines.receiving(), pings.ticking()))? {
+            match io.select((room.closing.on_wait(), hearing.on_finish(), lines.on_recv(), pings.on_tick()))? {
                 OneOf4::First(()) => {
                     stream.write_all(io, b"bye\n")?;
                     return hearing.cancel(io).or_else(unless_canceled);
                 }
                 OneOf4::Second(()) => return hearing.join(io),
-                OneOf4::Third(Err(BroadcastError::Lagged(count))) => {
+                OneOf4::Third(Err(broadcast::RecvError::Lagged(count))) => {
                     stream.write_all(io, format!("({count} lines missed)\n").as_bytes())?;
                 }
                 OneOf4::Third(line) => stream.write_all(io, line?.as_bytes())?,

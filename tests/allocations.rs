@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use iolite::fs::OpenOptions;
-use iolite::net::{Message, Outgoing, UdpSocket};
-use iolite::sync::{Barrier, Condvar, Event, Mutex, Notify, RwLock, Semaphore, channel};
+use iolite::net::{Message, OutgoingMessage, UdpSocket};
+use iolite::sync::{Barrier, Condvar, Event, Mutex, Notify, RwLock, Semaphore, mpmc::channel};
 use iolite::{Canceled, Io};
 use iolite_conformance::tools::{Watchdog, concurrently, note, scope, tcp_pair};
 use iolite_conformance::{Case, On, cases, run_one_by_one};
@@ -62,7 +62,7 @@ fn operations(io: &dyn Io) -> Vec<(&'static str, u64)> {
             udp.recv(io, &mut buffer).map(drop)
         }),
         count("send_many and recv_many", || {
-            udp.send_many(io, &[Outgoing { bytes: b"hello", to: None }])?;
+            udp.send_many(io, &[OutgoingMessage { bytes: b"hello", to: None }])?;
             udp.recv_many(io, &mut messages).map(drop)
         }),
         count("write_at and read_at", || {
@@ -77,7 +77,7 @@ fn operations(io: &dyn Io) -> Vec<(&'static str, u64)> {
             Ok(())
         }),
         count("timeout", || Ok(io.timeout(Duration::from_secs(60), |io| io.sleep(Duration::from_nanos(1)))?)),
-        count("protect", || Ok(io.protect(|io| io.check_cancel())?)),
+        count("protect", || Ok(io.shield(|io| io.check_cancel())?)),
     ]
 }
 
@@ -106,7 +106,7 @@ fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
             }
             for _ in 0..many {
                 ask.acquire(io)?.forget();
-                answer.release();
+                answer.add_permits(1);
             }
             for _ in 0..many {
                 called.wait(io)?;
@@ -139,7 +139,7 @@ fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
                 Ok(ours.recv(io).map(drop)?)
             }),
             count("permits", || {
-                ask.release();
+                ask.add_permits(1);
                 answer.acquire(io)?.forget();
                 Ok(())
             }),

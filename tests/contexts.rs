@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite::sync::{Event, Mutex, channel};
+use iolite::sync::{Event, Mutex, mpmc::channel};
 use iolite::{Canceled, Io, Task, WaitError};
 use iolite_conformance::tools::{Watchdog, concurrently, note, rounds, scope, tcp_pair};
 use iolite_conformance::{Case, On, Running, run_cases, whole};
@@ -97,9 +97,9 @@ impl House {
 }
 
 /// Two places do something together, `rounds` times; how often it was done.
-type Subject = fn(&House, &dyn Io, (Place, Place), usize) -> io::Result<usize>;
+type FileTarget = fn(&House, &dyn Io, (Place, Place), usize) -> io::Result<usize>;
 
-fn each_pair_of_places_works_together(subject: Subject, on: On) {
+fn each_pair_of_places_works_together(subject: FileTarget, on: On) {
     let watchdog = Watchdog::start();
     let house = House::new();
     let io = house.io(&on);

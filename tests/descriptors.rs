@@ -651,12 +651,12 @@ fn waits_for_signals_and_programs_need_no_descriptor(on: &On) {
         let mut watcher = Signals::new([Signal::CHILD]).expect("watched");
         let mut child = process::spawn(io, Command::new("cat").stdin(Stdio::piped())).expect("spawned");
         let exhausted = Exhausted::new();
-        let one = io.wait_any((child.exiting(), watcher.arriving(), io.now() + Duration::from_millis(1)));
+        let one = io.select((child.on_wait(), watcher.on_next(), io.now() + Duration::from_millis(1)));
         assert!(matches!(one, Ok(OneOf3::Third(()))));
         drop(child.stdin.take());
-        let status = io.wait_any([child.exiting()]).expect("not canceled").1;
+        let status = io.select([child.on_wait()]).expect("not canceled").1;
         assert!(status.expect("ended").success());
-        assert_eq!(io.wait_any([watcher.arriving()]).expect("not canceled").1.expect("seen"), Signal::CHILD);
+        assert_eq!(io.select([watcher.on_next()]).expect("not canceled").1.expect("seen"), Signal::CHILD);
         drop(exhausted);
     });
 }
@@ -665,7 +665,7 @@ fn canceled_waits_for_signals_and_programs_lose_none(on: &On) {
     loses_none(on, "canceled waits for signals and programs", |io, random| {
         let mut watcher = Signals::new([Signal::USER2]).expect("watched");
         let mut child = process::spawn(io, &mut Command::new("true")).expect("spawned");
-        let ended = cancel_soon(io, random, |io| match io.wait_any((watcher.arriving(), child.exiting()))? {
+        let ended = cancel_soon(io, random, |io| match io.select((watcher.on_next(), child.on_wait()))? {
             OneOf2::First(signal) => signal.map(drop),
             OneOf2::Second(status) => status.map(drop),
         });

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use iolite::bridge::{Bridge, CallError, PostError, PostErrorKind};
 use iolite::evented::op::CanceledById;
-use iolite::net::{NoneAnswers, TcpListener, TcpStream};
-use iolite::sync::{BroadcastError, RecvError, SendError, SendErrorKind, TryRecvError};
+use iolite::net::{ConnectError, TcpListener, TcpStream};
+use iolite::sync::{RecvError, SendError, SendErrorKind, TryRecvError, broadcast};
 use iolite::{
     BackendChoice, Canceled, ConcurrencyUnavailable, Config, Incomplete, InvalidOption, Io, RunError, ShutDown,
     SpawnError, SpawnErrorKind, TimedOut, WaitError, process,
@@ -47,7 +47,7 @@ fn errors(io: &dyn Io) -> Vec<Row> {
         ("SendError", 1, Box::new(SendError { item: (), kind: SendErrorKind::Full })),
         ("RecvError", 1, Box::new(RecvError::Closed)),
         ("TryRecvError", 1, Box::new(TryRecvError::Empty)),
-        ("BroadcastError", 1, Box::new(BroadcastError::Lagged(3))),
+        ("broadcast::RecvError", 1, Box::new(broadcast::RecvError::Lagged(3))),
         ("CallError", 2, Box::new(CallError::Canceled(canceled(io)))),
         ("CallError", 1, Box::new(CallError::NotCommitted("the disk is full".into()))),
         ("CallError", 1, Box::new(io::Error::from(CallError::State("it was not made".into())))),
@@ -64,8 +64,8 @@ fn errors(io: &dyn Io) -> Vec<Row> {
         ("Incomplete", 2, Box::new(Incomplete { count: 3, unwritten: Vec::new(), source: os() })),
         ("Incomplete", 2, Box::new(Incomplete { count: 3, unwritten: vec![1], source: TimedOut.into() })),
         ("Incomplete", 2, Box::new(ended_in_the_middle(io))),
-        ("NoneAnswers", 1, Box::new(NoneAnswers { attempts: vec![(([127, 0, 0, 1], 1).into(), os())] })),
-        ("NoneAnswers", 1, Box::new(NoneAnswers { attempts: vec![] })),
+        ("ConnectError", 1, Box::new(ConnectError { attempts: vec![(([127, 0, 0, 1], 1).into(), os())] })),
+        ("ConnectError", 1, Box::new(ConnectError { attempts: vec![] })),
         ("Explained", 2, Box::new(process::spawn(io, &mut Command::new(nothing)).map(drop).expect_err("no program"))),
         ("Explained", 2, Box::new(TcpStream::connect(io, "host.invalid:1").map(drop).expect_err("no such host"))),
     ]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use iolite::testing::{Faults, Faulty};
 use iolite::{Io, Operation};
-use iolite_conformance::{Around, Running, Subject, Wanted, run};
+use iolite_conformance::{Around, FileTarget, Running, Wanted, run};
 
 /// In the other process: which subject it runs the suite on.
 const SUBJECT: &str = "IOLITE_TEST_HARNESS_SUBJECT";
@@ -95,7 +95,7 @@ fn suite_that_requires(required: &str, subject: &str, arguments: &[&str]) -> (En
     (ended, text)
 }
 
-fn subject(name: &str) -> Arc<dyn Subject> {
+fn subject(name: &str) -> Arc<dyn FileTarget> {
     let threaded = support::subjects().remove(0);
     match name {
         "sound" => threaded,
@@ -111,7 +111,7 @@ fn subject(name: &str) -> Arc<dyn Subject> {
 /// A backend that there is nowhere.
 struct Missing;
 
-impl Subject for Missing {
+impl FileTarget for Missing {
     fn name(&self) -> &str {
         "missing"
     }

@@ -51,7 +51,7 @@ impl<S: 'static> Bridge<S> {
         for (index, seat) in seats.into_iter().enumerate() {
             let name = format!("{}-{index}", self.name());
             // Shielded: a worker is not bound by the timeouts around the place of its start.
-            let task = io.protect(|io| io.spawn_thread(&name, |io| seat.work(io))).map_err(|error| {
+            let task = io.shield(|io| io.spawn_thread(&name, |io| seat.work(io))).map_err(|error| {
                 let error = io::Error::from(error.kind);
                 explained(error.kind(), format!("bridge {}: no thread for {name}", self.name()), error)
             })?;

@@ -50,7 +50,7 @@ impl Permits {
     /// Gives a permit back, to the caller that waits longest if there is one. Never suspends.
     #[inline]
     pub(crate) fn release(&self) {
-        self.free.release();
+        self.free.add_permits(1);
     }
 
     /// Whether nobody has a permit, nor waits for one: the queue is empty, and nobody is about to

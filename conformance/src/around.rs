@@ -5,32 +5,32 @@ use std::sync::{Arc, Weak};
 
 use iolite_io::{Decorator, Io};
 
-use crate::{Main, Running, Subject, Wanted};
+use crate::{FileTarget, Main, Running, Wanted};
 
 /// A decorator as a subject: another subject, around whose every `Io` the decorator is put.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// # use iolite_conformance::{Around, Plain, Subject};
-/// # fn fibers() -> Arc<dyn Subject> { todo!() }
+/// # use iolite_conformance::{Around, Plain, FileTarget};
+/// # fn fibers() -> Arc<dyn FileTarget> { todo!() }
 /// # let _ =
 /// iolite_conformance::run(vec![fibers(), Arc::new(Around::new("plain-fibers", fibers(), Plain::around))])
 /// # ;
 /// ```
 pub struct Around<F> {
     name: String,
-    subject: Arc<dyn Subject>,
+    subject: Arc<dyn FileTarget>,
     decorate: F,
 }
 
 impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Around<F> {
     /// The subject with what `decorate` makes of its `Io`s, which must have a handle.
-    pub fn new(name: impl Into<String>, subject: Arc<dyn Subject>, decorate: F) -> Self {
+    pub fn new(name: impl Into<String>, subject: Arc<dyn FileTarget>, decorate: F) -> Self {
         Self { name: name.into(), subject, decorate }
     }
 }
 
-impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Subject for Around<F> {
+impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> FileTarget for Around<F> {
     fn name(&self) -> &str {
         &self.name
     }

@@ -1,14 +1,14 @@
 //! The conformance suite: what every [`Io`](iolite_io::Io) does, written once against `&dyn Io`.
 //!
 //! A backend, or a decorator around one, proves itself with it in a test target without a harness: `harness = false` in
-//! `Cargo.toml`, and as its `main` [`run`] with the [`Subject`]s.
+//! `Cargo.toml`, and as its `main` [`run`] with the [`FileTarget`]s.
 //!
 //! ```no_run
 //! use std::io;
 //! use std::process::ExitCode;
 //! use std::sync::Arc;
 //!
-//! use iolite_conformance::{Around, Plain, Running, Subject, Wanted};
+//! use iolite_conformance::{Around, Plain, Running, FileTarget, Wanted};
 //! # use iolite_io::Io;
 //! #
 //! # #[derive(Clone)]
@@ -22,7 +22,7 @@
 //!
 //! struct Simulated;
 //!
-//! impl Subject for Simulated {
+//! impl FileTarget for Simulated {
 //!     fn name(&self) -> &str {
 //!         "simulator"
 //!     }
@@ -107,5 +107,5 @@ pub mod tools;
 pub use around::{Around, Plain};
 pub use case::Case;
 pub use on::On;
-pub use subject::{Main, Running, Subject, Wanted};
+pub use subject::{FileTarget, Main, Running, Wanted};
 pub use suite::{run, run_cases, run_chosen, run_one_by_one};

@@ -8,12 +8,12 @@ use iolite_io::Io;
 
 use crate::record::note;
 use crate::tools::{Watchdog, concurrently, scope};
-use crate::{Running, Subject, Wanted};
+use crate::{FileTarget, Running, Wanted};
 
 /// A subject on which a case runs, and what the case wants of it.
 #[derive(Clone)]
 pub struct On {
-    subject: Arc<dyn Subject>,
+    subject: Arc<dyn FileTarget>,
     wanted: Wanted,
     /// Shared by all that a case makes of the one that it was handed.
     obstacle: Arc<OnceLock<String>>,
@@ -22,7 +22,7 @@ pub struct On {
 impl On {
     /// The subject with its defaults.
     #[must_use]
-    pub fn new(subject: Arc<dyn Subject>) -> Self {
+    pub fn new(subject: Arc<dyn FileTarget>) -> Self {
         Self { subject, wanted: Wanted::default(), obstacle: Arc::default() }
     }
 
@@ -66,13 +66,13 @@ impl On {
         })
     }
 
-    /// [`Subject::name`].
+    /// [`FileTarget::name`].
     #[must_use]
     pub fn name(&self) -> &str {
         self.subject.name()
     }
 
-    /// [`Subject::tasks_are_threads`].
+    /// [`FileTarget::tasks_are_threads`].
     #[must_use]
     pub fn tasks_are_threads(&self) -> bool {
         self.subject.tasks_are_threads()
@@ -120,7 +120,7 @@ impl On {
         runtime.shutdown();
     }
 
-    /// Runs the case as the main function of a program, by [`Subject::main`].
+    /// Runs the case as the main function of a program, by [`FileTarget::main`].
     ///
     /// # Panics
     ///
@@ -128,7 +128,7 @@ impl On {
     pub fn main<T>(&self, main: impl FnOnce(&dyn Io) -> T) -> T {
         let mut value = None;
         self.started(self.subject.main(&self.wanted, Box::new(|io| value = Some(main(io)))));
-        value.expect("`Subject::main` runs what it was given")
+        value.expect("`FileTarget::main` runs what it was given")
     }
 
     /// Makes a runtime, for cases that end it by themselves.

@@ -9,7 +9,7 @@ use iolite_io::Io;
 use iolite_io::backend::Report;
 
 /// A backend, or a decorator around one, that proves itself.
-pub trait Subject: Send + Sync {
+pub trait FileTarget: Send + Sync {
     /// What cases that ran on it are named after: the name of its backend ([`iolite_io::Backend::name`]), and whatever
     /// tells it from the other subjects of the run.
     fn name(&self) -> &str;
@@ -55,7 +55,7 @@ pub trait Subject: Send + Sync {
 /// The main function of a program.
 pub type Main<'a> = Box<dyn FnOnce(&dyn Io) + 'a>;
 
-/// A runtime that a [`Subject`] has made. Its drop ends it, too.
+/// A runtime that a [`FileTarget`] has made. Its drop ends it, too.
 pub struct Running {
     io: Arc<dyn Io>,
     end: Box<dyn FnOnce() + Send + Sync>,

@@ -13,7 +13,7 @@ use iolite_io::ErrorChain;
 use crate::case::{Body, Case};
 use crate::report::Report;
 use crate::tools::{Watchdog, text_of};
-use crate::{On, Running, Subject, Wanted, cases, record};
+use crate::{FileTarget, On, Running, Wanted, cases, record};
 
 /// Runs every case on every subject, as the arguments of the process say: the `main` of a test target without a
 /// harness.
@@ -32,7 +32,7 @@ use crate::{On, Running, Subject, Wanted, cases, record};
 ///
 /// When two subjects have the same name.
 #[must_use]
-pub fn run(subjects: Vec<Arc<dyn Subject>>) -> ExitCode {
+pub fn run(subjects: Vec<Arc<dyn FileTarget>>) -> ExitCode {
     run_chosen(subjects, |_| true)
 }
 
@@ -43,7 +43,7 @@ pub fn run(subjects: Vec<Arc<dyn Subject>>) -> ExitCode {
 ///
 /// As [`run`].
 #[must_use]
-pub fn run_chosen(subjects: Vec<Arc<dyn Subject>>, chosen: impl Fn(&str) -> bool) -> ExitCode {
+pub fn run_chosen(subjects: Vec<Arc<dyn FileTarget>>, chosen: impl Fn(&str) -> bool) -> ExitCode {
     if let Some(code) = cases::other_process(&subjects) {
         return code;
     }
@@ -58,8 +58,8 @@ pub fn run_chosen(subjects: Vec<Arc<dyn Subject>>, chosen: impl Fn(&str) -> bool
 /// ```no_run
 /// # use std::process::ExitCode;
 /// # use std::sync::Arc;
-/// # use iolite_conformance::{Case, On, Subject, cases};
-/// # fn fibers() -> Arc<dyn Subject> { todo!() }
+/// # use iolite_conformance::{Case, On, FileTarget, cases};
+/// # fn fibers() -> Arc<dyn FileTarget> { todo!() }
 /// const CASES: &[Case] = cases![a_yield_returns];
 ///
 /// fn main() -> ExitCode {
@@ -75,7 +75,7 @@ pub fn run_chosen(subjects: Vec<Arc<dyn Subject>>, chosen: impl Fn(&str) -> bool
 ///
 /// As [`run`].
 #[must_use]
-pub fn run_cases(subjects: Vec<Arc<dyn Subject>>, lists: &'static [&'static [Case]]) -> ExitCode {
+pub fn run_cases(subjects: Vec<Arc<dyn FileTarget>>, lists: &'static [&'static [Case]]) -> ExitCode {
     perform(Arguments::from_args(), subjects, &flat(lists), 0)
 }
 
@@ -85,7 +85,7 @@ pub fn run_cases(subjects: Vec<Arc<dyn Subject>>, lists: &'static [&'static [Cas
 ///
 /// As [`run`].
 #[must_use]
-pub fn run_one_by_one(subjects: Vec<Arc<dyn Subject>>, lists: &'static [&'static [Case]]) -> ExitCode {
+pub fn run_one_by_one(subjects: Vec<Arc<dyn FileTarget>>, lists: &'static [&'static [Case]]) -> ExitCode {
     perform(Arguments { test_threads: Some(1), ..Arguments::from_args() }, subjects, &flat(lists), 0)
 }
 
@@ -96,7 +96,7 @@ fn flat(lists: &'static [&'static [Case]]) -> Vec<&'static Case> {
 /// Runs these cases. `left_out` is how many the program did not choose.
 fn perform(
     arguments: Arguments,
-    subjects: Vec<Arc<dyn Subject>>,
+    subjects: Vec<Arc<dyn FileTarget>>,
     cases: &[&'static Case],
     left_out: usize,
 ) -> ExitCode {
@@ -119,13 +119,13 @@ const REQUIRE: &str = "IOLITE_TEST_REQUIRE";
 
 /// A subject of the run.
 struct Candidate {
-    subject: Arc<dyn Subject>,
+    subject: Arc<dyn FileTarget>,
     /// Why it is not available, if it is not; found out by the first case that needs it.
     obstacle: OnceLock<Option<String>>,
 }
 
 impl Candidate {
-    fn new(subject: Arc<dyn Subject>) -> Self {
+    fn new(subject: Arc<dyn FileTarget>) -> Self {
         Self { subject, obstacle: OnceLock::new() }
     }
 

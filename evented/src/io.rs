@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use iolite_io::backend::{Multishot, Refused, Report, Start, StartHow, TaskRef, Ticket, current, monotonic_now};
+use iolite_io::backend::{Multishot, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::executor::Executor;
@@ -11,14 +11,14 @@ use crate::op::{self, RingMultishot};
 use crate::runtime::Runtime;
 
 impl Io for Runtime {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         Runtime::start(self, self, start, how)
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
+    fn try_run_inline(&self, ticket: Ticket) {
         Executor::with_current(|executor| {
             if executor.belongs_to(self) {
-                executor.begin_joined(ticket);
+                executor.try_run_inline(ticket);
             }
         });
     }

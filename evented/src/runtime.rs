@@ -335,8 +335,8 @@ impl Runtime {
     /// Counts a task out.
     pub(crate) fn release(&self, slot: Slot) {
         match slot {
-            Slot::Async => self.async_slots.release(),
-            Slot::Concurrent => self.concurrent_slots.release(),
+            Slot::Async => self.async_slots.add_permits(1),
+            Slot::Concurrent => self.concurrent_slots.add_permits(1),
             Slot::Uncounted => {
                 self.uncounted.remove();
             }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef, current};
+use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, current};
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 
 use crate::admitted::{Admitted, Slot};
@@ -17,7 +17,7 @@ impl Runtime {
     }
 
     /// Accepts a task, or gives it back.
-    pub(crate) fn start(&self, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
+    pub(crate) fn start(&self, io: &dyn Io, start: Start, how: SpawnMode) -> Result<(), Refused> {
         let options = start.options();
         let may_run_inline = options.may_run_inline();
         if let Err(invalid) = options.check_placement(self.executors().len()) {
@@ -27,7 +27,7 @@ impl Runtime {
             Ok(slot) => slot,
             Err(kind) => return Err(Refused { start, kind }),
         };
-        let inline = how == StartHow::Async && slot == Slot::Uncounted;
+        let inline = how == SpawnMode::Async && slot == Slot::Uncounted;
         if inline && !may_run_inline {
             return Err(Refused { start, kind: limit_reached("async_limit", self.options().async_limit) });
         }
@@ -41,28 +41,28 @@ impl Runtime {
             Err(start) => return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) }),
         };
         match how {
-            StartHow::Thread => return self.start_thread(unstarted),
-            StartHow::Async if inline => {
+            SpawnMode::Thread => return self.start_thread(unstarted),
+            SpawnMode::Async if inline => {
                 // Inline, on a thread that is not the runtime's.
                 let task = self.register_thread(&unstarted);
                 unstarted.run_on_thread(self, &task);
             }
-            StartHow::Async | StartHow::Concurrent | StartHow::Waiting => self.enqueue(unstarted, how),
+            SpawnMode::Async | SpawnMode::Concurrent | SpawnMode::Waiting => self.enqueue(unstarted, how),
         }
         Ok(())
     }
 
     /// Takes what the task will be counted against.
-    fn take_slot(&self, io: &dyn Io, how: StartHow) -> Result<Slot, SpawnErrorKind> {
+    fn take_slot(&self, io: &dyn Io, how: SpawnMode) -> Result<Slot, SpawnErrorKind> {
         match how {
-            StartHow::Async => match self.async_slots.try_acquire() {
+            SpawnMode::Async => match self.async_slots.try_acquire() {
                 Some(permit) => {
                     permit.forget();
                     Ok(Slot::Async)
                 }
                 None => Ok(Slot::Uncounted),
             },
-            StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
+            SpawnMode::Concurrent => match self.concurrent_slots.try_acquire() {
                 Some(permit) => {
                     permit.forget();
                     Ok(Slot::Concurrent)
@@ -70,16 +70,16 @@ impl Runtime {
                 None => Err(limit_reached("concurrent_limit", self.options().concurrent_limit)),
             },
             // Nobody would ever free one.
-            StartHow::Waiting if self.options().concurrent_limit == 0 => Err(limit_reached("concurrent_limit", 0)),
-            StartHow::Waiting => {
+            SpawnMode::Waiting if self.options().concurrent_limit == 0 => Err(limit_reached("concurrent_limit", 0)),
+            SpawnMode::Waiting => {
                 self.concurrent_slots.acquire(io)?.forget();
                 Ok(Slot::Concurrent)
             }
-            StartHow::Thread => Ok(Slot::Uncounted),
+            SpawnMode::Thread => Ok(Slot::Uncounted),
         }
     }
 
-    fn enqueue(&self, unstarted: Admitted, how: StartHow) {
+    fn enqueue(&self, unstarted: Admitted, how: SpawnMode) {
         if self.executors().len() == 1 && Executor::is_of(self) {
             // Nobody could steal it.
             Executor::with_current(|executor| executor.push_unstarted(unstarted));
@@ -88,7 +88,7 @@ impl Runtime {
         let own = Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.own())).flatten();
         // One that has to make progress beside its parent, which may go on for long, is best begun by who is idle. Others
         // are most likely begun by their joiners; their executor looks for an idle one when it comes to them.
-        let beside = own.is_none() || how != StartHow::Async;
+        let beside = own.is_none() || how != SpawnMode::Async;
         let place = self.unstarted().place(unstarted.start.options().placement, own);
         let here = own.is_some_and(|own| own.index == place.executor);
         if place.pinned {

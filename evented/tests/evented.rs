@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{TcpListener, TcpStream};
-use iolite_io::sync::{Event, channel};
+use iolite_io::sync::{Event, mpmc::channel};
 use iolite_io::{Canceled, Io};
 
 const CASES: &[Case] = whole![

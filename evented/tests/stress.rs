@@ -144,7 +144,7 @@ fn as_many_timeouts_end_operations_at_the_same_instant() {
             for _ in 0..count {
                 let (near, passed) = (&near, &passed);
                 group.spawn_concurrent(move |io| {
-                    let error = io.deadline(deadline, |io| near.read(io, &mut [0; 8])).unwrap_err();
+                    let error = io.timeout_at(deadline, |io| near.read(io, &mut [0; 8])).unwrap_err();
                     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
                     io.check_cancel().unwrap();
                     passed.fetch_add(1, Ordering::Relaxed);

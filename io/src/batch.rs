@@ -7,38 +7,38 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::StartHow;
+use crate::backend::SpawnMode;
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
 use crate::error::SpawnErrorKind;
 use crate::group::{Group, run_to_end};
+use crate::join_set::{Pending, Results};
 use crate::net::Message;
 use crate::operation::{Attempt, Operation, Output};
 use crate::primitive::Lock;
-use crate::select::{Pending, Results};
 use crate::task::{Body, Parcel, TaskIo};
 
 /// Operations that are under way together and complete in any order; from [`io.batch`](crate::Io#method.batch).
 ///
 /// Each has an index, which is the caller's: into a table of what the operations are about. It comes back in the
-/// [`Completed`], with what the operation had borrowed, and can be used again at once.
+/// [`BatchCompletion`], with what the operation had borrowed, and can be used again at once.
 pub struct Batch<'scope, 'env> {
     group: Group<'scope, 'env>,
-    results: Arc<Results<Completed<'scope>>>,
+    results: Arc<Results<BatchCompletion<'scope>>>,
     /// What nobody has begun.
     added: Lock<VecDeque<(usize, Added<'scope>)>>,
 }
 
 /// How an operation of a [`Batch`] ended.
 #[derive(Debug)]
-pub struct Completed<'a> {
+pub struct BatchCompletion<'a> {
     /// The index with which it was added.
     pub index: usize,
     /// What it came to.
     pub result: io::Result<Output>,
     /// What it had borrowed for itself alone.
-    pub lent: Lent<'a>,
+    pub lent: Buffers<'a>,
 }
 
 /// What an operation has borrowed for itself alone, and gives back, whole and however it ended.
@@ -50,7 +50,7 @@ pub struct Completed<'a> {
 /// [`Operation::Offload`], and what an [`Operation::Native`] is about.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Lent<'a> {
+pub enum Buffers<'a> {
     /// Nothing that comes back before the end of the scope.
     Nothing,
     /// The buffer of [`Operation::Read`], [`Operation::Receive`], [`Batch::add_write`] or [`Batch::add_send`].
@@ -76,18 +76,18 @@ impl<'scope> Batch<'scope, '_> {
         self.push(index, Added::Operation(operation));
     }
 
-    /// Adds an [`Operation::Write`] of the `bytes` of `buffer`, which comes back whole, as [`Lent::Buffer`], and can
+    /// Adds an [`Operation::Write`] of the `bytes` of `buffer`, which comes back whole, as [`Buffers::Buffer`], and can
     /// be read into again. `offset` is in bytes; `None` for the file's position, which moves.
     ///
     /// Answered with [`Output::Count`], which may be short: the rest is to be added again.
     ///
     /// ```
     /// use iolite_io::fs::File;
-    /// use iolite_io::{Batch, Completed, Lent, Output};
+    /// use iolite_io::{Batch, BatchCompletion, Buffers, Output};
     ///
     /// /// Goes on with what a read at `offset` has brought: the same buffer, the other way.
-    /// fn write_back<'scope>(batch: &Batch<'scope, '_>, file: &'scope File, read: Completed<'scope>, offset: u64) {
-    ///     if let (Ok(Output::Count(count)), Lent::Buffer(buffer)) = (read.result, read.lent) {
+    /// fn write_back<'scope>(batch: &Batch<'scope, '_>, file: &'scope File, read: BatchCompletion<'scope>, offset: u64) {
+    ///     if let (Ok(Output::Count(count)), Buffers::Buffer(buffer)) = (read.result, read.lent) {
     ///         batch.add_write(read.index, file.as_ref(), buffer, 0..count, Some(offset));
     ///     }
     /// }
@@ -107,7 +107,7 @@ impl<'scope> Batch<'scope, '_> {
         self.push(index, Added::Write { file, source: Source::new(buffer, bytes), offset });
     }
 
-    /// Adds an [`Operation::Send`] of the `bytes` of `buffer`, which comes back whole, as [`Lent::Buffer`], and can
+    /// Adds an [`Operation::Send`] of the `bytes` of `buffer`, which comes back whole, as [`Buffers::Buffer`], and can
     /// be received into again.
     ///
     /// Answered with [`Output::Count`]; short only when it ended early: the rest is to be added again.
@@ -135,7 +135,7 @@ impl<'scope> Batch<'scope, '_> {
     /// # Errors
     ///
     /// [`Canceled`].
-    pub fn await_async(&self, io: &dyn Io) -> Result<(), Canceled> {
+    pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
         io.check_cancel()?;
         if self.begin().is_err() && self.results.is_empty() {
             self.perform_first(io)?;
@@ -153,14 +153,14 @@ impl<'scope> Batch<'scope, '_> {
     ///
     /// [`Canceled`]; [`ConcurrencyUnavailable`](crate::ConcurrencyUnavailable) when there are fewer units of
     /// concurrency than operations: those that have not begun stay added.
-    pub fn await_concurrent(&self, io: &dyn Io) -> io::Result<()> {
+    pub fn wait_concurrent(&self, io: &dyn Io) -> io::Result<()> {
         io.check_cancel()?;
         self.begin()?;
         Ok(self.results.wait(io, 1)?)
     }
 
     /// Takes the oldest completion. Never waits.
-    pub fn next(&self) -> Option<Completed<'scope>> {
+    pub fn next(&self) -> Option<BatchCompletion<'scope>> {
         self.results.take()
     }
 
@@ -177,10 +177,10 @@ impl<'scope> Batch<'scope, '_> {
     /// # Cancellation
     ///
     /// Not ended by a request: the caller's next cancellation point returns it.
-    pub fn cancel(&self, io: &dyn Io) -> Vec<Completed<'scope>> {
+    pub fn cancel(&self, io: &dyn Io) -> Vec<BatchCompletion<'scope>> {
         let added = std::mem::take(&mut *self.added.lock());
         self.group.cancel(io);
-        let not_begun = added.into_iter().map(|(index, added)| Completed {
+        let not_begun = added.into_iter().map(|(index, added)| BatchCompletion {
             index,
             result: Err(Canceled::requested().into()),
             lent: added.into_lent(),
@@ -196,7 +196,7 @@ impl<'scope> Batch<'scope, '_> {
             let body = Under { io: self.group.io().clone() };
             let mut parcel = Parcel::of(first);
             // No timeout passes to it: it outlives the wait that begins it.
-            if let Err(kind) = self.group.start(StartHow::Concurrent, None, Vec::new(), body, &mut parcel) {
+            if let Err(kind) = self.group.start(SpawnMode::Concurrent, None, Vec::new(), body, &mut parcel) {
                 let First { index, added, pending } = parcel.take();
                 self.added.lock().push_front((index, added));
                 drop(pending);
@@ -230,7 +230,7 @@ impl<'scope> Batch<'scope, '_> {
     }
 }
 
-impl Completed<'_> {
+impl BatchCompletion<'_> {
     /// Whether it was canceled before it came to anything.
     pub fn is_canceled(&self) -> bool {
         self.result.as_ref().is_err_and(Canceled::is_in)
@@ -249,7 +249,7 @@ enum Added<'a> {
 
 impl<'a> Added<'a> {
     /// Performs it and keeps what it had borrowed.
-    fn perform(self, io: &dyn Io, index: usize) -> Completed<'a> {
+    fn perform(self, io: &dyn Io, index: usize) -> BatchCompletion<'a> {
         let (result, lent) = match self {
             Self::Operation(operation) => perform(io, operation),
             Self::Write { file, source, offset } => {
@@ -261,13 +261,13 @@ impl<'a> Added<'a> {
                 (io.operate(operation), source.into_lent())
             }
         };
-        Completed { index, result, lent }
+        BatchCompletion { index, result, lent }
     }
 
     /// What it has borrowed, when it is not performed.
-    fn into_lent(self) -> Lent<'a> {
+    fn into_lent(self) -> Buffers<'a> {
         match self {
-            Self::Operation(operation) => Lent::by(operation),
+            Self::Operation(operation) => Buffers::by(operation),
             Self::Write { source, .. } | Self::Send { source, .. } => source.into_lent(),
         }
     }
@@ -291,12 +291,12 @@ impl<'a> Source<'a> {
         &self.buffer[self.bytes.clone()]
     }
 
-    fn into_lent(self) -> Lent<'a> {
-        Lent::Buffer(self.buffer)
+    fn into_lent(self) -> Buffers<'a> {
+        Buffers::Buffer(self.buffer)
     }
 }
 
-impl<'a> Lent<'a> {
+impl<'a> Buffers<'a> {
     /// What an operation that was not performed has borrowed.
     fn by(operation: Operation<'a>) -> Self {
         match operation {
@@ -313,37 +313,37 @@ impl<'a> Lent<'a> {
 }
 
 /// Performs an operation and keeps what it had borrowed.
-fn perform<'a>(io: &dyn Io, operation: Operation<'a>) -> (io::Result<Output>, Lent<'a>) {
+fn perform<'a>(io: &dyn Io, operation: Operation<'a>) -> (io::Result<Output>, Buffers<'a>) {
     match operation {
         Operation::Read { file, buffer, memory, offset } => {
             let operation = Operation::Read { file, buffer: &mut *buffer, memory, offset };
-            (io.operate(operation), Lent::Buffer(buffer))
+            (io.operate(operation), Buffers::Buffer(buffer))
         }
         Operation::Receive { socket, buffer, peek } => {
-            (io.operate(Operation::Receive { socket, buffer: &mut *buffer, peek }), Lent::Buffer(buffer))
+            (io.operate(Operation::Receive { socket, buffer: &mut *buffer, peek }), Buffers::Buffer(buffer))
         }
         Operation::Attempt(Attempt::Receive { socket, buffer, peek }) => {
             let attempt = Attempt::Receive { socket, buffer: &mut *buffer, peek };
-            (io.operate(Operation::Attempt(attempt)), Lent::Buffer(buffer))
+            (io.operate(Operation::Attempt(attempt)), Buffers::Buffer(buffer))
         }
         Operation::Attempt(Attempt::ReceiveMessage { socket, buffers, peek }) => {
             let mut again = reborrow(buffers);
             let attempt = Attempt::ReceiveMessage { socket, buffers: &mut again, peek };
-            (io.operate(Operation::Attempt(attempt)), Lent::Buffers(buffers))
+            (io.operate(Operation::Attempt(attempt)), Buffers::Buffers(buffers))
         }
         Operation::ReadVectored { file, buffers, offset } => {
             let mut again = reborrow(buffers);
-            (io.operate(Operation::ReadVectored { file, buffers: &mut again, offset }), Lent::Buffers(buffers))
+            (io.operate(Operation::ReadVectored { file, buffers: &mut again, offset }), Buffers::Buffers(buffers))
         }
         Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
             let mut again = reborrow(buffers);
             let operation = Operation::ReceiveMessage { socket, buffers: &mut again, peek, descriptors_max };
-            (io.operate(operation), Lent::Buffers(buffers))
+            (io.operate(operation), Buffers::Buffers(buffers))
         }
         Operation::ReceiveMany { socket, messages } => {
-            (io.operate(Operation::ReceiveMany { socket, messages: &mut *messages }), Lent::Messages(messages))
+            (io.operate(Operation::ReceiveMany { socket, messages: &mut *messages }), Buffers::Messages(messages))
         }
-        operation => (io.operate(operation), Lent::Nothing),
+        operation => (io.operate(operation), Buffers::Nothing),
     }
 }
 
@@ -356,7 +356,7 @@ fn reborrow<'a>(buffers: &'a mut [IoSliceMut<'_>]) -> Vec<IoSliceMut<'a>> {
 struct First<'scope> {
     index: usize,
     added: Added<'scope>,
-    pending: Pending<Completed<'scope>>,
+    pending: Pending<BatchCompletion<'scope>>,
 }
 
 /// The body of a task that performs one operation.

@@ -14,7 +14,7 @@
 //! - A scope that has failed, since a member of it has panicked or, of a
 //!   [`try_group`](crate::Io#method.try_group), returned an error, tears its other members and its own body down, so that
 //!   the scope comes to its end and tells; what follows the body is not affected.
-//! - [`protect`](crate::Io#method.protect) shields a region: the request waits and arrives after it.
+//! - [`protect`](crate::Io#method.shield) shields a region: the request waits and arrives after it.
 //! - **Completion wins**: an operation that succeeded although it was being canceled reports its
 //!   success, and the request stays pending for the next point. No byte, socket, item, permit or
 //!   lock is lost.
@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::context::{Inherited, TimeoutId, Unparker};
 use crate::error::SpawnErrorKind;
 use crate::stream::Incomplete;
-use crate::sync::{BroadcastError, RecvError, SendErrorKind};
+use crate::sync::{RecvError, SendErrorKind, broadcast};
 use crate::task::Requests;
 pub(crate) use crate::task::{REQUESTED, SHUT_DOWN, STICKY};
 
@@ -311,7 +311,7 @@ fn canceled_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Canceled> {
             .or_else(|| of::<WaitError>(error))
             .or_else(|| of::<RecvError>(error))
             .or_else(|| of::<SendErrorKind>(error))
-            .or_else(|| of::<BroadcastError>(error))
+            .or_else(|| of::<broadcast::RecvError>(error))
             .or_else(|| of::<SpawnErrorKind>(error))
     })
 }

@@ -7,9 +7,9 @@ use std::sync::{Arc, Weak};
 use crate::cancel::WaitError;
 use crate::context::{self, Unparker};
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::sync::Event;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Cancels what belongs together although nobody owns all of it: the tasks of a connection in several groups, a request and
@@ -20,7 +20,7 @@ use crate::{Canceled, Io};
 ///
 /// - [`run`](Self::run): every cancellation point within returns [`Canceled`], as after an
 ///   [`abort`](crate::Task::abort), and so does every point of the tasks that are started within;
-/// - [`canceling`](Self::canceling): as one of many things to wait for, where there is more to do than to stop.
+/// - [`canceling`](Self::on_canceled): as one of many things to wait for, where there is more to do than to stop.
 ///
 /// A [`child_token`](Self::child_token) is canceled with its parent and can be canceled without it.
 ///
@@ -110,7 +110,7 @@ impl CancellationToken {
     /// Runs `body`, in which every cancellation point returns [`Canceled`] from when the token is canceled, for good, as
     /// every point does of a task that is started in it, for as long as that lives. A blocked call is ended.
     ///
-    /// What follows `run` is not affected. Clean-up that waits goes into [`protect`](crate::Io#method.protect), as after an
+    /// What follows `run` is not affected. Clean-up that waits goes into [`protect`](crate::Io#method.shield), as after an
     /// [`abort`](crate::Task::abort).
     ///
     /// # Cancellation
@@ -159,9 +159,9 @@ impl CancellationToken {
         self.node.event.wait_deadline(io, deadline)
     }
 
-    /// Its being canceled, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn canceling(&self) -> impl Source<Output = ()> + '_ {
-        self.node.event.waiting()
+    /// Its being canceled, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_canceled(&self) -> impl Selectable<Output = ()> + '_ {
+        self.node.event.on_wait()
     }
 
     /// Cancels the token when the guard is dropped, by unwinding, too.

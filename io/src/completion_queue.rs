@@ -9,16 +9,16 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Io;
-use crate::backend::StartHow;
+use crate::backend::SpawnMode;
 use crate::cancel::{Canceled, TimedOut, WaitError};
 use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::error::SpawnError;
-use crate::group::{Member, OwnedGroup};
+use crate::group::{OwnedGroup, ScopedTask};
 use crate::primitive::Lock;
+use crate::select::{Selectable, Telling, Told};
 use crate::sync::Choice;
 use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_panic};
 use crate::time::Instant;
-use crate::wait_any::{Source, Telling, Told};
 
 /// A queue of what has happened: the heart of a program that is an event loop.
 ///
@@ -29,7 +29,7 @@ use crate::wait_any::{Source, Telling, Told};
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use iolite_io::{CompletionQueue, Happened, Io, fs::File};
+/// use iolite_io::{CompletionQueue, CompletionKind, Io, fs::File};
 ///
 /// #[derive(Clone, Copy)]
 /// enum Tag { Page(u64), Progress }
@@ -47,8 +47,8 @@ use crate::wait_any::{Source, Telling, Told};
 ///     let (mut done, mut sum) = (0, 0);
 ///     while done < pages {
 ///         let completion = queue.wait(io)?;
-///         match (completion.tag, completion.happened) {
-///             (Tag::Page(_), Happened::Ended(buffer)) => {
+///         match (completion.tag, completion.kind) {
+///             (Tag::Page(_), CompletionKind::Operation(buffer)) => {
 ///                 done += 1;
 ///                 sum += buffer?.iter().map(|byte| u64::from(*byte)).sum::<u64>();
 ///             }
@@ -76,16 +76,16 @@ pub struct Completion<T, R> {
     /// The tag that it was given.
     pub tag: T,
     /// What happened.
-    pub happened: Happened<R>,
+    pub kind: CompletionKind<R>,
 }
 
 /// What happened to an operation or a timer of a [`CompletionQueue`].
 #[derive(Debug, PartialEq, Eq)]
-pub enum Happened<R> {
+pub enum CompletionKind<R> {
     /// The timer has fired.
-    Fired,
+    Timer,
     /// The operation has ended with this.
-    Ended(R),
+    Operation(R),
 }
 
 /// An operation or a timer of a [`CompletionQueue`], for [`cancel`](CompletionQueue::cancel). Never used twice.
@@ -125,7 +125,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         let body = Submitted { io: self.operations.io().clone(), end };
         let mut parcel = Parcel::of(operation);
         // No timeout passes to it: it may outlive the caller.
-        let started = self.operations.start(StartHow::Concurrent, None, Vec::new(), body, &mut parcel);
+        let started = self.operations.start(SpawnMode::Concurrent, None, Vec::new(), body, &mut parcel);
         parcel.unless_refused(started.map(|member| {
             self.shared.began(id, member);
             id
@@ -173,9 +173,9 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         }
     }
 
-    /// What [`wait`](Self::wait) returns, as one of many things to [wait for](crate::Io#method.wait_any). What loses
+    /// What [`wait`](Self::wait) returns, as one of many things to [wait for](crate::Io#method.select). What loses
     /// takes nothing. The panic of an operation whose turn it is comes out of the wait that takes it.
-    pub fn waiting(&self) -> impl Source<Output = Completion<T, R>> + '_ {
+    pub fn on_wait(&self) -> impl Selectable<Output = Completion<T, R>> + '_ {
         Telling::of(Waiting(self)).map(Ready::tell)
     }
 
@@ -301,7 +301,7 @@ struct State<T, R> {
 struct Ready<T, R> {
     id: OperationId,
     tag: T,
-    happened: Happened<thread::Result<R>>,
+    kind: CompletionKind<thread::Result<R>>,
 }
 
 struct Operation<T> {
@@ -313,7 +313,7 @@ struct Operation<T> {
 enum OperationTask {
     /// It is being started; `true`: to be canceled.
     Starting(bool),
-    Started(Member<'static, ()>),
+    Started(ScopedTask<'static, ()>),
 }
 
 struct Timer<T> {
@@ -346,7 +346,7 @@ impl<T, R> Shared<T, R> {
     }
 
     /// Remembers the task of an operation that has begun, and maybe ended.
-    fn began(&self, id: OperationId, member: Member<'static, ()>) {
+    fn began(&self, id: OperationId, member: ScopedTask<'static, ()>) {
         let mut state = self.0.lock();
         if let Some(operation) = state.operations.get_mut(&id) {
             if let OperationTask::Starting(true) = operation.task {
@@ -367,9 +367,9 @@ impl<T, R> Shared<T, R> {
         // In one step: it is under way, or there to be taken. Its task is dropped outside of the lock.
         let _task = self.change(|state| {
             let Operation { tag, task } = state.operations.remove(&id)?;
-            let happened = result.take().map(Happened::Ended)?;
+            let kind = result.take().map(CompletionKind::Operation)?;
             let at = state.ended.back().map_or(now, |(before, _)| now.max(*before));
-            state.ended.push_back((at, Ready { id, tag, happened }));
+            state.ended.push_back((at, Ready { id, tag, kind }));
             Some(task)
         });
     }
@@ -471,7 +471,7 @@ impl<T, R> State<T, R> {
                 self.insert(next, id, Timer { tag: copy(&timer.tag), ..timer });
             }
         }
-        Some(Ready { id, tag: timer.tag, happened: Happened::Fired })
+        Some(Ready { id, tag: timer.tag, kind: CompletionKind::Timer })
     }
 }
 
@@ -486,12 +486,12 @@ impl<T> Operation<T> {
 
 impl<T, R> Ready<T, R> {
     fn tell(self) -> Completion<T, R> {
-        let happened = match self.happened {
-            Happened::Fired => Happened::Fired,
-            Happened::Ended(Ok(value)) => Happened::Ended(value),
-            Happened::Ended(Err(panic)) => resume_unwind(panic),
+        let kind = match self.kind {
+            CompletionKind::Timer => CompletionKind::Timer,
+            CompletionKind::Operation(Ok(value)) => CompletionKind::Operation(value),
+            CompletionKind::Operation(Err(panic)) => resume_unwind(panic),
         };
-        Completion { id: self.id, tag: self.tag, happened }
+        Completion { id: self.id, tag: self.tag, kind }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Refused, Report, Start, StartHow, TaskRef, Ticket};
+use crate::backend::{Refused, Report, SpawnMode, Start, TaskRef, Ticket};
 use crate::multishot::Multishot;
 use crate::operation::{Operation, Output};
 use crate::time::{Clock, Instant};
@@ -74,13 +74,13 @@ pub trait Decorator: Send + Sync {
     /// # Errors
     ///
     /// As [`Io::start`].
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         self.inner().start(start, how)
     }
 
-    /// As [`Io::begin_joined`].
-    fn begin_joined(&self, ticket: Ticket) {
-        self.inner().begin_joined(ticket);
+    /// As [`Io::try_run_inline`].
+    fn try_run_inline(&self, ticket: Ticket) {
+        self.inner().try_run_inline(ticket);
     }
 
     /// As [`Io::operate`].
@@ -175,12 +175,12 @@ pub trait Decorator: Send + Sync {
 /// ```
 // Every method is passed on, also those that have a default.
 impl Io for Arc<dyn Io> {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         (**self).start(start, how)
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
-        (**self).begin_joined(ticket);
+    fn try_run_inline(&self, ticket: Ticket) {
+        (**self).try_run_inline(ticket);
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -229,12 +229,12 @@ impl Io for Arc<dyn Io> {
 }
 
 impl<D: Decorator> Io for D {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         Decorator::start(self, start, how)
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
-        Decorator::begin_joined(self, ticket);
+    fn try_run_inline(&self, ticket: Ticket) {
+        Decorator::try_run_inline(self, ticket);
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {

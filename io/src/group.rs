@@ -15,16 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::Io;
-use crate::backend::{Report, StartHow, panic_text, tell};
+use crate::backend::{Report, SpawnMode, panic_text, tell};
 use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
 use crate::context::{self, Inherited, Unparker, Waiters};
 use crate::error::{SpawnError, SpawnErrorKind};
 use crate::list::{List, Node};
 use crate::primitive::Lock;
 use crate::sealed::Token;
+use crate::select::{Selectable, Telling, Told};
 use crate::sync::Choice;
 use crate::task::{self, Body, Finishing, Outcome, Owner, Parcel, TaskBuilder, TaskCell, TaskIo, TaskOptions, sealed};
-use crate::wait_any::{Source, Telling, Told};
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
@@ -52,7 +52,7 @@ impl fmt::Debug for Group<'_, '_> {
 
 impl<'scope, 'env> Group<'scope, 'env> {
     /// Starts a member that may run on top of the caller: order does not matter. It does so at once when
-    /// no unit of concurrency is free, and in its [`join`](Member::join), on top of who joins, when nobody
+    /// no unit of concurrency is free, and in its [`join`](ScopedTask::join), on top of who joins, when nobody
     /// has begun it by then. The wait for the whole group begins no member: its requests go to all of
     /// them at once.
     ///
@@ -65,13 +65,13 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
     /// unit).
     #[track_caller]
-    pub fn spawn_async<F, T>(&self, closure: F) -> Member<'scope, T>
+    pub fn spawn_async<F, T>(&self, closure: F) -> ScopedTask<'scope, T>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.task().spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// Starts a member that makes progress beside the caller.
@@ -80,13 +80,13 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// When no unit of concurrency is free; the closure comes back in the error.
     #[track_caller]
-    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(StartHow::Concurrent, &mut parcel);
+        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -102,7 +102,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// [`SpawnErrorKind::ShutDown`](crate::SpawnErrorKind::ShutDown), or when the system gives no
     /// thread; the closure comes back in the error.
     #[track_caller]
-    pub fn spawn_waiting<F, T>(&self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    pub fn spawn_waiting<F, T>(&self, io: &dyn Io, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
@@ -200,11 +200,11 @@ impl<'scope, 'env> Group<'scope, 'env> {
         self.shared.contained_panics()
     }
 
-    /// Its being without a member that has not ended, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// Its being without a member that has not ended, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// Unlike [`wait`](Self::wait), such a wait passes no request on to the members, which go on where it is canceled or
     /// something else comes first, and it resumes no panic: the group's end does, or its next `wait`.
-    pub fn finishing(&self) -> impl Source<Output = ()> + '_ {
+    pub fn on_finish(&self) -> impl Selectable<Output = ()> + '_ {
         Telling::of(&*self.shared)
     }
 
@@ -237,44 +237,44 @@ impl<'scope, 'env> Group<'scope, 'env> {
     #[track_caller]
     pub(crate) fn start<B, F, T>(
         &self,
-        how: StartHow,
+        how: SpawnMode,
         options: Option<Box<TaskOptions>>,
         inherited: Vec<Inherited>,
         body: B,
         closure: &mut Parcel<F>,
-    ) -> Result<Member<'scope, T>, SpawnErrorKind>
+    ) -> Result<ScopedTask<'scope, T>, SpawnErrorKind>
     where
         B: Body<F, T> + Send + 'scope,
         F: Send + 'scope,
         T: Send + 'scope,
     {
-        if how != StartHow::Async && self.shared.refuses() {
+        if how != SpawnMode::Async && self.shared.refuses() {
             body.refused();
             return Err(Canceled::aborted().into());
         }
         let (turn, cell) = TaskCell::new(body, closure, Some(self.shared.clone()), options, inherited);
         // SAFETY: `run_scope` does not return before every member has left the group, and a member
         // leaves when its closure is consumed and its result is dropped or belongs to its
-        // `Member<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
+        // `ScopedTask<'scope>`; what is left of the cell borrows nothing. The members of an `OwnedGroup`
         // borrow nothing: its 'scope and 'env are 'static.
         #[allow(unsafe_code)]
         let turn = unsafe { turn.assume_static() };
         task::start(&*self.io, how, turn, &cell, closure)?;
-        Ok(Member { outcome: Some(cell.into_outcome()) })
+        Ok(ScopedTask { outcome: Some(cell.into_outcome()) })
     }
 }
 
 impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
-    type Handle<T: Send + 'scope> = Member<'scope, T>;
+    type Handle<T: Send + 'scope> = ScopedTask<'scope, T>;
 
     #[track_caller]
     fn spawn<F, T>(
         self,
-        how: StartHow,
+        how: SpawnMode,
         options: Option<Box<TaskOptions>>,
         closure: &mut Parcel<F>,
         _: Token,
-    ) -> Result<Member<'scope, T>, SpawnErrorKind>
+    ) -> Result<ScopedTask<'scope, T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
@@ -324,17 +324,17 @@ pub(crate) fn run_to_end<T>(
 
 /// A member of a group: its result, and a way to cancel it alone. Dropping it does nothing; the
 /// group owns the task.
-pub struct Member<'scope, T> {
+pub struct ScopedTask<'scope, T> {
     outcome: Option<Owner<dyn Outcome<T> + 'scope>>,
 }
 
-impl<T> fmt::Debug for Member<'_, T> {
+impl<T> fmt::Debug for ScopedTask<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("finished", &self.is_finished()).finish_non_exhaustive()
+        f.debug_struct("ScopedTask").field("finished", &self.is_finished()).finish_non_exhaustive()
     }
 }
 
-impl<T> Member<'_, T> {
+impl<T> ScopedTask<'_, T> {
     /// Waits for the member to end and returns its result.
     ///
     /// # Cancellation
@@ -396,13 +396,13 @@ impl<T> Member<'_, T> {
         self.outcome.as_ref().is_some_and(|outcome| outcome.is_done())
     }
 
-    /// The end of the member, as one of many things to wait for, as [`Task::finishing`](crate::Task::finishing).
-    pub fn finishing(&mut self) -> impl Source<Output = ()> + '_ {
+    /// The end of the member, as one of many things to wait for, as [`Task::on_finish`](crate::Task::on_finish).
+    pub fn on_finish(&mut self) -> impl Selectable<Output = ()> + '_ {
         Finishing::of(self.outcome.as_deref())
     }
 }
 
-impl<T> Drop for Member<'_, T> {
+impl<T> Drop for ScopedTask<'_, T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take() {
             task::detach(outcome);

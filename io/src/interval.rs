@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::Io;
 use crate::cancel::Canceled;
 use crate::sealed::Token;
+use crate::select::{Fact, Selectable};
 use crate::time::Instant;
-use crate::wait_any::{Fact, Source};
 
 /// Ticks at equal distances; from [`io.interval`](crate::Io#method.interval).
 ///
@@ -72,9 +72,9 @@ impl Interval {
         Ok(self.take(io.now()))
     }
 
-    /// The next tick, as one of many things to [wait for](crate::Io#method.wait_any). It is taken when it is the one
+    /// The next tick, as one of many things to [wait for](crate::Io#method.select). It is taken when it is the one
     /// that came.
-    pub fn ticking(&mut self) -> impl Source<Output = Instant> + '_ {
+    pub fn on_tick(&mut self) -> impl Selectable<Output = Instant> + '_ {
         Ticking(self)
     }
 
@@ -103,7 +103,7 @@ impl Interval {
 /// The next tick of an interval on its way.
 pub(crate) struct Ticking<'a>(&'a mut Interval);
 
-impl Source for Ticking<'_> {
+impl Selectable for Ticking<'_> {
     type Output = Instant;
 
     fn output(self, _: usize, io: &dyn Io, _: Token) -> Instant {

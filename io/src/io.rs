@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{Refused, Report, Start, StartHow, TaskRef, Ticket};
+use crate::backend::{Refused, Report, SpawnMode, Start, TaskRef, Ticket};
 use crate::batch::{self, Batch};
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
 use crate::context;
@@ -13,13 +13,13 @@ use crate::dump::Dump;
 use crate::error::SpawnError;
 use crate::group::{self, Group};
 use crate::interval::Interval;
+use crate::join_set::{self, JoinSet};
 use crate::multishot::Multishot;
 use crate::operation::{Job, Operation, Output};
-use crate::select::{self, Select};
+use crate::select::{self, Selectable};
 use crate::task::{Parcel, Task, TaskBuilder};
 use crate::time::{self, Clock, Instant};
 use crate::try_group::{self, TryGroup};
-use crate::wait_any::{self, Source};
 
 /// What performs a program's input and output and runs its tasks.
 ///
@@ -47,18 +47,18 @@ pub trait Io: Send + Sync {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point for [`StartHow::Waiting`] while it waits.
+    /// A cancellation point for [`SpawnMode::Waiting`] while it waits.
     ///
     /// # Errors
     ///
     /// The start and the reason, when it cannot run in the wanted way.
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused>;
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused>;
 
     /// Begins the task that this `Io` has [offered](Start::offer) under `ticket`, on the calling context,
     /// which joins it and would otherwise wait: as an inline child on top of itself, which saves the
     /// way to another context and back. Does nothing when the task was begun already, is not this
     /// `Io`'s, or must not run on this context.
-    fn begin_joined(&self, ticket: Ticket) {
+    fn try_run_inline(&self, ticket: Ticket) {
         let _ = ticket;
     }
 
@@ -180,7 +180,7 @@ impl<'io> dyn Io + 'io {
         T: Send + 'static,
     {
         let mut parcel = Parcel::of(closure);
-        self.task().spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// Starts a task that makes progress beside the caller.
@@ -195,7 +195,7 @@ impl<'io> dyn Io + 'io {
         T: Send + 'static,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(StartHow::Concurrent, &mut parcel);
+        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -246,7 +246,7 @@ impl<'io> dyn Io + 'io {
     ///     session.request_cancel();
     ///     let deadline = io.now() + Duration::from_secs(5);
     ///     let mut session = session;
-    ///     if let iolite_io::OneOf2::Second(()) = io.wait_any((session.finishing(), deadline))? {
+    ///     if let iolite_io::OneOf2::Second(()) = io.select((session.on_finish(), deadline))? {
     ///         eprint!("a session does not end:\n{}", io.dump());
     ///     }
     ///     session.join(io);
@@ -334,13 +334,13 @@ impl<'io> dyn Io + 'io {
     ///
     /// /// The first that answers; the others are stopped.
     /// fn fastest(io: &dyn Io, mirrors: &[(String, u16)]) -> std::io::Result<Option<TcpStream>> {
-    ///     io.select(|select| {
+    ///     io.join_set(|set| {
     ///         for (host, port) in mirrors {
-    ///             select.spawn_waiting(io, |io| TcpStream::connect(io, (host.as_str(), *port)))?;
+    ///             set.spawn_waiting(io, |io| TcpStream::connect(io, (host.as_str(), *port)))?;
     ///         }
-    ///         while let Some(connected) = select.next(io)? {
+    ///         while let Some(connected) = set.next(io)? {
     ///             if let Ok(stream) = connected {
-    ///                 select.cancel(io); // what connected meanwhile is returned, dropped, and so closed
+    ///                 set.cancel(io); // what connected meanwhile is returned, dropped, and so closed
     ///                 return Ok(Some(stream));
     ///             }
     ///         }
@@ -360,18 +360,18 @@ impl<'io> dyn Io + 'io {
     /// # Panics
     ///
     /// As [`group`](crate::Io#method.group).
-    pub fn select<'env, T: Send + 'env, R, E>(
+    pub fn join_set<'env, T: Send + 'env, R, E>(
         &'env self,
-        body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
+        body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> Result<R, E>,
     ) -> Result<R, E> {
-        select::run_scope(self, body)
+        join_set::run_scope(self, body)
     }
 
     /// Runs `body` with a batch of operations, then cancels those that are still under way, and returns when
     /// all have ended. The batch lends the buffers of its operations for that time.
     ///
     /// ```
-    /// use iolite_io::{Io, Lent, Operation, Output, fs::File};
+    /// use iolite_io::{Io, Buffers, Operation, Output, fs::File};
     ///
     /// /// Reads pages of a file, eight at a time, in whatever order they come.
     /// fn checksum(io: &dyn Io, file: &File, pages: u64) -> std::io::Result<u64> {
@@ -389,9 +389,9 @@ impl<'io> dyn Io + 'io {
     ///             read(index, buffer);
     ///         }
     ///         while !batch.is_empty() {
-    ///             batch.await_async(io)?;
+    ///             batch.wait(io)?;
     ///             while let Some(completion) = batch.next() {
-    ///                 if let (Output::Count(count), Lent::Buffer(page)) = (completion.result?, completion.lent) {
+    ///                 if let (Output::Count(count), Buffers::Buffer(page)) = (completion.result?, completion.lent) {
     ///                     sum += page[..count].iter().map(|byte| u64::from(*byte)).sum::<u64>();
     ///                     read(completion.index, page);
     ///                 }
@@ -485,14 +485,14 @@ impl<'io> dyn Io + 'io {
     ///
     /// /// Says goodbye, also when this task was told to end; but not for longer than a second.
     /// fn leave(io: &dyn Io, stream: &TcpStream) -> std::io::Result<()> {
-    ///     io.protect(|io| io.timeout(Duration::from_secs(1), |io| stream.write_all(io, b"bye\n")))
+    ///     io.shield(|io| io.timeout(Duration::from_secs(1), |io| stream.write_all(io, b"bye\n")))
     /// }
     /// ```
     ///
     /// # Cancellation
     ///
     /// Not a cancellation point; what is inside of it are points that no request from outside reaches.
-    pub fn protect<T>(&self, f: impl FnOnce(&dyn Io) -> T) -> T {
+    pub fn shield<T>(&self, f: impl FnOnce(&dyn Io) -> T) -> T {
         context::current(|context| {
             let _guard = context.push_shield();
             f(self)
@@ -607,7 +607,7 @@ impl<'io> dyn Io + 'io {
         duration: Duration,
         f: impl FnOnce(&dyn Io) -> Result<T, E>,
     ) -> Result<Result<T, E>, TimedOut> {
-        self.deadline_any(self.now() + duration, f)
+        self.timeout_any_at(self.now() + duration, f)
     }
 
     /// As [`timeout_any`](crate::Io#method.timeout_any), with the instant at which the time is over.
@@ -619,7 +619,7 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// As `timeout_any`.
-    pub fn deadline_any<T, E>(
+    pub fn timeout_any_at<T, E>(
         &self,
         deadline: Instant,
         f: impl FnOnce(&dyn Io) -> Result<T, E>,
@@ -693,14 +693,14 @@ impl<'io> dyn Io + 'io {
     }
 
     /// Waits for one of several things and takes it, and nothing of the others; of those that are there, the first.
-    /// See [`wait_any`](mod@crate::wait_any) for what can be waited for.
+    /// See [`select`](mod@crate::select) for what can be waited for.
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, sync::{Receiver, RecvError}};
+    /// use iolite_io::{Canceled, Io, sync::{RecvError, mpmc::Receiver}};
     ///
     /// /// The next job of the most urgent queue that has one, and which queue that is.
     /// fn next(io: &dyn Io, queues: &[Receiver<String>; 3]) -> Result<(usize, String), RecvError> {
-    ///     let (queue, job) = io.wait_any(queues.each_ref().map(Receiver::receiving))?;
+    ///     let (queue, job) = io.select(queues.each_ref().map(Receiver::on_recv))?;
     ///     Ok((queue, job?))
     /// }
     /// ```
@@ -715,8 +715,8 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// [`Canceled`]. What the source says, its output says.
-    pub fn wait_any<S: Source>(&self, source: S) -> Result<S::Output, Canceled> {
-        wait_any::wait_any(self, source)
+    pub fn select<S: Selectable>(&self, source: S) -> Result<S::Output, Canceled> {
+        select::select(self, source)
     }
 
     /// Ticks every `period`, the first of them now.

@@ -9,7 +9,7 @@
 //!   [`TaskBuilder`] for a name, a stack size or a place.
 //! - [`cancel`]: requests, points, protection, timeouts; [`CancellationToken`] for what nobody owns as a whole. Every call
 //!   that can block is a cancellation point.
-//! - [`wait_any`]: waiting for many things at once, of which one comes.
+//! - [`select`]: waiting for many things at once, of which one comes.
 //! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
 //!   and channels that work between fibers, workers and plain threads, also of two backends at once.
 //! - [`testing`]: `Io`s on which things go wrong, for tests of programs.
@@ -29,12 +29,12 @@ mod completion_queue;
 mod error;
 mod error_chain;
 mod group;
-mod select;
+mod join_set;
 mod task;
 mod try_group;
 
 mod interval;
-pub mod wait_any;
+pub mod select;
 
 mod copy;
 mod descriptor;
@@ -61,10 +61,10 @@ mod lookout;
 mod primitive;
 mod sealed;
 
-pub use batch::{Batch, Completed, Lent};
+pub use batch::{Batch, BatchCompletion, Buffers};
 pub use cancel::{Canceled, TimedOut, WaitError};
 pub use cancellation_token::{CancellationGuard, CancellationToken};
-pub use completion_queue::{Completion, CompletionQueue, Happened, OperationId};
+pub use completion_queue::{Completion, CompletionKind, CompletionQueue, OperationId};
 pub use context::{Interest, no_suspend};
 pub use copy::{copy, copy_at_most};
 pub use decorator::Decorator;
@@ -72,13 +72,13 @@ pub use descriptor::Descriptor;
 pub use dump::{Dump, DumpedTask};
 pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use error_chain::{ByConversion, ByForgetting, ErrorChain, IntoError};
-pub use group::{Group, Member, OwnedGroup};
+pub use group::{Group, OwnedGroup, ScopedTask};
 pub use interval::{Interval, MissedTicks};
 pub use io::{Backend, Io};
+pub use join_set::JoinSet;
 pub use operation::{Attempt, Job, Operation, Output, SharedBytes};
-pub use select::Select;
-pub use stream::{Incomplete, IntoWith, Streaming, With};
+pub use select::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Selectable};
+pub use stream::{BoundStream, ByteStream, Incomplete, OwnedStream};
 pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};
 pub use time::Instant;
 pub use try_group::TryGroup;
-pub use wait_any::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Source};

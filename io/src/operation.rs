@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use crate::context::Interest;
 use crate::descriptor::Descriptor;
-use crate::fs::{At, FileOperation, OpenOptions};
+use crate::fs::{FileOperation, OpenOptions, PathAt};
 use crate::net::pool::PoolMemory;
-use crate::net::{Address, Domain, Message, OptionName, OptionValue, Outgoing, Received, SocketType};
+use crate::net::{Address, Domain, Message, OptionName, OptionValue, OutgoingMessage, Received, SocketType};
 use crate::process::Child;
 
 /// One request, with what it borrows from the caller until it has ended.
@@ -132,7 +132,7 @@ pub enum Operation<'a> {
         /// A socket for messages.
         socket: &'a Descriptor,
         /// What, and to whom.
-        messages: &'a [Outgoing<'a>],
+        messages: &'a [OutgoingMessage<'a>],
     },
     /// As `Send` with `all`, without copying the bytes where that is possible. Answered with `Count`.
     ///
@@ -192,7 +192,7 @@ pub enum Operation<'a> {
     Open {
         /// Where it is. In a directory it is looked for beneath that: a path that leads out of it, also
         /// through a link, is refused with `EXDEV`.
-        at: At<'a>,
+        at: PathAt<'a>,
         /// How.
         options: &'a OpenOptions,
     },

@@ -29,7 +29,7 @@ use rustix::fs::{FileType, fstat};
 use crate::Io;
 use crate::descriptor::Descriptor;
 use crate::operation::Operation;
-use crate::stream::{self, IntoWith, Streaming, With};
+use crate::stream::{self, BoundStream, ByteStream, OwnedStream};
 
 /// What bytes are read from: standard input, the read end of a pipe, the output of a child process.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl InputStream {
     ///
     /// Those of `read`.
     pub fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
-        Streaming::read(self, io, buffer)
+        ByteStream::read(self, io, buffer)
     }
 
     /// Fills `buffer`.
@@ -128,7 +128,7 @@ impl OutputStream {
     ///
     /// Those of `write`: [`io::ErrorKind::BrokenPipe`] when nobody reads any more.
     pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
-        Streaming::write(self, io, buffer)
+        ByteStream::write(self, io, buffer)
     }
 
     /// Writes all of `buffer`.
@@ -141,7 +141,7 @@ impl OutputStream {
     ///
     /// As [`write`](Self::write). An error after the first byte carries an [`Incomplete`](crate::Incomplete).
     pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
-        Streaming::write_all(self, io, buffer)
+        ByteStream::write_all(self, io, buffer)
     }
 }
 
@@ -150,17 +150,17 @@ macro_rules! end {
     ($end:ident) => {
         impl $end {
             /// The stream as [`std::io::Read`] and [`std::io::Write`].
-            pub fn with<'a>(&'a self, io: &'a dyn Io) -> With<'a, Self> {
-                With::new(self, io)
+            pub fn with<'a>(&'a self, io: &'a dyn Io) -> BoundStream<'a, Self> {
+                BoundStream::new(self, io)
             }
 
             /// As [`with`](Self::with), but it owns the stream and keeps the `Io`.
-            pub fn into_with(self, io: Arc<dyn Io>) -> IntoWith<Self> {
-                IntoWith::new(self, io)
+            pub fn into_with(self, io: Arc<dyn Io>) -> OwnedStream<Self> {
+                OwnedStream::new(self, io)
             }
         }
 
-        impl Streaming for $end {
+        impl ByteStream for $end {
             fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
                 let available = buffer.len();
                 io.operate(Operation::Read { file: &self.0, buffer, memory: None, offset: None })?.count(available)
@@ -168,7 +168,7 @@ macro_rules! end {
 
             fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
-                first.map_or(Ok(0), |buffer| Streaming::read(self, io, buffer))
+                first.map_or(Ok(0), |buffer| ByteStream::read(self, io, buffer))
             }
 
             fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
@@ -177,7 +177,7 @@ macro_rules! end {
 
             fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
                 let first = buffers.iter().find(|buffer| !buffer.is_empty());
-                first.map_or(Ok(0), |buffer| Streaming::write(self, io, buffer))
+                first.map_or(Ok(0), |buffer| ByteStream::write(self, io, buffer))
             }
 
             /// Of pipes only: moving bytes to and from a socket would change its mode, which others may share.

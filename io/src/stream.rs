@@ -203,7 +203,7 @@ pub(crate) fn write_all(
 }
 
 /// A handle that reads and writes a stream of bytes.
-pub trait Streaming {
+pub trait ByteStream {
     /// Reads what is there.
     ///
     /// # Cancellation
@@ -276,33 +276,33 @@ pub trait Streaming {
 /// std's own helpers (`read_to_end`, `copy`) do not report how far they came when they are
 /// canceled: after [`Canceled`](crate::Canceled) such a stream is for closing.
 #[derive(Debug)]
-pub struct With<'a, S> {
+pub struct BoundStream<'a, S> {
     stream: &'a S,
     io: &'a (dyn Io + 'a),
 }
 
-impl<'a, S> With<'a, S> {
+impl<'a, S> BoundStream<'a, S> {
     pub(crate) fn new(stream: &'a S, io: &'a (dyn Io + 'a)) -> Self {
         Self { stream, io }
     }
 }
 
-impl<S> Clone for With<'_, S> {
+impl<S> Clone for BoundStream<'_, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<S> Copy for With<'_, S> {}
+impl<S> Copy for BoundStream<'_, S> {}
 
-/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`]; unbuffered, as [`With`].
+/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`]; unbuffered, as [`BoundStream`].
 #[derive(Debug)]
-pub struct IntoWith<S> {
+pub struct OwnedStream<S> {
     stream: S,
     io: Arc<dyn Io>,
 }
 
-impl<S> IntoWith<S> {
+impl<S> OwnedStream<S> {
     pub(crate) fn new(stream: S, io: Arc<dyn Io>) -> Self {
         Self { stream, io }
     }
@@ -321,7 +321,7 @@ impl<S> IntoWith<S> {
 /// Both adapters read and write alike.
 macro_rules! std_traits {
     ($(($($generics:tt)*) $adapter:ty;)*) => {$(
-        impl<$($generics)* S: Streaming> Read for $adapter {
+        impl<$($generics)* S: ByteStream> Read for $adapter {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.stream.read(&*self.io, buffer)
             }
@@ -331,7 +331,7 @@ macro_rules! std_traits {
             }
         }
 
-        impl<$($generics)* S: Streaming> Write for $adapter {
+        impl<$($generics)* S: ByteStream> Write for $adapter {
             fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
                 self.stream.write(&*self.io, buffer)
             }
@@ -348,17 +348,17 @@ macro_rules! std_traits {
 }
 
 std_traits! {
-    ('a,) With<'a, S>;
-    () IntoWith<S>;
+    ('a,) BoundStream<'a, S>;
+    () OwnedStream<S>;
 }
 
-impl Seek for With<'_, File> {
+impl Seek for BoundStream<'_, File> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.stream.seek(self.io, position)
     }
 }
 
-impl Seek for IntoWith<File> {
+impl Seek for OwnedStream<File> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.stream.seek(&*self.io, position)
     }

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::StartHow;
+use crate::backend::SpawnMode;
 use crate::cancel::Canceled;
 use crate::context;
 use crate::error::{SpawnError, SpawnErrorKind};
-use crate::group::{Group, GroupShared, Member, run_to_end};
+use crate::group::{Group, GroupShared, ScopedTask, run_to_end};
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_quietly};
-use crate::wait_any::Source;
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
 pub struct TryGroup<'scope, 'env, E> {
@@ -36,13 +36,13 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     ///
     /// As [`Group::spawn_async`].
     #[track_caller]
-    pub fn spawn_async<F, T>(&self, closure: F) -> Member<'scope, Result<T, Canceled>>
+    pub fn spawn_async<F, T>(&self, closure: F) -> ScopedTask<'scope, Result<T, Canceled>>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// As [`Group::spawn_concurrent`]. Joining says `Canceled` if the member has failed.
@@ -51,13 +51,13 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     ///
     /// When no unit of concurrency is free; the closure comes back in the error.
     #[track_caller]
-    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
+    pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<ScopedTask<'scope, Result<T, Canceled>>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Concurrent, &mut parcel);
+        let started = self.spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -75,14 +75,14 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         &self,
         io: &dyn Io,
         closure: F,
-    ) -> Result<Member<'scope, Result<T, Canceled>>, SpawnError<F>>
+    ) -> Result<ScopedTask<'scope, Result<T, Canceled>>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
         let started = match io.check_cancel() {
-            Ok(()) => self.spawn(StartHow::Waiting, &mut parcel),
+            Ok(()) => self.spawn(SpawnMode::Waiting, &mut parcel),
             Err(canceled) => Err(canceled.into()),
         };
         parcel.unless_refused(started)
@@ -91,9 +91,9 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     #[track_caller]
     fn spawn<F, T>(
         &self,
-        how: StartHow,
+        how: SpawnMode,
         closure: &mut Parcel<F>,
-    ) -> Result<Member<'scope, Result<T, Canceled>>, SpawnErrorKind>
+    ) -> Result<ScopedTask<'scope, Result<T, Canceled>>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
@@ -104,9 +104,9 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
 }
 
 impl<E> TryGroup<'_, '_, E> {
-    /// As [`Group::finishing`]. A failure cancels the wait, as all that the body waits for.
-    pub fn finishing(&self) -> impl Source<Output = ()> + '_ {
-        self.group.finishing()
+    /// As [`Group::on_finish`]. A failure cancels the wait, as all that the body waits for.
+    pub fn on_finish(&self) -> impl Selectable<Output = ()> + '_ {
+        self.group.on_finish()
     }
 
     /// How many members have not ended.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef, monotonic_now};
+use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, monotonic_now};
 use iolite_io::sync::Event;
 use iolite_io::{Backend, Canceled, Group, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind, no_suspend};
 
@@ -41,7 +41,7 @@ impl Hostile {
 }
 
 impl Io for Hostile {
-    fn start(&self, start: Start, _: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, _: SpawnMode) -> Result<(), Refused> {
         self.seen.lock().unwrap().push(start.task());
         let refused = |start| Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) });
         if self.starts == Starts::Nothing {
@@ -200,7 +200,7 @@ fn a_panic_of_the_clock_unlinks_no_waiter_behind_its_back() {
     struct Clock(AtomicU32);
 
     impl Io for Clock {
-        fn start(&self, start: Start, _: StartHow) -> Result<(), Refused> {
+        fn start(&self, start: Start, _: SpawnMode) -> Result<(), Refused> {
             start.run();
             Ok(())
         }
@@ -282,7 +282,7 @@ fn a_panic_whose_destructor_panics_does_not_reach_the_runner() {
             // The group takes the first; the others are nobody's.
             for _ in 0..3 {
                 let member = group.spawn_async(|_| resume_unwind(Box::new(Chain(2))));
-                let member: iolite_io::Member<'_, ()> = member;
+                let member: iolite_io::ScopedTask<'_, ()> = member;
                 drop(member);
             }
             Ok::<_, Canceled>(())

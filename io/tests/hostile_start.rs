@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef, monotonic_now};
+use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, monotonic_now};
 use iolite_io::{Backend, Canceled, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind};
 
 /// What an `Io` does in the end of a task that it runs, on a thread of its own.
@@ -29,9 +29,9 @@ impl Hostile {
 struct Handle(Arc<Hostile>);
 
 impl Io for Handle {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         self.0.seen.lock().unwrap().push(start.task());
-        if how == StartHow::Waiting {
+        if how == SpawnMode::Waiting {
             return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) });
         }
         let ends = self.0.ends.clone();
@@ -133,7 +133,7 @@ fn the_end_of_a_task_may_begin_others() {
     struct Keeps(Arc<Mutex<Vec<Start>>>);
 
     impl Io for Keeps {
-        fn start(&self, start: Start, _: StartHow) -> Result<(), Refused> {
+        fn start(&self, start: Start, _: SpawnMode) -> Result<(), Refused> {
             let mut kept = self.0.lock().unwrap();
             if kept.len() < 2 {
                 kept.push(start);
@@ -212,7 +212,7 @@ fn a_closure_that_is_abandoned_may_panic_when_it_is_dropped() {
     struct Inline;
 
     impl Io for Inline {
-        fn start(&self, start: Start, _: StartHow) -> Result<(), Refused> {
+        fn start(&self, start: Start, _: SpawnMode) -> Result<(), Refused> {
             start.run();
             Ok(())
         }

@@ -103,9 +103,9 @@ fn try_one(channels: &Channels, wish: Wish) -> Option<u32> {
     Some(item)
 }
 
-/// Waits for one of the wishes, as `wait_any` does; says which one, and the item that went over. One that is
+/// Waits for one of the wishes, as `select` does; says which one, and the item that went over. One that is
 /// impatient gives up where it would have to wait.
-fn wait_any(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(usize, u32)> {
+fn select(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(usize, u32)> {
     let unparker = Unparker::new();
     let choice = Choice::new(unparker);
     let mut places = Vec::new();
@@ -147,8 +147,8 @@ fn two_that_wait_for_many_things_meet() {
     explore(2, || {
         let channels = channels();
         let theirs = channels.clone();
-        let sender = thread::spawn(move || wait_any(&theirs, &[Wish::Send(0, 7), Wish::Send(1, 8)], false));
-        let received = wait_any(&channels, &[Wish::Receive(1), Wish::Receive(0)], false).expect("patient");
+        let sender = thread::spawn(move || select(&theirs, &[Wish::Send(0, 7), Wish::Send(1, 8)], false));
+        let received = select(&channels, &[Wish::Receive(1), Wish::Receive(0)], false).expect("patient");
         let sent = sender.join().unwrap().expect("patient");
         assert_eq!((1 - received.0, received.1), sent);
         assert_eq!(received.1, 7 + sent.0 as u32);
@@ -161,8 +161,8 @@ fn who_both_sends_and_receives_meets_the_other_and_not_itself() {
     explore(2, || {
         let channels = channels();
         let theirs = channels.clone();
-        let other = thread::spawn(move || wait_any(&theirs, &[Wish::Receive(0), Wish::Send(0, 1)], false));
-        let ours = wait_any(&channels, &[Wish::Receive(0), Wish::Send(0, 2)], false).expect("patient");
+        let other = thread::spawn(move || select(&theirs, &[Wish::Receive(0), Wish::Send(0, 1)], false));
+        let ours = select(&channels, &[Wish::Receive(0), Wish::Send(0, 2)], false).expect("patient");
         let other = other.join().unwrap().expect("patient");
         assert_eq!(ours.0, 1 - other.0, "one has sent, one has received");
         assert_eq!((ours.1, other.1), if ours.0 == 0 { (1, 1) } else { (2, 2) });
@@ -180,7 +180,7 @@ fn who_gives_up_has_taken_one_item_or_none() {
                 thread::spawn(move || try_one(&channels, Wish::Send(channel, channel as u32)).is_some())
             })
             .collect();
-        let taken = wait_any(&channels, &[Wish::Receive(0), Wish::Receive(1)], true);
+        let taken = select(&channels, &[Wish::Receive(0), Wish::Receive(1)], true);
         let given: Vec<_> = givers.into_iter().map(|giver| giver.join().unwrap()).collect();
         let expected = taken.map_or([false; 2], |(index, item)| {
             assert_eq!(index, item as usize);
@@ -200,11 +200,11 @@ fn every_item_that_was_sent_was_received() {
             .into_iter()
             .map(|wishes| {
                 let channels = channels.clone();
-                thread::spawn(move || wait_any(&channels, &wishes, true).map(|(index, item)| (wishes[index], item)))
+                thread::spawn(move || select(&channels, &wishes, true).map(|(index, item)| (wishes[index], item)))
             })
             .collect();
         let wishes = [Wish::Receive(0), Wish::Receive(1)];
-        let mut all = vec![wait_any(&channels, &wishes, true).map(|(index, item)| (wishes[index], item))];
+        let mut all = vec![select(&channels, &wishes, true).map(|(index, item)| (wishes[index], item))];
         all.extend(others.into_iter().map(|other| other.join().unwrap()));
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         for (wish, item) in all.into_iter().flatten() {
@@ -245,7 +245,7 @@ fn who_was_decided_elsewhere_is_passed_over() {
     explore(2, || {
         let channels = channels();
         let (fickle, patient) = (channels.clone(), channels.clone());
-        let fickle = thread::spawn(move || wait_any(&fickle, &[Wish::Receive(1), Wish::Receive(0)], true));
+        let fickle = thread::spawn(move || select(&fickle, &[Wish::Receive(1), Wish::Receive(0)], true));
         let patient = thread::spawn(move || wait_one(&patient, Wish::Receive(0)));
         wait_one(&channels, Wish::Send(0, 1));
         if fickle.join().unwrap().is_some() {
@@ -288,7 +288,7 @@ fn who_waits_for_many_things_meets_one_who_waits_for_one() {
             let channels = channels.clone();
             thread::spawn(move || wait_one(&channels, Wish::Receive(channel)))
         });
-        let (index, item) = wait_any(&channels, &[Wish::Send(0, 0), Wish::Send(1, 1)], false).expect("patient");
+        let (index, item) = select(&channels, &[Wish::Send(0, 0), Wish::Send(1, 1)], false).expect("patient");
         assert_eq!(index, item as usize);
         wait_one(&channels, Wish::Send(1 - index, 1 - item));
         assert_eq!(receivers.map(|receiver| receiver.join().unwrap()), [0, 1]);

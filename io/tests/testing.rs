@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iolite_io::fs::File;
 use iolite_io::net::{TcpListener, TcpStream, UdpSocket, resolve};
-use iolite_io::sync::channel;
+use iolite_io::sync::mpmc::channel;
 use iolite_io::testing::Failing;
 use iolite_io::{Io, SpawnErrorKind, WaitError};
 

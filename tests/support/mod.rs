@@ -11,7 +11,7 @@ use iolite::Io;
 use iolite::evented::{self, Evented};
 use iolite::testing::{Faults, Faulty};
 use iolite::threaded::{self, Threaded};
-use iolite_conformance::{Around, Main, On, Plain, Running, Subject, Wanted};
+use iolite_conformance::{Around, FileTarget, Main, On, Plain, Running, Wanted};
 
 /// The bounded-thread backend.
 pub(crate) fn threaded() -> On {
@@ -24,13 +24,13 @@ pub(crate) fn evented() -> On {
 }
 
 /// Both.
-pub(crate) fn subjects() -> Vec<Arc<dyn Subject>> {
+pub(crate) fn subjects() -> Vec<Arc<dyn FileTarget>> {
     vec![around(Arc::new(Threads)), around(Arc::new(Fibers))]
 }
 
 /// What `IOLITE_TEST_AROUND` makes of a subject: `plain` puts [`Plain`] around it, `faulty` [`Faulty`] without a fault.
 /// Both have no multishot operations. Without the variable it stays as it is.
-fn around(subject: Arc<dyn Subject>) -> Arc<dyn Subject> {
+fn around(subject: Arc<dyn FileTarget>) -> Arc<dyn FileTarget> {
     let name = subject.name().to_owned();
     match env::var("IOLITE_TEST_AROUND").as_deref() {
         Err(_) => subject,
@@ -42,7 +42,7 @@ fn around(subject: Arc<dyn Subject>) -> Arc<dyn Subject> {
 
 struct Threads;
 
-impl Subject for Threads {
+impl FileTarget for Threads {
     fn name(&self) -> &str {
         "threaded"
     }
@@ -64,7 +64,7 @@ impl Subject for Threads {
 
 struct Fibers;
 
-impl Subject for Fibers {
+impl FileTarget for Fibers {
     fn name(&self) -> &str {
         "evented"
     }

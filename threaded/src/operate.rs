@@ -98,7 +98,7 @@ impl Caller<'_> {
             }
             Operation::File(operation) => backend::perform_file(operation),
             Operation::Offload { job } => {
-                self.io.protect(|_| job.run());
+                self.io.shield(|_| job.run());
                 Ok(Output::Done)
             }
             Operation::Splice { from, from_offset, to, bytes } => {

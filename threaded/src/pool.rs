@@ -25,7 +25,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef, Ticket, current, tell, tell_stuck};
+use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, Ticket, current, tell, tell_stuck};
 use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
 use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
 
@@ -130,33 +130,33 @@ impl Pool {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point for [`StartHow::Waiting`] while it waits.
-    pub(crate) fn start(self: &Arc<Self>, io: &dyn Io, start: Start, how: StartHow) -> Result<(), Refused> {
+    /// A cancellation point for [`SpawnMode::Waiting`] while it waits.
+    pub(crate) fn start(self: &Arc<Self>, io: &dyn Io, start: Start, how: SpawnMode) -> Result<(), Refused> {
         if let Err(invalid) = start.options().check_placement(EXECUTORS) {
             return Err(Refused { start, kind: invalid.into() });
         }
         match how {
-            StartHow::Async => self.start_async(start),
+            SpawnMode::Async => self.start_async(start),
             // Before the limits: no slot would become free.
             _ if self.state().closed => Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) }),
-            StartHow::Concurrent => match self.concurrent_slots.try_acquire() {
+            SpawnMode::Concurrent => match self.concurrent_slots.try_acquire() {
                 Some(permit) => self.start_concurrent(start, permit),
                 None => Err(Refused { start, kind: self.concurrent_limit_reached() }),
             },
             // Nobody would ever free one.
-            StartHow::Waiting if self.options.concurrent_limit == 0 => {
+            SpawnMode::Waiting if self.options.concurrent_limit == 0 => {
                 Err(Refused { start, kind: self.concurrent_limit_reached() })
             }
-            StartHow::Waiting => match self.concurrent_slots.acquire(io) {
+            SpawnMode::Waiting => match self.concurrent_slots.acquire(io) {
                 Ok(permit) => self.start_concurrent(start, permit),
                 Err(canceled) => Err(Refused { start, kind: canceled.into() }),
             },
-            StartHow::Thread => self.start_thread(start),
+            SpawnMode::Thread => self.start_thread(start),
         }
     }
 
-    /// What [`Io::begin_joined`] does.
-    pub(crate) fn begin_joined(&self, ticket: Ticket) {
+    /// What [`Io::try_run_inline`] does.
+    pub(crate) fn try_run_inline(&self, ticket: Ticket) {
         if !current(|context| context.is_thread()) || self.is_called_by_task_of_another() {
             return;
         }
@@ -322,7 +322,7 @@ impl Pool {
             return;
         }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
-        io.protect(|io| {
+        io.shield(|io| {
             if self.drained.wait_deadline(io, io.now() + self.options.grace).is_err() {
                 tell_stuck(self.options.report.as_ref(), &self.tasks(), self.options.grace);
                 self.drained.wait_uncancelable(io);
@@ -438,7 +438,7 @@ impl Drop for Admission {
         self.pool.tell_if_drained(state);
         if self.slot == Slot::Concurrent {
             // Last: who takes the slot finds the worker.
-            self.pool.concurrent_slots.release();
+            self.pool.concurrent_slots.add_permits(1);
         }
         drop(task);
     }

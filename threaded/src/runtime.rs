@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use iolite_io::backend::{
-    Lookups, Refused, Report, Start, StartHow, TaskRef, Ticket, current, guard_panic_hook, make_room_for_descriptors,
-    monotonic_now, perform_attempt, perform_quick,
+    Lookups, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, guard_panic_hook, make_room_for_descriptors,
+    monotonic_now, perform_attempt, perform_nonblocking,
 };
 use iolite_io::{Backend, Instant, Io, Operation, Output, ShutDown};
 
@@ -46,12 +46,12 @@ impl Runtime {
 }
 
 impl Io for Runtime {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         self.pool.start(self, start, how)
     }
 
-    fn begin_joined(&self, ticket: Ticket) {
-        self.pool.begin_joined(ticket);
+    fn try_run_inline(&self, ticket: Ticket) {
+        self.pool.try_run_inline(ticket);
     }
 
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
@@ -62,7 +62,7 @@ impl Io for Runtime {
             if self.pool.is_over() {
                 return Err(ShutDown.into());
             }
-            match perform_quick(operation) {
+            match perform_nonblocking(operation) {
                 Ok(result) => result,
                 Err(Operation::Attempt(attempt)) => perform_attempt(attempt),
                 Err(Operation::Resolve { host, port }) => self.lookups.resolve(self, host, port).map(Output::Addresses),

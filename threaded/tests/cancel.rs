@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use iolite_io::fs::File;
 use iolite_io::net::{ListenOptions, TcpListener, TcpStream};
-use iolite_io::sync::{Mutex, channel};
+use iolite_io::sync::{Mutex, mpmc::channel};
 use iolite_io::{Canceled, Io};
 use support::{cancel_when_asleep, connection, threaded};
 

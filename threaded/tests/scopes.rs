@@ -72,8 +72,8 @@ fn a_request_inside_a_timeout_stays_a_request() {
 fn protect_holds_requests_back_and_they_arrive_after_it() {
     threaded(0, 1).run(|io| {
         let (slept, inside, after, again) = cancel_when_asleep(io, |io| {
-            let (slept, inside) = io.protect(|io| {
-                let outer = io.protect(|io| io.sleep(Duration::from_millis(20)));
+            let (slept, inside) = io.shield(|io| {
+                let outer = io.shield(|io| io.sleep(Duration::from_millis(20)));
                 (outer, io.check_cancel())
             });
             (slept, inside, io.check_cancel(), io.check_cancel())
@@ -87,7 +87,7 @@ fn protect_holds_requests_back_and_they_arrive_after_it() {
 fn protect_shields_from_outer_timeouts_and_not_from_inner_ones() {
     threaded(0, 1).run(|io| {
         let outer = io.timeout(Duration::ZERO, |io| {
-            io.protect(|io| {
+            io.shield(|io| {
                 io.sleep(SHORT).unwrap();
                 assert!(timed_out(io.timeout(SHORT, |io| io.sleep(LONG))));
             });

@@ -53,7 +53,7 @@ fn run_waits_for_detached_tasks() {
     let theirs = done.clone();
     threaded(0, 1).run(|io| {
         let task = move |io: &dyn Io| {
-            io.protect(|io| io.sleep(Duration::from_millis(5))).unwrap();
+            io.shield(|io| io.sleep(Duration::from_millis(5))).unwrap();
             *theirs.lock().unwrap() = true;
         };
         io.spawn_concurrent(task).unwrap().detach();

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 
-use iolite_io::backend::{Refused, Start, StartHow, TaskRef, monotonic_now};
+use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, monotonic_now};
 use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 /// Starts every task on a thread of its own.
@@ -27,7 +27,7 @@ impl Threads {
 }
 
 impl Io for Threads {
-    fn start(&self, start: Start, _: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, _: SpawnMode) -> Result<(), Refused> {
         let task = start.task();
         let named = thread::Builder::new().name(task.name().to_owned());
         self.started.lock().unwrap().push(task);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use iolite_io::fs::{self, File};
 use iolite_io::net::option;
 use iolite_io::testing::{Faults, Faulty};
-use iolite_io::{Batch, Canceled, Completed, ConcurrencyUnavailable, Interest, Io, Lent, Operation, Output};
+use iolite_io::{Batch, BatchCompletion, Buffers, Canceled, ConcurrencyUnavailable, Interest, Io, Operation, Output};
 use rustix::io::Errno;
 
 use crate::On;
@@ -74,9 +74,9 @@ fn each_operation_completes_once_and_gives_its_buffer_back(on: &On, concurrent_l
             buffers.iter_mut().enumerate().for_each(|(index, buffer)| read_next(index, buffer));
             let mut seen = [0; 256];
             while !batch.is_empty() {
-                batch.await_async(io).expect("nobody stops it");
+                batch.wait(io).expect("nobody stops it");
                 while let Some(completion) = batch.next() {
-                    let Lent::Buffer(page) = completion.lent else { panic!("{completion:?}") };
+                    let Buffers::Buffer(page) = completion.lent else { panic!("{completion:?}") };
                     assert!(matches!(completion.result, Ok(Output::Count(4096))));
                     assert!(page.iter().all(|byte| *byte == page[0]), "the page of another");
                     assert!(completion.index < 7);
@@ -118,9 +118,10 @@ fn a_few_buffers_copy_a_long_file(on: &On, concurrent_limit: usize) {
             };
             buffers.iter_mut().enumerate().for_each(|(index, buffer)| go_on(&mut turns, index, buffer));
             while !batch.is_empty() {
-                batch.await_async(io).expect("nobody stops it");
+                batch.wait(io).expect("nobody stops it");
                 while let Some(completion) = batch.next() {
-                    let (Ok(Output::Count(count @ 1..)), Lent::Buffer(buffer)) = (completion.result, completion.lent)
+                    let (Ok(Output::Count(count @ 1..)), Buffers::Buffer(buffer)) =
+                        (completion.result, completion.lent)
                     else {
                         panic!("neither read nor written")
                     };
@@ -157,8 +158,8 @@ fn what_is_written_comes_back(on: &On) {
         let mut buffer = *b"0123456789";
         batch(io, |batch| {
             let next = |expected: Result<usize, Errno>| {
-                batch.await_async(io).expect("nobody stops it");
-                let Completed { result, lent: Lent::Buffer(buffer), .. } = batch.next().expect("one") else {
+                batch.wait(io).expect("nobody stops it");
+                let BatchCompletion { result, lent: Buffers::Buffer(buffer), .. } = batch.next().expect("one") else {
                     panic!("a buffer")
                 };
                 match (result, expected) {
@@ -195,10 +196,10 @@ fn a_canceled_send_gives_its_buffer_back(on: &On, concurrent_limit: usize) {
             batch.add_send(7, near.as_ref(), &mut buffer, 0..100_000);
             loop {
                 // Where nothing is under way, the operation ends with this wait.
-                _ = io.timeout(SHORT, |io| batch.await_async(io));
+                _ = io.timeout(SHORT, |io| batch.wait(io));
                 let canceled = batch.cancel(io);
                 let completions: Vec<_> = batch.next().into_iter().chain(canceled).collect();
-                let [Completed { index: 7, result, lent: Lent::Buffer(buffer) }] =
+                let [BatchCompletion { index: 7, result, lent: Buffers::Buffer(buffer) }] =
                     <[_; 1]>::try_from(completions).expect("one")
                 else {
                     panic!("a buffer")
@@ -249,12 +250,12 @@ fn more_than_there_are_units(on: &On) {
             for (index, buffer) in buffers.iter_mut().enumerate() {
                 batch.add(index, read(&file, buffer, index as u64 * 4096));
             }
-            let refused = batch.await_concurrent(io).expect_err("only three at once");
+            let refused = batch.wait_concurrent(io).expect_err("only three at once");
             assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
             assert!(refused.get_ref().is_some_and(|error| error.is::<ConcurrencyUnavailable>()), "{refused}");
             let mut count = 0;
             while !batch.is_empty() {
-                batch.await_async(io).expect("nobody stops it");
+                batch.wait(io).expect("nobody stops it");
                 while let Some(completion) = batch.next() {
                     completion.result.expect("read");
                     count += 1;
@@ -274,7 +275,7 @@ fn errors_are_the_operations_own(on: &On) {
             batch.add(2, Operation::Nop);
             let mut completions = Vec::new();
             while !batch.is_empty() {
-                batch.await_concurrent(io).expect("two units");
+                batch.wait_concurrent(io).expect("two units");
                 completions.extend(std::iter::from_fn(|| batch.next()));
             }
             completions.sort_by_key(|completion| completion.index);
@@ -292,20 +293,20 @@ fn a_timeout_leaves_the_operations_under_way(on: &On) {
         batch(io, |batch| {
             batch.add(3, Operation::Receive { socket: near.as_ref(), buffer: &mut buffer, peek: false });
             for _ in 0..3 {
-                let timed_out = io.timeout(SHORT, |io| batch.await_concurrent(io)).expect_err("nothing comes");
+                let timed_out = io.timeout(SHORT, |io| batch.wait_concurrent(io)).expect_err("nothing comes");
                 assert_eq!(timed_out.kind(), io::ErrorKind::TimedOut);
                 assert!(batch.next().is_none());
             }
             scope(io, |group| {
-                let waiter = concurrently(group, |io| batch.await_concurrent(io));
+                let waiter = concurrently(group, |io| batch.wait_concurrent(io));
                 let canceled = waiter.cancel(io).expect_err("nothing comes");
                 assert!(Canceled::is_in(&canceled), "{canceled}");
             });
             far.write_all(io, b"it comes").expect("write");
-            batch.await_concurrent(io).expect("it is still under way");
+            batch.wait_concurrent(io).expect("it is still under way");
             let completion = batch.next().expect("it has completed");
             assert_eq!(completion.index, 3);
-            assert!(matches!(completion.lent, Lent::Buffer(bytes) if bytes == b"it comes"));
+            assert!(matches!(completion.lent, Buffers::Buffer(bytes) if bytes == b"it comes"));
         });
     });
 }
@@ -320,7 +321,7 @@ fn what_runs_on_top_is_canceled_with_its_caller(on: &On) {
                 let mut buffer = [0; 8];
                 batch(io, |batch| {
                     batch.add(4, Operation::Receive { socket: near.as_ref(), buffer: &mut buffer, peek: false });
-                    batch.await_async(io).expect_canceled("nothing comes");
+                    batch.wait(io).expect_canceled("nothing comes");
                     io.check_cancel().expect("delivered once");
                     // It has ended, unless it had not begun.
                     let completions: Vec<_> = batch.next().into_iter().chain(batch.cancel(io)).collect();
@@ -344,11 +345,11 @@ fn cancel_accounts_for_everything(on: &On) {
             let [first, second, third, fourth] = &mut buffers;
             let receive = |buffer| Operation::Receive { socket: near.as_ref(), buffer, peek: false };
             batch.add(0, receive(first));
-            batch.await_concurrent(io).expect("it is there");
+            batch.wait_concurrent(io).expect("it is there");
             // One has succeeded and was not taken, two are under way, one was not begun.
             batch.add(1, receive(second));
             batch.add(2, receive(third));
-            batch.await_concurrent(io).expect("the first is still there");
+            batch.wait_concurrent(io).expect("the first is still there");
             batch.add(3, receive(fourth));
             let canceled = batch.cancel(io);
             let mut indexes: Vec<_> = canceled.iter().map(|completion| completion.index).collect();
@@ -358,13 +359,13 @@ fn cancel_accounts_for_everything(on: &On) {
             assert_eq!(batch.next().map(|completion| completion.index), Some(0));
             assert!(batch.is_empty());
             // All of it can be used again.
-            let Some(Lent::Buffer(buffer)) = canceled.into_iter().map(|completion| completion.lent).next() else {
+            let Some(Buffers::Buffer(buffer)) = canceled.into_iter().map(|completion| completion.lent).next() else {
                 panic!("a buffer")
             };
             far.write_all(io, b"new").expect("write");
             batch.add(9, receive(buffer));
-            batch.await_async(io).expect("it is there");
-            assert!(matches!(batch.next().expect("one").lent, Lent::Buffer(bytes) if bytes == b"new"));
+            batch.wait(io).expect("it is there");
+            assert!(matches!(batch.next().expect("one").lent, Buffers::Buffer(bytes) if bytes == b"new"));
         });
     });
 }
@@ -381,13 +382,13 @@ fn a_byte_is_received_or_stays(on: &On) {
                 batch.add(0, Operation::Receive { socket: near.as_ref(), buffer: &mut buffer, peek: false });
                 scope(io, |group| {
                     let sender = concurrently(group, |io| far.write_all(io, &[number]).expect("write"));
-                    let _ = io.timeout(Duration::from_micros(u64::from(number)), |io| batch.await_concurrent(io));
+                    let _ = io.timeout(Duration::from_micros(u64::from(number)), |io| batch.wait_concurrent(io));
                     batch.cancel(io);
                     sender.join(io);
                 });
                 if let Some(completion) = batch.next() {
                     assert!(matches!(completion.result, Ok(Output::Count(1))), "{completion:?}");
-                    let Lent::Buffer([byte]) = completion.lent else { panic!("a byte") };
+                    let Buffers::Buffer([byte]) = completion.lent else { panic!("a byte") };
                     received.push(*byte);
                 }
             });
@@ -413,7 +414,7 @@ fn the_scope_ends_what_is_under_way(on: &On) {
         let mut buffer = [0; 4];
         batch(io, |batch| {
             batch.add(0, Operation::Receive { socket: near.as_ref(), buffer: &mut buffer, peek: false });
-            io.timeout(SHORT, |io| batch.await_concurrent(io)).expect_err("nothing comes");
+            io.timeout(SHORT, |io| batch.wait_concurrent(io)).expect_err("nothing comes");
         });
         far.write_all(io, b"late").expect("write");
         assert_eq!(near.read(io, &mut buffer).expect("it is still there"), 4);
@@ -446,8 +447,8 @@ fn it_is_empty_when_all_is_taken_and_not_before(on: &On, without_concurrency: bo
                     batch.add(0, writable);
                     turn.fetch_add(1, Ordering::SeqCst);
                     // Refused at first, where there is no concurrency.
-                    let _ = batch.await_concurrent(io);
-                    batch.await_async(io).expect("nobody stops it");
+                    let _ = batch.wait_concurrent(io);
+                    batch.wait(io).expect("nobody stops it");
                     turn.fetch_add(1, Ordering::SeqCst);
                     batch.next().expect("completed").result.expect("it is writable");
                 }

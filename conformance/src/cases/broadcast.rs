@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::sync::{BroadcastError, BroadcastReceiver, broadcast};
+use iolite_io::sync::broadcast;
 use iolite_io::{Io, OneOf2, WaitError};
 
 use crate::On;
@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(5);
 
 /// Receives to the end; returns how many came and how many were missed, in whatever order they must come.
-fn drain(io: &dyn Io, receiver: &mut BroadcastReceiver<u64>) -> (u64, u64) {
+fn drain(io: &dyn Io, receiver: &mut broadcast::Receiver<u64>) -> (u64, u64) {
     let (mut received, mut missed) = (0, 0);
     loop {
         match receiver.recv(io) {
@@ -36,8 +36,8 @@ fn drain(io: &dyn Io, receiver: &mut BroadcastReceiver<u64>) -> (u64, u64) {
                 assert_eq!(item, received + missed, "in order, and the missed ones are counted");
                 received += 1;
             }
-            Err(BroadcastError::Lagged(count)) => missed += count,
-            Err(BroadcastError::Closed) => return (received, missed),
+            Err(broadcast::RecvError::Lagged(count)) => missed += count,
+            Err(broadcast::RecvError::Closed) => return (received, missed),
             Err(error) => panic!("{error}"),
         }
     }
@@ -45,7 +45,7 @@ fn drain(io: &dyn Io, receiver: &mut BroadcastReceiver<u64>) -> (u64, u64) {
 
 fn everybody_gets_everything_or_a_count_of_it(on: &On, capacity: usize) {
     on.run(|io| {
-        let (sender, receiver) = broadcast(capacity);
+        let (sender, receiver) = broadcast::channel(capacity);
         let count = rounds(500) as u64;
         thread::scope(|threads| {
             let mut on_thread = receiver.clone();
@@ -75,26 +75,26 @@ fn everybody_gets_everything_or_a_count_of_it(on: &On, capacity: usize) {
 
 fn a_slow_receiver_is_told_what_it_missed(on: &On) {
     on.run(|io| {
-        let (sender, mut slow) = broadcast(2);
+        let (sender, mut slow) = broadcast::channel(2);
         (0..5).for_each(|item| sender.send(item).expect("somebody receives"));
         let mut late = sender.subscribe();
         assert_eq!((slow.len(), late.is_empty(), sender.receiver_count()), (5, true, 2));
-        assert!(matches!(slow.recv(io), Err(BroadcastError::Lagged(3))));
+        assert!(matches!(slow.recv(io), Err(broadcast::RecvError::Lagged(3))));
         assert_eq!(slow.recv(io).expect("kept"), 3);
         let mut clone = slow.clone();
         assert_eq!(slow.recv_uncancelable(io).expect("kept"), 4);
-        assert!(matches!(slow.try_recv(), Err(BroadcastError::Empty)));
+        assert!(matches!(slow.try_recv(), Err(broadcast::RecvError::Empty)));
         assert_eq!(clone.try_recv().expect("it begins where the other was"), 4);
         sender.send(5).expect("somebody receives");
         assert_eq!(late.recv(io).expect("since it subscribed"), 5);
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(late.recv_deadline(io, soon), Err(BroadcastError::TimedOut)));
+        assert!(matches!(late.recv_deadline(io, soon), Err(broadcast::RecvError::TimedOut)));
         let result = io.timeout(Duration::from_millis(1), |io| late.recv(io));
-        assert!(matches!(result, Err(BroadcastError::TimedOut)));
+        assert!(matches!(result, Err(broadcast::RecvError::TimedOut)));
         drop(sender);
         assert_eq!(slow.recv(io).expect("drained first"), 5);
-        assert!(matches!(slow.recv(io), Err(BroadcastError::Closed)));
-        assert!(matches!(slow.try_recv(), Err(BroadcastError::Closed)));
+        assert!(matches!(slow.recv(io), Err(broadcast::RecvError::Closed)));
+        assert!(matches!(slow.try_recv(), Err(broadcast::RecvError::Closed)));
     });
 }
 
@@ -102,7 +102,7 @@ fn an_item_that_all_receivers_have_taken_is_kept_no_longer(on: &On) {
     on.run(|io| {
         let item = Arc::new(());
         let uses = || Arc::strong_count(&item) - 1;
-        let (sender, mut one) = broadcast(8);
+        let (sender, mut one) = broadcast::channel(8);
         let mut other = one.clone();
         sender.send(item.clone()).expect("two receive");
         sender.send(item.clone()).expect("two receive");
@@ -119,7 +119,7 @@ fn an_item_that_all_receivers_have_taken_is_kept_no_longer(on: &On) {
         assert_eq!(uses(), 1, "the clone has not taken the second");
         drop(clone.try_recv().expect("there is one"));
         assert_eq!(uses(), 0, "all have taken both");
-        assert!(matches!(late.try_recv(), Err(BroadcastError::Empty)));
+        assert!(matches!(late.try_recv(), Err(broadcast::RecvError::Empty)));
         for _ in 0..8 {
             sender.send(item.clone()).expect("four receive");
         }
@@ -132,7 +132,7 @@ fn an_item_that_all_receivers_have_taken_is_kept_no_longer(on: &On) {
 
 fn a_broadcast_without_receivers_comes_back(on: &On) {
     on.run(|_| {
-        let (sender, receiver) = broadcast(4);
+        let (sender, receiver) = broadcast::channel(4);
         let item = Arc::new(());
         sender.send(item.clone()).expect("somebody receives");
         drop(receiver);
@@ -149,7 +149,7 @@ fn a_broadcast_without_receivers_comes_back(on: &On) {
 /// Items may hold ends of their own channel: they are cloned and dropped outside of the lock.
 fn items_may_use_the_channel(on: &On) {
     #[derive(Debug)]
-    struct Echo(iolite_io::sync::BroadcastSender<Option<Box<Echo>>>);
+    struct Echo(iolite_io::sync::broadcast::Sender<Option<Box<Echo>>>);
     impl Clone for Echo {
         fn clone(&self) -> Self {
             assert!(self.0.receiver_count() > 0);
@@ -157,7 +157,7 @@ fn items_may_use_the_channel(on: &On) {
         }
     }
     on.run(|_| {
-        let (sender, receiver) = broadcast(1);
+        let (sender, receiver) = broadcast::channel(1);
         let mut receivers = [receiver.clone(), receiver];
         sender.send(Some(Box::new(Echo(sender.clone())))).expect("somebody receives");
         receivers.iter_mut().for_each(|receiver| drop(receiver.try_recv().expect("there")));
@@ -168,14 +168,14 @@ fn items_may_use_the_channel(on: &On) {
 
 fn an_item_is_received_or_still_there(on: &On) {
     on.on_thread(|io| {
-        let (sender, mut receiver) = broadcast(4);
+        let (sender, mut receiver) = broadcast::channel(4);
         let mut next = 0;
         Race::new("receive a broadcast", 1_000).run(|start| {
             next += 1;
             let receive = |io: &dyn Io| receiver.recv(io).map_err(io::Error::from);
             let received = attempt(io, start, receive, || sender.send(next).expect("it receives"));
             assert_eq!(received.or_else(|| receiver.try_recv().ok()), Some(next));
-            assert!(matches!(receiver.try_recv(), Err(BroadcastError::Empty)), "once");
+            assert!(matches!(receiver.try_recv(), Err(broadcast::RecvError::Empty)), "once");
             received.is_some()
         });
     });
@@ -183,7 +183,7 @@ fn an_item_is_received_or_still_there(on: &On) {
 
 fn a_sender_is_told_that_nobody_receives(on: &On) {
     on.run(|io| {
-        let (sender, receiver) = broadcast::<u32>(1);
+        let (sender, receiver) = broadcast::channel::<u32>(1);
         let more = receiver.clone();
         let soon = io.now() + SHORT;
         assert!(matches!(sender.closed_deadline(io, soon), Err(WaitError::TimedOut(_))), "two receive");
@@ -193,7 +193,7 @@ fn a_sender_is_told_that_nobody_receives(on: &On) {
             canceled.join(io).expect_canceled("it is asked to stop");
             let alone = started(group, io, |io| sender.closed(io));
             let shielded = started(group, io, |io| sender.closed_uncancelable(io));
-            let among = started(group, io, |io| io.wait_any((sender.closing(), io.now() + LONG)));
+            let among = started(group, io, |io| io.select((sender.on_closed(), io.now() + LONG)));
             drop(receiver);
             let later = sender.subscribe();
             drop(more);
@@ -207,9 +207,9 @@ fn a_sender_is_told_that_nobody_receives(on: &On) {
         sender.closed(io).expect("not canceled");
         let again = sender.subscribe();
         let soon = io.now() + SHORT;
-        let open = io.wait_any((sender.closing(), soon)).expect("not canceled");
+        let open = io.select((sender.on_closed(), soon)).expect("not canceled");
         assert_eq!(open, OneOf2::Second(()), "it has a receiver again");
         drop(again);
-        assert_eq!(io.wait_any((sender.closing(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
+        assert_eq!(io.select((sender.on_closed(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
     });
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use iolite_io::net::TcpListener;
 use iolite_io::sync::{
-    Barrier, Event, Lazy, Mutex, Notify, Once, OnceCell, Queue, ReentrantMutex, RwLock, Semaphore, broadcast, channel,
-    futex, watch,
+    Barrier, Event, LazyLock, Mutex, Notify, Once, OnceLock, Queue, ReentrantMutex, RwLock, Semaphore, broadcast,
+    futex, mpmc::channel, watch,
 };
 use iolite_io::{Canceled, Io, OwnedGroup, no_suspend};
 
@@ -128,7 +128,7 @@ fn tear_down_cannot_be_swallowed(on: &On) {
                         attempts += 1;
                     }
                 }
-                io.protect(|io| {
+                io.shield(|io| {
                     io.check_cancel().expect("shielded");
                     io.timeout(Duration::from_millis(1), |io| io.sleep(LONG)).expect_err("the timeout fires");
                 });
@@ -143,9 +143,9 @@ fn tear_down_cannot_be_swallowed(on: &On) {
 fn protection_nests_and_delivers_right_after(on: &On) {
     on.run(|io| {
         requested(io, |io| {
-            let value = io.protect(|io| {
+            let value = io.shield(|io| {
                 io.check_cancel().expect("shielded");
-                io.protect(|io| io.sleep(Duration::from_micros(10)).expect("shielded twice"));
+                io.shield(|io| io.sleep(Duration::from_micros(10)).expect("shielded twice"));
                 io.check_cancel().expect("the outer one still shields");
                 io.sleep(Duration::from_micros(10)).expect("also what blocks");
                 5
@@ -162,7 +162,7 @@ fn a_request_during_the_protection_arrives_after_it(on: &On) {
         let (inside, go) = (Event::new(), Event::new());
         scope(io, |group| {
             let member = concurrently(group, |io| {
-                let shielded = io.protect(|io| {
+                let shielded = io.shield(|io| {
                     inside.set();
                     go.wait(io)
                 });
@@ -181,7 +181,7 @@ fn a_request_during_the_protection_arrives_after_it(on: &On) {
 fn protection_ends_with_its_panic(on: &On) {
     on.run(|io| {
         requested(io, |io| {
-            crate::tools::panic_of(|| io.protect(|_| crate::tools::panic_quietly("deliberate")));
+            crate::tools::panic_of(|| io.shield(|_| crate::tools::panic_quietly("deliberate")));
             io.check_cancel().expect_canceled("no shield was left behind");
         });
     });
@@ -189,7 +189,7 @@ fn protection_ends_with_its_panic(on: &On) {
 
 fn protection_does_not_pass_to_other_tasks(on: &On) {
     on.run(|io| {
-        io.protect(|io| {
+        io.shield(|io| {
             let task = io.spawn_concurrent(|io| io.sleep(LONG)).expect("concurrent");
             task.cancel(io).expect_canceled("the child is not shielded");
             let inline = io.spawn_async(|io| io.check_cancel());
@@ -345,9 +345,9 @@ fn what_need_not_wait_inside_no_suspend_panics_too(on: &On) {
             (Mutex::new(()), ReentrantMutex::new(()), ReentrantMutex::new(()), RwLock::new(()));
         let (semaphore, event, notify, barrier) = (Semaphore::new(2), Event::new(), Notify::new(), Barrier::new(1));
         let (cell, full, once, lazy) =
-            (OnceCell::new(), OnceCell::from(1), Once::new(), Lazy::new(|_: &dyn Io| io::Result::Ok(1)));
+            (OnceLock::new(), OnceLock::from(1), Once::new(), LazyLock::new(|_: &dyn Io| io::Result::Ok(1)));
         let ((sender, receiver), queue, word) = (channel(8), Queue::new(8), AtomicU32::new(1));
-        let ((told, mut hears), (shows, mut sees)) = (broadcast(8), watch(0));
+        let ((told, mut hears), (shows, mut sees)) = (broadcast::channel(8), watch::channel(0));
         let _held = held.try_lock().expect("free");
         event.set();
         notify.notify_one();

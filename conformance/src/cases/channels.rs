@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite_io::sync::{
-    Event, Receiver, RecvError, SendError, SendErrorKind, Sender, TryRecvError, channel, oneshot, unbounded,
+    Event, RecvError, SendError, SendErrorKind, TryRecvError,
+    mpmc::{Receiver, Sender, channel, unbounded},
+    oneshot,
 };
 use iolite_io::{Io, OneOf2, WaitError};
 
@@ -288,7 +290,7 @@ fn an_unbounded_channel_always_has_room(on: &On) {
 
 fn a_oneshot_hands_over_one_item(on: &On) {
     on.run(|io| {
-        let (sender, receiver) = oneshot();
+        let (sender, receiver) = oneshot::channel();
         scope(io, |group| {
             let receiving = concurrently(group, |io| (receiver.recv(io).ok(), receiver.recv(io)));
             assert!(!sender.is_closed());
@@ -297,10 +299,10 @@ fn a_oneshot_hands_over_one_item(on: &On) {
             assert_eq!(item, Some(5));
             assert!(matches!(then, Err(RecvError::Closed)), "there is but one");
         });
-        let (sender, receiver) = oneshot::<u32>();
+        let (sender, receiver) = oneshot::channel::<u32>();
         drop(sender);
         assert!(matches!(receiver.recv(io), Err(RecvError::Closed)), "it never comes");
-        let (sender, receiver) = oneshot();
+        let (sender, receiver) = oneshot::channel();
         drop(receiver);
         assert!(sender.is_closed());
         let error = sender.send(5).expect_err("nobody receives");
@@ -345,7 +347,7 @@ fn many_senders_and_receivers_share_a_channel(on: &On) {
 
 /// A ring of tasks, each of which passes on what it gets.
 fn an_item_goes_around_a_ring_of_tasks(on: &On) {
-    fn relay(io: &dyn Io, from: &iolite_io::sync::Receiver<u32>, to: &iolite_io::sync::Sender<u32>) {
+    fn relay(io: &dyn Io, from: &iolite_io::sync::mpmc::Receiver<u32>, to: &iolite_io::sync::mpmc::Sender<u32>) {
         while let Ok(item) = from.recv(io) {
             if item == 0 || to.send(io, item - 1).is_err() {
                 to.close();
@@ -397,7 +399,7 @@ fn a_sender_is_told_that_nobody_will_receive(on: &On) {
                 canceled.request_cancel();
                 canceled.join(io).expect_canceled("it is asked to stop");
                 let alone = started(group, io, |io| sender.closed(io));
-                let among = started(group, io, |io| io.wait_any((sender.closing(), io.now() + LONG)));
+                let among = started(group, io, |io| io.select((sender.on_closed(), io.now() + LONG)));
                 let more = receiver.clone();
                 drop(receiver);
                 assert!(!alone.is_finished() && !among.is_finished(), "somebody receives yet");
@@ -406,12 +408,12 @@ fn a_sender_is_told_that_nobody_will_receive(on: &On) {
                 assert_eq!(among.join(io).expect("not canceled"), OneOf2::First(()));
             });
             sender.closed_uncancelable(io);
-            assert_eq!(io.wait_any((sender.closing(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
+            assert_eq!(io.select((sender.on_closed(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
         }
-        let (asker, answer) = oneshot::<u32>();
+        let (asker, answer) = oneshot::channel::<u32>();
         drop(answer);
         asker.closed(io).expect("not canceled");
-        io.wait_any(asker.closing()).expect("not canceled");
+        io.select(asker.on_closed()).expect("not canceled");
         assert_eq!(asker.send(1).expect_err("nobody receives").item, 1);
     });
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Completion, CompletionQueue, Happened, Io, SpawnErrorKind, WaitError};
+use iolite_io::{Canceled, Completion, CompletionKind, CompletionQueue, Io, SpawnErrorKind, WaitError};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -39,8 +39,8 @@ fn ends_come_with_their_tags(on: &On) {
         let mut ids: Vec<_> = (0..10).map(|tag| queue.submit(tag, move |_| tag * tag).expect("concurrent")).collect();
         let mut ended = Vec::new();
         while !queue.is_empty() {
-            let Completion { id, tag, happened } = queue.wait(io).expect("nobody stops it");
-            assert_eq!(happened, Happened::Ended(tag * tag));
+            let Completion { id, tag, kind } = queue.wait(io).expect("nobody stops it");
+            assert_eq!(kind, CompletionKind::Operation(tag * tag));
             ended.push(id);
         }
         ended.sort_unstable();
@@ -69,7 +69,7 @@ fn an_operation_owns_its_buffer_and_gives_it_back(on: &On) {
         far.write_all(io, b"hello").expect("write");
         let completion = queue.wait(io).expect("nobody stops it");
         assert_eq!((completion.id, completion.tag), (id, "receive"));
-        assert!(matches!(completion.happened, Happened::Ended(Ok(bytes)) if bytes == b"hello"));
+        assert!(matches!(completion.kind, CompletionKind::Operation(Ok(bytes)) if bytes == b"hello"));
     });
 }
 
@@ -85,7 +85,7 @@ fn timers_fire_at_their_times_until_they_are_canceled(on: &On) {
         let mut fired = [0; 16];
         while fired[5] < 8 || fired[15] < 2 {
             let completion = queue.wait(io).expect("nobody stops it");
-            assert_eq!(completion.happened, Happened::Fired);
+            assert_eq!(completion.kind, CompletionKind::Timer);
             assert!([(slow, 15), (fast, 5), (once, 12)].contains(&(completion.id, completion.tag)), "{completion:?}");
             let count = &mut fired[completion.tag as usize];
             *count += 1;
@@ -128,7 +128,7 @@ fn a_canceled_operation_still_comes_out(on: &On) {
         queue.cancel(ids[1]);
         let completion = queue.wait(io).expect("nobody stops it");
         assert_eq!(completion.tag, 2);
-        let Happened::Ended(Err(Canceled { .. })) = completion.happened else { panic!("{completion:?}") };
+        let CompletionKind::Operation(Err(Canceled { .. })) = completion.kind else { panic!("{completion:?}") };
         assert!(!queue.cancel(ids[1]), "it has ended");
         queue.cancel_all();
         let mut tags = [(); 2].map(|()| queue.wait(io).expect("nobody stops it").tag);
@@ -169,7 +169,7 @@ fn a_timeout_around_a_submit_does_not_reach_the_operation(on: &On) {
         timed_out.expect_err("it is over");
         go.set();
         let completion = queue.wait(io).expect("nobody stops it");
-        assert!(matches!(completion.happened, Happened::Ended(Ok(()))));
+        assert!(matches!(completion.kind, CompletionKind::Operation(Ok(()))));
     });
 }
 
@@ -182,7 +182,7 @@ fn a_refused_operation_comes_back(on: &On) {
         assert_eq!((refused.closure)(io), 7);
         assert!(queue.is_empty());
         queue.timer(SHORT, ());
-        assert_eq!(queue.wait(io).expect("timers need no unit").happened, Happened::Fired);
+        assert_eq!(queue.wait(io).expect("timers need no unit").kind, CompletionKind::Timer);
     });
 }
 
@@ -242,7 +242,7 @@ fn a_ledger(on: &On) {
                         concurrently(group, |io| {
                             let mut tags = Vec::new();
                             while let Ok(completion) = queue.wait(io) {
-                                assert_eq!(completion.happened, Happened::Ended(completion.tag));
+                                assert_eq!(completion.kind, CompletionKind::Operation(completion.tag));
                                 tags.push(completion.tag);
                             }
                             tags

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use iolite_io::net::{ConnectOptions, NoneAnswers, TcpListener, TcpStream, option};
+use iolite_io::net::{ConnectError, ConnectOptions, TcpListener, TcpStream, option};
 use iolite_io::{Canceled, Io};
 
 use crate::On;
@@ -82,7 +82,7 @@ fn an_error_names_all_that_was_tried(on: &On) {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         let text = error.to_string();
         assert!(text.contains(&first.to_string()) && text.contains(&second.to_string()), "{text}");
-        let failed: &NoneAnswers = error.get_ref().and_then(|error| error.downcast_ref()).expect("several were tried");
+        let failed: &ConnectError = error.get_ref().and_then(|error| error.downcast_ref()).expect("several were tried");
         assert!(failed.attempts.iter().all(|(_, error)| error.raw_os_error() == Some(111)));
         assert_eq!(failed.attempts.len(), 2);
         let error = TcpStream::connect(io, &[][..]).expect_err("none is there");

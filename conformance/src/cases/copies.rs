@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use iolite_io::fs::{File, OpenOptions};
 use iolite_io::net::{TcpStream, option};
-use iolite_io::{Canceled, Decorator, Incomplete, Io, Operation, Output, Streaming};
+use iolite_io::{ByteStream, Canceled, Decorator, Incomplete, Io, Operation, Output};
 use iolite_io::{copy, copy_at_most};
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, fcntl_getfl, memfd_create};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -51,7 +51,7 @@ fn std_stream(stream: &TcpStream) -> std::net::TcpStream {
 }
 
 /// Calls `case` with a reader's end and a writer's end of something.
-type Means = fn(&dyn Io, &[u8], &mut dyn FnMut(&dyn Streaming));
+type Means = fn(&dyn Io, &[u8], &mut dyn FnMut(&dyn ByteStream));
 
 /// Something from which `bytes` and then the end are to be read.
 const SOURCES: [(&str, Means); 3] = [
@@ -220,7 +220,7 @@ fn an_io_that_cannot_splice_copies_too(on: &On) {
 /// A handle without a descriptor: a source of one byte at a time.
 struct Trickle(AtomicUsize);
 
-impl Streaming for Trickle {
+impl ByteStream for Trickle {
     fn read(&self, _: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.0.load(Ordering::Relaxed);
         self.0.store(left.saturating_sub(1), Ordering::Relaxed);
@@ -329,7 +329,7 @@ fn a_part_of_a_file_is_sent(on: &On) {
     });
 }
 
-fn std_stream_of(stream: &dyn Streaming) -> std::net::TcpStream {
+fn std_stream_of(stream: &dyn ByteStream) -> std::net::TcpStream {
     let descriptor = stream.descriptor().expect("a socket");
     descriptor.as_fd().try_clone_to_owned().expect("a duplicate").into()
 }
@@ -375,7 +375,7 @@ fn what_a_full_target_did_not_take_is_given_back(on: &On) {
     });
 }
 
-fn receives_rest(io: &dyn Io, from: &dyn Streaming, rest: &[u8]) {
+fn receives_rest(io: &dyn Io, from: &dyn ByteStream, rest: &[u8]) {
     TARGETS[2].1(io, rest, &mut |to| {
         assert_eq!(copy(io, from, to).expect("copied"), rest.len() as u64);
     });

@@ -123,7 +123,7 @@ fn a_crowd_is_timed_out_at_once(on: &On) {
         scope(io, |group| {
             for _ in 0..on.crowd() {
                 drop(concurrently(group, |io| {
-                    let error = io.deadline(deadline, |io| client.read(io, &mut [0])).expect_err("nobody sends");
+                    let error = io.timeout_at(deadline, |io| client.read(io, &mut [0])).expect_err("nobody sends");
                     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
                     timed_out.fetch_add(1, Ordering::Relaxed);
                 }));

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::backend::{Refused, Report, Start, StartHow};
+use iolite_io::backend::{Refused, Report, SpawnMode, Start};
 use iolite_io::fs::File;
 use iolite_io::net::{TcpListener, TcpStream};
-use iolite_io::sync::{Event, channel};
+use iolite_io::sync::{Event, mpmc::channel};
 use iolite_io::{Backend, Decorator, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind};
 
 use crate::On;
@@ -80,7 +80,7 @@ impl Decorator for Around<'_> {
         None
     }
 
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         match self.on_start {
             OnStart::Pass => self.io.start(start, how),
@@ -301,7 +301,7 @@ fn a_panic_out_of_start_abandons_the_task(on: &On) {
             None
         }
 
-        fn start(&self, _start: Start, _: StartHow) -> Result<(), Refused> {
+        fn start(&self, _start: Start, _: SpawnMode) -> Result<(), Refused> {
             crate::tools::panic_quietly("out of start")
         }
     }

@@ -35,7 +35,7 @@ pub(crate) const CASES: &[Case] = cases![
     several_remove_the_same_tree,
 ];
 
-fn names(io: &dyn Io, folder: impl fs::Locate) -> Vec<OsString> {
+fn names(io: &dyn Io, folder: impl fs::AsPathAt) -> Vec<OsString> {
     let mut names: Vec<_> =
         fs::read_dir(io, folder).expect("opened").map(|entry| entry.expect("read").file_name()).collect();
     names.sort();
@@ -402,7 +402,7 @@ fn left_in(folder: &Path) -> Option<Vec<OsString>> {
     Some(names)
 }
 
-type Call = fn(&dyn Io, fs::At<'_>, fs::At<'_>) -> io::Result<()>;
+type Call = fn(&dyn Io, fs::PathAt<'_>, fs::PathAt<'_>) -> io::Result<()>;
 
 /// Calls on a place, the second one; the first is a file beside it.
 const CALLS: [(&str, Call); 13] = [
@@ -448,7 +448,7 @@ fn the_end_of_a_path_means_in_a_dir_what_it_means_anywhere(on: &On) {
                             let dir = Dir::open(io, &base).expect("opened");
                             perform(io, dir.at("other"), dir.at(&path))
                         } else {
-                            perform(io, fs::Locate::locate(&other), fs::Locate::locate(&at))
+                            perform(io, fs::AsPathAt::locate(&other), fs::AsPathAt::locate(&at))
                         };
                         let left = ["", "below", "full", "file"].map(|folder| left_in(&base.join(folder)));
                         std_fs::remove_dir_all(&base).expect("removed");

@@ -73,11 +73,11 @@ fn a_panic_of_a_member_ends_a_body_that_accepts(on: &On) {
 fn a_panic_of_a_member_ends_a_body_that_takes_results(on: &On) {
     on.run(|io| {
         let panic = panic_of(|| {
-            io.select(|select| -> Result<(), Canceled> {
-                select.spawn_concurrent(|io| io.sleep(LONG).expect_canceled("torn down")).expect("concurrent");
-                select.spawn_concurrent(|_| panic_quietly("a member's")).expect("concurrent");
+            io.join_set(|set| -> Result<(), Canceled> {
+                set.spawn_concurrent(|io| io.sleep(LONG).expect_canceled("torn down")).expect("concurrent");
+                set.spawn_concurrent(|_| panic_quietly("a member's")).expect("concurrent");
                 // One is torn down, and its result may come first.
-                while select.next(io)?.is_some() {}
+                while set.next(io)?.is_some() {}
                 io.sleep(LONG)
             })
         });
@@ -91,7 +91,7 @@ fn a_shield_in_a_body_holds_the_failure_back(on: &On) {
             io.group(|group| -> Result<(), Canceled> {
                 drop(concurrently(group, |_| panic_quietly("a member's")));
                 until(io, || group.is_empty());
-                io.protect(|io| io.sleep(Duration::from_micros(10))).expect("it is shielded");
+                io.shield(|io| io.sleep(Duration::from_micros(10))).expect("it is shielded");
                 io.check_cancel().expect_canceled("the shield has ended");
                 Ok(())
             })
@@ -215,8 +215,8 @@ fn panics_in_a_member_that_may_fail(io: &dyn Io) -> (&'static str, u32) {
 fn panics_in_a_task_whose_result_is_taken(io: &dyn Io) -> (&'static str, u32) {
     let mut line = 0;
     let panic = panic_of(|| {
-        io.select(|select| -> Result<(), Canceled> {
-            select.spawn_async(|_| panic_quietly("a bug"));
+        io.join_set(|set| -> Result<(), Canceled> {
+            set.spawn_async(|_| panic_quietly("a bug"));
             line = line!() - 1;
             Ok(())
         })

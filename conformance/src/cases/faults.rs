@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::fs::{BufferPool, File, OpenOptions};
-use iolite_io::net::{Message, Outgoing, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
-use iolite_io::sync::{Mutex, RecvError, SendErrorKind, channel};
+use iolite_io::net::{Message, OutgoingMessage, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
+use iolite_io::sync::{Mutex, RecvError, SendErrorKind, mpmc::channel};
 use iolite_io::testing::{Faults, Faulty};
 use iolite_io::{Canceled, Incomplete, Io, Operation, WaitError, copy};
 
@@ -196,8 +196,8 @@ fn messages_are_never_cut(on: &On) {
         let sender = UdpSocket::bind(io, "127.0.0.1:0").expect("bound");
         sender.connect(io, receiver.local_addr(io).expect("an address")).expect("connected");
         let texts: Vec<String> = (0..20).map(|number| format!("message {number}")).collect();
-        let outgoing: Vec<Outgoing<'_>> =
-            texts.iter().map(|text| Outgoing { bytes: text.as_bytes(), to: None }).collect();
+        let outgoing: Vec<OutgoingMessage<'_>> =
+            texts.iter().map(|text| OutgoingMessage { bytes: text.as_bytes(), to: None }).collect();
         let mut sent = 0;
         while sent < outgoing.len() {
             sent += sender.send_many(io, &outgoing[sent..]).expect("sent");
@@ -333,7 +333,7 @@ fn protect_and_timeouts_hold(on: &On) {
         let (near, _far) = tcp_pair(io);
         let faulty = Faulty::new(io.handle().expect("a runtime's"), 12, Faults::new().cancellations(1.0));
         let io: &dyn Io = &*faulty;
-        io.protect(|io| (0..20).for_each(|_| assert_eq!(near.write(io, b"1").expect("protected"), 1)));
+        io.shield(|io| (0..20).for_each(|_| assert_eq!(near.write(io, b"1").expect("protected"), 1)));
         io.check_cancel().expect_canceled("afterwards");
         io.check_cancel().expect("once");
         let canceled = io.timeout(Duration::from_secs(3_600), |io| io.sleep(Duration::from_secs(3_600)));

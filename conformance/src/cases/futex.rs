@@ -7,7 +7,7 @@ use std::time::Duration;
 use iolite_io::sync::{Event, Semaphore, futex};
 use iolite_io::{Group, Io, OneOf2, WaitError};
 
-use super::wait_any_races::crowd;
+use super::select_races::crowd;
 use crate::On;
 use crate::case::{Case, cases, pairs};
 use crate::tools::{ExpectCanceled, Race, attempt, concurrently, rounds, scope, started, until};
@@ -48,7 +48,7 @@ fn waiter<'scope>(
 ) {
     let seen = Arc::new(Semaphore::new(1));
     let theirs = seen.clone();
-    drop(concurrently(group, move |io| match io.wait_any((futex::waiting(word, 0), theirs.acquiring_many(2))) {
+    drop(concurrently(group, move |io| match io.select((futex::on_wait(word, 0), theirs.on_acquire_many(2))) {
         Ok(OneOf2::First(())) => act(),
         other => panic!("{other:?}"),
     }));
@@ -120,10 +120,10 @@ fn words_do_not_disturb_each_other(on: &On) {
 fn a_word_is_one_of_many_things(on: &On) {
     on.run(|io| {
         let (word, set) = (AtomicU32::new(0), Event::new());
-        let one = io.wait_any((futex::waiting(&word, 0), io.now() + SHORT)).expect("not canceled");
+        let one = io.select((futex::on_wait(&word, 0), io.now() + SHORT)).expect("not canceled");
         assert!(matches!(one, OneOf2::Second(())));
         set.set();
-        let one = io.wait_any((futex::waiting(&word, 1), set.waiting())).expect("not canceled");
+        let one = io.select((futex::on_wait(&word, 1), set.on_wait())).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())), "it has another value");
         assert_eq!(futex::wake(&word, usize::MAX), 0, "who does not wait any more is not woken");
     });

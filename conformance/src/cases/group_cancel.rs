@@ -50,7 +50,7 @@ fn cancel_meets_every_member_once(on: &On) {
                 (io.check_cancel(), io.check_cancel())
             });
             let protected = concurrently(group, |io| {
-                io.protect(|io| {
+                io.shield(|io| {
                     begin(2);
                     io.sleep(Duration::from_millis(2)).expect("protected");
                 });
@@ -229,7 +229,7 @@ fn a_shielded_join_copies_nothing(on: &On) {
         let (started, go) = (&started, &go);
         scope(io, |outer| {
             let parent = concurrently(outer, move |io| {
-                let child = io.protect(|io| {
+                let child = io.shield(|io| {
                     scope(io, |group| {
                         let child = concurrently(group, move |io| {
                             started.set();

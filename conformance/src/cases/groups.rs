@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::sync::{Event, channel};
+use iolite_io::sync::{Event, mpmc::channel};
 use iolite_io::{Io, OwnedGroup, Task};
 
 use crate::On;

@@ -117,7 +117,7 @@ fn an_inline_child_cannot_be_canceled_through_a_shielded_caller(on: &On) {
         scope(io, |group| {
             let parent = concurrently(group, |io| {
                 go.wait_uncancelable(io);
-                io.protect(|io| {
+                io.shield(|io| {
                     io.spawn_async(|io| io.check_cancel()).join(io).expect("the caller holds it back");
                 });
                 io.check_cancel()

@@ -138,7 +138,7 @@ fn waiters_are_served_in_the_order_in_which_they_came(on: &On) {
                     order.lock_uncancelable(io).push(number);
                 }));
             }
-            (0..6).for_each(|_| semaphore.release());
+            (0..6).for_each(|_| semaphore.add_permits(1));
         });
         assert_eq!(order.into_inner(), [0, 1, 2, 3, 4, 5]);
     });
@@ -156,8 +156,8 @@ fn a_semaphore_counts_its_permits(on: &On) {
         assert_eq!(semaphore.available(), 1);
         second.forget();
         assert_eq!(semaphore.available(), 1, "a forgotten permit stays taken");
-        semaphore.release();
-        semaphore.release();
+        semaphore.add_permits(1);
+        semaphore.add_permits(1);
         assert_eq!(semaphore.available(), 3, "one more than there were");
         drop(semaphore.acquire_uncancelable(io));
         assert_eq!(semaphore.available(), 3);
@@ -192,7 +192,7 @@ fn a_canceled_acquire_takes_no_permit(on: &On) {
                 let member = concurrently(group, |io| semaphore.acquire(io).map(drop));
                 member.cancel(io).expect_canceled("canceled");
             });
-            semaphore.release();
+            semaphore.add_permits(1);
             assert_eq!(semaphore.available(), 1);
             semaphore.try_acquire().expect("free").forget();
         }
@@ -211,11 +211,11 @@ fn many_permits_are_taken_at_once_or_not_at_all(on: &On) {
         drop(semaphore.try_acquire_many(2).expect("two are free"));
         drop(three);
         drop(semaphore.acquire_many_uncancelable(io, 5));
-        semaphore.release_many(2);
+        semaphore.add_permits(2);
         assert_eq!(semaphore.available(), 7);
         assert!(semaphore.try_acquire_many(0).is_some(), "nobody waits");
         assert!(panic_of(|| drop(semaphore.try_acquire_many(usize::MAX))).contains("permits"));
-        assert!(panic_of(|| semaphore.release_many(Semaphore::PERMITS_MAX)).contains("permits"));
+        assert!(panic_of(|| semaphore.add_permits(Semaphore::PERMITS_MAX)).contains("permits"));
         assert_eq!(semaphore.available(), 7);
     });
 }
@@ -244,7 +244,7 @@ fn a_permit_goes_along_with_a_task(on: &On) {
         assert_eq!((both.count(), semaphore.available()), (2, 0));
         both.forget();
         assert_eq!(semaphore.available(), 0);
-        semaphore.release_many(2);
+        semaphore.add_permits(2);
 
         let other = Arc::new(Semaphore::new(0));
         let mistaken = || drop(semaphore.try_acquire().expect("free").into_owned(&other));
@@ -386,7 +386,7 @@ fn a_reset_by_who_was_let_go_stands(on: &On) {
 fn an_event_may_be_dropped_by_who_was_let_go(on: &On) {
     on.run(|io| {
         for _ in 0..rounds(500) {
-            let (sender, receiver) = iolite_io::sync::channel::<Arc<Event>>(1);
+            let (sender, receiver) = iolite_io::sync::mpmc::channel::<Arc<Event>>(1);
             scope(io, |group| {
                 let setter = concurrently(group, move |io| {
                     let event = receiver.recv(io).expect("sent");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use iolite_io::Io;
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{
-    Barrier, BroadcastReceiver, Condvar, Event, Mutex, Notify, Queue, RwLock, Semaphore, broadcast, channel, watch,
+    Barrier, Condvar, Event, Mutex, Notify, Queue, RwLock, Semaphore, broadcast, mpmc::channel, watch,
 };
 
 use crate::On;
@@ -156,11 +156,11 @@ fn locks_and_a_barrier_for_both(one: &On, other: &On) {
 fn what_is_handed_over_between_both(one: &On, other: &On) {
     both(one, other, |one, other| {
         let count = rounds(300);
-        let all_received = |io: &dyn Io, mut receiver: BroadcastReceiver<usize>| {
+        let all_received = |io: &dyn Io, mut receiver: broadcast::Receiver<usize>| {
             assert!(std::iter::from_fn(|| receiver.recv(io).ok()).eq(0..count));
         };
         let (queue, done) = (Queue::new(3), Notify::new());
-        let ((progress, mut watched), (sender, receiver)) = (watch(0), broadcast(count));
+        let ((progress, mut watched), (sender, receiver)) = (watch::channel(0), broadcast::channel(count));
         scope(one, |ones| {
             scope(other, |others| {
                 drop(concurrently(ones, |io| {
@@ -201,8 +201,8 @@ fn events_and_permits_between_both(one: &On, other: &On) {
                     drop(concurrently(others, waits));
                     drop(concurrently(others, |_| go.set()));
                     drop(concurrently(ones, |_| {
-                        permits.release();
-                        permits.release();
+                        permits.add_permits(1);
+                        permits.add_permits(1);
                     }));
                 });
             });

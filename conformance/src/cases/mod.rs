@@ -13,7 +13,7 @@ mod completion_queues;
 mod failures;
 mod group_cancel;
 mod groups;
-mod selects;
+mod join_sets;
 mod try_groups;
 
 mod cancel;
@@ -36,12 +36,12 @@ mod permits;
 mod queue;
 mod reentrant;
 mod rwlock;
-mod wait_any;
-mod wait_any_races;
-mod wait_any_ready;
-mod wait_any_shapes;
-mod wait_any_sources;
-mod wait_any_told;
+mod select;
+mod select_races;
+mod select_ready;
+mod select_shapes;
+mod select_sources;
+mod select_told;
 mod watch;
 
 mod atomic_files;
@@ -87,7 +87,7 @@ mod upstream;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::Subject;
+use crate::FileTarget;
 use crate::case::Case;
 
 /// All of them. A list that is missing here is dead code.
@@ -104,7 +104,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     failures::CASES,
     group_cancel::CASES,
     groups::CASES,
-    selects::CASES,
+    join_sets::CASES,
     try_groups::CASES,
     cancel::CASES,
     other_points::CASES,
@@ -126,15 +126,15 @@ pub(crate) const LISTS: &[&[Case]] = &[
     queue::CASES,
     reentrant::CASES,
     rwlock::CASES,
-    wait_any::CASES,
-    wait_any_races::CASES,
-    wait_any_ready::CASES,
-    wait_any_shapes::CASES,
-    wait_any_races::PAIRS,
-    wait_any_sources::CASES,
-    wait_any_sources::PAIRS,
-    wait_any_told::CASES,
-    wait_any_told::PAIRS,
+    select::CASES,
+    select_races::CASES,
+    select_ready::CASES,
+    select_shapes::CASES,
+    select_races::PAIRS,
+    select_sources::CASES,
+    select_sources::PAIRS,
+    select_told::CASES,
+    select_told::PAIRS,
     watch::CASES,
     atomic_files::CASES,
     connect::CASES,
@@ -178,6 +178,6 @@ pub(crate) const LISTS: &[&[Case]] = &[
 ];
 
 /// What this process does where it is another one, which a case has started: it runs a program of the case, and no case.
-pub(crate) fn other_process(subjects: &[Arc<dyn Subject>]) -> Option<ExitCode> {
+pub(crate) fn other_process(subjects: &[Arc<dyn FileTarget>]) -> Option<ExitCode> {
     stdio::other_process(subjects)
 }

@@ -111,7 +111,7 @@ fn who_has_registered_is_among_all(on: &On) {
         first.wait(io).expect("not canceled");
         second.wait_uncancelable(io);
         third.wait_deadline(io, io.now() + Duration::from_secs(3600)).expect("it was notified");
-        let one = io.wait_any((never.waiting(), before.waiting())).expect("not canceled");
+        let one = io.select((never.on_wait(), before.on_wait())).expect("not canceled");
         assert_eq!(one, OneOf2::Second(()));
         // For who registers afterwards there is nothing.
         let soon = io.now() + Duration::from_millis(1);

@@ -187,7 +187,7 @@ fn what_has_begun_is_waited_for_and_its_value_returned(on: &On) {
 /// As on a thread of the pool, which is nobody's task.
 fn what_it_calls_through_io_is_not_canceled(on: &On) {
     on.in_task(|io| {
-        let result = io.timeout(Duration::ZERO, |io| io.protect(|io| io.offload(|| io.check_cancel().is_ok())));
+        let result = io.timeout(Duration::ZERO, |io| io.shield(|io| io.offload(|| io.check_cancel().is_ok())));
         assert!(result.expect("run"));
         let (begun, requested) = (Event::new(), Event::new());
         scope(io, |group| {
@@ -216,7 +216,7 @@ fn it_works_while_the_runtime_shuts_down_and_not_after(on: &On) {
     let task = runtime.io().spawn_concurrent(move |io| {
         theirs.set();
         let _ = io.sleep(Duration::from_secs(3600));
-        let sum = io.protect(|io| io.offload(|| 20 + 22));
+        let sum = io.shield(|io| io.offload(|| 20 + 22));
         tell.send(sum).expect("somebody listens");
     });
     task.expect("concurrent").detach();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Lazy, Once, OnceCell};
+use iolite_io::sync::{Event, LazyLock, Once, OnceLock};
 use iolite_io::{Canceled, Io, WaitError};
 
 use crate::On;
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = cases![
 fn one_initialiser_runs_for_all(on: &On) {
     on.run(|io| {
         for _ in 0..rounds(30) {
-            let (cell, runs) = (OnceCell::new(), AtomicUsize::new(0));
+            let (cell, runs) = (OnceLock::new(), AtomicUsize::new(0));
             let get = |io: &dyn Io| {
                 *cell
                     .get_or_init(io, || {
@@ -51,7 +51,7 @@ fn one_initialiser_runs_for_all(on: &On) {
 
 fn what_a_cell_says(on: &On) {
     on.run(|io| {
-        let mut cell = OnceCell::new();
+        let mut cell = OnceLock::new();
         assert!(cell.get().is_none() && cell.get_mut().is_none());
         assert_eq!(cell.get_or_try_init_uncancelable(io, || Err("no")), Err("no"));
         cell.set(1).expect("empty");
@@ -59,7 +59,7 @@ fn what_a_cell_says(on: &On) {
         assert_eq!(*cell.get_or_init_uncancelable(io, || 3), 1);
         assert_eq!(*cell.get_or_init_deadline(io, io.now(), || 3).expect("it is there"), 1);
         *cell.get_mut().expect("it is there") += 1;
-        assert_eq!((cell.get(), OnceCell::from(5).into_inner()), (Some(&2), Some(5)));
+        assert_eq!((cell.get(), OnceLock::from(5).into_inner()), (Some(&2), Some(5)));
         assert_eq!(cell.into_inner(), Some(2));
     });
 }
@@ -68,7 +68,7 @@ fn what_a_cell_says(on: &On) {
 fn the_next_one_tries(on: &On) {
     on.run(|io| {
         for way in 0..3 {
-            let (cell, making, go) = (OnceCell::new(), Event::new(), Event::new());
+            let (cell, making, go) = (OnceLock::new(), Event::new(), Event::new());
             scope(io, |group| {
                 let (cell, making, go) = (&cell, &making, &go);
                 let first = concurrently(group, move |io| {
@@ -100,7 +100,7 @@ fn the_next_one_tries(on: &On) {
 /// Who waits for the initialiser of another can be canceled, and can give up.
 fn a_wait_for_another_initialiser_ends(on: &On) {
     on.run(|io| {
-        let (cell, making, go) = (OnceCell::new(), Event::new(), Event::new());
+        let (cell, making, go) = (OnceLock::new(), Event::new(), Event::new());
         scope(io, |group| {
             let first = concurrently(group, |io| {
                 let init = || {
@@ -127,7 +127,7 @@ fn a_ledger_of_initialisers(on: &On) {
     on.on_thread(|io| {
         let mut random = Random::new("ledger of initialisers");
         for _ in 0..rounds(100) {
-            let (cell, made) = (OnceCell::new(), AtomicUsize::new(0));
+            let (cell, made) = (OnceLock::new(), AtomicUsize::new(0));
             scope(io, |group| {
                 let members: Vec<_> = (0..5)
                     .map(|_| {
@@ -174,7 +174,7 @@ fn something_is_done_once(on: &On) {
 }
 
 static TRIES: AtomicUsize = AtomicUsize::new(0);
-static LAZY: Lazy<usize> = Lazy::new(|io| {
+static LAZY: LazyLock<usize> = LazyLock::new(|io| {
     io.sleep(Duration::from_micros(1))?;
     match TRIES.fetch_add(1, Ordering::SeqCst) {
         0 => Err(io::Error::other("the first time it fails")),

@@ -14,7 +14,7 @@ use iolite_io::net::{
     BufferPool, ConnectOptions, ListenOptions, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream,
 };
 use iolite_io::signal::{Signal, Signals};
-use iolite_io::sync::{Lazy, Once, OnceCell};
+use iolite_io::sync::{LazyLock, Once, OnceLock};
 use iolite_io::time::Clock;
 use iolite_io::{CompletionQueue, Io, Operation, copy, copy_at_most, process, stdio};
 
@@ -82,7 +82,7 @@ fn program() -> Command {
 
 fn listening(io: &dyn Io) -> (TcpListener, TcpStream) {
     // Not what is to be looked at here.
-    io.protect(|io| {
+    io.shield(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
         let client = TcpStream::connect(io, listener.local_addr(io).expect("bound")).expect("connected");
         client.write_all(io, b"some bytes").expect("sent");
@@ -105,33 +105,33 @@ const POINTS: &[(&str, Point)] = &[
     ("create_dir_all of nothing", |io, _| fs::create_dir_all(io, "")),
     ("tick", |io, _| Ok(io.interval(LONG).tick(io).map(drop)?)),
     ("sleep_until_time", |io, _| io.sleep_until_time(Clock::Real, Duration::ZERO)),
-    ("wait_any", |io, _| Ok(io.wait_any((io.now(), io.now())).map(drop)?)),
-    ("wait_any of an array", |io, _| Ok(io.wait_any([io.now()]).map(drop)?)),
+    ("select", |io, _| Ok(io.select((io.now(), io.now())).map(drop)?)),
+    ("select of an array", |io, _| Ok(io.select([io.now()]).map(drop)?)),
     ("select next", |io, _| {
-        let Ok(next) = io.select(|select| {
-            select.spawn_async(|_| ());
-            Ok::<_, Infallible>(select.next(io).map(drop))
+        let Ok(next) = io.join_set(|set| {
+            set.spawn_async(|_| ());
+            Ok::<_, Infallible>(set.next(io).map(drop))
         });
         Ok(next?)
     }),
     ("select next_many", |io, _| {
-        let Ok(many) = io.select(|select| {
-            select.spawn_async(|_| ());
-            Ok::<_, Infallible>(select.next_many(io, 1).map(drop))
+        let Ok(many) = io.join_set(|set| {
+            set.spawn_async(|_| ());
+            Ok::<_, Infallible>(set.next_many(io, 1).map(drop))
         });
         Ok(many?)
     }),
-    ("batch await_async", |io, _| {
+    ("batch wait", |io, _| {
         let Ok(awaited) = io.batch(|batch| {
             batch.add(0, Operation::Nop);
-            Ok::<_, Infallible>(batch.await_async(io))
+            Ok::<_, Infallible>(batch.wait(io))
         });
         Ok(awaited?)
     }),
-    ("batch await_concurrent", |io, _| {
+    ("batch wait_concurrent", |io, _| {
         let Ok(awaited) = io.batch(|batch| {
             batch.add(0, Operation::Nop);
-            Ok::<_, Infallible>(batch.await_concurrent(io))
+            Ok::<_, Infallible>(batch.wait_concurrent(io))
         });
         awaited
     }),
@@ -147,20 +147,20 @@ const POINTS: &[(&str, Point)] = &[
     }),
     ("once", |io, _| Ok(Once::new().call_once(io, || ())?)),
     ("once until", |io, _| Ok(Once::new().call_once_deadline(io, io.now() + LONG, || ())?)),
-    ("cell wait", |io, _| Ok(OnceCell::from(1).wait(io).map(drop)?)),
-    ("cell wait_deadline", |io, _| Ok(OnceCell::from(1).wait_deadline(io, io.now() + LONG).map(drop)?)),
-    ("cell get_or_try_init", |io, _| OnceCell::new().get_or_try_init(io, || io::Result::Ok(1)).map(drop)),
+    ("cell wait", |io, _| Ok(OnceLock::from(1).wait(io).map(drop)?)),
+    ("cell wait_deadline", |io, _| Ok(OnceLock::from(1).wait_deadline(io, io.now() + LONG).map(drop)?)),
+    ("cell get_or_try_init", |io, _| OnceLock::new().get_or_try_init(io, || io::Result::Ok(1)).map(drop)),
     ("cell get_or_try_init_deadline", |io, _| {
-        OnceCell::new().get_or_try_init_deadline(io, io.now() + LONG, || io::Result::Ok(1)).map(drop)
+        OnceLock::new().get_or_try_init_deadline(io, io.now() + LONG, || io::Result::Ok(1)).map(drop)
     }),
-    ("lazy", |io, _| Lazy::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force(io).map(drop)),
+    ("lazy", |io, _| LazyLock::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force(io).map(drop)),
     ("lazy until", |io, _| {
-        Lazy::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force_deadline(io, io.now() + LONG).map(drop)
+        LazyLock::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force_deadline(io, io.now() + LONG).map(drop)
     }),
     ("pool take", |io, _| Ok(BufferPool::new(1, 8).take(io).map(drop)?)),
     ("connect_with", |io, _| {
         let (listener, _client) = listening(io);
-        let address = io.protect(|io| listener.local_addr(io))?;
+        let address = io.shield(|io| listener.local_addr(io))?;
         TcpStream::connect_with(io, address, &ConnectOptions::default()).map(drop)
     }),
     ("bind_with", |io, _| TcpListener::bind_with(io, "127.0.0.1:0", &ListenOptions::default()).map(drop)),
@@ -168,14 +168,14 @@ const POINTS: &[(&str, Point)] = &[
     ("incoming", |io, _| listening(io).0.incoming(io).next(io).map(drop)),
     ("incoming bytes", |io, _| {
         let (listener, _client) = listening(io);
-        let (stream, _) = io.protect(|io| listener.accept(io))?;
+        let (stream, _) = io.shield(|io| listener.accept(io))?;
         stream.incoming(io, &BufferPool::new(4, 64)).next(io).map(drop)
     }),
     ("set_nodelay", |io, ready| ready.stream.set_nodelay(io, true)),
     ("nodelay", |io, ready| ready.stream.nodelay(io).map(drop)),
     ("set_linger", |io, ready| ready.stream.set_linger(io, None)),
     ("set_broadcast", |io, _| {
-        let socket = io.protect(|io| UdpSocket::bind(io, "127.0.0.1:0"))?;
+        let socket = io.shield(|io| UdpSocket::bind(io, "127.0.0.1:0"))?;
         socket.set_broadcast(io, true)
     }),
     ("unbound", |io, _| UnixDatagram::unbound(io).map(drop)),
@@ -184,38 +184,38 @@ const POINTS: &[(&str, Point)] = &[
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let name = format!("iolite point {} {}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let name = iolite_io::net::UnixAddress::abstract_name(name)?;
-        let listener = io.protect(|io| iolite_io::net::UnixListener::bind(io, &name))?;
+        let listener = io.shield(|io| iolite_io::net::UnixListener::bind(io, &name))?;
         let connected = UnixStream::connect(io, &name).map(drop);
         drop(listener);
         connected
     }),
     ("socket pair", |io, _| Socket::pair(io, 1.into(), 1.into(), 0).map(drop)),
     ("socket bind", |io, _| {
-        let socket = io.protect(|io| Socket::new(io, 2.into(), 1.into(), 0))?;
+        let socket = io.shield(|io| Socket::new(io, 2.into(), 1.into(), 0))?;
         socket.bind(io, std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
     }),
     ("listen", |io, _| {
-        let socket = io.protect(|io| Socket::new(io, 2.into(), 1.into(), 0))?;
+        let socket = io.shield(|io| Socket::new(io, 2.into(), 1.into(), 0))?;
         socket.listen(io, 1)
     }),
     ("send_with", |io, _| {
-        let (one, _other) = io.protect(|io| Socket::pair(io, 1.into(), 1.into(), 0))?;
+        let (one, _other) = io.shield(|io| Socket::pair(io, 1.into(), 1.into(), 0))?;
         one.send_with(io, &[IoSlice::new(b"x")], None, &[]).map(drop)
     }),
     ("recv_with", |io, _| {
-        let (one, other) = io.protect(|io| Socket::pair(io, 1.into(), 1.into(), 0))?;
-        io.protect(|io| other.send(io, b"x"))?;
+        let (one, other) = io.shield(|io| Socket::pair(io, 1.into(), 1.into(), 0))?;
+        io.shield(|io| other.send(io, b"x"))?;
         one.recv_with(io, &mut [IoSliceMut::new(&mut [0])], 0).map(drop)
     }),
     ("send_file", |io, ready| ready.stream.send_file(io, &ready.file, 0..4).map(drop)),
     ("send_zero_copy", |io, ready| ready.stream.send_zero_copy(io, Arc::new(*b"bytes"))),
     ("copy", |io, ready| {
-        let null = io.protect(|io| OpenOptions::new().read(true).write(true).open(io, "/dev/null"))?;
+        let null = io.shield(|io| OpenOptions::new().read(true).write(true).open(io, "/dev/null"))?;
         copy(io, &null, &ready.stream).map(drop)
     }),
     ("copy_at_most", |io, ready| copy_at_most(io, &ready.stream, &ready.unix, 1).map(drop)),
     ("stream read_to_end", |io, _| {
-        let (near, far) = io.protect(tcp_pair);
+        let (near, far) = io.shield(tcp_pair);
         drop(far);
         near.read_to_end(io, &mut Vec::new()).map(drop)
     }),
@@ -239,16 +239,16 @@ const POINTS: &[(&str, Point)] = &[
         buffer.set_len(4096);
         ready.file.write_pooled_at(io, &buffer, 0).map(drop)
     }),
-    ("map flush", |io, ready| io.protect(|io| Map::new(io, &ready.file, MapAccess::ReadWrite))?.flush(io)),
-    ("commit", |io, ready| io.protect(|io| AtomicFile::create(io, ready.place("atomic")))?.commit(io)),
+    ("map flush", |io, ready| io.shield(|io| Map::new(io, &ready.file, MapAccess::ReadWrite))?.flush(io)),
+    ("commit", |io, ready| io.shield(|io| AtomicFile::create(io, ready.place("atomic")))?.commit(io)),
     ("commit_new", |io, ready| {
         let _ = std::fs::remove_file(ready.place("new"));
-        io.protect(|io| AtomicFile::create(io, ready.place("new")))?.commit_new(io)
+        io.shield(|io| AtomicFile::create(io, ready.place("new")))?.commit_new(io)
     }),
     ("access", |io, ready| fs::access(io, ready.place("file"), fs::Access::READ_OK)),
     ("file hard_link", |io, ready| ready.file.hard_link(io, ready.place("second name"))),
     ("canonicalize in a directory", |io, ready| {
-        let dir = io.protect(|io| fs::Dir::open(io, ready.folder.path()))?;
+        let dir = io.shield(|io| fs::Dir::open(io, ready.folder.path()))?;
         fs::canonicalize(io, dir.at("file")).map(drop)
     }),
     ("entry file_type", |io, ready| entry(io, ready)?.file_type(io).map(drop)),
@@ -256,9 +256,9 @@ const POINTS: &[(&str, Point)] = &[
     ("spawn", |io, _| process::spawn(io, &mut program()).map(drop)),
     ("status", |io, _| process::status(io, &mut program()).map(drop)),
     ("output", |io, _| process::output(io, &mut program()).map(drop)),
-    ("wait", |io, _| io.protect(|io| process::spawn(io, &mut program()))?.wait(io).map(drop)),
+    ("wait", |io, _| io.shield(|io| process::spawn(io, &mut program()))?.wait(io).map(drop)),
     ("wait_with_output", |io, _| {
-        io.protect(|io| process::spawn(io, program().stdout(Stdio::piped())))?.wait_with_output(io).map(drop)
+        io.shield(|io| process::spawn(io, program().stdout(Stdio::piped())))?.wait_with_output(io).map(drop)
     }),
     ("signals next", |io, _| {
         let mut signals = Signals::new([Signal::WINDOW_CHANGE])?;
@@ -273,7 +273,7 @@ const POINTS: &[(&str, Point)] = &[
 ];
 
 fn entry(io: &dyn Io, ready: &Ready) -> io::Result<fs::DirEntry> {
-    io.protect(|io| fs::read_dir(io, ready.folder.path())?.next().expect("there is a file"))
+    io.shield(|io| fs::read_dir(io, ready.folder.path())?.next().expect("there is a file"))
 }
 
 fn each_of_the_other_calls_delivers_a_pending_request_once(on: &On) {

@@ -4,7 +4,10 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Semaphore, SendErrorKind, Sender, TryRecvError, channel, unbounded};
+use iolite_io::sync::{
+    Event, Semaphore, SendErrorKind, TryRecvError,
+    mpmc::{Sender, channel, unbounded},
+};
 use iolite_io::{Io, OneOf2, OneOf3};
 
 use crate::On;
@@ -63,13 +66,13 @@ fn a_slot_that_is_given_back_goes_to_the_longest_waiting(on: &On) {
             let waits = |number: usize| until(io, || probes[number].try_acquire().is_none());
             let send = |io: &dyn Io, number: usize| {
                 let mut item = Some(1);
-                match io.wait_any((sender.sending(&mut item), probes[number].acquiring_many(2))) {
+                match io.select((sender.on_send(&mut item), probes[number].on_acquire_many(2))) {
                     Ok(OneOf2::First(sent)) => sent.expect("open"),
                     other => panic!("{other:?}"),
                 }
             };
             let reserve = |io: &dyn Io, number: usize| match io
-                .wait_any((sender.reserving(), probes[number].acquiring_many(2)))
+                .select((sender.on_reserve(), probes[number].on_acquire_many(2)))
             {
                 Ok(OneOf2::First(permit)) => {
                     done.wait_uncancelable(io);
@@ -79,7 +82,7 @@ fn a_slot_that_is_given_back_goes_to_the_longest_waiting(on: &On) {
             };
             scope(io, |group| {
                 let canceled =
-                    concurrently(group, |io| io.wait_any((sender.reserving(), probes[0].acquiring_many(2))).map(drop));
+                    concurrently(group, |io| io.select((sender.on_reserve(), probes[0].on_acquire_many(2))).map(drop));
                 waits(0);
                 let act = |sends: bool, number: usize| {
                     move |io: &dyn Io| if sends { send(io, number) } else { reserve(io, number) }
@@ -142,7 +145,7 @@ fn a_closed_channel_has_no_slots(on: &On) {
         let permit = sender.reserve(io).expect("room");
         scope(io, |group| {
             let waiting = started(group, io, |io| sender.reserve(io).map(drop));
-            let among = started(group, io, |io| match io.wait_any((sender.reserving(), io.now() + LONG)) {
+            let among = started(group, io, |io| match io.select((sender.on_reserve(), io.now() + LONG)) {
                 Ok(OneOf2::First(reserved)) => reserved.map(drop),
                 other => panic!("{other:?}"),
             });
@@ -156,7 +159,7 @@ fn a_closed_channel_has_no_slots(on: &On) {
         assert!(matches!(sender.try_reserve(), Err(SendErrorKind::Closed)));
         assert!(matches!(sender.reserve(io), Err(SendErrorKind::Closed)));
         let OneOf2::First(Err(SendErrorKind::Closed)) =
-            io.wait_any((sender.reserving(), io.now() + LONG)).expect("not canceled")
+            io.select((sender.on_reserve(), io.now() + LONG)).expect("not canceled")
         else {
             panic!("it is closed")
         };
@@ -168,22 +171,22 @@ fn a_wait_that_came_to_something_else_keeps_no_slot(on: &On) {
         let (sender, receiver) = channel(1);
         let event = Event::new();
         event.set();
-        let one = io.wait_any((event.waiting(), sender.reserving())).expect("not canceled");
+        let one = io.select((event.on_wait(), sender.on_reserve())).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())));
         sender.try_send(1).expect("nobody has kept it");
         // The same of one that has waited.
         event.reset();
         scope(io, |group| {
             let waiting = started(group, io, |io| {
-                matches!(io.wait_any((event.waiting(), sender.reserving())), Ok(OneOf2::First(())))
+                matches!(io.select((event.on_wait(), sender.on_reserve())), Ok(OneOf2::First(())))
             });
-            let canceled = started(group, io, |io| io.wait_any(sender.reserving()).map(drop));
+            let canceled = started(group, io, |io| io.select(sender.on_reserve()).map(drop));
             until_waiting(io);
             event.set();
             assert!(waiting.join(io), "the event");
             canceled.request_cancel();
             canceled.join(io).expect_canceled("asked to stop");
-            let waiting = started(group, io, |io| match io.wait_any((sender.reserving(), io.now() + LONG)) {
+            let waiting = started(group, io, |io| match io.select((sender.on_reserve(), io.now() + LONG)) {
                 Ok(OneOf2::First(permit)) => permit.expect("open").send(2).expect("open"),
                 other => panic!("{other:?}"),
             });
@@ -205,7 +208,7 @@ fn one_who_waits_for_a_slot_and_with_an_item(on: &On) {
             let mut item = Some(1);
             scope(io, |group| {
                 let both = started(group, io, |io| {
-                    match io.wait_any((sender.reserving(), sender.sending(&mut item), io.now() + LONG)) {
+                    match io.select((sender.on_reserve(), sender.on_send(&mut item), io.now() + LONG)) {
                         Ok(OneOf3::First(permit)) => {
                             permit.expect("open").send(2).expect("open");
                             true

@@ -8,10 +8,13 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::fs::{File, OpenOptions};
-use iolite_io::net::{Message, Outgoing, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream, option};
+use iolite_io::net::{
+    Message, OutgoingMessage, Socket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream, option,
+};
 use iolite_io::sync::{
-    Barrier, Condvar, Event, Mutex, Notify, OnceCell, Queue, Receiver, ReentrantMutex, RwLock, Semaphore, Sender,
-    broadcast, channel, watch,
+    Barrier, Condvar, Event, Mutex, Notify, OnceLock, Queue, ReentrantMutex, RwLock, Semaphore, broadcast,
+    mpmc::{Receiver, Sender, channel},
+    watch,
 };
 use iolite_io::{Canceled, Io};
 
@@ -131,10 +134,10 @@ pub(crate) const POINTS: &[(&str, Point)] = &[
         notify.notify_one();
         Ok(notify.wait_deadline(io, io.now() + LONG)?)
     }),
-    ("get_or_init", |io, _| Ok(OnceCell::from(1).get_or_init(io, || 2).map(drop)?)),
-    ("get_or_init of an empty cell", |io, _| Ok(OnceCell::new().get_or_init(io, || 2).map(drop)?)),
+    ("get_or_init", |io, _| Ok(OnceLock::from(1).get_or_init(io, || 2).map(drop)?)),
+    ("get_or_init of an empty cell", |io, _| Ok(OnceLock::new().get_or_init(io, || 2).map(drop)?)),
     ("get_or_init_deadline", |io, _| {
-        Ok(OnceCell::from(1).get_or_init_deadline(io, io.now() + LONG, || 2).map(drop)?)
+        Ok(OnceLock::from(1).get_or_init_deadline(io, io.now() + LONG, || 2).map(drop)?)
     }),
     ("queue put", |io, _| Ok(Queue::new(1).put(io, &mut [1].into(), 1).map(drop)?)),
     ("queue put of nothing", |io, _| Ok(Queue::<u32>::new(1).put(io, &mut [].into(), 0).map(drop)?)),
@@ -146,22 +149,22 @@ pub(crate) const POINTS: &[(&str, Point)] = &[
         Ok(Queue::<u32>::new(1).get_deadline(io, &mut Vec::new(), 0, 1, io.now() + LONG).map(drop)?)
     }),
     ("broadcast recv", |io, _| {
-        let (sender, mut receiver) = broadcast(1);
+        let (sender, mut receiver) = broadcast::channel(1);
         sender.send(1).expect("there is a receiver");
         Ok(receiver.recv(io).map(drop)?)
     }),
     ("broadcast recv_deadline", |io, _| {
-        let (sender, mut receiver) = broadcast(1);
+        let (sender, mut receiver) = broadcast::channel(1);
         sender.send(1).expect("there is a receiver");
         Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
     }),
     ("watch changed", |io, _| {
-        let (sender, mut receiver) = watch(1);
+        let (sender, mut receiver) = watch::channel(1);
         sender.send(2);
         Ok(receiver.changed(io).map(drop)?)
     }),
     ("watch changed_deadline", |io, _| {
-        let (sender, mut receiver) = watch(1);
+        let (sender, mut receiver) = watch::channel(1);
         sender.send(2);
         Ok(receiver.changed_deadline(io, io.now() + LONG).map(drop)?)
     }),
@@ -201,7 +204,7 @@ pub(crate) const POINTS: &[(&str, Point)] = &[
     ("udp recv", |io, ready| ready.udp.recv(io, &mut [0; 8]).map(drop)),
     ("udp recv_from", |io, ready| ready.udp.recv_from(io, &mut [0; 8]).map(drop)),
     ("udp peek_from", |io, ready| ready.udp.peek_from(io, &mut [0; 8]).map(drop)),
-    ("send_many", |io, ready| ready.udp.send_many(io, &[Outgoing { bytes: b"x", to: None }]).map(drop)),
+    ("send_many", |io, ready| ready.udp.send_many(io, &[OutgoingMessage { bytes: b"x", to: None }]).map(drop)),
     ("recv_many", |io, ready| ready.udp.recv_many(io, &mut [Message::with_room(8)]).map(drop)),
     ("unix bind", |io, _| UnixDatagram::bind(io, iolite_io::net::UnixAddress::unnamed()).map(drop)),
     ("unix pair", |io, _| UnixStream::pair(io).map(drop)),
@@ -269,7 +272,7 @@ fn each_call_delivers_tear_down_every_time(on: &On) {
                         let error = point(io, ready).err().unwrap_or_else(|| panic!("{name} is no point"));
                         assert!(Canceled::is_in(&error), "{name}: {error}");
                     }
-                    io.protect(|io| point(io, ready)).unwrap_or_else(|error| panic!("{name}: protected: {error}"));
+                    io.shield(|io| point(io, ready)).unwrap_or_else(|error| panic!("{name}: protected: {error}"));
                 }));
                 Err("tear down")
             });
@@ -366,7 +369,7 @@ const BLOCKED_POINTS: &[(&str, BlockedPoint)] = &[
     ("notify wait", |io, _| Ok(Notify::new().wait(io)?)),
     ("notify wait_deadline", |io, _| Ok(Notify::new().wait_deadline(io, io.now() + LONG)?)),
     ("get_or_init, whose initialiser waits", |io, _| {
-        Ok(OnceCell::new().get_or_try_init(io, || io.sleep(LONG)).copied()?)
+        Ok(OnceLock::new().get_or_try_init(io, || io.sleep(LONG)).copied()?)
     }),
     ("queue put", |io, _| Ok(Queue::new(0).put(io, &mut [1].into(), 1).map(drop)?)),
     ("queue put_deadline", |io, _| {
@@ -420,19 +423,19 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
             Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
         }),
         ("broadcast recv", |io, _| {
-            let (_sender, mut receiver) = broadcast::<u32>(1);
+            let (_sender, mut receiver) = broadcast::channel::<u32>(1);
             Ok(receiver.recv(io).map(drop)?)
         }),
         ("broadcast recv_deadline", |io, _| {
-            let (_sender, mut receiver) = broadcast::<u32>(1);
+            let (_sender, mut receiver) = broadcast::channel::<u32>(1);
             Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
         }),
         ("watch changed", |io, _| {
-            let (_sender, mut receiver) = watch(1);
+            let (_sender, mut receiver) = watch::channel(1);
             Ok(receiver.changed(io).map(drop)?)
         }),
         ("watch changed_deadline", |io, _| {
-            let (_sender, mut receiver) = watch(1);
+            let (_sender, mut receiver) = watch::channel(1);
             Ok(receiver.changed_deadline(io, io.now() + LONG).map(drop)?)
         }),
     ]
@@ -508,7 +511,7 @@ fn uncancelable_forms_leave_the_request_pending(on: &On) {
             waiter.request_cancel();
             sending.request_cancel();
             drop(held);
-            semaphore.release();
+            semaphore.add_permits(1);
             event.set();
             assert_eq!(receiver.recv_uncancelable(io).expect("sent"), 5);
             for member in [locker, acquirer, waiter] {

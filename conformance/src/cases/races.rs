@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream, option};
-use iolite_io::sync::{Barrier, Event, Mutex, Notify, Semaphore, SemaphorePermit, TryRecvError, channel};
+use iolite_io::sync::{Barrier, Event, Mutex, Notify, Semaphore, SemaphorePermit, TryRecvError, mpmc::channel};
 use iolite_io::{Io, OwnedGroup};
 use rustix::net::SendFlags;
 
@@ -190,7 +190,7 @@ fn a_permit_is_taken_or_still_there(on: &On) {
         let semaphore = Semaphore::new(0);
         Race::new("permit", 2_000).run(|start| {
             let take = |io: &dyn Io| Ok(semaphore.acquire(io)?);
-            let taken = attempt(io, start, take, || semaphore.release()).map(SemaphorePermit::forget).is_some();
+            let taken = attempt(io, start, take, || semaphore.add_permits(1)).map(SemaphorePermit::forget).is_some();
             assert_eq!(semaphore.available(), usize::from(!taken));
             if !taken {
                 semaphore.try_acquire().expect("it is there").forget();

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use iolite_io::fs::File;
 use iolite_io::net::{
-    BufferPool, ConnectOptions, Domain, Message, Outgoing, Socket, SocketType, TcpListener, TcpStream, UdpSocket,
-    UnixAddress, UnixDatagram, UnixStream, option,
+    BufferPool, ConnectOptions, Domain, Message, OutgoingMessage, Socket, SocketType, TcpListener, TcpStream,
+    UdpSocket, UnixAddress, UnixDatagram, UnixStream, option,
 };
 use iolite_io::sync::Event;
 use iolite_io::{Incomplete, Io};
@@ -330,7 +330,7 @@ fn messages_are_sent_or_not(on: &On, by: By, count: usize) {
             let fill = || send(near.as_fd(), &0_u32.to_le_bytes(), SendFlags::DONTWAIT).ok();
             let filled = std::iter::from_fn(fill).count();
             let numbers = [next, next + 1, next + 2].map(u32::to_le_bytes);
-            let messages = &numbers.each_ref().map(|bytes| Outgoing { bytes, to: None })[..count];
+            let messages = &numbers.each_ref().map(|bytes| OutgoingMessage { bytes, to: None })[..count];
             let call = |io: &dyn Io| match messages {
                 [one] => near.send(io, one.bytes).map(|_| 1),
                 many => near.send_many(io, many),

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use iolite_io::backend::current;
-use iolite_io::sync::{Event, Notify, OnceCell, Queue, ReentrantMutex, RwLock, Semaphore, oneshot, unbounded};
+use iolite_io::sync::{Event, Notify, OnceLock, Queue, ReentrantMutex, RwLock, Semaphore, mpmc::unbounded, oneshot};
 use iolite_io::{
-    Batch, Canceled, Completion, CompletionQueue, Happened, Interval, Io, Lent, OneOf2, Operation, Output, Select,
-    SpawnErrorKind,
+    Batch, Buffers, Canceled, Completion, CompletionKind, CompletionQueue, Interval, Io, JoinSet, OneOf2, Operation,
+    Output, SpawnErrorKind,
 };
 
 use super::ends::By;
@@ -94,7 +94,7 @@ fn many_permits_are_taken_or_all_there(on: &On, by: By) {
         let semaphore = Semaphore::new(2);
         Race::new("many permits", 300).run(|start| {
             let acquire = |io: &dyn Io| Ok(semaphore.acquire_many(io, 3)?);
-            let permits = by.ends(io, start, acquire, || semaphore.release());
+            let permits = by.ends(io, start, acquire, || semaphore.add_permits(1));
             let taken = permits.is_some();
             assert_eq!(semaphore.available(), if taken { 0 } else { 3 });
             drop(permits);
@@ -119,7 +119,7 @@ fn a_notification_is_taken_or_kept(on: &On, by: By) {
 fn a_cell_is_initialized_once(on: &On, by: By, succeeds: bool) {
     on.on_thread(|io| {
         Race::new("initialize", 300).run(|start| {
-            let (cell, begun, end) = (OnceCell::new(), Event::new(), Event::new());
+            let (cell, begun, end) = (OnceLock::new(), Event::new(), Event::new());
             scope(io, |group| {
                 let first = concurrently(group, |io| {
                     cell.get_or_try_init_uncancelable(io, || {
@@ -148,7 +148,7 @@ fn an_item_is_received_or_still_there(on: &On, by: By, one_shot: bool) {
         Race::new("receive an item that has room", 300).run(|start| {
             next += 1;
             if one_shot {
-                let (sender, receiver) = oneshot();
+                let (sender, receiver) = oneshot::channel();
                 let received =
                     by.ends(io, start, |io| Ok(receiver.recv(io)?), || sender.send(next).expect("it receives"));
                 assert_eq!(received.or(receiver.try_recv().ok()), Some(next));
@@ -188,7 +188,7 @@ fn items_are_put_or_come_back(on: &On, by: By, capacity: usize) {
 fn a_result_is_taken_or_still_there(on: &On, by: By) {
     on.on_thread(|io| {
         let end = Notify::new();
-        let selected = io.select(|select: &Select<'_, '_, u32>| {
+        let selected = io.join_set(|set: &JoinSet<'_, '_, u32>| {
             let mut next = 0;
             Race::new("next of a select", 300).run(|start| {
                 next += 1;
@@ -198,11 +198,11 @@ fn a_result_is_taken_or_still_there(on: &On, by: By) {
                     end.wait_uncancelable(io);
                     number
                 };
-                select.spawn_concurrent(task).expect("concurrent");
-                let taken = by.ends(io, start, |io| Ok(select.next(io)?), || end.notify_one()).flatten();
-                let there = taken.or_else(|| select.next(io).expect("nobody stops it"));
+                set.spawn_concurrent(task).expect("concurrent");
+                let taken = by.ends(io, start, |io| Ok(set.next(io)?), || end.notify_one()).flatten();
+                let there = taken.or_else(|| set.next(io).expect("nobody stops it"));
                 assert_eq!(there, Some(next));
-                assert!(select.is_empty());
+                assert!(set.is_empty());
                 taken.is_some()
             });
             Ok::<_, Canceled>(())
@@ -221,15 +221,15 @@ fn an_operation_of_a_batch_completes_once(on: &On, by: By) {
             Race::new("wait for a batch", 300).run(|start| {
                 let buffer = lent.take().expect("it came back");
                 batch.add(7, Operation::Receive { socket: near.as_ref(), buffer, peek: false });
-                let wait = |io: &dyn Io| batch.await_concurrent(io);
+                let wait = |io: &dyn Io| batch.wait_concurrent(io);
                 let waited = by.ends(io, start, wait, || far.write_all(io, b"x").expect("sent")).is_some();
                 if !waited {
-                    batch.await_concurrent(io).expect("a unit");
+                    batch.wait_concurrent(io).expect("a unit");
                 }
                 let completed = batch.next().expect("one has completed");
                 assert!(batch.is_empty() && completed.index == 7);
                 assert!(matches!(completed.result, Ok(Output::Count(1))), "{completed:?}");
-                let Lent::Buffer(buffer) = completed.lent else { panic!("{:?}", completed.lent) };
+                let Buffers::Buffer(buffer) = completed.lent else { panic!("{:?}", completed.lent) };
                 lent = Some(buffer);
                 waited
             });
@@ -249,7 +249,7 @@ fn an_end_comes_out_once(on: &On, by: By) {
             let waited = by.ends(io, start, |io| Ok(queue.wait(io)?), || end.notify_one());
             let won = waited.is_some();
             let completion = waited.unwrap_or_else(|| queue.wait(io).expect("nobody stops it"));
-            assert_eq!((completion.id, completion.happened), (id, Happened::Ended(())));
+            assert_eq!((completion.id, completion.kind), (id, CompletionKind::Operation(())));
             assert!(queue.is_empty());
             won
         });
@@ -271,8 +271,8 @@ fn an_operation_that_is_canceled_by_its_id_ends_once(on: &On) {
             let id = queue.submit("tag", operation).expect("concurrent");
             begun.wait_uncancelable(io);
             start.go(|| end.notify_one(), || _ = queue.cancel(id));
-            let Completion { id: ended, happened, .. } = queue.wait(io).expect("nobody stops it");
-            let Happened::Ended(completed) = happened else { panic!("it is no timer") };
+            let Completion { id: ended, kind, .. } = queue.wait(io).expect("nobody stops it");
+            let CompletionKind::Operation(completed) = kind else { panic!("it is no timer") };
             assert_eq!(ended, id);
             assert!(queue.is_empty() && !queue.cancel(id), "once");
             assert_eq!(end.try_wait(), !completed);
@@ -315,7 +315,7 @@ fn a_task_has_finished_or_goes_on(on: &On, by: By) {
                     end.wait_uncancelable(io);
                     Box::new(5)
                 });
-                let wait = |io: &dyn Io| match io.wait_any((never.waiting(), member.finishing()))? {
+                let wait = |io: &dyn Io| match io.select((never.on_wait(), member.on_finish()))? {
                     OneOf2::First(()) => panic!("nobody sets it"),
                     OneOf2::Second(()) => Ok(()),
                 };
@@ -428,7 +428,7 @@ fn a_context_that_parks_is_woken(on: &On, with_deadline: bool) {
     on.on_thread(|io| {
         Race::new("unpark against park", 1_000).run(|start| {
             let (told, begin, go) = (Event::new(), Event::new(), AtomicBool::new(false));
-            let unparker = OnceLock::new();
+            let unparker = std::sync::OnceLock::new();
             scope(io, |group| {
                 let parker = concurrently(group, |io| {
                     unparker.set(current(|context| context.unparker())).expect("once");

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream};
-use iolite_io::sync::{Event, channel};
+use iolite_io::sync::{Event, mpmc::channel};
 use iolite_io::{Canceled, Io, OwnedGroup, Placement, ShutDown, SpawnErrorKind};
 
 use crate::On;
@@ -73,7 +73,7 @@ fn shutdown_never_returns_while_a_task_lives(on: &On) {
         .spawn_concurrent(move |io| {
             io.sleep(LONG).expect_canceled("torn down");
             told.set();
-            io.protect(|io| theirs.wait_uncancelable(io));
+            io.shield(|io| theirs.wait_uncancelable(io));
             end.store(true, Ordering::Release);
         })
         .expect("concurrent")
@@ -98,7 +98,7 @@ fn tear_down_is_sticky_and_protected_clean_up_works(on: &On) {
     let (sender, receiver) = channel(1);
     let task = runtime.io().spawn_concurrent(move |io| {
         let canceled = (0..5).filter(|_| server.read(io, &mut [0]).is_err()).count();
-        let goodbye = io.protect(|io| io.timeout(Duration::from_secs(10), |io| server.write_all(io, b"goodbye")));
+        let goodbye = io.shield(|io| io.timeout(Duration::from_secs(10), |io| server.write_all(io, b"goodbye")));
         sender.try_send((canceled, goodbye.is_ok())).expect("room");
     });
     task.expect("concurrent").detach();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use iolite_io::sync::{Event, channel};
+use iolite_io::sync::{Event, mpmc::channel};
 use iolite_io::{Io, Task};
 
 use crate::On;
@@ -194,9 +194,9 @@ fn what_closures_own_and_return_may_be_large(on: &On) {
         },
         |io| {
             let large = [1_u8; BYTES];
-            let first = io.select(|select| {
-                select.spawn_async(move |_| large[BYTES - 1]);
-                select.next(io)
+            let first = io.join_set(|set| {
+                set.spawn_async(move |_| large[BYTES - 1]);
+                set.next(io)
             });
             assert_eq!(first.expect("not canceled"), Some(1));
         },
@@ -260,7 +260,7 @@ fn request_cancel_does_not_wait(on: &On) {
         let go = Arc::new(Event::new());
         let theirs = go.clone();
         let task = io.spawn_concurrent(move |io| {
-            io.protect(|io| theirs.wait_uncancelable(io));
+            io.shield(|io| theirs.wait_uncancelable(io));
             io.check_cancel()
         });
         let task = task.expect("concurrent");

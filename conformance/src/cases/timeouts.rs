@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_bridge::Bridge;
-use iolite_io::sync::{Event, Mutex, Semaphore, SendErrorKind, broadcast, channel};
+use iolite_io::sync::{Event, Mutex, Semaphore, SendErrorKind, broadcast, mpmc::channel};
 use iolite_io::{Canceled, Instant, Interval, Io, TimedOut, WaitError};
 
 use crate::On;
@@ -141,7 +141,7 @@ fn a_request_from_outside_is_no_timeout(on: &On) {
 
 fn a_timeout_inside_protect_fires(on: &On) {
     on.run(|io| {
-        let result = io.protect(|io| io.timeout(SHORT, |io| io.sleep(LONG)));
+        let result = io.shield(|io| io.timeout(SHORT, |io| io.sleep(LONG)));
         assert!(timed_out(&result), "{result:?}");
     });
 }
@@ -150,7 +150,7 @@ fn a_timeout_around_protect_waits_for_its_end(on: &On) {
     on.run(|io| {
         let begin = io.now();
         let result = io.timeout(SHORT, |io| {
-            io.protect(|io| io.sleep(3 * SHORT)).expect("shielded");
+            io.shield(|io| io.sleep(3 * SHORT)).expect("shielded");
             io.check_cancel()
         });
         assert!(timed_out(&result), "right after: {result:?}");
@@ -211,7 +211,7 @@ fn a_timeout_does_not_pass_to_tasks_started_before_it(on: &On) {
 fn a_shield_keeps_a_timeout_from_tasks_started_within_it(on: &On) {
     on.run(|io| {
         let result = io.timeout(Duration::ZERO, |io| {
-            io.protect(|io| io.spawn_concurrent(|io| io.check_cancel()).expect("concurrent").join(io))
+            io.shield(|io| io.spawn_concurrent(|io| io.check_cancel()).expect("concurrent").join(io))
         });
         result.expect("the task was started inside the shield");
     });
@@ -252,7 +252,7 @@ fn a_deadline_that_has_passed_returns_at_once(on: &On) {
             assert!(matches!(receiver.recv_deadline(io, past), Err(iolite_io::sync::RecvError::TimedOut)));
             let error = sender.send_deadline(io, 6, past).expect_err("nobody receives");
             assert!(matches!(error.kind, iolite_io::sync::SendErrorKind::TimedOut) && error.item == 6);
-            assert!(timed_out(&io.deadline(past, |io| io.sleep(LONG))));
+            assert!(timed_out(&io.timeout_at(past, |io| io.sleep(LONG))));
             io.sleep_until(past).expect("over already");
         }
         drop(held);
@@ -375,7 +375,7 @@ fn a_boxed_error_tells_which_timeout_it_is_of(on: &On) {
 
     on.run(|io| {
         let (sender, receiver) = channel(0);
-        let (_news, reader) = broadcast::<u32>(1);
+        let (_news, reader) = broadcast::channel::<u32>(1);
         let bridge = Bridge::builder("boxed").workers(1).start(io).expect("a bridge");
         let calls: [&dyn Fn(&dyn Io) -> Result<(), Boxed>; 6] = [
             &|io| Ok(io.sleep(LONG)?),

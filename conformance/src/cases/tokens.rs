@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::net::TcpListener;
-use iolite_io::sync::{Event, Mutex, Semaphore, channel};
+use iolite_io::sync::{Event, Mutex, Semaphore, mpmc::channel};
 use iolite_io::{Canceled, CancellationToken, Io, OneOf2, Task, WaitError};
 
 use crate::On;
@@ -94,7 +94,7 @@ fn every_blocked_call_is_ended(on: &On) {
             &|io| Ok(mutex.lock(io).map(drop)?),
             &|io| Ok(sender.send(io, 1)?),
             &|io| Ok(receiver.recv(io).map(drop)?),
-            &|io| Ok(io.wait_any((event.waiting(), receiver.receiving())).map(drop)?),
+            &|io| Ok(io.select((event.on_wait(), receiver.on_recv())).map(drop)?),
             &|io| near.read_exact(io, &mut [0]),
             &|io| listener.accept(io).map(drop),
             &|io| near.hung_up(io),
@@ -155,7 +155,7 @@ fn tasks_that_were_started_elsewhere_are_not_bound(on: &On) {
             move |io: &dyn Io| go.wait(io).is_ok() && io.check_cancel().is_ok()
         };
         let before = io.spawn_concurrent(waits(&go)).expect("concurrent");
-        let shielded = token.run(io, |io| io.protect(|io| io.spawn_concurrent(waits(&go)).expect("concurrent")));
+        let shielded = token.run(io, |io| io.shield(|io| io.spawn_concurrent(waits(&go)).expect("concurrent")));
         token.cancel();
         go.set();
         assert!(before.join(io) && shielded.join(io));
@@ -172,7 +172,7 @@ fn a_group_within_it_comes_to_its_end(on: &On) {
                     io.group(|group| -> Result<(), Canceled> {
                         for _ in 0..5 {
                             drop(concurrently(group, |io| {
-                                waiting.release();
+                                waiting.add_permits(1);
                                 while io.sleep(LONG).is_ok() {}
                             }));
                         }
@@ -192,7 +192,7 @@ fn a_shield_holds_it_back_and_timeouts_go_on(on: &On) {
         let token = CancellationToken::new();
         token.run(io, |io| {
             token.cancel();
-            io.protect(|io| {
+            io.shield(|io| {
                 io.sleep(Duration::from_micros(10)).expect("shielded");
                 let timed_out = io.timeout(SHORT, |io| io.sleep(LONG));
                 assert!(matches!(timed_out, Err(WaitError::TimedOut(_))));
@@ -237,14 +237,14 @@ fn it_is_waited_for_in_every_form(on: &On) {
         let soon = io.now() + SHORT;
         assert!(matches!(token.canceled_deadline(io, soon), Err(WaitError::TimedOut(_))));
         let soon = io.now() + SHORT;
-        assert_eq!(io.wait_any((token.canceling(), soon)).expect("not canceled"), OneOf2::Second(()));
+        assert_eq!(io.select((token.on_canceled(), soon)).expect("not canceled"), OneOf2::Second(()));
         scope(io, |group| {
             let waiter = started(group, io, |io| token.canceled(io));
             waiter.request_cancel();
             waiter.join(io).expect_canceled("the waiter, not the token");
             let waiter = started(group, io, |io| token.canceled(io));
             let shielded = started(group, io, |io| token.canceled_uncancelable(io));
-            let among = started(group, io, |io| io.wait_any((token.canceling(), io.now() + LONG)));
+            let among = started(group, io, |io| io.select((token.on_canceled(), io.now() + LONG)));
             token.cancel();
             waiter.join(io).expect("not canceled");
             shielded.join(io);

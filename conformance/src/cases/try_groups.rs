@@ -113,7 +113,7 @@ fn a_shield_in_the_body_holds_the_stop_back(on: &On) {
     on.run(|io| {
         let result: Result<(), _> = io.try_group(|group| {
             let member = group.spawn_concurrent(|_| Err::<(), _>(Failed::Member(3))).expect("concurrent");
-            io.protect(|io| {
+            io.shield(|io| {
                 member.join(io).expect_canceled("it has failed");
                 io.check_cancel().expect("shielded");
             });

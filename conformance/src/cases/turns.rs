@@ -9,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::backend::monotonic_now;
-use iolite_io::net::{Message, Outgoing, TcpStream, UdpSocket};
-use iolite_io::sync::{Event, Mutex, Queue, RwLock, Semaphore, broadcast, channel, futex, watch};
+use iolite_io::net::{Message, OutgoingMessage, TcpStream, UdpSocket};
+use iolite_io::sync::{Event, Mutex, Queue, RwLock, Semaphore, broadcast, futex, mpmc::channel, watch};
 use iolite_io::time::Clock;
-use iolite_io::{Canceled, Instant, Interval, Io, MissedTicks, Select};
+use iolite_io::{Canceled, Instant, Interval, Io, JoinSet, MissedTicks};
 
 use super::points::{POINTS, Ready};
 use crate::On;
@@ -129,10 +129,10 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
         event.set();
         takes_turns("an event that is set", &mut |io| event.wait(io).expect("not canceled"));
         takes_turns("what is there, of many", &mut |io| {
-            io.wait_any((event.waiting(), receiver.receiving())).map(drop).expect("not canceled");
+            io.select((event.on_wait(), receiver.on_recv())).map(drop).expect("not canceled");
         });
         takes_turns("a time that is there, of many", &mut |io| {
-            io.wait_any((Instant::ZERO, receiver.receiving())).map(drop).expect("not canceled");
+            io.select((Instant::ZERO, receiver.on_recv())).map(drop).expect("not canceled");
         });
         let word = AtomicU32::new(1);
         takes_turns("a word that has changed", &mut |io| futex::wait(io, &word, 0).expect("not canceled"));
@@ -141,12 +141,12 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
             queue.put(io, &mut [1].into(), 1).expect("room");
             queue.get(io, &mut Vec::new(), 1, 1).expect("an item");
         });
-        let (broadcaster, mut listener) = broadcast(1);
+        let (broadcaster, mut listener) = broadcast::channel(1);
         takes_turns("a broadcast", &mut |io| {
             broadcaster.send(1).expect("a receiver");
             listener.recv(io).expect("an item");
         });
-        let (teller, mut watcher) = watch(0);
+        let (teller, mut watcher) = watch::channel(0);
         takes_turns("a watch", &mut |io| {
             teller.send(1);
             watcher.changed(io).expect("a change");
@@ -159,14 +159,14 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
         takes_turns("the end of an empty group", &mut |io| scope(io, |group| group.cancel(io)));
         takes_turns("an empty try_group", &mut |io| io.try_group(|_| io::Result::Ok(())).expect("nobody fails"));
         takes_turns("an empty select", &mut |io| {
-            io.select(|_: &Select<'_, '_, ()>| io::Result::Ok(())).expect("nobody fails");
+            io.join_set(|_: &JoinSet<'_, '_, ()>| io::Result::Ok(())).expect("nobody fails");
         });
         takes_turns("an empty batch", &mut |io| io.batch(|_| io::Result::Ok(())).expect("nobody fails"));
         let udp = UdpSocket::bind(io, (Ipv4Addr::LOCALHOST, 0)).expect("bind");
         udp.connect(io, udp.local_addr(io).expect("address")).expect("connect");
         takes_turns("a socket that is never empty", &mut |io| {
             // A batch that is not full: the rest is lost, or found by the next call.
-            udp.send_many(io, &[(); 4].map(|()| Outgoing { bytes: b"x", to: None })).expect("sent");
+            udp.send_many(io, &[(); 4].map(|()| OutgoingMessage { bytes: b"x", to: None })).expect("sent");
             udp.recv_many(io, &mut [Message::with_room(1), Message::with_room(1)]).expect("received");
         });
         let (stream, peer) = tcp_pair(io);

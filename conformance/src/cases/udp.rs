@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use iolite_io::Io;
-use iolite_io::net::{Message, Outgoing, UdpSocket, option};
+use iolite_io::net::{Message, OutgoingMessage, UdpSocket, option};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -108,7 +108,7 @@ fn many_messages_go_in_one_call(on: &On) {
     on.run(|io| {
         let ((near, near_address), (far, address)) = (socket(io), socket(io));
         let bytes: Vec<Vec<u8>> = (0..40).map(|number| vec![number; usize::from(number)]).collect();
-        let outgoing: Vec<_> = bytes.iter().map(|bytes| Outgoing { bytes, to: Some(address.into()) }).collect();
+        let outgoing: Vec<_> = bytes.iter().map(|bytes| OutgoingMessage { bytes, to: Some(address.into()) }).collect();
         let mut sent = 0;
         while sent < outgoing.len() {
             sent += near.send_many(io, &outgoing[sent..]).expect("sent");
@@ -142,7 +142,7 @@ fn many_messages_wait_for_the_first_only(on: &On) {
             assert_eq!(received.join(io).expect("received"), (1, b"one".to_vec()));
         });
         near.connect(io, address).expect("connect");
-        let outgoing = [b"a", b"b"].map(|bytes| Outgoing { bytes, to: None });
+        let outgoing = [b"a", b"b"].map(|bytes| OutgoingMessage { bytes, to: None });
         assert_eq!(near.send_many(io, &outgoing).expect("sent"), 2);
     });
 }

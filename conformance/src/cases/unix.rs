@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use iolite_io::net::{
-    BufferPool, Domain, Message, Outgoing, Socket, SocketType, UnixAddress, UnixDatagram, UnixListener, UnixStream,
-    option,
+    BufferPool, Domain, Message, OutgoingMessage, Socket, SocketType, UnixAddress, UnixDatagram, UnixListener,
+    UnixStream, option,
 };
 use iolite_io::{Canceled, Io};
 use rustix::net::SendFlags;
@@ -134,7 +134,7 @@ fn datagrams_arrive_whole_and_in_order(on: &On) {
         assert_eq!(named.recv_from(io, &mut buffer).expect("received"), (3, address));
 
         let (one, other) = UnixDatagram::pair(io).expect("pair");
-        let outgoing = [&b"a"[..], b"bb"].map(|bytes| Outgoing { bytes, to: None });
+        let outgoing = [&b"a"[..], b"bb"].map(|bytes| OutgoingMessage { bytes, to: None });
         assert_eq!(one.send_many(io, &outgoing).expect("sent"), 2);
         let mut messages = [Message::with_room(1), Message::with_room(4)];
         assert_eq!(other.recv_many(io, &mut messages).expect("received"), 2);
@@ -229,7 +229,7 @@ fn a_canceled_send_of_many_counts_what_it_sent(on: &On) {
                 sent += 1;
             }
             let numbers: Vec<_> = (sent..sent + 64).map(u32::to_ne_bytes).collect();
-            let outgoing: Vec<_> = numbers.iter().map(|bytes| Outgoing { bytes, to: None }).collect();
+            let outgoing: Vec<_> = numbers.iter().map(|bytes| OutgoingMessage { bytes, to: None }).collect();
             let result = scope(io, |group| {
                 let member = concurrently(group, |io| near.send_many(io, &outgoing));
                 start.go(|| receive_until(sent), || member.request_cancel());

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::fs::{self, Access, Dir};
-use iolite_io::sync::{Event, OnceCell, Queue, RecvError, channel};
+use iolite_io::sync::{Event, OnceLock, Queue, RecvError, mpmc::channel};
 use iolite_io::{Canceled, Io, OneOf2, WaitError, process};
 use rustix::io::Errno;
 
@@ -64,17 +64,17 @@ fn two_getters_and_a_sleep(on: &On) {
     }
     on.run(|io| {
         let queue = Queue::<u8>::new(0);
-        let result: Result<(), Canceled> = io.select(|select| {
+        let result: Result<(), Canceled> = io.join_set(|set| {
             for _ in 0..2 {
-                select.spawn_concurrent(|io| Came::Item(queue.get(io, &mut Vec::new(), 1, 1))).expect("concurrent");
+                set.spawn_concurrent(|io| Came::Item(queue.get(io, &mut Vec::new(), 1, 1))).expect("concurrent");
             }
-            select.spawn_async(|io| {
+            set.spawn_async(|io| {
                 io.sleep(Duration::from_millis(1)).expect("not canceled");
                 Came::Time
             });
-            assert!(matches!(select.next(io)?, Some(Came::Time)), "nobody puts");
+            assert!(matches!(set.next(io)?, Some(Came::Time)), "nobody puts");
             queue.close();
-            let rest = select.next_many(io, 2)?;
+            let rest = set.next_many(io, 2)?;
             assert!(
                 matches!(rest[..], [Came::Item(Err(RecvError::Closed)), Came::Item(Err(RecvError::Closed))]),
                 "{rest:?}"
@@ -174,12 +174,12 @@ fn a_stream_is_read_to_its_end(on: &On) {
 fn many_wait_for_a_value_that_somebody_sets(on: &On) {
     on.run(|io| {
         for way in 0..3 {
-            let (cell, set) = (OnceCell::new(), Event::new());
+            let (cell, set) = (OnceLock::new(), Event::new());
             thread::scope(|threads| {
                 let on_thread = threads.spawn(|| *cell.wait(io).expect("not canceled"));
                 scope(io, |group| {
                     let waiters = [(); 3].map(|()| started(group, io, |io| *cell.wait(io).expect("not canceled")));
-                    let choosing = started(group, io, |io| match io.wait_any((cell.waiting(), io.now() + LONG)) {
+                    let choosing = started(group, io, |io| match io.select((cell.on_wait(), io.now() + LONG)) {
                         Ok(OneOf2::First(value)) => *value,
                         other => panic!("{other:?}"),
                     });
@@ -199,7 +199,7 @@ fn many_wait_for_a_value_that_somebody_sets(on: &On) {
                 assert_eq!(on_thread.join().expect("no panic"), 7);
             });
             assert_eq!(*cell.wait_uncancelable(io), 7);
-            assert_eq!(*OnceCell::from(5).wait(io).expect("it is there"), 5);
+            assert_eq!(*OnceLock::from(5).wait(io).expect("it is there"), 5);
         }
     });
 }
@@ -207,7 +207,7 @@ fn many_wait_for_a_value_that_somebody_sets(on: &On) {
 /// An initialiser that fails lets nobody go who waits for a value.
 fn a_value_that_could_not_be_made_is_waited_for_on(on: &On) {
     on.run(|io| {
-        let cell = OnceCell::<u32>::new();
+        let cell = OnceLock::<u32>::new();
         cell.get_or_try_init_uncancelable(io, || Err(())).expect_err("it fails");
         let soon = io.now() + Duration::from_millis(1);
         assert!(matches!(cell.wait_deadline(io, soon), Err(WaitError::TimedOut(_))));
@@ -218,7 +218,7 @@ fn a_value_that_could_not_be_made_is_waited_for_on(on: &On) {
 fn a_value_is_seen_or_the_wait_canceled(on: &On) {
     on.on_thread(|io| {
         Race::new("a wait for a value", 300).run(|start| {
-            let cell = OnceCell::new();
+            let cell = OnceLock::new();
             let seen = attempt(io, start, |io| Ok(*cell.wait(io)?), || cell.set(3).expect("empty"));
             assert_eq!(cell.get(), Some(&3), "it is there, whoever saw it");
             seen.is_some()
@@ -324,10 +324,10 @@ fn a_close_lets_those_go_who_wait_for_many_things(on: &On) {
         full.try_send(1).expect("room");
         let (_sender, empty) = channel::<u32>(1);
         scope(io, |group| {
-            let receiving = started(group, io, |io| io.wait_any((empty.receiving(), io.now() + LONG)).map(drop));
+            let receiving = started(group, io, |io| io.select((empty.on_recv(), io.now() + LONG)).map(drop));
             let sending = started(group, io, |io| {
                 let mut item = Some(2);
-                (io.wait_any((full.sending(&mut item), io.now() + LONG)).map(drop), item)
+                (io.select((full.on_send(&mut item), io.now() + LONG)).map(drop), item)
             });
             empty.close();
             full.close();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::sync::{BroadcastSender, Event, broadcast};
+use iolite_io::sync::{Event, broadcast};
 use iolite_io::{CompletionQueue, Io, OwnedGroup, fiber_local};
 
 use crate::On;
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = cases![
     an_error_of_a_member_that_is_not_the_first_may_panic_when_it_is_dropped,
     what_a_scope_does_not_return_may_panic_when_it_is_dropped(Scope::Group),
     what_a_scope_does_not_return_may_panic_when_it_is_dropped(Scope::TryGroup),
-    what_a_scope_does_not_return_may_panic_when_it_is_dropped(Scope::Select),
+    what_a_scope_does_not_return_may_panic_when_it_is_dropped(Scope::JoinSet),
     a_panic_that_nobody_asks_for_is_dropped_in_its_task(Asks::Never),
     a_panic_that_nobody_asks_for_is_dropped_in_its_task(Asks::NoMore),
     a_panic_that_nobody_asks_for_is_dropped_with_the_group,
@@ -44,7 +44,7 @@ struct Drops {
 impl Drop for Drops {
     fn drop(&mut self) {
         if let Some(io) = &self.waits {
-            io.protect(|io| io.sleep(Duration::from_micros(10))).expect("it is shielded");
+            io.shield(|io| io.sleep(Duration::from_micros(10))).expect("it is shielded");
         }
         self.dropped.set();
         // A second panic in an unwinding aborts, here as anywhere.
@@ -144,11 +144,11 @@ fn what_a_scope_does_not_return_may_panic_when_it_is_dropped(on: &On, kind: Scop
                     Ok(other)
                 });
             }
-            Scope::Select => {
-                let _ = io.select(|select| -> Result<(), ()> {
-                    select.spawn_async(|_| one);
-                    select.spawn_async(|_| other);
-                    until(io, || select.running() == 0);
+            Scope::JoinSet => {
+                let _ = io.join_set(|set| -> Result<(), ()> {
+                    set.spawn_async(|_| one);
+                    set.spawn_async(|_| other);
+                    until(io, || set.running() == 0);
                     panic_quietly("a member's")
                 });
             }
@@ -321,13 +321,13 @@ fn the_end_of_a_thread_may_start_tasks(on: &On) {
 fn a_panic_ends_the_timeout_and_the_shield_that_it_passes(on: &On) {
     on.run(|io| {
         let panic = panic_of(|| {
-            io.timeout(Duration::ZERO, |io| -> Result<(), std::io::Error> { io.protect(|_| panic_quietly("inside")) })
+            io.timeout(Duration::ZERO, |io| -> Result<(), std::io::Error> { io.shield(|_| panic_quietly("inside")) })
         });
         assert_eq!(panic, "inside");
         io.check_cancel().expect("the timeout, whose time is over, has ended");
         scope(io, |group| {
             let task = started(group, io, |io| {
-                panic_of(|| io.protect(|_| panic_quietly("inside")));
+                panic_of(|| io.shield(|_| panic_quietly("inside")));
                 io.sleep(LONG)
             });
             task.cancel(io).expect_canceled("the shield has ended");
@@ -364,7 +364,7 @@ fn a_tag_may_use_its_queue_when_it_is_dropped(on: &On) {
 }
 
 /// Sends on when it is copied, and when it is dropped.
-struct Item(u32, BroadcastSender<Item>);
+struct Item(u32, broadcast::Sender<Item>);
 
 impl Clone for Item {
     fn clone(&self) -> Self {
@@ -383,7 +383,7 @@ impl Drop for Item {
 
 fn an_item_may_use_the_channel_that_holds_it(on: &On) {
     on.run(|io| {
-        let (sender, mut receiver) = broadcast(2);
+        let (sender, mut receiver) = broadcast::channel(2);
         let mut other = receiver.clone();
         for number in 1..10 {
             // From the third on, the oldest is dropped.

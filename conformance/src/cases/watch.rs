@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(5);
 
 fn everybody_sees_the_last_value(on: &On) {
     on.run(|io| {
-        let (sender, receiver) = watch(0_usize);
+        let (sender, receiver) = watch::channel(0_usize);
         let count = rounds(500);
         let see = |io: &dyn Io| {
             let mut receiver = receiver.clone();
@@ -55,7 +55,7 @@ fn everybody_sees_the_last_value(on: &On) {
 
 fn what_counts_as_seen(on: &On) {
     on.run(|io| {
-        let (sender, mut receiver) = watch("first");
+        let (sender, mut receiver) = watch::channel("first");
         assert!(!receiver.has_changed());
         let soon = || io.now() + Duration::from_millis(1);
         assert!(matches!(receiver.changed_deadline(io, soon()), Err(RecvError::TimedOut)));
@@ -78,7 +78,7 @@ fn what_counts_as_seen(on: &On) {
 
 fn a_change_is_seen_or_still_to_be_seen(on: &On) {
     on.on_thread(|io| {
-        let (sender, mut receiver) = watch(0);
+        let (sender, mut receiver) = watch::channel(0);
         let mut next = 0;
         Race::new("watch", 1_000).run(|start| {
             next += 1;
@@ -96,7 +96,7 @@ fn a_change_is_seen_or_still_to_be_seen(on: &On) {
 
 fn a_sender_is_told_that_nobody_receives(on: &On) {
     on.run(|io| {
-        let (sender, receiver) = watch(0);
+        let (sender, receiver) = watch::channel(0);
         let more = receiver.clone();
         let soon = io.now() + SHORT;
         assert!(matches!(sender.closed_deadline(io, soon), Err(WaitError::TimedOut(_))), "two receive");
@@ -106,7 +106,7 @@ fn a_sender_is_told_that_nobody_receives(on: &On) {
             canceled.join(io).expect_canceled("it is asked to stop");
             let alone = started(group, io, |io| sender.closed(io));
             let shielded = started(group, io, |io| sender.closed_uncancelable(io));
-            let among = started(group, io, |io| io.wait_any((sender.closing(), io.now() + LONG)));
+            let among = started(group, io, |io| io.select((sender.on_closed(), io.now() + LONG)));
             drop(receiver);
             let later = sender.subscribe();
             drop(more);
@@ -120,9 +120,9 @@ fn a_sender_is_told_that_nobody_receives(on: &On) {
         sender.closed(io).expect("not canceled");
         let again = sender.subscribe();
         let soon = io.now() + SHORT;
-        let open = io.wait_any((sender.closing(), soon)).expect("not canceled");
+        let open = io.select((sender.on_closed(), soon)).expect("not canceled");
         assert_eq!(open, OneOf2::Second(()), "it has a receiver again");
         drop(again);
-        assert_eq!(io.wait_any((sender.closing(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
+        assert_eq!(io.select((sender.on_closed(), io.now() + LONG)).expect("not canceled"), OneOf2::First(()));
     });
 }

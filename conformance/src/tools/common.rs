@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use iolite_io::net::{Address, Domain, ListenOptions, Socket, SocketType, TcpListener, TcpStream};
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Group, Io, Member};
+use iolite_io::{Canceled, Group, Io, ScopedTask};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
@@ -25,7 +25,7 @@ pub fn scope<'env, T>(io: &'env (dyn Io + 'env), body: impl for<'scope> FnOnce(&
 }
 
 /// Starts a member beside the caller.
-pub fn concurrently<'scope, F, T>(group: &'scope Group<'scope, '_>, closure: F) -> Member<'scope, T>
+pub fn concurrently<'scope, F, T>(group: &'scope Group<'scope, '_>, closure: F) -> ScopedTask<'scope, T>
 where
     F: FnOnce(&dyn Io) -> T + Send + 'scope,
     T: Send + 'scope,
@@ -34,7 +34,7 @@ where
 }
 
 /// Starts a member beside the caller and returns when it runs, and is about to do what it does.
-pub fn started<'scope, F, T>(group: &'scope Group<'scope, '_>, io: &dyn Io, closure: F) -> Member<'scope, T>
+pub fn started<'scope, F, T>(group: &'scope Group<'scope, '_>, io: &dyn Io, closure: F) -> ScopedTask<'scope, T>
 where
     F: FnOnce(&dyn Io) -> T + Send + 'scope,
     T: Send + 'scope,

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use iolite_io::Instant;
-use iolite_io::backend::Patience;
+use iolite_io::backend::SpinWait;
 
 use super::idle_fibers::IdleFibers;
 use super::leftover::drop_quietly;
@@ -56,7 +56,7 @@ impl Executor {
             registered: RegisteredPools::default(),
             kept_workers: Cell::new(0),
             event: EventRead::default(),
-            patience: Patience::default(),
+            patience: SpinWait::default(),
             shutdown: Cell::new(Shutdown::No),
             trim_at: Cell::new(None),
             starved: Cell::new(None),

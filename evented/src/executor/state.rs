@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use iolite_io::Instant;
-use iolite_io::backend::{Context, Park, Patience, PoolMemory, UnstartedQueue, WakeBlock};
+use iolite_io::backend::{Context, Park, PoolMemory, SpinWait, UnstartedQueue, WakeBlock};
 use iolite_io::net::BufferPool;
 use slab::Slab;
 
@@ -61,7 +61,7 @@ pub(crate) struct Executor {
     /// Threads that the kernel may have beyond the usual.
     pub(super) kept_workers: Cell<u32>,
     pub(super) event: EventRead,
-    pub(super) patience: Patience,
+    pub(super) patience: SpinWait,
     pub(super) shutdown: Cell<Shutdown>,
     /// When the idle fibers that are too many are given up.
     pub(super) trim_at: Cell<Option<Instant>>,

@@ -41,7 +41,7 @@ impl Executor {
     }
 
     /// Begins the task that waits under `ticket` on the calling fiber, which joins it.
-    pub(crate) fn begin_joined(&self, ticket: Ticket) {
+    pub(crate) fn try_run_inline(&self, ticket: Ticket) {
         let own = self.unstarted.borrow_mut().take(ticket);
         if let Some(unstarted) = own.or_else(|| self.runtime.unstarted().take(self.index, ticket)) {
             self.tear_down_if_closing(&unstarted);

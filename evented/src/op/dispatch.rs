@@ -2,7 +2,7 @@
 
 use std::io;
 
-use iolite_io::backend::{Context, perform_attempt, perform_quick};
+use iolite_io::backend::{Context, perform_attempt, perform_nonblocking};
 use iolite_io::net::Address;
 use iolite_io::{Operation, Output, ShutDown};
 
@@ -53,7 +53,7 @@ pub(crate) fn operate(runtime: &Runtime, context: &Context, operation: Operation
         Operation::Offload { job } => offload::perform(runtime, context, job),
         Operation::Native { operation } => typed::perform_native(runtime, &performer, operation),
         Operation::Splice { from, from_offset, to, bytes } => splice::perform(&performer, from, from_offset, to, bytes),
-        other => perform_quick(other).unwrap_or_else(|operation| {
+        other => perform_nonblocking(other).unwrap_or_else(|operation| {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))
         }),
     }

@@ -11,7 +11,7 @@ use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use iolite_io::Output;
 use iolite_io::backend::{Context, Glance, allocate_flags, directory_of, place_of, rename_flags};
-use iolite_io::fs::{At, FileOperation, Metadata, Subject};
+use iolite_io::fs::{FileOperation, FileTarget, Metadata, PathAt};
 use rustix::fs::Statx;
 
 use super::offload::{call_for_files, perform_files};
@@ -88,7 +88,7 @@ fn request(operation: &FileOperation<'_>) -> io::Result<Option<(Entry, [Option<C
     }))
 }
 
-fn place(at: At<'_>) -> io::Result<(types::Fd, CString)> {
+fn place(at: PathAt<'_>) -> io::Result<(types::Fd, CString)> {
     Ok((number(directory_of(at)), c_path(at.path)?))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn c_path(path: impl AsRef<OsStr>) -> io::Result<CString> {
 }
 
 /// What the kernel's caches tell of a file, without waiting.
-fn glance(runtime: &Runtime, context: &Context, of: Subject<'_>) -> io::Result<Option<Metadata>> {
+fn glance(runtime: &Runtime, context: &Context, of: FileTarget<'_>) -> io::Result<Option<Metadata>> {
     let mut glance = runtime.mounts().glance(of);
     if let Glance::UnknownMount = glance {
         call_for_files(runtime, context, || {
@@ -124,7 +124,7 @@ fn glance(runtime: &Runtime, context: &Context, of: Subject<'_>) -> io::Result<O
     }
 }
 
-fn statx(performer: &Performer<'_>, of: Subject<'_>) -> io::Result<Metadata> {
+fn statx(performer: &Performer<'_>, of: FileTarget<'_>) -> io::Result<Metadata> {
     let (directory, path, flags) = place_of(of);
     let (directory, path) = (number(directory), c_path(path)?);
     let mut statx = MaybeUninit::<Statx>::uninit();

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{AddressBuffer, kernel_address, try_receive_many, try_send_many};
-use iolite_io::net::{Address, Message, Outgoing, Received};
+use iolite_io::net::{Address, Message, OutgoingMessage, Received};
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::net::SocketAddrAny;
 
@@ -170,7 +170,7 @@ pub(super) fn receive_many(
 pub(super) fn send_many(
     performer: &Performer<'_>,
     socket: &Descriptor,
-    messages: &[Outgoing<'_>],
+    messages: &[OutgoingMessage<'_>],
 ) -> io::Result<Output> {
     let to = messages.first().and_then(|message| message.to.as_ref());
     until_sent(performer, socket, to, || try_send_many(socket, messages))

@@ -41,7 +41,7 @@ pub(super) fn call_for_files<T: Send>(
 fn perform_on(pool: &BlockingPool, runtime: &Runtime, context: &Context, job: Job<'_>) -> io::Result<Output> {
     if context.is_thread() {
         let io: &dyn Io = runtime;
-        io.protect(|_| job.run());
+        io.shield(|_| job.run());
     } else {
         let mut job = Some(job);
         let mut run = || {

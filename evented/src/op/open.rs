@@ -7,14 +7,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
 use iolite_io::backend::{Waiting, directory_of, explained, open_cached, open_file, open_flags, waiting_of};
-use iolite_io::fs::{At, OpenOptions};
+use iolite_io::fs::{OpenOptions, PathAt};
 use iolite_io::{Descriptor, Output};
 use rustix::fs::{AtFlags, FileType, OFlags, ResolveFlags, fstat, statat};
 
 use super::files::c_path;
 use super::perform::{Performer, lacks_thread};
 
-pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptions) -> io::Result<Output> {
+pub(super) fn perform(performer: &Performer<'_>, at: PathAt<'_>, options: &OpenOptions) -> io::Result<Output> {
     let (flags, mode) = open_flags(options)?;
     let path = c_path(at.path)?;
     let directory = types::Fd(directory_of(at).as_raw_fd());
@@ -52,7 +52,7 @@ pub(super) fn perform(performer: &Performer<'_>, at: At<'_>, options: &OpenOptio
     }
 }
 
-fn open_on_thread(at: At<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
+fn open_on_thread(at: PathAt<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
     loop {
         match open_file(at, options) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -61,7 +61,7 @@ fn open_on_thread(at: At<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
     }
 }
 
-fn is_fifo(at: At<'_>) -> bool {
+fn is_fifo(at: PathAt<'_>) -> bool {
     let stat = statat(directory_of(at), at.path, AtFlags::empty());
     stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use iolite::net::TcpStream;
-use iolite::sync::{Receiver, Sender, channel};
+use iolite::sync::mpmc::{Receiver, Sender, channel};
 use iolite::{Canceled, ErrorChain, Instant, Io};
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -26,7 +26,7 @@ const OUTGOING_CAPACITY: usize = 4;
 
 /// What the writing task of a connection is told.
 #[derive(Debug)]
-pub(crate) enum Outgoing {
+pub(crate) enum OutgoingMessage {
     /// From now on it writes to this stream.
     Connected(Arc<TcpStream>),
     /// Encoded frames of the codec, whole.
@@ -37,7 +37,7 @@ pub(crate) enum Outgoing {
     Disconnected,
 }
 
-pub(crate) fn outgoing() -> (Sender<Outgoing>, Receiver<Outgoing>) {
+pub(crate) fn outgoing() -> (Sender<OutgoingMessage>, Receiver<OutgoingMessage>) {
     channel(OUTGOING_CAPACITY)
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn websocket<S: Read + Write>(stream: S, rest: Vec<u8>, role: Role) -
 pub(crate) struct Duplex<'a> {
     pub(crate) io: &'a dyn Io,
     pub(crate) stream: &'a TcpStream,
-    pub(crate) outgoing: &'a Sender<Outgoing>,
+    pub(crate) outgoing: &'a Sender<OutgoingMessage>,
     /// When bytes last arrived, in nanoseconds of the monotonic clock: for the writing task, which
     /// ends a connection that has fallen silent.
     pub(crate) heard: &'a AtomicU64,
@@ -74,7 +74,7 @@ impl Read for Duplex<'_> {
 impl Write for Duplex<'_> {
     /// Takes all: the codec writes whole frames.
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
-        self.outgoing.send(self.io, Outgoing::Frames(frames.to_vec()))?;
+        self.outgoing.send(self.io, OutgoingMessage::Frames(frames.to_vec()))?;
         Ok(frames.len())
     }
 
@@ -94,7 +94,7 @@ pub(crate) struct Patient<'a> {
 
 impl Read for Patient<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.deadline(self.deadline.get(), |io| self.stream.with(io).read(buffer)).map_err(|error| {
+        self.io.timeout_at(self.deadline.get(), |io| self.stream.with(io).read(buffer)).map_err(|error| {
             if error.kind() == io::ErrorKind::TimedOut { io::ErrorKind::WouldBlock.into() } else { error }
         })
     }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream, option};
-use iolite::sync::{Receiver, RecvError, TryRecvError};
+use iolite::sync::{RecvError, TryRecvError, mpmc::Receiver};
 use iolite::{Canceled, ErrorChain, Group, Instant, Io};
 use tungstenite::protocol::Role;
 
-use crate::codec::{self, Duplex, End, Outgoing};
+use crate::codec::{self, Duplex, End, OutgoingMessage};
 use crate::frame;
 use crate::http;
 use crate::live::{Event, Next};
@@ -126,7 +126,7 @@ struct Subscriber<'a> {
 impl Subscriber<'_> {
     /// Replays from the database, then follows live: always the events after `position`, which are
     /// contiguous, so that nothing is missing or doubled where the two meet.
-    fn write(mut self, io: &dyn Io, outgoing: &Receiver<Outgoing>) -> Result<(), End> {
+    fn write(mut self, io: &dyn Io, outgoing: &Receiver<OutgoingMessage>) -> Result<(), End> {
         loop {
             let more = self.send_page(io)?;
             let next = if more {
@@ -138,7 +138,7 @@ impl Subscriber<'_> {
                 outgoing.recv_deadline(io, io.now() + PING_INTERVAL)
             };
             match next {
-                Ok(Outgoing::Frames(frames)) => self.send(io, &frames)?,
+                Ok(OutgoingMessage::Frames(frames)) => self.send(io, &frames)?,
                 Ok(_) => {}
                 Err(RecvError::TimedOut) => self.ping(io)?,
                 Err(RecvError::Closed) => return Ok(()),

@@ -7,12 +7,15 @@ use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 use iolite::net::TcpStream;
-use iolite::sync::{Receiver, RecvError, Sender};
+use iolite::sync::{
+    RecvError,
+    mpmc::{Receiver, Sender},
+};
 use iolite::{Canceled, Instant, Io};
 use tungstenite::Message;
 use tungstenite::protocol::Role;
 
-use crate::codec::{self, Duplex, End, Outgoing};
+use crate::codec::{self, Duplex, End, OutgoingMessage};
 use crate::frame;
 use crate::host::{Host, Offer};
 use crate::http;
@@ -32,7 +35,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The reading task: connects, reads, and after a pause connects again, until it is canceled.
-pub(crate) fn read(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Sender<Outgoing>) {
+pub(crate) fn read(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Sender<OutgoingMessage>) {
     let mut backoff = BACKOFF_MIN;
     while let Err(Restart { reason, fruitful }) = read_connections(io, relay, host, &outgoing) {
         relay.console.limited(&relay.limits.connection, || format!("{host}: {reason}; connecting again"));
@@ -54,7 +57,12 @@ struct Restart {
 }
 
 /// `Ok` when the task is canceled.
-fn read_connections(io: &dyn Io, relay: &Relay, host: &Host, outgoing: &Sender<Outgoing>) -> Result<(), Restart> {
+fn read_connections(
+    io: &dyn Io,
+    relay: &Relay,
+    host: &Host,
+    outgoing: &Sender<OutgoingMessage>,
+) -> Result<(), Restart> {
     let before = host.committed.load(SeqCst);
     match (Connection { io, relay, host, received: 0 }).run(outgoing) {
         End::Canceled => Ok(()),
@@ -71,7 +79,7 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    fn run(&mut self, outgoing: &Sender<Outgoing>) -> End {
+    fn run(&mut self, outgoing: &Sender<OutgoingMessage>) -> End {
         let (stream, rest) = match self.connect() {
             Ok(connected) => connected,
             Err(end) => return end,
@@ -82,7 +90,7 @@ impl Connection<'_> {
         self.relay.counts.online.fetch_sub(1, Relaxed);
         self.relay.counts.disconnects.fetch_add(1, Relaxed);
         // Whatever is requested meanwhile: the writer is at hand, and must not keep the stream.
-        let _ = outgoing.send_uncancelable(self.io, Outgoing::Disconnected);
+        let _ = outgoing.send_uncancelable(self.io, OutgoingMessage::Disconnected);
         end
     }
 
@@ -102,11 +110,11 @@ impl Connection<'_> {
         &mut self,
         stream: Arc<TcpStream>,
         rest: Vec<u8>,
-        outgoing: &Sender<Outgoing>,
+        outgoing: &Sender<OutgoingMessage>,
     ) -> Result<std::convert::Infallible, End> {
         let (io, host) = (self.io, self.host);
         host.heard.store(io.now().as_nanos(), Relaxed);
-        outgoing.send(io, Outgoing::Connected(stream.clone())).map_err(io::Error::from)?;
+        outgoing.send(io, OutgoingMessage::Connected(stream.clone())).map_err(io::Error::from)?;
         let duplex = Duplex { io, stream: &stream, outgoing, heard: &host.heard };
         let mut socket = codec::websocket(duplex, rest, Role::Client);
         loop {
@@ -158,21 +166,21 @@ fn pause(io: &dyn Io, backoff: Duration) -> Result<(), Canceled> {
 
 /// The writing task: writes what the codec sends, acknowledges what is committed, pings, and ends
 /// connections that have fallen silent. It ends with the reading task, or when it is canceled.
-pub(crate) fn write(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Receiver<Outgoing>) {
+pub(crate) fn write(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Receiver<OutgoingMessage>) {
     let mut writer = Writer { io, relay, host, stream: None, acknowledged: 0, pinged: io.now() };
     // Hosts tick at different times.
     let mut tick = io.now() + TICK.mul_f64(f64::from(host.number % 64) / 64.0);
     loop {
         let done = match outgoing.recv_deadline(io, tick) {
-            Ok(Outgoing::Connected(stream)) => {
+            Ok(OutgoingMessage::Connected(stream)) => {
                 writer.stream = Some(stream);
                 writer.acknowledged = 0;
                 writer.pinged = io.now();
                 Ok(())
             }
-            Ok(Outgoing::Frames(frames)) => writer.send(&frames),
-            Ok(Outgoing::Wake) => Ok(()),
-            Ok(Outgoing::Disconnected) => {
+            Ok(OutgoingMessage::Frames(frames)) => writer.send(&frames),
+            Ok(OutgoingMessage::Wake) => Ok(()),
+            Ok(OutgoingMessage::Disconnected) => {
                 writer.stream = None;
                 Ok(())
             }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iolite::sync::Sender;
+use iolite::sync::mpmc::Sender;
 
-use crate::codec::Outgoing;
+use crate::codec::OutgoingMessage;
 
 /// How many events are kept; who is further behind reads from the database.
 const EVENTS_MAX: usize = 4096;
@@ -31,7 +31,7 @@ struct State {
     head: u64,
     /// Events up to `head`.
     recent: VecDeque<Arc<Event>>,
-    followers: Vec<(u64, Sender<Outgoing>)>,
+    followers: Vec<(u64, Sender<OutgoingMessage>)>,
     followers_ever: u64,
 }
 
@@ -88,8 +88,8 @@ impl Live {
         self.lock().head
     }
 
-    /// Sends [`Outgoing::Wake`] after each commit, until the returned value drops.
-    pub(crate) fn follow(&self, follower: Sender<Outgoing>) -> Following<'_> {
+    /// Sends [`OutgoingMessage::Wake`] after each commit, until the returned value drops.
+    pub(crate) fn follow(&self, follower: Sender<OutgoingMessage>) -> Following<'_> {
         let mut state = self.lock();
         state.followers_ever += 1;
         let id = state.followers_ever;
@@ -111,7 +111,7 @@ impl State {
     fn wake(&self) {
         for (_, follower) in &self.followers {
             // Full: it has something to wake up for anyway, and then looks here. Closed: it leaves.
-            let _ = follower.try_send(Outgoing::Wake);
+            let _ = follower.try_send(OutgoingMessage::Wake);
         }
     }
 }

@@ -166,7 +166,7 @@ impl BlockingPool {
         self.shared.submit(Box::new(move || {
             // Who wants to know of panics catches them.
             run_quietly(job);
-            shared.free.release();
+            shared.free.add_permits(1);
         }))
     }
 
@@ -232,7 +232,7 @@ impl Shared {
                 let job = state.jobs.pop_back();
                 drop(state);
                 drop(job);
-                self.free.release();
+                self.free.add_permits(1);
                 return Err(self.no_thread(error));
             }
         }
@@ -282,7 +282,7 @@ pub(crate) struct Parks;
 
 #[cfg(test)]
 impl Io for Parks {
-    fn start(&self, start: crate::backend::Start, _: crate::backend::StartHow) -> Result<(), crate::backend::Refused> {
+    fn start(&self, start: crate::backend::Start, _: crate::backend::SpawnMode) -> Result<(), crate::backend::Refused> {
         start.run();
         Ok(())
     }
@@ -344,7 +344,7 @@ mod tests {
                 let order = order.clone();
                 scope.spawn(move || pool.run(&Parks, move || order.lock().push(index)));
                 // A fact, not a time: the caller waits for the permit.
-                while pool.shared.free.waiting() <= index {
+                while pool.shared.free.on_wait() <= index {
                     thread::yield_now();
                 }
             }

@@ -14,7 +14,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::syscall::open_flags;
 use crate::descriptor::Descriptor;
-use crate::fs::{Allocation, At, Entry, FileOperation, FileTimes, Lock, Metadata, OpenOptions, Rename, Subject};
+use crate::fs::{Allocation, Entry, FileOperation, FileTarget, FileTimes, Lock, Metadata, OpenOptions, PathAt, Rename};
 use crate::operation::Output;
 
 /// How many bytes of entries are read at once.
@@ -94,7 +94,7 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
 /// # Errors
 ///
 /// Those of `open` and `openat2`, `EINTR` included: a FIFO waits for its other end.
-pub fn open_file(at: At<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
+pub fn open_file(at: PathAt<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
     let (flags, mode) = open_flags(options)?;
     let file = match at.directory {
         Some(directory) => fs::openat2(directory, at.path, flags, mode, ResolveFlags::BENEATH),
@@ -104,15 +104,15 @@ pub fn open_file(at: At<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
 }
 
 /// The directory from which the path goes on.
-pub fn directory_of<'a>(at: At<'a>) -> BorrowedFd<'a> {
+pub fn directory_of<'a>(at: PathAt<'a>) -> BorrowedFd<'a> {
     at.directory.map_or(CWD, AsFd::as_fd)
 }
 
 /// A file as the calls ending in `at` want it.
-pub fn place_of<'a>(subject: Subject<'a>) -> (BorrowedFd<'a>, &'a OsStr, AtFlags) {
+pub fn place_of<'a>(subject: FileTarget<'a>) -> (BorrowedFd<'a>, &'a OsStr, AtFlags) {
     match subject {
-        Subject::Open(file) => (file.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH),
-        Subject::Named { at, follow } => {
+        FileTarget::Open(file) => (file.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH),
+        FileTarget::Named { at, follow } => {
             let follows = follow && at.directory.is_none();
             let flags = if follows { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
             (directory_of(at), at.path.as_os_str(), flags)
@@ -138,17 +138,17 @@ pub fn rename_flags(how: Rename) -> RenameFlags {
     }
 }
 
-fn statx(of: Subject<'_>) -> rustix::io::Result<fs::Statx> {
+fn statx(of: FileTarget<'_>) -> rustix::io::Result<fs::Statx> {
     let (directory, path, flags) = place_of(of);
     fs::statx(directory, path, flags, Metadata::ASKED)
 }
 
 /// Whether the process may use a file so, by the rights with which it opens files.
-fn may(of: Subject<'_>, access: Access) -> rustix::io::Result<()> {
+fn may(of: FileTarget<'_>, access: Access) -> rustix::io::Result<()> {
     match of {
         // `faccessat` of Linux before 5.8 takes no empty path.
-        Subject::Open(file) => fs::accessat(CWD, path_of(file), access, AtFlags::EACCESS),
-        Subject::Named { .. } => {
+        FileTarget::Open(file) => fs::accessat(CWD, path_of(file), access, AtFlags::EACCESS),
+        FileTarget::Named { .. } => {
             let (directory, path, flags) = place_of(of);
             fs::accessat(directory, path, access, flags | AtFlags::EACCESS)
         }
@@ -160,14 +160,14 @@ pub(crate) fn path_of(file: &Descriptor) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-fn set_mode(of: Subject<'_>, mode: Mode) -> rustix::io::Result<()> {
+fn set_mode(of: FileTarget<'_>, mode: Mode) -> rustix::io::Result<()> {
     match of {
-        Subject::Open(file) => match fs::fchmod(file, mode) {
+        FileTarget::Open(file) => match fs::fchmod(file, mode) {
             // `fchmod` takes no `O_PATH`.
             Err(Errno::BADF) => fs::chmod(path_of(file), mode),
             result => result,
         },
-        Subject::Named { .. } => {
+        FileTarget::Named { .. } => {
             let (directory, path, flags) = place_of(of);
             fs::chmodat(directory, path, mode, flags)
         }

@@ -16,7 +16,7 @@ use rustix::net::{
 
 use crate::descriptor::Descriptor;
 use crate::net::address::{address_from_kernel, kernel_address};
-use crate::net::{Address, Message, Outgoing, Received};
+use crate::net::{Address, Message, OutgoingMessage, Received};
 
 /// How many messages go into one system call.
 const MESSAGES_MAX: usize = 32;
@@ -221,7 +221,7 @@ pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Re
 /// # Errors
 ///
 /// Those of `sendmmsg`; `EAGAIN` when there is no room.
-pub fn try_send_many(socket: &Descriptor, messages: &[Outgoing<'_>]) -> io::Result<usize> {
+pub fn try_send_many(socket: &Descriptor, messages: &[OutgoingMessage<'_>]) -> io::Result<usize> {
     send_many(socket, messages, SocketWait::Refused)
 }
 
@@ -230,7 +230,7 @@ pub fn try_send_many(socket: &Descriptor, messages: &[Outgoing<'_>]) -> io::Resu
 /// # Errors
 ///
 /// As there.
-pub fn send_many(socket: &Descriptor, messages: &[Outgoing<'_>], wait: SocketWait) -> io::Result<usize> {
+pub fn send_many(socket: &Descriptor, messages: &[OutgoingMessage<'_>], wait: SocketWait) -> io::Result<usize> {
     let count = messages.len().min(MESSAGES_MAX);
     let buffers: [IoSlice<'_>; MESSAGES_MAX] =
         array::from_fn(|index| IoSlice::new(messages.get(index).map_or(&[], |message| message.bytes)));

@@ -38,14 +38,14 @@ pub use rounds::{Round, Rounds, expect_ready, finish_connect, is_ready};
 pub use socket_attempt::perform_attempt;
 pub(crate) use splice::is_file_to_socket;
 pub use splice::{DiskWait, Spliced, try_splice};
-pub use start::{Refused, Start, StartHow, TaskRef};
-pub use syscall::{begin_connect, close, connect, open_flags, perform_quick, take_socket_error};
+pub use start::{Refused, SpawnMode, Start, TaskRef};
+pub use syscall::{begin_connect, close, connect, open_flags, perform_nonblocking, take_socket_error};
 
 pub use unstarted::{Ticket, UnstartedQueue};
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
-    Context, Interest, Park, Patience, RuntimeGuard, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current,
+    Context, Interest, Park, RuntimeGuard, SpinWait, Unparker, Wake, WakeBlock, WakeStack, claim_thread, current,
     guard_panic_hook, interruptible, interruptible_until, park, set_current, wait_ready, yield_now,
 };
 pub use crate::descriptor::{Ready, Waiting};

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, opena
 use rustix::io::{Errno, retry_on_intr};
 
 use super::files::{directory_of, place_of};
-use crate::fs::{At, Metadata, Subject};
+use crate::fs::{FileTarget, Metadata, PathAt};
 use crate::primitive::Lock;
 
 /// `STATX_MNT_ID_UNIQUE`, which rustix lacks.
@@ -63,11 +63,11 @@ pub enum Glance {
 
 impl Mounts {
     /// Attempts to tell what is known of a file, without waiting for a disk or for somebody.
-    pub fn glance(&self, of: Subject<'_>) -> Glance {
+    pub fn glance(&self, of: FileTarget<'_>) -> Glance {
         let opened;
         let file = match of {
-            Subject::Open(file) => file.as_fd(),
-            Subject::Named { .. } => match open_path(of, ResolveFlags::CACHED) {
+            FileTarget::Open(file) => file.as_fd(),
+            FileTarget::Named { .. } => match open_path(of, ResolveFlags::CACHED) {
                 Ok(file) => {
                     opened = file;
                     opened.as_fd()
@@ -89,11 +89,11 @@ impl Mounts {
     }
 
     /// Finds out about the mount on which a file is. May block.
-    pub fn find_out(&self, of: Subject<'_>) {
+    pub fn find_out(&self, of: FileTarget<'_>) {
         let opened;
         let file = match of {
-            Subject::Open(file) => file.as_fd(),
-            Subject::Named { .. } => match retry_on_intr(|| open_path(of, ResolveFlags::empty())) {
+            FileTarget::Open(file) => file.as_fd(),
+            FileTarget::Named { .. } => match retry_on_intr(|| open_path(of, ResolveFlags::empty())) {
                 Ok(file) => {
                     opened = file;
                     opened.as_fd()
@@ -120,7 +120,7 @@ impl Mounts {
 /// # Errors
 ///
 /// That there is no such file.
-pub fn open_cached(at: At<'_>, flags: OFlags) -> Option<rustix::io::Result<OwnedFd>> {
+pub fn open_cached(at: PathAt<'_>, flags: OFlags) -> Option<rustix::io::Result<OwnedFd>> {
     if flags.intersects(OFlags::CREATE | OFlags::TRUNC) || flags.contains(OFlags::TMPFILE) {
         return None;
     }
@@ -139,7 +139,7 @@ pub fn open_cached(at: At<'_>, flags: OFlags) -> Option<rustix::io::Result<Owned
 }
 
 /// Opens what has a name, for nothing but to say which file that is.
-fn open_path(of: Subject<'_>, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+fn open_path(of: FileTarget<'_>, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     let (directory, path, at_flags) = place_of(of);
     let nofollow = if at_flags.contains(AtFlags::SYMLINK_NOFOLLOW) { OFlags::NOFOLLOW } else { OFlags::empty() };
     openat2(directory, path, OFlags::PATH | OFlags::CLOEXEC | nofollow, Mode::empty(), resolve)
@@ -152,10 +152,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::fs::Locate;
+    use crate::fs::AsPathAt;
 
-    fn named(path: &Path, follow: bool) -> Subject<'_> {
-        Subject::Named { at: path.locate(), follow }
+    fn named(path: &Path, follow: bool) -> FileTarget<'_> {
+        FileTarget::Named { at: path.locate(), follow }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::task::{Body, Outcome, Owner, Parcel, Run, TaskCell, TaskOptions, Turn
 
 /// What a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartHow {
+pub enum SpawnMode {
     /// Order does not matter: on a unit of concurrency if one is free, else inline, before
     /// [`Io::start`](crate::Io::start) returns, or refused if it may not
     /// ([`TaskOptions::may_run_inline`]). One that may can be [offered](Start::offer) to who joins it.
@@ -124,9 +124,9 @@ impl Start {
         }
     }
 
-    /// Lets whoever joins the task begin it, through [`Io::begin_joined`](crate::Io::begin_joined) with
+    /// Lets whoever joins the task begin it, through [`Io::try_run_inline`](crate::Io::try_run_inline) with
     /// this ticket, under which the backend is about to put this into a queue. Only for
-    /// [`StartHow::Async`], whose tasks may run on top of another.
+    /// [`SpawnMode::Async`], whose tasks may run on top of another.
     #[inline]
     pub fn offer(&self, ticket: Ticket) {
         self.0.task().offer(ticket);

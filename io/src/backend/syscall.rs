@@ -30,7 +30,7 @@ use crate::operation::{Operation, Output};
 /// # Errors
 ///
 /// The operation, when it may block.
-pub fn perform_quick(operation: Operation<'_>) -> Result<io::Result<Output>, Operation<'_>> {
+pub fn perform_nonblocking(operation: Operation<'_>) -> Result<io::Result<Output>, Operation<'_>> {
     Ok(match operation {
         Operation::Nop => Ok(Output::Done),
         Operation::Socket { domain, kind, protocol } => socket(domain, kind, protocol),
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     fn perform(operation: Operation<'_>) -> io::Result<Output> {
-        perform_quick(operation).expect("a quick operation")
+        perform_nonblocking(operation).expect("a quick operation")
     }
 
     fn socket(domain: Domain) -> Descriptor {
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn operations_that_may_block_come_back() {
         let listener = listener("127.0.0.1:0");
-        let back = perform_quick(Operation::Accept { listener: &listener });
+        let back = perform_nonblocking(Operation::Accept { listener: &listener });
         assert!(matches!(back, Err(Operation::Accept { .. })));
     }
 

@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use block::{Unparker, Wake, WakeBlock};
 pub use call::{claim_thread, interruptible, interruptible_until};
 pub use panic_hook::guard_panic_hook;
-pub use patience::Patience;
+pub use patience::SpinWait;
 pub(crate) use scopes::{Inherited, TimeoutId};
 pub(crate) use signal::WAKE_SIGNAL;
 pub use thread::{Interest, wait_ready};

@@ -23,7 +23,7 @@ const SKIPS_MAX: u32 = 255;
 /// It learns: a thread that nobody wakes never waits, and each time that waiting was in vain, it sleeps
 /// and is woken twice as often before it tries again. Belongs to one thread.
 #[derive(Debug)]
-pub struct Patience {
+pub struct SpinWait {
     /// How many times others have yet to wake the thread before it waits.
     skips: Cell<u32>,
     /// How many times those were, at first.
@@ -39,13 +39,13 @@ enum Outcome {
     TooLong,
 }
 
-impl Default for Patience {
+impl Default for SpinWait {
     fn default() -> Self {
         Self { skips: Cell::new(1), skips_last: Cell::new(0) }
     }
 }
 
-impl Patience {
+impl SpinWait {
     /// Whether to [`wait`](Self::wait) before the thread sleeps.
     #[inline]
     pub fn pays(&self) -> bool {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     /// How often the thread has to be woken before it waits.
-    fn skipped(patience: &Patience) -> u32 {
+    fn skipped(patience: &SpinWait) -> u32 {
         (0..)
             .find(|_| {
                 patience.pays() || {
@@ -113,16 +113,16 @@ mod tests {
             asked.set(asked.get() + 1);
             ready
         };
-        assert!(!Patience::default().wait(|| ask(false)));
+        assert!(!SpinWait::default().wait(|| ask(false)));
         assert!((1..=YIELDS).contains(&asked.get()));
         asked.set(0);
-        assert!(Patience::default().wait(|| ask(true)));
+        assert!(SpinWait::default().wait(|| ask(true)));
         assert_eq!(asked.get(), 1);
     }
 
     #[test]
     fn who_is_not_woken_does_not_wait() {
-        let patience = Patience::default();
+        let patience = SpinWait::default();
         assert!(!patience.pays());
         patience.woken();
         assert!(patience.pays());
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_in_vain_becomes_rare() {
-        let patience = Patience::default();
+        let patience = SpinWait::default();
         let skips = [(); 9].map(|()| {
             patience.learn(Outcome::InVain);
             skipped(&patience)
@@ -140,14 +140,14 @@ mod tests {
 
     #[test]
     fn what_takes_too_long_becomes_rare_at_once() {
-        let patience = Patience::default();
+        let patience = SpinWait::default();
         patience.learn(Outcome::TooLong);
         assert_eq!(skipped(&patience), SKIPS_MAX);
     }
 
     #[test]
     fn what_paid_once_is_tried_again() {
-        let patience = Patience::default();
+        let patience = SpinWait::default();
         patience.learn(Outcome::TooLong);
         patience.learn(Outcome::Paid);
         assert_eq!(skipped(&patience), 0);

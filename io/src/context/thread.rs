@@ -10,7 +10,7 @@ use std::sync::Condvar;
 use super::block::WakeBlock;
 use super::call::{Call, Signaling, interruptible};
 use super::signal::timespec;
-use super::{Park, Patience};
+use super::{Park, SpinWait};
 use crate::time::{Instant, monotonic_now};
 
 /// What a thread's wake block needs to wake it.
@@ -67,7 +67,7 @@ impl ThreadParker {
 /// Parks a thread.
 #[derive(Debug, Default)]
 pub(super) struct ThreadPark {
-    patience: Patience,
+    patience: SpinWait,
 }
 
 impl Park for ThreadPark {

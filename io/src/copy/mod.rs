@@ -32,7 +32,7 @@ use crate::backend::is_file_to_socket;
 use crate::descriptor::Descriptor;
 use crate::fs::File;
 use crate::operation::Operation;
-use crate::stream::{Incomplete, Streaming};
+use crate::stream::{ByteStream, Incomplete};
 use pipe::{PIPE_BYTES, Pipe};
 
 const SMALL_BYTES: usize = 8 << 10;
@@ -70,7 +70,7 @@ const DIRECT_BYTES: usize = 256 << 10;
 ///     Ok(count)
 /// }
 /// ```
-pub fn copy(io: &dyn Io, from: &dyn Streaming, to: &dyn Streaming) -> io::Result<u64> {
+pub fn copy(io: &dyn Io, from: &dyn ByteStream, to: &dyn ByteStream) -> io::Result<u64> {
     copy_at_most(io, from, to, u64::MAX)
 }
 
@@ -83,18 +83,18 @@ pub fn copy(io: &dyn Io, from: &dyn Streaming, to: &dyn Streaming) -> io::Result
 /// # Errors
 ///
 /// As `copy`.
-pub fn copy_at_most(io: &dyn Io, from: &dyn Streaming, to: &dyn Streaming, bytes_max: u64) -> io::Result<u64> {
+pub fn copy_at_most(io: &dyn Io, from: &dyn ByteStream, to: &dyn ByteStream, bytes_max: u64) -> io::Result<u64> {
     Copy::new(io, Source::Stream(from), to, bytes_max).run()
 }
 
 /// Copies a part of a file whose position is left alone.
-pub(crate) fn file_range(io: &dyn Io, file: &File, range: Range<u64>, to: &dyn Streaming) -> io::Result<u64> {
+pub(crate) fn file_range(io: &dyn Io, file: &File, range: Range<u64>, to: &dyn ByteStream) -> io::Result<u64> {
     let bytes_max = range.end.saturating_sub(range.start);
     Copy::new(io, Source::FileAt(file, range.start), to, bytes_max).run()
 }
 
 enum Source<'a> {
-    Stream(&'a dyn Streaming),
+    Stream(&'a dyn ByteStream),
     /// From there on, in bytes.
     FileAt(&'a File, u64),
 }
@@ -102,7 +102,7 @@ enum Source<'a> {
 struct Copy<'a> {
     io: &'a dyn Io,
     from: Source<'a>,
-    to: &'a dyn Streaming,
+    to: &'a dyn ByteStream,
     /// How many bytes may still be read.
     left: u64,
     written: u64,
@@ -118,7 +118,7 @@ struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    fn new(io: &'a dyn Io, from: Source<'a>, to: &'a dyn Streaming, left: u64) -> Self {
+    fn new(io: &'a dyn Io, from: Source<'a>, to: &'a dyn ByteStream, left: u64) -> Self {
         let ends = from.descriptor().zip(to.descriptor());
         let is_direct = ends.is_some_and(|(from, to)| is_file_to_socket(from, to));
         Self { io, from, to, left, written: 0, streak: 0, large: Vec::new(), pipe: None, no_pipe: false, is_direct }

@@ -15,7 +15,7 @@ use crate::descriptor::Descriptor;
 
 /// Where a file is: a path, relative to the working directory or [at a `Dir`](super::Dir::at).
 #[derive(Clone, Copy, Debug)]
-pub struct At<'a> {
+pub struct PathAt<'a> {
     /// From where the path goes on, and what it does not leave; `None` for the working directory.
     pub directory: Option<&'a Descriptor>,
     /// The path.
@@ -39,38 +39,38 @@ pub struct At<'a> {
     message = "`{Self}` does not say where a file is",
     note = "a path does, a place in a directory (`dir.at(\"name\")`), and a directory by reference (`&dir`)"
 )]
-pub trait Locate {
+pub trait AsPathAt {
     /// Where the file is.
-    fn locate(&self) -> At<'_>;
+    fn locate(&self) -> PathAt<'_>;
 }
 
-impl<P: AsRef<Path> + ?Sized> Locate for P {
-    fn locate(&self) -> At<'_> {
-        At { directory: None, path: self.as_ref() }
+impl<P: AsRef<Path> + ?Sized> AsPathAt for P {
+    fn locate(&self) -> PathAt<'_> {
+        PathAt { directory: None, path: self.as_ref() }
     }
 }
 
-impl Locate for At<'_> {
-    fn locate(&self) -> At<'_> {
+impl AsPathAt for PathAt<'_> {
+    fn locate(&self) -> PathAt<'_> {
         *self
     }
 }
 
 /// The directory itself, as `dir.at(".")`.
-impl Locate for &Dir {
-    fn locate(&self) -> At<'_> {
+impl AsPathAt for &Dir {
+    fn locate(&self) -> PathAt<'_> {
         self.at(".")
     }
 }
 
-impl<'a> At<'a> {
+impl<'a> PathAt<'a> {
     /// The folder in which the file is, and its name there as the path has it, with the slashes that follow it: they
     /// make the kernel refuse what is no directory. A path that ends in `.` has that as its name, which the kernel
     /// refuses in its own ways. `None` for a path that ends in `..`, in nothing, or in the root.
-    pub(super) fn split(self) -> Option<(At<'a>, &'a Path)> {
+    pub(super) fn split(self) -> Option<(PathAt<'a>, &'a Path)> {
         let (folder, name) = cut(self.path)?;
         let folder = if folder == "" { Path::new(".") } else { folder };
-        (first_of(name) != b"..").then_some((At { path: folder, ..self }, name))
+        (first_of(name) != b"..").then_some((PathAt { path: folder, ..self }, name))
     }
 
     /// Whether the path says by its end that it leads to a directory: `name/`, `name/.`, `.`.
@@ -90,24 +90,28 @@ impl<'a> At<'a> {
     /// # Errors
     ///
     /// `EXDEV` when the path leaves the directory, `EINVAL` when it ends in no name (`..`).
-    pub(super) fn with_name<T>(self, io: &dyn Io, f: impl FnOnce(At<'_>) -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn with_name<T>(self, io: &dyn Io, f: impl FnOnce(PathAt<'_>) -> io::Result<T>) -> io::Result<T> {
         if self.directory.is_none() {
             return f(self);
         }
         let (folder, name) = self.split().ok_or(Errno::INVAL)?;
         if folder.path == "." {
-            return f(At { path: name, ..self });
+            return f(PathAt { path: name, ..self });
         }
         let folder = folder.open_path(io, OFlags::DIRECTORY)?;
-        f(At { directory: Some(&folder), path: name })
+        f(PathAt { directory: Some(&folder), path: name })
     }
 
     /// As [`with_name`](Self::with_name), for calls that look up what has the name: a slash behind the name of a link
     /// makes them follow it, which must not lead out of the directory.
-    pub(super) fn with_name_looked_up<T>(self, io: &dyn Io, f: impl FnOnce(At<'_>) -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn with_name_looked_up<T>(
+        self,
+        io: &dyn Io,
+        f: impl FnOnce(PathAt<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
         if self.directory.is_some() && self.ends_as_directory() {
             let directory = self.open_path(io, OFlags::DIRECTORY)?;
-            return f(At { directory: Some(&directory), path: Path::new(".") });
+            return f(PathAt { directory: Some(&directory), path: Path::new(".") });
         }
         self.with_name(io, f)
     }

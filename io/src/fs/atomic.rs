@@ -9,12 +9,12 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, OFlags, XattrFlags, fremovexattr, fsetxattr, getxattr, listxattr, unlinkat};
 use rustix::io::Errno;
 
-use super::at::Locate;
+use super::at::AsPathAt;
 use super::dir::Dir;
 use super::file::File;
 use super::metadata::Metadata;
 use super::names::{call, metadata_of, rename_as};
-use super::operation::{Rename, Subject};
+use super::operation::{FileTarget, Rename};
 use super::temp::create_unique;
 use crate::Io;
 use crate::backend::path_of;
@@ -70,7 +70,7 @@ impl AtomicFile {
     ///
     /// Those of `open`, `chown`, `chmod` and `setxattr`; [`io::ErrorKind::IsADirectory`] for a path that ends in a slash
     /// or in `.`.
-    pub fn create(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn create(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         let at = path.locate();
         let (folder, name) = at.split().ok_or(Errno::INVAL)?;
         if at.ends_as_directory() {
@@ -89,7 +89,7 @@ impl AtomicFile {
 
     /// Gives the new file what the old one has beside its content.
     fn take_after(&self, io: &dyn Io, old: &Descriptor) -> io::Result<()> {
-        let metadata = metadata_of(io, Subject::Open(old))?;
+        let metadata = metadata_of(io, FileTarget::Open(old))?;
         if !metadata.is_file() {
             return Ok(());
         }
@@ -146,7 +146,7 @@ impl AtomicFile {
 
     fn commit_as(mut self, io: &dyn Io, how: Rename) -> io::Result<()> {
         self.file.sync_all(io)?;
-        io.protect(|io| {
+        io.shield(|io| {
             if let Some(temporary) = &self.temporary {
                 rename_as(io, self.folder.at(temporary), self.folder.at(&self.name), how)?;
                 self.temporary = None;
@@ -174,7 +174,7 @@ impl Drop for AtomicFile {
 /// # Errors
 ///
 /// Those of [`AtomicFile`] and of `write`.
-pub fn write_atomic(io: &dyn Io, path: impl Locate, contents: impl AsRef<[u8]>) -> io::Result<()> {
+pub fn write_atomic(io: &dyn Io, path: impl AsPathAt, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let new = AtomicFile::create(io, path)?;
     new.file().write_all(io, contents.as_ref())?;
     new.commit(io)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::at::{At, Locate, cut};
+use super::at::{AsPathAt, PathAt, cut};
 use super::names::is_dir;
 use super::operation::FileOperation;
 use super::options::OpenOptions;
@@ -43,24 +43,24 @@ impl Dir {
     /// # Errors
     ///
     /// Those of `open`; [`io::ErrorKind::NotADirectory`].
-    pub fn open(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn open(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         Self::open_with(io, path, OFlags::empty())
     }
 
     /// As `open`; a link is refused.
-    pub(super) fn open_nofollow(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub(super) fn open_nofollow(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         Self::open_with(io, path, OFlags::NOFOLLOW)
     }
 
-    fn open_with(io: &dyn Io, path: impl Locate, flags: OFlags) -> io::Result<Self> {
+    fn open_with(io: &dyn Io, path: impl AsPathAt, flags: OFlags) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags((OFlags::DIRECTORY | flags).bits() as i32);
         options.open(io, path.locate()).map(|file| Self(file.into()))
     }
 
     /// The place that `path` leads to from here. It need not exist. `.` is this directory.
-    pub fn at<'a, P: AsRef<Path> + ?Sized>(&'a self, path: &'a P) -> At<'a> {
-        At { directory: Some(&self.0), path: path.as_ref() }
+    pub fn at<'a, P: AsRef<Path> + ?Sized>(&'a self, path: &'a P) -> PathAt<'a> {
+        PathAt { directory: Some(&self.0), path: path.as_ref() }
     }
 
     /// Brings what names this directory has to the disk.
@@ -127,16 +127,16 @@ impl DirBuilder {
     /// # Errors
     ///
     /// Those of `mkdir`.
-    pub fn create(&self, io: &dyn Io, path: impl Locate) -> io::Result<()> {
+    pub fn create(&self, io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
         let at = path.locate();
         if self.recursive { self.create_all(io, at) } else { self.create_one(io, at) }
     }
 
-    fn create_one(&self, io: &dyn Io, at: At<'_>) -> io::Result<()> {
+    fn create_one(&self, io: &dyn Io, at: PathAt<'_>) -> io::Result<()> {
         at.with_name(io, |at| io.operate(Operation::File(FileOperation::MakeDirectory { at, mode: self.mode }))?.done())
     }
 
-    fn create_all(&self, io: &dyn Io, at: At<'_>) -> io::Result<()> {
+    fn create_all(&self, io: &dyn Io, at: PathAt<'_>) -> io::Result<()> {
         // From the last one upwards to the first that can be made, and down again.
         if at.path == "" {
             // Else the first call is the cancellation point.
@@ -145,17 +145,17 @@ impl DirBuilder {
         let mut missing = Vec::new();
         let mut next = Some(at.path).filter(|path| *path != "");
         while let Some(path) = next {
-            match self.create_or_find(io, At { path, ..at }) {
+            match self.create_or_find(io, PathAt { path, ..at }) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(path),
                 Err(error) => return Err(error),
             }
             next = cut(path).map(|(folder, _)| folder).filter(|folder| *folder != "");
         }
-        missing.into_iter().rev().try_for_each(|path| self.create_or_find(io, At { path, ..at }))
+        missing.into_iter().rev().try_for_each(|path| self.create_or_find(io, PathAt { path, ..at }))
     }
 
-    fn create_or_find(&self, io: &dyn Io, at: At<'_>) -> io::Result<()> {
+    fn create_or_find(&self, io: &dyn Io, at: PathAt<'_>) -> io::Result<()> {
         match self.create_one(io, at) {
             Err(error) if error.kind() == io::ErrorKind::NotFound || Canceled::is_in(&error) => Err(error),
             // Not `AlreadyExists` alone: `.` is there too, for instance.
@@ -180,7 +180,7 @@ impl DirBuilder {
 /// # Errors
 ///
 /// Those of `mkdir`; [`io::ErrorKind::AlreadyExists`].
-pub fn create_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn create_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     DirBuilder::new().create(io, path)
 }
 
@@ -193,6 +193,6 @@ pub fn create_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `mkdir`; [`io::ErrorKind::AlreadyExists`] when there is something else.
-pub fn create_dir_all(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn create_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(io, path)
 }

@@ -5,14 +5,14 @@ use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use super::at::Locate;
+use super::at::AsPathAt;
 use super::operation::FileOperation;
 use super::options::OpenOptions;
 use crate::Io;
 use crate::descriptor::Descriptor;
 use crate::net::PooledBuffer;
 use crate::operation::Operation;
-use crate::stream::{self, IntoWith, Streaming, With};
+use crate::stream::{self, BoundStream, ByteStream, OwnedStream};
 
 /// An open file.
 ///
@@ -31,7 +31,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`.
-    pub fn open(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn open(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().read(true).open(io, path)
     }
 
@@ -44,7 +44,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`.
-    pub fn create(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn create(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().write(true).create(true).truncate(true).open(io, path)
     }
 
@@ -57,7 +57,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `open`; [`io::ErrorKind::AlreadyExists`].
-    pub fn create_new(io: &dyn Io, path: impl Locate) -> io::Result<Self> {
+    pub fn create_new(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().read(true).write(true).create_new(true).open(io, path)
     }
 
@@ -393,13 +393,13 @@ impl File {
     }
 
     /// The file as [`std::io::Read`], [`std::io::Write`] and [`std::io::Seek`].
-    pub fn with<'a>(&'a self, io: &'a dyn Io) -> With<'a, Self> {
-        With::new(self, io)
+    pub fn with<'a>(&'a self, io: &'a dyn Io) -> BoundStream<'a, Self> {
+        BoundStream::new(self, io)
     }
 
     /// As [`with`](Self::with), but it owns the file and keeps the `Io`.
-    pub fn into_with(self, io: Arc<dyn Io>) -> IntoWith<Self> {
-        IntoWith::new(self, io)
+    pub fn into_with(self, io: Arc<dyn Io>) -> OwnedStream<Self> {
+        OwnedStream::new(self, io)
     }
 
     pub(super) fn handle(&self) -> &Descriptor {
@@ -437,7 +437,7 @@ impl File {
 /// How many buffers one vectored read fills.
 const BUFFERS_MAX: usize = 64;
 
-impl Streaming for File {
+impl ByteStream for File {
     fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         self.read(io, buffer)
     }

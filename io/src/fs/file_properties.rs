@@ -10,11 +10,11 @@ use std::time::SystemTime;
 use rustix::fs::Advice;
 use rustix::io::Errno;
 
-use super::at::Locate;
+use super::at::AsPathAt;
 use super::file::File;
 use super::metadata::{FileTimes, Metadata};
 use super::names::{metadata_of, perform};
-use super::operation::{Allocation, FileOperation, Subject};
+use super::operation::{Allocation, FileOperation, FileTarget};
 use crate::Io;
 
 impl File {
@@ -28,7 +28,7 @@ impl File {
     ///
     /// Those of `statx`.
     pub fn metadata(&self, io: &dyn Io) -> io::Result<Metadata> {
-        metadata_of(io, Subject::Open(self.handle()))
+        metadata_of(io, FileTarget::Open(self.handle()))
     }
 
     /// Gives the file another name, `link`, on the same file system; a [file without a name](super::temp_file) its first.
@@ -40,7 +40,7 @@ impl File {
     /// # Errors
     ///
     /// Those of `link`; [`io::ErrorKind::NotFound`] where the last of its names was removed.
-    pub fn hard_link(&self, io: &dyn Io, link: impl Locate) -> io::Result<()> {
+    pub fn hard_link(&self, io: &dyn Io, link: impl AsPathAt) -> io::Result<()> {
         let file = self.handle();
         link.locate().with_name(io, |to| perform(io, FileOperation::LinkOpen { file, to })?.done())
     }
@@ -55,7 +55,7 @@ impl File {
     ///
     /// Those of `fchmod`.
     pub fn set_permissions(&self, io: &dyn Io, permissions: Permissions) -> io::Result<()> {
-        let of = Subject::Open(self.handle());
+        let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetMode { of, mode: permissions.mode() })?.done()
     }
 
@@ -69,7 +69,7 @@ impl File {
     ///
     /// Those of `fchown`.
     pub fn set_owner(&self, io: &dyn Io, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
-        let of = Subject::Open(self.handle());
+        let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetOwner { of, user, group })?.done()
     }
 
@@ -83,7 +83,7 @@ impl File {
     ///
     /// Those of `futimens`.
     pub fn set_times(&self, io: &dyn Io, times: FileTimes) -> io::Result<()> {
-        let of = Subject::Open(self.handle());
+        let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetTimes { of, times: &times })?.done()
     }
 

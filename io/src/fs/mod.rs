@@ -1,7 +1,7 @@
 //! Files and directories over any [`Io`](crate::Io): what std's `fs` has, and more.
 //!
 //! The functions are std's, with `io` first; where std takes a path, they take whatever says where a
-//! file is ([`Locate`]): a path, or a name [at a `Dir`](Dir::at), which does not lead out of that directory.
+//! file is ([`AsPathAt`]): a path, or a name [at a `Dir`](Dir::at), which does not lead out of that directory.
 //!
 //! # Cancellation
 //!
@@ -33,7 +33,7 @@ mod temp;
 
 mod operation;
 
-pub use at::{At, Locate};
+pub use at::{AsPathAt, PathAt};
 pub use atomic::{AtomicFile, write_atomic};
 pub use dir::{Dir, DirBuilder, create_dir, create_dir_all};
 pub use file::File;
@@ -43,7 +43,7 @@ pub use names::{
     access, canonicalize, chown, exists, hard_link, lchown, metadata, read_link, rename, rename_exchange,
     rename_noreplace, set_permissions, set_times, symlink, symlink_metadata,
 };
-pub use operation::{Allocation, Entry, FileOperation, Lock, Rename, Subject};
+pub use operation::{Allocation, Entry, FileOperation, FileTarget, Lock, Rename};
 pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir, read_dir};
 pub use remove::{remove_dir, remove_dir_all, remove_file};

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, OFlags};
 
-use super::at::{At, Locate};
+use super::at::{AsPathAt, PathAt};
 use super::metadata::{FileTimes, Metadata};
-use super::operation::{FileOperation, Rename, Subject};
+use super::operation::{FileOperation, FileTarget, Rename};
 use crate::backend::path_of;
 use crate::operation::{Job, Operation, Output};
 use crate::{Canceled, Io};
@@ -23,7 +23,7 @@ use crate::{Canceled, Io};
 /// # Errors
 ///
 /// Those of `statx`.
-pub fn metadata(io: &dyn Io, path: impl Locate) -> io::Result<Metadata> {
+pub fn metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata> {
     with_subject(io, path.locate(), true, |of| metadata_of(io, of))
 }
 
@@ -36,7 +36,7 @@ pub fn metadata(io: &dyn Io, path: impl Locate) -> io::Result<Metadata> {
 /// # Errors
 ///
 /// Those of `statx`.
-pub fn symlink_metadata(io: &dyn Io, path: impl Locate) -> io::Result<Metadata> {
+pub fn symlink_metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata> {
     with_subject(io, path.locate(), false, |of| metadata_of(io, of))
 }
 
@@ -49,7 +49,7 @@ pub fn symlink_metadata(io: &dyn Io, path: impl Locate) -> io::Result<Metadata> 
 /// # Errors
 ///
 /// Those of `statx`, when it cannot be told.
-pub fn exists(io: &dyn Io, path: impl Locate) -> io::Result<bool> {
+pub fn exists(io: &dyn Io, path: impl AsPathAt) -> io::Result<bool> {
     match metadata(io, path.locate()) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -75,7 +75,7 @@ pub fn exists(io: &dyn Io, path: impl Locate) -> io::Result<bool> {
 /// # Errors
 ///
 /// Those of `faccessat`: [`io::ErrorKind::PermissionDenied`] if it may not.
-pub fn access(io: &dyn Io, path: impl Locate, access: Access) -> io::Result<()> {
+pub fn access(io: &dyn Io, path: impl AsPathAt, access: Access) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::Access { of, access })?.done())
 }
 
@@ -88,7 +88,7 @@ pub fn access(io: &dyn Io, path: impl Locate, access: Access) -> io::Result<()> 
 /// # Errors
 ///
 /// Those of `chmod`.
-pub fn set_permissions(io: &dyn Io, path: impl Locate, permissions: Permissions) -> io::Result<()> {
+pub fn set_permissions(io: &dyn Io, path: impl AsPathAt, permissions: Permissions) -> io::Result<()> {
     let mode = permissions.mode();
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetMode { of, mode })?.done())
 }
@@ -102,7 +102,7 @@ pub fn set_permissions(io: &dyn Io, path: impl Locate, permissions: Permissions)
 /// # Errors
 ///
 /// Those of `chown`.
-pub fn chown(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+pub fn chown(io: &dyn Io, path: impl AsPathAt, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
 }
 
@@ -115,7 +115,7 @@ pub fn chown(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u3
 /// # Errors
 ///
 /// Those of `lchown`.
-pub fn lchown(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+pub fn lchown(io: &dyn Io, path: impl AsPathAt, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     with_subject(io, path.locate(), false, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
 }
 
@@ -128,7 +128,7 @@ pub fn lchown(io: &dyn Io, path: impl Locate, user: Option<u32>, group: Option<u
 /// # Errors
 ///
 /// Those of `utimensat`.
-pub fn set_times(io: &dyn Io, path: impl Locate, times: FileTimes) -> io::Result<()> {
+pub fn set_times(io: &dyn Io, path: impl AsPathAt, times: FileTimes) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetTimes { of, times: &times })?.done())
 }
 
@@ -141,7 +141,7 @@ pub fn set_times(io: &dyn Io, path: impl Locate, times: FileTimes) -> io::Result
 /// # Errors
 ///
 /// Those of `rename`.
-pub fn rename(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<()> {
+pub fn rename(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<()> {
     rename_as(io, from.locate(), to.locate(), Rename::Replace)
 }
 
@@ -154,7 +154,7 @@ pub fn rename(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<()>
 /// # Errors
 ///
 /// Those of `renameat2`; [`io::ErrorKind::AlreadyExists`]; `EINVAL` where the file system cannot do that.
-pub fn rename_noreplace(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<()> {
+pub fn rename_noreplace(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<()> {
     rename_as(io, from.locate(), to.locate(), Rename::NoReplace)
 }
 
@@ -167,11 +167,11 @@ pub fn rename_noreplace(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::
 /// # Errors
 ///
 /// Those of `renameat2`; `EINVAL` where the file system cannot do that.
-pub fn rename_exchange(io: &dyn Io, one: impl Locate, other: impl Locate) -> io::Result<()> {
+pub fn rename_exchange(io: &dyn Io, one: impl AsPathAt, other: impl AsPathAt) -> io::Result<()> {
     rename_as(io, one.locate(), other.locate(), Rename::Exchange)
 }
 
-pub(super) fn rename_as(io: &dyn Io, from: At<'_>, to: At<'_>, how: Rename) -> io::Result<()> {
+pub(super) fn rename_as(io: &dyn Io, from: PathAt<'_>, to: PathAt<'_>, how: Rename) -> io::Result<()> {
     from.with_name(io, |from| to.with_name(io, |to| perform(io, FileOperation::Rename { from, to, how })?.done()))
 }
 
@@ -184,7 +184,7 @@ pub(super) fn rename_as(io: &dyn Io, from: At<'_>, to: At<'_>, how: Rename) -> i
 /// # Errors
 ///
 /// Those of `link`.
-pub fn hard_link(io: &dyn Io, original: impl Locate, link: impl Locate) -> io::Result<()> {
+pub fn hard_link(io: &dyn Io, original: impl AsPathAt, link: impl AsPathAt) -> io::Result<()> {
     original.locate().with_name_looked_up(io, |from| {
         link.locate().with_name(io, |to| perform(io, FileOperation::Link { from, to })?.done())
     })
@@ -199,7 +199,7 @@ pub fn hard_link(io: &dyn Io, original: impl Locate, link: impl Locate) -> io::R
 /// # Errors
 ///
 /// Those of `symlink`.
-pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl Locate) -> io::Result<()> {
+pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl AsPathAt) -> io::Result<()> {
     let target = original.as_ref();
     link.locate().with_name(io, |at| perform(io, FileOperation::Symlink { target, at })?.done())
 }
@@ -213,7 +213,7 @@ pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl Locate) -> io
 /// # Errors
 ///
 /// Those of `readlink`; [`io::ErrorKind::InvalidInput`] when it is no link.
-pub fn read_link(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
+pub fn read_link(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
     path.locate().with_name_looked_up(io, |at| perform(io, FileOperation::ReadLink { at })?.path())
 }
 
@@ -226,11 +226,11 @@ pub fn read_link(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
 /// # Errors
 ///
 /// Those of `realpath`; of a place [in a `Dir`](super::Dir::at) those of `openat2` and `readlink`.
-pub fn canonicalize(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
+pub fn canonicalize(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
     let at = path.locate();
     with_subject(io, at, true, |of| match of {
-        Subject::Named { at, .. } => call(io, || at.path.canonicalize())?,
-        Subject::Open(file) => {
+        FileTarget::Named { at, .. } => call(io, || at.path.canonicalize())?,
+        FileTarget::Open(file) => {
             let path = path_of(file);
             perform(io, FileOperation::ReadLink { at: path.as_str().locate() })?.path()
         }
@@ -238,14 +238,14 @@ pub fn canonicalize(io: &dyn Io, path: impl Locate) -> io::Result<PathBuf> {
 }
 
 /// Whether it is certain that there is a directory.
-pub(super) fn is_dir(io: &dyn Io, at: At<'_>) -> Result<bool, Canceled> {
+pub(super) fn is_dir(io: &dyn Io, at: PathAt<'_>) -> Result<bool, Canceled> {
     match metadata(io, at) {
         Ok(metadata) => Ok(metadata.is_dir()),
         Err(error) => Canceled::from_error(error).map_or(Ok(false), Err),
     }
 }
 
-pub(super) fn metadata_of(io: &dyn Io, of: Subject<'_>) -> io::Result<Metadata> {
+pub(super) fn metadata_of(io: &dyn Io, of: FileTarget<'_>) -> io::Result<Metadata> {
     let mut metadata = None;
     perform(io, FileOperation::Metadata { of, metadata: &mut metadata })?.done()?;
     metadata.ok_or_else(|| io::Error::other("the Io said that it had told the metadata, and has not"))
@@ -266,13 +266,13 @@ pub(super) fn call<T: Send>(io: &dyn Io, call: impl FnOnce() -> T + Send) -> io:
 /// Hands `f` the file; one in a directory opened, so that no link leads out of that.
 fn with_subject<T>(
     io: &dyn Io,
-    at: At<'_>,
+    at: PathAt<'_>,
     follow: bool,
-    f: impl FnOnce(Subject<'_>) -> io::Result<T>,
+    f: impl FnOnce(FileTarget<'_>) -> io::Result<T>,
 ) -> io::Result<T> {
     if at.directory.is_none() {
-        return f(Subject::Named { at, follow });
+        return f(FileTarget::Named { at, follow });
     }
     let file = at.open_path(io, if follow { OFlags::empty() } else { OFlags::NOFOLLOW })?;
-    f(Subject::Open(&file))
+    f(FileTarget::Open(&file))
 }

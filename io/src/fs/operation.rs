@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, Advice};
 
-use super::at::At;
+use super::at::PathAt;
 use super::metadata::{FileTimes, FileType, Metadata};
 use crate::descriptor::Descriptor;
 use crate::operation::Job;
@@ -21,28 +21,28 @@ pub enum FileOperation<'a> {
     /// Tells what there is to know about a file.
     Metadata {
         /// Of which.
-        of: Subject<'a>,
+        of: FileTarget<'a>,
         /// Where to put it.
         metadata: &'a mut Option<Metadata>,
     },
     /// Tells whether the process may use a file so.
     Access {
         /// Which one.
-        of: Subject<'a>,
+        of: FileTarget<'a>,
         /// How.
         access: Access,
     },
     /// Sets the permission bits.
     SetMode {
         /// Of which file. A link itself has none: `EOPNOTSUPP`.
-        of: Subject<'a>,
+        of: FileTarget<'a>,
         /// The bits, as in `chmod`.
         mode: u32,
     },
     /// Sets who owns a file; `None` leaves what is.
     SetOwner {
         /// Which one.
-        of: Subject<'a>,
+        of: FileTarget<'a>,
         /// The user.
         user: Option<u32>,
         /// The group.
@@ -51,7 +51,7 @@ pub enum FileOperation<'a> {
     /// Sets the times.
     SetTimes {
         /// Of which file.
-        of: Subject<'a>,
+        of: FileTarget<'a>,
         /// Those to set; the others stay.
         times: &'a FileTimes,
     },
@@ -113,44 +113,44 @@ pub enum FileOperation<'a> {
     /// Reads a link. Answered with `Path`.
     ReadLink {
         /// The link.
-        at: At<'a>,
+        at: PathAt<'a>,
     },
     /// Makes a directory.
     MakeDirectory {
         /// Where.
-        at: At<'a>,
+        at: PathAt<'a>,
         /// Its permission bits, before the process' mask.
         mode: u32,
     },
     /// Removes a name.
     Remove {
         /// The name.
-        at: At<'a>,
+        at: PathAt<'a>,
         /// An empty directory's; else a file's.
         directory: bool,
     },
     /// Gives a file another name, in one step.
     Rename {
         /// Its name.
-        from: At<'a>,
+        from: PathAt<'a>,
         /// Its new name, on the same file system.
-        to: At<'a>,
+        to: PathAt<'a>,
         /// What happens to a file that has this name.
         how: Rename,
     },
     /// Gives a file a second name.
     Link {
         /// A name that it has; not followed if that is a link.
-        from: At<'a>,
+        from: PathAt<'a>,
         /// The second name.
-        to: At<'a>,
+        to: PathAt<'a>,
     },
     /// Gives an open file another name.
     LinkOpen {
         /// The file.
         file: &'a Descriptor,
         /// The name.
-        to: At<'a>,
+        to: PathAt<'a>,
     },
     /// Makes another call of this library's, which waits for the file system alone; unlike a closure of
     /// [`offload`](crate::Io#method.offload), which may wait for anything, an operation on files too.
@@ -163,19 +163,19 @@ pub enum FileOperation<'a> {
         /// What is in it.
         target: &'a Path,
         /// Its name.
-        at: At<'a>,
+        at: PathAt<'a>,
     },
 }
 
 /// A file, as an operation on one is told of it.
 #[derive(Clone, Copy, Debug)]
-pub enum Subject<'a> {
+pub enum FileTarget<'a> {
     /// One that is open, also for nothing (`O_PATH`).
     Open(&'a Descriptor),
     /// The one that has this name. In a directory, a link is not followed, whatever is said.
     Named {
         /// The name.
-        at: At<'a>,
+        at: PathAt<'a>,
         /// Whether the name of a link stands for what the link leads to.
         follow: bool,
     },

@@ -5,7 +5,7 @@ use std::io;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::at::{At, Locate};
+use super::at::{AsPathAt, PathAt};
 use super::file::File;
 use crate::Io;
 use crate::operation::Operation;
@@ -92,7 +92,7 @@ impl OpenOptions {
     ///
     /// Those of `open`; [`io::ErrorKind::InvalidInput`] for options that do not go together, as in
     /// std.
-    pub fn open(&self, io: &dyn Io, path: impl Locate) -> io::Result<File> {
+    pub fn open(&self, io: &dyn Io, path: impl AsPathAt) -> io::Result<File> {
         let at = path.locate();
         let mut tries = 0;
         loop {
@@ -104,7 +104,7 @@ impl OpenOptions {
     }
 
     /// Whether something on the way was renamed, so that the kernel cannot tell where `..` leads.
-    fn was_renamed(&self, at: At<'_>, error: &io::Error) -> bool {
+    fn was_renamed(&self, at: PathAt<'_>, error: &io::Error) -> bool {
         let waits = OFlags::from_bits_retain(self.custom_flags as u32).contains(OFlags::NONBLOCK);
         at.directory.is_some() && !waits && Errno::from_io_error(error) == Some(Errno::AGAIN)
     }

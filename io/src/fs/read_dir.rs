@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
 
-use super::at::Locate;
+use super::at::AsPathAt;
 use super::dir::Dir;
 use super::metadata::{FileType, Metadata};
 use super::names::{perform, symlink_metadata};
@@ -37,7 +37,7 @@ use crate::{Canceled, Io};
 /// # Errors
 ///
 /// Those of `open`. The iteration ends after an error, unless it is `Canceled`.
-pub fn read_dir(io: &dyn Io, path: impl Locate) -> io::Result<ReadDir<'_>> {
+pub fn read_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<ReadDir<'_>> {
     let at = path.locate();
     let folder = Arc::new(Folder { dir: Dir::open(io, at)?, path: at.path.to_owned() });
     Ok(ReadDir { io, folder, entries: Vec::new().into_iter(), ended: false })

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::at::{At, Locate};
+use super::at::{AsPathAt, PathAt};
 use super::dir::Dir;
 use super::names::{perform, symlink_metadata};
 use super::operation::FileOperation;
@@ -20,7 +20,7 @@ use crate::Io;
 /// # Errors
 ///
 /// Those of `unlink`.
-pub fn remove_file(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn remove_file(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     remove(io, path.locate(), false)
 }
 
@@ -33,7 +33,7 @@ pub fn remove_file(io: &dyn Io, path: impl Locate) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `rmdir`.
-pub fn remove_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn remove_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     remove(io, path.locate(), true)
 }
 
@@ -50,7 +50,7 @@ pub fn remove_dir(io: &dyn Io, path: impl Locate) -> io::Result<()> {
 ///
 /// Those of `open`, `unlink` and `rmdir`; what was not removed by then is left. `EINVAL` for a path that ends in `.` or
 /// `..`, by which a directory cannot be removed; nothing in it is, then.
-pub fn remove_dir_all(io: &dyn Io, path: impl Locate) -> io::Result<()> {
+pub fn remove_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     let at = path.locate();
     if at.ends_in_dot() || at.split().is_none() {
         return Err(Errno::INVAL.into());
@@ -103,7 +103,7 @@ fn remove_entry(io: &dyn Io, dir: &Dir, entry: &DirEntry) -> io::Result<Option<D
     gone(remove(io, at, false)).map(|()| None)
 }
 
-fn remove(io: &dyn Io, at: At<'_>, directory: bool) -> io::Result<()> {
+fn remove(io: &dyn Io, at: PathAt<'_>, directory: bool) -> io::Result<()> {
     at.with_name(io, |at| perform(io, FileOperation::Remove { at, directory })?.done())
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::at::Locate;
+use super::at::AsPathAt;
 use super::dir::Dir;
 use super::file::File;
 use super::options::OpenOptions;
@@ -23,7 +23,7 @@ use crate::Io;
 /// # Errors
 ///
 /// Those of `open`.
-pub fn temp_file(io: &dyn Io, folder: impl Locate) -> io::Result<File> {
+pub fn temp_file(io: &dyn Io, folder: impl AsPathAt) -> io::Result<File> {
     let folder = folder.locate();
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(OFlags::TMPFILE.bits() as i32);
@@ -31,7 +31,7 @@ pub fn temp_file(io: &dyn Io, folder: impl Locate) -> io::Result<File> {
         // A file system that has none such.
         Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::ISDIR)) => {
             let dir = Dir::open(io, folder)?;
-            io.protect(|io| {
+            io.shield(|io| {
                 let (file, name) = create_unique(io, &dir, ".", 0o600)?;
                 remove_file(io, dir.at(&name))?;
                 Ok(file)

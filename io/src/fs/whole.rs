@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::io::Errno;
 
-use super::at::Locate;
+use super::at::AsPathAt;
 use super::file::File;
 use super::names::perform;
 use super::operation::FileOperation;
@@ -26,7 +26,7 @@ const COPY_BYTES: usize = 16 << 20;
 /// # Errors
 ///
 /// Those of `open` and `read`.
-pub fn read(io: &dyn Io, path: impl Locate) -> io::Result<Vec<u8>> {
+pub fn read(io: &dyn Io, path: impl AsPathAt) -> io::Result<Vec<u8>> {
     let file = File::open(io, path)?;
     // One more, so that the end is found without more room.
     let length = usize::try_from(file.len(io)?).unwrap_or(usize::MAX).saturating_add(1);
@@ -46,7 +46,7 @@ pub fn read(io: &dyn Io, path: impl Locate) -> io::Result<Vec<u8>> {
 ///
 /// Those of `open` and `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8, with a
 /// [`FromUtf8Error`](std::string::FromUtf8Error) that has the bytes.
-pub fn read_to_string(io: &dyn Io, path: impl Locate) -> io::Result<String> {
+pub fn read_to_string(io: &dyn Io, path: impl AsPathAt) -> io::Result<String> {
     String::from_utf8(read(io, path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
@@ -60,7 +60,7 @@ pub fn read_to_string(io: &dyn Io, path: impl Locate) -> io::Result<String> {
 /// # Errors
 ///
 /// Those of `open` and `write`.
-pub fn write(io: &dyn Io, path: impl Locate, contents: impl AsRef<[u8]>) -> io::Result<()> {
+pub fn write(io: &dyn Io, path: impl AsPathAt, contents: impl AsRef<[u8]>) -> io::Result<()> {
     File::create(io, path)?.write_all(io, contents.as_ref())
 }
 
@@ -77,7 +77,7 @@ pub fn write(io: &dyn Io, path: impl Locate, contents: impl AsRef<[u8]>) -> io::
 /// # Errors
 ///
 /// Those of `open`, `read` and `write`; [`io::ErrorKind::InvalidInput`] when it is no regular file.
-pub fn copy(io: &dyn Io, from: impl Locate, to: impl Locate) -> io::Result<u64> {
+pub fn copy(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<u64> {
     let from = File::open(io, from)?;
     let metadata = from.metadata(io)?;
     if !metadata.is_file() {

@@ -14,11 +14,11 @@ use crate::backend::is_ready;
 use crate::context::{Interest, Unparker};
 use crate::descriptor::Descriptor;
 use crate::lookout::{self, Watch};
+use crate::select::{Selectable, Telling, Told};
 use crate::sync::Choice;
-use crate::wait_any::{Source, Telling, Told};
 
 impl<F: Family> TypedSocket<F, Listener> {
-    /// Accepting the next connection, as one of many things to [wait for](crate::Io#method.wait_any). Where another one wins,
+    /// Accepting the next connection, as one of many things to [wait for](crate::Io#method.select). Where another one wins,
     /// none was accepted; any number of tasks may wait for the same listener, of which one gets each connection.
     ///
     /// ```
@@ -26,7 +26,7 @@ impl<F: Family> TypedSocket<F, Listener> {
     ///
     /// fn serve(io: &dyn Io, listener: &TcpListener, stop: &Event) -> std::io::Result<()> {
     ///     io.group(|group| {
-    ///         while let OneOf2::Second(accepted) = io.wait_any((stop.waiting(), listener.accepting()))? {
+    ///         while let OneOf2::Second(accepted) = io.select((stop.on_wait(), listener.on_accept()))? {
     ///             let (stream, _) = accepted?;
     ///             group.spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
     ///         }
@@ -44,7 +44,7 @@ impl<F: Family> TypedSocket<F, Listener> {
     ///
     /// Of what it comes to: those of [`accept`](Self::accept); when no descriptor is left to wait with; those of
     /// `epoll_ctl`.
-    pub fn accepting(&self) -> impl Source<Output = io::Result<(TypedSocket<F, Stream>, F::Address)>> + '_ {
+    pub fn on_accept(&self) -> impl Selectable<Output = io::Result<(TypedSocket<F, Stream>, F::Address)>> + '_ {
         Telling::of(Accepting { listener: self.descriptor(), watch: OnceCell::new(), family: PhantomData::<F> })
     }
 }

@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::Address;
-use super::host::NoneAnswers;
+use super::host::ConnectError;
 use super::option;
 use super::socket::{Domain, SocketType};
 use super::tcp::TcpStream;
-use crate::sync::{Receiver, RecvError, Sender, channel};
+use crate::sync::{
+    RecvError,
+    mpmc::{Receiver, Sender, channel},
+};
 use crate::{Canceled, Group, Instant, Io, SpawnErrorKind};
 
 /// How to connect.
@@ -38,7 +41,7 @@ type Outcome = (SocketAddr, io::Result<TcpStream>);
 /// Connects to the first of `addresses` that answers.
 pub(super) fn connect(io: &dyn Io, addresses: Vec<SocketAddr>, options: &ConnectOptions) -> io::Result<TcpStream> {
     match addresses[..] {
-        [] => return Err(NoneAnswers::error(Vec::new())),
+        [] => return Err(ConnectError::error(Vec::new())),
         [address] => return attempt(io, address, options),
         _ => {}
     }
@@ -92,7 +95,7 @@ impl Race<'_, '_, '_> {
             }
             if rest.len() == 0 && self.under_way == 0 {
                 self.io.check_cancel()?;
-                return Err(NoneAnswers::error(self.failed));
+                return Err(ConnectError::error(self.failed));
             }
         }
     }

@@ -40,7 +40,7 @@ impl Message {
 
 /// A message to be sent.
 #[derive(Clone, Debug)]
-pub struct Outgoing<'a> {
+pub struct OutgoingMessage<'a> {
     /// What it says.
     pub bytes: &'a [u8],
     /// To whom; `None` for whom the socket is connected to.
@@ -178,7 +178,7 @@ impl<F: Family> TypedSocket<F, Datagram> {
     /// # Errors
     ///
     /// Those of `sendmmsg`, when the first message fails: what fails later is reported to whom sends it again.
-    pub fn send_many(&self, io: &dyn Io, messages: &[Outgoing<'_>]) -> io::Result<usize> {
+    pub fn send_many(&self, io: &dyn Io, messages: &[OutgoingMessage<'_>]) -> io::Result<usize> {
         io.operate(Operation::SendMany { socket: self.descriptor(), messages })?.count(messages.len())
     }
 

@@ -171,12 +171,12 @@ one_address!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u
 
 /// Several addresses were tried, and none of them answers.
 #[derive(Debug)]
-pub struct NoneAnswers {
+pub struct ConnectError {
     /// What was tried, in the order in which it failed.
     pub attempts: Vec<(SocketAddr, io::Error)>,
 }
 
-impl NoneAnswers {
+impl ConnectError {
     /// The error of a call that has tried all there is: of one address its own, with its errno.
     pub(super) fn error(mut attempts: Vec<(SocketAddr, io::Error)>) -> io::Error {
         match attempts.len() {
@@ -187,7 +187,7 @@ impl NoneAnswers {
     }
 }
 
-impl fmt::Display for NoneAnswers {
+impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no address will do")?;
         for (number, (address, error)) in self.attempts.iter().enumerate() {
@@ -198,7 +198,7 @@ impl fmt::Display for NoneAnswers {
     }
 }
 
-impl Error for NoneAnswers {}
+impl Error for ConnectError {}
 
 /// Calls `attempt` with each address until one succeeds.
 pub(super) fn try_each<T>(
@@ -214,7 +214,7 @@ pub(super) fn try_each<T>(
             Err(error) => attempts.push((address, error)),
         }
     }
-    Err(NoneAnswers::error(attempts))
+    Err(ConnectError::error(attempts))
 }
 
 #[cfg(test)]
@@ -280,14 +280,14 @@ mod tests {
     fn an_error_names_all_that_was_tried() {
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let error = |kind: io::ErrorKind| io::Error::from(kind);
-        let both = NoneAnswers::error(vec![
+        let both = ConnectError::error(vec![
             (address(1), error(io::ErrorKind::TimedOut)),
             (address(2), error(io::ErrorKind::ConnectionRefused)),
         ]);
         assert_eq!(both.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(both.to_string(), "no address will do: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused");
-        let one = NoneAnswers::error(vec![(address(1), io::Error::from_raw_os_error(libc::ECONNREFUSED))]);
+        let one = ConnectError::error(vec![(address(1), io::Error::from_raw_os_error(libc::ECONNREFUSED))]);
         assert_eq!(one.raw_os_error(), Some(libc::ECONNREFUSED));
-        assert_eq!(NoneAnswers::error(Vec::new()).kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(ConnectError::error(Vec::new()).kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -27,8 +27,8 @@ mod unix;
 
 pub use address::{Address, ToUnixAddress, UnixAddress};
 pub use connect::ConnectOptions;
-pub use datagram::{Message, Outgoing};
-pub use host::{NoneAnswers, ToSocketAddrs, resolve};
+pub use datagram::{Message, OutgoingMessage};
+pub use host::{ConnectError, ToSocketAddrs, resolve};
 pub use incoming::{Incoming, IncomingBytes};
 pub use option::{Credentials, OptionName, OptionValue, SocketOption};
 pub use pool::{BufferPool, PooledBuffer};

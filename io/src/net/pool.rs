@@ -236,7 +236,7 @@ impl Drop for PooledBuffer {
         // A buffer that outlives its pool goes nowhere.
         if let Some(pool) = self.pool.upgrade() {
             pool.free.lock().push(std::mem::take(&mut self.piece));
-            pool.available.release();
+            pool.available.add_permits(1);
         }
     }
 }

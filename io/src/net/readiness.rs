@@ -12,7 +12,7 @@ use crate::descriptor::Descriptor;
 use crate::lookout::{self, Watch};
 use crate::operation::Operation;
 use crate::sealed::Token;
-use crate::wait_any::{Fact, Source};
+use crate::select::{Fact, Selectable};
 
 impl<F, K> TypedSocket<F, K> {
     /// Waits until receiving or accepting would not block: something is there, or the end, or an error. Who
@@ -42,7 +42,7 @@ impl<F, K> TypedSocket<F, K> {
         self.ready(io, Interest::Writable)
     }
 
-    /// What [`readable`](Self::readable) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// What [`readable`](Self::readable) waits for, as one of many things to [wait for](crate::Io#method.select).
     /// Nothing is received or accepted, so nothing is lost when another one wins.
     ///
     /// ```
@@ -52,7 +52,7 @@ impl<F, K> TypedSocket<F, K> {
     /// fn talk(io: &dyn Io, stream: &TcpStream, outgoing: &Receiver<Vec<u8>>) -> std::io::Result<()> {
     ///     let mut buffer = [0; 4096];
     ///     loop {
-    ///         match io.wait_any((stream.becoming_readable(), outgoing.receiving()))? {
+    ///         match io.select((stream.on_readable(), outgoing.on_recv()))? {
     ///             OneOf2::First(ready) => {
     ///                 ready?;
     ///                 match stream.read(io, &mut buffer)? {
@@ -71,16 +71,16 @@ impl<F, K> TypedSocket<F, K> {
     /// # Errors
     ///
     /// Of what it comes to: when no descriptor is left; those of `epoll_ctl`.
-    pub fn becoming_readable(&self) -> impl Source<Output = io::Result<()>> + '_ {
+    pub fn on_readable(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::Readable)
     }
 
-    /// What [`writable`](Self::writable) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// What [`writable`](Self::writable) waits for, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
     ///
-    /// As of [`becoming_readable`](Self::becoming_readable).
-    pub fn becoming_writable(&self) -> impl Source<Output = io::Result<()>> + '_ {
+    /// As of [`becoming_readable`](Self::on_readable).
+    pub fn on_writable(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::Writable)
     }
 
@@ -104,12 +104,12 @@ impl<F> TypedSocket<F, Stream> {
         self.ready(io, Interest::HungUp)
     }
 
-    /// What [`hung_up`](Self::hung_up) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// What [`hung_up`](Self::hung_up) waits for, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
     ///
-    /// As of [`becoming_readable`](Self::becoming_readable).
-    pub fn hanging_up(&self) -> impl Source<Output = io::Result<()>> + '_ {
+    /// As of [`becoming_readable`](Self::on_readable).
+    pub fn on_hung_up(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::HungUp)
     }
 }
@@ -155,7 +155,7 @@ impl Fact for Readiness<'_> {
     }
 }
 
-impl Source for Readiness<'_> {
+impl Selectable for Readiness<'_> {
     type Output = io::Result<()>;
 
     fn output(self, _: usize, _: &dyn Io, _: Token) -> io::Result<()> {

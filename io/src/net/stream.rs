@@ -10,7 +10,7 @@ use super::socket::{Family, Stream, TypedSocket};
 use crate::descriptor::Descriptor;
 use crate::fs::File;
 use crate::operation::{Attempt, Operation, SharedBytes};
-use crate::stream::{self, IntoWith, With};
+use crate::stream::{self, BoundStream, OwnedStream};
 use crate::{Io, copy};
 
 /// Reads and writes by several tasks at once are each whole, in no particular order.
@@ -218,13 +218,13 @@ impl<F: Family> TypedSocket<F, Stream> {
     }
 
     /// The stream as [`std::io::Read`] and [`std::io::Write`], for libraries that know only those.
-    pub fn with<'a>(&'a self, io: &'a dyn Io) -> With<'a, Self> {
-        With::new(self, io)
+    pub fn with<'a>(&'a self, io: &'a dyn Io) -> BoundStream<'a, Self> {
+        BoundStream::new(self, io)
     }
 
     /// As [`with`](Self::with), but it owns the stream and keeps the `Io`: `Send + Sync + 'static`.
-    pub fn into_with(self, io: Arc<dyn Io>) -> IntoWith<Self> {
-        IntoWith::new(self, io)
+    pub fn into_with(self, io: Arc<dyn Io>) -> OwnedStream<Self> {
+        OwnedStream::new(self, io)
     }
 
     fn send(&self, io: &dyn Io, buffer: &[u8], all: bool) -> io::Result<usize> {
@@ -232,7 +232,7 @@ impl<F: Family> TypedSocket<F, Stream> {
     }
 }
 
-impl<F: Family> stream::Streaming for TypedSocket<F, Stream> {
+impl<F: Family> stream::ByteStream for TypedSocket<F, Stream> {
     fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         self.read(io, buffer)
     }

@@ -54,7 +54,7 @@ impl TcpStream {
     /// # Errors
     ///
     /// Those of the lookup, `socket` and `connect`: of one address with its errno, of several a
-    /// [`NoneAnswers`](super::NoneAnswers), of the kind of the last.
+    /// [`ConnectError`](super::ConnectError), of the kind of the last.
     pub fn connect(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
         Self::connect_with(io, addresses, &ConnectOptions::default())
     }

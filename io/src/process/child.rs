@@ -16,10 +16,10 @@ use crate::context::{Interest, current, is_thread_of_pool};
 use crate::descriptor::Descriptor;
 use crate::lookout;
 use crate::operation::{Job, Operation};
+use crate::select::{Selectable, Sight, Sighting};
 use crate::signal::Signal;
 use crate::stdio::{InputStream, OutputStream};
 use crate::stream::ReadMore;
-use crate::wait_any::{Sight, Sighting, Source};
 use crate::{Canceled, Io};
 
 /// A program that was started, with its standard streams where they are piped.
@@ -181,7 +181,7 @@ impl Child {
         self.process.wait(io)
     }
 
-    /// Its end, and how, as one of many things to [wait for](crate::Io#method.wait_any). It is told again by every
+    /// Its end, and how, as one of many things to [wait for](crate::Io#method.select). It is told again by every
     /// other wait. Unlike [`wait`](Self::wait), this does not close its standard input.
     ///
     /// A thread of the process wakes who waits, `iolite-lookout`, which is there while something like that is waited
@@ -190,7 +190,7 @@ impl Child {
     /// # Errors
     ///
     /// Of what it comes to: those of `wait`; when the system has no thread or no memory for that.
-    pub fn exiting(&mut self) -> impl Source<Output = io::Result<ExitStatus>> + '_ {
+    pub fn on_wait(&mut self) -> impl Selectable<Output = io::Result<ExitStatus>> + '_ {
         Sighting::of(Exiting(&mut self.process))
     }
 

@@ -114,7 +114,7 @@ fn to_its_end<T>(
     let result = wait(&mut child, io);
     if result.is_err() && child.kill().is_ok() {
         // Soon, and nobody else does: should this `Io` have ended, the drop leaves it to the lookout.
-        let _ = io.protect(|io| child.wait(io));
+        let _ = io.shield(|io| child.wait(io));
     }
     result
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::Io;
 use crate::context::{Interest, WAKE_SIGNAL};
 use crate::operation::Operation;
-use crate::wait_any::{Sight, Sighting, Source};
+use crate::select::{Selectable, Sight, Sighting};
 use handler::Watcher;
 
 /// The number of a signal.
@@ -172,7 +172,7 @@ impl Signals {
         }
     }
 
-    /// The next signal, as one of many things to [wait for](crate::Io#method.wait_any). One that is not taken is kept,
+    /// The next signal, as one of many things to [wait for](crate::Io#method.select). One that is not taken is kept,
     /// for [`next`](Self::next) too.
     ///
     /// A thread of the process wakes who waits, `iolite-lookout`, which is there while something like that is waited
@@ -181,7 +181,7 @@ impl Signals {
     /// # Errors
     ///
     /// Of what it comes to: when the system has no thread or no memory for that.
-    pub fn arriving(&mut self) -> impl Source<Output = io::Result<Signal>> + '_ {
+    pub fn on_next(&mut self) -> impl Selectable<Output = io::Result<Signal>> + '_ {
         Sighting::of(Arriving(self))
     }
 
@@ -254,7 +254,7 @@ mod tests {
     fn a_bell_that_rings_late_hides_no_signal() {
         for _ in 0..200 {
             let (mut signals, watcher) = untold();
-            let waiter = thread::spawn(move || IO.wait_any((IO.now() + Duration::from_secs(60), signals.arriving())));
+            let waiter = thread::spawn(move || IO.select((IO.now() + Duration::from_secs(60), signals.on_next())));
             for _ in 0..10 {
                 watcher.ring();
                 thread::yield_now();

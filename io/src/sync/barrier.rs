@@ -10,7 +10,7 @@ use crate::{Canceled, Io};
 
 /// Lets a number of contexts go when all of them have come. May be used again and again.
 ///
-/// It is no source to [wait for](crate::wait_any) among others: who comes last would have to decide for all at once that
+/// It is no source to [wait for](crate::select) among others: who comes last would have to decide for all at once that
 /// none of them has gone elsewhere.
 #[derive(Debug)]
 pub struct Barrier {

@@ -14,8 +14,8 @@ use super::wait::wait;
 use super::wait_queue::WaitQueue;
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Makes a channel that keeps the last `capacity` items (at least one) for all its receivers. Sending never
@@ -139,7 +139,7 @@ impl<T> BroadcastSender<T> {
         self.closed_until(io, Until::Deadline(deadline))
     }
 
-    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
     /// use std::time::Duration;
@@ -148,13 +148,13 @@ impl<T> BroadcastSender<T> {
     /// /// Measures for as long as somebody looks.
     /// fn measure(io: &dyn Io, readings: &BroadcastSender<u64>, read: impl Fn() -> u64) -> Result<(), Canceled> {
     ///     let mut ticks = io.interval(Duration::from_secs(1));
-    ///     while let OneOf2::Second(_) = io.wait_any((readings.closing(), ticks.ticking()))? {
+    ///     while let OneOf2::Second(_) = io.select((readings.on_closed(), ticks.on_tick()))? {
     ///         let _ = readings.send(read());
     ///     }
     ///     Ok(())
     /// }
     /// ```
-    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+    pub fn on_closed(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Closing(&self.shared))
     }
 
@@ -213,12 +213,12 @@ impl<T: Clone> BroadcastReceiver<T> {
         self.recv_until(io, Until::Deadline(deadline))
     }
 
-    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
     ///
     /// Of what it comes to: closed or lagged.
-    pub fn receiving(&mut self) -> impl Source<Output = Result<T, BroadcastError>> + '_ {
+    pub fn on_recv(&mut self) -> impl Selectable<Output = Result<T, BroadcastError>> + '_ {
         Queued::new(Receiving(self))
     }
 

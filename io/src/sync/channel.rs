@@ -13,8 +13,8 @@ use super::wait::wait;
 use super::wait_queue::{AllServed, Served, WaitQueue};
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Makes a channel that holds up to `capacity` items. With capacity 0 it is a rendezvous: a sender
@@ -130,13 +130,13 @@ impl<T> Sender<T> {
         self.send_until(io, item, Until::Deadline(deadline))
     }
 
-    /// Sending what is in `item`, as one of many things to [wait for](crate::Io#method.wait_any). It is taken out
+    /// Sending what is in `item`, as one of many things to [wait for](crate::Io#method.select). It is taken out
     /// when it is sent, and stays there otherwise. Without one, there is nothing to wait for.
     ///
     /// # Errors
     ///
     /// Of what it comes to: the item, when the channel is closed.
-    pub fn sending<'a>(&'a self, item: &'a mut Option<T>) -> impl Source<Output = Result<(), SendError<T>>> + 'a {
+    pub fn on_send<'a>(&'a self, item: &'a mut Option<T>) -> impl Selectable<Output = Result<(), SendError<T>>> + 'a {
         item.is_some().then(|| Queued::new(Sending { sender: self, item: RefCell::new(item) }))
     }
 
@@ -225,15 +225,15 @@ impl<T> Sender<T> {
         self.reserve_until(io, Until::Deadline(deadline))
     }
 
-    /// A free slot, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// A free slot, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Event, Sender}};
+    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Event, mpmc::Sender}};
     ///
     /// /// The next number goes out when there is room for it, until somebody says stop.
     /// fn count(io: &dyn Io, stop: &Event, numbers: &Sender<u64>) -> Result<(), Canceled> {
     ///     for number in 0.. {
-    ///         match io.wait_any((stop.waiting(), numbers.reserving()))? {
+    ///         match io.select((stop.on_wait(), numbers.on_reserve()))? {
     ///             OneOf2::Second(Ok(slot)) => drop(slot.send(number)),
     ///             OneOf2::First(()) | OneOf2::Second(Err(_)) => break,
     ///         }
@@ -249,7 +249,7 @@ impl<T> Sender<T> {
     /// # Panics
     ///
     /// As [`reserve`](Self::reserve).
-    pub fn reserving(&self) -> impl Source<Output = Result<SendPermit<'_, T>, SendErrorKind>> + '_ {
+    pub fn on_reserve(&self) -> impl Selectable<Output = Result<SendPermit<'_, T>, SendErrorKind>> + '_ {
         self.assert_has_slots();
         Queued::new(Reserving(self))
     }
@@ -322,8 +322,8 @@ impl<T> Sender<T> {
         self.closed_until(io, Until::Deadline(deadline))
     }
 
-    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_closed(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Closing(&self.shared))
     }
 
@@ -457,7 +457,7 @@ impl<T> OneshotSender<T> {
     /// /// Looks for an answer for as long as somebody waits for it.
     /// fn answer(io: &dyn Io, question: u64, asker: OneshotSender<u64>) -> std::io::Result<()> {
     ///     let mut search = io.spawn_waiting(move |_| (2..question).find(|divisor| question % divisor == 0))?;
-    ///     match io.wait_any((search.finishing(), asker.closing()))? {
+    ///     match io.select((search.on_finish(), asker.on_closed()))? {
     ///         OneOf2::First(()) => drop(asker.send(search.join(io).unwrap_or(question))),
     ///         OneOf2::Second(()) => drop(search.cancel(io)),
     ///     }
@@ -498,9 +498,9 @@ impl<T> OneshotSender<T> {
         self.0.closed_until(io, Until::Deadline(deadline))
     }
 
-    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
-        self.0.closing()
+    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_closed(&self) -> impl Selectable<Output = ()> + '_ {
+        self.0.on_closed()
     }
 }
 
@@ -551,12 +551,12 @@ impl<T> Receiver<T> {
         self.recv_until(io, Until::Deadline(deadline))
     }
 
-    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
     ///
     /// Of what it comes to: closed, once no item is left.
-    pub fn receiving(&self) -> impl Source<Output = Result<T, RecvError>> + '_ {
+    pub fn on_recv(&self) -> impl Selectable<Output = Result<T, RecvError>> + '_ {
         Queued::new(Receiving(self))
     }
 

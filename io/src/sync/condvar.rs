@@ -15,7 +15,7 @@ use crate::{Canceled, Io};
 /// It does not wake for nothing, but others can have changed the condition before the woken has the mutex
 /// again: wait in a loop.
 ///
-/// It is no source to [wait for](crate::wait_any) among others: such a wait would end without the mutex. What is to be
+/// It is no source to [wait for](crate::select) among others: such a wait would end without the mutex. What is to be
 /// waited for with other things has an [`Event`](super::Event), a [`Notify`](super::Notify) or a
 /// [`watch`](super::watch) beside it.
 ///

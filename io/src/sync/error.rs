@@ -15,7 +15,7 @@ use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 /// ```
 /// use std::cell::Cell;
 ///
-/// use iolite_io::sync::{Sender, SendErrorKind};
+/// use iolite_io::sync::{SendErrorKind, mpmc::Sender};
 /// use iolite_io::Io;
 ///
 /// fn count(io: &dyn Io, counters: &Sender<Cell<u32>>, line: &str) -> anyhow::Result<()> {

@@ -6,8 +6,8 @@ use super::queued::{Call, Done, Queued, call};
 use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Something that happens. What was written before [`set`](Self::set) is visible after
@@ -61,8 +61,8 @@ impl Event {
         cancelable(|until| self.wait_until(io, until))
     }
 
-    /// Its being set, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn waiting(&self) -> impl Source<Output = ()> + '_ {
+    /// Its being set, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_wait(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Waiting(self))
     }
 

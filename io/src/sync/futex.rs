@@ -42,8 +42,8 @@ use super::queued::{Call, Done, Queued, call};
 use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Waits until it is [woken](wake), for as long as `word` has the value `expected`: returns at once when it has another.
@@ -84,8 +84,8 @@ pub fn wait_deadline(io: &dyn Io, word: &AtomicU32, expected: u32, deadline: Ins
     call(io, Waiting { word, expected }, Until::Deadline(deadline))
 }
 
-/// A [`wait()`], as one of many things to [wait for](crate::Io#method.wait_any).
-pub fn waiting(word: &AtomicU32, expected: u32) -> impl Source<Output = ()> + '_ {
+/// A [`wait()`], as one of many things to [wait for](crate::Io#method.select).
+pub fn on_wait(word: &AtomicU32, expected: u32) -> impl Selectable<Output = ()> + '_ {
     Queued::new(Waiting { word, expected })
 }
 

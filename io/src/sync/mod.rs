@@ -10,7 +10,7 @@
 //! | tell many that something has happened | [`Event`] |
 //! | tell one that there is something to do | [`Notify`] |
 //! | wait for each other | [`Barrier`] |
-//! | make a value once, or do something once | [`OnceCell`], [`Lazy`]; [`Once`] |
+//! | make a value once, or do something once | [`OnceLock`], [`LazyLock`]; [`Once`] |
 //! | hand each item to one receiver | [`channel`], with a bound, or as a rendezvous (capacity 0); [`unbounded`] |
 //! | hand over a single item | [`oneshot`] |
 //! | put and get many items at once | [`Queue`] |
@@ -23,8 +23,8 @@
 //! wait. Calls that have a `try_*` form do not wait in it. All others never suspend,
 //! dropping a guard or a handle included, and may be made from any thread.
 //!
-//! The participle of a call ([`Receiver::receiving`] for `recv`, [`Event::waiting`] for `wait`) is that call as one of
-//! many things to [wait for](crate::Io#method.wait_any).
+//! The participle of a call ([`Receiver::on_recv`] for `recv`, [`Event::on_wait`] for `wait`) is that call as one of
+//! many things to [wait for](crate::Io#method.select).
 //!
 //! Waiters are served in the order in which they came, so nobody starves. Locks know no poison: a panic unlocks.
 //!
@@ -72,7 +72,7 @@ pub use error::{RecvError, SendError, SendErrorKind, TryRecvError};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
 pub use notify::{Notify, Registration};
-pub use once::{Lazy, Once, OnceCell};
+pub use once::{LazyLock, Once, OnceLock};
 pub use queue::Queue;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

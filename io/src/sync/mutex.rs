@@ -9,8 +9,8 @@ use super::forms::{Until, cancelable, uncancelable};
 use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::context;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Mutual exclusion between contexts of any kind. May be held over blocking calls; not recursive.
@@ -93,9 +93,9 @@ impl<T: ?Sized> Mutex<T> {
         self.lock_until(io, Until::Deadline(deadline))
     }
 
-    /// Its lock, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn locking(&self) -> impl Source<Output = MutexGuard<'_, T>> + '_ {
-        self.free.acquiring().map(|permit| {
+    /// Its lock, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_lock(&self) -> impl Selectable<Output = MutexGuard<'_, T>> + '_ {
+        self.free.on_acquire().map(|permit| {
             permit.forget();
             MutexGuard { mutex: self }
         })
@@ -158,7 +158,7 @@ impl<T: ?Sized> MutexGuard<'_, T> {
     /// ends the process.
     pub(super) fn unlocked<R>(&mut self, io: &dyn Io, f: impl FnOnce() -> R) -> R {
         context::or_abort(|| {
-            self.mutex.free.release();
+            self.mutex.free.add_permits(1);
             let result = f();
             self.mutex.free.acquire_uncancelable(io).forget();
             result
@@ -188,7 +188,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.mutex.free.release();
+        self.mutex.free.add_permits(1);
     }
 }
 

@@ -6,8 +6,8 @@ use super::queued::{Call, Done, Queued, call};
 use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Tells that there is something to do. A notification for which nobody waits is kept for the next to wait;
@@ -96,9 +96,9 @@ impl Notify {
         cancelable(|until| self.wait_until(io, until))
     }
 
-    /// A notification, as one of many things to [wait for](crate::Io#method.wait_any). Who waits has its place among
+    /// A notification, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among
     /// all others who do; what is not taken goes to the next, or is kept.
-    pub fn waiting(&self) -> impl Source<Output = ()> + '_ {
+    pub fn on_wait(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Waiting { notify: self, since: None })
     }
 
@@ -173,8 +173,8 @@ impl<'a> Registration<'a> {
         call(io, self.call(), Until::Deadline(deadline))
     }
 
-    /// What [`wait`](Self::wait) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn waiting(self) -> impl Source<Output = ()> + 'a {
+    /// What [`wait`](Self::wait) waits for, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_wait(self) -> impl Selectable<Output = ()> + 'a {
         Queued::new(self.call())
     }
 

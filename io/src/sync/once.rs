@@ -4,32 +4,31 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
 
 use super::event::Event;
 use super::forms::{Until, cancelable, uncancelable};
 use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// A value that is made once. Its initialiser may suspend; others who want the value wait meanwhile.
 ///
 /// An initialiser that panics, fails or is canceled leaves the cell empty: the longest waiting tries next.
 /// One that asks for the same cell waits for itself.
-pub struct OnceCell<T> {
-    value: OnceLock<T>,
+pub struct OnceLock<T> {
+    value: std::sync::OnceLock<T>,
     /// Has one permit, for who initialises.
     turn: Semaphore,
     /// Set when the value is there, for those who wait and make none.
     made: Event,
 }
 
-impl<T> OnceCell<T> {
+impl<T> OnceLock<T> {
     /// Makes an empty cell.
     pub const fn new() -> Self {
-        Self { value: OnceLock::new(), turn: Semaphore::new(1), made: Event::new() }
+        Self { value: std::sync::OnceLock::new(), turn: Semaphore::new(1), made: Event::new() }
     }
 
     /// The value, if it is there. Never suspends.
@@ -73,9 +72,9 @@ impl<T> OnceCell<T> {
         self.made.wait(io).map(|()| self.there())
     }
 
-    /// There being a value, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn waiting(&self) -> impl Source<Output = &T> {
-        self.made.waiting().map(|()| self.there())
+    /// There being a value, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_wait(&self) -> impl Selectable<Output = &T> {
+        self.made.on_wait().map(|()| self.there())
     }
 
     /// As [`wait`](Self::wait), whatever is requested meanwhile.
@@ -228,39 +227,39 @@ fn made<T>(result: Result<T, Infallible>) -> T {
     value
 }
 
-impl<T> Default for OnceCell<T> {
+impl<T> Default for OnceLock<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> From<T> for OnceCell<T> {
+impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> Self {
-        let cell = Self { value: OnceLock::from(value), ..Self::new() };
+        let cell = Self { value: std::sync::OnceLock::from(value), ..Self::new() };
         cell.made.set();
         cell
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
+impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.get() {
-            Some(value) => f.debug_tuple("OnceCell").field(value).finish(),
-            None => f.debug_tuple("OnceCell").field(&format_args!("<empty>")).finish(),
+            Some(value) => f.debug_tuple("OnceLock").field(value).finish(),
+            None => f.debug_tuple("OnceLock").field(&format_args!("<empty>")).finish(),
         }
     }
 }
 
-/// Something that is done once: an [`OnceCell`] without a value.
+/// Something that is done once: an [`OnceLock`] without a value.
 #[derive(Debug, Default)]
 pub struct Once {
-    done: OnceCell<()>,
+    done: OnceLock<()>,
 }
 
 impl Once {
     /// Makes one that is not done.
     pub const fn new() -> Self {
-        Self { done: OnceCell::new() }
+        Self { done: OnceLock::new() }
     }
 
     /// Whether it is done.
@@ -272,7 +271,7 @@ impl Once {
     ///
     /// # Cancellation
     ///
-    /// As [`OnceCell::get_or_init`].
+    /// As [`OnceLock::get_or_init`].
     ///
     /// # Errors
     ///
@@ -304,15 +303,15 @@ impl Once {
     }
 }
 
-/// A value that is made when it is first wanted: an [`OnceCell`] with its initialiser.
+/// A value that is made when it is first wanted: an [`OnceLock`] with its initialiser.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::io;
-/// use iolite_io::{Io, fs::File, sync::Lazy};
+/// use iolite_io::{Io, fs::File, sync::LazyLock};
 ///
-/// static HOSTS: Lazy<String> = Lazy::new(|io| {
+/// static HOSTS: LazyLock<String> = LazyLock::new(|io| {
 ///     let mut hosts = Vec::new();
 ///     File::open(io, "/etc/hosts")?.read_to_end(io, &mut hosts)?;
 ///     String::from_utf8(hosts).map_err(io::Error::other)
@@ -322,16 +321,16 @@ impl Once {
 ///     Ok(HOSTS.force(io)?.lines().count())
 /// }
 /// ```
-pub struct Lazy<T, E = io::Error, F = fn(&dyn Io) -> Result<T, E>> {
-    cell: OnceCell<T>,
+pub struct LazyLock<T, E = io::Error, F = fn(&dyn Io) -> Result<T, E>> {
+    cell: OnceLock<T>,
     init: F,
     fails_with: PhantomData<fn() -> E>,
 }
 
-impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> Lazy<T, E, F> {
+impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> LazyLock<T, E, F> {
     /// Makes one whose value `init` will make. After a failure it is called again, by who wants the value next.
     pub const fn new(init: F) -> Self {
-        Self { cell: OnceCell::new(), init, fails_with: PhantomData }
+        Self { cell: OnceLock::new(), init, fails_with: PhantomData }
     }
 
     /// The value, if it was made. Never suspends.
@@ -389,8 +388,8 @@ impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> Lazy<T, E, F> {
     }
 }
 
-impl<T: fmt::Debug, E, F> fmt::Debug for Lazy<T, E, F> {
+impl<T: fmt::Debug, E, F> fmt::Debug for LazyLock<T, E, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lazy").field(&self.cell).finish()
+        f.debug_tuple("LazyLock").field(&self.cell).finish()
     }
 }

@@ -13,8 +13,8 @@ use super::wait_queue::{AllServed, Met, WaitQueue};
 use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 
 /// A queue of a bounded number of items. A call puts or gets many, and says how many at least; the items of
 /// one call stay together and in order.
@@ -110,13 +110,13 @@ impl<T> Queue<T> {
         self.put_until(io, items, min, Until::Deadline(deadline))
     }
 
-    /// Putting what is in `item`, as one of many things to [wait for](crate::Io#method.wait_any). It is taken out when
+    /// Putting what is in `item`, as one of many things to [wait for](crate::Io#method.select). It is taken out when
     /// it is put, and stays there otherwise. Without one, there is nothing to wait for.
     ///
     /// # Errors
     ///
     /// Of what it comes to: closed.
-    pub fn putting<'a>(&'a self, item: &'a mut Option<T>) -> impl Source<Output = Result<(), SendErrorKind>> + 'a {
+    pub fn on_put<'a>(&'a self, item: &'a mut Option<T>) -> impl Selectable<Output = Result<(), SendErrorKind>> + 'a {
         item.is_some().then(|| Queued::new(Putting { queue: self, item: RefCell::new(item) }))
     }
 
@@ -190,12 +190,12 @@ impl<T> Queue<T> {
         self.get_until(io, items, min, max, Until::Deadline(deadline))
     }
 
-    /// Getting one item, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// Getting one item, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
     ///
     /// Of what it comes to: closed, once no item is left.
-    pub fn getting(&self) -> impl Source<Output = Result<T, RecvError>> + '_ {
+    pub fn on_get(&self) -> impl Selectable<Output = Result<T, RecvError>> + '_ {
         Queued::new(Getting(self))
     }
 

@@ -11,7 +11,7 @@ use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::sealed::Token;
-use crate::wait_any::{Source, sealed::Arm};
+use crate::select::{Selectable, sealed::Arm};
 
 /// A call that waits in a queue, if it has to.
 pub(crate) trait Call {
@@ -138,7 +138,7 @@ impl<C: Call> Arm for Queued<C> {
     }
 }
 
-impl<C: Call> Source for Queued<C> {
+impl<C: Call> Selectable for Queued<C> {
     type Output = C::Output;
 
     fn output(self, _: usize, _: &dyn Io, _: Token) -> C::Output {

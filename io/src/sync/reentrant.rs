@@ -179,7 +179,7 @@ impl<T: ?Sized> Drop for ReentrantMutexGuard<'_, T> {
     fn drop(&mut self) {
         if self.mutex.guards.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.mutex.holder.store(0, Ordering::Relaxed);
-            self.mutex.free.release();
+            self.mutex.free.add_permits(1);
         }
     }
 }

@@ -9,8 +9,8 @@ use std::ops::{Deref, DerefMut};
 use super::forms::{Until, cancelable, uncancelable};
 use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Many readers or one writer, of any kind of context. May be held over blocking calls; not
@@ -88,9 +88,9 @@ impl<T: ?Sized> RwLock<T> {
         self.read_until(io, Until::Deadline(deadline))
     }
 
-    /// The lock for reading, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn reading(&self) -> impl Source<Output = RwLockReadGuard<'_, T>> + '_ {
-        self.free.acquiring().map(|permit| {
+    /// The lock for reading, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_read(&self) -> impl Selectable<Output = RwLockReadGuard<'_, T>> + '_ {
+        self.free.on_acquire().map(|permit| {
             permit.forget();
             RwLockReadGuard { lock: self }
         })
@@ -138,9 +138,9 @@ impl<T: ?Sized> RwLock<T> {
         self.write_until(io, Until::Deadline(deadline))
     }
 
-    /// The lock for writing, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn writing(&self) -> impl Source<Output = RwLockWriteGuard<'_, T>> + '_ {
-        self.free.acquiring_many(ALL).map(|permit| {
+    /// The lock for writing, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_write(&self) -> impl Selectable<Output = RwLockWriteGuard<'_, T>> + '_ {
+        self.free.on_acquire_many(ALL).map(|permit| {
             permit.forget();
             RwLockWriteGuard { lock: self }
         })
@@ -207,7 +207,7 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
 
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     fn drop(&mut self) {
-        self.lock.free.release();
+        self.lock.free.add_permits(1);
     }
 }
 
@@ -229,7 +229,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
         let lock = self.lock;
         mem::forget(self);
-        lock.free.release_many(ALL - 1);
+        lock.free.add_permits(ALL - 1);
         RwLockReadGuard { lock }
     }
 }
@@ -253,7 +253,7 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     fn drop(&mut self) {
-        self.lock.free.release_many(ALL);
+        self.lock.free.add_permits(ALL);
     }
 }
 

@@ -12,8 +12,8 @@ use super::wait_queue::{AllServed, WaitQueue};
 use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::{AtomicUsize, Lock};
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// A number of permits. Freed permits go to the longest waiting, and nobody who comes later gets
@@ -86,18 +86,18 @@ impl Semaphore {
         self.acquire_many_deadline(io, 1, deadline)
     }
 
-    /// A permit, as one of many things to [wait for](crate::Io#method.wait_any). Who waits has its place among all
+    /// A permit, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among all
     /// others who do.
-    pub fn acquiring(&self) -> impl Source<Output = SemaphorePermit<'_>> + '_ {
-        self.acquiring_many(1)
+    pub fn on_acquire(&self) -> impl Selectable<Output = SemaphorePermit<'_>> + '_ {
+        self.on_acquire_many(1)
     }
 
-    /// As [`acquiring`](Self::acquiring), for `count` permits at once.
+    /// As [`acquiring`](Self::on_acquire), for `count` permits at once.
     ///
     /// # Panics
     ///
     /// As [`acquire_many`](Self::acquire_many).
-    pub fn acquiring_many(&self, count: usize) -> impl Source<Output = SemaphorePermit<'_>> + '_ {
+    pub fn on_acquire_many(&self, count: usize) -> impl Selectable<Output = SemaphorePermit<'_>> + '_ {
         assert_possible(count);
         Queued::new(Acquiring { semaphore: self, count })
     }
@@ -190,7 +190,7 @@ impl Semaphore {
     ///
     /// As `release`.
     #[inline]
-    pub fn release_many(&self, count: usize) {
+    pub fn add_permits(&self, count: usize) {
         if !self.permits.give(count) {
             self.release_slow(count);
         }
@@ -374,7 +374,7 @@ impl SemaphorePermit<'_> {
 
 impl Drop for SemaphorePermit<'_> {
     fn drop(&mut self) {
-        self.semaphore.release_many(self.count);
+        self.semaphore.add_permits(self.count);
     }
 }
 
@@ -400,6 +400,6 @@ impl OwnedSemaphorePermit {
 
 impl Drop for OwnedSemaphorePermit {
     fn drop(&mut self) {
-        self.semaphore.release_many(self.count);
+        self.semaphore.add_permits(self.count);
     }
 }

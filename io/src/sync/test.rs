@@ -17,7 +17,7 @@ fn what_is_only_send_can_be_locked_and_handed_over() {
     shared::<OneshotSender<Cell<u32>>>();
     shared::<Queue<Cell<u32>>>();
     sent::<RwLock<Cell<u32>>>();
-    sent::<OnceCell<Cell<u32>>>();
+    sent::<OnceLock<Cell<u32>>>();
 }
 
 #[test]
@@ -25,8 +25,8 @@ fn what_is_shared_has_to_be_sync() {
     shared::<RwLock<u32>>();
     shared::<RwLockReadGuard<'_, u32>>();
     shared::<RwLockWriteGuard<'_, u32>>();
-    shared::<OnceCell<u32>>();
-    shared::<Lazy<u32>>();
+    shared::<OnceLock<u32>>();
+    shared::<LazyLock<u32>>();
     shared::<BroadcastSender<u32>>();
     shared::<BroadcastReceiver<u32>>();
     shared::<WatchSender<u32>>();

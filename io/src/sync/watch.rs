@@ -12,8 +12,8 @@ use super::wait::wait;
 use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
+use crate::select::Selectable;
 use crate::time::Instant;
-use crate::wait_any::Source;
 use crate::{Canceled, Io};
 
 /// Makes a channel that holds one value, the latest. Receivers wait for a change and see the value as it is
@@ -113,20 +113,20 @@ impl<T> WatchSender<T> {
         self.closed_until(io, Until::Deadline(deadline))
     }
 
-    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Receiver, WatchSender}};
+    /// use iolite_io::{Canceled, Io, OneOf2, sync::{mpmc::Receiver, watch}};
     ///
     /// /// Shows the sum of what comes in, for as long as somebody looks.
     /// fn sum(io: &dyn Io, numbers: &Receiver<u64>, sum: &WatchSender<u64>) -> Result<(), Canceled> {
-    ///     while let OneOf2::Second(Ok(number)) = io.wait_any((sum.closing(), numbers.receiving()))? {
+    ///     while let OneOf2::Second(Ok(number)) = io.select((sum.on_closed(), numbers.on_recv()))? {
     ///         sum.send(*sum.get() + number);
     ///     }
     ///     Ok(())
     /// }
     /// ```
-    pub fn closing(&self) -> impl Source<Output = ()> + '_ {
+    pub fn on_closed(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Closing(&self.shared))
     }
 
@@ -195,12 +195,12 @@ impl<T> WatchReceiver<T> {
         self.changed_until(io, Until::Deadline(deadline))
     }
 
-    /// A change, as one of many things to [wait for](crate::Io#method.wait_any).
+    /// A change, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
     ///
     /// Of what it comes to: closed.
-    pub fn changing(&mut self) -> impl Source<Output = Result<Arc<T>, RecvError>> + '_ {
+    pub fn on_changed(&mut self) -> impl Selectable<Output = Result<Arc<T>, RecvError>> + '_ {
         Queued::new(Changing(self))
     }
 

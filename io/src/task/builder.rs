@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{Parcel, Placement, Task, TaskOptions};
-use crate::backend::StartHow;
+use crate::backend::SpawnMode;
 use crate::error::{SpawnError, SpawnErrorKind};
-use crate::group::{Group, Member};
+use crate::group::{Group, ScopedTask};
 use crate::sealed::TOKEN;
 use crate::{Io, context};
 
@@ -103,7 +103,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Async, &mut parcel);
+        let started = self.spawn(SpawnMode::Async, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -119,7 +119,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Concurrent, &mut parcel);
+        let started = self.spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -137,7 +137,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Thread, &mut parcel);
+        let started = self.spawn(SpawnMode::Thread, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -148,12 +148,12 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         T: Send + 'scope,
     {
         context::current(|context| context.check(io))?;
-        self.spawn(StartHow::Waiting, closure)
+        self.spawn(SpawnMode::Waiting, closure)
     }
 
     /// Starts a task whose closure is in the parcel, and stays there where it is refused.
     #[track_caller]
-    pub(crate) fn spawn<F, T>(self, how: StartHow, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
+    pub(crate) fn spawn<F, T>(self, how: SpawnMode, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
@@ -199,7 +199,7 @@ impl<'scope> TaskBuilder<&Group<'scope, '_>> {
     /// When what it asks for cannot be had, and as `group.spawn_waiting`; the closure comes back in
     /// the error.
     #[track_caller]
-    pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<Member<'scope, T>, SpawnError<F>>
+    pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
@@ -215,10 +215,10 @@ impl<'scope> TaskBuilder<&Group<'scope, '_>> {
 /// Generic code starts tasks through a [`TaskBuilder`], which checks what they ask for, and cannot get around it:
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Spawner, backend::StartHow};
+/// use iolite_io::{Spawner, backend::SpawnMode};
 ///
 /// fn start<'scope, S: Spawner<'scope>>(spawner: S) {
-///     let _ = spawner.spawn(StartHow::Async, None, |_| ());
+///     let _ = spawner.spawn(SpawnMode::Async, None, |_| ());
 /// }
 /// ```
 pub trait Spawner<'scope>: sealed::Spawn<'scope> {}
@@ -227,7 +227,7 @@ impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
 
 pub(crate) mod sealed {
     use crate::Io;
-    use crate::backend::StartHow;
+    use crate::backend::SpawnMode;
     use crate::error::SpawnErrorKind;
     use crate::sealed::Token;
     use crate::task::{Parcel, TaskOptions};
@@ -241,7 +241,7 @@ pub(crate) mod sealed {
         #[track_caller]
         fn spawn<F, T>(
             self,
-            how: StartHow,
+            how: SpawnMode,
             options: Option<Box<TaskOptions>>,
             closure: &mut Parcel<F>,
             token: Token,

@@ -409,7 +409,7 @@ impl<B: Send, F: Send, T: Send> Outcome<T> for TaskCell<B, F, T> {
         if let Some(ticket) = Ticket::from_number(self.head.offered.load(Ordering::Relaxed)).filter(|_| may_begin) {
             self.head.joiner.store(waiter.as_ptr(), Ordering::Relaxed);
             let _over = OnDrop(|| self.head.joiner.store(ptr::null_mut(), Ordering::Relaxed));
-            io.begin_joined(ticket);
+            io.try_run_inline(ticket);
             if self.is_done() {
                 return;
             }

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use crate::Io;
 use crate::context::Unparker;
 use crate::sealed::Token;
+use crate::select::{Fact, Selectable};
 use crate::task::Outcome;
 use crate::task::cell::Watch;
-use crate::wait_any::{Fact, Source};
 
 /// The end of a task whose only handle is borrowed exclusively.
 pub(crate) struct Finishing<'a, T> {
@@ -21,7 +21,7 @@ impl<'a, T> Finishing<'a, T> {
     }
 }
 
-impl<T> Source for Finishing<'_, T> {
+impl<T> Selectable for Finishing<'_, T> {
     type Output = ();
 
     fn output(self, _: usize, _: &dyn Io, _: Token) {}

@@ -35,11 +35,11 @@ pub(crate) use slot::Body;
 pub(crate) use turn::Turn;
 
 use crate::Io;
-use crate::backend::{Refused, Start, StartHow};
+use crate::backend::{Refused, SpawnMode, Start};
 use crate::context::{self, Context};
 use crate::error::SpawnErrorKind;
 use crate::sealed::Token;
-use crate::wait_any::Source;
+use crate::select::Selectable;
 
 /// A task started by [`spawn_async`](crate::Io#method.spawn_async) or one of its siblings: a unit
 /// of work with a result.
@@ -90,7 +90,7 @@ impl<T> Task<T> {
     ///
     /// *Every* cancellation point of the task returns `Canceled` from then on, where [`cancel`](Self::cancel) ends one
     /// call. So it stops a task that ignores the error of one call and goes on, such as a retry loop with
-    /// `let _ = io.sleep(pause)`; the task's own clean-up that waits has to be in [`protect`](crate::Io#method.protect).
+    /// `let _ = io.sleep(pause)`; the task's own clean-up that waits has to be in [`protect`](crate::Io#method.shield).
     /// Nothing is unwound or killed: a task that never comes to a cancellation point goes on.
     ///
     /// # Cancellation
@@ -124,10 +124,10 @@ impl<T> Task<T> {
         self.outcome.as_ref().is_some_and(|outcome| outcome.is_done())
     }
 
-    /// The end of the task, as one of many things to [wait for](crate::Io#method.wait_any); [`join`](Self::join) then
+    /// The end of the task, as one of many things to [wait for](crate::Io#method.select); [`join`](Self::join) then
     /// does not wait. Requests to the waiter are not copied to the task, and a task of
     /// [`spawn_async`](crate::Io#method.spawn_async) that nobody has begun is left to who will begin it.
-    pub fn finishing(&mut self) -> impl Source<Output = ()> + '_ {
+    pub fn on_finish(&mut self) -> impl Selectable<Output = ()> + '_ {
         Finishing::of(self.outcome.as_deref())
     }
 
@@ -235,7 +235,7 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     #[track_caller]
     fn spawn<F, T>(
         self,
-        how: StartHow,
+        how: SpawnMode,
         options: Option<Box<TaskOptions>>,
         closure: &mut Parcel<F>,
         _: Token,
@@ -251,7 +251,7 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
                 start(self, how, turn, &cell, closure)?;
                 Ok(Task { outcome: Some(cell.into_outcome()) })
             }
-            None if how == StartHow::Async && options.as_ref().is_none_or(|options| options.may_run_inline()) => {
+            None if how == SpawnMode::Async && options.as_ref().is_none_or(|options| options.may_run_inline()) => {
                 Ok(run_inline(self, options, closure))
             }
             None => Err(SpawnErrorKind::NoHandle),
@@ -283,7 +283,7 @@ where
 /// an `Io` that starts nothing any more still has the calling context to run it on.
 pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
     io: &dyn Io,
-    how: StartHow,
+    how: SpawnMode,
     turn: Turn<'static>,
     cell: &Owner<TaskCell<B, F, T>>,
     closure: &mut Parcel<F>,
@@ -306,7 +306,7 @@ pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
         let turn = start.into_turn();
         // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
         assert!(turn.is_of(cell.address()), "an Io refused another task than the one that it was asked to start");
-        if how == StartHow::Async && turn.task().options().may_run_inline() {
+        if how == SpawnMode::Async && turn.task().options().may_run_inline() {
             Start::new(turn).run();
         } else {
             mem::forget(handle);

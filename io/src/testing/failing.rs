@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::errors::error_of;
-use crate::backend::{Refused, Start, StartHow};
+use crate::backend::{Refused, SpawnMode, Start};
 use crate::error::{ConcurrencyUnavailable, SpawnErrorKind};
 use crate::{Backend, Instant, Io, Operation, Output, context, time};
 
@@ -30,9 +30,9 @@ use crate::{Backend, Instant, Io, Operation, Output, context, time};
 pub struct Failing;
 
 impl Io for Failing {
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         let kind = match how {
-            StartHow::Waiting => context::current(|context| context.check(self)).err().map(SpawnErrorKind::Canceled),
+            SpawnMode::Waiting => context::current(|context| context.check(self)).err().map(SpawnErrorKind::Canceled),
             _ => None,
         };
         let unavailable = || ConcurrencyUnavailable::limit_reached("concurrent_limit", 0);

@@ -9,7 +9,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::errors::error_of;
 use super::faults::{Dice, Faults, Injected, Share, When};
-use crate::backend::{Refused, Start, StartHow};
+use crate::backend::{Refused, SpawnMode, Start};
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
@@ -206,7 +206,7 @@ impl Decorator for Faulty {
         self.this.upgrade().map(|this| this as _)
     }
 
-    fn start(&self, start: Start, how: StartHow) -> Result<(), Refused> {
+    fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         if !self.dice.lock().start() {
             return self.io.start(start, how);
         }

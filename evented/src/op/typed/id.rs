@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iolite_io::Io;
 use iolite_io::backend::Unparker;
-use iolite_io::sync::{OneshotSender, oneshot};
+use iolite_io::sync::oneshot;
 
 /// Names an operation, for as long as it is under way. Clones are the same id; later it can name
 /// another operation.
@@ -23,7 +23,7 @@ pub struct Id(Arc<Mutex<Option<Named>>>);
 struct Named {
     /// Who waits for it.
     owner: Unparker,
-    asking: Vec<OneshotSender<Cancel>>,
+    asking: Vec<oneshot::Sender<Cancel>>,
 }
 
 /// What became of a cancellation.
@@ -53,7 +53,7 @@ pub struct CanceledById;
 /// [`Canceled`](iolite_io::Canceled).
 pub fn cancel(io: &dyn Io, id: &Id) -> io::Result<Cancel> {
     io.check_cancel()?;
-    let (sender, receiver) = oneshot();
+    let (sender, receiver) = oneshot::channel();
     match &mut *id.named() {
         None => return Ok(Cancel::NotFound),
         Some(named) => {
@@ -114,7 +114,7 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Those who want an operation canceled.
-pub(crate) struct Asking(Vec<OneshotSender<Cancel>>);
+pub(crate) struct Asking(Vec<oneshot::Sender<Cancel>>);
 
 impl Asking {
     /// Tells them the kernel's answer.

@@ -1,7 +1,7 @@
 //! The wait itself.
 #![allow(unsafe_code)]
 
-use super::Source;
+use super::Selectable;
 use super::sealed::{Arm, Arms};
 use crate::Io;
 use crate::cancel::Canceled;
@@ -11,7 +11,7 @@ use crate::sync::Choice;
 use crate::time::Instant;
 
 /// Waits for one of the arms of a source, takes it, and nothing of the others.
-pub(crate) fn wait_any<S: Source>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
+pub(crate) fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
     let arm = match source.poll_all(io, TOKEN) {
         Some(arm) => arm,

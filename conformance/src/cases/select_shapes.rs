@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Notify, RecvError, RwLock, Semaphore, TryRecvError, channel};
-use iolite_io::{Instant, Io, OneOf2, OneOf3, OneOf4, Source};
+use iolite_io::sync::{Event, Notify, RecvError, RwLock, Semaphore, TryRecvError, mpmc::channel};
+use iolite_io::{Instant, Io, OneOf2, OneOf3, OneOf4, Selectable};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -49,14 +49,14 @@ fn a_vec_within_a_tuple_says_which_it_was(on: &On) {
     on.run(|io| {
         let stop = Event::new();
         let channels: Vec<_> = (0..5).map(|_| channel(1)).collect();
-        let receivers = || channels.iter().map(|(_, receiver)| receiver.receiving().map(item)).collect::<Vec<_>>();
+        let receivers = || channels.iter().map(|(_, receiver)| receiver.on_recv().map(item)).collect::<Vec<_>>();
         for (index, (sender, _)) in channels.iter().enumerate() {
             sender.send(io, index).expect("open");
-            let one = io.wait_any((stop.waiting(), receivers())).expect("not canceled");
+            let one = io.select((stop.on_wait(), receivers())).expect("not canceled");
             assert_eq!(one, OneOf2::Second((index, index)), "it was there before");
             let one = while_waiting(
                 io,
-                |io, waits| io.wait_any((stop.waiting(), receivers(), waits.acquiring_many(2).map(drop))),
+                |io, waits| io.select((stop.on_wait(), receivers(), waits.on_acquire_many(2).map(drop))),
                 || sender.try_send(10 + index).expect("room"),
             );
             match one.expect("not canceled") {
@@ -65,7 +65,7 @@ fn a_vec_within_a_tuple_says_which_it_was(on: &On) {
             }
         }
         stop.set();
-        let one = io.wait_any((receivers(), stop.waiting())).expect("not canceled");
+        let one = io.select((receivers(), stop.on_wait())).expect("not canceled");
         assert_eq!(one, OneOf2::Second(()), "behind the arms of a Vec");
     });
 }
@@ -74,12 +74,12 @@ fn tuples_within_a_vec_say_which_it_was(on: &On) {
     on.run(|io| {
         let workers: Vec<_> = (0..4).map(|_| (Event::new(), channel(1))).collect();
         let sources = || {
-            workers.iter().map(|(ended, (_, items))| (ended.waiting(), items.receiving().map(item))).collect::<Vec<_>>()
+            workers.iter().map(|(ended, (_, items))| (ended.on_wait(), items.on_recv().map(item))).collect::<Vec<_>>()
         };
         let (_, (sender, _)) = &workers[2];
         let one = while_waiting(
             io,
-            |io, waits| io.wait_any((sources(), waits.acquiring_many(2).map(drop))),
+            |io, waits| io.select((sources(), waits.on_acquire_many(2).map(drop))),
             || sender.try_send("item").expect("room"),
         );
         let one = match one.expect("not canceled") {
@@ -88,7 +88,7 @@ fn tuples_within_a_vec_say_which_it_was(on: &On) {
         };
         assert_eq!(one, (2, OneOf2::Second("item")));
         workers[3].0.set();
-        let one = io.wait_any([(sources(), io.now() + LONG)]).expect("not canceled");
+        let one = io.select([(sources(), io.now() + LONG)]).expect("not canceled");
         assert_eq!(one, (0, OneOf2::First((3, OneOf2::First(())))));
     });
 }
@@ -99,8 +99,8 @@ fn what_loses_within_another_keeps_its_item(on: &On) {
         for (number, (sender, _)) in channels.iter().enumerate() {
             sender.send(io, number).expect("room");
         }
-        let receivers: Vec<_> = channels[1..].iter().map(|(_, receiver)| receiver.receiving().map(item)).collect();
-        let one = io.wait_any((channels[0].1.receiving().map(item), receivers)).expect("not canceled");
+        let receivers: Vec<_> = channels[1..].iter().map(|(_, receiver)| receiver.on_recv().map(item)).collect();
+        let one = io.select((channels[0].1.on_recv().map(item), receivers)).expect("not canceled");
         assert_eq!(one, OneOf2::First(0));
         assert_eq!([&channels[1], &channels[2]].map(|(_, receiver)| receiver.try_recv()), [Ok(1), Ok(2)]);
 
@@ -108,8 +108,8 @@ fn what_loses_within_another_keeps_its_item(on: &On) {
         let (mut first, mut second) = (Some(10), Some(20));
         let stop = Event::new();
         stop.set();
-        let sending = vec![channels[1].0.sending(&mut first), channels[2].0.sending(&mut second)];
-        let one = io.wait_any((stop.waiting(), sending)).expect("not canceled");
+        let sending = vec![channels[1].0.on_send(&mut first), channels[2].0.on_send(&mut second)];
+        let one = io.select((stop.on_wait(), sending)).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())), "{one:?}");
         assert_eq!((first, second), (Some(10), Some(20)));
     });
@@ -122,7 +122,7 @@ fn the_first_of_those_that_are_there_is_taken_across_all(on: &On) {
         let [a, b, c, d] = &notified;
         let take = || {
             let passed = io.now() + LONG;
-            match io.wait_any((vec![a.waiting(), b.waiting()], [(c.waiting(), passed)], d.waiting())) {
+            match io.select((vec![a.on_wait(), b.on_wait()], [(c.on_wait(), passed)], d.on_wait())) {
                 Ok(OneOf3::First((index, ()))) => index,
                 Ok(OneOf3::Second((0, OneOf2::First(())))) => 2,
                 Ok(OneOf3::Third(())) => 3,
@@ -139,10 +139,10 @@ fn those_that_are_never_there_leave_no_gap(on: &On) {
         let (event, never) = (Event::new(), Event::new());
         event.set();
         let nothing: Vec<Instant> = Vec::new();
-        let some = [None, Some(never.waiting()), None, Some(event.waiting())];
-        let one = io.wait_any((nothing.clone(), some, nothing)).expect("not canceled");
+        let some = [None, Some(never.on_wait()), None, Some(event.on_wait())];
+        let one = io.select((nothing.clone(), some, nothing)).expect("not canceled");
         assert_eq!(one, OneOf3::Second((3, ())));
-        let one = io.wait_any(([None::<Instant>; 2], Some(io.now() + SHORT))).expect("not canceled");
+        let one = io.select(([None::<Instant>; 2], Some(io.now() + SHORT))).expect("not canceled");
         assert_eq!(one, OneOf2::Second(()));
     });
 }
@@ -157,10 +157,10 @@ fn a_mapped_source_is_mapped_when_it_wins(on: &On) {
         let ((sender, receiver), event) = (channel(1), Event::new());
         let text = |item: Result<u32, RecvError>| item.map_or("closed".to_owned(), |item| count(item).to_string());
         event.set();
-        let one = io.wait_any((event.waiting(), receiver.receiving().map(text))).expect("not canceled");
+        let one = io.select((event.on_wait(), receiver.on_recv().map(text))).expect("not canceled");
         assert_eq!((one, mapped.get()), (OneOf2::First(()), 0), "it lost");
         sender.send(io, 7).expect("room");
-        let one = io.wait_any((receiver.receiving().map(text), event.waiting())).expect("not canceled");
+        let one = io.select((receiver.on_recv().map(text), event.on_wait())).expect("not canceled");
         assert_eq!((one, mapped.get()), (OneOf2::First("7".to_owned()), 1));
     });
 }
@@ -169,11 +169,11 @@ fn one_source_alone_is_waited_for(on: &On) {
     on.run(|io| {
         let ((sender, receiver), event) = (channel(1), Event::new());
         sender.send(io, 1).expect("room");
-        assert_eq!(io.wait_any(receiver.receiving().map(item)).expect("not canceled"), 1);
+        assert_eq!(io.select(receiver.on_recv().map(item)).expect("not canceled"), 1);
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-        io.wait_any(io.now() + SHORT).expect("not canceled");
+        io.select(io.now() + SHORT).expect("not canceled");
         scope(io, |group| {
-            let member = concurrently(group, |io| io.wait_any(event.waiting()));
+            let member = concurrently(group, |io| io.select(event.on_wait()));
             event.set();
             member.join(io).expect("not canceled");
         });
@@ -183,11 +183,11 @@ fn one_source_alone_is_waited_for(on: &On) {
 fn a_canceled_wait_within_another_takes_nothing(on: &On) {
     on.run(|io| {
         let channels: [_; 2] = [(); 2].map(|()| channel::<u32>(1));
-        let receivers = || channels.iter().map(|(_, receiver)| receiver.receiving().map(item)).collect::<Vec<_>>();
+        let receivers = || channels.iter().map(|(_, receiver)| receiver.on_recv().map(item)).collect::<Vec<_>>();
         let waits = Semaphore::new(1);
         scope(io, |group| {
             let member = concurrently(group, |io| {
-                io.wait_any((receivers(), waits.acquiring_many(2))).map(drop).expect_canceled("it is asked to stop");
+                io.select((receivers(), waits.on_acquire_many(2))).map(drop).expect_canceled("it is asked to stop");
             });
             until(io, || waits.try_acquire().is_none());
             member.request_cancel();
@@ -209,8 +209,9 @@ fn who_waits_to_write_or_to_read_reads_when_it_can(on: &On) {
             let one = while_waiting(
                 io,
                 |io, waits| {
-                    let sources = (lock.writing(), lock.reading(), waits.acquiring_many(2).map(drop), io.now() + LONG);
-                    match io.wait_any(sources).expect("not canceled") {
+                    let sources =
+                        (lock.on_write(), lock.on_read(), waits.on_acquire_many(2).map(drop), io.now() + LONG);
+                    match io.select(sources).expect("not canceled") {
                         OneOf4::First(_) => "writes",
                         OneOf4::Second(_) => "reads",
                         OneOf4::Third(()) | OneOf4::Fourth(()) => "neither",
@@ -233,8 +234,8 @@ fn the_number_of_permits_that_is_there_is_taken(on: &On) {
             let count = while_waiting(
                 io,
                 |io, waits| {
-                    let numbers = wanted.map(|number| permits.acquiring_many(number));
-                    match io.wait_any((numbers, waits.acquiring_many(2).map(drop))).expect("not canceled") {
+                    let numbers = wanted.map(|number| permits.on_acquire_many(number));
+                    match io.select((numbers, waits.on_acquire_many(2).map(drop))).expect("not canceled") {
                         OneOf2::First((_, permit)) => {
                             let count = permit.count();
                             permit.forget();
@@ -243,7 +244,7 @@ fn the_number_of_permits_that_is_there_is_taken(on: &On) {
                         OneOf2::Second(()) => 0,
                     }
                 },
-                || permits.release_many(come),
+                || permits.add_permits(come),
             );
             assert_eq!(count, taken, "of {come}, {wanted:?} are wanted");
             permits.try_acquire_many(come - taken).expect("the others are there, and nobody waits").forget();
@@ -256,8 +257,8 @@ fn nobody_gets_ahead_of_who_waits_for_one_of_two_numbers(on: &On) {
         let (permits, waits, behind) = (Semaphore::new(0), Semaphore::new(1), Semaphore::new(1));
         scope(io, |group| {
             let first = concurrently(group, |io| {
-                let numbers = [3, 2].map(|number| permits.acquiring_many(number));
-                match io.wait_any((numbers, waits.acquiring_many(2).map(drop))).expect("not canceled") {
+                let numbers = [3, 2].map(|number| permits.on_acquire_many(number));
+                match io.select((numbers, waits.on_acquire_many(2).map(drop))).expect("not canceled") {
                     OneOf2::First((index, permit)) => {
                         permit.forget();
                         index
@@ -267,19 +268,19 @@ fn nobody_gets_ahead_of_who_waits_for_one_of_two_numbers(on: &On) {
             });
             until(io, || waits.try_acquire().is_none());
             let second = concurrently(group, |io| {
-                match io.wait_any((permits.acquiring(), behind.acquiring_many(2).map(drop))).expect("not canceled") {
+                match io.select((permits.on_acquire(), behind.on_acquire_many(2).map(drop))).expect("not canceled") {
                     OneOf2::First(permit) => permit.forget(),
                     OneOf2::Second(()) => unreachable!("there is one"),
                 }
             });
             until(io, || behind.try_acquire().is_none());
-            permits.release();
+            permits.add_permits(1);
             assert!(permits.try_acquire().is_none(), "it is for those who wait");
             assert!(!first.is_finished() && !second.is_finished(), "two are too many, and it is not the second's turn");
-            permits.release();
+            permits.add_permits(1);
             assert_eq!(first.join(io), 1, "two are there");
             assert!(!second.is_finished(), "none is left");
-            permits.release();
+            permits.add_permits(1);
             second.join(io);
         });
         assert_eq!(permits.available(), 0);
@@ -293,12 +294,12 @@ fn a_number_that_loses_lets_those_behind_it_in(on: &On) {
         let (waits, behind) = (Semaphore::new(1), Semaphore::new(1));
         scope(io, |group| {
             let first = concurrently(group, |io| {
-                let numbers = [3, 2].map(|number| permits.acquiring_many(number).map(drop));
-                io.wait_any((numbers, stop.waiting(), waits.acquiring_many(2).map(drop))).expect("not canceled")
+                let numbers = [3, 2].map(|number| permits.on_acquire_many(number).map(drop));
+                io.select((numbers, stop.on_wait(), waits.on_acquire_many(2).map(drop))).expect("not canceled")
             });
             until(io, || waits.try_acquire().is_none());
             let second = concurrently(group, |io| {
-                io.wait_any((permits.acquiring().map(drop), behind.acquiring_many(2).map(drop))).expect("not canceled")
+                io.select((permits.on_acquire().map(drop), behind.on_acquire_many(2).map(drop))).expect("not canceled")
             });
             until(io, || behind.try_acquire().is_none());
             assert!(!second.is_finished());

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use iolite_io::sync::{Event, Semaphore};
 use iolite_io::{
-    Canceled, Completion, CompletionQueue, Happened, Io, OneOf2, OneOf3, OneOf4, OwnedGroup, Select, Source,
+    Canceled, Completion, CompletionKind, CompletionQueue, Io, JoinSet, OneOf2, OneOf3, OneOf4, OwnedGroup, Selectable,
 };
 
-use super::wait_any_races::{crowd, impatiently};
+use super::select_races::{crowd, impatiently};
 use crate::On;
 use crate::case::{Case, cases, pairs};
 use crate::tools::{
@@ -37,8 +37,8 @@ const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Waits for `source` in a way that others can see, by [`waits`].
-fn wait_seen<S: Source>(io: &dyn Io, seen: &Semaphore, source: S) -> Result<S::Output, Canceled> {
-    Ok(match io.wait_any((source, seen.acquiring_many(2)))? {
+fn wait_seen<S: Selectable>(io: &dyn Io, seen: &Semaphore, source: S) -> Result<S::Output, Canceled> {
+    Ok(match io.select((source, seen.on_acquire_many(2)))? {
         OneOf2::First(output) => output,
         OneOf2::Second(_) => unreachable!("there is one permit"),
     })
@@ -55,14 +55,14 @@ fn a_group_without_members_is_there(on: &On) {
         let (set, owned) = (Event::new(), OwnedGroup::new(io.handle().expect("a backend has one")));
         set.set();
         scope(io, |group| {
-            let one = io.wait_any((group.finishing(), set.waiting())).expect("not canceled");
+            let one = io.select((group.on_finish(), set.on_wait())).expect("not canceled");
             assert!(matches!(one, OneOf2::First(())));
-            let one = io.wait_any((owned.finishing(), set.waiting())).expect("not canceled");
+            let one = io.select((owned.on_finish(), set.on_wait())).expect("not canceled");
             assert!(matches!(one, OneOf2::First(())));
             let gate = &Event::new();
             drop(concurrently(group, |_| ()));
             group.wait(io).expect("not canceled");
-            let one = io.wait_any((gate.waiting(), group.finishing())).expect("not canceled");
+            let one = io.select((gate.on_wait(), group.on_finish())).expect("not canceled");
             assert!(matches!(one, OneOf2::Second(())));
         });
     });
@@ -77,7 +77,7 @@ fn the_end_of_the_last_member_is_told_to_all(on: &On) {
             }
             scope(io, |waiters| {
                 for seen in &seen {
-                    drop(concurrently(waiters, |io| wait_seen(io, seen, group.finishing()).expect("not canceled")));
+                    drop(concurrently(waiters, |io| wait_seen(io, seen, group.on_finish()).expect("not canceled")));
                 }
                 seen.iter().for_each(|seen| waits(io, seen));
                 gates[0].set();
@@ -99,7 +99,7 @@ fn a_group_that_is_used_again_is_waited_for_again(on: &On) {
             scope(io, |waiters| {
                 let waiter = concurrently(waiters, |io| {
                     first.wait_uncancelable(io);
-                    wait_seen(io, &seen, group.finishing()).expect("not canceled");
+                    wait_seen(io, &seen, group.on_finish()).expect("not canceled");
                 });
                 // Inline: from its end to the next member's start nobody else runs on this thread.
                 let member = group.spawn_async(|io| {
@@ -121,10 +121,10 @@ fn a_canceled_wait_for_a_group_leaves_its_members(on: &On) {
         scope(io, |group| {
             let member = concurrently(group, |io| gate.wait(io));
             scope(io, |waiters| {
-                let waiter = started(waiters, io, |io| io.wait_any((group.finishing(), io.now() + LONG)).map(drop));
+                let waiter = started(waiters, io, |io| io.select((group.on_finish(), io.now() + LONG)).map(drop));
                 waiter.cancel(io).expect_canceled("the group has a member");
             });
-            let one = io.wait_any((group.finishing(), io.now() + SHORT)).expect("not canceled");
+            let one = io.select((group.on_finish(), io.now() + SHORT)).expect("not canceled");
             assert!(matches!(one, OneOf2::Second(())));
             gate.set();
             member.join(io).expect("nobody has canceled it");
@@ -141,10 +141,10 @@ fn a_failure_cancels_the_wait_for_its_group(on: &On) {
                 Ok(())
             })?;
             group.spawn_concurrent(|_| Err::<(), _>(io::Error::other("it fails")))?;
-            let waited = io.wait_any((never.waiting(), group.finishing()));
+            let waited = io.select((never.on_wait(), group.on_finish()));
             gate.set();
             waited.expect_canceled("a member goes on");
-            let one = io.wait_any((group.finishing(), never.waiting()));
+            let one = io.select((group.on_finish(), never.on_wait()));
             one.expect_canceled("the failure is there for all that the body waits for");
             Ok(())
         });
@@ -156,25 +156,25 @@ fn results_are_a_source_until_no_task_runs(on: &On) {
     on.run(|io| {
         let (set, gate) = (Event::new(), Event::new());
         set.set();
-        io.select(|select| {
-            select.spawn_concurrent(|_| 1)?;
-            let one = io.wait_any((select.finishing(), io.now() + LONG))?;
+        io.join_set(|set| {
+            set.spawn_concurrent(|_| 1)?;
+            let one = io.select((set.on_next(), io.now() + LONG))?;
             assert!(matches!(one, OneOf2::First(Some(1))));
 
-            select.spawn_concurrent(|io| {
+            set.spawn_concurrent(|io| {
                 gate.wait_uncancelable(io);
                 2
             })?;
-            let one = io.wait_any((select.finishing(), io.now() + SHORT))?;
+            let one = io.select((set.on_next(), io.now() + SHORT))?;
             assert!(matches!(one, OneOf2::Second(())));
             gate.set();
-            until(io, || select.running() == 0);
-            let one = io.wait_any((set.waiting(), select.finishing()))?;
+            until(io, || set.running() == 0);
+            let one = io.select((set.on_wait(), set.on_next()))?;
             assert!(matches!(one, OneOf2::First(())));
-            assert_eq!(select.try_next(), Some(2), "what lost is left");
+            assert_eq!(set.try_next(), Some(2), "what lost is left");
 
             for _ in 0..2 {
-                let one = io.wait_any((io.now() + LONG, select.finishing()))?;
+                let one = io.select((io.now() + LONG, set.on_next()))?;
                 assert!(matches!(one, OneOf2::Second(None)), "no task runs");
             }
             io::Result::Ok(())
@@ -189,9 +189,9 @@ fn every_result_is_accounted_for(on: &On) {
         let (mut random, count) = (Random::new("every result"), rounds(1_000));
         let taken: Vec<_> = (0..=count).map(|_| AtomicUsize::new(0)).collect();
         let (last, permits) = (Event::new(), Semaphore::new(1));
-        let take = |io: &dyn Io, results: &Select<'_, '_, usize>, mut random: Random| {
+        let take = |io: &dyn Io, results: &JoinSet<'_, '_, usize>, mut random: Random| {
             loop {
-                match impatiently(io, &mut random, (results.finishing(), permits.acquiring())) {
+                match impatiently(io, &mut random, (results.on_finish(), permits.on_acquire())) {
                     Some(OneOf2::First(Some(number))) => drop(taken[number].fetch_add(1, Ordering::SeqCst)),
                     Some(OneOf2::First(None)) => return,
                     Some(OneOf2::Second(_permit)) => io.yield_now(),
@@ -199,7 +199,7 @@ fn every_result_is_accounted_for(on: &On) {
                 }
             }
         };
-        io.select(|results| {
+        io.join_set(|results| {
             // It runs for as long as there are results to come.
             results.spawn_concurrent(|io| {
                 last.wait_uncancelable(io);
@@ -235,22 +235,22 @@ fn completions_are_a_source(on: &On) {
         set.set();
         let operation = |gate: Arc<Event>| move |io: &dyn Io| gate.wait_uncancelable(io);
         let first = queue.submit(1, operation(gate.clone())).expect("concurrent");
-        let one = io.wait_any((queue.waiting(), io.now() + SHORT)).expect("not canceled");
+        let one = io.select((queue.on_wait(), io.now() + SHORT)).expect("not canceled");
         assert!(matches!(one, OneOf2::Second(())));
         let seen = Semaphore::new(1);
         scope(io, |group| {
-            let waiter = concurrently(group, |io| wait_seen(io, &seen, queue.waiting()).expect("not canceled"));
+            let waiter = concurrently(group, |io| wait_seen(io, &seen, queue.on_wait()).expect("not canceled"));
             waits(io, &seen);
             gate.set();
-            let Completion { id, tag, happened } = waiter.join(io);
-            assert_eq!((id, tag, happened), (first, 1, Happened::Ended(())));
+            let Completion { id, tag, kind } = waiter.join(io);
+            assert_eq!((id, tag, happened), (first, 1, CompletionKind::Operation(())));
         });
         queue.submit(2, operation(gate.clone())).expect("concurrent");
         queue.submit(3, operation(gate)).expect("concurrent");
         // Both have happened when their waits have lost.
         let mut tags = Vec::new();
         while tags.len() < 2 {
-            let one = io.wait_any((set.waiting(), queue.waiting())).expect("not canceled");
+            let one = io.select((set.on_wait(), queue.on_wait())).expect("not canceled");
             assert!(matches!(one, OneOf2::First(())));
             tags.extend(queue.poll().map(|completion| completion.tag));
             io.yield_now();
@@ -265,14 +265,14 @@ fn timers_of_a_queue_are_deadlines(on: &On) {
     on.run(|io| {
         let (queue, never) = (queue::<_, ()>(io), Event::new());
         queue.timer(SHORT, 1);
-        let one = io.wait_any((never.waiting(), queue.waiting())).expect("not canceled");
-        assert!(matches!(one, OneOf2::Second(Completion { tag: 1, happened: Happened::Fired, .. })));
+        let one = io.select((never.on_wait(), queue.on_wait())).expect("not canceled");
+        assert!(matches!(one, OneOf2::Second(Completion { tag: 1, kind: CompletionKind::Timer, .. })));
 
         // One that is set meanwhile, before the one for which it waits, which is canceled.
         let seen = Semaphore::new(1);
         let far = queue.timer(LONG, 2);
         scope(io, |group| {
-            let waiter = concurrently(group, |io| wait_seen(io, &seen, queue.waiting()).expect("not canceled"));
+            let waiter = concurrently(group, |io| wait_seen(io, &seen, queue.on_wait()).expect("not canceled"));
             waits(io, &seen);
             queue.timer(SHORT, 3);
             assert!(queue.cancel(far));
@@ -284,8 +284,7 @@ fn timers_of_a_queue_are_deadlines(on: &On) {
         scope(io, |group| {
             let deadline = io.now() + 4 * SHORT;
             let (queue, seen) = (&queue, &seen);
-            let waiter =
-                concurrently(group, move |io| io.wait_any((queue.waiting(), seen.acquiring_many(2), deadline)));
+            let waiter = concurrently(group, move |io| io.select((queue.on_wait(), seen.on_acquire_many(2), deadline)));
             // It may have fired, and the waiter ended, before anybody could look.
             until(io, || seen.try_acquire().is_none() || waiter.is_finished());
             let was_there = queue.cancel(near);
@@ -302,7 +301,7 @@ fn a_panic_of_an_operation_comes_out_of_the_wait(on: &On) {
     on.run(|io| {
         let (queue, never) = (queue::<_, ()>(io), Event::new());
         queue.submit(1, |_| panic_quietly("it panics")).expect("concurrent");
-        let text = panic_of(|| io.wait_any((never.waiting(), queue.waiting())).map(drop));
+        let text = panic_of(|| io.select((never.on_wait(), queue.on_wait())).map(drop));
         assert_eq!(text, "it panics");
         assert!(queue.is_empty());
     });
@@ -324,15 +323,15 @@ fn a_completion_is_taken_or_still_there(on: &On) {
             let taken = attempt(
                 io,
                 start,
-                |io| match io.wait_any((never.waiting(), queue.waiting()))? {
-                    OneOf2::Second(completion) => Ok(completion.happened),
+                |io| match io.select((never.on_wait(), queue.on_wait()))? {
+                    OneOf2::Second(completion) => Ok(completion.kind),
                     OneOf2::First(()) => unreachable!("it is never set"),
                 },
                 || gate.set(),
             );
             let is_taken = taken.is_some();
-            let happened = taken.unwrap_or_else(|| queue.wait(io).expect("not canceled").happened);
-            assert_eq!(happened, Happened::Ended(next));
+            let kind = taken.unwrap_or_else(|| queue.wait(io).expect("not canceled").kind);
+            assert_eq!(kind, CompletionKind::Operation(next));
             assert!(queue.is_empty());
             is_taken
         });
@@ -361,7 +360,7 @@ fn every_completion_is_accounted_for(one: &On, other: &On, executors: usize) {
             }
             while left.load(Ordering::SeqCst) > 0 {
                 let (soon, [near, far]) = (io.now() + SHORT, &queues);
-                let sources = (near.waiting(), far.waiting(), permits.acquiring(), soon);
+                let sources = (near.on_wait(), far.on_wait(), permits.on_acquire(), soon);
                 let completion = match impatiently(io, &mut random, sources) {
                     Some(OneOf4::First(completion) | OneOf4::Second(completion)) => completion,
                     Some(OneOf4::Third(_permit)) => {
@@ -370,7 +369,7 @@ fn every_completion_is_accounted_for(one: &On, other: &On, executors: usize) {
                     }
                     Some(OneOf4::Fourth(())) | None => continue,
                 };
-                if let Happened::Ended(number) = completion.happened {
+                if let CompletionKind::Operation(number) = completion.kind {
                     assert_eq!(number, completion.tag);
                 }
                 taken[completion.tag].fetch_add(1, Ordering::SeqCst);

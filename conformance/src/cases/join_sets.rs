@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Io, Select, SpawnErrorKind, WaitError};
+use iolite_io::{Canceled, Io, JoinSet, SpawnErrorKind, WaitError};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -27,54 +27,54 @@ pub(crate) const CASES: &[Case] = cases![
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A select whose body does not fail.
-fn select<'env, T: Send + 'env, R>(
+fn join_set<'env, T: Send + 'env, R>(
     io: &'env (dyn Io + 'env),
-    body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> R,
+    body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> R,
 ) -> R {
-    io.select(|select| Ok::<R, Canceled>(body(select))).expect("the body does not fail")
+    io.join_set(|set| Ok::<R, Canceled>(body(set))).expect("the body does not fail")
 }
 
 fn results_come_in_the_order_of_the_ends(on: &On) {
     on.run(|io| {
         let gates: [Event; 3] = Default::default();
-        select(io, |select| {
+        join_set(io, |set| {
             for (number, gate) in gates.iter().enumerate() {
                 let task = move |io: &dyn Io| {
                     gate.wait_uncancelable(io);
                     number
                 };
-                select.spawn_concurrent(task).expect("concurrent");
+                set.spawn_concurrent(task).expect("concurrent");
             }
             for number in [2, 0, 1] {
-                assert_eq!(select.try_next(), None);
+                assert_eq!(set.try_next(), None);
                 gates[number].set();
-                assert_eq!(select.next(io).expect("nobody stops it"), Some(number));
+                assert_eq!(set.next(io).expect("nobody stops it"), Some(number));
             }
-            assert_eq!(select.next(io).expect("nobody stops it"), None, "nothing runs");
-            assert!(select.is_empty());
+            assert_eq!(set.next(io).expect("nobody stops it"), None, "nothing runs");
+            assert!(set.is_empty());
         });
     });
 }
 
 fn without_a_task_there_is_nothing_to_wait_for(on: &On) {
     on.run(|io| {
-        select(io, |select: &Select<'_, '_, ()>| {
-            assert_eq!(select.next(io).expect("nobody stops it"), None);
-            assert_eq!(select.next_many(io, 3).expect("nobody stops it"), []);
-            assert_eq!(select.cancel(io), []);
+        join_set(io, |set: &JoinSet<'_, '_, ()>| {
+            assert_eq!(set.next(io).expect("nobody stops it"), None);
+            assert_eq!(set.next_many(io, 3).expect("nobody stops it"), []);
+            assert_eq!(set.cancel(io), []);
         });
     });
 }
 
 fn tasks_may_be_started_between_results(on: &On) {
     on.run(|io| {
-        let sum = select(io, |select| {
-            select.spawn_async(|_| 10_usize);
+        let sum = join_set(io, |set| {
+            set.spawn_async(|_| 10_usize);
             let mut sum = 0;
-            while let Some(number) = select.next(io).expect("nobody stops it") {
+            while let Some(number) = set.next(io).expect("nobody stops it") {
                 sum += number;
                 if number > 0 {
-                    select.spawn_waiting(io, move |_| number - 1).expect("a slot gets free");
+                    set.spawn_waiting(io, move |_| number - 1).expect("a slot gets free");
                 }
             }
             sum
@@ -85,18 +85,18 @@ fn tasks_may_be_started_between_results(on: &On) {
 
 fn many_come_when_there_are_enough(on: &On) {
     on.run(|io| {
-        select(io, |select| {
+        join_set(io, |set| {
             for number in 0..5 {
-                select.spawn_concurrent(move |_| number).expect("concurrent");
+                set.spawn_concurrent(move |_| number).expect("concurrent");
             }
-            let mut all = select.next_many(io, 2).expect("nobody stops it");
+            let mut all = set.next_many(io, 2).expect("nobody stops it");
             assert!(all.len() >= 2);
             while all.len() < 5 {
-                all.extend(select.next_many(io, 1).expect("nobody stops it"));
+                all.extend(set.next_many(io, 1).expect("nobody stops it"));
             }
             all.sort_unstable();
             assert_eq!(all, [0, 1, 2, 3, 4]);
-            assert_eq!(select.next_many(io, 1).expect("nobody stops it"), [], "nothing runs");
+            assert_eq!(set.next_many(io, 1).expect("nobody stops it"), [], "nothing runs");
         });
     });
 }
@@ -105,9 +105,9 @@ fn many_come_when_there_are_enough(on: &On) {
 fn inline_tasks_have_results(on: &On) {
     let on = &on.async_limit(0);
     on.run(|io| {
-        select(io, |select| {
-            (0..3).for_each(|number| select.spawn_async(move |_| number));
-            assert_eq!(select.next_many(io, 2).expect("nobody stops it"), [0, 1, 2]);
+        join_set(io, |set| {
+            (0..3).for_each(|number| set.spawn_async(move |_| number));
+            assert_eq!(set.next_many(io, 2).expect("nobody stops it"), [0, 1, 2]);
         });
     });
 }
@@ -115,44 +115,44 @@ fn inline_tasks_have_results(on: &On) {
 fn a_refused_closure_comes_back(on: &On) {
     let on = &on.concurrent_limit(0);
     on.on_thread(|io| {
-        select(io, |select| {
-            let refused = select.spawn_concurrent(|_| 1).expect_err("no unit of concurrency");
+        join_set(io, |set| {
+            let refused = set.spawn_concurrent(|_| 1).expect_err("no unit of concurrency");
             assert!(matches!(refused.kind, SpawnErrorKind::ConcurrencyUnavailable(_)));
             assert_eq!((refused.closure)(io), 1);
-            assert_eq!(select.next(io).expect("nobody stops it"), None, "it is not waited for");
+            assert_eq!(set.next(io).expect("nobody stops it"), None, "it is not waited for");
         });
     });
 }
 
 fn cancel_returns_every_result(on: &On) {
     on.run(|io| {
-        select(io, |select| {
-            select.spawn_concurrent(|_| Ok(1)).expect("concurrent");
+        join_set(io, |set| {
+            set.spawn_concurrent(|_| Ok(1)).expect("concurrent");
             for _ in 0..3 {
-                select.spawn_concurrent(|io| io.sleep(LONG).map(|()| 2)).expect("concurrent");
+                set.spawn_concurrent(|io| io.sleep(LONG).map(|()| 2)).expect("concurrent");
             }
-            let results = select.cancel(io);
+            let results = set.cancel(io);
             assert_eq!(results.len(), 4);
             assert_eq!(results.iter().filter(|result| matches!(result, Ok(1))).count(), 1);
             assert_eq!(results.iter().filter(|result| result.is_err()).count(), 3);
             // It can be used again.
-            select.spawn_concurrent(|io| io.check_cancel().map(|()| 3)).expect("concurrent");
-            assert_eq!(select.next(io).expect("nobody stops it").map(Result::ok), Some(Some(3)));
+            set.spawn_concurrent(|io| io.check_cancel().map(|()| 3)).expect("concurrent");
+            assert_eq!(set.next(io).expect("nobody stops it").map(Result::ok), Some(Some(3)));
         });
     });
 }
 
 fn a_canceled_wait_takes_nothing(on: &On) {
     on.run(|io| {
-        select(io, |select| {
-            select.spawn_concurrent(|io| io.sleep(LONG).is_err()).expect("concurrent");
+        join_set(io, |set| {
+            set.spawn_concurrent(|io| io.sleep(LONG).is_err()).expect("concurrent");
             scope(io, |group| {
-                let waiter = concurrently(group, |io| select.next(io));
+                let waiter = concurrently(group, |io| set.next(io));
                 waiter.cancel(io).map(|_| ()).expect_canceled("it waits, or has not begun");
             });
-            let timed_out = io.timeout(Duration::from_millis(1), |io| select.next(io)).expect_err("it sleeps");
+            let timed_out = io.timeout(Duration::from_millis(1), |io| set.next(io)).expect_err("it sleeps");
             assert!(matches!(timed_out, WaitError::TimedOut(_)));
-            assert_eq!(select.cancel(io), [true]);
+            assert_eq!(set.cancel(io), [true]);
         });
     });
 }
@@ -167,13 +167,13 @@ fn an_error_of_the_body_stops_the_tasks(on: &On) {
     }
     on.run(|io| {
         let dropped = AtomicUsize::new(0);
-        let result: Result<(), &str> = io.select(|select| {
+        let result: Result<(), &str> = io.join_set(|set| {
             for _ in 0..3 {
                 let task = |io: &dyn Io| {
                     let _ = io.sleep(LONG);
                     Counted(&dropped)
                 };
-                select.spawn_concurrent(task).expect("concurrent");
+                set.spawn_concurrent(task).expect("concurrent");
             }
             Err("the body's")
         });
@@ -185,11 +185,11 @@ fn an_error_of_the_body_stops_the_tasks(on: &On) {
 fn a_panic_ends_the_select(on: &On) {
     on.run(|io| {
         let panic = panic_of(|| {
-            select(io, |select: &Select<'_, '_, ()>| {
-                select.spawn_concurrent(|_| panic_quietly("a task's")).expect("concurrent");
-                select.spawn_concurrent(|io| assert!(io.sleep(LONG).is_err())).expect("concurrent");
+            join_set(io, |set: &JoinSet<'_, '_, ()>| {
+                set.spawn_concurrent(|_| panic_quietly("a task's")).expect("concurrent");
+                set.spawn_concurrent(|io| assert!(io.sleep(LONG).is_err())).expect("concurrent");
                 // Canceled, once it has failed.
-                while let Ok(Some(())) = select.next(io) {}
+                while let Ok(Some(())) = set.next(io) {}
             });
         });
         assert_eq!(panic, "a task's");
@@ -200,12 +200,12 @@ fn a_panic_ends_the_select(on: &On) {
 fn several_take_results(on: &On) {
     on.run(|io| {
         for _ in 0..rounds(50) {
-            select(io, |select| {
-                (0..20).for_each(|number| select.spawn_async(move |_| 1_usize << number));
+            join_set(io, |set| {
+                (0..20).for_each(|number| set.spawn_async(move |_| 1_usize << number));
                 let all: usize = scope(io, |group| {
                     let take = |io: &dyn Io| {
                         let mut sum = 0;
-                        while let Some(number) = select.next(io).expect("nobody stops it") {
+                        while let Some(number) = set.next(io).expect("nobody stops it") {
                             sum += number;
                         }
                         sum

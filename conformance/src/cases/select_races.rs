@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use iolite_io::sync::{Event, Mutex, Receiver, RwLock, Semaphore, SemaphorePermit, Sender, channel};
-use iolite_io::{Io, OneOf2, OneOf3, OneOf4, Source};
+use iolite_io::sync::{
+    Event, Mutex, RwLock, Semaphore, SemaphorePermit,
+    mpmc::{Receiver, Sender, channel},
+};
+use iolite_io::{Io, OneOf2, OneOf3, OneOf4, Selectable};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};
@@ -38,7 +41,7 @@ fn an_item_is_received_or_still_there(on: &On, capacity: usize) {
             let received = attempt(
                 io,
                 start,
-                |io| match io.wait_any((other.receiving(), receiver.receiving()))? {
+                |io| match io.select((other.on_recv(), receiver.on_recv()))? {
                     OneOf2::Second(item) => Ok(item.expect("open")),
                     OneOf2::First(item) => panic!("{item:?}"),
                 },
@@ -57,14 +60,14 @@ fn a_permit_is_taken_or_still_there(on: &On) {
             let taken = attempt(
                 io,
                 start,
-                |io| match io.wait_any((event.waiting(), permits.acquiring()))? {
+                |io| match io.select((event.on_wait(), permits.on_acquire()))? {
                     OneOf2::Second(permit) => {
                         permit.forget();
                         Ok(())
                     }
                     OneOf2::First(()) => unreachable!("it is never set"),
                 },
-                || permits.release(),
+                || permits.add_permits(1),
             );
             let left = permits.try_acquire();
             assert_eq!(left.is_some(), taken.is_none());
@@ -131,10 +134,10 @@ pub(super) fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Cro
 }
 
 /// Waits for one of the sources, with little patience at times; `None` when it was canceled or timed out.
-pub(super) fn impatiently<S: Source>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
+pub(super) fn impatiently<S: Selectable>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
     match random.below(4) {
-        0 => io.timeout(Duration::from_micros(random.below(100)), |io| io.wait_any(sources)).ok(),
-        _ => io.wait_any(sources).ok(),
+        0 => io.timeout(Duration::from_micros(random.below(100)), |io| io.select(sources)).ok(),
+        _ => io.select(sources).ok(),
     }
 }
 
@@ -175,7 +178,7 @@ fn send_all(io: &dyn Io, mut random: Random, channels: [&Sender<usize>; CHANNELS
         }
         let before = slots;
         let mut places = slots.iter_mut();
-        let sources = channels.map(|sender| sender.sending(places.next().expect("as many")));
+        let sources = channels.map(|sender| sender.on_send(places.next().expect("as many")));
         let sent = impatiently(io, &mut random, sources);
         let gone = sent.map(|(index, sent)| sent.map(|()| index).expect("it is closed after all were sent"));
         for (index, (before, now)) in before.into_iter().zip(slots).enumerate() {
@@ -189,7 +192,7 @@ fn receive_all(io: &dyn Io, mut random: Random, channels: [&Receiver<usize>; CHA
     let mut open = [true; CHANNELS];
     while open.contains(&true) {
         let sources: Vec<_> =
-            channels.iter().zip(open).map(|(receiver, open)| open.then(|| receiver.receiving())).collect();
+            channels.iter().zip(open).map(|(receiver, open)| open.then(|| receiver.on_recv())).collect();
         match impatiently(io, &mut random, sources) {
             Some((_, Ok(item))) => drop(received[item].fetch_add(1, Ordering::SeqCst)),
             Some((index, Err(_))) => open[index] = false,
@@ -213,7 +216,7 @@ fn permits_and_locks_are_conserved(one: &On, other: &On, executors: usize) {
         crowd.run(|io, number, mut random| {
             for _ in 0..count {
                 let wanted = 1 + number % 3;
-                match impatiently(io, &mut random, (few.acquiring(), lock.locking(), many.acquiring_many(wanted))) {
+                match impatiently(io, &mut random, (few.on_acquire(), lock.on_lock(), many.on_acquire_many(wanted))) {
                     Some(OneOf3::First(_permit)) => hold(io, &in_few, 1, 1),
                     Some(OneOf3::Second(mut value)) => {
                         let before = *value;
@@ -242,8 +245,8 @@ fn two_ways_into_one_lock_are_conserved(one: &On, other: &On, executors: usize) 
             for _ in 0..count {
                 let mut number = || 1 + random.below(4) as usize;
                 let wanted = [number(), number()];
-                let [first, second] = wanted.map(|number| permits.acquiring_many(number));
-                match impatiently(io, &mut random, (first, lock.writing(), second, lock.reading())) {
+                let [first, second] = wanted.map(|number| permits.on_acquire_many(number));
+                match impatiently(io, &mut random, (first, lock.on_write(), second, lock.on_read())) {
                     Some(OneOf4::First(taken) | OneOf4::Third(taken)) => {
                         assert!(held.fetch_add(taken.count(), Ordering::SeqCst) + taken.count() <= 4);
                         io.yield_now();

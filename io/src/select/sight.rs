@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::{Fact, Source};
+use super::{Fact, Selectable};
 use crate::Io;
 use crate::context::Unparker;
 use crate::lookout::{self, Watch};
@@ -53,7 +53,7 @@ impl<S: Sight> Fact for Sighting<S> {
     }
 }
 
-impl<S: Sight> Source for Sighting<S> {
+impl<S: Sight> Selectable for Sighting<S> {
     type Output = io::Result<S::Output>;
 
     fn output(self, _: usize, io: &dyn Io, _: Token) -> Self::Output {
@@ -95,7 +95,7 @@ mod tests {
     fn what_cannot_be_watched_is_an_error_at_once() {
         let io: &dyn Io = &Failing;
         let file = File::open("/proc/self/exe").expect("a regular file");
-        let (index, seen) = io.wait_any([Sighting::of(Unseen(file))]).expect("not canceled");
+        let (index, seen) = io.select([Sighting::of(Unseen(file))]).expect("not canceled");
         assert_eq!((index, seen.expect_err("no set has it").kind()), (0, io::ErrorKind::PermissionDenied));
     }
 }

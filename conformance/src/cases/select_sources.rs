@@ -59,7 +59,7 @@ const SHORT: Duration = Duration::from_millis(2);
 fn signal_while_waiting(io: &dyn Io, watcher: &mut Signals, act: impl FnOnce()) -> Signal {
     let waits = Semaphore::new(1);
     scope(io, |group| {
-        let member = concurrently(group, |io| match io.wait_any((watcher.arriving(), waits.acquiring_many(2))) {
+        let member = concurrently(group, |io| match io.select((watcher.on_next(), waits.on_acquire_many(2))) {
             Ok(OneOf2::First(signal)) => signal.expect("seen"),
             other => panic!("{other:?}"),
         });
@@ -76,13 +76,13 @@ fn a_signal_is_a_source(on: &On) {
         let mut watcher = Signals::new([Signal::USER1, Signal::USER2]).expect("watched");
         for _ in 0..3 {
             assert_eq!(signal_while_waiting(io, &mut watcher, || send(Signal::USER2)), Signal::USER2);
-            let one = io.wait_any((watcher.arriving(), io.now() + SHORT)).expect("not canceled");
+            let one = io.select((watcher.on_next(), io.now() + SHORT)).expect("not canceled");
             assert!(matches!(one, OneOf2::Second(())), "it is taken once");
         }
         send(Signal::USER2);
         send(Signal::USER1);
         for signal in [Signal::USER1, Signal::USER2] {
-            let one = io.wait_any((watcher.arriving(), io.now() + LONG)).expect("not canceled");
+            let one = io.select((watcher.on_next(), io.now() + LONG)).expect("not canceled");
             assert!(matches!(one, OneOf2::First(Ok(seen)) if seen == signal), "the lowest number first");
         }
         assert_eq!(watcher.try_next(), None);
@@ -96,7 +96,7 @@ fn a_signal_that_loses_is_kept(on: &On) {
         send(Signal::USER1);
         stop.set();
         for _ in 0..3 {
-            let one = io.wait_any((stop.waiting(), watcher.arriving())).expect("not canceled");
+            let one = io.select((stop.on_wait(), watcher.on_next())).expect("not canceled");
             assert!(matches!(one, OneOf2::First(())));
         }
         assert_eq!(watcher.next(io).expect("kept"), Signal::USER1);
@@ -116,8 +116,8 @@ fn one_signal_wakes_all_who_wait(on: &On) {
                 for watcher in &mut watchers {
                     let waits = &waits;
                     drop(concurrently(group, move |io| {
-                        waits.release();
-                        let one = io.wait_any((watcher.arriving(), io.now() + LONG)).expect("not canceled");
+                        waits.add_permits(1);
+                        let one = io.select((watcher.on_next(), io.now() + LONG)).expect("not canceled");
                         assert!(matches!(one, OneOf2::First(Ok(Signal::USER1))));
                     }));
                 }
@@ -137,7 +137,7 @@ fn a_signal_is_taken_or_still_there(on: &On) {
             let taken = attempt(
                 io,
                 start,
-                |io| match io.wait_any((event.waiting(), watcher.arriving()))? {
+                |io| match io.select((event.on_wait(), watcher.on_next()))? {
                     OneOf2::Second(signal) => signal,
                     OneOf2::First(()) => unreachable!("it is never set"),
                 },
@@ -156,7 +156,7 @@ fn of_a_signal_and_a_permit_one_is_left(on: &On) {
         let (mut watcher, permits) = (watch(Signal::USER1), Semaphore::new(0));
         Race::new("a signal against a permit", 2_000).run(|start| {
             let seen = scope(io, |group| {
-                let member = started(group, io, |io| match io.wait_any((permits.acquiring(), watcher.arriving())) {
+                let member = started(group, io, |io| match io.select((permits.on_acquire(), watcher.on_next())) {
                     Ok(OneOf2::First(permit)) => {
                         permit.forget();
                         false
@@ -164,7 +164,7 @@ fn of_a_signal_and_a_permit_one_is_left(on: &On) {
                     Ok(OneOf2::Second(signal)) => signal.is_ok(),
                     Err(_) => panic!("nobody cancels it"),
                 });
-                start.go(|| send(Signal::USER1), || permits.release());
+                start.go(|| send(Signal::USER1), || permits.add_permits(1));
                 member.join(io)
             });
             assert_eq!(watcher.try_next().is_some(), !seen, "the signal");
@@ -187,14 +187,14 @@ fn signals_go_back_and_forth(one: &On, other: &On, executors: usize) {
     scope(other.io(), |group| {
         let member = concurrently(group, |io| {
             for _ in 0..count {
-                let one = io.wait_any((io.now() + LONG, there.arriving())).expect("not canceled");
+                let one = io.select((io.now() + LONG, there.on_next())).expect("not canceled");
                 assert!(matches!(one, OneOf2::Second(Ok(Signal::USER1))));
                 send(Signal::USER2);
             }
         });
         for _ in 0..count {
             send(Signal::USER1);
-            let one = one.io().wait_any((back.arriving(), one.io().now() + LONG)).expect("not canceled");
+            let one = one.io().select((back.on_next(), one.io().now() + LONG)).expect("not canceled");
             assert!(matches!(one, OneOf2::First(Ok(Signal::USER2))));
         }
         member.join(other.io());
@@ -212,12 +212,12 @@ fn the_end_of_a_program_is_a_source(on: &On) {
         let mut command = shell("read line; exit 3");
         let mut child = process::spawn(io, command.stdin(Stdio::piped())).expect("spawned");
         for _ in 0..3 {
-            let one = io.wait_any((child.exiting(), io.now() + SHORT)).expect("not canceled");
+            let one = io.select((child.on_wait(), io.now() + SHORT)).expect("not canceled");
             assert!(matches!(one, OneOf2::Second(())), "it goes on: its input is not closed");
         }
         child.stdin.as_ref().expect("still here").write_all(io, b"line\n").expect("written");
         for _ in 0..3 {
-            let one = io.wait_any((child.exiting(), io.now() + LONG)).expect("not canceled");
+            let one = io.select((child.on_wait(), io.now() + LONG)).expect("not canceled");
             assert!(matches!(one, OneOf2::First(Ok(status)) if status.code() == Some(3)), "{one:?}");
         }
         assert_eq!(child.wait(io).expect("known").code(), Some(3));
@@ -231,8 +231,8 @@ fn the_ends_of_many_programs_come_with_their_index(on: &On) {
         for number in [2, 0, 3, 1] {
             children[number].kill().expect("killed");
             let ends =
-                children.iter_mut().enumerate().map(|(index, child)| left.contains(&index).then(|| child.exiting()));
-            let (index, status) = io.wait_any(ends.collect::<Vec<_>>()).expect("not canceled");
+                children.iter_mut().enumerate().map(|(index, child)| left.contains(&index).then(|| child.on_wait()));
+            let (index, status) = io.select(ends.collect::<Vec<_>>()).expect("not canceled");
             assert_eq!(index, number);
             killed(status);
             left.retain(|other| *other != number);
@@ -245,18 +245,18 @@ fn an_end_that_loses_can_be_waited_for(on: &On) {
     on.run(|io| {
         let (stop, mut child) = (Event::new(), endless(io));
         scope(io, |group| {
-            let member = started(group, io, |io| io.wait_any((stop.waiting(), child.exiting())).map(drop));
+            let member = started(group, io, |io| io.select((stop.on_wait(), child.on_wait())).map(drop));
             stop.set();
             member.join(io).expect("not canceled");
         });
         child.kill().expect("killed");
         until(io, || state_of(child.id()) == Some('Z'));
         for _ in 0..3 {
-            let one = io.wait_any((stop.waiting(), child.exiting())).expect("not canceled");
+            let one = io.select((stop.on_wait(), child.on_wait())).expect("not canceled");
             assert!(matches!(one, OneOf2::First(())));
             assert_eq!(state_of(child.id()), Some('Z'), "nobody has waited for it");
         }
-        let one = io.wait_any((io.now() + LONG, child.exiting())).expect("not canceled");
+        let one = io.select((io.now() + LONG, child.on_wait())).expect("not canceled");
         let OneOf2::Second(status) = one else { panic!("it has ended") };
         killed(status);
         assert_eq!(state_of(child.id()), None, "no zombie");
@@ -269,7 +269,7 @@ fn a_program_dropped_after_a_lost_wait_leaves_no_zombie(on: &On) {
         let ids: Vec<u32> = (0..20)
             .map(|_| {
                 let mut child = endless(io);
-                let one = io.wait_any((child.exiting(), io.now() + SHORT)).expect("not canceled");
+                let one = io.select((child.on_wait(), io.now() + SHORT)).expect("not canceled");
                 assert!(matches!(one, OneOf2::Second(())));
                 child.id()
             })
@@ -282,11 +282,11 @@ fn a_program_whose_wait_is_canceled_goes_on(on: &On) {
     on.run(|io| {
         let mut child = endless(io);
         scope(io, |group| {
-            let waiter = started(group, io, |io| io.wait_any([child.exiting()]).map(drop));
+            let waiter = started(group, io, |io| io.select([child.on_wait()]).map(drop));
             waiter.cancel(io).expect_canceled("the waiter is");
         });
         assert_eq!(child.try_wait().expect("asked"), None);
-        let result = io.timeout(SHORT, |io| Ok::<_, io::Error>(io.wait_any([child.exiting()])?.1));
+        let result = io.timeout(SHORT, |io| Ok::<_, io::Error>(io.select([child.on_wait()])?.1));
         assert_eq!(result.expect_err("it goes on").kind(), io::ErrorKind::TimedOut);
         child.kill().expect("killed");
         killed(child.wait(io));
@@ -308,7 +308,7 @@ fn an_end_is_told_or_still_there(on: &On) {
             let told = attempt(
                 io,
                 start,
-                |io| match io.wait_any((stop.waiting(), child.exiting()))? {
+                |io| match io.select((stop.on_wait(), child.on_wait()))? {
                     OneOf2::Second(status) => status,
                     OneOf2::First(()) => unreachable!("it is never set"),
                 },
@@ -330,13 +330,13 @@ fn they_come_through_another_to_each(own: &On, other: &On) {
     own.in_task(|_| {
         let io = other.io();
         let (mut watcher, mut child) = (watch(Signal::USER1), endless(io));
-        let one = io.wait_any((child.exiting(), watcher.arriving(), io.now() + SHORT)).expect("not canceled");
+        let one = io.select((child.on_wait(), watcher.on_next(), io.now() + SHORT)).expect("not canceled");
         assert!(matches!(one, OneOf3::Third(())));
         assert_eq!(signal_while_waiting(io, &mut watcher, || send(Signal::USER1)), Signal::USER1);
         thread::scope(|threads| {
             let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a number");
             threads.spawn(move || rustix::process::kill_process(pid, rustix::process::Signal::KILL));
-            match io.wait_any((watcher.arriving(), child.exiting())) {
+            match io.select((watcher.on_next(), child.on_wait())) {
                 Ok(OneOf2::Second(status)) => killed(status),
                 other => panic!("{other:?}"),
             }
@@ -358,7 +358,7 @@ fn every_signal_is_accounted_for(one: &On, other: &On, executors: usize) {
     let wait = |io: &dyn Io, watcher: &mut Signals, seen: &AtomicUsize, mut random: Random| {
         while !stop.is_set() {
             let patience = Duration::from_micros(random.below(200));
-            match io.wait_any((watcher.arriving(), permits.acquiring(), stop.waiting(), io.now() + patience)) {
+            match io.select((watcher.on_next(), permits.on_acquire(), stop.on_wait(), io.now() + patience)) {
                 Ok(OneOf4::First(signal)) => {
                     signal.expect("watched");
                     seen.fetch_add(1, Ordering::SeqCst);
@@ -387,7 +387,7 @@ fn every_signal_is_accounted_for(one: &On, other: &On, executors: usize) {
                     0 => ours[random.below(2) as usize].request_cancel(),
                     1 => theirs[random.below(2) as usize].request_cancel(),
                     2 => {
-                        permits.release();
+                        permits.add_permits(1);
                         released += 1;
                     }
                     // The next only when all have seen this one: a second would count as the same.
@@ -422,8 +422,8 @@ fn while_waiting(io: &dyn Io, queue: &Queue<usize>, item: &mut Option<usize>, ac
     let waits = Semaphore::new(1);
     scope(io, |group| {
         let member = concurrently(group, |io| {
-            let getting = item.is_none().then(|| queue.getting());
-            match io.wait_any((getting, queue.putting(item), waits.acquiring_many(2))) {
+            let getting = item.is_none().then(|| queue.on_get());
+            match io.select((getting, queue.on_put(item), waits.on_acquire_many(2))) {
                 Ok(OneOf3::First(item)) => Some(item.expect("open")),
                 Ok(OneOf3::Second(put)) => put.map(|()| None).expect("open"),
                 other => panic!("{other:?}"),
@@ -448,10 +448,10 @@ fn items_of_a_queue_and_room_are_sources(on: &On, capacity: usize) {
         assert_eq!((item, got.last()), (None, Some(&3)));
 
         let (mut item, now) = (Some(4), io.now());
-        let one = io.wait_any((now, queue.putting(&mut item), queue.getting())).expect("not canceled");
+        let one = io.select((now, queue.on_put(&mut item), queue.on_get())).expect("not canceled");
         assert!(matches!(one, OneOf3::First(())));
         assert_eq!((item, get_one(&queue)), (Some(4), None), "what lost is left");
-        let one = io.wait_any((queue.putting(&mut None), queue.getting(), now)).expect("not canceled");
+        let one = io.select((queue.on_put(&mut None), queue.on_get(), now)).expect("not canceled");
         assert!(matches!(one, OneOf3::Third(())), "there is nothing to put");
     });
 }
@@ -461,8 +461,8 @@ fn a_closed_queue_is_there(on: &On) {
         let (mut item, never) = (Some(1), Event::new());
         let (getters, putters) = (Queue::<usize>::new(0), Queue::new(0));
         scope(io, |group| {
-            let getter = started(group, io, |io| io.wait_any((never.waiting(), getters.getting())).map(drop));
-            let putter = started(group, io, |io| match io.wait_any((never.waiting(), putters.putting(&mut item))) {
+            let getter = started(group, io, |io| io.select((never.on_wait(), getters.on_get())).map(drop));
+            let putter = started(group, io, |io| match io.select((never.on_wait(), putters.on_put(&mut item))) {
                 Ok(OneOf2::Second(put)) => put,
                 other => panic!("{other:?}"),
             });
@@ -472,9 +472,9 @@ fn a_closed_queue_is_there(on: &On) {
             assert!(matches!(putter.join(io), Err(SendErrorKind::Closed)));
         });
         assert_eq!(item, Some(1), "what was not put stays");
-        let one = io.wait_any((getters.getting(), putters.putting(&mut item))).expect("not canceled");
+        let one = io.select((getters.on_get(), putters.on_put(&mut item))).expect("not canceled");
         assert!(matches!(one, OneOf2::First(Err(RecvError::Closed))));
-        let one = io.wait_any((putters.putting(&mut item), getters.getting())).expect("not canceled");
+        let one = io.select((putters.on_put(&mut item), getters.on_get())).expect("not canceled");
         assert!(matches!(one, OneOf2::First(Err(SendErrorKind::Closed))));
         assert_eq!(item, Some(1));
     });
@@ -486,7 +486,7 @@ fn many_and_one_meet_on_a_queue(on: &On) {
         let (queue, never) = (Queue::new(0), Event::new());
         scope(io, |group| {
             let getters = [(); 3].map(|()| {
-                started(group, io, |io| match io.wait_any((never.waiting(), queue.getting())) {
+                started(group, io, |io| match io.select((never.on_wait(), queue.on_get())) {
                     Ok(OneOf2::Second(item)) => item.expect("open"),
                     other => panic!("{other:?}"),
                 })
@@ -500,7 +500,7 @@ fn many_and_one_meet_on_a_queue(on: &On) {
                 let (queue, never) = (&queue, &never);
                 drop(started(group, io, move |io| {
                     let mut item = Some(item);
-                    let one = io.wait_any((queue.putting(&mut item), never.waiting()));
+                    let one = io.select((queue.on_put(&mut item), never.on_wait()));
                     assert!(matches!(one, Ok(OneOf2::First(Ok(())))) && item.is_none());
                 }));
             }
@@ -522,7 +522,7 @@ fn an_item_of_a_queue_is_got_or_still_there(on: &On, capacity: usize) {
             let got = attempt(
                 io,
                 start,
-                |io| match io.wait_any((stop.waiting(), queue.getting()))? {
+                |io| match io.select((stop.on_wait(), queue.on_get()))? {
                     OneOf2::Second(item) => Ok(item.expect("open")),
                     OneOf2::First(()) => unreachable!("it is never set"),
                 },
@@ -584,8 +584,8 @@ fn put_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, count: u
         if number.is_multiple_of(2) {
             let mut slots: [_; QUEUES] = std::array::from_fn(|_| items.pop_front());
             let mut places = slots.iter_mut();
-            let sources = queues.each_ref().map(|queue| queue.putting(places.next().expect("as many")));
-            let _ = io.wait_any(sources).map(|(_, put)| put.expect("it is closed after all were put"));
+            let sources = queues.each_ref().map(|queue| queue.on_put(places.next().expect("as many")));
+            let _ = io.select(sources).map(|(_, put)| put.expect("it is closed after all were put"));
             slots.into_iter().rev().flatten().for_each(|item| items.push_front(item));
         } else {
             let mut some: VecDeque<usize> = items.drain(..items.len().min(3)).collect();
@@ -601,8 +601,8 @@ fn get_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, received
     while open.contains(&true) {
         let mut items = Vec::new();
         if number.is_multiple_of(2) {
-            let sources = [0, 1, 2].map(|index| open[index].then(|| queues[index].getting()));
-            match io.wait_any(sources) {
+            let sources = [0, 1, 2].map(|index| open[index].then(|| queues[index].on_get()));
+            match io.select(sources) {
                 Ok((_, Ok(item))) => items.push(item),
                 Ok((index, Err(_))) => open[index] = false,
                 Err(_) => {}

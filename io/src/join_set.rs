@@ -5,29 +5,29 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::StartHow;
+use crate::backend::SpawnMode;
 use crate::cancel::Canceled;
 use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::error::{SpawnError, SpawnErrorKind};
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
+use crate::select::{Selectable, Telling, Told};
 use crate::sync::Choice;
 use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_quietly};
-use crate::wait_any::{Source, Telling, Told};
 
-/// Tasks whose results come as they end, each once; from [`io.select`](crate::Io#method.select).
-pub struct Select<'scope, 'env, T> {
+/// Tasks whose results come as they end, each once; from [`io.join_set`](crate::Io#method.join_set).
+pub struct JoinSet<'scope, 'env, T> {
     group: Group<'scope, 'env>,
     results: Arc<Results<T>>,
 }
 
-impl<T> fmt::Debug for Select<'_, '_, T> {
+impl<T> fmt::Debug for JoinSet<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Select").field("running", &self.running()).finish_non_exhaustive()
+        f.debug_struct("JoinSet").field("running", &self.running()).finish_non_exhaustive()
     }
 }
 
-impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
+impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
     fn new(io: TaskIo<'env>) -> Self {
         Self { group: Group::new(io), results: Arc::default() }
     }
@@ -47,7 +47,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.spawn(StartHow::Async, &mut parcel).expect("what asks for nothing may run inline");
+        self.spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline");
     }
 
     /// As [`Group::spawn_concurrent`](crate::Group::spawn_concurrent).
@@ -61,7 +61,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(StartHow::Concurrent, &mut parcel);
+        let started = self.spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -81,14 +81,14 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     {
         let mut parcel = Parcel::of(closure);
         let started = match io.check_cancel() {
-            Ok(()) => self.spawn(StartHow::Waiting, &mut parcel),
+            Ok(()) => self.spawn(SpawnMode::Waiting, &mut parcel),
             Err(canceled) => Err(canceled.into()),
         };
         parcel.unless_refused(started)
     }
 
     #[track_caller]
-    fn spawn<F>(&self, how: StartHow, closure: &mut Parcel<F>) -> Result<(), SpawnErrorKind>
+    fn spawn<F>(&self, how: SpawnMode, closure: &mut Parcel<F>) -> Result<(), SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
@@ -97,7 +97,7 @@ impl<'scope, 'env, T: Send + 'scope> Select<'scope, 'env, T> {
     }
 }
 
-impl<T> Select<'_, '_, T> {
+impl<T> JoinSet<'_, '_, T> {
     /// How many tasks have not ended.
     pub fn running(&self) -> usize {
         self.group.len()
@@ -123,8 +123,8 @@ impl<T> Select<'_, '_, T> {
         Ok(self.try_next())
     }
 
-    /// What [`next`](Self::next) returns, as one of many things to [wait for](crate::Io#method.wait_any).
-    pub fn finishing(&self) -> impl Source<Output = Option<T>> + '_ {
+    /// What [`next`](Self::next) returns, as one of many things to [wait for](crate::Io#method.select).
+    pub fn on_finish(&self) -> impl Selectable<Output = Option<T>> + '_ {
         Telling::of(&*self.results)
     }
 
@@ -290,13 +290,13 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<F, ()> for Entrant<'_, T> {
 /// Runs `body` with tasks whose results it takes, and waits for those that have not ended.
 pub(crate) fn run_scope<'env, T: Send + 'env, R, E>(
     io: &'env (dyn Io + 'env),
-    body: impl for<'scope> FnOnce(&'scope Select<'scope, 'env, T>) -> Result<R, E>,
+    body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> Result<R, E>,
 ) -> Result<R, E> {
-    let select = Select::new(TaskIo::Borrowed(io));
-    let outcome = run_to_end(io, select.group.shared(), || body(&select), Result::is_err);
+    let set = JoinSet::new(TaskIo::Borrowed(io));
+    let outcome = run_to_end(io, set.group.shared(), || body(&set), Result::is_err);
     if outcome.is_err() {
         // Now, since in the unwinding their destructors might not panic.
-        select.results.take_all().into_iter().for_each(drop_quietly);
+        set.results.take_all().into_iter().for_each(drop_quietly);
     }
-    select.group.shared().or_panic(outcome)
+    set.group.shared().or_panic(outcome)
 }

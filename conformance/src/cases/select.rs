@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iolite_io::sync::{
-    BroadcastError, Event, Mutex, Notify, RecvError, RwLock, Semaphore, SemaphorePermit, SendErrorKind, TryRecvError,
-    broadcast, channel, oneshot, watch,
+    Event, Mutex, Notify, RecvError, RwLock, Semaphore, SemaphorePermit, SendErrorKind, TryRecvError, broadcast,
+    mpmc::channel, oneshot, watch,
 };
-use iolite_io::{Instant, Io, OneOf2, OneOf3, OneOf6, OneOf8, Source, WaitError, no_suspend};
+use iolite_io::{Instant, Io, OneOf2, OneOf3, OneOf6, OneOf8, Selectable, WaitError, no_suspend};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -50,8 +50,8 @@ impl Probe {
         Self(Semaphore::new(1))
     }
 
-    fn source(&self) -> impl Source<Output = SemaphorePermit<'_>> + '_ {
-        self.0.acquiring_many(2)
+    fn source(&self) -> impl Selectable<Output = SemaphorePermit<'_>> + '_ {
+        self.0.on_acquire_many(2)
     }
 
     /// Nobody gets ahead of who waits for two.
@@ -99,27 +99,27 @@ fn one_of_seven(io: &dyn Io, when: When, winner: usize) {
     let (event, notify, permits, mutex) = (Event::new(), Notify::new(), Semaphore::new(0), Mutex::new(0));
     let held = RefCell::new(mutex.try_lock());
     let ((incoming, received), (sent, outgoing)) = (channel(1), channel(1));
-    let (news, mut reader) = broadcast(1);
+    let (news, mut reader) = broadcast::channel(1);
     sent.try_send(1).expect("room");
     let bring = |index| match index {
         0 => event.set(),
         1 => notify.notify_one(),
         2 => incoming.try_send(3).expect("room"),
         3 => assert_eq!(outgoing.try_recv(), Ok(1)),
-        4 => permits.release(),
+        4 => permits.add_permits(1),
         5 => drop(held.take()),
         _ => news.send(4).expect("there is a receiver"),
     };
     let mut item = Some(2);
     let wait = |io: &dyn Io, probe: &Probe| {
-        let one = io.wait_any((
-            event.waiting(),
-            notify.waiting(),
-            received.receiving(),
-            sent.sending(&mut item),
-            permits.acquiring(),
-            mutex.locking(),
-            reader.receiving(),
+        let one = io.select((
+            event.on_wait(),
+            notify.on_wait(),
+            received.on_recv(),
+            sent.on_send(&mut item),
+            permits.on_acquire(),
+            mutex.on_lock(),
+            reader.on_recv(),
             probe.source(),
         ));
         match one.expect("not canceled") {
@@ -147,7 +147,7 @@ fn one_of_seven(io: &dyn Io, when: When, winner: usize) {
     assert_eq!(permits.available(), 1);
     assert_eq!(*mutex.try_lock().expect("nobody has it"), if winner == 5 { 5 } else { 0 });
     let left = reader.try_recv();
-    assert!(matches!((winner, left), (6, Err(BroadcastError::Empty)) | (0..6, Ok(4))));
+    assert!(matches!((winner, left), (6, Err(broadcast::RecvError::Empty)) | (0..6, Ok(4))));
 }
 
 fn each_lock_and_end_is_taken_and_the_others_are_left(on: &On, when: When) {
@@ -157,8 +157,8 @@ fn each_lock_and_end_is_taken_and_the_others_are_left(on: &On, when: When) {
 fn one_of_five(io: &dyn Io, when: When, winner: usize) {
     let (read, written, end) = (RwLock::new(0), RwLock::new(0), Event::new());
     let (writer, readers) = (RefCell::new(read.try_write()), RefCell::new(written.try_read()));
-    let (changes, mut watcher) = watch(0);
-    let (answer, answered) = oneshot();
+    let (changes, mut watcher) = watch::channel(0);
+    let (answer, answered) = oneshot::channel();
     let answer = RefCell::new(Some(answer));
     scope(io, |group| {
         let mut member = concurrently(group, |io| {
@@ -176,12 +176,12 @@ fn one_of_five(io: &dyn Io, when: When, winner: usize) {
             }
         };
         let wait = |io: &dyn Io, probe: &Probe| {
-            let one = io.wait_any((
-                read.reading(),
-                written.writing(),
-                watcher.changing(),
-                answered.receiving(),
-                member.finishing(),
+            let one = io.select((
+                read.on_read(),
+                written.on_write(),
+                watcher.on_changed(),
+                answered.on_recv(),
+                member.on_finish(),
                 probe.source(),
             ));
             match one.expect("not canceled") {
@@ -216,15 +216,15 @@ fn the_first_of_those_that_are_there_is_taken(on: &On) {
             other_sender.try_send(item).expect("room");
         }
         for item in 0..3 {
-            let one = io.wait_any((stop.waiting(), receiver.receiving(), other_receiver.receiving()));
+            let one = io.select((stop.on_wait(), receiver.on_recv(), other_receiver.on_recv()));
             assert!(matches!(one, Ok(OneOf3::Second(Ok(got))) if got == item));
         }
-        let one = io.wait_any((receiver.receiving(), other_receiver.receiving(), past));
+        let one = io.select((receiver.on_recv(), other_receiver.on_recv(), past));
         assert!(matches!(one, Ok(OneOf3::Second(Ok(0)))));
-        let one = io.wait_any((past, other_receiver.receiving()));
+        let one = io.select((past, other_receiver.on_recv()));
         assert!(matches!(one, Ok(OneOf2::First(()))));
         stop.set();
-        let one = io.wait_any((stop.waiting(), other_receiver.receiving(), past));
+        let one = io.select((stop.on_wait(), other_receiver.on_recv(), past));
         assert!(matches!(one, Ok(OneOf3::First(()))));
         assert_eq!(other_receiver.len(), 2);
     });
@@ -233,7 +233,7 @@ fn the_first_of_those_that_are_there_is_taken(on: &On) {
 fn a_closed_channel_is_there(on: &On, when: When) {
     on.run(|io| {
         let (sender, receiver) = channel::<u32>(0);
-        let wait = |io: &dyn Io, probe: &Probe| match io.wait_any((receiver.receiving(), probe.source())) {
+        let wait = |io: &dyn Io, probe: &Probe| match io.select((receiver.on_recv(), probe.source())) {
             Ok(OneOf2::First(item)) => item,
             other => panic!("{other:?}"),
         };
@@ -241,7 +241,7 @@ fn a_closed_channel_is_there(on: &On, when: When) {
 
         let (sender, receiver) = channel(0);
         let mut item = Some(1);
-        let wait = |io: &dyn Io, probe: &Probe| match io.wait_any((sender.sending(&mut item), probe.source())) {
+        let wait = |io: &dyn Io, probe: &Probe| match io.select((sender.on_send(&mut item), probe.source())) {
             Ok(OneOf2::First(sent)) => sent,
             other => panic!("{other:?}"),
         };
@@ -255,17 +255,17 @@ fn time_is_a_source(on: &On) {
     on.run(|io| {
         let (_sender, receiver) = channel::<u32>(1);
         let deadline = io.now() + SHORT;
-        let one = io.wait_any((receiver.receiving(), io.now() + LONG, deadline)).expect("not canceled");
+        let one = io.select((receiver.on_recv(), io.now() + LONG, deadline)).expect("not canceled");
         assert!(matches!(one, OneOf3::Third(())) && io.now() >= deadline);
 
         let mut ticks = io.interval(SHORT);
         let first = ticks.next();
         for number in 0..3 {
-            let one = io.wait_any((receiver.receiving(), ticks.ticking())).expect("not canceled");
+            let one = io.select((receiver.on_recv(), ticks.on_tick())).expect("not canceled");
             assert!(matches!(one, OneOf2::Second(tick) if tick == first + number * SHORT && io.now() >= tick));
         }
         let next = ticks.next();
-        let one = io.wait_any((io.now(), ticks.ticking())).expect("not canceled");
+        let one = io.select((io.now(), ticks.on_tick())).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())) && ticks.next() == next, "a tick that lost is not taken");
     });
 }
@@ -274,9 +274,9 @@ fn the_earliest_deadline_is_the_one(on: &On) {
     on.run(|io| {
         let now = io.now();
         let deadlines = [LONG, SHORT, LONG].map(|duration| now + duration);
-        assert_eq!(io.wait_any(deadlines).expect("not canceled"), (1, ()));
+        assert_eq!(io.select(deadlines).expect("not canceled"), (1, ()));
         let deadlines = vec![now + LONG, now, now];
-        assert_eq!(io.wait_any(deadlines).expect("not canceled"), (1, ()));
+        assert_eq!(io.select(deadlines).expect("not canceled"), (1, ()));
     });
 }
 
@@ -286,15 +286,15 @@ fn the_end_of_a_task_is_a_source(on: &On) {
         let theirs = end.clone();
         let mut task = io.spawn_concurrent(move |io| theirs.wait(io).map(|()| 1)).expect("concurrent");
         for _ in 0..3 {
-            let one = io.wait_any((task.finishing(), io.now())).expect("not canceled");
+            let one = io.select((task.on_finish(), io.now())).expect("not canceled");
             assert!(matches!(one, OneOf2::Second(())), "it goes on");
-            let one = io.wait_any((task.finishing(), io.now() + SHORT)).expect("not canceled");
+            let one = io.select((task.on_finish(), io.now() + SHORT)).expect("not canceled");
             assert!(matches!(one, OneOf2::Second(())), "and is not stopped");
         }
         end.set();
-        let one = io.wait_any((task.finishing(), io.now() + LONG)).expect("not canceled");
+        let one = io.select((task.on_finish(), io.now() + LONG)).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())));
-        let one = io.wait_any((task.finishing(), io.now())).expect("not canceled");
+        let one = io.select((task.on_finish(), io.now())).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())), "it stays so");
         assert_eq!(task.join(io).expect("not canceled"), 1);
     });
@@ -317,8 +317,8 @@ fn the_ends_of_many_tasks_come_with_their_index(on: &On) {
                 .collect();
             for number in [2, 0, 3, 1] {
                 gates[number].set();
-                let ends: Vec<_> = members.iter_mut().map(|member| member.finishing()).collect();
-                let (index, ()) = io.wait_any(ends).expect("not canceled");
+                let ends: Vec<_> = members.iter_mut().map(|member| member.on_finish()).collect();
+                let (index, ()) = io.select(ends).expect("not canceled");
                 assert_eq!(members.remove(index).join(io), number);
             }
         });
@@ -332,7 +332,7 @@ fn a_task_that_is_waited_for_is_not_canceled_with_the_waiter(on: &On) {
             scope(io, |others| {
                 let mut member = concurrently(group, |io| io.sleep(LONG));
                 let waiter = started(others, io, |io| {
-                    let canceled = io.wait_any((member.finishing(), end.waiting())).map(drop);
+                    let canceled = io.select((member.on_finish(), end.on_wait())).map(drop);
                     (canceled, member)
                 });
                 let (waited, member) = waiter.cancel(io);
@@ -348,12 +348,12 @@ fn none_is_never_there(on: &On) {
     on.run(|io| {
         let (sender, receiver) = channel(2);
         sender.try_send(1).expect("room");
-        let one = io.wait_any((false.then(|| receiver.receiving()), receiver.receiving())).expect("not canceled");
+        let one = io.select((false.then(|| receiver.on_recv()), receiver.on_recv())).expect("not canceled");
         assert!(matches!(one, OneOf2::Second(Ok(1))));
-        let one = io.wait_any((sender.sending(&mut None), io.now() + SHORT)).expect("not canceled");
+        let one = io.select((sender.on_send(&mut None), io.now() + SHORT)).expect("not canceled");
         assert!(matches!(one, OneOf2::Second(())), "there is room, and nothing to send");
         scope(io, |group| {
-            let waiter = started(group, io, |io| io.wait_any(Vec::<Instant>::new()));
+            let waiter = started(group, io, |io| io.select(Vec::<Instant>::new()));
             waiter.cancel(io).map(drop).expect_canceled("nothing else ends it");
         });
     });
@@ -368,8 +368,8 @@ fn it_is_a_cancellation_point_also_when_something_is_there(on: &On) {
             let member = started(group, io, |io| {
                 stopped.wait_uncancelable(io);
                 let mut item = Some(2);
-                let first = io.wait_any((receiver.receiving(), sender.sending(&mut item))).map(drop);
-                (first, item, io.wait_any([receiver.receiving()]).expect("one request, one error").1)
+                let first = io.select((receiver.on_recv(), sender.on_send(&mut item))).map(drop);
+                (first, item, io.select([receiver.on_recv()]).expect("one request, one error").1)
             });
             member.request_cancel();
             stopped.set();
@@ -386,11 +386,11 @@ fn a_timeout_ends_it_and_takes_nothing(on: &On) {
         let held = mutex.lock(io).expect("free");
         let mut item = Some(1);
         let waited = io.timeout(SHORT, |io| {
-            let sources = (receiver.receiving(), permits.acquiring_many(2), mutex.locking());
-            io.wait_any(sources).map(drop)
+            let sources = (receiver.on_recv(), permits.on_acquire_many(2), mutex.on_lock());
+            io.select(sources).map(drop)
         });
         assert!(matches!(waited, Err(WaitError::TimedOut(_))));
-        let waited = io.timeout(SHORT, |io| io.wait_any([sender.sending(&mut item)]).map(drop));
+        let waited = io.timeout(SHORT, |io| io.select([sender.on_send(&mut item)]).map(drop));
         assert!(matches!(waited, Err(WaitError::TimedOut(_))));
         assert_eq!(item, Some(1));
         assert!(matches!(sender.try_send(2).expect_err("nobody receives").kind, SendErrorKind::Full));
@@ -405,7 +405,7 @@ fn it_refuses_where_nothing_may_suspend(on: &On) {
     on.run(|io| {
         let (sender, receiver) = channel(1);
         sender.try_send(1).expect("room");
-        let text = panic_of(|| no_suspend(|| io.wait_any([receiver.receiving()]).map(drop)));
+        let text = panic_of(|| no_suspend(|| io.select([receiver.on_recv()]).map(drop)));
         assert!(text.contains("no_suspend"), "{text}");
         assert_eq!(receiver.try_recv(), Ok(1));
     });
@@ -420,14 +420,14 @@ fn it_has_its_place_in_each_queue(on: &On) {
             for (number, probe) in probes.iter().enumerate() {
                 let (permits, order) = (&permits, &order);
                 drop(concurrently(group, move |io| {
-                    let one = io.wait_any((permits.acquiring(), probe.source())).expect("not canceled");
+                    let one = io.select((permits.on_acquire(), probe.source())).expect("not canceled");
                     let OneOf2::First(permit) = one else { panic!("there never are two") };
                     order.lock_uncancelable(io).push(number);
                     drop(permit);
                 }));
                 until(io, || probe.is_waited_for());
             }
-            permits.release();
+            permits.add_permits(1);
         });
         assert_eq!(order.into_inner(), [0, 1, 2]);
     });
@@ -441,8 +441,8 @@ fn what_a_loser_does_not_want_goes_to_the_next(on: &On) {
             scope(io, |group| {
                 let [first, next] = probes.each_ref().map(|probe| {
                     let member = concurrently(group, |io| {
-                        let sources = (stop.waiting(), receiver.receiving(), probe.source());
-                        match io.wait_any(sources).expect("not canceled") {
+                        let sources = (stop.on_wait(), receiver.on_recv(), probe.source());
+                        match io.select(sources).expect("not canceled") {
                             OneOf3::First(()) => None,
                             OneOf3::Second(item) => item.ok(),
                             OneOf3::Third(_) => unreachable!("there never are two"),
@@ -468,8 +468,8 @@ fn a_loser_lets_those_behind_it_in(on: &On) {
         let (permits, lock, stop) = (Semaphore::new(1), RwLock::new(()), Event::new());
         let reader = lock.try_read();
         scope(io, |group| {
-            let first = started(group, io, |io| io.wait_any((permits.acquiring_many(2), stop.waiting())).map(drop));
-            let writer = started(group, io, |io| io.wait_any((lock.writing(), stop.waiting())).map(drop));
+            let first = started(group, io, |io| io.select((permits.on_acquire_many(2), stop.on_wait())).map(drop));
+            let writer = started(group, io, |io| io.select((lock.on_write(), stop.on_wait())).map(drop));
             until(io, || permits.try_acquire().is_none());
             until(io, || lock.try_read().is_none());
             let behind = started(group, io, |io| permits.acquire(io).map(drop));
@@ -492,12 +492,12 @@ fn two_that_wait_for_many_things_meet(on: &On) {
                 // In both orders: each finds the other on its way.
                 let sending = concurrently(group, |io| {
                     let (mut one, mut other) = (Some(round), Some(round));
-                    let sent = io.wait_any((left.sending(&mut one), right.sending(&mut other)));
+                    let sent = io.select((left.on_send(&mut one), right.on_send(&mut other)));
                     let index = usize::from(matches!(sent.expect("not canceled"), OneOf2::Second(Ok(()))));
                     assert_eq!([one, other].map(|item| item.is_some()), [index == 1, index == 0]);
                     index
                 });
-                let received = io.wait_any((right_end.receiving(), left_end.receiving())).expect("not canceled");
+                let received = io.select((right_end.on_recv(), left_end.on_recv())).expect("not canceled");
                 let index = match received {
                     OneOf2::First(item) => item.map(|item| (1, item)),
                     OneOf2::Second(item) => item.map(|item| (0, item)),
@@ -513,15 +513,15 @@ fn it_does_not_meet_itself(on: &On) {
     on.run(|io| {
         let (sender, receiver) = channel(0);
         let mut item = Some(1);
-        let sources = (sender.sending(&mut item), receiver.receiving(), io.now() + SHORT);
-        assert!(matches!(io.wait_any(sources), Ok(OneOf3::Third(()))));
+        let sources = (sender.on_send(&mut item), receiver.on_recv(), io.now() + SHORT);
+        assert!(matches!(io.select(sources), Ok(OneOf3::Third(()))));
         assert_eq!(item, Some(1));
         for gives in [false, true] {
             let item = RefCell::new(Some(1));
             let wait = |io: &dyn Io, probe: &Probe| {
                 let mut item = Some(2);
-                let sources = (sender.sending(&mut item), receiver.receiving(), probe.source());
-                match io.wait_any(sources).expect("not canceled") {
+                let sources = (sender.on_send(&mut item), receiver.on_recv(), probe.source());
+                match io.select(sources).expect("not canceled") {
                     OneOf3::First(sent) => sent.map(|()| None).expect("open"),
                     OneOf3::Second(got) => Some((got.expect("open"), item)),
                     OneOf3::Third(_) => unreachable!("there never are two"),
@@ -543,7 +543,7 @@ fn of_two_that_come_together_one_is_left(on: &On) {
         Race::new("an item against a permit", 2_000).run(|start| {
             let received = while_waiting(
                 io,
-                |io, probe| match io.wait_any((permits.acquiring(), receiver.receiving(), probe.source())) {
+                |io, probe| match io.select((permits.on_acquire(), receiver.on_recv(), probe.source())) {
                     Ok(OneOf3::First(permit)) => {
                         permit.forget();
                         false
@@ -551,7 +551,7 @@ fn of_two_that_come_together_one_is_left(on: &On) {
                     Ok(OneOf3::Second(item)) => item.map(|()| true).expect("open"),
                     other => panic!("{other:?}"),
                 },
-                || start.go(|| sender.try_send(()).expect("room"), || permits.release()),
+                || start.go(|| sender.try_send(()).expect("room"), || permits.add_permits(1)),
             );
             assert_eq!(receiver.try_recv().is_ok(), !received, "the item");
             let permit = permits.try_acquire();

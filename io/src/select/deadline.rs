@@ -1,11 +1,11 @@
 //! A deadline as a source.
 
-use super::{Fact, Source};
+use super::{Fact, Selectable};
 use crate::Io;
 use crate::sealed::Token;
 use crate::time::Instant;
 
-impl Source for Instant {
+impl Selectable for Instant {
     type Output = ();
 
     fn output(self, _: usize, _: &dyn Io, _: Token) {}

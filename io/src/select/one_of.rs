@@ -1,6 +1,6 @@
 //! One of several outputs.
 
-use super::Source;
+use super::Selectable;
 use super::sealed::{Arm, Arms};
 use crate::Io;
 use crate::sealed::Token;
@@ -39,7 +39,7 @@ macro_rules! one_of {
             }
         }
 
-        impl<$($source: Source),+> Source for ($($source,)+) {
+        impl<$($source: Selectable),+> Selectable for ($($source,)+) {
             type Output = $name<$($source::Output),+>;
 
             fn output(self, arm: usize, io: &dyn Io, token: Token) -> Self::Output {

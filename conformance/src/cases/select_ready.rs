@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use iolite_io::net::{Domain, Socket, SocketType, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, option};
 use iolite_io::sync::{Event, Semaphore};
-use iolite_io::{Io, OneOf2, OneOf3, Source};
+use iolite_io::{Io, OneOf2, OneOf3, Selectable};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::On;
@@ -36,14 +36,14 @@ const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(5);
 
 /// Waits for `source` in another task, which has begun to wait when `act` is called.
-fn while_waiting<S: Source<Output = io::Result<()>>>(
+fn while_waiting<S: Selectable<Output = io::Result<()>>>(
     io: &dyn Io,
     source: impl FnOnce() -> S + Send,
     act: impl FnOnce(),
 ) {
     let waits = Semaphore::new(1);
     scope(io, |group| {
-        let member = concurrently(group, |io| match io.wait_any((source(), waits.acquiring_many(2))) {
+        let member = concurrently(group, |io| match io.select((source(), waits.on_acquire_many(2))) {
             Ok(OneOf2::First(ready)) => ready.expect("watched"),
             other => panic!("{other:?}"),
         });
@@ -54,8 +54,8 @@ fn while_waiting<S: Source<Output = io::Result<()>>>(
     });
 }
 
-fn is_there(io: &dyn Io, source: impl Source<Output = io::Result<()>>) -> bool {
-    match io.wait_any((source, io.now() + SHORT)).expect("not canceled") {
+fn is_there(io: &dyn Io, source: impl Selectable<Output = io::Result<()>>) -> bool {
+    match io.select((source, io.now() + SHORT)).expect("not canceled") {
         OneOf2::First(ready) => ready.map(|()| true).expect("watched"),
         OneOf2::Second(()) => false,
     }
@@ -64,16 +64,16 @@ fn is_there(io: &dyn Io, source: impl Source<Output = io::Result<()>>) -> bool {
 fn a_socket_with_something_to_receive_is_there(on: &On) {
     on.run(|io| {
         let (near, far) = tcp_pair(io);
-        assert!(!is_there(io, near.becoming_readable()));
+        assert!(!is_there(io, near.on_readable()));
         for _ in 0..3 {
-            while_waiting(io, || near.becoming_readable(), || far.write_all(io, b"some").expect("sent"));
-            assert!(is_there(io, near.becoming_readable()), "it still is");
+            while_waiting(io, || near.on_readable(), || far.write_all(io, b"some").expect("sent"));
+            assert!(is_there(io, near.on_readable()), "it still is");
             let mut bytes = [0; 4];
             near.read_exact(io, &mut bytes).expect("they are there");
             assert_eq!(&bytes, b"some");
-            assert!(!is_there(io, near.becoming_readable()), "all was read");
+            assert!(!is_there(io, near.on_readable()), "all was read");
         }
-        while_waiting(io, || near.becoming_readable(), || drop(far));
+        while_waiting(io, || near.on_readable(), || drop(far));
         assert_eq!(near.read(io, &mut [0]).expect("the end"), 0);
     });
 }
@@ -84,7 +84,7 @@ fn what_is_there_to_receive_is_left_by_a_wait_that_it_loses(on: &On) {
         far.write_all(io, b"some").expect("sent");
         near.readable(io).expect("they arrive");
         stop.set();
-        let one = io.wait_any((stop.waiting(), near.becoming_readable())).expect("not canceled");
+        let one = io.select((stop.on_wait(), near.on_readable())).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())), "{one:?}");
         let mut bytes = [0; 4];
         near.read_exact(io, &mut bytes).expect("nothing was read");
@@ -97,7 +97,7 @@ fn a_socket_with_room_is_there(on: &On) {
         let (near, far) = tcp_pair(io);
         let bytes = vec![7; 1 << 16];
         let mut sent = 0;
-        while is_there(io, near.becoming_writable()) {
+        while is_there(io, near.on_writable()) {
             sent += near.write(io, &bytes).expect("there is room");
         }
         let drain = |io: &dyn Io, mut left: usize| {
@@ -106,8 +106,8 @@ fn a_socket_with_room_is_there(on: &On) {
                 left -= far.read(io, &mut buffer).expect("they are there");
             }
         };
-        while_waiting(io, || near.becoming_writable(), || drain(io, sent));
-        let one = io.wait_any((near.becoming_readable(), near.becoming_writable(), io.now() + LONG));
+        while_waiting(io, || near.on_writable(), || drain(io, sent));
+        let one = io.select((near.on_readable(), near.on_writable(), io.now() + LONG));
         assert!(matches!(one, Ok(OneOf3::Second(Ok(())))), "{one:?}");
     });
 }
@@ -116,15 +116,15 @@ fn a_listener_with_a_connection_is_there(on: &On) {
     on.run(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
         let address = listener.local_addr(io).expect("bound");
-        assert!(!is_there(io, listener.becoming_readable()));
+        assert!(!is_there(io, listener.on_readable()));
         let mut client = None;
         while_waiting(
             io,
-            || listener.becoming_readable(),
+            || listener.on_readable(),
             || client = Some(TcpStream::connect(io, address).expect("connected")),
         );
         listener.accept(io).expect("it was not accepted before");
-        assert!(client.is_some() && !is_there(io, listener.becoming_readable()));
+        assert!(client.is_some() && !is_there(io, listener.on_readable()));
     });
 }
 
@@ -132,9 +132,9 @@ fn a_datagram_socket_with_a_message_is_there(on: &On) {
     on.run(|io| {
         let socket = UdpSocket::bind(io, "127.0.0.1:0").expect("bound");
         socket.connect(io, socket.local_addr(io).expect("bound")).expect("connected to itself");
-        while_waiting(io, || socket.becoming_readable(), || _ = socket.send(io, b"message").expect("sent"));
+        while_waiting(io, || socket.on_readable(), || _ = socket.send(io, b"message").expect("sent"));
         assert_eq!(socket.recv(io, &mut [0; 16]).expect("it is there"), 7);
-        assert!(!is_there(io, socket.becoming_readable()));
+        assert!(!is_there(io, socket.on_readable()));
     });
 }
 
@@ -147,8 +147,8 @@ fn many_may_wait_for_one_socket(on: &On) {
             scope(io, |group| {
                 for _ in 0..16 {
                     drop(concurrently(group, |io| {
-                        waits.release();
-                        let one = io.wait_any((near.becoming_readable(), io.now() + LONG)).expect("not canceled");
+                        waits.add_permits(1);
+                        let one = io.select((near.on_readable(), io.now() + LONG)).expect("not canceled");
                         assert!(matches!(one, OneOf2::First(Ok(()))), "{one:?}");
                     }));
                 }
@@ -157,7 +157,7 @@ fn many_may_wait_for_one_socket(on: &On) {
             });
             assert_eq!(near.read(io, &mut [0]).expect("it is there"), 1);
         }
-        let both = io.wait_any((near.becoming_readable(), near.becoming_writable())).expect("not canceled");
+        let both = io.select((near.on_readable(), near.on_writable())).expect("not canceled");
         assert!(matches!(both, OneOf2::Second(Ok(()))), "{both:?}");
     });
 }
@@ -167,13 +167,13 @@ fn a_peer_that_hangs_up_is_told_before_all_is_read(on: &On) {
         let (near, far) = tcp_pair(io);
         far.write_all(io, b"last words").expect("sent");
         near.readable(io).expect("they arrive");
-        assert!(!is_there(io, near.hanging_up()), "it has something to say, and may say more");
+        assert!(!is_there(io, near.on_hung_up()), "it has something to say, and may say more");
         scope(io, |group| {
             let canceled = started(group, io, |io| near.hung_up(io));
             canceled.request_cancel();
             assert!(iolite_io::Canceled::from_error(canceled.join(io).expect_err("asked to stop")).is_ok());
             let alone = started(group, io, |io| near.hung_up(io));
-            while_waiting(io, || near.hanging_up(), || far.shutdown(io, Shutdown::Write).expect("shut down"));
+            while_waiting(io, || near.on_hung_up(), || far.shutdown(io, Shutdown::Write).expect("shut down"));
             alone.join(io).expect("told");
         });
         near.hung_up(io).expect("it stays so");
@@ -195,7 +195,7 @@ fn an_error_that_is_to_be_told_is_no_hang_up(on: &On) {
             let mut entry = [PollFd::new(&near, PollFlags::empty())];
             poll(&mut entry, Some(&Timespec::default())).expect("polled") > 0
         });
-        assert!(!is_there(io, near.hanging_up()), "the connection lives");
+        assert!(!is_there(io, near.on_hung_up()), "the connection lives");
         scope(io, |group| {
             let canceled = started(group, io, |io| near.hung_up(io));
             canceled.request_cancel();
@@ -203,7 +203,7 @@ fn an_error_that_is_to_be_told_is_no_hang_up(on: &On) {
             let timed = io.timeout(SHORT, |io| near.hung_up(io)).expect_err("it goes on");
             assert_eq!(timed.kind(), io::ErrorKind::TimedOut, "{timed}");
             let alone = started(group, io, |io| near.hung_up(io));
-            while_waiting(io, || near.hanging_up(), || far.shutdown(io, Shutdown::Write).expect("shut down"));
+            while_waiting(io, || near.on_hung_up(), || far.shutdown(io, Shutdown::Write).expect("shut down"));
             alone.join(io).expect("told");
         });
     });
@@ -214,8 +214,7 @@ fn a_canceled_wait_for_a_socket_leaves_nothing_behind(on: &On) {
         let (near, far) = tcp_pair(io);
         scope(io, |group| {
             for _ in 0..10 {
-                let member =
-                    started(group, io, |io| io.wait_any((near.becoming_readable(), near.hanging_up())).map(drop));
+                let member = started(group, io, |io| io.select((near.on_readable(), near.on_hung_up())).map(drop));
                 member.request_cancel();
                 member.join(io).expect_canceled("it is asked to stop");
             }
@@ -233,7 +232,7 @@ fn a_connection_is_accepted_by_a_wait(on: &On) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let unix = UnixListener::bind(io, &path).expect("bound");
-        let accept = || unix.accepting().map(|accepted| accepted.map(drop));
+        let accept = || unix.on_accept().map(|accepted| accepted.map(drop));
         assert!(!is_there(io, accept()));
         let mut client = None;
         while_waiting(io, accept, || client = Some(UnixStream::connect(io, &path).expect("connected")));
@@ -243,13 +242,13 @@ fn a_connection_is_accepted_by_a_wait(on: &On) {
         let foreign = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
         for listener in [own, TcpListener::from_std(foreign)] {
             let address = listener.local_addr(io).expect("bound");
-            let accept = || listener.accepting().map(|accepted| accepted.map(drop));
+            let accept = || listener.on_accept().map(|accepted| accepted.map(drop));
             assert!(!is_there(io, accept()));
             let mut client = None;
             while_waiting(io, accept, || client = Some(TcpStream::connect(io, address).expect("connected")));
             assert!(client.is_some() && !is_there(io, accept()), "it was accepted");
             let client = TcpStream::connect(io, address).expect("connected");
-            match io.wait_any((listener.accepting(), io.now() + LONG)).expect("not canceled") {
+            match io.select((listener.on_accept(), io.now() + LONG)).expect("not canceled") {
                 OneOf2::First(accepted) => {
                     let (stream, peer) = accepted.expect("accepted");
                     assert_eq!(peer, client.local_addr(io).expect("bound"));
@@ -271,7 +270,7 @@ fn a_connection_is_left_by_a_wait_that_it_loses(on: &On) {
         let stop = Event::new();
         stop.set();
         for _ in 0..3 {
-            let one = io.wait_any((stop.waiting(), listener.accepting())).expect("not canceled");
+            let one = io.select((stop.on_wait(), listener.on_accept())).expect("not canceled");
             assert!(matches!(one, OneOf2::First(())));
         }
         listener.accept(io).expect("nobody has taken it");
@@ -286,13 +285,13 @@ fn each_connection_goes_to_one_of_many_who_wait(on: &On) {
         scope(io, |group| {
             for _ in 0..4 {
                 drop(started(group, io, |io| {
-                    while let Ok(OneOf2::Second(connection)) = io.wait_any((stop.waiting(), listener.accepting())) {
+                    while let Ok(OneOf2::Second(connection)) = io.select((stop.on_wait(), listener.on_accept())) {
                         connection.expect("accepted");
                         accepted.fetch_add(1, Ordering::SeqCst);
                     }
                 }));
             }
-            let canceled = started(group, io, |io| io.wait_any(listener.accepting()).map(drop));
+            let canceled = started(group, io, |io| io.select(listener.on_accept()).map(drop));
             canceled.request_cancel();
             // One that comes before the request arrives may be taken by that one, too.
             let taken = usize::from(canceled.join(io).is_ok());
@@ -311,7 +310,7 @@ fn no_connection_is_lost_to_a_cancellation(on: &On) {
         let address = listener.local_addr(io).expect("bound");
         Race::new("accepting", 1_000).run(|start| {
             let mut client = None;
-            let accept = |io: &dyn Io| io.wait_any(listener.accepting())?.map(drop);
+            let accept = |io: &dyn Io| io.select(listener.on_accept())?.map(drop);
             let connect = || client = Some(TcpStream::connect(io, address).expect("connected"));
             let accepted = attempt(io, start, accept, connect).is_some();
             if !accepted {
@@ -332,7 +331,7 @@ fn what_does_not_listen_is_an_error_at_once(on: &On) {
     on.run(|io| {
         let socket = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
         let socket: TcpListener = socket.into_typed();
-        match io.wait_any((socket.accepting(), io.now() + LONG)).expect("not canceled") {
+        match io.select((socket.on_accept(), io.now() + LONG)).expect("not canceled") {
             OneOf2::First(accepted) => {
                 assert_eq!(accepted.map(drop).expect_err("it does not listen").kind(), io::ErrorKind::InvalidInput);
             }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use super::Source;
+use super::Selectable;
 use super::sealed::Arm;
 use crate::Io;
 use crate::context::Unparker;
@@ -75,7 +75,7 @@ impl<T: Told> Arm for Telling<T> {
     }
 }
 
-impl<T: Told> Source for Telling<T> {
+impl<T: Told> Selectable for Telling<T> {
     type Output = T::Output;
 
     fn output(self, _: usize, _: &dyn Io, _: Token) -> T::Output {

@@ -6,7 +6,7 @@
 //! that may pass, is [`Told`](super::Told) to all who wait, who look under its lock.
 //!
 //! A wait numbers the arms of its source in order, across tuples, arrays and `Vec`s within each other. The arm that was
-//! taken is named by that number, and keeps what it was given until [`Source::output`] asks for it.
+//! taken is named by that number, and keeps what it was given until [`Selectable::output`] asks for it.
 #![allow(unsafe_code)]
 
 use crate::Io;
@@ -15,48 +15,48 @@ use crate::sealed::Token;
 use crate::sync::Choice;
 use crate::time::Instant;
 
-/// Something to wait for with [`io.wait_any`](crate::Io#method.wait_any); see [`wait_any`](crate::wait_any) for the
+/// Something to wait for with [`io.select`](crate::Io#method.select); see [`select`](crate::select) for the
 /// sources that there are. A source does nothing before it is waited for.
 ///
 /// Sources are put together: a tuple of two to eight is a source, whose output is one of theirs
-/// ([`OneOf2`](crate::wait_any::OneOf2) ...); an array or a `Vec` of one type is a source, whose output comes with its
+/// ([`OneOf2`](crate::select::OneOf2) ...); an array or a `Vec` of one type is a source, whose output comes with its
 /// index; and `None` is a source that is never ready. Each of these may stand within another.
 ///
-/// Only this crate implements it, and only [`io.wait_any`](crate::Io#method.wait_any) can take something from a source:
+/// Only this crate implements it, and only [`io.select`](crate::Io#method.select) can take something from a source:
 /// the hidden methods ask for a value that nobody else can make. Neither a concrete source
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Io, Source, sync::Mutex};
+/// use iolite_io::{Io, Selectable, sync::Mutex};
 ///
 /// fn lock_without_waiting(io: &dyn Io, mutex: &Mutex<u32>) {
-///     let guard = mutex.locking().output(0, io);
+///     let guard = mutex.on_lock().output(0, io);
 /// }
 /// ```
 ///
 /// nor several together
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Io, Source, sync::RwLock};
+/// use iolite_io::{Io, Selectable, sync::RwLock};
 ///
 /// fn two_writers(io: &dyn Io, lock: &RwLock<u32>) {
-///     let (_, guard) = [lock.writing()].output(0, io);
+///     let (_, guard) = [lock.on_write()].output(0, io);
 /// }
 /// ```
 ///
 /// nor generic code gets around that, whose bounds bring the methods of all supertraits:
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Io, Source};
+/// use iolite_io::{Io, Selectable};
 ///
-/// fn take<S: Source>(io: &dyn Io, source: S) -> S::Output {
+/// fn take<S: Selectable>(io: &dyn Io, source: S) -> S::Output {
 ///     source.output(0, io)
 /// }
 /// ```
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::Source;
+/// use iolite_io::Selectable;
 ///
-/// fn look<S: Source>(source: &S) {
+/// fn look<S: Selectable>(source: &S) {
 ///     source.visit(&mut |_| true);
 /// }
 /// ```
@@ -70,15 +70,15 @@ use crate::time::Instant;
 /// and neither have the traits that a source of one's own would have to implement:
 ///
 /// ```compile_fail,E0603
-/// use iolite_io::{Source, wait_any::sealed::Arms};
+/// use iolite_io::{Selectable, select::sealed::Arms};
 /// ```
-#[must_use = "a source is there to be waited for, by io.wait_any"]
+#[must_use = "a source is there to be waited for, by io.select"]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing to wait for",
-    note = "the participle of a call is a source: `event.waiting()`, `receiver.receiving()`, `task.finishing()`; an \
+    note = "the participle of a call is a source: `event.on_wait()`, `receiver.on_recv()`, `task.on_finish()`; an \
             `Instant` is one, and so is a tuple of two to eight sources, an array or a `Vec`"
 )]
-pub trait Source: sealed::Arms {
+pub trait Selectable: sealed::Arms {
     /// What it comes to.
     type Output;
 
@@ -87,15 +87,15 @@ pub trait Source: sealed::Arms {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use iolite_io::{Canceled, Io, OneOf2, Source, sync::{Receiver, RecvError}};
+    /// use iolite_io::{Canceled, Io, OneOf2, Selectable, sync::{RecvError, mpmc::Receiver}};
     ///
     /// enum Next { Job(String), NoMore, Idle }
     ///
     /// fn next(io: &dyn Io, urgent: &Receiver<String>, usual: &Receiver<String>) -> Result<Next, Canceled> {
     ///     let job = |job: Result<String, RecvError>| job.map_or(Next::NoMore, Next::Job);
     ///     let idle_at = io.now() + Duration::from_secs(10);
-    ///     let jobs = [urgent, usual].map(|jobs| jobs.receiving().map(job));
-    ///     match io.wait_any((jobs, idle_at.map(|()| Next::Idle)))? {
+    ///     let jobs = [urgent, usual].map(|jobs| jobs.on_recv().map(job));
+    ///     match io.select((jobs, idle_at.map(|()| Next::Idle)))? {
     ///         OneOf2::First((_, next)) | OneOf2::Second(next) => Ok(next),
     ///     }
     /// }
@@ -238,7 +238,7 @@ impl<S: Arms> Arms for Option<S> {
     }
 }
 
-impl<S: Source> Source for Option<S> {
+impl<S: Selectable> Selectable for Option<S> {
     type Output = S::Output;
 
     fn output(self, arm: usize, io: &dyn Io, token: Token) -> S::Output {
@@ -246,7 +246,7 @@ impl<S: Source> Source for Option<S> {
     }
 }
 
-/// A source whose output is made into another one; from [`Source::map`].
+/// A source whose output is made into another one; from [`Selectable::map`].
 #[derive(Debug)]
 pub struct Map<S, F> {
     source: S,
@@ -268,7 +268,7 @@ impl<S: Arms, F> Arms for Map<S, F> {
     }
 }
 
-impl<S: Source, T, F: FnOnce(S::Output) -> T> Source for Map<S, F> {
+impl<S: Selectable, T, F: FnOnce(S::Output) -> T> Selectable for Map<S, F> {
     type Output = T;
 
     fn output(self, arm: usize, io: &dyn Io, token: Token) -> T {
@@ -291,7 +291,7 @@ impl<S: Arms, const N: usize> Arms for [S; N] {
     }
 }
 
-impl<S: Source, const N: usize> Source for [S; N] {
+impl<S: Selectable, const N: usize> Selectable for [S; N] {
     type Output = (usize, S::Output);
 
     fn output(self, arm: usize, io: &dyn Io, token: Token) -> Self::Output {
@@ -316,7 +316,7 @@ impl<S: Arms> Arms for Vec<S> {
     }
 }
 
-impl<S: Source> Source for Vec<S> {
+impl<S: Selectable> Selectable for Vec<S> {
     type Output = (usize, S::Output);
 
     fn output(mut self, arm: usize, io: &dyn Io, token: Token) -> Self::Output {
