@@ -27,6 +27,7 @@ struct Peer {
 }
 
 impl Peer {
+    #[inline]
     fn tasks(&self) -> MutexGuard<'_, Slab<TaskRef>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,6 +62,7 @@ impl Peers {
         self.peers.len()
     }
 
+    #[inline]
     pub(crate) fn inbox(&self, index: usize) -> &'static Inbox {
         self.peers[index].inbox
     }
@@ -84,11 +86,13 @@ impl Peers {
     }
 
     /// Enters the task that a fiber of an executor is about to run, and returns its number there.
+    #[inline]
     pub(crate) fn register(&self, executor: usize, task: TaskRef) -> usize {
         self.peers[executor].tasks().insert(task)
     }
 
     /// Removes a task that has ended.
+    #[inline]
     pub(crate) fn forget(&self, executor: usize, number: usize) {
         // It is dropped outside of the lock.
         let _task = self.peers[executor].tasks().remove(number);

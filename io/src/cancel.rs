@@ -7,14 +7,14 @@
 //! - [`recancel`](crate::Io#method.recancel) takes the `Canceled` back and re-arms it.
 //! - **Tear-down is sticky**: shutdown, a dropped [`Task`](crate::Task) and a group that ends by
 //!   error or panic make *every* point return `Canceled`, so that a loop with back-off cannot
-//!   swallow it. Clean-up I/O then goes into `protect` plus `timeout`. [`Task::abort`](crate::Task::abort) and
+//!   swallow it. Clean-up I/O then goes into `shield` plus `timeout`. [`Task::abort`](crate::Task::abort) and
 //!   [`Group::abort`](crate::Group::abort) ask for the same.
 //! - What nobody owns as a whole a [`CancellationToken`](crate::CancellationToken) tears down: the points in its
 //!   [`run`](crate::CancellationToken::run), and those of the tasks that were started there. Tokens have children.
 //! - A scope that has failed, since a member of it has panicked or, of a
 //!   [`try_group`](crate::Io#method.try_group), returned an error, tears its other members and its own body down, so that
 //!   the scope comes to its end and tells; what follows the body is not affected.
-//! - [`protect`](crate::Io#method.shield) shields a region: the request waits and arrives after it.
+//! - [`shield`](crate::Io#method.shield) shields a region: the request waits and arrives after it.
 //! - **Completion wins**: an operation that succeeded although it was being canceled reports its
 //!   success, and the request stays pending for the next point. No byte, socket, item, permit or
 //!   lock is lost.

@@ -110,7 +110,7 @@ impl CancellationToken {
     /// Runs `body`, in which every cancellation point returns [`Canceled`] from when the token is canceled, for good, as
     /// every point does of a task that is started in it, for as long as that lives. A blocked call is ended.
     ///
-    /// What follows `run` is not affected. Clean-up that waits goes into [`protect`](crate::Io#method.shield), as after an
+    /// What follows `run` is not affected. Clean-up that waits goes into [`shield`](crate::Io#method.shield), as after an
     /// [`abort`](crate::Task::abort).
     ///
     /// # Cancellation

@@ -536,7 +536,7 @@ impl<'io> dyn Io + 'io {
         duration: Duration,
         f: impl FnOnce(&dyn Io) -> Result<T, E>,
     ) -> Result<T, E::OrTimedOut> {
-        self.deadline(self.now() + duration, f)
+        self.timeout_at(self.now() + duration, f)
     }
 
     /// As [`timeout`](crate::Io#method.timeout), with the instant at which the time is over.
@@ -548,7 +548,7 @@ impl<'io> dyn Io + 'io {
     /// # Errors
     ///
     /// As `timeout`.
-    pub fn deadline<T, E: CarriesCanceled>(
+    pub fn timeout_at<T, E: CarriesCanceled>(
         &self,
         deadline: Instant,
         f: impl FnOnce(&dyn Io) -> Result<T, E>,

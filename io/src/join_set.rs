@@ -124,7 +124,7 @@ impl<T> JoinSet<'_, '_, T> {
     }
 
     /// What [`next`](Self::next) returns, as one of many things to [wait for](crate::Io#method.select).
-    pub fn on_finish(&self) -> impl Selectable<Output = Option<T>> + '_ {
+    pub fn on_next(&self) -> impl Selectable<Output = Option<T>> + '_ {
         Telling::of(&*self.results)
     }
 

@@ -227,8 +227,8 @@ fn yields(io: &dyn Io, seconds: f64) -> io::Result<Figures> {
 
 fn channel(io: &dyn Io, seconds: f64) -> io::Result<Figures> {
     let mut watch = Stopwatch::new(seconds);
-    let (ping, pings) = sync::channel::<u64>(1);
-    let (pong, pongs) = sync::channel(1);
+    let (ping, pings) = sync::mpmc::channel::<u64>(1);
+    let (pong, pongs) = sync::mpmc::channel(1);
     io.group(|group| {
         group.spawn_concurrent(move |io| {
             while let Ok(number) = pings.recv(io) {

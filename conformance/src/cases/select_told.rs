@@ -154,8 +154,8 @@ fn a_failure_cancels_the_wait_for_its_group(on: &On) {
 
 fn results_are_a_source_until_no_task_runs(on: &On) {
     on.run(|io| {
-        let (set, gate) = (Event::new(), Event::new());
-        set.set();
+        let (event, gate) = (Event::new(), Event::new());
+        event.set();
         io.join_set(|set| {
             set.spawn_concurrent(|_| 1)?;
             let one = io.select((set.on_next(), io.now() + LONG))?;
@@ -169,7 +169,7 @@ fn results_are_a_source_until_no_task_runs(on: &On) {
             assert!(matches!(one, OneOf2::Second(())));
             gate.set();
             until(io, || set.running() == 0);
-            let one = io.select((set.on_wait(), set.on_next()))?;
+            let one = io.select((event.on_wait(), set.on_next()))?;
             assert!(matches!(one, OneOf2::First(())));
             assert_eq!(set.try_next(), Some(2), "what lost is left");
 
@@ -191,7 +191,7 @@ fn every_result_is_accounted_for(on: &On) {
         let (last, permits) = (Event::new(), Semaphore::new(1));
         let take = |io: &dyn Io, results: &JoinSet<'_, '_, usize>, mut random: Random| {
             loop {
-                match impatiently(io, &mut random, (results.on_finish(), permits.on_acquire())) {
+                match impatiently(io, &mut random, (results.on_next(), permits.on_acquire())) {
                     Some(OneOf2::First(Some(number))) => drop(taken[number].fetch_add(1, Ordering::SeqCst)),
                     Some(OneOf2::First(None)) => return,
                     Some(OneOf2::Second(_permit)) => io.yield_now(),
@@ -243,7 +243,7 @@ fn completions_are_a_source(on: &On) {
             waits(io, &seen);
             gate.set();
             let Completion { id, tag, kind } = waiter.join(io);
-            assert_eq!((id, tag, happened), (first, 1, CompletionKind::Operation(())));
+            assert_eq!((id, tag, kind), (first, 1, CompletionKind::Operation(())));
         });
         queue.submit(2, operation(gate.clone())).expect("concurrent");
         queue.submit(3, operation(gate)).expect("concurrent");

@@ -121,7 +121,7 @@ fn an_error_of_a_member_that_is_not_the_first_may_panic_when_it_is_dropped(on: &
 enum Scope {
     Group,
     TryGroup,
-    Select,
+    JoinSet,
 }
 
 /// A member's panic is resumed, and what the body has returned, and members have, is dropped for it.
@@ -228,7 +228,7 @@ struct Logs(Arc<dyn Io>, Arc<AtomicUsize>, Arc<Event>);
 
 impl Drop for Logs {
     fn drop(&mut self) {
-        self.0.protect(|io| io.sleep(Duration::from_micros(10))).expect("it is shielded");
+        self.0.shield(|io| io.sleep(Duration::from_micros(10))).expect("it is shielded");
         AFTER.with(|number| {
             number.0.set(100);
             number.1.replace(Some(self.1.clone()));

@@ -13,12 +13,14 @@ const BYTES_PER_CALL: usize = 4 << 10;
 
 impl Executor {
     /// Whether there are so many fibers that they get in each other's way.
+    #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.live.borrow().len() > CROWD
     }
 
     /// Whether the fiber that runs is the only one that could: a call that does not wait is the shorter way for it then,
     /// where for many the ring is, which takes all of theirs at once.
+    #[inline]
     pub(crate) fn is_alone(&self) -> bool {
         self.ready.is_empty()
             && self.overdue.get().is_none()
@@ -32,6 +34,7 @@ impl Executor {
     /// A fiber that is alone always may. One of several may receive some in a row: it drains a stream without an operation
     /// and two switches for each piece, and gives way with the first operation that it queues. In a crowd nobody may, so
     /// that what is at hand does not overtake what was waited for.
+    #[inline]
     pub(crate) fn may_receive(&self, bytes: usize) -> bool {
         let received = self.received.get();
         let may = received < BYTES_IN_A_ROW && !self.is_crowded() || self.is_alone();

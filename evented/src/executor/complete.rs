@@ -15,6 +15,7 @@ impl Executor {
     /// # Safety
     ///
     /// The slot, and what the entry points to, stay in place until `slot.result()` is there.
+    #[inline]
     pub(crate) unsafe fn submit(&self, slot: &OpSlot, entry: Entry) {
         slot.begin();
         self.received.set(0);
@@ -41,6 +42,7 @@ impl Executor {
     /// # Safety
     ///
     /// What the entry points to stays valid until its completion was reaped.
+    #[inline]
     pub(super) unsafe fn push(&self, entry: Entry) -> Pushed {
         self.in_flight.set(self.in_flight.get() + 1);
         // SAFETY: what the entry points to stays valid until its completion was reaped, as this function's caller sees
@@ -49,6 +51,7 @@ impl Executor {
     }
 
     /// Does what a completion is for: it makes a fiber ready, or tells a foreign context.
+    #[inline]
     pub(super) fn complete(&self, user_data: u64, result: i32, flags: u32) {
         let pointer = user_data & !TAG_MASK;
         match user_data & TAG_MASK {

@@ -48,6 +48,7 @@ impl Executor {
 
     /// Whether there is something to look after beside the fibers that are ready: timers, completions that may come, tasks
     /// that have not started, what other threads left.
+    #[inline]
     pub(super) fn has_others_to_serve(&self) -> bool {
         self.has_events() || self.seems_to_have_unstarted() || self.inbox.has_left()
     }
@@ -71,6 +72,7 @@ impl Executor {
     }
 
     /// Whether the running fiber should let others run, because the turn is over.
+    #[inline]
     pub(super) fn has_run_long(&self) -> bool {
         let has_others = self.has_others_to_serve();
         if !has_others && self.ready.is_empty() {
@@ -84,6 +86,7 @@ impl Executor {
     }
 
     /// Runs a fiber until it pauses; whether the time of the turn is over then.
+    #[inline]
     fn run_fiber(&self, fiber: &Fiber) -> bool {
         let pause = fiber.resume();
         let is_over = self.is_turn_over();
@@ -100,21 +103,25 @@ impl Executor {
     }
 
     /// Makes the fiber of a woken block run, if it is parked; else `false`.
+    #[inline]
     pub(crate) fn make_ready_block(&self, block: &WakeBlock) -> bool {
         // SAFETY: its owner, if it has one, is a fiber of this executor, live or idle.
         self.owns(block) && unsafe { self.ready.make_block_ready(block) }
     }
 
+    #[inline]
     pub(super) fn make_ready(&self, fiber: &Fiber) -> bool {
         // SAFETY: this executor's, and live: only the loop above lets a fiber end, after it popped it.
         unsafe { self.ready.make_ready(fiber) }
     }
 
+    #[inline]
     pub(super) fn queue(&self, fiber: &Fiber) {
         // SAFETY: this executor's, and live: only the loop above lets a fiber end, after it popped it.
         unsafe { self.ready.push(fiber) };
     }
 
+    #[inline]
     pub(super) fn fire_timers(&self) {
         if self.timers.next().is_none() {
             return;

@@ -110,6 +110,7 @@ impl Executor {
     }
 
     /// Calls `f` with the executor of the calling fiber, if `context` is a fiber of `runtime`.
+    #[inline]
     pub(crate) fn with_current_of<R>(
         runtime: &Runtime,
         context: &Context,
@@ -122,6 +123,7 @@ impl Executor {
     }
 
     /// The block of `context`, if that is a fiber of this executor.
+    #[inline]
     pub(crate) fn block_of(&self, context: &Context) -> Option<&'static WakeBlock> {
         context.block_of(self.inbox).filter(|block| block.owner() != 0)
     }
@@ -145,15 +147,18 @@ impl Executor {
     }
 
     /// This executor as one of its fibers starts a task.
+    #[inline]
     pub(crate) fn own(&self) -> LocalExecutor {
         LocalExecutor { index: self.index, ready: self.ready.len(), live: self.live.borrow().len() }
     }
 
+    #[inline]
     pub(crate) fn belongs_to(&self, runtime: &Runtime) -> bool {
         ptr::eq(&*self.runtime, runtime)
     }
 
     /// Whether `block` is that of a fiber of this executor.
+    #[inline]
     pub(crate) fn owns(&self, block: &WakeBlock) -> bool {
         block.owner() != 0 && block.is_woken_by(self.inbox)
     }

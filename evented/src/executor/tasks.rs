@@ -55,6 +55,7 @@ impl Executor {
     }
 
     /// Tasks that start after the others were torn down are, too.
+    #[inline]
     fn tear_down_if_closing(&self, unstarted: &Admitted) {
         if self.runtime.is_closing() {
             unstarted.start.task().tear_down();
@@ -62,6 +63,7 @@ impl Executor {
     }
 
     /// Starts some of the tasks that wait here.
+    #[inline]
     pub(super) fn start_tasks(&self) {
         for _ in 0..STARTS {
             if !self.seems_to_have_unstarted() || self.starved.get().is_some() {
@@ -72,6 +74,7 @@ impl Executor {
     }
 
     /// Starts a task that waits here or, when there is nothing else to do, with another executor.
+    #[inline]
     pub(super) fn start_task(&self) {
         if self.starved.get().is_some_and(|retry| monotonic_now() < retry) {
             return;
@@ -101,6 +104,7 @@ impl Executor {
 
     /// Hands a task to an executor that is idle: it may compute for long, and the fibers that wait here would be late. Not
     /// one that was handed over before, nor many within a short time: to wake somebody takes longer than most tasks.
+    #[inline]
     fn hand_over(&self, unstarted: Admitted) -> Result<(), Admitted> {
         let may_be_handed = self.runtime.options().executors > 1
             && !self.live.borrow().is_empty()
@@ -117,22 +121,26 @@ impl Executor {
     }
 
     /// The next task to start. Those of others first, each turn: its own come as fast as it runs.
+    #[inline]
     fn next_unstarted(&self, steal: bool) -> Option<Admitted> {
         let own = || self.unstarted.borrow_mut().pop();
         let runtime = || self.runtime.unstarted().next(self.index, steal);
         if self.turn_begins.replace(false) { runtime().or_else(own) } else { own().or_else(runtime) }
     }
 
+    #[inline]
     pub(super) fn has_unstarted(&self) -> bool {
         !self.unstarted.borrow().is_empty() || self.runtime.unstarted().has_next(self.index)
     }
 
     /// Whether a task could be started now.
+    #[inline]
     pub(super) fn can_start(&self) -> bool {
         self.starved.get().is_none() && self.has_unstarted()
     }
 
     /// Puts a fiber whose task has ended into the pool.
+    #[inline]
     pub(super) fn retire(&self, fiber: &Fiber) {
         self.runtime.executors().forget(self.index, fiber.number.get());
         let fiber = self.live.borrow_mut().remove(fiber.index.get());
@@ -142,6 +150,7 @@ impl Executor {
         self.tell_load();
     }
 
+    #[inline]
     fn assign(&self, fiber: OwnedFiber, unstarted: Admitted) {
         self.tear_down_if_closing(&unstarted);
         fiber.number.set(self.runtime.executors().register(self.index, unstarted.start.task()));
@@ -162,6 +171,7 @@ impl Executor {
     }
 
     /// Lets the others know how much there is to do here.
+    #[inline]
     pub(super) fn tell_load(&self) {
         self.runtime.unstarted().tell(self.own());
     }

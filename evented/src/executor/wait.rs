@@ -13,6 +13,7 @@ const TIMER_SLACK: Duration = Duration::from_micros(50);
 
 impl Executor {
     /// What the next turn of the ring may wait for.
+    #[inline]
     pub(super) fn wait(&self) -> Wait {
         if !self.ready.is_empty() || self.overdue.get().is_some() || self.ring.has_collected() || self.can_start() {
             return Wait::No;

@@ -344,7 +344,7 @@ mod tests {
                 let order = order.clone();
                 scope.spawn(move || pool.run(&Parks, move || order.lock().push(index)));
                 // A fact, not a time: the caller waits for the permit.
-                while pool.shared.free.on_wait() <= index {
+                while pool.shared.free.waiting() <= index {
                     thread::yield_now();
                 }
             }

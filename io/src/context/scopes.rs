@@ -48,7 +48,7 @@ struct Shared {
 enum Scope {
     /// A task begins; what is below belongs to the task that it runs on top of.
     Task,
-    /// `protect`: what encloses it is not delivered.
+    /// `shield`: what encloses it is not delivered.
     Shield,
     /// The body of a scope: once the group has failed, its points return `Canceled`.
     Body(Arc<GroupShared>),

@@ -88,7 +88,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; in [`protect`](crate::Io#method.shield) it is none. Dropping the file lets go too.
+    /// A cancellation point; in [`shield`](crate::Io#method.shield) it is none. Dropping the file lets go too.
     ///
     /// # Errors
     ///

@@ -46,7 +46,7 @@ impl<F, K> TypedSocket<F, K> {
     /// Nothing is received or accepted, so nothing is lost when another one wins.
     ///
     /// ```
-    /// use iolite_io::{Io, OneOf2, net::TcpStream, sync::Receiver};
+    /// use iolite_io::{Io, OneOf2, net::TcpStream, sync::mpmc::Receiver};
     ///
     /// /// Sends what comes out of `outgoing`, and reads what the peer says, in one task.
     /// fn talk(io: &dyn Io, stream: &TcpStream, outgoing: &Receiver<Vec<u8>>) -> std::io::Result<()> {
@@ -79,7 +79,7 @@ impl<F, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// As of [`becoming_readable`](Self::on_readable).
+    /// As of [`on_readable`](Self::on_readable).
     pub fn on_writable(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::Writable)
     }
@@ -108,7 +108,7 @@ impl<F> TypedSocket<F, Stream> {
     ///
     /// # Errors
     ///
-    /// As of [`becoming_readable`](Self::on_readable).
+    /// As of [`on_readable`](Self::on_readable).
     pub fn on_hung_up(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::HungUp)
     }

@@ -45,7 +45,7 @@
 //! | a permit | [`semaphore.on_acquire()`](crate::sync::Semaphore::on_acquire) |
 //! | a lock | [`mutex.on_lock()`](crate::sync::Mutex::on_lock), [`lock.on_read()`](crate::sync::RwLock::on_read), [`lock.on_write()`](crate::sync::RwLock::on_write) |
 //! | a connection to a listener | [`listener.on_accept()`](crate::net::TcpListener::on_accept) |
-//! | a socket that is ready | [`socket.on_readable()`](crate::net::TypedSocket::on_readable), [`becoming_writable()`](crate::net::TypedSocket::on_writable) |
+//! | a socket that is ready | [`socket.on_readable()`](crate::net::TypedSocket::on_readable), [`on_writable()`](crate::net::TypedSocket::on_writable) |
 //! | a peer that has finished | [`stream.on_hung_up()`](crate::net::TypedSocket::on_hung_up) |
 //! | a signal, the end of a child | [`signals.on_next()`](crate::signal::Signals::on_next), [`child.on_wait()`](crate::process::Child::on_wait) |
 //!

@@ -75,7 +75,7 @@ use crate::time::Instant;
 #[must_use = "a source is there to be waited for, by io.select"]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing to wait for",
-    note = "the participle of a call is a source: `event.on_wait()`, `receiver.on_recv()`, `task.on_finish()`; an \
+    note = "the `on_` form of a call can be selected: `event.on_wait()`, `receiver.on_recv()`, `task.on_finish()`; an \
             `Instant` is one, and so is a tuple of two to eight sources, an array or a `Vec`"
 )]
 pub trait Selectable: sealed::Arms {

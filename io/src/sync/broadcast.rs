@@ -22,10 +22,10 @@ use crate::{Canceled, Io};
 /// waits: a receiver that is too slow is told how many items it has missed. An item that every receiver has taken is
 /// kept no longer; the last of them gets the item itself, the others get clones.
 ///
-/// Each receiver gets each item that is sent after it was made or [subscribed](BroadcastSender::subscribe),
+/// Each receiver gets each item that is sent after it was made or [subscribed](Sender::subscribe),
 /// or a count of those it missed, in order. The channel closes when all senders are gone; what is kept is still
 /// received.
-pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T>) {
+pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let state = State {
         items: VecDeque::new(),
         capacity: capacity.max(1),
@@ -36,16 +36,16 @@ pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T
         closing: WaitQueue::new(),
     };
     let shared = Arc::new(Lock::new(state));
-    (BroadcastSender { shared: shared.clone() }, BroadcastReceiver { shared, next: 0 })
+    (Sender { shared: shared.clone() }, Receiver { shared, next: 0 })
 }
 
-/// The sending end of a [`broadcast`] channel.
-pub struct BroadcastSender<T> {
+/// The sending end of a broadcast [`channel`].
+pub struct Sender<T> {
     shared: Arc<Lock<State<T>>>,
 }
 
-/// A receiving end of a [`broadcast`] channel. A clone begins where this one is.
-pub struct BroadcastReceiver<T> {
+/// A receiving end of a broadcast [`channel`]. A clone begins where this one is.
+pub struct Receiver<T> {
     shared: Arc<Lock<State<T>>>,
     /// The number of the item that it receives next.
     next: u64,
@@ -73,7 +73,7 @@ struct Kept<T> {
     awaited: usize,
 }
 
-impl<T> BroadcastSender<T> {
+impl<T> Sender<T> {
     /// Sends an item to every receiver. Never suspends; from any thread.
     ///
     /// # Errors
@@ -97,10 +97,10 @@ impl<T> BroadcastSender<T> {
     }
 
     /// Makes a receiver of the items that are sent from now on.
-    pub fn subscribe(&self) -> BroadcastReceiver<T> {
+    pub fn subscribe(&self) -> Receiver<T> {
         let mut state = self.shared.lock();
         state.receivers += 1;
-        BroadcastReceiver { next: state.end, shared: self.shared.clone() }
+        Receiver { next: state.end, shared: self.shared.clone() }
     }
 
     /// Waits until nobody receives: the last receiver is gone. A receiver that is
@@ -143,10 +143,10 @@ impl<T> BroadcastSender<T> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::BroadcastSender};
+    /// use iolite_io::{Canceled, Io, OneOf2, sync::broadcast};
     ///
     /// /// Measures for as long as somebody looks.
-    /// fn measure(io: &dyn Io, readings: &BroadcastSender<u64>, read: impl Fn() -> u64) -> Result<(), Canceled> {
+    /// fn measure(io: &dyn Io, readings: &broadcast::Sender<u64>, read: impl Fn() -> u64) -> Result<(), Canceled> {
     ///     let mut ticks = io.interval(Duration::from_secs(1));
     ///     while let OneOf2::Second(_) = io.select((readings.on_closed(), ticks.on_tick()))? {
     ///         let _ = readings.send(read());
@@ -173,7 +173,7 @@ impl<T> BroadcastSender<T> {
     }
 }
 
-impl<T: Clone> BroadcastReceiver<T> {
+impl<T: Clone> Receiver<T> {
     /// Receives the next item, waiting while there is none.
     ///
     /// # Cancellation
@@ -182,8 +182,8 @@ impl<T: Clone> BroadcastReceiver<T> {
     ///
     /// # Errors
     ///
-    /// [`BroadcastError`]. After `Lagged` it goes on with the oldest item that is kept.
-    pub fn recv(&mut self, io: &dyn Io) -> Result<T, BroadcastError> {
+    /// [`RecvError`]. After `Lagged` it goes on with the oldest item that is kept.
+    pub fn recv(&mut self, io: &dyn Io) -> Result<T, RecvError> {
         self.recv_until(io, Until::Canceled)
     }
 
@@ -196,7 +196,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     /// # Errors
     ///
     /// Closed or lagged.
-    pub fn recv_uncancelable(&mut self, io: &dyn Io) -> Result<T, BroadcastError> {
+    pub fn recv_uncancelable(&mut self, io: &dyn Io) -> Result<T, RecvError> {
         self.recv_until(io, Until::Served)
     }
 
@@ -209,7 +209,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     /// # Errors
     ///
     /// As `recv`, or timed out.
-    pub fn recv_deadline(&mut self, io: &dyn Io, deadline: Instant) -> Result<T, BroadcastError> {
+    pub fn recv_deadline(&mut self, io: &dyn Io, deadline: Instant) -> Result<T, RecvError> {
         self.recv_until(io, Until::Deadline(deadline))
     }
 
@@ -218,7 +218,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     /// # Errors
     ///
     /// Of what it comes to: closed or lagged.
-    pub fn on_recv(&mut self) -> impl Selectable<Output = Result<T, BroadcastError>> + '_ {
+    pub fn on_recv(&mut self) -> impl Selectable<Output = Result<T, RecvError>> + '_ {
         Queued::new(Receiving(self))
     }
 
@@ -227,19 +227,19 @@ impl<T: Clone> BroadcastReceiver<T> {
     /// # Errors
     ///
     /// Empty, closed or lagged.
-    pub fn try_recv(&mut self) -> Result<T, BroadcastError> {
+    pub fn try_recv(&mut self) -> Result<T, RecvError> {
         let mut state = self.shared.lock();
         let found = state.item(&mut self.next);
         drop(state);
         Ok(Arc::unwrap_or_clone(found?))
     }
 
-    fn recv_until(&mut self, io: &dyn Io, until: Until) -> Result<T, BroadcastError> {
+    fn recv_until(&mut self, io: &dyn Io, until: Until) -> Result<T, RecvError> {
         until.check(io)?;
         loop {
             let mut state = self.shared.lock();
             let found = state.item(&mut self.next);
-            if !matches!(found, Err(BroadcastError::Empty)) {
+            if !matches!(found, Err(RecvError::Empty)) {
                 drop(state);
                 return Ok(Arc::unwrap_or_clone(found?));
             }
@@ -248,7 +248,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     }
 }
 
-impl<T> BroadcastReceiver<T> {
+impl<T> Receiver<T> {
     /// How many items are there for it, those that it missed included.
     pub fn len(&self) -> u64 {
         self.shared.lock().end - self.next
@@ -262,12 +262,12 @@ impl<T> BroadcastReceiver<T> {
 
 impl<T> State<T> {
     /// The item of that number, after which comes the next; or the oldest, if it is no longer kept.
-    fn item(&mut self, next: &mut u64) -> Result<Arc<T>, BroadcastError> {
+    fn item(&mut self, next: &mut u64) -> Result<Arc<T>, RecvError> {
         let oldest = self.end - self.items.len() as u64;
         if *next < oldest {
             let missed = oldest - *next;
             *next = oldest;
-            return Err(BroadcastError::Lagged(missed));
+            return Err(RecvError::Lagged(missed));
         }
         match self.items.get_mut((*next - oldest) as usize) {
             Some(kept) => {
@@ -279,8 +279,8 @@ impl<T> State<T> {
                 // Whoever was the last to take it has taken those before it, so it is the first.
                 Ok(self.items.pop_front().expect("it was just found").item)
             }
-            None if self.senders == 0 => Err(BroadcastError::Closed),
-            None => Err(BroadcastError::Empty),
+            None if self.senders == 0 => Err(RecvError::Closed),
+            None => Err(RecvError::Empty),
         }
     }
 
@@ -313,12 +313,12 @@ impl<T> Call for Closing<'_, T> {
     fn output(self, _: Option<()>) {}
 }
 
-struct Receiving<'a, T>(&'a mut BroadcastReceiver<T>);
+struct Receiving<'a, T>(&'a mut Receiver<T>);
 
 impl<T: Clone> Call for Receiving<'_, T> {
     type State = State<T>;
     type Value = ();
-    type Output = Result<T, BroadcastError>;
+    type Output = Result<T, RecvError>;
 
     fn lock(&self) -> &Lock<State<T>> {
         &self.0.shared
@@ -333,19 +333,19 @@ impl<T: Clone> Call for Receiving<'_, T> {
     }
 
     /// What was there for this receiver stays there.
-    fn output(self, _: Option<()>) -> Result<T, BroadcastError> {
+    fn output(self, _: Option<()>) -> Result<T, RecvError> {
         self.0.try_recv()
     }
 }
 
-impl<T> Clone for BroadcastSender<T> {
+impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.shared.lock().senders += 1;
         Self { shared: self.shared.clone() }
     }
 }
 
-impl<T> Clone for BroadcastReceiver<T> {
+impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
         let mut state = self.shared.lock();
         state.receivers += 1;
@@ -354,7 +354,7 @@ impl<T> Clone for BroadcastReceiver<T> {
     }
 }
 
-impl<T> Drop for BroadcastSender<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.senders -= 1;
@@ -366,7 +366,7 @@ impl<T> Drop for BroadcastSender<T> {
     }
 }
 
-impl<T> Drop for BroadcastReceiver<T> {
+impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.receivers -= 1;
@@ -383,47 +383,47 @@ impl<T> Drop for BroadcastReceiver<T> {
     }
 }
 
-impl<T> fmt::Debug for BroadcastSender<T> {
+impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BroadcastSender").field("receivers", &self.receiver_count()).finish_non_exhaustive()
+        f.debug_struct("Sender").field("receivers", &self.receiver_count()).finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Debug for BroadcastReceiver<T> {
+impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BroadcastReceiver").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Receiver").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-/// No item was received from a [`broadcast`] channel.
+/// No item was received from a broadcast [`channel`].
 #[derive(Debug)]
-pub enum BroadcastError {
+pub enum RecvError {
     /// The task was asked to stop.
     Canceled(Canceled),
     /// The channel is closed, and all that is kept was received.
     Closed,
-    /// The deadline passed (of [`BroadcastReceiver::recv_deadline`]), or the time of a
+    /// The deadline passed (of [`Receiver::recv_deadline`]), or the time of a
     /// [`timeout`](crate::Io#method.timeout).
     TimedOut,
-    /// No item is there now (only [`BroadcastReceiver::try_recv`]).
+    /// No item is there now (only [`Receiver::try_recv`]).
     Empty,
     /// The receiver was too slow, and has missed so many items.
     Lagged(u64),
 }
 
-impl From<Canceled> for BroadcastError {
+impl From<Canceled> for RecvError {
     fn from(canceled: Canceled) -> Self {
-        BroadcastError::Canceled(canceled)
+        RecvError::Canceled(canceled)
     }
 }
 
-impl From<TimedOut> for BroadcastError {
+impl From<TimedOut> for RecvError {
     fn from(_: TimedOut) -> Self {
-        BroadcastError::TimedOut
+        RecvError::TimedOut
     }
 }
 
-impl From<WaitError> for BroadcastError {
+impl From<WaitError> for RecvError {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::Canceled(canceled) => canceled.into(),
@@ -432,12 +432,12 @@ impl From<WaitError> for BroadcastError {
     }
 }
 
-impl CarriesCanceled for BroadcastError {
+impl CarriesCanceled for RecvError {
     type OrTimedOut = Self;
 
     fn canceled(&self) -> Option<&Canceled> {
         match self {
-            BroadcastError::Canceled(canceled) => Some(canceled),
+            RecvError::Canceled(canceled) => Some(canceled),
             _ => None,
         }
     }
@@ -451,28 +451,28 @@ impl CarriesCanceled for BroadcastError {
     }
 }
 
-impl fmt::Display for BroadcastError {
+impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BroadcastError::Canceled(canceled) => canceled.fmt(f),
-            BroadcastError::Closed => f.write_str("the channel is closed and empty"),
-            BroadcastError::TimedOut => TimedOut.fmt(f),
-            BroadcastError::Empty => f.write_str("the channel is empty"),
-            BroadcastError::Lagged(count) => write!(f, "too slow: {count} items were missed"),
+            RecvError::Canceled(canceled) => canceled.fmt(f),
+            RecvError::Closed => f.write_str("the channel is closed and empty"),
+            RecvError::TimedOut => TimedOut.fmt(f),
+            RecvError::Empty => f.write_str("the channel is empty"),
+            RecvError::Lagged(count) => write!(f, "too slow: {count} items were missed"),
         }
     }
 }
 
-impl Error for BroadcastError {}
+impl Error for RecvError {}
 
-impl From<BroadcastError> for io::Error {
-    fn from(error: BroadcastError) -> Self {
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> Self {
         match error {
-            BroadcastError::Canceled(canceled) => canceled.into(),
-            BroadcastError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, error),
-            BroadcastError::TimedOut => TimedOut.into(),
-            BroadcastError::Empty => io::Error::new(io::ErrorKind::WouldBlock, error),
-            BroadcastError::Lagged(_) => io::Error::other(error),
+            RecvError::Canceled(canceled) => canceled.into(),
+            RecvError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, error),
+            RecvError::TimedOut => TimedOut.into(),
+            RecvError::Empty => io::Error::new(io::ErrorKind::WouldBlock, error),
+            RecvError::Lagged(_) => io::Error::other(error),
         }
     }
 }

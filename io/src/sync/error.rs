@@ -38,7 +38,7 @@ pub enum SendErrorKind {
     Canceled(Canceled),
     /// The channel is closed.
     Closed,
-    /// There is no room (only [`Sender::try_send`](super::Sender::try_send)).
+    /// There is no room (only [`Sender::try_send`](super::mpmc::Sender::try_send)).
     Full,
     /// The deadline passed (of the `_deadline` forms), or the time of a [`timeout`](crate::Io#method.timeout).
     TimedOut,

@@ -11,11 +11,11 @@
 //! | tell one that there is something to do | [`Notify`] |
 //! | wait for each other | [`Barrier`] |
 //! | make a value once, or do something once | [`OnceLock`], [`LazyLock`]; [`Once`] |
-//! | hand each item to one receiver | [`channel`], with a bound, or as a rendezvous (capacity 0); [`unbounded`] |
-//! | hand over a single item | [`oneshot`] |
+//! | hand each item to one receiver | [`mpmc::channel`], with a bound, or as a rendezvous (capacity 0); [`mpmc::unbounded`] |
+//! | hand over a single item | [`oneshot::channel`] |
 //! | put and get many items at once | [`Queue`] |
-//! | hand each item to every receiver | [`broadcast()`] |
-//! | see the latest value | [`watch()`] |
+//! | hand each item to every receiver | [`broadcast::channel`] |
+//! | see the latest value | [`watch::channel`] |
 //! | wait on a word of one's own, to build what is missing | [`mod@futex`] |
 //!
 //! Every blocking call comes in three forms: plain, a cancellation point also when it need not wait;
@@ -23,8 +23,8 @@
 //! wait. Calls that have a `try_*` form do not wait in it. All others never suspend,
 //! dropping a guard or a handle included, and may be made from any thread.
 //!
-//! The participle of a call ([`Receiver::on_recv`] for `recv`, [`Event::on_wait`] for `wait`) is that call as one of
-//! many things to [wait for](crate::Io#method.select).
+//! `on_recv` is the call `recv` as one of several things to [select](crate::Io#method.select) from, `on_wait` is `wait`, and
+//! so on: [`mpmc::Receiver::on_recv`], [`Event::on_wait`].
 //!
 //! Waiters are served in the order in which they came, so nobody starves. Locks know no poison: a panic unlocks.
 //!
@@ -46,11 +46,12 @@ mod once;
 
 pub mod futex;
 
-mod broadcast;
-mod channel;
+pub mod broadcast;
 mod error;
+pub mod mpmc;
+pub mod oneshot;
 mod queue;
-mod watch;
+pub mod watch;
 
 mod choice;
 mod forms;
@@ -65,8 +66,6 @@ mod test;
 pub(crate) use choice::Choice;
 
 pub use barrier::{Barrier, BarrierWaitResult};
-pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, broadcast};
-pub use channel::{OneshotSender, Receiver, SendPermit, Sender, channel, oneshot, unbounded};
 pub use condvar::Condvar;
 pub use error::{RecvError, SendError, SendErrorKind, TryRecvError};
 pub use event::Event;
@@ -77,4 +76,3 @@ pub use queue::Queue;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-pub use watch::{WatchReceiver, WatchSender, watch};

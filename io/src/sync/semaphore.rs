@@ -174,30 +174,21 @@ impl Semaphore {
         self.permits.take(count).then(|| SemaphorePermit { semaphore: self, count })
     }
 
-    /// Adds a permit: one more than there were, or one that was [forgotten](SemaphorePermit::forget).
+    /// Adds `count` permits, which nobody need have taken: permits that were [forgotten](SemaphorePermit::forget), or new
+    /// ones. A permit that was acquired comes back by itself when it is dropped.
     ///
     /// # Panics
     ///
-    /// With more than [`PERMITS_MAX`](Self::PERMITS_MAX).
-    #[inline]
-    pub fn release(&self) {
-        self.release_many(1);
-    }
-
-    /// Adds `count` permits, as [`release`](Self::release) does one.
-    ///
-    /// # Panics
-    ///
-    /// As `release`.
+    /// When the semaphore would have more than [`PERMITS_MAX`](Self::PERMITS_MAX) permits.
     #[inline]
     pub fn add_permits(&self, count: usize) {
         if !self.permits.give(count) {
-            self.release_slow(count);
+            self.add_permits_slow(count);
         }
     }
 
     #[cold]
-    fn release_slow(&self, count: usize) {
+    fn add_permits_slow(&self, count: usize) {
         let mut waiters = self.waiters.lock();
         // Another one may have settled before the lock was taken; now nobody can.
         if self.permits.give(count) {
@@ -240,7 +231,7 @@ impl Semaphore {
         wait(io, &self.waiters, waiters, |waiters| waiters, Some(count), until).map(drop).map_err(
             |GaveUp { why, .. }| {
                 // Those behind may want fewer, which are free.
-                self.release_slow(0);
+                self.add_permits_slow(0);
                 why
             },
         )
@@ -284,7 +275,7 @@ impl<'a> Call for Acquiring<'a> {
 
     fn lose(&self, _: Option<usize>) {
         // As in `wait_slow`.
-        self.semaphore.release_slow(0);
+        self.semaphore.add_permits_slow(0);
     }
 
     fn output(self, _: Option<usize>) -> SemaphorePermit<'a> {
@@ -365,8 +356,7 @@ impl SemaphorePermit<'_> {
         owned
     }
 
-    /// Keeps the permits taken after this is gone; [`Semaphore::release`] gives them back, one by one, or
-    /// [`Semaphore::release_many`].
+    /// Keeps the permits taken after this is gone; [`Semaphore::add_permits`] gives them back.
     pub fn forget(self) {
         std::mem::forget(self);
     }

@@ -12,9 +12,9 @@ fn what_is_only_send_can_be_locked_and_handed_over() {
     shared::<Mutex<Cell<u32>>>();
     shared::<ReentrantMutex<Cell<u32>>>();
     sent::<MutexGuard<'_, Cell<u32>>>();
-    shared::<Sender<Cell<u32>>>();
-    shared::<Receiver<Cell<u32>>>();
-    shared::<OneshotSender<Cell<u32>>>();
+    shared::<mpmc::Sender<Cell<u32>>>();
+    shared::<mpmc::Receiver<Cell<u32>>>();
+    shared::<oneshot::Sender<Cell<u32>>>();
     shared::<Queue<Cell<u32>>>();
     sent::<RwLock<Cell<u32>>>();
     sent::<OnceLock<Cell<u32>>>();
@@ -27,10 +27,10 @@ fn what_is_shared_has_to_be_sync() {
     shared::<RwLockWriteGuard<'_, u32>>();
     shared::<OnceLock<u32>>();
     shared::<LazyLock<u32>>();
-    shared::<BroadcastSender<u32>>();
-    shared::<BroadcastReceiver<u32>>();
-    shared::<WatchSender<u32>>();
-    shared::<WatchReceiver<u32>>();
+    shared::<broadcast::Sender<u32>>();
+    shared::<broadcast::Receiver<u32>>();
+    shared::<watch::Sender<u32>>();
+    shared::<watch::Receiver<u32>>();
 }
 
 #[test]

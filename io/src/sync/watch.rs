@@ -18,7 +18,7 @@ use crate::{Canceled, Io};
 
 /// Makes a channel that holds one value, the latest. Receivers wait for a change and see the value as it is
 /// then: changes in between are not seen, the last one always is.
-pub fn watch<T>(value: T) -> (WatchSender<T>, WatchReceiver<T>) {
+pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let state = State {
         value: Arc::new(value),
         version: 0,
@@ -28,16 +28,16 @@ pub fn watch<T>(value: T) -> (WatchSender<T>, WatchReceiver<T>) {
         closing: WaitQueue::new(),
     };
     let shared = Arc::new(Lock::new(state));
-    (WatchSender { shared: shared.clone() }, WatchReceiver { shared, seen: 0 })
+    (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
 }
 
-/// The end of a [`watch`] channel that changes the value.
-pub struct WatchSender<T> {
+/// The end of a watch [`channel`] that changes the value.
+pub struct Sender<T> {
     shared: Arc<Lock<State<T>>>,
 }
 
-/// The end of a [`watch`] channel that sees the value. A clone has seen what this one has.
-pub struct WatchReceiver<T> {
+/// The end of a watch [`channel`] that sees the value. A clone has seen what this one has.
+pub struct Receiver<T> {
     shared: Arc<Lock<State<T>>>,
     seen: u64,
 }
@@ -53,7 +53,7 @@ struct State<T> {
     closing: WaitQueue<()>,
 }
 
-impl<T> WatchSender<T> {
+impl<T> Sender<T> {
     /// Changes the value, and returns the one before. Never suspends; from any thread.
     pub fn send(&self, value: T) -> Arc<T> {
         let mut state = self.shared.lock();
@@ -71,10 +71,10 @@ impl<T> WatchSender<T> {
     }
 
     /// Makes a receiver that has seen the value as it is now.
-    pub fn subscribe(&self) -> WatchReceiver<T> {
+    pub fn subscribe(&self) -> Receiver<T> {
         let mut state = self.shared.lock();
         state.receivers += 1;
-        WatchReceiver { seen: state.version, shared: self.shared.clone() }
+        Receiver { seen: state.version, shared: self.shared.clone() }
     }
 
     /// Waits until nobody receives: the last receiver is gone. A receiver that is
@@ -119,7 +119,7 @@ impl<T> WatchSender<T> {
     /// use iolite_io::{Canceled, Io, OneOf2, sync::{mpmc::Receiver, watch}};
     ///
     /// /// Shows the sum of what comes in, for as long as somebody looks.
-    /// fn sum(io: &dyn Io, numbers: &Receiver<u64>, sum: &WatchSender<u64>) -> Result<(), Canceled> {
+    /// fn sum(io: &dyn Io, numbers: &Receiver<u64>, sum: &watch::Sender<u64>) -> Result<(), Canceled> {
     ///     while let OneOf2::Second(Ok(number)) = io.select((sum.on_closed(), numbers.on_recv()))? {
     ///         sum.send(*sum.get() + number);
     ///     }
@@ -145,7 +145,7 @@ impl<T> WatchSender<T> {
     }
 }
 
-impl<T> WatchReceiver<T> {
+impl<T> Receiver<T> {
     /// The value as it is now. It does not count as seen.
     pub fn get(&self) -> Arc<T> {
         self.shared.lock().value.clone()
@@ -249,7 +249,7 @@ impl<T> Call for Closing<'_, T> {
     fn output(self, _: Option<()>) {}
 }
 
-struct Changing<'a, T>(&'a mut WatchReceiver<T>);
+struct Changing<'a, T>(&'a mut Receiver<T>);
 
 impl<T> Call for Changing<'_, T> {
     type State = State<T>;
@@ -269,26 +269,26 @@ impl<T> Call for Changing<'_, T> {
     }
 
     fn output(self, _: Option<()>) -> Result<Arc<T>, RecvError> {
-        let WatchReceiver { shared, seen } = self.0;
+        let Receiver { shared, seen } = self.0;
         shared.lock().see(seen).expect("what has changed has changed for good")
     }
 }
 
-impl<T> Clone for WatchSender<T> {
+impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.shared.lock().senders += 1;
         Self { shared: self.shared.clone() }
     }
 }
 
-impl<T> Clone for WatchReceiver<T> {
+impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
         self.shared.lock().receivers += 1;
         Self { shared: self.shared.clone(), seen: self.seen }
     }
 }
 
-impl<T> Drop for WatchSender<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.senders -= 1;
@@ -300,7 +300,7 @@ impl<T> Drop for WatchSender<T> {
     }
 }
 
-impl<T> Drop for WatchReceiver<T> {
+impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.receivers -= 1;
@@ -312,14 +312,14 @@ impl<T> Drop for WatchReceiver<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for WatchSender<T> {
+impl<T: fmt::Debug> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WatchSender").field("value", &self.get()).finish()
+        f.debug_struct("Sender").field("value", &self.get()).finish()
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for WatchReceiver<T> {
+impl<T: fmt::Debug> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WatchReceiver").field("value", &self.get()).finish_non_exhaustive()
+        f.debug_struct("Receiver").field("value", &self.get()).finish_non_exhaustive()
     }
 }

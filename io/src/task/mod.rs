@@ -90,7 +90,7 @@ impl<T> Task<T> {
     ///
     /// *Every* cancellation point of the task returns `Canceled` from then on, where [`cancel`](Self::cancel) ends one
     /// call. So it stops a task that ignores the error of one call and goes on, such as a retry loop with
-    /// `let _ = io.sleep(pause)`; the task's own clean-up that waits has to be in [`protect`](crate::Io#method.shield).
+    /// `let _ = io.sleep(pause)`; the task's own clean-up that waits has to be in [`shield`](crate::Io#method.shield).
     /// Nothing is unwound or killed: a task that never comes to a cancellation point goes on.
     ///
     /// # Cancellation

@@ -94,7 +94,7 @@ impl Faults {
     /// How often the running task is asked to stop: in front of an operation, which then returns `Canceled`;
     /// during one, which succeeds and leaves the request to the next cancellation point; and in each wait of
     /// the vocabulary (a sleep, a lock, a channel, a join). These are requests like any other: delivered once,
-    /// held back by [`protect`](crate::Io#method.shield), copied to who is waited for. A
+    /// held back by [`shield`](crate::Io#method.shield), copied to who is waited for. A
     /// plain thread outside of every task cannot be asked.
     ///
     /// A task may be asked again while it cleans up after an earlier request.

@@ -1,4 +1,4 @@
-//! Channels, many to many.
+//! Channels that hand each item to one of many receivers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -41,14 +41,6 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// the receivers are slower.
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(usize::MAX)
-}
-
-/// Makes a channel for one item. Sending it never waits.
-///
-/// The receiver is told that it is closed when the sender is gone without having sent.
-pub fn oneshot<T>() -> (OneshotSender<T>, Receiver<T>) {
-    let (sender, receiver) = channel(1);
-    (OneshotSender(sender), receiver)
 }
 
 /// The sending end of a [`channel`].
@@ -162,7 +154,7 @@ impl<T> Sender<T> {
     /// for a slot, and who waits with an item, are served in the order of coming.
     ///
     /// ```
-    /// use iolite_io::{Io, net::UdpSocket, sync::Sender};
+    /// use iolite_io::{Io, net::UdpSocket, sync::mpmc::Sender};
     ///
     /// /// Takes messages out of the kernel's queue only as fast as they are handled.
     /// fn receive(io: &dyn Io, socket: &UdpSocket, handlers: &Sender<Vec<u8>>) -> std::io::Result<()> {
@@ -428,85 +420,6 @@ impl<T> Drop for SendPermit<'_, T> {
 impl<T> fmt::Debug for SendPermit<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendPermit").finish_non_exhaustive()
-    }
-}
-
-/// The sending end of a [`oneshot`] channel.
-pub struct OneshotSender<T>(Sender<T>);
-
-impl<T> OneshotSender<T> {
-    /// Sends the item. Never suspends; from any thread.
-    ///
-    /// # Errors
-    ///
-    /// The item, when all receivers are gone or have closed the channel.
-    pub fn send(self, item: T) -> Result<(), SendError<T>> {
-        self.0.try_send(item)
-    }
-
-    /// Whether nobody will receive.
-    pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
-
-    /// Waits until the channel is closed: nobody will receive what is sent. Items that are in it may still be received.
-    ///
-    /// ```
-    /// use iolite_io::{Io, OneOf2, sync::OneshotSender};
-    ///
-    /// /// Looks for an answer for as long as somebody waits for it.
-    /// fn answer(io: &dyn Io, question: u64, asker: OneshotSender<u64>) -> std::io::Result<()> {
-    ///     let mut search = io.spawn_waiting(move |_| (2..question).find(|divisor| question % divisor == 0))?;
-    ///     match io.select((search.on_finish(), asker.on_closed()))? {
-    ///         OneOf2::First(()) => drop(asker.send(search.join(io).unwrap_or(question))),
-    ///         OneOf2::Second(()) => drop(search.cancel(io)),
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point, also when it is closed.
-    ///
-    /// # Errors
-    ///
-    /// [`Canceled`].
-    pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| self.0.closed_until(io, until))
-    }
-
-    /// As [`closed`](Self::closed), whatever is requested meanwhile.
-    ///
-    /// # Cancellation
-    ///
-    /// Not a cancellation point.
-    pub fn closed_uncancelable(&self, io: &dyn Io) {
-        uncancelable(|until| self.0.closed_until(io, until));
-    }
-
-    /// As [`closed`](Self::closed), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `closed`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.0.closed_until(io, Until::Deadline(deadline))
-    }
-
-    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.select).
-    pub fn on_closed(&self) -> impl Selectable<Output = ()> + '_ {
-        self.0.on_closed()
-    }
-}
-
-impl<T> fmt::Debug for OneshotSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneshotSender").finish_non_exhaustive()
     }
 }
 
