@@ -38,7 +38,7 @@ mod abort;
 mod primitive;
 
 pub use evented::{Evented, Prepared};
-pub use fiber::stack::{StackUse, stack_use};
+pub use iolite_fibers::{StackUse, stack_use};
 pub use options::Options;
 
 /// Says whether io_uring can be used here.

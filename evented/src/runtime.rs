@@ -1,5 +1,4 @@
 //! A runtime, as its executors, its handles and its tasks know it.
-#![allow(unsafe_code)]
 
 use std::fmt;
 use std::io;
@@ -7,15 +6,15 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use iolite_fibers::{Stack, StackClass, guarded_stacks_max};
 use iolite_io::backend::{
-    BlockingPool, Closing, Count, Lookups, Mounts, Start, TaskRef, current, guard_panic_hook,
+    BlockingPool, Closing, Count, Lookups, Mounts, Start, TaskOptions, TaskRef, current, guard_panic_hook,
     make_room_for_descriptors, tell, tell_stuck,
 };
 use iolite_io::sync::Semaphore;
 use iolite_io::{Placement, ShutDown};
 
 use crate::admitted::{Admitted, Slot};
-use crate::fiber::stack::{FiberStack, SizeClass, stacks_max};
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::placement::{LocalExecutor, Place, Queues};
@@ -347,15 +346,17 @@ impl Runtime {
     }
 }
 
+// A stack that a task may ask for is one that there is.
+const _: () = assert!(
+    *TaskOptions::STACK_BYTES.start() == *StackClass::BYTES.start()
+        && *TaskOptions::STACK_BYTES.end() == *StackClass::BYTES.end()
+);
+
 /// Lowers the limits to the stacks that this process can guard, and says so.
 fn cap_limits(options: &mut Options) -> io::Result<()> {
-    let stack = FiberStack::take(SizeClass::asked_for(options.stack_size))?;
-    // SAFETY: nothing ran on it.
-    #[allow(unsafe_code)]
-    unsafe {
-        FiberStack::give_back(vec![stack]);
-    }
-    let Some(max) = stacks_max() else { return Ok(()) };
+    let stack = Stack::take(StackClass::of(options.stack_size))?;
+    Stack::give_back([stack]);
+    let Some(max) = guarded_stacks_max() else { return Ok(()) };
     if options.async_limit.saturating_add(options.concurrent_limit) > max {
         options.async_limit = options.async_limit.min(max / 2);
         options.concurrent_limit = options.concurrent_limit.min(max / 2);

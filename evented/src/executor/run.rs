@@ -7,6 +7,7 @@ use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use iolite_fibers::StackClass;
 use iolite_io::Instant;
 use iolite_io::backend::SpinWait;
 
@@ -18,8 +19,6 @@ use super::state::{Executor, Shutdown, set_current};
 use super::timers::Timers;
 use super::turn_time::TurnTime;
 use crate::abort::AbortOnUnwind;
-use crate::fiber::overflow;
-use crate::fiber::stack::SizeClass;
 use crate::remote::{InFlight, Message, Table};
 use crate::ring::{BufferRings, Features, RegisteredPools, Ring, Wait};
 use crate::run_queue::{self, RunQueue};
@@ -28,10 +27,10 @@ use crate::runtime::Runtime;
 impl Executor {
     /// Makes executor number `index`, on the thread that will run it.
     pub(crate) fn new(index: usize, runtime: Arc<Runtime>) -> io::Result<(Self, Features)> {
-        overflow::prepare_thread();
+        iolite_fibers::prepare_thread();
         let inbox = runtime.executors().inbox(index);
         let (ring, features) = Ring::new(Some(inbox))?;
-        let class_default = SizeClass::asked_for(runtime.options().stack_size);
+        let class_default = StackClass::of(runtime.options().stack_size);
         let executor = Self {
             index,
             runtime,

@@ -6,6 +6,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use iolite_fibers::StackClass;
 use iolite_io::Instant;
 use iolite_io::backend::{Context, Park, PoolMemory, SpinWait, UnstartedQueue, WakeBlock};
 use iolite_io::net::BufferPool;
@@ -16,7 +17,6 @@ use super::slots::EventRead;
 use super::timers::Timers;
 use super::turn_time::TurnTime;
 use crate::admitted::Admitted;
-use crate::fiber::stack::SizeClass;
 use crate::fiber::{FiberRef, OwnedFiber};
 use crate::placement::LocalExecutor;
 use crate::remote::{InFlight, Inbox, Table};
@@ -46,7 +46,7 @@ pub(crate) struct Executor {
     pub(super) live: RefCell<Slab<OwnedFiber>>,
     pub(super) idle: IdleFibers,
     /// The size of the stack of a task that asks for none.
-    pub(super) class_default: SizeClass,
+    pub(super) class_default: StackClass,
     /// What parks its fibers.
     pub(super) park: Rc<dyn Park>,
     /// Entries whose completions have not been reaped, the read of the wake-up event excepted.

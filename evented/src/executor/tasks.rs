@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use iolite_fibers::{Stack, StackClass};
 use iolite_io::backend::{Ticket, monotonic_now};
 
 use super::fibers::STARTS;
 use super::state::Executor;
 use crate::admitted::Admitted;
-use crate::fiber::stack::{FiberStack, SizeClass};
 use crate::fiber::{Fiber, OwnedFiber};
 
 /// How often an executor hands a task that it was about to begin to one that is idle, at most.
@@ -29,8 +29,8 @@ impl Executor {
         self.assign(self.idle.take(self.class_of_main()).expect("prepared"), main);
     }
 
-    fn class_of_main(&self) -> SizeClass {
-        SizeClass::asked_for(self.runtime.options().main_stack_size)
+    fn class_of_main(&self) -> StackClass {
+        StackClass::of(self.runtime.options().main_stack_size)
     }
 
     /// Keeps a task that one of its fibers has started.
@@ -83,7 +83,7 @@ impl Executor {
         let steal = self.ready.is_empty();
         let Some(unstarted) = self.next_unstarted(steal) else { return };
         let Err(unstarted) = self.hand_over(unstarted) else { return };
-        let class = unstarted.start.options().stack_size.map_or(self.class_default, SizeClass::asked_for);
+        let class = unstarted.start.options().stack_size.map_or(self.class_default, StackClass::of);
         let fiber = self.idle.take(class).map_or_else(|| self.new_fiber(class), Ok);
         match fiber {
             Ok(fiber) => self.assign(fiber, unstarted),
@@ -164,9 +164,9 @@ impl Executor {
         self.tell_load();
     }
 
-    fn new_fiber(&self, class: SizeClass) -> io::Result<OwnedFiber> {
+    fn new_fiber(&self, class: StackClass) -> io::Result<OwnedFiber> {
         // The stack first: a block that was taken for nothing would be lost.
-        let stack = FiberStack::take(class)?;
+        let stack = Stack::take(class)?;
         Ok(OwnedFiber::new(stack, self.inbox.take_block(), self.park.clone(), Self::run_task))
     }
 

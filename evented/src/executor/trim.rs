@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use iolite_fibers::Stack;
 use iolite_io::Instant;
 use iolite_io::backend::monotonic_now;
 
 use super::state::Executor;
 use crate::fiber::OwnedFiber;
-use crate::fiber::stack::FiberStack;
 
 /// How long stacks that nobody uses are kept warm beyond that.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -47,7 +47,6 @@ impl Executor {
             self.inbox.give_block(block);
             stack
         });
-        // SAFETY: `exit` says that what ran on them has returned.
-        unsafe { FiberStack::give_back(stacks.collect()) };
+        Stack::give_back(stacks);
     }
 }

@@ -5,23 +5,15 @@
 //! another, and hands its stack back only after it has returned.
 #![allow(unsafe_code)]
 
-pub(crate) mod overflow;
-mod prefetch;
-mod published;
-pub(crate) mod stack;
-mod switch;
-
 use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
+use iolite_fibers::{Coroutine, LINE_BYTES, Stack, StackClass, prefetch};
 use iolite_io::backend::{Context, Park, WakeBlock, set_current};
 
 use crate::admitted::Admitted;
-use prefetch::{LINE_BYTES, prefetch};
-use stack::{COLOUR_BYTES, FiberStack, SizeClass};
-use switch::Strand;
 
 /// How many lines of its stack a fiber touches when it goes on: its innermost frames.
 const FRAME_LINES: usize = 12;
@@ -39,8 +31,8 @@ pub(crate) enum SuspendReason {
 
 pub(crate) struct Fiber {
     /// The size of its stack.
-    pub(crate) class: SizeClass,
-    strand: Strand,
+    pub(crate) class: StackClass,
+    coroutine: Coroutine,
     /// Why it suspended last.
     pause: Cell<SuspendReason>,
     block: &'static WakeBlock,
@@ -49,8 +41,6 @@ pub(crate) struct Fiber {
     task: Cell<Option<Admitted>>,
     /// Runs a task to its end, on behalf of the runtime.
     run: fn(Admitted),
-    /// The name of the task that it runs.
-    name: Cell<Option<NonNull<str>>>,
     /// In the executor's run queue, where `next` comes after it.
     pub(crate) queued: Cell<bool>,
     pub(crate) next: Cell<Option<FiberRef>>,
@@ -75,17 +65,15 @@ impl Fiber {
     /// Runs the fiber until it pauses.
     #[inline]
     pub(crate) fn resume(&self) -> SuspendReason {
-        overflow::RUNNING_NAME.set(&self.name);
         self.context.begin_turn();
         // SAFETY: the context lives in this box, which outlives the resumption; it is put back
         // before anything else of this thread runs.
         let outer = unsafe { set_current(&self.context) };
         // SAFETY: only the executor resumes, fibers that are suspended, in their boxes, and none that
         // was told to exit; each was made with a pointer to itself.
-        unsafe { self.strand.resume() };
+        unsafe { self.coroutine.resume() };
         // SAFETY: it was current before, and its code goes on now.
         unsafe { set_current(outer) };
-        overflow::RUNNING_NAME.set(ptr::null());
         self.pause.get()
     }
 
@@ -93,7 +81,7 @@ impl Fiber {
     /// many fibers, and those that are few take turns faster without.
     #[cold]
     pub(crate) fn prefetch(&self) {
-        prefetch(self.strand.place(), FRAME_LINES);
+        prefetch(self.coroutine.place(), FRAME_LINES);
         prefetch(ptr::from_ref(self.block()).cast(), 1);
         if let Some(FiberRef(after)) = self.next.get() {
             // It is asked next.
@@ -106,7 +94,7 @@ impl Fiber {
     pub(crate) fn suspend(&self, pause: SuspendReason) {
         self.pause.set(pause);
         // SAFETY: it is this fiber that runs.
-        unsafe { self.strand.suspend() };
+        unsafe { self.coroutine.suspend() };
     }
 
     /// What runs on the fiber's stack: one task after another.
@@ -118,11 +106,12 @@ impl Fiber {
         // SAFETY: by this function's contract the fiber is there, and stays until this returns.
         let fiber = unsafe { &*fiber.cast::<Self>() };
         while let Some(unstarted) = fiber.task.take() {
-            // The runtime knows the task, and so keeps its name, until the executor retires this fiber, after the
+            // SAFETY: the runtime knows the task, and so keeps its name, until the executor retires this fiber, after the
             // suspension below.
-            fiber.name.set(Some(NonNull::from(unstarted.start.name())));
+            unsafe { fiber.coroutine.set_name(Some(unstarted.start.name())) };
             (fiber.run)(unstarted);
-            fiber.name.set(None);
+            // SAFETY: no name.
+            unsafe { fiber.coroutine.set_name(None) };
             fiber.suspend(SuspendReason::Idle);
         }
     }
@@ -143,20 +132,19 @@ impl Deref for OwnedFiber {
 
 impl OwnedFiber {
     /// Makes an idle fiber, which runs each of its tasks by `run`.
-    pub(crate) fn new(mut stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>, run: fn(Admitted)) -> Self {
-        const { assert!(align_of::<Fiber>() <= COLOUR_BYTES) };
+    pub(crate) fn new(mut stack: Stack, block: &'static WakeBlock, park: Rc<dyn Park>, run: fn(Admitted)) -> Self {
+        const { assert!(align_of::<Fiber>() <= LINE_BYTES) };
         let class = stack.class();
         let place = stack.reserve(size_of::<Fiber>()).cast::<Fiber>();
-        let strand = Strand::new(stack, Fiber::main, place.as_ptr().cast());
+        let coroutine = Coroutine::new(stack, Fiber::main, place.as_ptr().cast());
         let fiber = Fiber {
             class,
-            strand,
+            coroutine,
             pause: Cell::new(SuspendReason::Idle),
             block,
             context: Context::new(block, park),
             task: Cell::new(None),
             run,
-            name: Cell::new(None),
             queued: Cell::new(false),
             next: Cell::new(None),
             parked: Cell::new(false),
@@ -173,12 +161,12 @@ impl OwnedFiber {
     }
 
     /// Lets an idle fiber return; its stack is free then.
-    pub(crate) fn exit(self) -> Option<FiberStack> {
+    pub(crate) fn exit(self) -> Option<Stack> {
         self.resume();
         // SAFETY: the one place from which it is moved; `self` is not used again, and who holds a pointer
         // to it, its block's owner word above all, has forgotten that.
         let fiber = unsafe { self.0.read() };
-        let stack = fiber.strand.into_stack();
+        let stack = fiber.coroutine.into_stack();
         assert!(stack.is_some(), "an idle fiber returns when it is told to");
         stack
     }
