@@ -7,17 +7,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::SpawnMode;
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
-use crate::error::SpawnErrorKind;
 use crate::group::{Group, run_to_end};
 use crate::join_set::{Pending, Results};
 use crate::net::Message;
 use crate::operation::{Attempt, Operation, Output};
 use crate::primitive::Lock;
-use crate::task::{Body, Parcel, TaskIo};
+use crate::runnable::{Parcel, SpawnErrorKind, SpawnMode};
+use crate::task::{Body, TaskIo};
 
 /// Operations that are under way together and complete in any order; from [`io.batch`](crate::Io#method.batch).
 ///
@@ -371,8 +370,62 @@ impl<'scope> Body<First<'scope>, ()> for Under<'_> {
     }
 }
 
+impl<'io> dyn Io + 'io {
+    /// Runs `body` with a batch of operations, then cancels those that are still under way, and returns when
+    /// all have ended. The batch lends the buffers of its operations for that time.
+    ///
+    /// ```
+    /// use iolite_io::{Io, Buffers, Operation, Output, fs::File};
+    ///
+    /// /// Reads pages of a file, eight at a time, in whatever order they come.
+    /// fn checksum(io: &dyn Io, file: &File, pages: u64) -> std::io::Result<u64> {
+    ///     let mut buffers = [[0; 4096]; 8];
+    ///     io.batch(|batch| {
+    ///         let (mut next, mut sum) = (0, 0);
+    ///         let mut read = |index, buffer| {
+    ///             if next < pages {
+    ///                 let offset = Some(next * 4096);
+    ///                 batch.add(index, Operation::Read { file: file.as_ref(), buffer, memory: None, offset });
+    ///                 next += 1;
+    ///             }
+    ///         };
+    ///         for (index, buffer) in buffers.iter_mut().enumerate() {
+    ///             read(index, buffer);
+    ///         }
+    ///         while !batch.is_empty() {
+    ///             batch.wait(io)?;
+    ///             while let Some(completion) = batch.next() {
+    ///                 if let (Output::Count(count), Buffers::Buffer(page)) = (completion.result?, completion.lent) {
+    ///                     sum += page[..count].iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    ///                     read(completion.index, page);
+    ///                 }
+    ///             }
+    ///         }
+    ///         Ok(sum)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// What was read is written from the same buffer by [`Batch::add_write`] or [`Batch::add_send`], and the buffer
+    /// comes back once more: `examples/copy.rs` copies a file so.
+    ///
+    /// # Cancellation
+    ///
+    /// The final wait is not ended by a request to the caller, whose next cancellation point returns it.
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    pub fn batch<'env, T, E>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        run_scope(self, body)
+    }
+}
+
 /// Runs `body` with a batch, then cancels what is left of it and waits.
-pub(crate) fn run_scope<'env, T, E>(
+fn run_scope<'env, T, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> Result<T, E>,
 ) -> Result<T, E> {

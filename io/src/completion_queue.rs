@@ -9,16 +9,16 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Io;
-use crate::backend::SpawnMode;
 use crate::cancel::{Canceled, TimedOut, WaitError};
 use crate::context::{self, Unparker, WaitEnd, Waiters};
-use crate::error::SpawnError;
+use crate::dropping::drop_panic;
 use crate::group::{OwnedGroup, ScopedTask};
 use crate::primitive::Lock;
+use crate::runnable::{Parcel, SpawnError, SpawnMode};
 use crate::select::{Selectable, Telling, Told};
-use crate::sync::Choice;
-use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_panic};
+use crate::task::{Body, TaskIo, call_reporting};
 use crate::time::Instant;
+use crate::waiting::Choice;
 
 /// A queue of what has happened: the heart of a program that is an event loop.
 ///

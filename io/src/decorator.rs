@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Refused, Report, SpawnMode, Start, TaskRef, Ticket};
-use crate::multishot::Multishot;
+use crate::backend::Report;
+use crate::io::Multishot;
 use crate::operation::{Operation, Output};
+use crate::runnable::{Refused, SpawnMode, Start, TaskRef, Ticket};
 use crate::time::{Clock, Instant};
 use crate::{Backend, Io};
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor, open};
 
-use crate::backend::path_of;
 use crate::primitive::Lock;
 
 /// An open socket or file of the operating system, closed when dropped.
@@ -133,6 +132,11 @@ impl Descriptor {
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         open(path_of(self), flags, Mode::empty()).map(Some)
     }
+}
+
+/// A path that leads to an open file, whatever became of its name.
+pub(crate) fn path_of(file: &Descriptor) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 impl fmt::Debug for Descriptor {

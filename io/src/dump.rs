@@ -2,7 +2,37 @@
 
 use std::fmt;
 
-use crate::backend::TaskRef;
+use crate::Io;
+use crate::runnable::TaskRef;
+
+impl<'io> dyn Io + 'io {
+    /// The tasks that have begun and have not ended, by their names, and which of them were asked to stop: for who
+    /// looks for the one that a join or a shutdown waits for. Never waits for a task, also where one computes and
+    /// lets no other run.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iolite_io::Io;
+    ///
+    /// /// Lets a peer go; says who is still there when that takes long.
+    /// fn stop(io: &dyn Io, session: iolite_io::Task<()>) -> std::io::Result<()> {
+    ///     session.request_cancel();
+    ///     let deadline = io.now() + Duration::from_secs(5);
+    ///     let mut session = session;
+    ///     if let iolite_io::OneOf2::Second(()) = io.select((session.on_finish(), deadline))? {
+    ///         eprint!("a session does not end:\n{}", io.dump());
+    ///     }
+    ///     session.join(io);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Tasks that wait for their turn may be missing, and so may those that run on top of others. A runtime that shuts
+    /// down tells by itself which tasks it waits for, after its `shutdown_grace`.
+    pub fn dump(&self) -> Dump {
+        Dump::of(&self.tasks())
+    }
+}
 
 /// The tasks that have begun and have not ended, at one moment; from [`io.dump()`](crate::Io#method.dump). Prints a line
 /// for each.

@@ -15,16 +15,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::Io;
-use crate::backend::{Report, SpawnMode, panic_text, tell};
-use crate::cancel::{Canceled, REQUESTED, STICKY, TaskState};
-use crate::context::{self, Inherited, Unparker, Waiters};
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::cancel::Canceled;
+use crate::context::{
+    self, HasFailed, Inherited, REQUESTED, Report, STICKY, TaskState, Unparker, Waiters, panic_text, tell,
+};
+use crate::dropping::{drop_panic, drop_quietly};
 use crate::list::{List, Node};
 use crate::primitive::Lock;
+use crate::runnable::{Membership, Owner, Parcel, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
 use crate::sealed::Token;
 use crate::select::{Selectable, Telling, Told};
-use crate::sync::Choice;
-use crate::task::{self, Body, Finishing, Outcome, Owner, Parcel, TaskBuilder, TaskCell, TaskIo, TaskOptions, sealed};
+use crate::task::{self, Body, Finishing, Outcome, TaskBuilder, TaskCell, TaskIo, sealed};
+use crate::waiting::Choice;
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
@@ -283,8 +285,60 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
     }
 }
 
+impl<'io> dyn Io + 'io {
+    /// Runs `body` with a group of tasks that may borrow from outside of it, and returns when all
+    /// of them have ended. The body's value is always returned.
+    ///
+    /// When the body returns an error or panics, the members are canceled, for good. When it succeeds they are waited
+    /// for, however long they go on: to stop them with success, [cancel](Group::cancel) before.
+    ///
+    /// # Cancellation
+    ///
+    /// The final wait is not ended by a request to the caller: it is copied to the members, and
+    /// the caller's next cancellation point returns it.
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the body's panic, or else the first panic of a member whose handle was dropped. The other members and the
+    /// body are canceled when that one panics, for good, so that the scope ends. A group whose members' panics are theirs
+    /// alone [contains](Group::contain_panics) them.
+    pub fn group<'env, T, E>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        run_scope(self, body)
+    }
+}
+
+impl<'scope> TaskBuilder<&Group<'scope, '_>> {
+    /// As [`group.spawn_waiting`](crate::Group::spawn_waiting).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// When what it asks for cannot be had, and as `group.spawn_waiting`; the closure comes back in
+    /// the error.
+    #[track_caller]
+    pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
+    where
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn_waiting_here(io, &mut parcel);
+        parcel.unless_refused(started)
+    }
+}
+
 /// Runs `body` with a group and waits for the members.
-pub(crate) fn run_scope<'env, T, E>(
+fn run_scope<'env, T, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
 ) -> Result<T, E> {
@@ -444,7 +498,7 @@ impl Deref for OwnedGroup {
 impl Drop for OwnedGroup {
     fn drop(&mut self) {
         self.0.shared.request(STICKY);
-        self.0.shared.close().into_iter().for_each(task::drop_panic);
+        self.0.shared.close().into_iter().for_each(drop_panic);
     }
 }
 
@@ -502,64 +556,6 @@ impl fmt::Debug for Containment {
 }
 
 impl GroupShared {
-    /// # Safety
-    ///
-    /// The node is in no group, and is alive and in place until it left.
-    #[allow(unsafe_code)]
-    pub(crate) unsafe fn enter(&self, node: NonNull<Node<TaskState>>) {
-        let mut state = self.state.lock();
-        // SAFETY: the node is in no list and stays alive and in place until it left, by this function's contract; the
-        // list is this group's own, and is touched under its lock.
-        unsafe {
-            state.members.push_back(node);
-            node.as_ref().value.set_group(self);
-            node.as_ref().value.request(state.requests);
-        }
-    }
-
-    /// # Safety
-    ///
-    /// The node entered this group.
-    #[allow(unsafe_code)]
-    pub(crate) unsafe fn leave(&self, node: NonNull<Node<TaskState>>) {
-        let mut state = self.state.lock();
-        // SAFETY: the node entered this group's list and has not left it, by this function's contract, so it is alive
-        // and linked there.
-        unsafe {
-            state.shut_down |= node.as_ref().value.was_shut_down();
-            state.members.remove(node);
-        }
-        if state.members.is_empty() {
-            state.waiters.wake();
-        }
-    }
-
-    /// Takes the panic of that member, which has no handle: the group has failed, unless it contains panics.
-    pub(crate) fn panicked(&self, panic: Box<dyn Any + Send>, who: &dyn Fn() -> String) {
-        let mut state = self.state.lock();
-        let contained = state.contains.as_mut().map(|contained| {
-            contained.count += 1;
-            contained.report.clone()
-        });
-        let surplus = if contained.is_some() || state.closed || state.panic.is_some() {
-            Some(panic)
-        } else {
-            state.panic = Some(panic);
-            None
-        };
-        // In the same critical section: who is told of the panic makes the group fit for use again, and it stays so.
-        let body = if contained.is_none() { self.fail_locked(&mut state) } else { None };
-        drop(state);
-        body.into_iter().for_each(Unparker::unpark);
-        if let Some(report) = contained {
-            let text = surplus.as_deref().map_or("", panic_text);
-            tell(report.as_ref(), &format!("{} has panicked, and its group goes on: {text}", who()));
-        }
-        // Outside of the lock: its destructor is the program's. It runs in the task that has panicked, or on who
-        // drops its handle.
-        surplus.into_iter().for_each(task::drop_panic);
-    }
-
     /// The group has failed: its members are torn down, those that are started later and the body of its scope, too.
     pub(crate) fn fail(&self) {
         let body = self.fail_locked(&mut self.state.lock());
@@ -573,20 +569,10 @@ impl GroupShared {
         state.body
     }
 
-    /// Whether the group has failed, and nobody was told.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-
     /// Whether the group starts nothing until a failure was told. One with a body does, torn down: the body is told at
     /// its next cancellation point.
     fn refuses(&self) -> bool {
         self.has_failed() && self.state.lock().body.is_none()
-    }
-
-    /// Whether the panics of members without a handle do no harm to the others, and are told by the group.
-    pub(crate) fn contains_panics(&self) -> bool {
-        self.state.lock().contains.is_some()
     }
 
     fn contain_panics(&self, report: Option<Report>) {
@@ -677,11 +663,11 @@ impl GroupShared {
             (Ok(value), None) => value,
             (Ok(value), Some(panic)) => {
                 // Now, since in the unwinding its destructor might not panic.
-                task::drop_quietly(value);
+                drop_quietly(value);
                 resume_unwind(panic)
             }
             (Err(panic), own) => {
-                own.into_iter().for_each(task::drop_panic);
+                own.into_iter().for_each(drop_panic);
                 resume_unwind(panic)
             }
         }
@@ -696,6 +682,71 @@ impl GroupShared {
             drop(state);
             resume_unwind(panic);
         }
+    }
+}
+
+impl Membership for GroupShared {
+    #[allow(unsafe_code)]
+    unsafe fn enter(&self, node: NonNull<Node<TaskState>>) {
+        let mut state = self.state.lock();
+        // SAFETY: the node is in no list and stays alive and in place until it left, by this function's contract; the
+        // list is this group's own, and is touched under its lock.
+        unsafe {
+            state.members.push_back(node);
+            node.as_ref().value.set_group(self);
+            node.as_ref().value.request(state.requests);
+        }
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn leave(&self, node: NonNull<Node<TaskState>>) {
+        let mut state = self.state.lock();
+        // SAFETY: the node entered this group's list and has not left it, by this function's contract, so it is alive
+        // and linked there.
+        unsafe {
+            state.shut_down |= node.as_ref().value.was_shut_down();
+            state.members.remove(node);
+        }
+        if state.members.is_empty() {
+            state.waiters.wake();
+        }
+    }
+
+    /// Takes the panic of that member, which has no handle: the group has failed, unless it contains panics.
+    fn panicked(&self, panic: Box<dyn Any + Send>, who: &dyn Fn() -> String) {
+        let mut state = self.state.lock();
+        let contained = state.contains.as_mut().map(|contained| {
+            contained.count += 1;
+            contained.report.clone()
+        });
+        let surplus = if contained.is_some() || state.closed || state.panic.is_some() {
+            Some(panic)
+        } else {
+            state.panic = Some(panic);
+            None
+        };
+        // In the same critical section: who is told of the panic makes the group fit for use again, and it stays so.
+        let body = if contained.is_none() { self.fail_locked(&mut state) } else { None };
+        drop(state);
+        body.into_iter().for_each(Unparker::unpark);
+        if let Some(report) = contained {
+            let text = surplus.as_deref().map_or("", panic_text);
+            tell(report.as_ref(), &format!("{} has panicked, and its group goes on: {text}", who()));
+        }
+        // Outside of the lock: its destructor is the program's. It runs in the task that has panicked, or on who
+        // drops its handle.
+        surplus.into_iter().for_each(drop_panic);
+    }
+
+    fn contains_panics(&self) -> bool {
+        self.state.lock().contains.is_some()
+    }
+}
+
+impl HasFailed for GroupShared {
+    #[inline]
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 }
 

@@ -5,15 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::SpawnMode;
 use crate::cancel::Canceled;
 use crate::context::{self, Unparker, WaitEnd, Waiters};
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::dropping::drop_quietly;
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
+use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, SpawnMode};
 use crate::select::{Selectable, Telling, Told};
-use crate::sync::Choice;
-use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_quietly};
+use crate::task::{Body, TaskIo, call_reporting};
+use crate::waiting::Choice;
 
 /// Tasks whose results come as they end, each once; from [`io.join_set`](crate::Io#method.join_set).
 pub struct JoinSet<'scope, 'env, T> {
@@ -287,8 +287,51 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<F, ()> for Entrant<'_, T> {
     }
 }
 
+impl<'io> dyn Io + 'io {
+    /// Runs `body` with tasks whose results it takes as they come, and returns when all of them have
+    /// ended. A scope like [`group`](crate::Io#method.group); results that nobody takes are dropped.
+    ///
+    /// ```
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// /// The first that answers; the others are stopped.
+    /// fn fastest(io: &dyn Io, mirrors: &[(String, u16)]) -> std::io::Result<Option<TcpStream>> {
+    ///     io.join_set(|set| {
+    ///         for (host, port) in mirrors {
+    ///             set.spawn_waiting(io, |io| TcpStream::connect(io, (host.as_str(), *port)))?;
+    ///         }
+    ///         while let Some(connected) = set.next(io)? {
+    ///             if let Ok(stream) = connected {
+    ///                 set.cancel(io); // what connected meanwhile is returned, dropped, and so closed
+    ///                 return Ok(Some(stream));
+    ///             }
+    ///         }
+    ///         Ok(None)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// As [`group`](crate::Io#method.group).
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    ///
+    /// # Panics
+    ///
+    /// As [`group`](crate::Io#method.group).
+    pub fn join_set<'env, T: Send + 'env, R, E>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        run_scope(self, body)
+    }
+}
+
 /// Runs `body` with tasks whose results it takes, and waits for those that have not ended.
-pub(crate) fn run_scope<'env, T: Send + 'env, R, E>(
+fn run_scope<'env, T: Send + 'env, R, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> Result<R, E>,
 ) -> Result<R, E> {

@@ -20,65 +20,82 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");
 
-mod io;
+// The bottom, on which everything below stands.
+mod dropping;
+mod explained;
+mod list;
+mod primitive;
+mod sealed;
+mod sys;
 
-mod batch;
+mod descriptor;
+pub mod time;
+
+// What parks: contexts, their tokens and scopes, the loop in which everything waits.
 pub mod cancel;
-mod cancellation_token;
+mod context;
+mod incomplete;
+mod waiting;
+
+// What is asked for, as data, and as system calls.
+mod fd_watcher;
+mod operation;
+mod pool;
+mod syscalls;
+
+// Who is asked.
+mod decorator;
+mod io;
+mod runnable;
+
+// Waiting: timeouts and shields, one of many things, locks and channels.
+mod scopes;
+pub mod select;
+pub mod sync;
+
+// Tasks, and operations as tasks.
+mod batch;
 mod completion_queue;
-mod error;
+mod dump;
 mod error_chain;
 mod group;
 mod join_set;
+mod offload;
 mod task;
 mod try_group;
 
-mod interval;
-pub mod select;
-
+// Handles.
 mod copy;
-mod descriptor;
-mod multishot;
-mod operation;
-mod stream;
-
 pub mod fs;
 pub mod net;
 pub mod process;
 pub mod signal;
 pub mod stdio;
-pub mod sync;
-pub mod time;
+mod stream;
 
+// What implementers need, and tests.
 pub mod backend;
-mod decorator;
 pub mod testing;
-
-mod context;
-mod dump;
-mod list;
-mod lookout;
-mod primitive;
-mod sealed;
 
 pub use batch::{Batch, BatchCompletion, Buffers};
 pub use cancel::{Canceled, TimedOut, WaitError};
-pub use cancellation_token::{CancellationGuard, CancellationToken};
 pub use completion_queue::{Completion, CompletionKind, CompletionQueue, OperationId};
-pub use context::{Interest, no_suspend};
+pub use context::no_suspend;
 pub use copy::{copy, copy_at_most};
 pub use decorator::Decorator;
 pub use descriptor::Descriptor;
 pub use dump::{Dump, DumpedTask};
-pub use error::{ConcurrencyUnavailable, InvalidOption, ShutDown, SpawnError, SpawnErrorKind};
 pub use error_chain::{ByConversion, ByForgetting, ErrorChain, IntoError};
 pub use group::{Group, OwnedGroup, ScopedTask};
-pub use interval::{Interval, MissedTicks};
+pub use incomplete::Incomplete;
 pub use io::{Backend, Io};
 pub use join_set::JoinSet;
-pub use operation::{Attempt, Job, Operation, Output, SharedBytes};
+pub use operation::{Attempt, Interest, Job, Operation, Output, SharedBytes};
+pub use runnable::{ConcurrencyUnavailable, InvalidOption, Placement, ShutDown, SpawnError, SpawnErrorKind};
+pub use scopes::{CancellationGuard, CancellationToken};
 pub use select::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Selectable};
-pub use stream::{BoundStream, ByteStream, Incomplete, OwnedStream};
-pub use task::{FiberLocal, Placement, Spawner, Task, TaskBuilder};
+pub use stream::{BoundStream, ByteStream, OwnedStream};
+pub use task::{FiberLocal, Spawner, Task, TaskBuilder};
 pub use time::Instant;
+pub use time::interval::{Interval, MissedTicks};
 pub use try_group::TryGroup;

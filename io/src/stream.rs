@@ -1,77 +1,11 @@
 //! Streams as std's traits, and the loops that std's helpers cannot do.
 
-use std::error::Error;
-use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::sync::Arc;
 
 use crate::Io;
 use crate::descriptor::Descriptor;
-use crate::fs::File;
-
-/// A `read_exact`, a `read_to_string`, a `write_all` or a [`copy`](crate::copy()) ended in the middle: the source of
-/// such an error.
-pub struct Incomplete {
-    /// How many bytes had been read or written; of a copy, written; of a text, appended.
-    pub count: usize,
-    /// What a copy had read and not written, or a `read_to_string` read and not appended, for it is no text, or only a
-    /// part of a character: these bytes are nowhere else any more.
-    pub unwritten: Vec<u8>,
-    /// What ended it.
-    pub source: io::Error,
-}
-
-impl Incomplete {
-    /// How many bytes had been read or written when `error` ended the call.
-    pub fn count_of(error: &io::Error) -> usize {
-        Self::of(error).map_or(0, |incomplete| incomplete.count)
-    }
-
-    /// What a copy that `error` ended had read and not written, or a `read_to_string` read and not appended.
-    pub fn unwritten_of(error: &io::Error) -> &[u8] {
-        Self::of(error).map_or(&[], |incomplete| &incomplete.unwritten)
-    }
-
-    /// The `Incomplete` in `error`, if there is one.
-    pub(crate) fn of(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
-    }
-
-    /// An error that says how far a call had come; `source` itself if it had not begun.
-    pub(crate) fn error(count: usize, unwritten: Vec<u8>, source: io::Error) -> io::Error {
-        if count == 0 && unwritten.is_empty() {
-            return source;
-        }
-        io::Error::new(source.kind(), Self { count, unwritten, source })
-    }
-}
-
-/// Shows how many bytes there are, and not what they say: errors go into logs.
-impl fmt::Debug for Incomplete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incomplete")
-            .field("count", &self.count)
-            .field("unwritten", &format_args!("{} bytes", self.unwritten.len()))
-            .field("source", &self.source)
-            .finish()
-    }
-}
-
-impl fmt::Display for Incomplete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ended after {} bytes", self.count)?;
-        match self.unwritten.len() {
-            0 => Ok(()),
-            more => write!(f, ", with {more} more that were read"),
-        }
-    }
-}
-
-impl Error for Incomplete {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
-}
+use crate::incomplete::Incomplete;
 
 fn incomplete(count: usize, error: io::Error) -> io::Error {
     Incomplete::error(count, Vec::new(), error)
@@ -268,7 +202,7 @@ pub trait ByteStream {
     }
 }
 
-/// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`].
+/// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek).
 ///
 /// Nothing is buffered: each call is an operation, also each piece of a `write!`. Put a
 /// [`BufReader`](std::io::BufReader) or a [`BufWriter`](std::io::BufWriter) around it where calls are many and small.
@@ -285,6 +219,10 @@ impl<'a, S> BoundStream<'a, S> {
     pub(crate) fn new(stream: &'a S, io: &'a (dyn Io + 'a)) -> Self {
         Self { stream, io }
     }
+
+    pub(crate) fn parts(&self) -> (&S, &dyn Io) {
+        (self.stream, self.io)
+    }
 }
 
 impl<S> Clone for BoundStream<'_, S> {
@@ -295,7 +233,7 @@ impl<S> Clone for BoundStream<'_, S> {
 
 impl<S> Copy for BoundStream<'_, S> {}
 
-/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`]; unbuffered, as [`BoundStream`].
+/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek); unbuffered, as [`BoundStream`].
 #[derive(Debug)]
 pub struct OwnedStream<S> {
     stream: S,
@@ -305,6 +243,10 @@ pub struct OwnedStream<S> {
 impl<S> OwnedStream<S> {
     pub(crate) fn new(stream: S, io: Arc<dyn Io>) -> Self {
         Self { stream, io }
+    }
+
+    pub(crate) fn parts(&self) -> (&S, &dyn Io) {
+        (&self.stream, &*self.io)
     }
 
     /// The stream.
@@ -350,16 +292,4 @@ macro_rules! std_traits {
 std_traits! {
     ('a,) BoundStream<'a, S>;
     () OwnedStream<S>;
-}
-
-impl Seek for BoundStream<'_, File> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.stream.seek(self.io, position)
-    }
-}
-
-impl Seek for OwnedStream<File> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.stream.seek(&*self.io, position)
-    }
 }

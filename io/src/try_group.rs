@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Io;
-use crate::backend::SpawnMode;
 use crate::cancel::Canceled;
 use crate::context;
-use crate::error::{SpawnError, SpawnErrorKind};
+use crate::dropping::drop_quietly;
 use crate::group::{Group, GroupShared, ScopedTask, run_to_end};
 use crate::primitive::Lock;
+use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, SpawnMode};
 use crate::select::Selectable;
-use crate::task::{Body, Parcel, TaskIo, call_reporting, drop_quietly};
+use crate::task::{Body, TaskIo, call_reporting};
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
 pub struct TryGroup<'scope, 'env, E> {
@@ -158,8 +158,44 @@ where
     }
 }
 
+impl<'io> dyn Io + 'io {
+    /// As [`group`](crate::Io#method.group), with members that may fail: at the first `Err` of a member
+    /// the others and the body are canceled, for good, and when all have ended that error is returned,
+    /// whatever the body returns. An `Err` of the body counts like a member's.
+    ///
+    /// ```
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// fn fetch_both(io: &dyn Io, hosts: [(&str, u16); 2]) -> std::io::Result<[TcpStream; 2]> {
+    ///     io.try_group(|group| {
+    ///         let both = hosts.map(|host| group.spawn_async(move |io| TcpStream::connect(io, host)));
+    ///         let [first, second] = both.map(|member| member.join(io));
+    ///         Ok([first?, second?]) // `Canceled`, where a member has failed: not what `try_group` returns
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// As [`group`](crate::Io#method.group).
+    ///
+    /// # Errors
+    ///
+    /// The first, in time, of the members' and the body's.
+    ///
+    /// # Panics
+    ///
+    /// As [`group`](crate::Io#method.group).
+    pub fn try_group<'env, T, E: Send + 'env>(
+        &'env self,
+        body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        run_scope(self, body)
+    }
+}
+
 /// Runs `body` with a group that fails with its first error, and waits for the members.
-pub(crate) fn run_scope<'env, T, E: Send + 'env>(
+fn run_scope<'env, T, E: Send + 'env>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
 ) -> Result<T, E> {

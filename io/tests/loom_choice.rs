@@ -3,7 +3,7 @@
 //! shows as a deadlock, an item that is lost or doubled in the count at the end.
 #![allow(unsafe_code)]
 
-#[path = "../src/sync/choice.rs"]
+#[path = "../src/waiting/choice.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod choice;
 #[path = "../src/list.rs"]
@@ -11,7 +11,7 @@ mod choice;
 mod list;
 #[path = "support/loom_primitive.rs"]
 mod primitive;
-#[path = "../src/sync/wait_queue.rs"]
+#[path = "../src/waiting/wait_queue.rs"]
 #[allow(dead_code)]
 mod wait_queue;
 

@@ -1,10 +1,10 @@
 //! Models of an end that waits until nothing is left: loom runs `backend/closing.rs` and the semaphore's word,
-//! `sync/permits.rs`, themselves through every interleaving.
+//! `waiting/permits.rs`, themselves through every interleaving.
 
 #[path = "../src/backend/closing.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod closing;
-#[path = "../src/sync/permits.rs"]
+#[path = "../src/waiting/permits.rs"]
 #[allow(dead_code)]
 mod permits;
 #[path = "support/loom_primitive.rs"]

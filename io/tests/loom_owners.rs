@@ -1,6 +1,6 @@
-//! Models of the end of what several own: loom runs `task/owners.rs` itself through every interleaving.
+//! Models of the end of what several own: loom runs `runnable/owners.rs` itself through every interleaving.
 
-#[path = "../src/task/owners.rs"]
+#[path = "../src/runnable/owners.rs"]
 #[allow(dead_code)]
 mod owners;
 #[path = "support/loom_primitive.rs"]

@@ -1,7 +1,7 @@
-//! Models of a value that each process makes for itself: loom runs `backend/per_process/newest.rs` itself through every
+//! Models of a value that each process makes for itself: loom runs `sys/per_process/newest.rs` itself through every
 //! interleaving, around values that are written when they are made and read by whoever gets them.
 
-#[path = "../src/backend/per_process/newest.rs"]
+#[path = "../src/sys/per_process/newest.rs"]
 mod backend;
 #[path = "support/loom_primitive.rs"]
 mod primitive;

@@ -1,8 +1,8 @@
-//! Models of the semaphore: loom runs `sync/permits.rs` itself, around a queue as in `sync/semaphore.rs`,
+//! Models of the semaphore: loom runs `waiting/permits.rs` itself, around a queue as in `waiting/semaphore.rs`,
 //! through every interleaving. A wake-up that is lost shows as a deadlock, a permit that is lost in the count
 //! at the end.
 
-#[path = "../src/sync/permits.rs"]
+#[path = "../src/waiting/permits.rs"]
 #[allow(dead_code)]
 mod permits;
 #[path = "support/loom_primitive.rs"]

@@ -1,10 +1,10 @@
-//! Models of a list that is replaced while handlers of signals read it: loom runs `signal/readers.rs` itself through
+//! Models of a list that is replaced while handlers of signals read it: loom runs `sys/readers.rs` itself through
 //! every interleaving, around lists that are not to be touched once they are free.
 #![allow(unsafe_code)]
 
 #[path = "support/loom_primitive.rs"]
 mod primitive;
-#[path = "../src/signal/readers.rs"]
+#[path = "../src/sys/readers.rs"]
 #[allow(dead_code)]
 mod signal;
 

@@ -1,10 +1,10 @@
-//! Models of how a request reaches a task: loom runs `task/requests.rs` itself through every interleaving.
+//! Models of how a request reaches a task: loom runs `context/requests.rs` itself through every interleaving.
 
 #[path = "support/loom_context.rs"]
 mod context;
 #[path = "support/loom_primitive.rs"]
 mod primitive;
-#[path = "../src/task/requests.rs"]
+#[path = "../src/context/requests.rs"]
 #[allow(dead_code)]
 mod requests;
 

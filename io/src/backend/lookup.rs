@@ -8,8 +8,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blocking::BlockingPool;
-use super::explained::explained;
+use crate::explained::explained;
+use crate::offload::BlockingPool;
 use crate::primitive::Lock;
 use crate::sync::Event;
 use crate::{Io, TimedOut};
@@ -162,9 +162,9 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use super::super::blocking::Parks;
     use super::*;
     use crate::Canceled;
+    use crate::offload::Parks;
 
     const IO: &dyn Io = &Parks;
 

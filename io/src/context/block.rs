@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::park_state::ParkState;
-use super::thread::ThreadParker;
+use super::thread_parker::ThreadParker;
 
 /// The park token of one context, and the way to wake that context.
 ///
@@ -129,6 +129,10 @@ impl WakeBlock {
     #[inline]
     pub fn is_woken_by(&self, target: &'static dyn Wake) -> bool {
         matches!(self.target, Target::Backend(own) if ptr::addr_eq(own, target))
+    }
+
+    pub(super) fn state(&self) -> &ParkState {
+        &self.state
     }
 
     pub(super) fn thread(&self) -> Option<&ThreadParker> {

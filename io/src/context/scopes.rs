@@ -1,17 +1,19 @@
 //! The stack of cancellation scopes of a context: timeouts, shields, inline tasks.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Unparker;
-use crate::cancel::Cause;
-use crate::cancellation_token::{Bound, Node};
-use crate::group::GroupShared;
+use super::block::Unparker;
+use super::token::{Bound, Node};
+use crate::cancel::{Cause, TimeoutId};
 use crate::time::Instant;
 
-/// Which timeout a `Canceled` came from; unique in the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimeoutId(u64);
+/// The group of a scope whose body runs.
+pub(crate) trait HasFailed: fmt::Debug + Send + Sync {
+    /// Returns true once the group has failed, until it has told of that.
+    fn has_failed(&self) -> bool;
+}
 
 /// What encloses the place where a task was started, and binds the task, too.
 #[derive(Clone, Debug)]
@@ -51,7 +53,7 @@ enum Scope {
     /// `shield`: what encloses it is not delivered.
     Shield,
     /// The body of a scope: once the group has failed, its points return `Canceled`.
-    Body(Arc<GroupShared>),
+    Body(Arc<dyn HasFailed>),
     /// Once the token is canceled, points return `Canceled`.
     Token { node: Arc<Node>, bound: Bound },
     Timeout {
@@ -107,13 +109,12 @@ impl Scopes {
         self.0.push(Scope::Shield);
     }
 
-    pub(super) fn push_body(&mut self, group: Arc<GroupShared>) {
+    pub(super) fn push_body(&mut self, group: Arc<dyn HasFailed>) {
         self.0.push(Scope::Body(group));
     }
 
     pub(super) fn push_timeout(&mut self, deadline: Instant) -> TimeoutId {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = TimeoutId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = TimeoutId::next();
         self.0.push(Scope::Timeout { id, deadline, delivered: false, shared: None, inherited: false });
         id
     }

@@ -1,7 +1,8 @@
 //! The one loop in which every wait of the vocabulary sleeps.
 
-use super::{PassedOn, current};
-use crate::Io;
+use super::current::current;
+use super::park::Wait;
+use super::points::PassedOn;
 use crate::cancel::Canceled;
 use crate::time::Instant;
 
@@ -17,7 +18,11 @@ pub(crate) enum WaitEnd {
 ///
 /// Where the deadline has passed before it could park, it lets others run once, as a wait would have: whoever asks again
 /// and again with such a deadline must not keep them from what it asks for.
-pub(crate) fn wait(io: &dyn Io, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> Result<(), WaitEnd> {
+pub(crate) fn wait(
+    io: &(impl Wait + ?Sized),
+    deadline: Option<Instant>,
+    mut ready: impl FnMut() -> bool,
+) -> Result<(), WaitEnd> {
     current(|context| {
         context.assert_may_suspend();
         or_abort(|| {
@@ -43,8 +48,12 @@ pub(crate) fn wait(io: &dyn Io, deadline: Option<Instant>, mut ready: impl FnMut
 }
 
 /// Waits until `ready`, whatever is requested meanwhile; `requested` is called with each request
-/// to the waiter (bits of [`crate::cancel::TaskState`]), once, for it to copy them to what it waits for.
-pub(crate) fn wait_uncancelable(io: &dyn Io, mut ready: impl FnMut() -> bool, mut requested: impl FnMut(u32)) {
+/// to the waiter (bits of [`TaskState`](super::TaskState)), once, for it to copy them to what it waits for.
+pub(crate) fn wait_uncancelable(
+    io: &(impl Wait + ?Sized),
+    mut ready: impl FnMut() -> bool,
+    mut requested: impl FnMut(u32),
+) {
     current(|context| {
         context.assert_may_suspend();
         or_abort(|| {

@@ -1,6 +1,6 @@
 //! Who is to be woken when something changes.
 
-use super::Unparker;
+use super::block::Unparker;
 
 /// Contexts that wait for a change, all of which are woken by it. Lives under the lock of what changes.
 ///

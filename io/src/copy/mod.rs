@@ -28,11 +28,12 @@ use std::ops::Range;
 use rustix::io::Errno;
 
 use crate::Io;
-use crate::backend::is_file_to_socket;
 use crate::descriptor::Descriptor;
 use crate::fs::File;
+use crate::incomplete::Incomplete;
 use crate::operation::Operation;
-use crate::stream::{ByteStream, Incomplete};
+use crate::stream::ByteStream;
+use crate::syscalls::is_file_to_socket;
 use pipe::{PIPE_BYTES, Pipe};
 
 const SMALL_BYTES: usize = 8 << 10;

@@ -9,16 +9,13 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, OFlags, XattrFlags, fremovexattr, fsetxattr, getxattr, listxattr, unlinkat};
 use rustix::io::Errno;
 
-use super::at::AsPathAt;
 use super::dir::Dir;
 use super::file::File;
-use super::metadata::Metadata;
 use super::names::{call, metadata_of, rename_as};
-use super::operation::{FileTarget, Rename};
 use super::temp::create_unique;
 use crate::Io;
-use crate::backend::path_of;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, path_of};
+use crate::operation::{AsPathAt, FileTarget, Metadata, Rename};
 
 /// A file that is written beside another and takes its place when it is complete: whoever opens the name finds the
 /// old one or the new one, and so does the computer that lost its power in between.

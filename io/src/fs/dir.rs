@@ -6,12 +6,9 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::at::{AsPathAt, PathAt, cut};
 use super::names::is_dir;
-use super::operation::FileOperation;
-use super::options::OpenOptions;
 use crate::descriptor::Descriptor;
-use crate::operation::Operation;
+use crate::operation::{AsPathAt, FileOperation, OpenOptions, Operation, PathAt, cut};
 use crate::{Canceled, Io};
 
 /// An open directory, from which paths go on that do not leave it.
@@ -78,6 +75,13 @@ impl Dir {
 
     pub(super) fn descriptor(&self) -> &Descriptor {
         &self.0
+    }
+}
+
+/// The directory itself, as `dir.at(".")`.
+impl AsPathAt for &Dir {
+    fn locate(&self) -> PathAt<'_> {
+        self.at(".")
     }
 }
 

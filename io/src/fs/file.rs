@@ -1,17 +1,14 @@
 //! Files.
 
 use std::array;
-use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
+use std::io::{self, IoSlice, IoSliceMut, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use super::at::AsPathAt;
-use super::operation::FileOperation;
-use super::options::OpenOptions;
 use crate::Io;
 use crate::descriptor::Descriptor;
-use crate::net::PooledBuffer;
-use crate::operation::Operation;
+use crate::operation::{AsPathAt, FileOperation, OpenOptions, Operation};
+use crate::pool::PooledBuffer;
 use crate::stream::{self, BoundStream, ByteStream, OwnedStream};
 
 /// An open file.
@@ -514,5 +511,19 @@ impl From<File> for Descriptor {
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl Seek for BoundStream<'_, File> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let (file, io) = self.parts();
+        file.seek(io, position)
+    }
+}
+
+impl Seek for OwnedStream<File> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let (file, io) = self.parts();
+        file.seek(io, position)
     }
 }

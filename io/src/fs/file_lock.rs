@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use super::file::File;
 use super::names::perform;
-use super::operation::{FileOperation, Lock};
 use crate::Io;
+use crate::operation::{FileOperation, Lock};
 
 /// The kernel tells that a lock is free to nobody but a thread that blocks for it, which only a signal ends, and one
 /// that comes just before the call has begun to wait ends nothing. So a lock is tried again, at first after this time,

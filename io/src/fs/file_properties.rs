@@ -10,12 +10,10 @@ use std::time::SystemTime;
 use rustix::fs::Advice;
 use rustix::io::Errno;
 
-use super::at::AsPathAt;
 use super::file::File;
-use super::metadata::{FileTimes, Metadata};
 use super::names::{metadata_of, perform};
-use super::operation::{Allocation, FileOperation, FileTarget};
 use crate::Io;
+use crate::operation::{Allocation, AsPathAt, FileOperation, FileTarget, FileTimes, Metadata};
 
 impl File {
     /// What is known of the file.

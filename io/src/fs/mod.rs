@@ -17,11 +17,10 @@
 mod file;
 mod file_lock;
 mod file_properties;
-mod options;
+mod open;
 
 mod at;
 mod dir;
-mod metadata;
 mod names;
 mod read_dir;
 mod remove;
@@ -31,25 +30,23 @@ mod atomic;
 mod map;
 mod temp;
 
-mod operation;
-
-pub use at::{AsPathAt, PathAt};
 pub use atomic::{AtomicFile, write_atomic};
 pub use dir::{Dir, DirBuilder, create_dir, create_dir_all};
 pub use file::File;
 pub use map::{Map, MapAccess};
-pub use metadata::{FileTimes, FileType, Metadata};
 pub use names::{
     access, canonicalize, chown, exists, hard_link, lchown, metadata, read_link, rename, rename_exchange,
     rename_noreplace, set_permissions, set_times, symlink, symlink_metadata,
 };
-pub use operation::{Allocation, Entry, FileOperation, FileTarget, Lock, Rename};
-pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir, read_dir};
 pub use remove::{remove_dir, remove_dir_all, remove_file};
 pub use temp::temp_file;
 pub use whole::{copy, read, read_to_string, write};
 
-pub use crate::net::{BufferPool, PooledBuffer};
+pub use crate::operation::{
+    Allocation, AsPathAt, Entry, FileOperation, FileTarget, FileTimes, FileType, Lock, Metadata, OpenOptions, PathAt,
+    Rename,
+};
+pub use crate::pool::{BufferPool, PooledBuffer};
 pub use rustix::fs::{Access, Advice};
 pub use std::fs::{Permissions, TryLockError};

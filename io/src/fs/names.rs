@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, OFlags};
 
-use super::at::{AsPathAt, PathAt};
-use super::metadata::{FileTimes, Metadata};
-use super::operation::{FileOperation, FileTarget, Rename};
-use crate::backend::path_of;
-use crate::operation::{Job, Operation, Output};
+use crate::descriptor::path_of;
+use crate::operation::{
+    AsPathAt, FileOperation, FileTarget, FileTimes, Job, Metadata, Operation, Output, PathAt, Rename,
+};
 use crate::{Canceled, Io};
 
 /// What is known of the file that a path leads to.

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
 
-use super::at::AsPathAt;
 use super::dir::Dir;
-use super::metadata::{FileType, Metadata};
 use super::names::{perform, symlink_metadata};
-use super::operation::{Entry, FileOperation};
+use crate::operation::{AsPathAt, Entry, FileOperation, FileType, Metadata};
 use crate::{Canceled, Io};
 
 /// The files in a directory, in no order; without `.` and `..`.

@@ -4,12 +4,11 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::at::{AsPathAt, PathAt};
 use super::dir::Dir;
 use super::names::{perform, symlink_metadata};
-use super::operation::FileOperation;
 use super::read_dir::{DirEntry, ReadDir};
 use crate::Io;
+use crate::operation::{AsPathAt, FileOperation, PathAt};
 
 /// Removes a file's name, and the file with its last one.
 ///

@@ -5,12 +5,11 @@ use std::io;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::at::AsPathAt;
 use super::dir::Dir;
 use super::file::File;
-use super::options::OpenOptions;
 use super::remove::remove_file;
 use crate::Io;
+use crate::operation::{AsPathAt, OpenOptions};
 
 /// Makes a file without a name in `folder` ([`std::env::temp_dir`] is the usual one), for reading and
 /// writing by its owner. Nobody else finds it, and it is gone when it is closed, also by the end of the

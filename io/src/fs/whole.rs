@@ -6,12 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::io::Errno;
 
-use super::at::AsPathAt;
 use super::file::File;
 use super::names::perform;
-use super::operation::FileOperation;
-use super::options::OpenOptions;
 use crate::Io;
+use crate::operation::{AsPathAt, FileOperation, OpenOptions};
 use crate::stream::{ReadMore, read_all};
 
 /// How many bytes the kernel copies at once: what a request waits for.

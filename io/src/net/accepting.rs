@@ -8,14 +8,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{SocketFlags, acceptfrom_with};
 
-use super::address::{Address, UnixAddress, address_from_kernel};
 use super::socket::{Family, Listener, Stream, TypedSocket, of_family};
-use crate::backend::is_ready;
-use crate::context::{Interest, Unparker};
+use crate::context::Unparker;
 use crate::descriptor::Descriptor;
-use crate::lookout::{self, Watch};
+use crate::fd_watcher::{self, Watch};
+use crate::operation::address::address_from_kernel;
+use crate::operation::{Address, Interest, UnixAddress};
 use crate::select::{Selectable, Telling, Told};
-use crate::sync::Choice;
+use crate::syscalls::is_ready;
+use crate::waiting::Choice;
 
 impl<F: Family> TypedSocket<F, Listener> {
     /// Accepting the next connection, as one of many things to [wait for](crate::Io#method.select). Where another one wins,
@@ -62,7 +63,7 @@ impl<F> Accepting<'_, F> {
     fn watch(&self, waiter: Unparker) -> io::Result<()> {
         if self.watch.get().is_none() {
             let own = rustix::io::fcntl_dupfd_cloexec(self.listener, 0)?;
-            let watch = lookout::watch_for(own.as_fd(), Interest::Readable, waiter)?;
+            let watch = fd_watcher::watch_for(own.as_fd(), Interest::Readable, waiter)?;
             self.watch.get_or_init(|| (own, watch));
         }
         Ok(())
@@ -91,7 +92,7 @@ impl<F: Family> Told for Accepting<'_, F> {
 
     fn forget(&self, _: Unparker) {
         if let Some((own, watch)) = self.watch.get() {
-            lookout::unwatch(own.as_fd(), watch);
+            fd_watcher::unwatch(own.as_fd(), watch);
         }
     }
 }

@@ -4,16 +4,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::address::Address;
 use super::host::ConnectError;
-use super::option;
-use super::socket::{Domain, SocketType};
-use super::tcp::TcpStream;
+use super::socket::{Internet, Stream, TypedSocket};
+use crate::operation::socket_option as option;
+use crate::operation::{Address, Domain, SocketType};
 use crate::sync::{
     RecvError,
     mpmc::{Receiver, Sender, channel},
 };
 use crate::{Canceled, Group, Instant, Io, SpawnErrorKind};
+
+type TcpStream = TypedSocket<Internet, Stream>;
 
 /// How to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]

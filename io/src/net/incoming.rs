@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::pool::{BufferPool, PooledBuffer};
 use super::socket::{Family, Internet, Listener, Stream, TypedSocket};
-use crate::multishot::{Multishot, Source};
+use crate::io::Multishot;
+use crate::operation::Source;
+use crate::pool::{BufferPool, PooledBuffer};
 use crate::{Instant, Io};
 
 /// The connections to a listener, as they come; made by [`TcpListener::incoming`](super::TcpListener::incoming).

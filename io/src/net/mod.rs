@@ -5,18 +5,15 @@
 //!
 //! All sockets are one type, [`TypedSocket`], under several names.
 
-pub(crate) mod address;
 mod host;
 mod resolver;
 
-pub mod option;
 mod socket;
 
 mod accepting;
 mod datagram;
 mod incoming;
 mod listener;
-pub(crate) mod pool;
 mod readiness;
 mod stream;
 
@@ -25,17 +22,18 @@ mod tcp;
 mod udp;
 mod unix;
 
-pub use address::{Address, ToUnixAddress, UnixAddress};
 pub use connect::ConnectOptions;
-pub use datagram::{Message, OutgoingMessage};
 pub use host::{ConnectError, ToSocketAddrs, resolve};
 pub use incoming::{Incoming, IncomingBytes};
-pub use option::{Credentials, OptionName, OptionValue, SocketOption};
-pub use pool::{BufferPool, PooledBuffer};
 pub use resolver::{Resolver, with_resolver};
-pub use socket::{
-    Any, Datagram, Domain, Family, Internet, Listener, Received, Socket, SocketType, Stream, TypedSocket, Unix,
-};
+pub use socket::{Any, Datagram, Family, Internet, Listener, Socket, Stream, TypedSocket, Unix};
 pub use tcp::{ListenOptions, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixStream};
+
+pub use crate::operation::socket_option as option;
+pub use crate::operation::{
+    Address, Credentials, Domain, Message, OptionName, OptionValue, OutgoingMessage, Received, SocketOption,
+    SocketType, ToUnixAddress, UnixAddress,
+};
+pub use crate::pool::{BufferPool, PooledBuffer};

@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::socket::{Stream, TypedSocket};
 use crate::Io;
-use crate::backend::is_ready;
-use crate::context::{Interest, Unparker};
+use crate::context::Unparker;
 use crate::descriptor::Descriptor;
-use crate::lookout::{self, Watch};
-use crate::operation::Operation;
+use crate::fd_watcher::{self, Watch};
+use crate::operation::{Interest, Operation};
 use crate::sealed::Token;
 use crate::select::{Fact, Selectable};
+use crate::syscalls::is_ready;
 
 impl<F, K> TypedSocket<F, K> {
     /// Waits until receiving or accepting would not block: something is there, or the end, or an error. Who
@@ -134,7 +134,7 @@ impl<'a> Readiness<'a> {
 
     fn start(&self, waiter: Unparker) -> io::Result<(OwnedFd, Watch)> {
         let own = rustix::io::fcntl_dupfd_cloexec(self.descriptor, 0)?;
-        let watch = lookout::watch_for(own.as_fd(), self.interest, waiter)?;
+        let watch = fd_watcher::watch_for(own.as_fd(), self.interest, waiter)?;
         Ok((own, watch))
     }
 }
@@ -150,7 +150,7 @@ impl Fact for Readiness<'_> {
 
     fn unwatch(&self) {
         if let Some(Ok((own, watch))) = self.watch.get() {
-            lookout::unwatch(own.as_fd(), watch);
+            fd_watcher::unwatch(own.as_fd(), watch);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use crate::multishot::Multishot;
+use crate::io::Multishot;
 use crate::{Decorator, Io, Operation, Output};
 
 /// What looks host names up.

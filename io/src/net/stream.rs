@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::incoming::IncomingBytes;
-use super::pool::BufferPool;
 use super::socket::{Family, Stream, TypedSocket};
 use crate::descriptor::Descriptor;
 use crate::fs::File;
 use crate::operation::{Attempt, Operation, SharedBytes};
+use crate::pool::BufferPool;
 use crate::stream::{self, BoundStream, OwnedStream};
 use crate::{Io, copy};
 

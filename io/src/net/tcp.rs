@@ -4,12 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::address::Address;
 use super::connect::{ConnectOptions, connect};
 use super::host::{ToSocketAddrs, try_each};
-use super::option;
-use super::socket::{Domain, Internet, Listener, SocketType, Stream, TypedSocket};
+use super::socket::{Internet, Listener, Stream, TypedSocket};
 use crate::Io;
+use crate::operation::socket_option as option;
+use crate::operation::{Address, Domain, SocketType};
 
 /// A TCP connection.
 ///

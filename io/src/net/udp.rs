@@ -3,11 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::address::Address;
 use super::host::{ToSocketAddrs, try_each};
-use super::option;
-use super::socket::{Datagram, Domain, Internet, SocketType, TypedSocket};
+use super::socket::{Datagram, Internet, TypedSocket};
 use crate::Io;
+use crate::operation::socket_option as option;
+use crate::operation::{Address, Domain, SocketType};
 
 /// A UDP socket. Groups, broadcast and hop limits are [options](option).
 pub type UdpSocket = TypedSocket<Internet, Datagram>;

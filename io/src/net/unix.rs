@@ -3,10 +3,10 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
 
-use super::address::{Address, ToUnixAddress};
-use super::option::{self, Credentials};
-use super::socket::{Datagram, Domain, Listener, Received, SocketType, Stream, TypedSocket, Unix};
+use super::socket::{Datagram, Listener, Stream, TypedSocket, Unix};
 use crate::Io;
+use crate::operation::socket_option as option;
+use crate::operation::{Address, Credentials, Domain, Received, SocketType, ToUnixAddress};
 
 /// A connection between Unix sockets.
 pub type UnixStream = TypedSocket<Unix, Stream>;

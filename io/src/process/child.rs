@@ -2,25 +2,20 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Output};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{ExitStatus, Output};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid};
+use rustix::event::{Timespec, epoll};
+use rustix::io::retry_on_intr;
 
-use crate::backend::{BlockingPool, PerProcess, explained};
-use crate::context::{Interest, current, is_thread_of_pool};
+use crate::Io;
 use crate::descriptor::Descriptor;
-use crate::lookout;
-use crate::operation::{Job, Operation};
+use crate::operation::{Interest, Operation, Process, Spawned};
 use crate::select::{Selectable, Sight, Sighting};
 use crate::signal::Signal;
 use crate::stdio::{InputStream, OutputStream};
 use crate::stream::ReadMore;
-use crate::{Canceled, Io};
 
 /// A program that was started, with its standard streams where they are piped.
 ///
@@ -39,130 +34,22 @@ pub struct Child {
     process: Process,
 }
 
-/// A process that is waited for, by us or as an [`Orphan`].
-#[derive(Debug)]
-struct Process {
-    id: u32,
-    state: State,
-    kill_on_drop: bool,
-}
-
-#[derive(Debug)]
-enum State {
-    Running(Running),
-    Ended(ExitStatus),
-    /// It has ended, and how is known to somebody else or to nobody.
-    Lost,
-}
-
-/// A process of which nobody has seen the end.
-#[derive(Debug)]
-struct Running {
-    /// Stands for this process alone, also when its number is another's.
-    pidfd: Descriptor,
-}
-
-/// The threads that start programs for tasks. A program that wants to end with its parent (`PR_SET_PDEATHSIG`) is told
-/// of the end of the thread that started it, so these never end.
-static SPAWNERS: PerProcess<Spawners> = PerProcess::new();
-
-/// A child of `fork` has none of its parent's threads.
-struct Spawners(BlockingPool);
-
-impl Default for Spawners {
-    fn default() -> Self {
-        Self(BlockingPool::lasting("iolite-spawn", SPAWNERS_MAX))
-    }
-}
-
-/// How many programs are started for tasks at the same time.
-const SPAWNERS_MAX: usize = 4;
-
-/// Starts a program, for backends, as [`Operation::Spawn`]: a plain thread starts it itself; for a task, and on the
-/// threads of pools, a thread of the process does, which lasts as long as the process.
-///
-/// # Cancellation
-///
-/// A cancellation point for as long as no thread is there to start the program; none for a plain thread.
-///
-/// # Errors
-///
-/// As [`spawn`](super::spawn).
-pub fn spawn_program(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
-    if current(|context| context.is_thread()) && !is_thread_of_pool() {
-        return spawn_here(command);
-    }
-    spawn_on(&SPAWNERS.get().0, io, command)
-}
-
-fn spawn_on(threads: &BlockingPool, io: &dyn Io, command: &mut Command) -> io::Result<Child> {
-    let mut child = None;
-    match threads.run_to_end(io, Job::new(&mut || child = Some(spawn_here(command)))) {
-        Ok(()) => child.unwrap_or_else(|| unreachable!("the job has run")),
-        Err(error) if Canceled::is_in(&error) => Err(error),
-        Err(error) => Err(not_spawned(command, error)),
-    }
-}
-
-/// Starts a program on the calling thread, which waits until it runs.
-fn spawn_here(command: &mut Command) -> io::Result<Child> {
-    // Room for the descriptor of the process, without which nothing is started.
-    let room = lookout::prepare().and_then(|()| Ok(eventfd(0, EventfdFlags::CLOEXEC)?));
-    let room = room.map_err(|error| not_spawned(command, error))?;
-    let mut child = command.spawn().map_err(|error| not_spawned(command, error))?;
-    drop(room);
-    let state = match open(child.id()) {
-        Ok(state) => state,
-        Err(error) => {
-            // Somebody else took the room. A process that can be waited for has its number to itself.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(not_spawned(command, error.into()));
+impl From<Spawned> for Child {
+    fn from(Spawned { stdin, stdout, stderr, process }: Spawned) -> Self {
+        Self {
+            stdin: stdin.map(OutputStream::from),
+            stdout: stdout.map(InputStream::from),
+            stderr: stderr.map(InputStream::from),
+            collected: Default::default(),
+            process,
         }
-    };
-    Ok(Child {
-        stdin: child.stdin.take().map(|stdin| OwnedFd::from(stdin).into()),
-        stdout: child.stdout.take().map(|stdout| OwnedFd::from(stdout).into()),
-        stderr: child.stderr.take().map(|stderr| OwnedFd::from(stderr).into()),
-        collected: Default::default(),
-        process: Process { id: child.id(), state, kill_on_drop: false },
-    })
-}
-
-/// The process that was started under a number, if it can still be waited for. Otherwise the number may be another's.
-///
-/// # Errors
-///
-/// When the process can be waited for, but there is no descriptor for it.
-fn open(id: u32) -> rustix::io::Result<State> {
-    let Some(pid) = Pid::from_raw(id as i32) else { return Err(Errno::SRCH) };
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) if is_child(WaitId::PidFd(pidfd.as_fd())) => Ok(State::Running(Running { pidfd: pidfd.into() })),
-        Err(error) if is_child(WaitId::Pid(pid)) => Err(error),
-        _ => Ok(State::Lost),
     }
-}
-
-/// Whether this process can wait for that one.
-fn is_child(process: WaitId<'_>) -> bool {
-    !matches!(look(process), Err(Errno::CHILD))
-}
-
-/// Looks whether a process has ended, and leaves it as it is.
-fn look(process: WaitId<'_>) -> rustix::io::Result<Option<WaitIdStatus>> {
-    retry_on_intr(|| waitid(process.clone(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT))
-}
-
-/// A program could not be started.
-#[cold]
-fn not_spawned(command: &Command, source: io::Error) -> io::Error {
-    explained(source.kind(), format!("cannot start `{}`", command.get_program().display()), source)
 }
 
 impl Child {
     /// The number of the process.
     pub fn id(&self) -> u32 {
-        self.process.id
+        self.process.id()
     }
 
     /// Waits until the program has ended, and says how; again and again, if asked. Closes its standard input first,
@@ -178,7 +65,7 @@ impl Child {
     pub fn wait(&mut self, io: &dyn Io) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         io.check_cancel()?;
-        self.process.wait(io)
+        wait(&mut self.process, io)
     }
 
     /// Its end, and how, as one of many things to [wait for](crate::Io#method.select). It is told again by every
@@ -263,7 +150,10 @@ impl Child {
     ///
     /// As [`kill`](Self::kill).
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
-        self.process.signal(signal)
+        if self.process.descriptor().is_none() {
+            return Ok(());
+        }
+        self.process.signal(signal.to_rustix()?)
     }
 
     /// Whether dropping this ends the program by force; not, at first.
@@ -327,93 +217,15 @@ impl Readiness {
     }
 }
 
-impl Process {
-    /// A cancellation point, unless it has ended.
-    fn wait(&mut self, io: &dyn Io) -> io::Result<ExitStatus> {
-        loop {
-            if let Some(status) = self.try_wait()? {
-                return Ok(status);
-            }
-            if let State::Running(running) = &self.state {
-                let ended = Operation::Ready { descriptor: &running.pidfd, interest: Interest::Readable };
-                io.operate(ended)?.done()?;
-            }
+/// Waits for the end of a process. A cancellation point, unless it has ended.
+fn wait(process: &mut Process, io: &dyn Io) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(status);
         }
-    }
-
-    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let status = match &self.state {
-            State::Ended(status) => return Ok(Some(*status)),
-            State::Lost => return Err(Errno::CHILD.into()),
-            State::Running(running) => running.try_wait(),
-        };
-        match status {
-            Ok(Some(status)) => self.state = State::Ended(status),
-            Err(Errno::CHILD) => self.state = State::Lost,
-            _ => {}
+        if let Some(descriptor) = process.descriptor() {
+            io.operate(Operation::Ready { descriptor, interest: Interest::Readable })?.done()?;
         }
-        Ok(status?)
-    }
-
-    fn signal(&self, signal: Signal) -> io::Result<()> {
-        match &self.state {
-            State::Ended(_) | State::Lost => Ok(()),
-            State::Running(running) => match pidfd_send_signal(&running.pidfd, signal.to_rustix()?) {
-                // It has ended, and nobody has waited yet.
-                Ok(()) | Err(Errno::SRCH) => Ok(()),
-                Err(error) => Err(error.into()),
-            },
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.kill_on_drop {
-            // What cannot be killed goes on.
-            let _ = self.signal(Signal::KILL);
-        }
-        if let State::Running(running) = mem::replace(&mut self.state, State::Lost) {
-            lookout::adopt(Orphan(running));
-        }
-    }
-}
-
-impl Running {
-    /// How it has ended. Then its number is free.
-    fn try_wait(&self) -> rustix::io::Result<Option<ExitStatus>> {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let ended = retry_on_intr(|| waitid(WaitId::PidFd(self.pidfd.as_fd()), options))?;
-        Ok(ended.map(|status| exit_status(&status)))
-    }
-
-    /// Whether there is something to wait for, which is left as it is; or nothing any more, if somebody else has.
-    fn can_be_waited_for(&self) -> bool {
-        !matches!(look(WaitId::PidFd(self.pidfd.as_fd())), Ok(None))
-    }
-}
-
-/// As `waitpid` has it: the exit code in the second byte, or else the signal, with a bit for a core dump.
-fn exit_status(status: &WaitIdStatus) -> ExitStatus {
-    const CORE_DUMPED: i32 = 0x80;
-    let code = status.exit_status().map(|code| (code & 0xff) << 8);
-    let signal =
-        || status.terminating_signal().map(|signal| if status.dumped() { signal | CORE_DUMPED } else { signal });
-    ExitStatus::from_raw(code.or_else(signal).unwrap_or_default())
-}
-
-/// A process whose handle was dropped.
-#[derive(Debug)]
-pub(crate) struct Orphan(Running);
-
-impl Orphan {
-    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
-        self.0.pidfd.as_fd()
-    }
-
-    /// Whether there is nothing to wait for any more: this has, or somebody else.
-    pub(crate) fn has_ended(&self) -> bool {
-        !matches!(self.0.try_wait(), Ok(None))
     }
 }
 
@@ -424,62 +236,14 @@ impl Sight for Exiting<'_> {
     type Output = ExitStatus;
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.0.state {
-            State::Running(running) => Some(running.pidfd.as_fd()),
-            State::Ended(_) | State::Lost => None,
-        }
+        self.0.descriptor().map(AsFd::as_fd)
     }
 
     fn is_there(&self) -> bool {
-        match &self.0.state {
-            State::Running(running) => running.can_be_waited_for(),
-            State::Ended(_) | State::Lost => true,
-        }
+        self.0.can_be_waited_for()
     }
 
     fn take(self, io: &dyn Io) -> io::Result<ExitStatus> {
-        self.0.wait(io)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::backend::Parks;
-
-    #[test]
-    fn who_waits_for_a_thread_to_start_a_program_can_be_canceled() {
-        let threads = BlockingPool::new("test", 1);
-        let (release, blocked) = mpsc::channel::<()>();
-        let (begins, begun) = mpsc::channel();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                threads.run(&Parks, move || {
-                    begins.send(()).expect("awaited");
-                    blocked.recv()
-                })
-            });
-            begun.recv().expect("it begins");
-            let mut command = Command::new("true");
-            let started = (&Parks as &dyn Io).timeout(Duration::ZERO, |io| spawn_on(&threads, io, &mut command));
-            assert_eq!(started.expect_err("no thread is free").kind(), io::ErrorKind::TimedOut);
-            release.send(()).expect("it waits");
-            let mut child = spawn_on(&threads, &Parks, &mut command).expect("the command is as it was");
-            while child.try_wait().expect("asked").is_none() {
-                thread::yield_now();
-            }
-        });
-    }
-
-    #[test]
-    fn a_number_that_is_nobodys_child_is_left_alone() {
-        // This process is no child of its own, as the stranger is none who has the number of a program that is gone.
-        assert!(matches!(open(std::process::id()), Ok(State::Lost)));
-        let none = Pid::from_raw(i32::MAX).expect("a number");
-        assert!(matches!(open(none.as_raw_nonzero().get() as u32), Ok(State::Lost)));
+        wait(self.0, io)
     }
 }

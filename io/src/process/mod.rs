@@ -37,13 +37,13 @@
 //! inherited all of that from the thread on which they were needed first. A task that wants a program to have its own
 //! affinity or namespaces lets a program set them that then becomes the other one, such as `taskset` or `unshare`.
 
-pub(crate) mod child;
+mod child;
+pub(crate) mod spawn;
 
 use std::io;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 pub use child::Child;
-pub(crate) use child::Orphan;
 
 use crate::Io;
 use crate::operation::Operation;
@@ -68,7 +68,7 @@ use crate::operation::Operation;
 /// Those of `fork` and `exec`, in an error that names the program and has the system's as its
 /// [source](std::error::Error::source); or when no descriptors are left: then nothing was started, or it was killed.
 pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
-    io.operate(Operation::Spawn { command })?.spawned()
+    io.operate(Operation::Spawn { command })?.spawned().map(Child::from)
 }
 
 /// Runs a program to its end and collects what it writes to its standard output and error, which this pipes, whatever the
@@ -113,7 +113,7 @@ fn to_its_end<T>(
     child.kill_on_drop(true);
     let result = wait(&mut child, io);
     if result.is_err() && child.kill().is_ok() {
-        // Soon, and nobody else does: should this `Io` have ended, the drop leaves it to the lookout.
+        // Soon, and nobody else does: should this `Io` have ended, the drop leaves it to the fd watcher.
         let _ = io.shield(|io| child.wait(io));
     }
     result

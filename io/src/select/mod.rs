@@ -79,4 +79,3 @@ pub(crate) use sight::{Sight, Sighting};
 pub(crate) use source::{Fact, sealed};
 pub use source::{Map, Selectable};
 pub(crate) use told::{Telling, Told};
-pub(crate) use wait::select;

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use super::{Fact, Selectable};
 use crate::Io;
 use crate::context::Unparker;
-use crate::lookout::{self, Watch};
+use crate::fd_watcher::{self, Watch};
 use crate::sealed::Token;
 
 /// Something that stays until the waiter, who alone may, takes it; a descriptor tells that it is there.
@@ -42,13 +42,13 @@ impl<S: Sight> Fact for Sighting<S> {
 
     fn watch(&self, waiter: Unparker) {
         if let Some(descriptor) = self.sight.descriptor() {
-            self.watch.get_or_init(|| lookout::watch(descriptor, waiter));
+            self.watch.get_or_init(|| fd_watcher::watch(descriptor, waiter));
         }
     }
 
     fn unwatch(&self) {
         if let (Some(Ok(watch)), Some(descriptor)) = (self.watch.get(), self.sight.descriptor()) {
-            lookout::unwatch(descriptor, watch);
+            fd_watcher::unwatch(descriptor, watch);
         }
     }
 }

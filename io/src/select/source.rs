@@ -12,8 +12,8 @@
 use crate::Io;
 use crate::context::Unparker;
 use crate::sealed::Token;
-use crate::sync::Choice;
 use crate::time::Instant;
+use crate::waiting::Choice;
 
 /// Something to wait for with [`io.select`](crate::Io#method.select); see [`select`](crate::select) for the
 /// sources that there are. A source does nothing before it is waited for.

@@ -8,8 +8,8 @@ use super::sealed::Arm;
 use crate::Io;
 use crate::context::Unparker;
 use crate::sealed::Token;
-use crate::sync::Choice;
 use crate::time::Instant;
+use crate::waiting::Choice;
 
 /// Something that wakes all who wait for it, of whom each looks whether it is there for it, too.
 pub(crate) trait Told {

@@ -7,11 +7,40 @@ use crate::Io;
 use crate::cancel::Canceled;
 use crate::context::{self, WaitEnd};
 use crate::sealed::TOKEN;
-use crate::sync::Choice;
 use crate::time::Instant;
+use crate::waiting::Choice;
+
+impl<'io> dyn Io + 'io {
+    /// Waits for one of several things and takes it, and nothing of the others; of those that are there, the first.
+    /// See [`select`](mod@crate::select) for what can be waited for.
+    ///
+    /// ```
+    /// use iolite_io::{Canceled, Io, sync::{RecvError, mpmc::Receiver}};
+    ///
+    /// /// The next job of the most urgent queue that has one, and which queue that is.
+    /// fn next(io: &dyn Io, queues: &[Receiver<String>; 3]) -> Result<(usize, String), RecvError> {
+    ///     let (queue, job) = io.select(queues.each_ref().map(Receiver::on_recv))?;
+    ///     Ok((queue, job?))
+    /// }
+    /// ```
+    ///
+    /// From any context. Without a source it waits for a cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point, also when something is there. A canceled wait has taken nothing; what was handed over
+    /// is returned nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`]. What the source says, its output says.
+    pub fn select<S: Selectable>(&self, source: S) -> Result<S::Output, Canceled> {
+        select(self, source)
+    }
+}
 
 /// Waits for one of the arms of a source, takes it, and nothing of the others.
-pub(crate) fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
+fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
     let arm = match source.poll_all(io, TOKEN) {
         Some(arm) => arm,

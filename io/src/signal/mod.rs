@@ -15,19 +15,17 @@
 //!
 //! No signal interrupts or cancels anything by being watched.
 
-pub(crate) mod handler;
-mod readers;
-
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::Io;
-use crate::context::{Interest, WAKE_SIGNAL};
-use crate::operation::Operation;
+use crate::fd_watcher;
+use crate::operation::{Interest, Operation};
 use crate::select::{Selectable, Sight, Sighting};
-use handler::Watcher;
+use crate::sys::signal_handler::{self, Watcher};
+use crate::sys::wake_signal::WAKE_SIGNAL;
 
 /// The number of a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,7 +80,7 @@ impl Signal {
                 Err(invalid(format!("{self} tells a fault, which does not wait to be looked at")))
             }
             libc::SIGKILL | libc::SIGSTOP => Err(invalid(format!("{self} cannot be watched"))),
-            1..=handler::SIGNAL_MAX => Ok(()),
+            1..=signal_handler::SIGNAL_MAX => Ok(()),
             _ => Err(invalid(format!("{self}: there is no such signal"))),
         }
     }
@@ -135,11 +133,12 @@ impl Signals {
     /// [`io::ErrorKind::InvalidInput`] for signals that cannot be watched: those of faults, `SIGKILL`, `SIGSTOP`,
     /// and `SIGURG`, with which this library interrupts its threads. When no descriptors are left.
     pub fn new(signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
+        fd_watcher::prepare()?;
         let mut watching = Self { signals: Vec::new(), watcher: Arc::new(Watcher::new()?) };
         for signal in signals {
             signal.check()?;
             if !watching.signals.contains(&signal) {
-                handler::watch(signal.0, &watching.watcher)?;
+                signal_handler::watch(signal.0, &watching.watcher)?;
                 watching.signals.push(signal);
             }
         }
@@ -213,7 +212,7 @@ impl Sight for Arriving<'_> {
 impl Drop for Signals {
     fn drop(&mut self) {
         for signal in &self.signals {
-            handler::forget(signal.0, &self.watcher);
+            signal_handler::forget(signal.0, &self.watcher);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::forms::{Until, cancelable, uncancelable};
 use super::wait::wait;
-use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::waiting::WaitQueue;
 use crate::{Canceled, Io};
 
 /// Lets a number of contexts go when all of them have come. May be used again and again.

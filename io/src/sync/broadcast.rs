@@ -6,16 +6,15 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::choice::Choice;
 use super::error::{SendError, SendErrorKind};
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
 use super::wait::wait;
-use super::wait_queue::WaitQueue;
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 use crate::primitive::Lock;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
 /// Makes a channel that keeps the last `capacity` items (at least one) for all its receivers. Sending never

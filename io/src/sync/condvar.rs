@@ -3,11 +3,11 @@
 use super::forms::{Until, cancelable, uncancelable};
 use super::mutex::MutexGuard;
 use super::wait::wait;
-use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;
 use crate::time::Instant;
+use crate::waiting::WaitQueue;
 use crate::{Canceled, Io};
 
 /// Waits for a condition on what a [`Mutex`](super::Mutex) guards.

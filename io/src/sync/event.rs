@@ -1,13 +1,12 @@
 //! An event: set once, or reset and set again.
 
-use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
 /// Something that happens. What was written before [`set`](Self::set) is visible after

@@ -36,14 +36,13 @@
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
 /// Waits until it is [woken](wake), for as long as `word` has the value `expected`: returns at once when it has another.

@@ -33,11 +33,12 @@
 //! waited for, and keeps it. One that waits for many things has a node in each queue, and one choice, which whoever
 //! would serve it decides first.
 
+mod acquire;
+mod buffer_pool;
 mod condvar;
 mod mutex;
 mod reentrant;
 mod rwlock;
-mod semaphore;
 
 mod barrier;
 mod event;
@@ -53,18 +54,14 @@ pub mod oneshot;
 mod queue;
 pub mod watch;
 
-mod choice;
 mod forms;
-mod permits;
 mod queued;
 mod wait;
-mod wait_queue;
 
 #[cfg(test)]
 mod test;
 
-pub(crate) use choice::Choice;
-
+pub use crate::waiting::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::Condvar;
 pub use error::{RecvError, SendError, SendErrorKind, TryRecvError};
@@ -75,4 +72,3 @@ pub use once::{LazyLock, Once, OnceLock};
 pub use queue::Queue;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};

@@ -5,16 +5,15 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use super::choice::{Choice, decide};
 use super::error::{RecvError, SendError, SendErrorKind, TryRecvError};
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
 use super::wait::wait;
-use super::wait_queue::{AllServed, Served, WaitQueue};
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::{AllServed, Choice, Served, WaitQueue, decide};
 use crate::{Canceled, Io};
 
 /// Makes a channel that holds up to `capacity` items. With capacity 0 it is a rendezvous: a sender

@@ -6,11 +6,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::forms::{Until, cancelable, uncancelable};
-use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::context;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
 /// Mutual exclusion between contexts of any kind. May be held over blocking calls; not recursive.

@@ -1,13 +1,12 @@
 //! Notifications of which one is kept.
 
-use super::choice::Choice;
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
 /// Tells that there is something to do. A notification for which nobody waits is kept for the next to wait;

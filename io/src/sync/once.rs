@@ -7,10 +7,10 @@ use std::marker::PhantomData;
 
 use super::event::Event;
 use super::forms::{Until, cancelable, uncancelable};
-use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
 /// A value that is made once. Its initialiser may suspend; others who want the value wait meanwhile.

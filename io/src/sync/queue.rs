@@ -4,17 +4,16 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::{fmt, mem};
 
-use super::choice::{Choice, decide};
 use super::error::{RecvError, SendErrorKind};
 use super::forms::Until;
 use super::queued::{Call, Done, Queued};
 use super::wait::{GaveUp, wait};
-use super::wait_queue::{AllServed, Met, WaitQueue};
 use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::{AllServed, Choice, Met, WaitQueue, decide};
 
 /// A queue of a bounded number of items. A call puts or gets many, and says how many at least; the items of
 /// one call stay together and in order.

@@ -3,15 +3,14 @@
 
 use std::cell::{Cell, OnceCell};
 
-use super::choice::{Choice, decide};
 use super::forms::Until;
 use super::wait::{GaveUp, wait};
-use super::wait_queue::{AllServed, Place, WaitQueue};
 use crate::Io;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::sealed::Token;
 use crate::select::{Selectable, sealed::Arm};
+use crate::waiting::{AllServed, Choice, Place, WaitQueue, decide};
 
 /// A call that waits in a queue, if it has to.
 pub(crate) trait Call {

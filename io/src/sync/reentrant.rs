@@ -7,10 +7,10 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::forms::{Until, cancelable, uncancelable};
-use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::time::Instant;
+use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
 /// A mutex that its holder may lock again; it is free when all guards are gone.

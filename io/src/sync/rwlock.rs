@@ -7,10 +7,10 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 
 use super::forms::{Until, cancelable, uncancelable};
-use super::semaphore::Semaphore;
 use crate::cancel::WaitError;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
 /// Many readers or one writer, of any kind of context. May be held over blocking calls; not

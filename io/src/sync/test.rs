@@ -46,7 +46,7 @@ fn what_has_no_value_is_shared() {
 
 #[test]
 fn a_choice_is_decided_by_what_is_taken_and_takes_nothing_afterwards() {
-    let new = || Choice::new(crate::context::current(|context| context.unparker()));
+    let new = || crate::waiting::Choice::new(crate::context::current(|context| context.unparker()));
     let choice = new();
     assert_eq!(choice.decide_if(|| None::<u32>), None);
     assert!(!choice.is_decided(), "nothing was there");

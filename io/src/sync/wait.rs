@@ -4,11 +4,11 @@
 use std::sync::MutexGuard;
 
 use super::forms::Until;
-use super::wait_queue::{Place, WaitQueue};
 use crate::Io;
 use crate::cancel::{TimedOut, WaitError};
 use crate::context::{self, WaitEnd};
 use crate::primitive::Lock;
+use crate::waiting::{Place, WaitQueue};
 
 /// A waiter that gave up, and was given nothing.
 #[derive(Debug)]

@@ -4,16 +4,15 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use super::choice::Choice;
 use super::error::RecvError;
 use super::forms::{Until, cancelable, uncancelable};
 use super::queued::{Call, Done, Queued, call};
 use super::wait::wait;
-use super::wait_queue::WaitQueue;
 use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
 use crate::time::Instant;
+use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
 /// Makes a channel that holds one value, the latest. Receivers wait for a change and see the value as it is

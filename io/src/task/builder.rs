@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use super::{Parcel, Placement, Task, TaskOptions};
-use crate::backend::SpawnMode;
-use crate::error::{SpawnError, SpawnErrorKind};
-use crate::group::{Group, ScopedTask};
+use crate::runnable::{Parcel, Placement, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
 use crate::sealed::TOKEN;
 use crate::{Io, context};
 
@@ -39,7 +36,7 @@ use crate::{Io, context};
 /// ```
 #[must_use = "it starts nothing by itself"]
 pub struct TaskBuilder<S> {
-    spawner: S,
+    pub(super) spawner: S,
     options: Option<Box<TaskOptions>>,
 }
 
@@ -142,7 +139,11 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     }
 
     #[track_caller]
-    fn spawn_waiting_here<F, T>(self, io: &dyn Io, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
+    pub(crate) fn spawn_waiting_here<F, T>(
+        self,
+        io: &dyn Io,
+        closure: &mut Parcel<F>,
+    ) -> Result<S::Handle<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
@@ -163,54 +164,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     }
 }
 
-impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
-    /// As [`io.spawn_waiting`](crate::Io#method.spawn_waiting).
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// When what it asks for cannot be had, and as `io.spawn_waiting`; the closure comes back in
-    /// the error.
-    #[track_caller]
-    pub fn spawn_waiting<F, T>(self, closure: F) -> Result<Task<T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let io = self.spawner;
-        let mut parcel = Parcel::of(closure);
-        let started = self.spawn_waiting_here(io, &mut parcel);
-        parcel.unless_refused(started)
-    }
-}
-
-impl<'scope> TaskBuilder<&Group<'scope, '_>> {
-    /// As [`group.spawn_waiting`](crate::Group::spawn_waiting).
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// When what it asks for cannot be had, and as `group.spawn_waiting`; the closure comes back in
-    /// the error.
-    #[track_caller]
-    pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        let mut parcel = Parcel::of(closure);
-        let started = self.spawn_waiting_here(io, &mut parcel);
-        parcel.unless_refused(started)
-    }
-}
-
-/// Whatever starts tasks: an `&dyn` [`Io`] or a [`Group`], and nothing else.
+/// Whatever starts tasks: an `&dyn` [`Io`] or a [`Group`](crate::Group), and nothing else.
 ///
 /// Generic code starts tasks through a [`TaskBuilder`], which checks what they ask for, and cannot get around it:
 ///
@@ -227,10 +181,10 @@ impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
 
 pub(crate) mod sealed {
     use crate::Io;
-    use crate::backend::SpawnMode;
-    use crate::error::SpawnErrorKind;
+    use crate::runnable::SpawnErrorKind;
+    use crate::runnable::SpawnMode;
+    use crate::runnable::{Parcel, TaskOptions};
     use crate::sealed::Token;
-    use crate::task::{Parcel, TaskOptions};
 
     pub trait Spawn<'scope> {
         /// What stands for a task that was started.

@@ -27,48 +27,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 
+use super::join::{self, JoinWord};
+use super::slot::{Body, Slot};
 use crate::Io;
-use crate::backend::{Report, Ticket, panic_text, tell};
-use crate::cancel::TaskState;
-use crate::context::{self, Context, Inherited, TaskGuard, TooDeep, Unparker, WakeBlock};
-use crate::group::GroupShared;
+use crate::context::{
+    self, Context, Inherited, Report, TaskGuard, TaskState, TooDeep, Unparker, WakeBlock, panic_text, tell,
+};
+use crate::dropping::drop_panic;
 use crate::list::Node;
-use crate::task::join::{self, JoinWord};
-use crate::task::owner::{Owned, Owner};
-use crate::task::owners::Owners;
-use crate::task::slot::{Body, Slot};
-use crate::task::turn::Turn;
-use crate::task::{Parcel, TaskOptions, drop_panic};
+use crate::runnable::{Membership, Owned, Owner, Owners, Parcel, Run, TaskOptions, Ticket, Turn};
 
 pub(crate) type Watch = join::Watch<WakeBlock>;
-
-/// A task as its runner sees it.
-pub(crate) trait Run: Owned + Send + Sync {
-    /// Runs the task. `ended` is called once, when nothing of the task is left and its joiner does not know yet; a
-    /// panic of it goes on when the task has completed.
-    ///
-    /// # Errors
-    ///
-    /// Where inline tasks nest too deep: nothing has been done then, and the turn is not over.
-    ///
-    /// # Safety
-    ///
-    /// The caller has the task's [`Turn`], which is over unless this fails.
-    unsafe fn run(&self, ended: &mut dyn FnMut()) -> Result<(), TooDeep>;
-    /// Completes the task without having run it.
-    ///
-    /// # Safety
-    ///
-    /// The caller has the task's [`Turn`], which is over then.
-    unsafe fn abandon(&self);
-    /// Says where the task waits to be begun.
-    fn offer(&self, ticket: Ticket);
-    fn state(&self) -> &TaskState;
-    /// What the task asks for.
-    fn options(&self) -> &TaskOptions;
-    /// What the task is called in reports: its name, or else the path of its closure.
-    fn name(&self) -> &str;
-}
 
 /// A task as its join handle sees it.
 pub(crate) trait Outcome<T>: Owned + Send + Sync {
@@ -105,7 +74,7 @@ struct Head {
     owners: Owners,
     node: Node<TaskState>,
     join: JoinWord<WakeBlock>,
-    group: Option<Arc<GroupShared>>,
+    group: Option<Arc<dyn Membership>>,
     /// `None`: it asks for nothing.
     options: Option<Box<TaskOptions>>,
     /// Where the program has started it.
@@ -122,7 +91,7 @@ struct Head {
 impl Head {
     fn new(
         join: JoinWord<WakeBlock>,
-        group: Option<Arc<GroupShared>>,
+        group: Option<Arc<dyn Membership>>,
         options: Option<Box<TaskOptions>>,
         inherited: Vec<Inherited>,
         site: &'static Location<'static>,
@@ -171,7 +140,7 @@ impl<B: Body<F, T> + Send, F: Send, T: Send> TaskCell<B, F, T> {
     pub(crate) fn new<'a>(
         body: B,
         closure: &mut Parcel<F>,
-        group: Option<Arc<GroupShared>>,
+        group: Option<Arc<dyn Membership>>,
         options: Option<Box<TaskOptions>>,
         inherited: Vec<Inherited>,
     ) -> (Turn<'a>, Owner<Self>)

@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 
+use super::cell::{Outcome, Watch};
 use crate::Io;
 use crate::context::Unparker;
 use crate::sealed::Token;
 use crate::select::{Fact, Selectable};
-use crate::task::Outcome;
-use crate::task::cell::Watch;
 
 /// The end of a task whose only handle is borrowed exclusively.
 pub(crate) struct Finishing<'a, T> {

@@ -1,12 +1,10 @@
 //! Values of which each task has its own.
 
-use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::ptr;
 use std::rc::Rc;
 
-use crate::context;
+use crate::context::{self, Locals};
 
 /// A value of which each task has its own; made by [`fiber_local!`](crate::fiber_local).
 ///
@@ -61,20 +59,6 @@ impl<T> FiberLocal<T> {
         })
     }
 }
-
-/// The values that a task has made so far, by the addresses of their statics.
-#[derive(Default)]
-pub(crate) struct Locals(Vec<(*const (), Rc<dyn Any>)>);
-
-impl Locals {
-    /// Takes the last that was made: it may have been made of earlier ones.
-    pub(crate) fn pop(&mut self) -> Option<Rc<dyn Any>> {
-        self.0.pop().map(|(_, value)| value)
-    }
-}
-
-/// Those of the task that runs, boxed since few tasks have any.
-pub(crate) type LocalsCell = Cell<Option<Box<Locals>>>;
 
 /// Declares values of which each task has its own: as `thread_local!`, for tasks.
 ///

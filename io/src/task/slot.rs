@@ -10,8 +10,8 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use super::Parcel;
-use super::dropping::drop_panic;
+use crate::dropping::drop_panic;
+use crate::runnable::Parcel;
 
 /// How a task calls its closure.
 pub(crate) trait Body<F, T>: Sized {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::errors::error_of;
-use crate::backend::{Refused, SpawnMode, Start};
-use crate::error::{ConcurrencyUnavailable, SpawnErrorKind};
+use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, SpawnMode, Start};
 use crate::{Backend, Instant, Io, Operation, Output, context, time};
 
 /// An `Io` on which every operation fails, with an error that a program has to expect of it

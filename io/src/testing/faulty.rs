@@ -9,13 +9,12 @@ use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::errors::error_of;
 use super::faults::{Dice, Faults, Injected, Share, When};
-use crate::backend::{Refused, SpawnMode, Start};
 use crate::cancel::Canceled;
 use crate::context;
 use crate::descriptor::Descriptor;
-use crate::error::{ConcurrencyUnavailable, SpawnErrorKind};
 use crate::net::{SocketType, option};
 use crate::primitive::Lock;
+use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, SpawnMode, Start};
 use crate::{Backend, Decorator, Instant, Io, Operation, Output};
 
 /// Another `Io`, on which things go wrong as [`Faults`] and a seed say. It keeps every promise of the

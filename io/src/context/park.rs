@@ -1,0 +1,41 @@
+//! How a context sleeps: what a backend writes, and what a wait calls.
+
+use super::block::WakeBlock;
+use crate::time::Instant;
+
+/// How a kind of context sleeps. Implemented once per backend.
+pub trait Park {
+    /// Blocks the calling context until `block` has a token or the deadline passes; may return
+    /// early. Consumes the token: [`WakeBlock::begin_park`] before and [`WakeBlock::end_park`] after,
+    /// or [`WakeBlock::take_token`]. Must not panic.
+    fn park(&self, block: &'static WakeBlock, deadline: Option<Instant>);
+
+    /// Lets other contexts of the same executor run. `block` is the calling context's.
+    fn yield_now(&self, block: &'static WakeBlock);
+
+    /// Whether the calling context has run for so long that others should, as far as the backend knows. A context asks now
+    /// and then, at points where it need not wait; one that never hears `true` gives way after a number of points.
+    fn has_run_long(&self) -> bool {
+        false
+    }
+
+    /// Whether blocking the thread blocks nobody but the calling context.
+    fn is_thread(&self) -> bool;
+
+    /// The name of the backend whose contexts these are, for errors.
+    fn backend_name(&self) -> &'static str {
+        if self.is_thread() { "threads" } else { "fibers" }
+    }
+}
+
+/// What a wait needs of the `Io` that it was handed: each [`Io`](crate::Io) is one.
+pub trait Wait {
+    /// As [`Io::park`](crate::Io::park).
+    fn park(&self, deadline: Option<Instant>);
+
+    /// As [`Io::yield_now`](crate::Io::yield_now).
+    fn yield_now(&self);
+
+    /// As [`Io::now`](crate::Io::now).
+    fn now(&self) -> Instant;
+}

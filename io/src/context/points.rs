@@ -1,0 +1,147 @@
+//! Cancellation points: what a context asks before and within each wait.
+
+use super::current::Context;
+use super::park::Wait;
+use super::requests::REQUESTED;
+use super::turn;
+use crate::cancel::{Canceled, Cause};
+
+impl Context {
+    /// A bare cancellation point: delivers a pending request, once.
+    ///
+    /// It counts as a call that need not wait: after a number of these, and sooner when the context has run for long, it
+    /// lets other contexts of the same executor run first. A wait that has begun asks with
+    /// [`check_within_wait`](Self::check_within_wait) instead.
+    ///
+    /// # Errors
+    ///
+    /// [`Canceled`] when the running task was asked to stop or one of its timeouts has passed; and
+    /// inside a panic hook, where nothing may suspend.
+    ///
+    /// # Panics
+    ///
+    /// Inside [`no_suspend`](crate::no_suspend()).
+    #[inline]
+    pub fn check(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+        self.check_costing(turn::POINT, io)
+    }
+
+    /// The cancellation point of [`Io::operate`](crate::Io::operate). As [`check`](Self::check), and counts for more: an operation that does
+    /// not wait takes a system call of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As `check`.
+    ///
+    /// # Panics
+    ///
+    /// As `check`.
+    #[inline]
+    pub fn check_operation(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+        self.check_costing(turn::OPERATION, io)
+    }
+
+    #[inline]
+    fn check_costing(&self, cost: u32, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+        let goes_on = self.turn.spend(cost);
+        if goes_on && self.is_undisturbed() { Ok(()) } else { self.check_slow(goes_on, io) }
+    }
+
+    /// Whether a cancellation point has nothing to do.
+    #[inline]
+    fn is_undisturbed(&self) -> bool {
+        !self.in_panic_hook.get()
+            && self.no_suspend.get() == 0
+            && self.requests() == 0
+            && self.scopes.borrow().is_empty()
+    }
+
+    #[cold]
+    fn check_slow(&self, goes_on: bool, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+        if self.in_panic_hook.get() {
+            return Err(Canceled::in_panic_hook());
+        }
+        self.assert_may_suspend();
+        if !goes_on {
+            self.look_whether_to_give_way();
+        }
+        self.deliver(io)
+    }
+
+    /// Delivers a pending request, once, in the middle of a wait whose beginning was a point. Never lets others run: its
+    /// caller may rely on what it has seen until it parks.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    ///
+    /// # Panics
+    ///
+    /// As `check`.
+    #[inline]
+    pub fn check_within_wait(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+        if self.is_undisturbed() { Ok(()) } else { self.check_slow(true, io) }
+    }
+
+    fn deliver(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+        if self.requests() != 0 && !self.scopes.borrow().is_shielded() && self.task().take_request() {
+            return Err(Canceled::requested());
+        }
+        if let Some(cause) = self.scopes.borrow().aborted() {
+            return Err(Canceled::of(cause));
+        }
+        // Outside the borrow: `now` may be somebody's decorator and call back.
+        if self.scopes.borrow().deadline().is_none() {
+            return Ok(());
+        }
+        let now = io.now();
+        match self.scopes.borrow_mut().take_passed(now) {
+            Some(id) => Err(Canceled::timed_out(id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a delivered request back: the next cancellation point returns it again.
+    pub fn recancel(&self, canceled: Canceled) {
+        match canceled.into_cause() {
+            Cause::TimedOut(id) if self.scopes.borrow_mut().rearm(id) => {}
+            // Nobody requested anything.
+            Cause::PanicHook => {}
+            // Its scope is, for good.
+            Cause::Aborted | Cause::Token => {}
+            Cause::Requested | Cause::TimedOut(_) => _ = self.task().rearm(),
+        }
+    }
+
+    /// The requests to the running task that are pending, not shielded and not `passed_on` yet, without taking them.
+    pub(super) fn requests_to_pass_on(&self, passed_on: &mut PassedOn) -> u32 {
+        let requests = self.unshielded_requests();
+        if requests == 0 {
+            return 0;
+        }
+        let count = self.task().count();
+        let again = if passed_on.count.replace(count).is_some_and(|before| before != count) { REQUESTED } else { 0 };
+        let new = requests & (!passed_on.requests | again);
+        passed_on.requests |= requests;
+        new
+    }
+
+    /// The requests to the running task that are pending and not shielded, without taking them.
+    fn unshielded_requests(&self) -> u32 {
+        let requests = self.requests();
+        let scopes = self.scopes.borrow();
+        if scopes.is_empty() {
+            return requests;
+        }
+        let requests = if scopes.is_shielded() { 0 } else { requests };
+        if scopes.aborted().is_some() { requests | REQUESTED } else { requests }
+    }
+}
+
+/// Which requests to a waiter were passed on to what it waits for: each is, as often as it is made.
+#[derive(Debug, Default)]
+pub(super) struct PassedOn {
+    requests: u32,
+    /// How many had been made.
+    count: Option<u32>,
+}

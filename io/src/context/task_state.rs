@@ -1,0 +1,174 @@
+//! The cancellation state of a task.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use super::block::Unparker;
+use super::requests::{REQUESTED, Requests};
+use super::scopes::Inherited;
+
+/// The cancellation state of one task, shared by the task and all that may cancel it.
+#[derive(Debug)]
+pub(crate) struct TaskState {
+    requests: Requests,
+    /// The task on top of which this one runs, as its inline child, unless that was shielded when this
+    /// began. Its requests are this one's too: a child looks for them, on the context of both, where their
+    /// wakes arrive. Null otherwise. This and `seen` are touched by the running task alone.
+    below: AtomicPtr<TaskState>,
+    /// How many requests to those below this one has had delivered, or found when it began.
+    seen: AtomicU32,
+    inherited: Vec<Inherited>,
+    /// The group of which the task is a member; only compared. Null for none.
+    group: AtomicPtr<()>,
+}
+
+impl TaskState {
+    pub(crate) const fn new(inherited: Vec<Inherited>) -> Self {
+        Self {
+            requests: Requests::new(AtomicU32::new(0), AtomicPtr::new(std::ptr::null_mut())),
+            below: AtomicPtr::new(std::ptr::null_mut()),
+            seen: AtomicU32::new(0),
+            inherited,
+            group: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+
+    /// Stands for "no task": a plain thread outside of every task. Nobody can cancel it.
+    pub(crate) fn none() -> &'static TaskState {
+        static NONE: TaskState = TaskState::new(Vec::new());
+        &NONE
+    }
+
+    fn is_none(&self) -> bool {
+        std::ptr::eq(self, Self::none())
+    }
+
+    #[inline]
+    pub(crate) fn inherited(&self) -> &[Inherited] {
+        &self.inherited
+    }
+
+    /// The requests to the task that are pending. For the task itself.
+    #[inline]
+    pub(crate) fn requests(&self) -> u32 {
+        let own = self.requests.pending();
+        if self.below.load(Ordering::Relaxed).is_null() { own } else { own | self.requests_from_below() }
+    }
+
+    /// How many requests it has had, and those below it; for the task itself.
+    pub(crate) fn count(&self) -> u32 {
+        self.requests.sticky_and_count().1.wrapping_add(self.sum_below().1)
+    }
+
+    /// Whether its runtime has torn it down. For anybody, after its end.
+    pub(crate) fn was_shut_down(&self) -> bool {
+        self.requests.were_shut_down()
+    }
+
+    #[cold]
+    fn requests_from_below(&self) -> u32 {
+        let (sticky, count) = self.sum_below();
+        if count == self.seen.load(Ordering::Relaxed) { sticky } else { sticky | REQUESTED }
+    }
+
+    /// Whether those below are torn down, and how many requests they have had.
+    fn sum_below(&self) -> (u32, u32) {
+        let (mut sticky, mut count) = (0, 0_u32);
+        let mut state = self;
+        // SAFETY: it does not end before what runs on top of it.
+        while let Some(below) = unsafe { state.below.load(Ordering::Relaxed).as_ref() } {
+            let of_below = below.requests.sticky_and_count();
+            sticky |= of_below.0;
+            count = count.wrapping_add(of_below.1);
+            state = below;
+        }
+        (sticky, count)
+    }
+
+    /// Takes note of the group that the task has entered.
+    pub(crate) fn set_group<T>(&self, group: *const T) {
+        self.group.store(group.cast_mut().cast(), Ordering::Relaxed);
+    }
+
+    /// Whether `is` says so of the running task or of one below it, down to the first that was shielded.
+    fn is_or_is_above(&self, is: impl Fn(&TaskState) -> bool) -> bool {
+        let mut state = self;
+        loop {
+            if is(state) {
+                return true;
+            }
+            // SAFETY: it does not end before what runs on top of it.
+            match unsafe { state.below.load(Ordering::Relaxed).as_ref() } {
+                Some(below) => state = below,
+                None => return false,
+            }
+        }
+    }
+
+    /// Whether this is a member of `group`, or runs on top of one. For the running task.
+    pub(crate) fn is_within<T>(&self, group: *const T) -> bool {
+        self.is_or_is_above(|state| state.group.load(Ordering::Relaxed).cast_const().cast() == group)
+    }
+
+    /// Whether this is `other`, or runs on top of it. For the running task.
+    pub(crate) fn is_on_top_of(&self, other: &TaskState) -> bool {
+        self.is_or_is_above(|state| std::ptr::eq(state, other))
+    }
+
+    /// Requests cancellation of the task and of what runs inline on top of it.
+    pub(crate) fn request(&self, bits: u32) {
+        if bits != 0
+            && let Some(context) = self.requests.add(bits)
+        {
+            context.unpark();
+        }
+    }
+
+    /// Whether the task has begun and has not ended. For anybody.
+    pub(crate) fn is_running(&self) -> bool {
+        self.requests.is_running()
+    }
+
+    /// Whether it was ever requested, or the task has given a request back. For anybody.
+    pub(crate) fn is_canceled(&self) -> bool {
+        self.requests.were_any()
+    }
+
+    /// Delivers a request: clears the one-shot bit. `false` when there is none.
+    pub(crate) fn take_request(&self) -> bool {
+        let own = self.requests.take();
+        let (sticky, count) = self.sum_below();
+        let seen = self.seen.load(Ordering::Relaxed);
+        self.seen.store(count, Ordering::Relaxed);
+        own | sticky != 0 || count != seen
+    }
+
+    /// Makes a request, a delivered one for instance, pending. For the task itself; `false` when it is none.
+    pub(crate) fn rearm(&self) -> bool {
+        if self.is_none() {
+            return false;
+        }
+        self.requests.rearm();
+        true
+    }
+
+    /// Begins to run on `context`, on top of `below`, whose requests reach it, those that are pending
+    /// included. A shielded task passes nothing on.
+    pub(crate) fn begin(&self, context: Unparker, below: &TaskState, shielded: bool) {
+        self.requests.begin(context);
+        if below.is_none() || shielded {
+            return;
+        }
+        self.below.store(std::ptr::from_ref(below).cast_mut(), Ordering::Relaxed);
+        // Counted before it is looked at: what comes in between is found twice, not missed.
+        self.seen.store(self.sum_below().1, Ordering::Relaxed);
+        if below.requests() != 0 {
+            let _ = self.rearm();
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.below.store(std::ptr::null_mut(), Ordering::Relaxed);
+        self.requests.end();
+    }
+}

@@ -1,0 +1,32 @@
+//! Bytes that several owners share.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Bytes that several owners share, whatever holds them.
+#[derive(Clone)]
+pub struct SharedBytes(Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl SharedBytes {
+    /// Shares what `bytes` refers to.
+    pub fn new<B: AsRef<[u8]> + Send + Sync + 'static>(bytes: Arc<B>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes from position `from` on; none past the end.
+    pub fn rest(&self, from: usize) -> &[u8] {
+        self.as_ref().get(from..).unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl fmt::Debug for SharedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedBytes({} bytes)", self.as_ref().len())
+    }
+}

@@ -1,0 +1,91 @@
+//! What is said of sockets, as data: families, kinds, and what a call that receives has found.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::address::Address;
+use crate::descriptor::Descriptor;
+
+/// The numbers of the system behind a name.
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $type:ident { $($(#[$entry:meta])* $name:ident = $value:expr,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct $type(i32);
+
+        impl $type {
+            $($(#[$entry])* pub const $name: Self = Self($value);)*
+        }
+
+        impl From<i32> for $type {
+            fn from(number: i32) -> Self {
+                Self(number)
+            }
+        }
+
+        impl From<$type> for i32 {
+            fn from(value: $type) -> Self {
+                value.0
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    $(Self::$name => f.write_str(stringify!($name)),)*
+                    Self(number) => number.fmt(f),
+                }
+            }
+        }
+    )*};
+}
+
+numbers! {
+    /// A family of sockets, by its number.
+    Domain {
+        /// IP version 4.
+        IPV4 = libc::AF_INET,
+        /// IP version 6; and 4 too, unless [`ONLY_V6`](crate::net::option::ONLY_V6) is set.
+        IPV6 = libc::AF_INET6,
+        /// Unix sockets.
+        UNIX = libc::AF_UNIX,
+    }
+
+    /// What a socket carries, by its number.
+    SocketType {
+        /// A stream of bytes.
+        STREAM = libc::SOCK_STREAM,
+        /// Messages that may be lost or change their order; not so between Unix sockets.
+        DATAGRAM = libc::SOCK_DGRAM,
+        /// Messages over a connection.
+        SEQUENCED_PACKETS = libc::SOCK_SEQPACKET,
+        /// Packets of a protocol, with their headers; needs `CAP_NET_RAW`.
+        RAW = libc::SOCK_RAW,
+    }
+}
+
+impl Domain {
+    /// The family of an address.
+    pub fn of(address: &Address) -> Self {
+        match address {
+            Address::Internet(SocketAddr::V4(_)) => Self::IPV4,
+            Address::Internet(SocketAddr::V6(_)) => Self::IPV6,
+            Address::Unix(_) => Self::UNIX,
+        }
+    }
+}
+
+/// What a call that receives a message found.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// How many bytes it put into the buffers.
+    pub count: usize,
+    /// Who sent it; nobody is named where there is a connection.
+    pub from: Option<Address>,
+    /// The message was longer than the buffers, and its rest is gone.
+    pub truncated: bool,
+    /// The descriptors that came with it, closed on exec.
+    pub descriptors: Vec<Descriptor>,
+    /// More descriptors came than were asked for; the others are closed.
+    pub descriptors_truncated: bool,
+}

@@ -1,0 +1,102 @@
+//! What a task may ask for, beside its closure.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// On which executor a task runs. It stays there from its first instruction to its last.
+///
+/// A backend without executors has one place, which counts as executor 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// Where there is least to do. Until it has started, an executor that is idle may take it.
+    #[default]
+    Anywhere,
+    /// The executor of the task that starts it, and no other; from outside of executors, `Anywhere`.
+    Here,
+    /// This one, and no other; [`Backend::executors`](crate::Backend::executors) says how many
+    /// there are.
+    Executor(usize),
+}
+
+/// What a task asks for, as its backend reads it ([`Start::options`](crate::backend::Start::options)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskOptions {
+    /// What it is called in reports, and the thread that it has for itself.
+    pub name: Option<Box<str>>,
+    /// The least stack that it can do with, in bytes; the backend's own size if there is none.
+    pub stack_size: Option<usize>,
+    /// Where it runs.
+    pub placement: Placement,
+}
+
+impl TaskOptions {
+    /// Those of a task that asks for nothing.
+    pub(crate) const NONE: Self = Self { name: None, stack_size: None, placement: Placement::Anywhere };
+
+    /// The stacks that can be asked for, in bytes, on every backend: the smallest is enough for a
+    /// panic with its message.
+    pub const STACK_BYTES: RangeInclusive<usize> = 32 << 10..=1 << 30;
+
+    /// Whether the task gets what it asks for when it runs on top of its spawner.
+    #[inline]
+    pub fn may_run_inline(&self) -> bool {
+        self.stack_size.is_none() && !matches!(self.placement, Placement::Executor(_))
+    }
+
+    /// Says whether a backend with so many executors has the wanted place.
+    ///
+    /// # Errors
+    ///
+    /// The number of the executor that there is not.
+    #[inline]
+    pub fn check_placement(&self, executors: usize) -> Result<(), InvalidOption> {
+        match self.placement {
+            Placement::Executor(index) if index >= executors => Err(InvalidOption::Executor { index, executors }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether any backend has such a stack.
+    pub(crate) fn check_stack(&self) -> Result<(), InvalidOption> {
+        match self.stack_size {
+            Some(bytes) if !Self::STACK_BYTES.contains(&bytes) => Err(InvalidOption::StackSize { bytes }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A task asks for what there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidOption {
+    /// A stack that is too small to run anything, or too large.
+    StackSize {
+        /// What it asks for.
+        bytes: usize,
+    },
+    /// An executor that this backend does not have.
+    Executor {
+        /// Its number, from 0.
+        index: usize,
+        /// How many there are.
+        executors: usize,
+    },
+}
+
+impl fmt::Display for InvalidOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StackSize { bytes } => {
+                let (min, max) = (TaskOptions::STACK_BYTES.start() >> 10, TaskOptions::STACK_BYTES.end() >> 30);
+                write!(f, "stack_size = {bytes} is out of range: the stack of a task has {min} KiB to {max} GiB")
+            }
+            Self::Executor { index, executors } => {
+                write!(f, "placement = executor {index} is out of range: executors = {executors}, counted from 0")
+            }
+        }
+    }
+}
+
+impl Error for InvalidOption {}

@@ -1,0 +1,149 @@
+//! Timeouts.
+
+use std::time::Duration;
+
+use crate::Io;
+use crate::cancel::{CarriesCanceled, TimedOut};
+use crate::context;
+use crate::time::Instant;
+
+#[cfg(doc)]
+use crate::Canceled;
+#[cfg(doc)]
+use std::io;
+
+impl<'io> dyn Io + 'io {
+    /// Runs `f`, in which cancellation points return [`Canceled`], once, when `duration` is over,
+    /// as they do in the tasks started within it.
+    ///
+    /// An `Ok` always wins. An error becomes [`TimedOut`](crate::TimedOut) only if it carries the request of this
+    /// very timeout; so nested timeouts, and a cancellation from outside, are told apart. A closure in which `?` meets
+    /// several errors says which is its own, as with `io::Result::Ok` here:
+    ///
+    /// ```
+    /// use std::{io, time::Duration};
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// fn ask(io: &dyn Io, question: &[u8]) -> io::Result<Vec<u8>> {
+    ///     io.timeout(Duration::from_secs(5), |io| {
+    ///         let stream = io.timeout(Duration::from_secs(1), |io| TcpStream::connect(io, "oracle.example:4000"))?;
+    ///         stream.write_all(io, question)?;
+    ///         let mut answer = Vec::new();
+    ///         stream.read_to_end(io, &mut answer)?;
+    ///         io::Result::Ok(answer)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// Not a cancellation point itself: nothing ends before `f` comes to one, which is why a timeout never stops a
+    /// computation.
+    ///
+    /// # Errors
+    ///
+    /// `f`'s, or the error's form of `TimedOut` (for [`io::Error`],
+    /// [`ErrorKind::TimedOut`](io::ErrorKind::TimedOut), with the [`Incomplete`](crate::Incomplete) of `f`'s
+    /// error, if it had one).
+    pub fn timeout<T, E: CarriesCanceled>(
+        &self,
+        duration: Duration,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<T, E::OrTimedOut> {
+        self.timeout_at(self.now() + duration, f)
+    }
+
+    /// As [`timeout`](crate::Io#method.timeout), with the instant at which the time is over.
+    ///
+    /// # Cancellation
+    ///
+    /// As `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As `timeout`.
+    pub fn timeout_at<T, E: CarriesCanceled>(
+        &self,
+        deadline: Instant,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<T, E::OrTimedOut> {
+        context::current(|context| {
+            let (id, guard) = context.push_timeout(deadline);
+            let result = f(self);
+            drop(guard);
+            result.map_err(|error| {
+                if error.canceled().is_some_and(|canceled| canceled.is_from(id)) {
+                    error.into_timed_out()
+                } else {
+                    error.into_or_timed_out()
+                }
+            })
+        })
+    }
+
+    /// As [`timeout`](crate::Io#method.timeout), for errors that nobody can look into: those of other crates, such as
+    /// `anyhow`'s, and text. Two `?` take the result apart, as after a timeout of tokio.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use anyhow::Context;
+    /// use iolite_io::{Io, net::TcpStream};
+    ///
+    /// fn ask(io: &dyn Io, question: &[u8]) -> anyhow::Result<String> {
+    ///     let stream = TcpStream::connect(io, "oracle.example:4000").context("connecting")?;
+    ///     stream.write_all(io, question).context("asking")?;
+    ///     let mut answer = Vec::new();
+    ///     stream.read_to_end(io, &mut answer).context("listening")?;
+    ///     Ok(String::from_utf8(answer)?)
+    /// }
+    ///
+    /// fn ask_for_a_second(io: &dyn Io, question: &[u8]) -> anyhow::Result<String> {
+    ///     let answer = io.timeout_any(Duration::from_secs(1), |io| ask(io, question)).context("asking the oracle")??;
+    ///     Ok(answer)
+    /// }
+    /// ```
+    ///
+    /// Since it cannot look into the error, it goes by what has happened: `f` has failed, and before that the request of
+    /// this very timeout had reached it, or a task that was started in it. `f`'s error is then dropped.
+    ///
+    /// # Cancellation
+    ///
+    /// As `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`]: a cancellation point in `f` has returned [`Canceled`] because the time was over, which was not handed
+    /// back, and `f` has failed. Every other result of `f` is in the `Ok`, a failure without such a request included, also
+    /// one after that time.
+    pub fn timeout_any<T, E>(
+        &self,
+        duration: Duration,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<Result<T, E>, TimedOut> {
+        self.timeout_any_at(self.now() + duration, f)
+    }
+
+    /// As [`timeout_any`](crate::Io#method.timeout_any), with the instant at which the time is over.
+    ///
+    /// # Cancellation
+    ///
+    /// As `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As `timeout_any`.
+    pub fn timeout_any_at<T, E>(
+        &self,
+        deadline: Instant,
+        f: impl FnOnce(&dyn Io) -> Result<T, E>,
+    ) -> Result<Result<T, E>, TimedOut> {
+        context::current(|context| {
+            let (id, _guard) = context.push_timeout(deadline);
+            match f(self) {
+                Err(_) if context.has_delivered(id) => Err(TimedOut),
+                result => Ok(result),
+            }
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! What stands between this crate and the C library.
+
+pub(crate) mod per_process;
+pub(crate) mod signal_handler;
+pub(crate) mod wake_signal;
+
+mod readers;

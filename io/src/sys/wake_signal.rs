@@ -1,0 +1,187 @@
+//! The signal that interrupts a system call, and the timer that repeats it. `context/call.rs` says why that is needed.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::sync::Once;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{mem, ptr, thread};
+
+use super::signal_handler::{self, Interrupted};
+use crate::time::{Instant, monotonic_now};
+
+/// `SIGURG`: ignored by default, hardly used by anybody (Go's runtime preempts with it too).
+pub(crate) const WAKE_SIGNAL: i32 = libc::SIGURG;
+
+/// After which time the signal is repeated.
+const REPEAT: Duration = Duration::from_millis(1);
+
+/// The soonest that a timer can be set for: zero would stop it.
+const SOONEST: Duration = Duration::from_nanos(1);
+
+/// After which time a waker repeats it for the first time where the kernel does not.
+const REPEAT_FIRST: Duration = Duration::from_micros(10);
+
+/// Installs the handler, once per process and for good. It does nothing but interrupt.
+pub(crate) fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(ensure_installed);
+}
+
+/// Installs the handler where it is not, or no longer such that a call is interrupted.
+fn ensure_installed() {
+    // It does not fail for a signal that there is and that may have a handler.
+    let _ = signal_handler::install(WAKE_SIGNAL, Interrupted::Fails);
+}
+
+thread_local! {
+    /// The kernel's number of this thread; 0 as long as nobody asked.
+    static NUMBER: Cell<libc::pid_t> = const { Cell::new(0) };
+}
+
+/// Whom to signal. Ordered by the word of the call.
+#[derive(Debug, Default)]
+pub(crate) struct ThreadId {
+    handle: AtomicUsize,
+    number: AtomicI32,
+}
+
+impl ThreadId {
+    /// Makes it that of the calling thread.
+    #[inline]
+    pub(crate) fn set(&self) {
+        let mut number = NUMBER.get();
+        if number == 0 {
+            // SAFETY: no preconditions.
+            number = unsafe { libc::gettid() };
+            NUMBER.set(number);
+        }
+        // SAFETY: no preconditions.
+        self.handle.store(unsafe { libc::pthread_self() } as usize, Ordering::Relaxed);
+        self.number.store(number, Ordering::Relaxed);
+    }
+
+    /// Signals the thread from the deadline on; `None` when the kernel refuses.
+    pub(crate) fn signal_from(&self, deadline: Instant) -> Option<Signals> {
+        ensure_installed();
+        let rest = deadline.saturating_duration_since(monotonic_now());
+        Signals::begin(self.number.load(Ordering::Relaxed), rest)
+    }
+
+    /// Signals the thread, again and again until that is ended. Where the kernel does not repeat, returns `None` when
+    /// the thread no longer `is_interrupted`. The thread must not end meanwhile.
+    #[cold]
+    pub(crate) fn signal(&self, is_interrupted: impl Fn() -> bool) -> Option<Signals> {
+        ensure_installed();
+        let signals = Signals::begin(self.number.load(Ordering::Relaxed), REPEAT);
+        self.signal_once();
+        let mut pause = REPEAT_FIRST;
+        while signals.is_none() && is_interrupted() {
+            thread::sleep(pause);
+            pause = (2 * pause).min(REPEAT);
+            self.signal_once();
+        }
+        signals
+    }
+
+    fn signal_once(&self) {
+        let handle = self.handle.load(Ordering::Relaxed) as libc::pthread_t;
+        // SAFETY: the thread that `set` this is interrupted in a call, which it does not leave, and so does not end,
+        // before the lock is free that the caller holds.
+        unsafe { libc::pthread_kill(handle, WAKE_SIGNAL) };
+    }
+}
+
+/// A timer of the kernel that signals a thread until this drops. Where it drops on that thread, no signal is under way
+/// afterwards.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    /// A `timer_t`, which is a pointer in name only.
+    timer: usize,
+}
+
+impl Signals {
+    /// Signals the thread for the first time after `first`; `None` when the kernel refuses.
+    fn begin(thread: libc::pid_t, first: Duration) -> Option<Self> {
+        // SAFETY: a zeroed event says nothing of what is not set here; the kernel looks whether the thread is one of this
+        // process. All pointers are to locals.
+        unsafe {
+            let mut event: libc::sigevent = mem::zeroed();
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = WAKE_SIGNAL;
+            event.sigev_notify_thread_id = thread;
+            let mut timer: libc::timer_t = ptr::null_mut();
+            if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) != 0 {
+                return None;
+            }
+            let signals = Self { timer: timer as usize };
+            let times = libc::itimerspec { it_interval: timespec(REPEAT), it_value: timespec(first.max(SOONEST)) };
+            let begun = libc::timer_settime(timer, 0, &times, ptr::null_mut()) == 0;
+            begun.then_some(signals)
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // SAFETY: `begin` made the timer, and this alone names it.
+        unsafe { libc::timer_delete(self.timer as libc::timer_t) };
+    }
+}
+
+/// Lets the handler run for the signals that were sent to the calling thread.
+pub(crate) fn take_pending() {
+    // Any system call will do: the kernel handles them before it returns.
+    thread::yield_now();
+}
+
+/// A time as the kernel wants it.
+pub(crate) fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
+/// Unblocks the signal in the calling thread; whether it was blocked.
+pub(crate) fn unblock() -> bool {
+    // SAFETY: a zeroed set is initialized by the call below; `change` initializes what it returns.
+    unsafe { libc::sigismember(&change(libc::SIG_UNBLOCK), WAKE_SIGNAL) == 1 }
+}
+
+/// Blocks the signal in the calling thread.
+pub(crate) fn block() {
+    change(libc::SIG_BLOCK);
+}
+
+/// Changes whether the calling thread blocks the signal, and returns the mask that was there.
+fn change(how: libc::c_int) -> libc::sigset_t {
+    // SAFETY: a zeroed set is initialized by `sigemptyset`; all pointers are to locals.
+    unsafe {
+        let mut wake: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&mut wake);
+        libc::sigaddset(&mut wake, WAKE_SIGNAL);
+        let mut before: libc::sigset_t = mem::zeroed();
+        libc::pthread_sigmask(how, &wake, &mut before);
+        before
+    }
+}
+
+/// The signal is not blocked in the calling thread until this drops.
+pub(crate) struct Unblocked {
+    was_blocked: bool,
+}
+
+impl Unblocked {
+    pub(crate) fn new() -> Self {
+        Self { was_blocked: unblock() }
+    }
+}
+
+impl Drop for Unblocked {
+    fn drop(&mut self) {
+        if self.was_blocked {
+            block();
+        }
+    }
+}

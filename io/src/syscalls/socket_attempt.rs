@@ -1,0 +1,65 @@
+//! Attempts on sockets that never wait, whatever the mode of the socket, and that no ring takes part in.
+
+use std::io;
+
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, acceptfrom_with, recv, send};
+
+use super::attempt::note_ready;
+use super::message::{SocketWait, receive_message, send_message};
+use crate::descriptor::{Descriptor, Ready};
+use crate::operation::address::address_from_kernel;
+use crate::operation::{Address, Attempt, Output, UnixAddress};
+
+/// Performs [`Operation::Attempt`](crate::Operation::Attempt).
+///
+/// # Errors
+///
+/// `EAGAIN` where it would have to wait; otherwise those of the operation of that name.
+pub fn perform_attempt(attempt: Attempt<'_>) -> io::Result<Output> {
+    match attempt {
+        Attempt::Accept { listener } => accept(listener),
+        // As the operations answer it.
+        Attempt::Receive { buffer: [], .. } | Attempt::Send { buffer: [], .. } => Ok(Output::Count(0)),
+        Attempt::Receive { socket, buffer, peek } => {
+            let mut flags = SocketWait::Refused.receive_flags();
+            flags.set(RecvFlags::PEEK, peek);
+            let room = buffer.len();
+            let received = recv(socket, buffer, flags).map(|(count, _)| count);
+            noted(socket, Ready::ToReceive, room, received)
+        }
+        Attempt::Send { socket, buffer } => {
+            let sent = send(socket, buffer, SocketWait::Refused.send_flags());
+            noted(socket, Ready::ToSend, buffer.len(), sent)
+        }
+        Attempt::ReceiveMessage { socket, buffers, peek } => {
+            receive_message(socket, buffers, peek, 0, SocketWait::Refused).map(Output::Received)
+        }
+        Attempt::SendMessage { socket, buffers, to } => {
+            Ok(Output::Count(send_message(socket, buffers, to, &[], SocketWait::Refused)?))
+        }
+    }
+}
+
+/// Accepts who waits. `accept` has no flag by which a call would not wait, and the mode of a listener is that of every
+/// process which has it; so one in blocking mode is not asked.
+fn accept(listener: &Descriptor) -> io::Result<Output> {
+    if !fcntl_getfl(listener)?.contains(OFlags::NONBLOCK) {
+        let cause = "the listener is in blocking mode, in which accepting may wait: set it to non-blocking before";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, cause));
+    }
+    let (connection, peer) = acceptfrom_with(listener, rustix::net::SocketFlags::CLOEXEC)?;
+    let peer = peer.map(address_from_kernel).transpose()?;
+    Ok(Output::Accepted(connection.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
+}
+
+/// The answer, after taking note of what it says of the next call.
+fn noted(socket: &Descriptor, ready: Ready, room: usize, result: rustix::io::Result<usize>) -> io::Result<Output> {
+    match result {
+        Ok(count) => note_ready(socket, ready, count == room),
+        Err(Errno::AGAIN) => note_ready(socket, ready, false),
+        Err(_) => {}
+    }
+    Ok(Output::Count(result?))
+}

@@ -1,0 +1,39 @@
+//! Waiting on a thread until a descriptor is ready.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use crate::context::interruptible;
+use crate::operation::Interest;
+use crate::sys::wake_signal::timespec;
+use crate::time::{Instant, monotonic_now};
+
+/// Waits on the calling **thread** until `fd` is ready, the context's token arrives or the deadline
+/// passes; whether it is ready. Consumes the token.
+///
+/// # Errors
+///
+/// What `ppoll` reports, `EINTR` excepted.
+///
+/// # Panics
+///
+/// When the calling context is no thread but a fiber.
+pub fn wait_ready(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
+    match interruptible(|| poll(fd, interest, deadline)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        result => result,
+    }
+}
+
+fn poll(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: interest.poll_events(), revents: 0 };
+    let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(monotonic_now())));
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: one entry and a timeout, both alive during the call; without a mask, that of the thread stays.
+    match unsafe { libc::ppoll(&mut entry, 1, timeout, ptr::null()) } {
+        -1 => Err(io::Error::last_os_error()),
+        count => Ok(count > 0),
+    }
+}

@@ -1,0 +1,9 @@
+//! Time: instants of the monotonic clock, and the other clocks.
+
+mod clock;
+mod instant;
+pub(crate) mod interval;
+mod sleep;
+
+pub use clock::Clock;
+pub use instant::{Instant, monotonic_now};

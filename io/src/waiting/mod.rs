@@ -1,0 +1,11 @@
+//! Queues of contexts that wait, and what decides who is served.
+
+mod choice;
+mod permits;
+mod semaphore;
+mod wait_queue;
+
+pub(crate) use choice::{Choice, decide};
+pub(crate) use semaphore::assert_possible;
+pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub(crate) use wait_queue::{AllServed, Met, Place, Served, WaitQueue};
