@@ -45,7 +45,7 @@ const QUESTIONS: [(&str, &[&str]); 21] = [
 pub(crate) fn answer(all: &All) -> Result<bool, String> {
     if let Some(unknown) = all.questions.iter().find(|name| QUESTIONS.iter().all(|(known, _)| known != name)) {
         let known: Vec<_> = QUESTIONS.iter().map(|(name, _)| *name).collect();
-        return Err(format!("{unknown} is no question; there are: {}", known.join(", ")));
+        return Err(format!("unknown question {unknown}: expected one of {}", known.join(", ")));
     }
     let told = |error: io::Error| format!("{}: {error}", all.out.display());
     fs::create_dir_all(&all.out).map_err(told)?;

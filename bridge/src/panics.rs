@@ -10,7 +10,7 @@ pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
     } else if let Some(text) = payload.downcast_ref::<String>() {
         text.clone()
     } else {
-        "a panic whose payload is no text".to_owned()
+        "a panic whose payload is not text".to_owned()
     };
     // A payload of the user's own type may panic again when it drops.
     quietly(|| drop(payload));

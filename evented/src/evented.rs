@@ -110,15 +110,16 @@ impl Evented {
     fn join(&mut self) {
         self.runtime.close();
         if self.runtime.is_called_by_own_task() {
-            self.runtime
-                .tell("the runtime was dropped by one of its own tasks: it shuts down, and nobody waits for it");
+            self.runtime.tell(
+                "the runtime was dropped by one of its own tasks: its shutdown goes on without anybody waiting for it",
+            );
             // They end by themselves.
             self.threads.clear();
         }
         let (is_thread, may_suspend) = current(|context| (context.is_thread(), context.may_suspend()));
         if !is_thread && !may_suspend && !self.threads.is_empty() {
             self.runtime.tell(
-                "the runtime was dropped on a fiber that must not suspend: it shuts down, and nobody waits for it",
+                "the runtime was dropped on a fiber that must not suspend: its shutdown goes on without anybody waiting for it",
             );
             self.threads.clear();
         }

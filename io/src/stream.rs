@@ -55,9 +55,11 @@ pub(crate) fn read_to_string(text: &mut String, read: impl FnMut(&mut [u8]) -> i
     let rest = &bytes[valid.len()..];
     match ended {
         Ok(_) if rest.is_empty() => Ok(valid.len()),
-        Ok(_) => {
-            Err(Incomplete::error(valid.len(), rest.to_vec(), io::Error::new(io::ErrorKind::InvalidData, "no UTF-8")))
-        }
+        Ok(_) => Err(Incomplete::error(
+            valid.len(),
+            rest.to_vec(),
+            io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"),
+        )),
         Err(error) => Err(Incomplete::error(valid.len(), rest.to_vec(), error)),
     }
 }

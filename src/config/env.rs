@@ -82,7 +82,7 @@ fn set(config: &mut Config, variable: String, value: &OsStr) -> Result<(), Confi
     let Some(key) = KEYS.iter().find(|key| Key::variable(key.name) == variable) else {
         return set_unknown(config, variable);
     };
-    let text = value.to_str().ok_or_else(|| ConfigError::new(&variable, "the value is no UTF-8"))?;
+    let text = value.to_str().ok_or_else(|| ConfigError::new(&variable, "the value is not valid UTF-8"))?;
     key.set(config, text).map_err(|what| ConfigError::new(&variable, &what))
 }
 

@@ -87,31 +87,35 @@ fn a_bad_value_is_one_line_that_names_the_variable() {
             "evnted",
             "unknown backend \"evnted\"; expected threaded, evented or auto (did you mean evented?)",
         ),
-        ("IOLITE_ASYNC_LIMIT", "-1", "\"-1\" is no count; expected a whole number such as 0 or 64"),
-        ("IOLITE_CONCURRENT_LIMIT", "many", "\"many\" is no count; expected a whole number such as 0 or 64"),
-        ("IOLITE_STACK_SIZE", "8MB", "\"8MB\" is no size; expected bytes such as 262144, 256KiB or 8MiB"),
+        ("IOLITE_ASYNC_LIMIT", "-1", "\"-1\" is not a valid count: expected a whole number such as 0 or 64"),
+        ("IOLITE_CONCURRENT_LIMIT", "many", "\"many\" is not a valid count: expected a whole number such as 0 or 64"),
+        (
+            "IOLITE_STACK_SIZE",
+            "8MB",
+            "\"8MB\" is not a valid size: expected a number of bytes such as 262144, 256KiB or 8MiB",
+        ),
         (
             "IOLITE_STACK_SIZE",
             "99999999999GiB",
-            "\"99999999999GiB\" is no size; expected bytes such as 262144, 256KiB or 8MiB",
+            "\"99999999999GiB\" is not a valid size: expected a number of bytes such as 262144, 256KiB or 8MiB",
         ),
-        ("IOLITE_STACK_SIZE", "256", "256 bytes are out of range; a stack has 32KiB to 1GiB"),
-        ("IOLITE_STACK_SIZE", "2GiB", "2147483648 bytes are out of range; a stack has 32KiB to 1GiB"),
-        ("IOLITE_MAIN_STACK_SIZE", "31KiB", "31744 bytes are out of range; a stack has 32KiB to 1GiB"),
-        ("IOLITE_EXECUTORS", "0", "0 is out of range; there are 1 to 1024 executors"),
-        ("IOLITE_OFFLOAD_LIMIT", "0", "0 is out of range; there are 1 to 1024 threads for what blocks"),
-        ("IOLITE_LOOKUP_LIMIT", "1025", "1025 is out of range; 1 to 1024 threads look names up"),
-        ("IOLITE_LOOKUP_TIMEOUT", "0s", "0 is out of range; no name would ever be found"),
-        ("IOLITE_EXECUTORS", "", "\"\" is no count; expected a whole number such as 0 or 64"),
+        ("IOLITE_STACK_SIZE", "256", "256 bytes are out of range: a stack has 32KiB to 1GiB"),
+        ("IOLITE_STACK_SIZE", "2GiB", "2147483648 bytes are out of range: a stack has 32KiB to 1GiB"),
+        ("IOLITE_MAIN_STACK_SIZE", "31KiB", "31744 bytes are out of range: a stack has 32KiB to 1GiB"),
+        ("IOLITE_EXECUTORS", "0", "0 is out of range: expected 1 to 1024 executors"),
+        ("IOLITE_OFFLOAD_LIMIT", "0", "0 is out of range: expected 1 to 1024 threads"),
+        ("IOLITE_LOOKUP_LIMIT", "1025", "1025 is out of range: expected 1 to 1024 threads"),
+        ("IOLITE_LOOKUP_TIMEOUT", "0s", "0 is out of range: expected a duration above zero"),
+        ("IOLITE_EXECUTORS", "", "\"\" is not a valid count: expected a whole number such as 0 or 64"),
         (
             "IOLITE_IDLE_TIMEOUT",
             "10",
-            "\"10\" is no duration; expected a number with its unit such as 500ms, 10s or 2min",
+            "\"10\" is not a valid duration: expected a number with a unit such as 500ms, 10s or 2min",
         ),
         (
             "IOLITE_SHUTDOWN_GRACE",
             "soon\n",
-            "\"soon\\n\" is no duration; expected a number with its unit such as 500ms, 10s or 2min",
+            "\"soon\\n\" is not a valid duration: expected a number with a unit such as 500ms, 10s or 2min",
         ),
     ] {
         assert_eq!(env_error(&[(variable, value)]), format!("{variable}: {what}"));
@@ -125,7 +129,7 @@ fn a_value_that_is_no_text_is_refused() {
     use std::os::unix::ffi::OsStrExt;
 
     let error = Config::from_vars([(OsStr::new("IOLITE_BACKEND"), OsStr::from_bytes(b"\xff"))]).unwrap_err();
-    assert_eq!(error.to_string(), "IOLITE_BACKEND: the value is no UTF-8");
+    assert_eq!(error.to_string(), "IOLITE_BACKEND: the value is not valid UTF-8");
 }
 
 #[test]
@@ -172,7 +176,7 @@ fn the_smallest_stack_is_the_backends() {
     let fault = |choice| Config::new().backend(choice).stack_size(32 << 10).check().map_err(|error| error.to_string());
     assert_eq!(fault(BackendChoice::Evented), Ok(()));
     let refused = |choice| {
-        Err(format!("stack_size: 32768 bytes are out of range; a stack has 64KiB to 1GiB with backend = {choice}"))
+        Err(format!("stack_size: 32768 bytes are out of range: a stack has 64KiB to 1GiB with backend = {choice}"))
     };
     assert_eq!(fault(BackendChoice::Threaded), refused("threaded"));
     assert_eq!(fault(BackendChoice::Auto), refused("auto"));
@@ -181,7 +185,7 @@ fn the_smallest_stack_is_the_backends() {
     assert_eq!(env(&[("IOLITE_STACK_SIZE", "32KiB")]).backend(BackendChoice::Evented).check(), Ok(()));
     assert_eq!(
         env_error(&[("IOLITE_BACKEND", "threaded"), ("IOLITE_STACK_SIZE", "32KiB")]),
-        "IOLITE_STACK_SIZE: 32768 bytes are out of range; a stack has 64KiB to 1GiB with backend = threaded"
+        "IOLITE_STACK_SIZE: 32768 bytes are out of range: a stack has 64KiB to 1GiB with backend = threaded"
     );
 }
 
@@ -255,11 +259,11 @@ mod toml {
         );
         assert_eq!(
             error("# \u{e4}\nexecutors = 0"),
-            "2:13: executors: 0 is out of range; there are 1 to 1024 executors"
+            "2:13: executors: 0 is out of range: expected 1 to 1024 executors"
         );
-        assert!(error("async_limit = -1").starts_with("1:15: async_limit: \"-1\" is no count"));
+        assert!(error("async_limit = -1").starts_with("1:15: async_limit: \"-1\" is not a valid count"));
         assert!(error("async_limit = true").contains("a string or a whole number for async_limit"));
-        assert!(error("shutdown_grace = 10").starts_with("1:18: shutdown_grace: \"10\" is no duration"));
+        assert!(error("shutdown_grace = 10").starts_with("1:18: shutdown_grace: \"10\" is not a valid duration"));
     }
 
     #[test]

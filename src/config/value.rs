@@ -25,7 +25,7 @@ pub(super) fn backend(text: &str) -> Result<BackendChoice, String> {
 }
 
 pub(super) fn count(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| format!("{text:?} is no count; expected a whole number such as 0 or 64"))
+    text.parse().map_err(|_| format!("{text:?} is not a valid count: expected a whole number such as 0 or 64"))
 }
 
 /// A number of bytes, as in `262144`, `256KiB` or `8 MiB`.
@@ -39,7 +39,9 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
         _ => None,
     };
     let bytes = factor.and_then(|factor| digits.parse::<usize>().ok()?.checked_mul(factor));
-    bytes.ok_or_else(|| format!("{text:?} is no size; expected bytes such as 262144, 256KiB or 8MiB"))
+    bytes.ok_or_else(|| {
+        format!("{text:?} is not a valid size: expected a number of bytes such as 262144, 256KiB or 8MiB")
+    })
 }
 
 /// A time with its unit, as in `500ms`, `10s` or `2min`.
@@ -53,8 +55,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     };
     let duration = milliseconds.and_then(|factor| digits.parse::<u64>().ok()?.checked_mul(factor));
     let duration = duration.map(Duration::from_millis);
-    duration
-        .ok_or_else(|| format!("{text:?} is no duration; expected a number with its unit such as 500ms, 10s or 2min"))
+    duration.ok_or_else(|| {
+        format!("{text:?} is not a valid duration: expected a number with a unit such as 500ms, 10s or 2min")
+    })
 }
 
 /// A size that the backend takes; one of the backends, where none is chosen.
@@ -80,34 +83,34 @@ pub(super) fn main_stack_size(bytes: usize, _: Option<BackendChoice>) -> Result<
 fn in_range(bytes: usize, min: usize) -> Result<usize, String> {
     match (min..=*TaskOptions::STACK_BYTES.end()).contains(&bytes) {
         true => Ok(bytes),
-        false => Err(format!("{bytes} bytes are out of range; a stack has {}KiB to 1GiB", min / KIB)),
+        false => Err(format!("{bytes} bytes are out of range: a stack has {}KiB to 1GiB", min / KIB)),
     }
 }
 
 pub(super) fn executors(threads: usize, _: Option<BackendChoice>) -> Result<usize, String> {
     match threads {
         1..=EXECUTORS_MAX => Ok(threads),
-        _ => Err(format!("{threads} is out of range; there are 1 to {EXECUTORS_MAX} executors")),
+        _ => Err(format!("{threads} is out of range: expected 1 to {EXECUTORS_MAX} executors")),
     }
 }
 
 pub(super) fn offload_limit(threads: usize, _: Option<BackendChoice>) -> Result<usize, String> {
     match threads {
         1..=BLOCKING_MAX => Ok(threads),
-        _ => Err(format!("{threads} is out of range; there are 1 to {BLOCKING_MAX} threads for what blocks")),
+        _ => Err(format!("{threads} is out of range: expected 1 to {BLOCKING_MAX} threads")),
     }
 }
 
 pub(super) fn lookup_limit(threads: usize, _: Option<BackendChoice>) -> Result<usize, String> {
     match threads {
         1..=BLOCKING_MAX => Ok(threads),
-        _ => Err(format!("{threads} is out of range; 1 to {BLOCKING_MAX} threads look names up")),
+        _ => Err(format!("{threads} is out of range: expected 1 to {BLOCKING_MAX} threads")),
     }
 }
 
 pub(super) fn lookup_timeout(timeout: Duration, _: Option<BackendChoice>) -> Result<Duration, String> {
     match timeout {
-        Duration::ZERO => Err("0 is out of range; no name would ever be found".into()),
+        Duration::ZERO => Err("0 is out of range: expected a duration above zero".into()),
         _ => Ok(timeout),
     }
 }

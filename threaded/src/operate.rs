@@ -111,7 +111,7 @@ impl Caller<'_> {
             Operation::Sync { file, data_only: false } => done(retry_on_intr(|| rustix::fs::fsync(file))),
             Operation::Spawn { command } => Ok(Output::Spawned(backend::spawn_program(self.io, command)?.into())),
             Operation::Close { descriptor } => backend::close(descriptor).map(|()| Output::Done),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "threaded does not know this operation")),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "the threaded backend cannot perform this operation")),
         }
     }
 

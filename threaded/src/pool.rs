@@ -320,7 +320,8 @@ impl Pool {
         live.iter().for_each(|(_, task)| task.tear_down());
         drop(live);
         if self.is_called_by_own_task() {
-            let line = "the runtime was dropped by one of its own tasks: it shuts down, and nobody waits for it";
+            let line =
+                "the runtime was dropped by one of its own tasks: its shutdown goes on without anybody waiting for it";
             tell(self.options.report.as_ref(), line);
             return;
         }

@@ -66,7 +66,7 @@ impl Foreign {
         };
         let output = command.arg(source).output().map_err(|error| {
             let text = match error.kind() {
-                io::ErrorKind::NotFound => format!("there is no {name} in PATH"),
+                io::ErrorKind::NotFound => format!("{name} was not found in PATH"),
                 _ => format!("{name} cannot be started: {error}"),
             };
             io::Error::new(error.kind(), text)

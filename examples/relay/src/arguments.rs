@@ -121,7 +121,7 @@ fn location(text: &str) -> Result<Location, String> {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "it is no number")?;
+    let rate: f64 = text.parse().map_err(|_| "it is not a number")?;
     if (0.001..=1_000_000.0).contains(&rate) { Ok(rate) } else { Err("it is not between 0.001 and 1000000".into()) }
 }
 

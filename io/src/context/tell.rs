@@ -21,5 +21,5 @@ pub fn tell(report: Option<&Report>, line: &str) {
 /// What a panic says, where that is text.
 pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a value that is no text")
+    text.unwrap_or("a value that is not text")
 }

@@ -247,7 +247,7 @@ pub(super) fn is_dir(io: &dyn Io, at: PathAt<'_>) -> Result<bool, Canceled> {
 pub(super) fn metadata_of(io: &dyn Io, of: FileTarget<'_>) -> io::Result<Metadata> {
     let mut metadata = None;
     perform(io, FileOperation::Metadata { of, metadata: &mut metadata })?.done()?;
-    metadata.ok_or_else(|| io::Error::other("the Io said that it had told the metadata, and has not"))
+    metadata.ok_or_else(|| io::Error::other("the Io reported success but returned no metadata"))
 }
 
 pub(super) fn perform(io: &dyn Io, operation: FileOperation<'_>) -> io::Result<Output> {
@@ -259,7 +259,7 @@ pub(super) fn call<T: Send>(io: &dyn Io, call: impl FnOnce() -> T + Send) -> io:
     let (mut call, mut value) = (Some(call), None);
     let mut job = || value = call.take().map(|call| call());
     perform(io, FileOperation::Call { job: Job::new(&mut job) })?.done()?;
-    value.ok_or_else(|| io::Error::other("the Io said that it had made the call, and has not"))
+    value.ok_or_else(|| io::Error::other("the Io reported success but did not make the call"))
 }
 
 /// Hands `f` the file; one in a directory opened, so that no link leads out of that.

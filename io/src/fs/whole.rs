@@ -79,7 +79,7 @@ pub fn copy(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<u
     let from = File::open(io, from)?;
     let metadata = from.metadata(io)?;
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is to be copied is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the source of the copy is not a regular file"));
     }
     let mut options = OpenOptions::new();
     let to = options.write(true).create(true).truncate(true).mode(metadata.mode() & 0o777).open(io, to)?;

@@ -49,7 +49,7 @@ pub fn resolve(io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>
     }
     // The scope of an address may be the name of an interface: that the system looks up.
     if !bare.contains('%') {
-        check_name(host).map_err(|what| invalid(&format!("`{host}` is no host: {what}")))?;
+        check_name(host).map_err(|what| invalid(&format!("`{host}` is not a valid host: {what}")))?;
     }
     let addresses = io.operate(Operation::Resolve { host: bare, port })?.addresses()?;
     if addresses.is_empty() {
@@ -99,7 +99,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
         }
     }
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("it looks like an IPv4 address and is none");
+        return Err("it looks like an IPv4 address but is not one");
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ impl ToSocketAddrs for str {
         }
         let malformed = |what: &str| invalid(&format!("`{self}` is not of the form host:port: {what}"));
         let (host, port) = self.rsplit_once(':').ok_or_else(|| malformed("it has no port"))?;
-        let port = port.parse().map_err(|_| malformed("its port is no number from 0 to 65535"))?;
+        let port = port.parse().map_err(|_| malformed("expected a port from 0 to 65535"))?;
         if host.is_empty() {
             return Err(malformed("its host is empty"));
         }
@@ -180,7 +180,7 @@ impl ConnectError {
     /// The error of a call that has tried all there is: of one address its own, with its errno.
     pub(super) fn error(mut attempts: Vec<(SocketAddr, io::Error)>) -> io::Error {
         match attempts.len() {
-            0 => invalid("there is no address to try"),
+            0 => invalid("the name has no address to connect to"),
             1 => attempts.remove(0).1,
             last => io::Error::new(attempts[last - 1].1.kind(), Self { attempts }),
         }

@@ -449,7 +449,10 @@ impl Socket {
 /// The address, checked: the system may hand a socket of another family to a type by mistake.
 pub(super) fn of_family<F: Family>(address: Address) -> io::Result<F::Address> {
     F::address(address.clone()).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{address} is no address of the family {}", name::<F>()))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("expected an address of the family {}, got {address}", name::<F>()),
+        )
     })
 }
 

@@ -40,6 +40,6 @@ impl<'io> dyn Io + 'io {
         let (mut closure, mut value) = (Some(closure), None);
         let mut job = || value = closure.take().map(|closure| closure());
         self.operate(Operation::Offload { job: Job::new(&mut job) })?.done()?;
-        value.ok_or_else(|| io::Error::other("the Io said that it had run the closure, and has not"))
+        value.ok_or_else(|| io::Error::other("the Io reported success but did not run the closure"))
     }
 }

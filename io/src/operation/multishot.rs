@@ -56,5 +56,5 @@ impl Arrival {
 /// A `Multishot` brought something that does not come from its source.
 #[cold]
 fn wrong(arrival: &Arrival) -> io::Error {
-    io::Error::other(format!("the Io brought {arrival:?}, which does not come from what it was asked for"))
+    io::Error::other(format!("the Io delivered {arrival:?}, which does not fit the operation"))
 }

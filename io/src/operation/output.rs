@@ -43,7 +43,7 @@ pub enum Output {
 /// An `Io` answered an operation with something that is no answer to it.
 #[cold]
 fn wrong(output: &Output) -> io::Error {
-    io::Error::other(format!("the Io answered an operation with {output:?}, which is no answer to it"))
+    io::Error::other(format!("the Io answered an operation with {output:?}, which does not fit the operation"))
 }
 
 impl Output {

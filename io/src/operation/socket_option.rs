@@ -349,7 +349,10 @@ const fn credentials(level: c_int, name: c_int) -> SocketOption<Credentials> {
 const fn text(level: c_int, name: c_int) -> SocketOption<String> {
     fn encode(text: String) -> io::Result<OptionValue> {
         if text.len() >= libc::IF_NAMESIZE {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a name of the kernel has at most 15 bytes"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the name is too long: the kernel takes at most 15 bytes",
+            ));
         }
         Ok(OptionValue::new(text.as_bytes()))
     }
@@ -407,15 +410,18 @@ fn whole_seconds(time: Duration) -> u64 {
 }
 
 fn read_only() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "this option of a socket cannot be set")
+    io::Error::new(io::ErrorKind::InvalidInput, "this socket option can only be read")
 }
 
 fn write_only() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "this option of a socket can only be set")
+    io::Error::new(io::ErrorKind::InvalidInput, "this socket option can only be set, not read")
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the value of the option is not as long as it should be")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the kernel returned a value of an unexpected length for the socket option",
+    )
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Signal {
             }
             libc::SIGKILL | libc::SIGSTOP => Err(invalid(format!("{self} cannot be watched"))),
             1..=signal_handler::SIGNAL_MAX => Ok(()),
-            _ => Err(invalid(format!("{self}: there is no such signal"))),
+            _ => Err(invalid(format!("{self}: unknown signal"))),
         }
     }
 }

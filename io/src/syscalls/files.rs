@@ -185,7 +185,9 @@ fn timestamp(time: Option<SystemTime>) -> io::Result<Timespec> {
             (i64::try_from(before.as_secs() + part).map(|seconds| -seconds), nanos)
         }
     };
-    let seconds = seconds.map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the time is too far away"))?;
+    let seconds = seconds.map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the time is out of the range that the kernel can store")
+    })?;
     Ok(Timespec { tv_sec: seconds, tv_nsec: nanos.into() })
 }
 

@@ -80,7 +80,7 @@ impl<'a> Rounds<'a> {
     /// Those of `poll` and `epoll`.
     pub fn next(&mut self, interest: Interest) -> io::Result<Round<'_>> {
         let Some(descriptor) = self.side(interest) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no descriptor is waited for in that way"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a descriptor cannot be waited for in this way"));
         };
         match self.state {
             State::Ended => return Ok(Round::Over),

@@ -96,7 +96,7 @@ fn timer_id(clock: Clock) -> io::Result<TimerfdClockId> {
         Clock::Boot => Ok(TimerfdClockId::Boottime),
         Clock::Real => Ok(TimerfdClockId::Realtime),
         Clock::ProcessCpu | Clock::ThreadCpu => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody can sleep until time was used"))
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "a clock of used time cannot be waited for"))
         }
     }
 }

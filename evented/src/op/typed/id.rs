@@ -83,7 +83,10 @@ impl Id {
     pub(crate) fn begin(&self, owner: Unparker) -> io::Result<UnderWay<'_>> {
         let mut named = self.named();
         if named.is_some() {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the id names an operation that is under way"));
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the id belongs to an operation that is still under way",
+            ));
         }
         *named = Some(Named { owner, asking: Vec::new() });
         Ok(UnderWay(self))

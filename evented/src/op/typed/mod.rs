@@ -161,7 +161,7 @@ fn run<O: Opcode>(io: &dyn Io, mut operation: O, id: Option<&Id>) -> io::Result<
     let (answer, refused) = match (native.answer(), performed) {
         (Some(answer), performed) => (Ok(answer), performed.err()),
         (None, Err(error)) => (Err(error), None),
-        (None, Ok(_)) => (Err(io::Error::other("the Io calls an operation done that it has not performed")), None),
+        (None, Ok(_)) => (Err(io::Error::other("the Io reported success but did not perform the operation")), None),
     };
     // SAFETY: the kernel's answer, if there is one, to the entry that was filled above.
     let output = unsafe { operation.output(frame, answer) };
