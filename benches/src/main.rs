@@ -6,6 +6,7 @@ mod run;
 mod all;
 mod report;
 
+mod child;
 mod exchange;
 mod generator;
 mod job;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     }
     let question = Arguments::parse().question;
     if let Question::Child { peer, job } = question {
-        return match job::child(peer, &job) {
+        return match child::child(peer, &job) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {peer}: {error}");

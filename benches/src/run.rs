@@ -10,9 +10,10 @@ use comfy_table::presets;
 
 use crate::all;
 use crate::arguments::{Common, Echo, Files, Format, Memory, Names, Proxy, Question, Serve, Stream};
+use crate::child::{self, Server};
 use crate::exchange::{self, Answer, Exchanged};
 use crate::generator::{self, Load};
-use crate::job::{self, Job, Server, Way};
+use crate::job::{Job, Way};
 use crate::measure::{self, Usage};
 use crate::peer::{ECHO, FILES, MANY, NAMES, OFFLOAD, PROXY, Peer, SERVE, STREAM, TASKS};
 use crate::peers::installed::{Installed, installed};
@@ -69,7 +70,7 @@ pub(crate) fn answer(question: &Question) -> Result<bool, String> {
 
 fn answer_jobs(common: &Common, offered: &[Peer], jobs: &[Job]) -> Result<bool, String> {
     let mut rounds = Rounds::new(common, offered, offered)?;
-    rounds.run(|peer| jobs.iter().map(|job| job::run(peer, job)).collect());
+    rounds.run(|peer| jobs.iter().map(|job| child::run(peer, job)).collect());
     rounds.end()
 }
 
@@ -286,7 +287,7 @@ fn answer_memory(memory: &Memory) -> Result<bool, String> {
         return rounds.end();
     }
     let mut rounds = Rounds::new(&memory.common, MANY, TASKS)?;
-    rounds.run(|peer| Ok(vec![job::run(peer, &Job::Memory { fibers: memory.fibers })?]));
+    rounds.run(|peer| Ok(vec![child::run(peer, &Job::Memory { fibers: memory.fibers })?]));
     rounds.end()
 }
 

@@ -16,12 +16,12 @@ use iolite::{BackendChoice, Config, Io, copy, process};
 
 use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, Usage, resident_bytes};
-use crate::peers::names::{self, Call, Names};
-use crate::peers::not_offered;
-use crate::peers::reads::{Files, PAGE_BYTES, Reads};
-use crate::peers::{
+use crate::peers::common::not_offered;
+use crate::peers::common::{
     CALLS, CHUNK, YIELDS, answer_head, asked_for, late, memory_figures, offload_figures, sleeps, timer_figures,
 };
+use crate::peers::names::{self, Call, Names};
+use crate::peers::reads::{Files, PAGE_BYTES, Reads};
 use crate::record::Figures;
 
 /// How many connections a server takes at once.

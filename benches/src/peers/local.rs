@@ -15,8 +15,10 @@ use smol::future::yield_now;
 
 use crate::job::Job;
 use crate::measure::{Stopwatch, Usage, resident_bytes};
+use crate::peers::common::{
+    CALLS, CHUNK, YIELDS, late, memory_figures, not_offered, offload_figures, sleeps, timer_figures,
+};
 use crate::peers::reads::{Files, Reads};
-use crate::peers::{CALLS, CHUNK, YIELDS, late, memory_figures, not_offered, offload_figures, sleeps, timer_figures};
 use crate::record::Figures;
 
 /// A runtime of one thread.

@@ -13,7 +13,7 @@ use may::sync::{SyncFlag, mpsc};
 
 use crate::job::Job;
 use crate::measure::{Stopwatch, resident_bytes};
-use crate::peers::{CHUNK, YIELDS, memory_figures, not_offered};
+use crate::peers::common::{CHUNK, YIELDS, memory_figures, not_offered};
 use crate::record::Figures;
 
 /// Runs a program in a coroutine, where its calls suspend.

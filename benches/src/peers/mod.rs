@@ -1,5 +1,6 @@
 //! The programs: for each peer what its own documentation would have you write.
 
+mod common;
 mod compio;
 mod foreign;
 mod glommio;
@@ -20,23 +21,12 @@ mod tokio_uring;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-use hdrhistogram::Histogram;
 
 use crate::job::{Job, Way};
-use crate::measure::Usage;
-
 use crate::peer::Peer;
-use crate::record::{Figures, figures};
+use crate::record::Figures;
+use common::not_offered;
 pub(crate) use foreign::Foreign;
-
-/// How many operations pass between two looks at the clock.
-const CHUNK: u64 = 1000;
-/// How often each task hands a closure over before all are joined.
-const CALLS: u64 = 200;
-/// How often each of two tasks yields before both are joined.
-const YIELDS: u64 = 5_000;
 
 /// The program of a peer that is not written in Rust, and thus not in this one.
 pub(crate) fn foreign(peer: Peer) -> Option<&'static Foreign> {
@@ -103,18 +93,6 @@ pub(crate) fn proxy(peer: Peer, origin: SocketAddr, ready: impl FnOnce(SocketAdd
     }
 }
 
-/// The name of the file that is asked for.
-fn asked_for(request: &[u8]) -> io::Result<&str> {
-    let line = std::str::from_utf8(request).ok().and_then(|text| text.split_once("\r\n")).map(|(line, _)| line);
-    line.and_then(|line| line.strip_prefix("GET /")?.strip_suffix(" HTTP/1.1"))
-        .ok_or_else(|| io::Error::other("a request that is none"))
-}
-
-/// Makes the HTTP head of an answer that holds a file of `bytes` bytes.
-fn answer_head(bytes: u64) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")
-}
-
 /// Runs any other job.
 pub(crate) fn measure(peer: Peer, job: Job) -> io::Result<Figures> {
     match (peer, job) {
@@ -141,43 +119,4 @@ pub(crate) fn measure(peer: Peer, job: Job) -> io::Result<Figures> {
         (Peer::Nginx | Peer::Haproxy, job) => not_offered(job),
         (Peer::Go | Peer::Zig, _) => unreachable!("its own program measures"),
     }
-}
-
-fn not_offered(job: Job) -> io::Result<Figures> {
-    Err(io::Error::other(format!("this peer has no program for {job:?}")))
-}
-
-/// How long the sleepers sleep, from nothing to the longest, in no particular order.
-fn sleeps(sleepers: u32, longest_ms: f64) -> impl Iterator<Item = Duration> {
-    (0..u64::from(sleepers)).map(move |index| {
-        let place = (index * 7_919 % u64::from(sleepers)) as f64 / f64::from(sleepers);
-        Duration::from_secs_f64(place * longest_ms / 1000.0)
-    })
-}
-
-/// How much later than at its end a sleep that began at `begun` returned.
-fn late(begun: Instant, sleep: Duration) -> Duration {
-    begun.elapsed().saturating_sub(sleep)
-}
-
-/// The figures of `timers`, from what the process had used before, and how late each was.
-fn timer_figures(before: Usage, late: impl IntoIterator<Item = Duration>) -> io::Result<Figures> {
-    let cpu = Usage::of_process()?.since(before);
-    let mut late_ns = Histogram::<u64>::new(3).map_err(io::Error::other)?;
-    late.into_iter().for_each(|late| late_ns.record(late.as_nanos() as u64).expect("it grows as needed"));
-    Ok(figures([
-        ("cpu_ms", cpu.total_us() / 1000.0),
-        ("late_p50_us", late_ns.value_at_quantile(0.5) as f64 / 1000.0),
-        ("late_p99_us", late_ns.value_at_quantile(0.99) as f64 / 1000.0),
-    ]))
-}
-
-/// The figures of `memory`, from the bytes before and with all tasks.
-fn memory_figures(fibers: u32, before: f64, with_all: f64) -> Figures {
-    figures([("alive", fibers.into()), ("bytes_per_task", (with_all - before) / f64::from(fibers))])
-}
-
-/// The figures of `offload`.
-fn offload_figures(in_flight: u32, ns_per_operation: f64) -> Figures {
-    figures([("in_flight", in_flight.into()), ("ns_per_operation", ns_per_operation)])
 }

@@ -17,9 +17,9 @@ use rustix::fs::sendfile;
 
 use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, resident_bytes};
+use crate::peers::common::{CHUNK, YIELDS, answer_head, asked_for, memory_figures, not_offered};
 use crate::peers::names::{self, Call, Names};
 use crate::peers::reads::{Files, Reads, page};
-use crate::peers::{CHUNK, YIELDS, answer_head, asked_for, memory_figures, not_offered};
 use crate::record::Figures;
 
 pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {

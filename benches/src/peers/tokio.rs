@@ -21,12 +21,12 @@ use tokio::time::sleep;
 
 use crate::job::{Job, Way};
 use crate::measure::{Stopwatch, Usage, resident_bytes};
-use crate::peers::names::{self, Call, Names};
-use crate::peers::reads::{Files, Reads, page};
-use crate::peers::{
+use crate::peers::common::{
     CALLS, CHUNK, YIELDS, answer_head, asked_for, late, memory_figures, not_offered, offload_figures, sleeps,
     timer_figures,
 };
+use crate::peers::names::{self, Call, Names};
+use crate::peers::reads::{Files, Reads, page};
 use crate::record::Figures;
 
 pub(super) struct Tokio {
