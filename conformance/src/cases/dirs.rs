@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs as std_fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub(crate) const CASES: &[Case] = cases![
     the_end_of_a_path_means_in_a_dir_what_it_means_anywhere,
     a_directory_that_was_removed_is_empty,
     several_remove_the_same_tree,
+    a_dir_is_a_descriptor_and_comes_from_one,
 ];
 
 fn names(io: &dyn Io, folder: impl fs::AsPathAt) -> Vec<OsString> {
@@ -526,5 +528,18 @@ fn several_remove_the_same_tree(on: &On) {
             });
             assert!(!root.exists());
         }
+    });
+}
+
+fn a_dir_is_a_descriptor_and_comes_from_one(on: &On) {
+    in_folder(on, |io, folder| {
+        fs::write(io, folder.join("file"), "content").expect("written");
+        let dir = Dir::from(OwnedFd::from(std_fs::File::open(folder).expect("opened")));
+        assert_eq!(fs::read(io, dir.at("file")).expect("read"), b"content");
+        let std_dir = std_fs::File::from(OwnedFd::from(dir));
+        assert!(std_dir.metadata().expect("open").is_dir());
+        // A descriptor of something else is found out by the first call.
+        let not_a_dir = Dir::from(OwnedFd::from(std_fs::File::open(folder.join("file")).expect("opened")));
+        assert_eq!(errno(fs::read(io, not_a_dir.at("file"))), Some(20));
     });
 }

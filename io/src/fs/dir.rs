@@ -1,7 +1,7 @@
 //! Directories.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -82,6 +82,19 @@ impl Dir {
 impl AsPathAt for &Dir {
     fn locate(&self) -> PathAt<'_> {
         self.at(".")
+    }
+}
+
+/// Takes over an open directory. If the descriptor is not a directory, calls on places in it fail with `NotADirectory`.
+impl From<OwnedFd> for Dir {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd.into())
+    }
+}
+
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> Self {
+        dir.0.into()
     }
 }
 

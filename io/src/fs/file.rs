@@ -490,6 +490,13 @@ impl From<std::fs::File> for File {
     }
 }
 
+/// Does the same as [`File::into_std`].
+impl From<File> for std::fs::File {
+    fn from(file: File) -> Self {
+        file.into_std()
+    }
+}
+
 impl From<OwnedFd> for File {
     fn from(fd: OwnedFd) -> Self {
         Self(fd.into())

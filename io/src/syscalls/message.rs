@@ -4,7 +4,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::{array, io, ptr};
+use std::{array, fmt, io, ptr};
 
 use rustix::cmsg_space;
 use rustix::io::Errno;
@@ -59,6 +59,12 @@ impl SocketWait {
 pub struct AddressBuffer {
     storage: MaybeUninit<SocketAddrStorage>,
     length: SocketAddrLen,
+}
+
+impl fmt::Debug for AddressBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddressBuffer").field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 impl AddressBuffer {
