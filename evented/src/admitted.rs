@@ -1,7 +1,7 @@
 //! A task that was admitted and has not begun.
 
-use iolite_io::Placement;
 use iolite_io::backend::{Slot, Start, Ticket};
+use iolite_io::task::Placement;
 
 /// An admitted task on its way to a fiber, with the slot that its end gives back.
 pub(crate) struct Admitted {

@@ -11,7 +11,8 @@ use iolite_io::backend::{
     Admission, BlockingPool, Closing, Count, LiveIndex, LiveTasks, Lookups, Mounts, ShutdownReport, Slot, Start,
     TaskOptions, TaskRef, current, guard_panic_hook, make_room_for_descriptors,
 };
-use iolite_io::{Placement, ShutDown};
+use iolite_io::error::ShutDown;
+use iolite_io::task::Placement;
 
 use crate::admitted::Admitted;
 use crate::options::Options;

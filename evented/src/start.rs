@@ -1,7 +1,8 @@
 //! Starting a task: whether it is admitted, and where it goes.
 
 use iolite_io::backend::{LiveIndex, Refused, Slot, SpawnMode, Start, current, spawn_with};
-use iolite_io::{Io, ShutDown, SpawnErrorKind};
+use iolite_io::error::ShutDown;
+use iolite_io::{Io, SpawnErrorKind};
 
 use crate::admitted::Admitted;
 use crate::executor::Executor;

@@ -20,7 +20,8 @@ use iolite_io::backend::{
     send_message, try_receive_many, try_splice, wait_ready,
 };
 use iolite_io::net::Address;
-use iolite_io::{Canceled, Descriptor, Io, Operation, Output};
+use iolite_io::operation::{Descriptor, Operation, Output};
+use iolite_io::{Canceled, Io};
 use rustix::fs::{FileType, OFlags, fcntl_getfl};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, readv, retry_on_intr, write, writev};
 use rustix::net::{self, RecvFlags};

@@ -271,7 +271,7 @@ impl Pool {
         }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
         io.shield(|io| {
-            if self.drained.wait_deadline(io, io.now() + self.report.grace()).is_err() {
+            if io.timeout_at(io.now() + self.report.grace(), |io| self.drained.wait(io)).is_err() {
                 self.report.tell_stuck(&self.tasks());
                 self.drained.wait_uncancelable(io);
             }

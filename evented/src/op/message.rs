@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use io_uring::{opcode, types};
 use iolite_io::backend::{try_receive_many, try_send_many};
 use iolite_io::net::{Address, Message, OutgoingMessage, Received};
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::io::Errno;
 
 use super::limits::LOOK_AGAIN;

@@ -5,9 +5,9 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use iolite_io::Descriptor;
 use iolite_io::backend::{AddressBuffer, kernel_address};
 use iolite_io::net::{Address, Received};
+use iolite_io::operation::Descriptor;
 use rustix::net::SocketAddrAny;
 
 /// How many descriptors can go with a message (`SCM_MAX_FD`).

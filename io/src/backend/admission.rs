@@ -5,9 +5,10 @@
 //! runtime that ends sees when the last one is free: see [`Closing`] for why it misses none.
 
 use super::closing::{Closing, Count};
+use crate::runnable::{ConcurrencyUnavailable, ShutDown};
 use crate::runnable::{SpawnMode, Start};
 use crate::sync::Semaphore;
-use crate::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
+use crate::{Io, SpawnErrorKind};
 
 /// What a task is counted against, from its admission to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
