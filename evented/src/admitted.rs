@@ -1,16 +1,7 @@
 //! A task that was admitted and has not begun.
 
-use iolite_io::backend::{Start, Ticket};
+use iolite_io::backend::{Slot, Start, Ticket};
 use iolite_io::task::Placement;
-
-/// What a task is counted against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
-    Async,
-    Concurrent,
-    /// Counted against no limit: the main task, tasks on threads of their own.
-    Uncounted,
-}
 
 /// An admitted task on its way to a fiber, with the slot that its end gives back.
 pub(crate) struct Admitted {

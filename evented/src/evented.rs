@@ -6,10 +6,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use iolite_io::Io;
-use iolite_io::backend::{Start, current};
+use iolite_io::backend::{Slot, Start, current};
 use iolite_io::sync::Event;
 
-use crate::admitted::Slot;
 use crate::executor::Executor;
 use crate::options::Options;
 use crate::runtime::Runtime;
@@ -110,15 +109,13 @@ impl Evented {
     fn join(&mut self) {
         self.runtime.close();
         if self.runtime.is_called_by_own_task() {
-            self.runtime.tell(
-                "the runtime was dropped by one of its own tasks: its shutdown goes on without anybody waiting for it",
-            );
+            self.runtime.report().tell_dropped_by_own_task();
             // They end by themselves.
             self.threads.clear();
         }
         let (is_thread, may_suspend) = current(|context| (context.is_thread(), context.may_suspend()));
         if !is_thread && !may_suspend && !self.threads.is_empty() {
-            self.runtime.tell(
+            self.runtime.report().tell(
                 "the runtime was dropped on a fiber that must not suspend: its shutdown goes on without anybody waiting for it",
             );
             self.threads.clear();

@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use iolite_fibers::{Coroutine, LINE_BYTES, Stack, StackClass, prefetch};
-use iolite_io::backend::{Context, Park, WakeBlock, set_current};
+use iolite_io::backend::{Context, LiveIndex, Park, WakeBlock, set_current};
 
 use crate::admitted::Admitted;
 
@@ -48,8 +48,8 @@ pub(crate) struct Fiber {
     pub(crate) parked: Cell<bool>,
     /// Where it is in the executor's table of live fibers.
     pub(crate) index: Cell<usize>,
-    /// The number under which its runtime knows its task.
-    pub(crate) number: Cell<usize>,
+    /// Where its task is among the live ones of its executor.
+    pub(crate) live_task: Cell<Option<LiveIndex>>,
 }
 
 impl Fiber {
@@ -149,7 +149,7 @@ impl OwnedFiber {
             next: Cell::new(None),
             parked: Cell::new(false),
             index: Cell::new(usize::MAX),
-            number: Cell::new(usize::MAX),
+            live_task: Cell::new(None),
         };
         // SAFETY: so many bytes, aligned to a cache line, were reserved for it; nothing else is there.
         unsafe { place.write(fiber) };

@@ -33,6 +33,7 @@ mod fiber;
 mod run_queue;
 
 mod ring;
+mod sys;
 
 mod abort;
 mod primitive;

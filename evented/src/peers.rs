@@ -5,8 +5,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Count, TaskRef};
-use slab::Slab;
+use iolite_io::backend::{Count, LiveIndex, LiveTasks, TaskRef};
 
 use crate::remote::{Inbox, Message};
 
@@ -21,14 +20,14 @@ pub(crate) struct Peers {
 struct Peer {
     inbox: &'static Inbox,
     /// The tasks of its fibers.
-    tasks: Mutex<Slab<TaskRef>>,
+    tasks: Mutex<LiveTasks>,
     /// The inbox may be another executor's by now, and must not be given back again.
     given_back: AtomicBool,
 }
 
 impl Peer {
     #[inline]
-    fn tasks(&self) -> MutexGuard<'_, Slab<TaskRef>> {
+    fn tasks(&self) -> MutexGuard<'_, LiveTasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,22 +84,22 @@ impl Peers {
         }
     }
 
-    /// Enters the task that a fiber of an executor is about to run, and returns its number there.
+    /// Enters the task that a fiber of an executor is about to run.
     #[inline]
-    pub(crate) fn register(&self, executor: usize, task: TaskRef) -> usize {
-        self.peers[executor].tasks().insert(task)
+    pub(crate) fn enter(&self, executor: usize, task: TaskRef) -> LiveIndex {
+        self.peers[executor].tasks().enter(task)
     }
 
     /// Removes a task that has ended.
     #[inline]
-    pub(crate) fn forget(&self, executor: usize, number: usize) {
+    pub(crate) fn remove(&self, executor: usize, index: LiveIndex) {
         // It is dropped outside of the lock.
-        let _task = self.peers[executor].tasks().remove(number);
+        let _task = self.peers[executor].tasks().remove(index);
     }
 
-    /// The tasks of the fibers of one executor.
+    /// The tasks of the fibers of one executor, the one that began first at the beginning.
     pub(crate) fn tasks_of(&self, executor: usize) -> Vec<TaskRef> {
-        self.peers[executor].tasks().iter().map(|(_, task)| task.clone()).collect()
+        self.peers[executor].tasks().all()
     }
 
     /// The tasks of all fibers.

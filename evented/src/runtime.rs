@@ -4,17 +4,17 @@ use std::fmt;
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use iolite_fibers::{Stack, StackClass, guarded_stacks_max};
 use iolite_io::backend::{
-    BlockingPool, Closing, Count, Lookups, Mounts, Start, TaskOptions, TaskRef, current, guard_panic_hook,
-    make_room_for_descriptors, tell, tell_stuck,
+    Admission, BlockingPool, Closing, Count, LiveIndex, LiveTasks, Lookups, Mounts, ShutdownReport, Slot, Start,
+    TaskOptions, TaskRef, current, guard_panic_hook, make_room_for_descriptors,
 };
-use iolite_io::sync::Semaphore;
-use iolite_io::{error::ShutDown, task::Placement};
+use iolite_io::error::ShutDown;
+use iolite_io::task::Placement;
 
-use crate::admitted::{Admitted, Slot};
+use crate::admitted::Admitted;
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::placement::{LocalExecutor, Place, Queues};
@@ -28,25 +28,20 @@ pub(crate) struct Runtime {
     executors: Peers,
     /// Tasks that have not started; but where there is one executor, it keeps those of its own fibers.
     unstarted: Queues<Admitted>,
-    /// Tasks that were accepted and have not ended: as many as slots are taken, and those that are
-    /// counted against no limit. A starter counts and then looks whether the runtime closes; the last executor
-    /// sees it closing and then looks at these: see [`Closing`].
-    pub(crate) async_slots: Semaphore,
-    pub(crate) concurrent_slots: Semaphore,
-    uncounted: Count,
-    closing: Closing,
+    admission: Admission,
     /// Operations of foreign contexts that have not ended; with `closed`, as above.
     foreign: Count,
     closed: Closing,
     /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
-    threads: Mutex<Vec<TaskRef>>,
+    threads: Mutex<LiveTasks>,
     names: Lookups,
     closures: BlockingPool,
     files: BlockingPool,
     mounts: Mounts,
     features: OnceLock<Features>,
-    reported: AtomicBool,
-    stuck_reported: AtomicBool,
+    report: ShutdownReport,
+    /// A task had to wait for the memory of a stack, and the program was told.
+    told_starved: AtomicBool,
 }
 
 /// How many calls on files that the rings cannot perform go on at the same time; more wait.
@@ -56,9 +51,7 @@ impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime")
             .field("options", &self.options)
-            .field("async_slots", &self.async_slots.available())
-            .field("concurrent_slots", &self.concurrent_slots.available())
-            .field("closing", &self.closing)
+            .field("admission", &self.admission)
             .finish_non_exhaustive()
     }
 }
@@ -69,17 +62,12 @@ impl Runtime {
         guard_panic_hook();
         make_room_for_descriptors();
         cap_limits(&mut options)?;
-        options.async_limit = options.async_limit.min(Semaphore::PERMITS_MAX);
-        options.concurrent_limit = options.concurrent_limit.min(Semaphore::PERMITS_MAX);
         let executors = Peers::new(options.executors)?;
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
             executors,
             unstarted: Queues::new(options.executors),
-            async_slots: Semaphore::new(options.async_limit),
-            concurrent_slots: Semaphore::new(options.concurrent_limit),
-            uncounted: Count::new(0),
-            closing: Closing::default(),
+            admission: Admission::new(options.async_limit, options.concurrent_limit),
             foreign: Count::new(0),
             closed: Closing::default(),
             threads: Mutex::default(),
@@ -88,8 +76,8 @@ impl Runtime {
             files: BlockingPool::new("iolite-files", FILE_THREADS),
             mounts: Mounts::default(),
             features: OnceLock::new(),
-            reported: AtomicBool::new(false),
-            stuck_reported: AtomicBool::new(false),
+            report: ShutdownReport::new(options.report.clone(), options.grace),
+            told_starved: AtomicBool::new(false),
             options,
         }))
     }
@@ -162,22 +150,31 @@ impl Runtime {
         self.features.get().is_some_and(|features| features.supports(code))
     }
 
-    /// Accepts a task for which a slot was taken, unless the runtime closes; the slot is free again
-    /// then.
-    pub(crate) fn accept(&self, start: Start, slot: Slot) -> Result<Admitted, Start> {
-        if slot == Slot::Uncounted {
-            self.uncounted.add();
-        }
-        if self.is_closing() {
-            self.release(slot);
-            return Err(start);
-        }
-        Ok(Admitted::new(start, slot))
+    /// Which tasks are admitted, and how many live.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
-    /// Accepts a task that drops what is left of the program's, also at the end.
+    /// What the program is told.
+    pub(crate) fn report(&self) -> &ShutdownReport {
+        &self.report
+    }
+
+    /// Admits a task for which a slot was taken, unless the runtime closes; the slot is free again
+    /// then.
+    pub(crate) fn accept(&self, start: Start, slot: Slot) -> Result<Admitted, Start> {
+        match self.admission.admit(slot) {
+            Ok(()) => Ok(Admitted::new(start, slot)),
+            Err(ShutDown) => {
+                self.release(slot);
+                Err(start)
+            }
+        }
+    }
+
+    /// Admits a task that drops what is left of the program's, also at the end.
     pub(crate) fn accept_leftover(&self, start: Start) -> Admitted {
-        self.uncounted.add();
+        self.admission.admit_at_the_end(Slot::Uncounted);
         Admitted::new(start, Slot::Uncounted)
     }
 
@@ -203,24 +200,29 @@ impl Runtime {
         }
     }
 
-    /// Remembers a task that runs on no executor, so that shutdown reaches it.
-    pub(crate) fn register_thread(&self, unstarted: &Admitted) -> TaskRef {
-        let task = unstarted.start.task();
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
+    /// Enters a task that runs on no executor, so that shutdown reaches it.
+    pub(crate) fn enter_thread(&self, task: TaskRef) -> LiveIndex {
+        let index = self.threads().enter(task.clone());
         if self.is_closing() {
-            // `close` may have looked before the push.
+            // `close` may have looked before that.
             task.tear_down();
         }
-        task
+        index
     }
 
-    pub(crate) fn forget_thread(&self, task: &TaskRef) {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != task);
+    /// Removes such a task, which has ended.
+    pub(crate) fn remove_thread(&self, index: LiveIndex) {
+        // It is dropped outside of the lock.
+        let _task = self.threads().remove(index);
+    }
+
+    fn threads(&self) -> MutexGuard<'_, LiveTasks> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tasks that have begun and have not ended.
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
-        let mut tasks = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut tasks = self.threads().all();
         tasks.extend(self.executors.tasks());
         tasks
     }
@@ -281,15 +283,15 @@ impl Runtime {
 
     /// Begins to shut down: no task is accepted any more, those that live are torn down.
     pub(crate) fn close(&self) {
-        if self.closing.begin() {
-            let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.admission.close() {
+            let threads = self.threads().all();
             threads.iter().for_each(TaskRef::tear_down);
             self.executors.wake_all();
         }
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.has_begun()
+        self.admission.is_closing()
     }
 
     /// Whether the runtime closes and every task has ended.
@@ -297,7 +299,7 @@ impl Runtime {
         if self.closed.has_begun() {
             return true;
         }
-        let closed = self.is_closing() && self.has_no_task();
+        let closed = self.admission.is_over();
         if closed {
             // No task can be accepted any more, so this stays true.
             self.closed.begin();
@@ -305,42 +307,17 @@ impl Runtime {
         closed
     }
 
-    /// Names the tasks that do not end. For each executor when its grace is over; the first that finds some names all.
-    pub(crate) fn report_stuck(&self) {
-        let stuck = self.tasks();
-        if !stuck.is_empty() && !self.stuck_reported.swap(true, Ordering::Relaxed) {
-            tell_stuck(self.options.report.as_ref(), &stuck, self.options.grace);
+    /// Tells that a task waits for the memory of a stack, once.
+    pub(crate) fn tell_starved(&self, error: &io::Error) {
+        if !self.told_starved.swap(true, Ordering::Relaxed) {
+            self.report.tell(&format!("no memory for the stack of a fiber, a task waits: {error}"));
         }
-    }
-
-    pub(crate) fn report_once(&self, text: &str) {
-        if !self.reported.swap(true, Ordering::Relaxed) {
-            self.tell(text);
-        }
-    }
-
-    pub(crate) fn tell(&self, text: &str) {
-        tell(self.options.report.as_ref(), text);
-    }
-
-    /// Whether every task has ended. While the runtime closes this stays so: tasks that are refused
-    /// count for a moment, and only hide it.
-    fn has_no_task(&self) -> bool {
-        self.uncounted.is_zero()
-            && self.concurrent_slots.available() == self.options.concurrent_limit
-            && self.async_slots.available() == self.options.async_limit
     }
 
     /// Counts a task out.
+    #[inline]
     pub(crate) fn release(&self, slot: Slot) {
-        match slot {
-            Slot::Async => self.async_slots.add_permits(1),
-            Slot::Concurrent => self.concurrent_slots.add_permits(1),
-            Slot::Uncounted => {
-                self.uncounted.remove();
-            }
-        }
-        if self.is_closing() && self.has_no_task() {
+        if self.admission.release(slot) {
             self.executors.wake_all();
         }
     }

@@ -1,15 +1,10 @@
 //! Starting a task: whether it is admitted, and where it goes.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use iolite_io::backend::{LiveIndex, Refused, Slot, SpawnMode, Start, current, spawn_with};
+use iolite_io::error::ShutDown;
+use iolite_io::{Io, SpawnErrorKind};
 
-use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, current};
-use iolite_io::{
-    Io, SpawnErrorKind,
-    error::{ConcurrencyUnavailable, ShutDown},
-};
-
-use crate::admitted::{Admitted, Slot};
+use crate::admitted::Admitted;
 use crate::executor::Executor;
 use crate::runtime::Runtime;
 
@@ -22,18 +17,14 @@ impl Runtime {
     /// Accepts a task, or gives it back.
     pub(crate) fn start(&self, io: &dyn Io, start: Start, how: SpawnMode) -> Result<(), Refused> {
         let options = start.options();
-        let may_run_inline = options.may_run_inline();
         if let Err(invalid) = options.check_placement(self.executors().len()) {
             return Err(Refused { start, kind: invalid.into() });
         }
-        let slot = match self.take_slot(io, how) {
+        let slot = match self.admission().take(io, &start, how) {
             Ok(slot) => slot,
             Err(kind) => return Err(Refused { start, kind }),
         };
         let inline = how == SpawnMode::Async && slot == Slot::Uncounted;
-        if inline && !may_run_inline {
-            return Err(Refused { start, kind: limit_reached("async_limit", self.options().async_limit) });
-        }
         if inline && Executor::is_of(self) {
             // On top of a task of this runtime, which is waited for and passes tear-down on.
             start.run();
@@ -47,39 +38,12 @@ impl Runtime {
             SpawnMode::Thread => return self.start_thread(unstarted),
             SpawnMode::Async if inline => {
                 // Inline, on a thread that is not the runtime's.
-                let task = self.register_thread(&unstarted);
-                unstarted.run_on_thread(self, &task);
+                let index = self.enter_thread(unstarted.start.task());
+                unstarted.run_on_thread(self, index);
             }
             SpawnMode::Async | SpawnMode::Concurrent | SpawnMode::Waiting => self.enqueue(unstarted, how),
         }
         Ok(())
-    }
-
-    /// Takes what the task will be counted against.
-    fn take_slot(&self, io: &dyn Io, how: SpawnMode) -> Result<Slot, SpawnErrorKind> {
-        match how {
-            SpawnMode::Async => match self.async_slots.try_acquire() {
-                Some(permit) => {
-                    permit.forget();
-                    Ok(Slot::Async)
-                }
-                None => Ok(Slot::Uncounted),
-            },
-            SpawnMode::Concurrent => match self.concurrent_slots.try_acquire() {
-                Some(permit) => {
-                    permit.forget();
-                    Ok(Slot::Concurrent)
-                }
-                None => Err(limit_reached("concurrent_limit", self.options().concurrent_limit)),
-            },
-            // Nobody would ever free one.
-            SpawnMode::Waiting if self.options().concurrent_limit == 0 => Err(limit_reached("concurrent_limit", 0)),
-            SpawnMode::Waiting => {
-                self.concurrent_slots.acquire(io)?.forget();
-                Ok(Slot::Concurrent)
-            }
-            SpawnMode::Thread => Ok(Slot::Uncounted),
-        }
     }
 
     fn enqueue(&self, unstarted: Admitted, how: SpawnMode) {
@@ -119,58 +83,36 @@ impl Runtime {
     }
 
     fn start_thread(&self, unstarted: Admitted) -> Result<(), Refused> {
-        let task = self.register_thread(&unstarted);
-        // An interior NUL is a panic of std's.
-        let name = task.name().replace('\0', "");
-        let mut thread = thread::Builder::new().name(name);
-        if let Some(bytes) = unstarted.start.options().stack_size {
-            thread = thread.stack_size(bytes);
-        }
-        // The task leaves the closure if the system gives no thread.
-        let slot = Arc::new(Mutex::new(Some(unstarted)));
-        let handed = slot.clone();
+        let (task, stack_bytes) = (unstarted.start.task(), unstarted.start.options().stack_size);
+        let index = self.enter_thread(task.clone());
         // A task of the runtime's keeps it there, and its starter is one or has a handle.
         let Some(runtime) = self.this() else { unreachable!("`self` is in an Arc") };
-        let spawned = thread.spawn(move || {
-            let unstarted = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(unstarted) = unstarted {
-                unstarted.run_on_thread(&runtime, &task);
-            }
-        });
-        match spawned {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let unstarted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let unstarted = unstarted.expect("no thread took it");
-                self.forget_thread(&unstarted.start.task());
-                self.release(unstarted.slot);
-                let error = ConcurrencyUnavailable::refused_by_system("threads", 1, error);
-                Err(Refused { start: unstarted.start, kind: SpawnErrorKind::ConcurrencyUnavailable(error) })
-            }
-        }
+        let body = move |unstarted: Admitted| unstarted.run_on_thread(&runtime, index);
+        spawn_with(task.name(), stack_bytes, unstarted, body).map_err(|(unstarted, error)| {
+            let Admitted { start, slot, .. } = unstarted;
+            self.remove_thread(index);
+            self.release(slot);
+            Refused { start, kind: self.admission().refused_by_system(slot, error) }
+        })
     }
 }
 
 impl Admitted {
-    /// Runs a registered task on the calling context, which is no fiber of this runtime. It counts as
-    /// live until it is forgotten, a little longer than its slot would be taken.
-    fn run_on_thread(self, runtime: &Runtime, task: &TaskRef) {
+    /// Runs an entered task on the calling context, which is no fiber of this runtime. The task counts as live until it is
+    /// removed, a little longer than its slot would be taken.
+    fn run_on_thread(self, runtime: &Runtime, index: LiveIndex) {
         /// Counts the task out, also where inline tasks nest too deep and it never runs.
-        struct Registered<'a> {
+        struct Entered<'a> {
             runtime: &'a Runtime,
-            task: &'a TaskRef,
+            index: LiveIndex,
         }
-        impl Drop for Registered<'_> {
+        impl Drop for Entered<'_> {
             fn drop(&mut self) {
-                self.runtime.forget_thread(self.task);
+                self.runtime.remove_thread(self.index);
                 self.runtime.release(Slot::Uncounted);
             }
         }
-        let _registered = Registered { runtime, task };
+        let _entered = Entered { runtime, index };
         runtime.run_on_behalf(|| self.start.run());
     }
-}
-
-fn limit_reached(limit: &'static str, value: usize) -> SpawnErrorKind {
-    SpawnErrorKind::ConcurrencyUnavailable(ConcurrencyUnavailable::limit_reached(limit, value))
 }

@@ -20,6 +20,7 @@ const CASES: &[Case] = whole![
     tasks_run_and_are_joined,
     sleepers_wake_in_the_order_of_their_deadlines,
     an_echo_of_many_connections_is_whole,
+    a_fiber_among_others_receives_several_pieces_in_a_row,
     a_blocked_receive_is_canceled_and_the_stream_is_usable_afterwards,
     a_timeout_ends_a_receive_and_only_its_own_error_is_timed_out,
     plain_threads_call_a_running_runtime,
@@ -129,6 +130,35 @@ fn an_echo_of_many_connections_is_whole() {
             io::Result::Ok(())
         })
         .unwrap();
+    });
+}
+
+/// By calls: an operation would let the others run for each piece.
+fn a_fiber_among_others_receives_several_pieces_in_a_row() {
+    const PIECES: usize = 32;
+    run(one_executor(), |io| {
+        let (near, far) = pair(io);
+        near.write_all(io, &[1; 1024 * PIECES]).unwrap();
+        let (turns, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let turns_meanwhile = io.group(|group| {
+            group
+                .spawn_concurrent(|io| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        turns.fetch_add(1, Ordering::Relaxed);
+                        io.yield_now();
+                    }
+                })
+                .unwrap();
+            let mut piece = [0; 1024];
+            // After the first one the other fiber runs, and the kernel has told that there is more.
+            far.read_exact(io, &mut piece).unwrap();
+            let before = turns.load(Ordering::Relaxed);
+            (1..PIECES).for_each(|_| far.read_exact(io, &mut piece).unwrap());
+            is_over.store(true, Ordering::Relaxed);
+            Ok::<_, Canceled>(turns.load(Ordering::Relaxed) - before)
+        });
+        let turns_meanwhile = turns_meanwhile.unwrap();
+        assert!(turns_meanwhile < PIECES / 2, "the other fiber ran {turns_meanwhile} times");
     });
 }
 

@@ -15,19 +15,16 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::backend::{
-    self, Context, DiskWait, Interest, Round, Rounds, SocketWait, Spliced, address_from_kernel, begin_connect, connect,
-    finish_connect, interruptible, interruptible_until, receive_message, send_many, send_message, try_receive_many,
-    try_splice, wait_ready,
+    self, Context, DiskWait, Interest, Round, Rounds, SocketWait, Spliced, begin_connect, connect, file_type,
+    finish_connect, interruptible, interruptible_until, is_ready, lacks_descriptor, receive_message, send_many,
+    send_message, try_receive_many, try_splice, wait_ready,
 };
-use iolite_io::net::{Address, UnixAddress};
-use iolite_io::{
-    Canceled, Io,
-    operation::{Descriptor, Operation, Output},
-};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use iolite_io::net::Address;
+use iolite_io::operation::{Descriptor, Operation, Output};
+use iolite_io::{Canceled, Io};
 use rustix::fs::{FileType, OFlags, fcntl_getfl};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, readv, retry_on_intr, write, writev};
-use rustix::net::{self, RecvFlags, SocketFlags};
+use rustix::net::{self, RecvFlags};
 
 /// How soon to look again for what nothing can wait for: room in the queue of a Unix socket that the
 /// own one is not connected to.
@@ -116,10 +113,12 @@ impl Caller<'_> {
     }
 
     fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
-        let accept = || match net::acceptfrom_with(listener, SocketFlags::CLOEXEC) {
+        let accept = || match backend::accept(listener) {
             // The kernel looks for a free number first, also when there is nobody to accept.
-            Err(Errno::MFILE | Errno::NFILE) if !is_readable(listener)? => Err(Errno::AGAIN.into()),
-            result => Ok(result?),
+            Err(error) if lacks_descriptor(&error) && !is_ready(listener, Interest::Readable)? => {
+                Err(Errno::AGAIN.into())
+            }
+            result => result,
         };
         let accepted = if self.context.deadline().is_some() && !is_nonblocking(listener)? {
             self.until_called(listener, Interest::Readable, accept)?
@@ -127,9 +126,7 @@ impl Caller<'_> {
             self.until_tried(listener, Interest::Readable, || interruptible(accept))?
         };
         // What a call that waits says of a listener that was shut down.
-        let (socket, address) = accepted.ok_or(Errno::INVAL)?;
-        let peer = address.map(address_from_kernel).transpose()?;
-        Ok(Output::Accepted(socket.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
+        Ok(accepted.ok_or(Errno::INVAL)?)
     }
 
     fn connect(&self, socket: &Descriptor, address: &Address) -> io::Result<()> {
@@ -430,11 +427,6 @@ fn is_unsupported(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::OPNOTSUPP)
 }
 
-/// Whether there is something to read, or somebody to accept.
-fn is_readable(descriptor: &Descriptor) -> io::Result<bool> {
-    Ok(poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&Timespec::default()))? > 0)
-}
-
 /// Whether calls on the descriptor fail where others wait.
 fn is_nonblocking(descriptor: &Descriptor) -> io::Result<bool> {
     Ok(fcntl_getfl(descriptor)?.contains(OFlags::NONBLOCK))
@@ -442,8 +434,7 @@ fn is_nonblocking(descriptor: &Descriptor) -> io::Result<bool> {
 
 /// Whether reading and writing never wait for anybody but the disk.
 fn is_always_ready(file: &Descriptor) -> io::Result<bool> {
-    let mode = rustix::fs::fstat(file)?.st_mode;
-    Ok(matches!(FileType::from_raw_mode(mode), FileType::RegularFile | FileType::Directory | FileType::BlockDevice))
+    Ok(matches!(file_type(file)?, FileType::RegularFile | FileType::Directory | FileType::BlockDevice))
 }
 
 fn done(result: rustix::io::Result<()>) -> io::Result<Output> {

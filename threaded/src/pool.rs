@@ -18,69 +18,56 @@
 //! A joiner whose task was begun elsewhere sleeps. It runs no other task meanwhile: what it joined could
 //! end, and would wait for that one.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, Ticket, current, tell, tell_stuck};
-use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
-use iolite_io::{
-    Io, SpawnErrorKind,
-    error::{ConcurrencyUnavailable, ShutDown},
+use iolite_io::backend::{
+    Admission, LiveIndex, LiveTasks, Refused, ShutdownReport, Slot, SpawnMode, Start, TaskRef, Ticket, current,
+    spawn_with,
 };
+use iolite_io::sync::Event;
+use iolite_io::{Io, SpawnErrorKind};
 
 use crate::options::Options;
 use crate::queue::{Queue, Retired};
-use crate::worker::{self, Seat};
+use crate::worker::Worker;
 
 /// Places to run: any thread is as good as another.
 pub(crate) const EXECUTORS: usize = 1;
 
 pub(crate) struct Pool {
     options: Options,
-    concurrent_slots: Semaphore,
+    admission: Admission,
+    report: ShutdownReport,
     state: Mutex<State>,
     /// Set when, after shutdown began, the last task and the last thread have ended.
     drained: Event,
-    /// As `drained`, without its lock. Written once, before it; nothing hangs on when others see it.
+    /// Whether `drained` is set, for those who look without its lock. Relaxed: it publishes nothing, and is written once.
     over: AtomicBool,
 }
 
 struct State {
-    /// Shutdown has begun: nothing is admitted any more.
-    closed: bool,
-    /// How many more tasks of `spawn_async` may have a worker.
-    async_slots: usize,
-    /// Tasks that were admitted and whose closures have not ended, by number.
-    live: HashMap<u64, TaskRef>,
-    admitted: u64,
-    queue: Queue<Job, Arc<Seat>>,
+    /// Tasks that were admitted and whose closures have not ended.
+    live: LiveTasks,
+    queue: Queue<Job, Arc<Worker>>,
     /// All threads: workers, and those of tasks that have one of their own.
     threads: usize,
     workers_started: usize,
 }
 
-/// What a task occupies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    Async,
-    Concurrent,
-    Uncounted,
-}
-
 /// A task on its way to a thread.
 struct Job {
     start: Start,
-    admission: Admission,
+    entry: Entry,
 }
 
 /// A live task's entry in the pool, given up when the task has ended.
-struct Admission {
+struct Entry {
     pool: Arc<Pool>,
-    number: u64,
+    index: LiveIndex,
     slot: Slot,
     /// A worker runs it, which is there for the next one when it has ended.
     on_worker: bool,
@@ -104,12 +91,10 @@ impl fmt::Debug for Pool {
 impl Pool {
     pub(crate) fn new(options: Options) -> Self {
         Self {
-            concurrent_slots: Semaphore::new(options.concurrent_limit),
+            admission: Admission::new(options.async_limit, options.concurrent_limit),
+            report: ShutdownReport::new(options.report.clone(), options.grace),
             state: Mutex::new(State {
-                closed: false,
-                async_slots: options.async_limit,
-                live: HashMap::new(),
-                admitted: 0,
+                live: LiveTasks::default(),
                 queue: Queue::default(),
                 threads: 0,
                 workers_started: 0,
@@ -138,23 +123,35 @@ impl Pool {
         if let Err(invalid) = start.options().check_placement(EXECUTORS) {
             return Err(Refused { start, kind: invalid.into() });
         }
-        match how {
-            SpawnMode::Async => self.start_async(start),
-            // Before the limits: no slot would become free.
-            _ if self.state().closed => Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) }),
-            SpawnMode::Concurrent => match self.concurrent_slots.try_acquire() {
-                Some(permit) => self.start_concurrent(start, permit),
-                None => Err(Refused { start, kind: self.concurrent_limit_reached() }),
-            },
-            // Nobody would ever free one.
-            SpawnMode::Waiting if self.options.concurrent_limit == 0 => {
-                Err(Refused { start, kind: self.concurrent_limit_reached() })
+        let slot = match self.admission.take(io, &start, how) {
+            Ok(slot) => slot,
+            Err(kind) => return Err(Refused { start, kind }),
+        };
+        let (state, job) = self.admit(start, slot)?;
+        let refused = match (how, slot) {
+            (SpawnMode::Thread, _) => {
+                drop(state);
+                self.spawn_once(job).err()
             }
-            SpawnMode::Waiting => match self.concurrent_slots.acquire(io) {
-                Ok(permit) => self.start_concurrent(start, permit),
-                Err(canceled) => Err(Refused { start, kind: canceled.into() }),
-            },
-            SpawnMode::Thread => self.start_thread(start),
+            (SpawnMode::Async, Slot::Uncounted) => {
+                drop(state);
+                job.run_here();
+                None
+            }
+            (SpawnMode::Async, _) if job.start.options().may_run_inline() => {
+                job.start.offer(state.queue.next_ticket());
+                if let Err((job, _)) = self.hand_over(state, job) {
+                    job.run_here();
+                }
+                None
+            }
+            (SpawnMode::Async | SpawnMode::Concurrent | SpawnMode::Waiting, _) => self.hand_over(state, job).err(),
+        };
+        match refused {
+            Some((Job { start, entry }, error)) => {
+                Err(Refused { start, kind: self.admission.refused_by_system(entry.slot, error) })
+            }
+            None => Ok(()),
         }
     }
 
@@ -169,50 +166,12 @@ impl Pool {
         }
     }
 
-    fn start_async(self: &Arc<Self>, start: Start) -> Result<(), Refused> {
-        let mut state = self.state();
-        let slot = state.take_async_slot();
-        let may_run_inline = start.options().may_run_inline();
-        if slot == Slot::Uncounted && !may_run_inline {
-            drop(state);
-            return Err(Refused { start, kind: limit_reached("async_limit", self.options.async_limit) });
-        }
-        let job = self.admit(&mut state, start, slot)?;
-        if slot == Slot::Uncounted {
-            drop(state);
-            job.run_here();
-            return Ok(());
-        }
-        if may_run_inline {
-            job.start.offer(state.queue.next_ticket());
-        }
-        match self.hand_over(state, job) {
-            Err((job, _)) if may_run_inline => {
-                job.run_here();
-                Ok(())
-            }
-            handed => handed.map_err(|(job, error)| self.refused_by_system(job, error)),
-        }
-    }
-
-    fn start_concurrent(self: &Arc<Self>, start: Start, permit: SemaphorePermit<'_>) -> Result<(), Refused> {
-        let mut state = self.state();
-        let job = self.admit(&mut state, start, Slot::Concurrent)?;
-        permit.forget();
-        self.hand_over(state, job).map_err(|(job, error)| self.refused_by_system(job, error))
-    }
-
-    fn start_thread(self: &Arc<Self>, start: Start) -> Result<(), Refused> {
-        let job = self.admit(&mut self.state(), start, Slot::Uncounted)?;
-        self.spawn_once(job).map_err(|(job, error)| self.refused_by_system(job, error))
-    }
-
     /// Starts a worker with its first job, which comes back when the system refuses.
     fn spawn_worker(self: &Arc<Self>, name: String, job: Job) -> Result<(), (Job, io::Error)> {
-        self.spawn_thread(name, job, |pool, first| {
-            let seat = Seat::take();
+        self.spawn_thread(&name, job, |pool, first| {
+            let worker = Worker::of_this_thread();
             first.run_on_worker();
-            while let Some(job) = pool.next_job(&seat) {
+            while let Some(job) = pool.next_job(&worker) {
                 job.run_on_worker();
             }
         })
@@ -220,39 +179,28 @@ impl Pool {
 
     /// Starts a thread for one job, which comes back when the system refuses.
     fn spawn_once(self: &Arc<Self>, job: Job) -> Result<(), (Job, io::Error)> {
-        let name = thread_name(job.start.task().name());
-        self.spawn_thread(name, job, |_, job| job.run_here())
+        let task = job.start.task();
+        self.spawn_thread(task.name(), job, |_, job| job.run_here())
     }
 
-    fn spawn_thread(self: &Arc<Self>, name: String, job: Job, body: fn(&Self, Job)) -> Result<(), (Job, io::Error)> {
+    fn spawn_thread(self: &Arc<Self>, name: &str, job: Job, body: fn(&Self, Job)) -> Result<(), (Job, io::Error)> {
         let stack_bytes = job.stack_bytes();
         let counted = CountedThread::new(self.clone());
-        worker::spawn(name, stack_bytes, job, move |job| body(&counted.0, job))
-    }
-
-    fn concurrent_limit_reached(&self) -> SpawnErrorKind {
-        limit_reached("concurrent_limit", self.options.concurrent_limit)
-    }
-
-    #[cold]
-    fn refused_by_system(&self, job: Job, error: io::Error) -> Refused {
-        let (limit, value) = match job.admission.slot {
-            Slot::Async => ("async_limit", self.options.async_limit),
-            Slot::Concurrent | Slot::Uncounted => ("concurrent_limit", self.options.concurrent_limit),
-        };
-        let error = ConcurrencyUnavailable::refused_by_system(limit, value, error);
-        Refused { start: job.start, kind: SpawnErrorKind::ConcurrencyUnavailable(error) }
+        spawn_with(name, Some(stack_bytes), job, move |job| body(&counted.0, job))
     }
 
     /// Enters a task among the live ones, with the slot that was taken for it.
-    fn admit(self: &Arc<Self>, state: &mut State, start: Start, slot: Slot) -> Result<Job, Refused> {
-        if state.closed {
-            return Err(Refused { start, kind: SpawnErrorKind::ShutDown(ShutDown) });
+    fn admit(self: &Arc<Self>, start: Start, slot: Slot) -> Result<(MutexGuard<'_, State>, Job), Refused> {
+        let mut state = self.state();
+        // Under the lock: the shutdown closes the admission, and then looks for live tasks under it.
+        if let Err(over) = self.admission.admit(slot) {
+            drop(state);
+            self.release(slot);
+            return Err(Refused { start, kind: SpawnErrorKind::ShutDown(over) });
         }
-        let number = state.admitted;
-        state.admitted += 1;
-        state.live.insert(number, start.task());
-        Ok(Job { start, admission: Admission { pool: self.clone(), number, slot, on_worker: false } })
+        let index = state.live.enter(start.task());
+        let entry = Entry { pool: self.clone(), index, slot, on_worker: false };
+        Ok((state, Job { start, entry }))
     }
 
     /// Leaves a job to the workers there are or to a new one or, if it needs a larger stack than those, to
@@ -263,9 +211,9 @@ impl Pool {
             return self.spawn_once(job);
         }
         match state.queue.push(job) {
-            Ok(seat) => {
+            Ok(worker) => {
                 drop(state);
-                call(seat);
+                call(worker);
                 Ok(())
             }
             Err(job) => {
@@ -278,7 +226,7 @@ impl Pool {
     }
 
     /// The next job of the calling worker, which sleeps until there is one; `None` when it ends.
-    fn next_job(&self, seat: &Arc<Seat>) -> Option<Job> {
+    fn next_job(&self, worker: &Arc<Worker>) -> Option<Job> {
         loop {
             let mut state = self.state();
             if let Some((job, next)) = state.queue.take() {
@@ -286,17 +234,17 @@ impl Pool {
                 call(next);
                 return Some(job);
             }
-            if state.closed {
+            if self.admission.is_closing() {
                 state.queue.leave();
                 return None;
             }
-            state.queue.sleep(seat.clone());
+            state.queue.sleep(worker.clone());
             drop(state);
-            if !seat.sleep(self.options.idle_timeout) {
-                match self.state().queue.retire(|asleep| Arc::ptr_eq(asleep, seat)) {
+            if !worker.sleep(self.options.idle_timeout) {
+                match self.state().queue.retire(|asleep| Arc::ptr_eq(asleep, worker)) {
                     Retired::Ends => return None,
                     Retired::Comes => {}
-                    Retired::Called => seat.sleep_until_called(),
+                    Retired::Called => worker.sleep_until_called(),
                 }
             }
         }
@@ -309,26 +257,22 @@ impl Pool {
     ///
     /// Not a cancellation point.
     pub(crate) fn shutdown(&self, io: &dyn Io) {
+        self.admission.close();
         let mut state = self.state();
-        state.closed = true;
-        let asleep = state.queue.call_all();
-        let mut live: Vec<_> = state.live.iter().map(|(number, task)| (*number, task.clone())).collect();
-        self.tell_if_drained(state);
-        asleep.iter().for_each(|seat| seat.call());
-        // Parents before those that they have started, which were admitted later.
-        live.sort_unstable_by_key(|(number, _)| *number);
-        live.iter().for_each(|(_, task)| task.tear_down());
+        let (asleep, live) = (state.queue.call_all(), state.live.all());
+        drop(state);
+        self.tell_if_drained();
+        asleep.iter().for_each(|worker| worker.call());
+        live.iter().for_each(TaskRef::tear_down);
         drop(live);
         if self.is_called_by_own_task() {
-            let line =
-                "the runtime was dropped by one of its own tasks: its shutdown goes on without anybody waiting for it";
-            tell(self.options.report.as_ref(), line);
+            self.report.tell_dropped_by_own_task();
             return;
         }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
         io.shield(|io| {
-            if io.timeout_at(io.now() + self.options.grace, |io| self.drained.wait(io)).is_err() {
-                tell_stuck(self.options.report.as_ref(), &self.tasks(), self.options.grace);
+            if io.timeout_at(io.now() + self.report.grace(), |io| self.drained.wait(io)).is_err() {
+                self.report.tell_stuck(&self.tasks());
                 self.drained.wait_uncancelable(io);
             }
         });
@@ -336,7 +280,7 @@ impl Pool {
 
     /// The tasks that have not ended.
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
-        self.state().live.values().cloned().collect()
+        self.state().live.all()
     }
 
     /// Whether a task of this pool runs on the calling context.
@@ -354,10 +298,17 @@ impl Pool {
         ptr::from_ref(self).cast()
     }
 
-    fn tell_if_drained(&self, state: MutexGuard<'_, State>) {
-        let drained = state.closed && state.live.is_empty() && state.threads == 0;
-        drop(state);
-        if drained {
+    /// Counts a task out.
+    fn release(&self, slot: Slot) {
+        if self.admission.release(slot) {
+            self.tell_if_drained();
+        }
+    }
+
+    /// Ends the wait of the shutdown once the last task and the last thread have ended.
+    fn tell_if_drained(&self) {
+        // Tasks first: whoever starts a thread has a task until then.
+        if self.admission.is_over() && self.state().threads == 0 {
             self.over.store(true, Ordering::Relaxed);
             self.drained.set();
         }
@@ -373,21 +324,9 @@ impl Pool {
     }
 }
 
-impl State {
-    fn take_async_slot(&mut self) -> Slot {
-        match self.async_slots.checked_sub(1) {
-            Some(left) => {
-                self.async_slots = left;
-                Slot::Async
-            }
-            None => Slot::Uncounted,
-        }
-    }
-}
-
-fn call(seat: Option<Arc<Seat>>) {
-    if let Some(seat) = seat {
-        seat.call();
+fn call(worker: Option<Arc<Worker>>) {
+    if let Some(worker) = worker {
+        worker.call();
     }
 }
 
@@ -395,21 +334,21 @@ impl Job {
     /// The stack that its thread has to have, in bytes.
     fn stack_bytes(&self) -> usize {
         let wanted = self.start.options().stack_size.unwrap_or(0);
-        wanted.max(self.admission.pool.options.stack_size)
+        wanted.max(self.entry.pool.options.stack_size)
     }
 
     /// Runs on the calling thread, which is no worker's or a worker's that stays busy.
     fn run_here(self) {
-        let Job { start, admission } = self;
+        let Job { start, entry } = self;
         current(|context| {
-            let _running = context.enter_runtime(admission.pool.address());
-            start.run_with(move || drop(admission));
+            let _running = context.enter_runtime(entry.pool.address());
+            start.run_with(move || drop(entry));
         });
     }
 
     /// Runs on the calling worker, which is there for the next job when the closure has ended.
     fn run_on_worker(mut self) {
-        self.admission.on_worker = true;
+        self.entry.on_worker = true;
         self.run_here();
     }
 }
@@ -423,42 +362,21 @@ impl CountedThread {
 
 impl Drop for CountedThread {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.threads -= 1;
-        self.0.tell_if_drained(state);
+        self.0.state().threads -= 1;
+        self.0.tell_if_drained();
     }
 }
 
-impl Drop for Admission {
+impl Drop for Entry {
     fn drop(&mut self) {
         let mut state = self.pool.state();
-        let task = state.live.remove(&self.number);
+        let task = state.live.remove(self.index);
         if self.on_worker {
             state.queue.job_ended();
         }
-        if self.slot == Slot::Async {
-            state.async_slots += 1;
-        }
-        self.pool.tell_if_drained(state);
-        if self.slot == Slot::Concurrent {
-            // Last: who takes the slot finds the worker.
-            self.pool.concurrent_slots.add_permits(1);
-        }
+        drop(state);
+        // Last: who takes the slot finds the worker.
+        self.pool.release(self.slot);
         drop(task);
     }
-}
-
-fn limit_reached(limit: &'static str, value: usize) -> SpawnErrorKind {
-    SpawnErrorKind::ConcurrencyUnavailable(ConcurrencyUnavailable::limit_reached(limit, value))
-}
-
-/// A name that the system takes: without NUL, and short enough that Linux shows all of it.
-fn thread_name(task: &str) -> String {
-    task.chars()
-        .filter(|char| *char != '\0')
-        .scan(0, |bytes, char| {
-            *bytes += char.len_utf8();
-            (*bytes <= 15).then_some(char)
-        })
-        .collect()
 }

@@ -122,7 +122,7 @@ fn a_thread_of_its_own_is_named_and_uses_no_slot() {
         let name = |_: &dyn Io| thread::current().name().map(str::to_owned);
         assert_eq!(io.spawn_thread("database-1", name).unwrap().join(io).unwrap(), "database-1");
         let long = io.spawn_thread("a very\0long näme indeed", name).unwrap().join(io).unwrap();
-        assert_eq!(long, "a verylong näm");
+        assert_eq!(long, "a verylong näme indeed");
     });
 }
 

@@ -13,12 +13,12 @@ impl Executor {
     pub(super) fn shut_down(&self) -> bool {
         match self.shutdown.get() {
             Shutdown::No => {
-                self.shutdown.set(Shutdown::Since(monotonic_now() + self.runtime.options().grace));
+                self.shutdown.set(Shutdown::Since(monotonic_now() + self.runtime.report().grace()));
                 self.runtime.executors().tasks_of(self.index).iter().for_each(TaskRef::tear_down);
             }
             Shutdown::Since(instant) if instant <= monotonic_now() => {
                 self.shutdown.set(Shutdown::Reported);
-                self.runtime.report_stuck();
+                self.runtime.report().tell_stuck(&self.runtime.tasks());
             }
             Shutdown::Since(_) | Shutdown::Reported | Shutdown::Over => {}
         }

@@ -90,7 +90,7 @@ impl Executor {
             Err(error) => {
                 // Its turn comes when another task has ended and left its stack, or there is memory.
                 self.starved.set(Some(monotonic_now() + STACK_RETRY));
-                self.runtime.report_once(&format!("no memory for the stack of a fiber, a task waits: {error}"));
+                self.runtime.tell_starved(&error);
                 self.runtime.put_back(self.index, unstarted);
             }
         }
@@ -142,7 +142,9 @@ impl Executor {
     /// Puts a fiber whose task has ended into the pool.
     #[inline]
     pub(super) fn retire(&self, fiber: &Fiber) {
-        self.runtime.executors().forget(self.index, fiber.number.get());
+        if let Some(task) = fiber.live_task.take() {
+            self.runtime.executors().remove(self.index, task);
+        }
         let fiber = self.live.borrow_mut().remove(fiber.index.get());
         self.idle.put(fiber);
         // Its stack may be what a task waits for.
@@ -153,7 +155,7 @@ impl Executor {
     #[inline]
     fn assign(&self, fiber: OwnedFiber, unstarted: Admitted) {
         self.tear_down_if_closing(&unstarted);
-        fiber.number.set(self.runtime.executors().register(self.index, unstarted.start.task()));
+        fiber.live_task.set(Some(self.runtime.executors().enter(self.index, unstarted.start.task())));
         fiber.assign(unstarted);
         let mut live = self.live.borrow_mut();
         let place = live.vacant_entry();

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::limits::LOOK_AGAIN;
 use super::perform::Performer;
 use super::wait::{until_done, wait};
+use crate::sys;
 
 /// Of an Internet socket.
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
@@ -22,7 +23,7 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &
     // SAFETY: the entry points to `address`, which is there until it returns.
     match unsafe { performer.run(&entry) } {
         // It is non-blocking: it goes on by itself.
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+        Err(error) if error.raw_os_error() == Some(sys::EINPROGRESS) => {
             wait(performer, socket, Interest::Writable)?;
             until_done(performer, socket, Interest::Writable, || finish_connect(socket))?;
         }

@@ -17,6 +17,7 @@ use rustix::fs::Statx;
 use super::offload::{call_for_files, perform_files};
 use super::perform::{Performer, lacks_thread};
 use crate::runtime::Runtime;
+use crate::sys;
 
 pub(super) fn perform(
     runtime: &Runtime,
@@ -66,7 +67,7 @@ fn request(operation: &FileOperation<'_>) -> io::Result<Option<(Entry, [Option<C
         }
         FileOperation::Remove { at, directory } => {
             let (folder, path) = place(at)?;
-            let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
+            let flags = if directory { sys::AT_REMOVEDIR } else { 0 };
             (opcode::UnlinkAt::new(folder, path.as_ptr()).flags(flags).build(), [Some(path), None])
         }
         FileOperation::Rename { from, to, how } => {
@@ -119,7 +120,7 @@ fn glance(runtime: &Runtime, context: &Context, of: FileTarget<'_>) -> io::Resul
     }
     match glance {
         Glance::Told(metadata) => Ok(Some(metadata)),
-        Glance::NotFound => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        Glance::NotFound => Err(io::Error::from_raw_os_error(sys::ENOENT)),
         Glance::Untold | Glance::UnknownMount => Ok(None),
     }
 }

@@ -15,6 +15,7 @@ use crate::executor::{Armed, Executor, Lent};
 use crate::remote::{Completion, Kind};
 use crate::ring::CQ_ENTRIES;
 use crate::runtime::Runtime;
+use crate::sys;
 
 /// An operation that a fiber of the runtime arms in its executor's ring, each time it has ended and
 /// the fiber asks for more. Its answers can be taken anywhere; but a context that is no fiber of
@@ -47,7 +48,7 @@ impl RingMultishot {
             Ok(answer) => arrival(answer).map(Ok),
             Err(error) => match error.raw_os_error() {
                 // A kernel before 6.0.
-                Some(libc::EINVAL) => {
+                Some(sys::EINVAL) => {
                     self.supported = false;
                     None
                 }
@@ -69,9 +70,9 @@ impl Multishot for RingMultishot {
             loop {
                 let armed = self.armed(context, source, &mut lent)?;
                 match wait(io, context, armed) {
-                    Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ECANCELED) => {}
+                    Ok(Some(Err(error))) if error.raw_os_error() == Some(sys::ECANCELED) => {}
                     // The last free buffers of the pool have come there since, where nobody else finds them.
-                    Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ENOBUFS) && armed.has_buffers() => {}
+                    Ok(Some(Err(error))) if error.raw_os_error() == Some(sys::ENOBUFS) && armed.has_buffers() => {}
                     Ok(Some(answer)) => return self.arrival(answer),
                     // It has ended, and is armed again.
                     Ok(None) => self.armed = None,
@@ -122,7 +123,7 @@ fn arm(executor: &Executor, source: Source<'_>) -> Option<(Armed, Lent)> {
     }
     let (kind, entry) = match source {
         Source::Connections { listener } if may_accept_ahead() => {
-            let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+            let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(sys::SOCK_CLOEXEC);
             (Kind::Accept, entry.build())
         }
         Source::Bytes { socket, pool } => {
@@ -148,7 +149,7 @@ fn arrival(answer: Completion) -> Option<Arrival> {
 /// descriptor. It tells by itself what is really wrong.
 fn is_for_single(errno: i32) -> bool {
     // Without a free number the kernel does not wait for who would need it.
-    matches!(errno, libc::ENOBUFS | libc::EAGAIN | libc::EOPNOTSUPP | libc::ECANCELED | libc::EMFILE | libc::ENFILE)
+    matches!(errno, sys::ENOBUFS | sys::EAGAIN | sys::EOPNOTSUPP | sys::ECANCELED | sys::EMFILE | sys::ENFILE)
 }
 
 /// Whether connections may be accepted before they are asked for. In one go the kernel accepts as

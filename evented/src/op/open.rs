@@ -6,13 +6,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
-use iolite_io::backend::{Waiting, directory_of, explained, open_cached, open_file, open_flags, waiting_of};
+use iolite_io::backend::{Waiting, directory_of, explained, file_type, open_cached, open_file, open_flags, waiting_of};
 use iolite_io::fs::{OpenOptions, PathAt};
 use iolite_io::operation::{Descriptor, Output};
-use rustix::fs::{AtFlags, FileType, OFlags, ResolveFlags, fstat, statat};
+use rustix::fs::{AtFlags, FileType, OFlags, ResolveFlags, statat};
 
 use super::files::c_path;
 use super::perform::{Performer, lacks_thread};
+use crate::sys;
 
 pub(super) fn perform(performer: &Performer<'_>, at: PathAt<'_>, options: &OpenOptions) -> io::Result<Output> {
     let (flags, mode) = open_flags(options)?;
@@ -78,7 +79,7 @@ fn lacks_other_end(opened: &io::Result<Descriptor>) -> bool {
     match opened {
         // Which is of use to who reads it, too.
         Ok(opened) if waiting_of(opened) == Ok(Waiting::ForDisk) => false,
-        Ok(opened) => fstat(opened).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo),
-        Err(error) => error.raw_os_error() == Some(libc::ENXIO),
+        Ok(opened) => file_type(opened) == Ok(FileType::Fifo),
+        Err(error) => error.raw_os_error() == Some(sys::ENXIO),
     }
 }

@@ -20,6 +20,7 @@ use crate::abort::AbortOnUnwind;
 use crate::executor::{Executor, OpSlot};
 use crate::remote::{Completion, Inbox, Kind, Message, Role};
 use crate::runtime::Runtime;
+use crate::sys;
 
 /// What an interrupted system call returns within the kernel, to be begun again: `ERESTARTSYS` and its
 /// kin. Some operations let it out (seen with splices, up to Linux 6.18).
@@ -200,9 +201,9 @@ impl<'a> Performer<'a> {
                     None => self.run_elsewhere(entry, until)?,
                 }
             };
-            let result = if RESTARTS.contains(&-result) { -libc::EINTR } else { result };
+            let result = if RESTARTS.contains(&-result) { -sys::EINTR } else { result };
             let wanted = asked.request.is_none() && !asked.by_id && !matches!(until, Until::Completed);
-            if wanted && result == -libc::EINTR {
+            if wanted && result == -sys::EINTR {
                 // Not so a close: the descriptor is gone, and its number may be somebody else's. What is interrupted each
                 // time hides no request.
                 self.check()?;
@@ -214,7 +215,7 @@ impl<'a> Performer<'a> {
 
     /// What the kernel's result means to a caller that was perhaps canceled meanwhile.
     fn outcome(&self, result: i32, asked: Asked) -> io::Result<u32> {
-        let has_stopped = result == -libc::ECANCELED || result == -libc::EINTR;
+        let has_stopped = result == -sys::ECANCELED || result == -sys::EINTR;
         if let Some(canceled) = asked.request {
             if has_stopped {
                 return Err(canceled.into());
@@ -222,7 +223,7 @@ impl<'a> Performer<'a> {
             self.context.recancel(canceled);
         } else if has_stopped && asked.by_id {
             return Err(CanceledById.into());
-        } else if result == -libc::ECANCELED && self.runtime.is_closed() {
+        } else if result == -sys::ECANCELED && self.runtime.is_closed() {
             // The runtime canceled what was left of foreign operations at its end.
             return Err(ShutDown.into());
         }
@@ -369,7 +370,7 @@ impl<'a> Performer<'a> {
 /// Whether an operation that nobody canceled was not performed because the system has no thread left: then the kernel
 /// cancels what it would do on one of its own. The errors of requests have no errno.
 pub(super) fn lacks_thread(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ECANCELED)
+    error.raw_os_error() == Some(sys::ECANCELED)
 }
 
 impl InFlight for OpSlot {
@@ -421,7 +422,7 @@ impl InFlight for Sent<'_> {
             };
             // Each of the two may have been taken by another executor in the meantime: then this one has found nothing.
             let has_met = self.message.result().is_some() || self.message.taken_by() == cancellation.taken_by();
-            if answer != -libc::ENOENT || has_met {
+            if answer != -sys::ENOENT || has_met {
                 return answer;
             }
         }

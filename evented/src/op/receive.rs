@@ -13,6 +13,7 @@ use rustix::net::{RecvFlags, recv};
 use super::limits::COUNT_MAX;
 use super::perform::Performer;
 use super::wait::receive_in_turn;
+use crate::sys;
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -30,7 +31,7 @@ pub(super) fn perform(
     let place = buffer.as_mut_ptr();
     let entry = |flags| {
         opcode::Recv::new(types::Fd(socket.as_raw_fd()), place, bytes)
-            .flags(if peek { libc::MSG_PEEK } else { 0 })
+            .flags(if peek { sys::MSG_PEEK } else { 0 })
             .ioprio(flags)
             .build()
     };

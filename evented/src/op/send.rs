@@ -13,6 +13,7 @@ use rustix::net::SendFlags;
 use super::limits::COUNT_MAX;
 use super::perform::Performer;
 use super::wait::run_or_wait;
+use crate::sys;
 
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<Output> {
     if buffer.is_empty() {
@@ -23,9 +24,9 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     // With MSG_WAITALL the kernel itself goes on after a partial send, which spares an operation.
-    let wait_all = if all { libc::MSG_WAITALL } else { 0 };
+    let wait_all = if all { sys::MSG_WAITALL } else { 0 };
     let entry = opcode::Send::new(types::Fd(socket.as_raw_fd()), buffer.as_ptr(), bytes)
-        .flags(libc::MSG_NOSIGNAL | wait_all)
+        .flags(sys::MSG_NOSIGNAL | wait_all)
         .build();
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, socket, Interest::Writable, &entry) }?;
@@ -66,7 +67,7 @@ pub(super) fn perform_zero_copy(
     }
     let length = rest.len().min(COUNT_MAX) as u32;
     let entry = opcode::SendZc::new(types::Fd(socket.as_raw_fd()), rest.as_ptr(), length)
-        .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+        .flags(sys::MSG_NOSIGNAL | sys::MSG_WAITALL)
         .build();
     // SAFETY: the entry points into `bytes`.
     match unsafe { performer.run_send(bytes, entry) } {
@@ -79,6 +80,6 @@ pub(super) fn perform_zero_copy(
 /// Whether a copy gets further: an old kernel, a socket that must copy or does not wait, too much memory
 /// pinned.
 fn needs_a_copy(error: &io::Error) -> bool {
-    let passing = [libc::EINVAL, libc::EOPNOTSUPP, libc::EAGAIN, libc::EINTR, libc::ENOMEM, libc::ENOBUFS];
+    let passing = [sys::EINVAL, sys::EOPNOTSUPP, sys::EAGAIN, sys::EINTR, sys::ENOMEM, sys::ENOBUFS];
     error.raw_os_error().is_some_and(|errno| passing.contains(&errno))
 }

@@ -16,6 +16,7 @@ use iolite_io::operation::{Descriptor, Output};
 use super::limits::COUNT_MAX;
 use super::perform::{Performer, lacks_thread};
 use super::wait::{next_round, run_or_wait};
+use crate::sys;
 
 pub(super) fn perform(
     performer: &Performer<'_>,
@@ -90,8 +91,8 @@ fn entry(from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: us
     /// Stands for a file's own position, and for no position.
     const NONE: i64 = -1;
     let from_offset = from_offset.map_or(Ok(NONE), i64::try_from);
-    let from_offset = from_offset.map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let from_offset = from_offset.map_err(|_| io::Error::from_raw_os_error(sys::EINVAL))?;
     let bytes = bytes.min(COUNT_MAX) as u32;
     let (from, to) = (types::Fd(from.as_raw_fd()), types::Fd(to.as_raw_fd()));
-    Ok(opcode::Splice::new(from, from_offset, to, NONE, bytes).flags(libc::SPLICE_F_NONBLOCK).build())
+    Ok(opcode::Splice::new(from, from_offset, to, NONE, bytes).flags(sys::SPLICE_F_NONBLOCK).build())
 }

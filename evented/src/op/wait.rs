@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::limits::LOOK_AGAIN;
 use super::perform::Performer;
+use crate::sys;
 
 /// Attempts until it succeeds to read or write at the position of what the kernel does not do in a ring without
 /// blocking its thread: pipes with names, terminals, devices, which to poll first is no promise. `None` for
@@ -110,7 +111,7 @@ pub(super) unsafe fn receive_in_turn(
         // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
         match unsafe { performer.run(&entry(POLL_FIRST)) } {
             // A non-blocking socket: the kernel has not even tried.
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            Err(error) if error.raw_os_error() == Some(sys::EAGAIN) => {}
             other => return other.map(Some),
         }
     }
@@ -141,7 +142,7 @@ pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, interest:
     match unsafe { performer.run(&poll) } {
         // A poll in a ring knows two wait queues at most. Devices may have more, and a terminal, which has two, seems to at
         // times, when it is written to meanwhile (seen up to Linux 6.18).
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => wait_by_epoll(performer, descriptor, interest),
+        Err(error) if error.raw_os_error() == Some(sys::EINVAL) => wait_by_epoll(performer, descriptor, interest),
         result => result.map(drop),
     }
 }
@@ -152,7 +153,7 @@ fn wait_by_epoll(performer: &Performer<'_>, descriptor: &Descriptor, interest: I
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let events = epoll::EventFlags::from_bits_retain(interest.poll_events() as u32);
     epoll::add(&set, descriptor, epoll::EventData::new_u64(0), events)?;
-    let poll = opcode::PollAdd::new(types::Fd(set.as_raw_fd()), libc::POLLIN as u32).build();
+    let poll = opcode::PollAdd::new(types::Fd(set.as_raw_fd()), sys::POLLIN as u32).build();
     // SAFETY: the entry points to nothing; the set that it names stays until the operation has completed.
     unsafe { performer.run(&poll) }.map(drop)
 }

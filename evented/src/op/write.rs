@@ -11,10 +11,11 @@ use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::fs::SeekFrom;
 use rustix::io::{pwritev, retry_on_intr, writev};
 
-use super::limits::{BUFFERS_MAX, COUNT_MAX};
+use super::limits::COUNT_MAX;
 use super::offset::{check_offset, kernel_offset};
 use super::perform::{Performer, lacks_thread};
 use super::wait::{run_or_wait, unless_ring};
+use crate::sys::message::BUFFERS_MAX;
 
 pub(super) fn perform(
     performer: &Performer<'_>,

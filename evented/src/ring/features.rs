@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::sys;
 use io_uring::{IoUring, Probe, opcode};
 use iolite_io::backend::explained;
 
@@ -89,7 +90,7 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
     let (ring, mut features) = loop {
         match build_flags(entries.0, entries.1) {
             // RLIMIT_MEMLOCK: a smaller ring may fit.
-            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && entries.0 > 8 => {
+            Err(error) if error.raw_os_error() == Some(sys::ENOMEM) && entries.0 > 8 => {
                 entries = (entries.0 / 2, entries.1 / 2);
             }
             other => break other.map_err(explain)?,
@@ -138,12 +139,12 @@ fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Feature
         (plain, &["coop-taskrun"]),
         (oldest, &[]),
     ];
-    let mut last = io::Error::from_raw_os_error(libc::EINVAL);
+    let mut last = io::Error::from_raw_os_error(sys::EINVAL);
     for (builder, names) in steps {
         match builder.build(sq_entries) {
             Ok(ring) => return Ok((ring, Features { names: names.to_vec(), opcodes: Vec::new() })),
             // This kernel does not know one of the flags.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => last = error,
+            Err(error) if error.raw_os_error() == Some(sys::EINVAL) => last = error,
             Err(error) => return Err(error),
         }
     }
@@ -170,13 +171,13 @@ fn require(ring: &IoUring) -> io::Result<Vec<bool>> {
 
 fn explain(error: io::Error) -> io::Error {
     let cause = match error.raw_os_error() {
-        Some(libc::ENOSYS) => "this kernel has no io_uring",
-        Some(libc::EPERM | libc::EACCES) => {
+        Some(sys::ENOSYS) => "this kernel has no io_uring",
+        Some(sys::EPERM | sys::EACCES) => {
             "io_uring is denied here (by seccomp, as in many containers, or by the sysctl kernel.io_uring_disabled)"
         }
-        Some(libc::ENOMEM) => "there is no memory for a ring (RLIMIT_MEMLOCK: see `ulimit -l`)",
-        Some(libc::EMFILE | libc::ENFILE) => "there is no free descriptor for a ring (see `ulimit -n`)",
-        Some(libc::EINVAL) => "this kernel's io_uring is too old",
+        Some(sys::ENOMEM) => "there is no memory for a ring (RLIMIT_MEMLOCK: see `ulimit -l`)",
+        Some(sys::EMFILE | sys::ENFILE) => "there is no free descriptor for a ring (see `ulimit -n`)",
+        Some(sys::EINVAL) => "this kernel's io_uring is too old",
         _ => "io_uring cannot be set up",
     };
     explained(error.kind(), cause, error)

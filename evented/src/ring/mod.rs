@@ -18,6 +18,7 @@ use io_uring::{IoUring, cqueue, types};
 use iolite_io::backend::PoolMemory;
 
 use crate::abort::AbortOnUnwind;
+use crate::sys;
 pub(crate) use buffers::BufferRings;
 pub(crate) use features::{Features, probe};
 pub(crate) use passage::{Inside, Passage};
@@ -167,7 +168,7 @@ impl Ring {
     /// Those of the kernel; what was in the slot may still be there.
     pub(crate) fn set_slot(&self, slot: u16, memory: Option<&PoolMemory>) -> io::Result<()> {
         let (start, bytes) = memory.map_or((ptr::null_mut(), 0), |memory| (memory.start().as_ptr(), memory.bytes()));
-        let place = libc::iovec { iov_base: start.cast(), iov_len: bytes };
+        let place = sys::iovec { iov_base: start.cast(), iov_len: bytes };
         // SAFETY: the kernel takes references to the pages and touches them for an entry only, whose
         // place lies in the memory; so it is no danger that the memory may end before its slot.
         unsafe { self.ring.borrow().submitter().register_buffers_update(slot.into(), &[place], None) }
@@ -206,7 +207,7 @@ impl Ring {
             Err(error) => match error.raw_os_error() {
                 // The time is over; a signal; full completion queue or no memory just now: what is
                 // still queued goes with the next turn, after the completions were reaped.
-                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => {}
+                Some(sys::ETIME | sys::EINTR | sys::EAGAIN | sys::EBUSY | sys::ENOMEM) => {}
                 _ => {
                     // Lost completions (EBADR) or a broken ring: fibers would wait for ever, and a fiber that
                     // unwound from here would leave memory to the kernel.
@@ -360,7 +361,7 @@ mod test {
         let (ring, _) = Ring::new(None).unwrap();
         let events: Vec<_> = (0..REAPED_ENOUGH).map(|_| eventfd(0, EventfdFlags::CLOEXEC).unwrap()).collect();
         for (event, number) in events.iter().zip(0..) {
-            let poll = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), libc::POLLIN as u32).build();
+            let poll = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), sys::POLLIN as u32).build();
             // SAFETY: it points to nothing.
             unsafe { ring.push(&poll.user_data(number)) };
         }
@@ -372,7 +373,7 @@ mod test {
         let mut told = Vec::new();
         ring.reap(|user_data, result, _| told.push((user_data, result)));
         told.sort_unstable();
-        let expected = (0..REAPED_ENOUGH as u64).map(|number| (number, i32::from(libc::POLLIN)));
+        let expected = (0..REAPED_ENOUGH as u64).map(|number| (number, i32::from(sys::POLLIN)));
         assert_eq!(told, expected.collect::<Vec<_>>());
     }
 }

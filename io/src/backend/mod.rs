@@ -1,14 +1,20 @@
 //! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
 
+mod admission;
 mod closing;
+mod hand_over;
+mod live_tasks;
 mod lookup;
-mod report;
 mod scoped;
+mod shutdown;
 
+pub use admission::{Admission, Slot};
 pub use closing::{Closing, Count};
+pub use hand_over::spawn_with;
+pub use live_tasks::{LiveIndex, LiveTasks};
 pub use lookup::Lookups;
-pub use report::tell_stuck;
 pub use scoped::ScopedOutcome;
+pub use shutdown::ShutdownReport;
 
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
@@ -27,11 +33,11 @@ pub use crate::process::spawn::spawn_program;
 pub use crate::runnable::{Refused, SpawnMode, Start, TaskOptions, TaskRef, Ticket, UnstartedQueue};
 pub use crate::sys::per_process::PerProcess;
 pub use crate::syscalls::{
-    AddressBuffer, DiskWait, Glance, Mounts, Round, Rounds, SocketWait, Spliced, allocate_flags, begin_connect, close,
-    connect, directory_of, expect_ready, finish_connect, is_ready, make_room_for_descriptors, note_ready, open_cached,
-    open_file, open_flags, perform_attempt, perform_file, perform_nonblocking, place_of, receive_message, rename_flags,
-    seems_ready, send_many, send_message, take_socket_error, try_read, try_receive_many, try_send_many, try_splice,
-    try_write, wait_ready, waiting_of,
+    AddressBuffer, DiskWait, Glance, Mounts, Round, Rounds, SocketWait, Spliced, accept, allocate_flags, begin_connect,
+    close, connect, directory_of, expect_ready, file_type, finish_connect, is_ready, lacks_descriptor,
+    make_room_for_descriptors, note_ready, open_cached, open_file, open_flags, perform_attempt, perform_file,
+    perform_nonblocking, place_of, receive_message, rename_flags, seems_ready, send_many, send_message,
+    take_socket_error, try_read, try_receive_many, try_send_many, try_splice, try_write, wait_ready, waiting_of,
 };
 pub use crate::time::monotonic_now;
 

@@ -9,7 +9,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, fcntl_getfl, statx};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, readv, writev};
 
 use crate::descriptor::{Descriptor, Ready, Waiting};
@@ -51,16 +51,27 @@ pub fn try_write(file: &Descriptor, buffers: &[IoSlice<'_>]) -> rustix::io::Resu
 ///
 /// # Errors
 ///
-/// Those of `fstat`.
+/// Those of [`file_type`].
 pub fn waiting_of(file: &Descriptor) -> rustix::io::Result<Waiting> {
     if file.waiting() == Waiting::Unknown {
-        match FileType::from_raw_mode(fstat(file)?.st_mode) {
+        match file_type(file)? {
             FileType::RegularFile | FileType::Directory | FileType::BlockDevice => file.set_waiting(Waiting::ForDisk),
             FileType::Socket => file.set_waiting(Waiting::CanBeRefused),
             _ => {}
         }
     }
     Ok(file.waiting())
+}
+
+/// The type of what is behind a descriptor, which never changes. No file system has to ask its server or its daemon for it,
+/// as it may for `fstat`, so this never waits.
+///
+/// # Errors
+///
+/// Those of `statx`.
+pub fn file_type(file: &Descriptor) -> rustix::io::Result<FileType> {
+    let told = statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)?;
+    Ok(FileType::from_raw_mode(told.stx_mode.into()))
 }
 
 /// Whether an attempt that does not wait seems to be worth its call. A hint.

@@ -23,7 +23,11 @@ use crate::primitive::Lock;
 const MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
 /// The types (of `statfs`) of file systems that keep in memory what is known of an open file: ext2 to ext4, XFS, Btrfs,
-/// F2FS, tmpfs, ramfs, SquashFS, EROFS, procfs, sysfs; and of overlays, which are made of such.
+/// F2FS, tmpfs, ramfs, SquashFS, EROFS, procfs, sysfs; and of overlays, on which containers have their roots.
+///
+/// A layer of an overlay may be a server's, and then the overlay tells what is known of it. That counts nevertheless: while
+/// an overlay is mounted, nobody may change its layers but through it (the kernel's documentation of overlayfs, "Changes to
+/// underlying filesystems").
 const LOCAL: [u64; 11] = [
     0xEF53,
     0x5846_5342,

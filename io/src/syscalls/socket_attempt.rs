@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, acceptfrom_with, recv, send};
+use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv, send};
 
 use super::attempt::note_ready;
 use super::message::{SocketWait, receive_message, send_message};
@@ -19,6 +19,11 @@ use crate::operation::{Address, Attempt, Output, UnixAddress};
 /// `EAGAIN` where it would have to wait; otherwise those of the operation of that name.
 pub fn perform_attempt(attempt: Attempt<'_>) -> io::Result<Output> {
     match attempt {
+        // The mode of a listener is that of every process which has it, so one in blocking mode is not asked.
+        Attempt::Accept { listener } if !fcntl_getfl(listener)?.contains(OFlags::NONBLOCK) => {
+            let cause = "the listener is in blocking mode, in which accepting may wait: set it to non-blocking before";
+            Err(io::Error::new(io::ErrorKind::Unsupported, cause))
+        }
         Attempt::Accept { listener } => accept(listener),
         // As the operations answer it.
         Attempt::Receive { buffer: [], .. } | Attempt::Send { buffer: [], .. } => Ok(Output::Count(0)),
@@ -42,16 +47,21 @@ pub fn perform_attempt(attempt: Attempt<'_>) -> io::Result<Output> {
     }
 }
 
-/// Accepts who waits. `accept` has no flag by which a call would not wait, and the mode of a listener is that of every
-/// process which has it; so one in blocking mode is not asked.
-fn accept(listener: &Descriptor) -> io::Result<Output> {
-    if !fcntl_getfl(listener)?.contains(OFlags::NONBLOCK) {
-        let cause = "the listener is in blocking mode, in which accepting may wait: set it to non-blocking before";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, cause));
-    }
-    let (connection, peer) = acceptfrom_with(listener, rustix::net::SocketFlags::CLOEXEC)?;
+/// Accepts a connection. `accept` has no flag by which a call would not wait: it waits where the mode of the listener says
+/// so.
+///
+/// # Errors
+///
+/// Those of `accept4`.
+pub fn accept(listener: &Descriptor) -> io::Result<Output> {
+    let (connection, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC)?;
     let peer = peer.map(address_from_kernel).transpose()?;
     Ok(Output::Accepted(connection.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
+}
+
+/// Whether the process, or the system, has no number left for another descriptor.
+pub fn lacks_descriptor(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// The answer, after taking note of what it says of the next call.

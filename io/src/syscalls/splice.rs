@@ -4,11 +4,12 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, SeekFrom, Stat, fstat, seek, sendfile};
+use rustix::fs::{AtFlags, FileType, SeekFrom, StatxFlags, seek, sendfile, statx};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 use rustix::param::page_size;
 use rustix::pipe::{SpliceFlags, splice};
 
+use super::attempt::file_type;
 use super::quick::cached_pages;
 use crate::descriptor::Descriptor;
 use crate::operation::Interest;
@@ -66,9 +67,8 @@ pub fn try_splice<'a>(
     disk: DiskWait,
 ) -> io::Result<Spliced<'a>> {
     let refused = disk == DiskWait::Refused;
-    let source = fstat(from)?;
-    let _nonblocking = match (Kind::from(&source), Kind::from(&fstat(to)?)) {
-        (Kind::Disk, Kind::Socket) => return try_send_file(from, from_offset, &source, to, bytes, disk),
+    let _nonblocking = match (Kind::of(from)?, Kind::of(to)?) {
+        (Kind::Disk, Kind::Socket) => return try_send_file(from, from_offset, to, bytes, disk),
         (Kind::Pipe, Kind::Disk) if refused => return Ok(Spliced::OnDisk(from, Interest::Readable)),
         (Kind::Disk, Kind::Pipe) if refused => return Ok(Spliced::OnDisk(to, Interest::Writable)),
         (Kind::Pipe, Kind::Pipe | Kind::Disk) | (Kind::Disk, Kind::Pipe) => None,
@@ -90,22 +90,23 @@ pub fn try_splice<'a>(
 
 /// Whether the kernel moves bytes from the one to the other without a pipe between them: from a file to a socket.
 pub(crate) fn is_file_to_socket(from: &Descriptor, to: &Descriptor) -> bool {
-    let is = |descriptor, kind| fstat(descriptor).is_ok_and(|stat| Kind::from(&stat) == kind);
-    is(from, Kind::Disk) && is(to, Kind::Socket)
+    Kind::of(from) == Ok(Kind::Disk) && Kind::of(to) == Ok(Kind::Socket)
 }
 
 /// Attempts to send a part of a file. There is none to send from its end on: what has no length is no file on a disk,
-/// whatever its mode says, and may block.
+/// whatever its mode says, and may block. Where the thread may not wait, the length is the one that is known without asking
+/// a server.
 fn try_send_file<'a>(
     file: &'a Descriptor,
     offset: Option<u64>,
-    stat: &Stat,
     socket: &'a Descriptor,
     bytes: usize,
     disk: DiskWait,
 ) -> io::Result<Spliced<'a>> {
     let begin = offset.map_or_else(|| seek(file, SeekFrom::Current(0)), Ok)?;
-    let end = begin.saturating_add(bytes as u64).min(u64::try_from(stat.st_size).unwrap_or(0));
+    let sync = if disk == DiskWait::Refused { AtFlags::STATX_DONT_SYNC } else { AtFlags::empty() };
+    let length = statx(file, "", AtFlags::EMPTY_PATH | sync, StatxFlags::SIZE)?.stx_size;
+    let end = begin.saturating_add(bytes as u64).min(length);
     if begin >= end {
         return Err(Errno::INVAL.into());
     }
@@ -164,13 +165,13 @@ fn not_ready<'a>(from: &'a Descriptor, to: &'a Descriptor) -> io::Result<Spliced
     })
 }
 
-impl From<&Stat> for Kind {
-    fn from(stat: &Stat) -> Self {
-        match FileType::from_raw_mode(stat.st_mode) {
+impl Kind {
+    fn of(descriptor: &Descriptor) -> rustix::io::Result<Self> {
+        Ok(match file_type(descriptor)? {
             FileType::Fifo => Self::Pipe,
             FileType::Socket => Self::Socket,
             FileType::RegularFile | FileType::BlockDevice => Self::Disk,
             _ => Self::Other,
-        }
+        })
     }
 }

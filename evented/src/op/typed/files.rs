@@ -10,7 +10,8 @@ use iolite_io::{Io, operation::Operation};
 
 use super::sealed::Sealed;
 use super::{Id, Opcode, at, count, done, fd, length, operation};
-use crate::op::limits::BUFFERS_MAX;
+use crate::sys;
+use crate::sys::message::BUFFERS_MAX;
 
 operation! {
     /// Reads; the count is 0 at the end. Linux 5.6.
@@ -225,7 +226,7 @@ operation! {
     } -> (OwnedFd, OwnedFd);
     code: opcode::Pipe;
     frame: [RawFd; 2];
-    entry: |pipe, ends| opcode::Pipe::new(ends.as_mut_ptr()).flags((pipe.flags | libc::O_CLOEXEC) as u32);
+    entry: |pipe, ends| opcode::Pipe::new(ends.as_mut_ptr()).flags((pipe.flags | sys::O_CLOEXEC) as u32);
     answer: |_pipe, ends, answer| answer.map(|_| {
         // SAFETY: new descriptors that nobody else knows.
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::sys;
 use iolite_io::Io;
 use iolite_io::backend::Unparker;
 use iolite_io::sync::oneshot;
@@ -112,7 +113,7 @@ impl UnderWay<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let named = self.0.named().take();
-        Asking(named.map(|named| named.asking).unwrap_or_default()).answer(-libc::ENOENT);
+        Asking(named.map(|named| named.asking).unwrap_or_default()).answer(-sys::ENOENT);
     }
 }
 
@@ -123,8 +124,8 @@ impl Asking {
     /// Tells them the kernel's answer.
     pub(crate) fn answer(self, kernel: i32) {
         let answer = match -kernel {
-            libc::ENOENT => Cancel::NotFound,
-            libc::EALREADY => Cancel::AlreadyRunning,
+            sys::ENOENT => Cancel::NotFound,
+            sys::EALREADY => Cancel::AlreadyRunning,
             _ => Cancel::Done,
         };
         for sender in self.0 {

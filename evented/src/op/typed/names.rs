@@ -10,6 +10,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use io_uring::{opcode, types};
 
 use super::{count, descriptor, done, fd, length, operation};
+use crate::sys;
 
 operation! {
     /// Opens a file, closed on exec. Linux 5.6.
@@ -25,7 +26,7 @@ operation! {
     } -> OwnedFd;
     code: opcode::OpenAt;
     entry: |open, _frame| opcode::OpenAt::new(fd(open.directory), open.path.as_ptr())
-        .flags(open.flags | libc::O_CLOEXEC).mode(open.mode);
+        .flags(open.flags | sys::O_CLOEXEC).mode(open.mode);
     // SAFETY: it makes a descriptor.
     answer: |_open, _frame, answer| unsafe { descriptor(answer) };
 }
@@ -47,7 +48,7 @@ operation! {
     code: opcode::OpenAt2;
     frame: Option<types::OpenHow>;
     entry: |open, how| {
-        let wanted = types::OpenHow::new().flags(open.flags | libc::O_CLOEXEC as u64);
+        let wanted = types::OpenHow::new().flags(open.flags | sys::O_CLOEXEC as u64);
         let how = how.insert(wanted.mode(open.mode).resolve(open.resolve));
         opcode::OpenAt2::new(fd(open.directory), open.path.as_ptr(), how)
     };
@@ -66,9 +67,9 @@ operation! {
         flags: i32,
         /// What is asked for: `STATX_*`.
         mask: u32,
-    } -> libc::statx;
+    } -> sys::statx;
     code: opcode::Statx;
-    frame: Option<MaybeUninit<libc::statx>>;
+    frame: Option<MaybeUninit<sys::statx>>;
     entry: |stat, room| {
         let room = room.insert(MaybeUninit::zeroed());
         opcode::Statx::new(fd(stat.directory), stat.path.as_ptr(), room.as_mut_ptr().cast())

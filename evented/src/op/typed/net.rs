@@ -11,7 +11,9 @@ use iolite_io::net::{Address, Received};
 use rustix::net::SocketAddrAny;
 
 use super::{count, descriptor, done, fd, length, operation};
-use crate::op::message::{Header, SEND_FLAGS};
+use crate::op::message::SEND_FLAGS;
+use crate::sys;
+use crate::sys::message::Header;
 
 operation! {
     /// Makes a socket, closed on exec. Linux 5.19.
@@ -24,7 +26,7 @@ operation! {
         protocol: i32,
     } -> OwnedFd;
     code: opcode::Socket;
-    entry: |socket, _frame| opcode::Socket::new(socket.domain, socket.kind | libc::SOCK_CLOEXEC, socket.protocol);
+    entry: |socket, _frame| opcode::Socket::new(socket.domain, socket.kind | sys::SOCK_CLOEXEC, socket.protocol);
     // SAFETY: it makes a descriptor.
     answer: |_socket, _frame, answer| unsafe { descriptor(answer) };
 }
@@ -70,7 +72,7 @@ operation! {
     code: opcode::Accept;
     frame: AddressBuffer;
     entry: |accept, peer| opcode::Accept::new(fd(accept.listener), peer.address(), peer.length())
-        .flags(accept.flags | libc::SOCK_CLOEXEC);
+        .flags(accept.flags | sys::SOCK_CLOEXEC);
     answer: |_accept, peer, answer| {
         // SAFETY: it makes a descriptor.
         let socket = unsafe { descriptor(answer) }?;
@@ -105,16 +107,16 @@ operation! {
     } -> ();
     code: opcode::Shutdown;
     entry: |shutdown, _frame| opcode::Shutdown::new(fd(shutdown.socket), match shutdown.how {
-        net::Shutdown::Read => libc::SHUT_RD,
-        net::Shutdown::Write => libc::SHUT_WR,
-        net::Shutdown::Both => libc::SHUT_RDWR,
+        net::Shutdown::Read => sys::SHUT_RD,
+        net::Shutdown::Write => sys::SHUT_WR,
+        net::Shutdown::Both => sys::SHUT_RDWR,
     });
     answer: |_shutdown, _frame, answer| done(answer);
 }
 
 /// Flags of a send: no signal, and nothing that the kernel would read after the completion.
 fn send_flags(flags: i32) -> i32 {
-    flags & !libc::MSG_ZEROCOPY | libc::MSG_NOSIGNAL
+    flags & !sys::MSG_ZEROCOPY | sys::MSG_NOSIGNAL
 }
 
 operation! {
@@ -205,7 +207,7 @@ operation! {
     frame: Header;
     entry: |receive, room| {
         let header = room.for_receiving(receive.buffers, receive.descriptors_max);
-        let flags = receive.flags & !MSG_CMSG_COMPAT | libc::MSG_CMSG_CLOEXEC;
+        let flags = receive.flags & !MSG_CMSG_COMPAT | sys::MSG_CMSG_CLOEXEC;
         opcode::RecvMsg::new(fd(receive.socket), header).flags(flags as u32)
     };
     answer: |receive, room, answer| {

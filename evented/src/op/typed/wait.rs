@@ -10,6 +10,7 @@ use std::time::Duration;
 use io_uring::{opcode, types};
 
 use super::{count, done, fd, operation};
+use crate::sys;
 
 operation! {
     /// Does nothing. Linux 5.1.
@@ -37,7 +38,7 @@ operation! {
         opcode::Timeout::new(time)
     };
     answer: |_timeout, _time, answer| match answer {
-        Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(sys::ETIME) => Ok(()),
         other => done(other),
     };
 }
@@ -58,12 +59,12 @@ operation! {
 /// What an epoll descriptor waits for, or has found.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct EpollEvent(libc::epoll_event);
+pub struct EpollEvent(sys::epoll_event);
 
 impl EpollEvent {
     /// `EPOLL*`, and what the events will carry.
     pub const fn new(events: u32, data: u64) -> Self {
-        Self(libc::epoll_event { events, u64: data })
+        Self(sys::epoll_event { events, u64: data })
     }
 
     /// `EPOLL*`.
@@ -186,12 +187,12 @@ pub enum Child<'a> {
 }
 
 impl Child<'_> {
-    fn to_kernel(self) -> (libc::idtype_t, libc::id_t) {
+    fn to_kernel(self) -> (sys::idtype_t, sys::id_t) {
         match self {
-            Child::Any => (libc::P_ALL, 0),
-            Child::Pid(pid) => (libc::P_PID, pid),
-            Child::Group(group) => (libc::P_PGID, group),
-            Child::PidFd(descriptor) => (libc::P_PIDFD, descriptor.as_raw_fd() as libc::id_t),
+            Child::Any => (sys::P_ALL, 0),
+            Child::Pid(pid) => (sys::P_PID, pid),
+            Child::Group(group) => (sys::P_PGID, group),
+            Child::PidFd(descriptor) => (sys::P_PIDFD, descriptor.as_raw_fd() as sys::id_t),
         }
     }
 }
@@ -216,7 +217,7 @@ operation! {
         options: i32,
     } -> Option<ChildState>;
     code: opcode::WaitId;
-    frame: Option<MaybeUninit<libc::siginfo_t>>;
+    frame: Option<MaybeUninit<sys::siginfo_t>>;
     entry: |wait, room| {
         let (kind, id) = wait.child.to_kernel();
         let room = room.insert(MaybeUninit::zeroed());
@@ -225,7 +226,7 @@ operation! {
     answer: |_wait, room, answer| child_state(room.unwrap_or(MaybeUninit::zeroed()), answer);
 }
 
-fn child_state(room: MaybeUninit<libc::siginfo_t>, answer: io::Result<u32>) -> io::Result<Option<ChildState>> {
+fn child_state(room: MaybeUninit<sys::siginfo_t>, answer: io::Result<u32>) -> io::Result<Option<ChildState>> {
     answer?;
     // SAFETY: zeroed, which is a value of it, and filled by the kernel, for SIGCHLD; the fields are numbers.
     let (info, pid, status) = unsafe {

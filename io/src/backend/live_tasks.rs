@@ -1,0 +1,57 @@
+//! The tasks that a runtime knows, for its shutdown and for those who ask what runs.
+
+use slab::Slab;
+
+use crate::runnable::TaskRef;
+
+/// Tasks that have been entered and have not ended. The owner holds it under whatever lock it has.
+#[derive(Debug, Default)]
+pub struct LiveTasks {
+    /// Each with the number of those that were entered before it.
+    tasks: Slab<(u64, TaskRef)>,
+    entered: u64,
+}
+
+/// Where a task is among the live ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a task is removed when it has ended"]
+pub struct LiveIndex(usize);
+
+impl LiveTasks {
+    /// Enters a task.
+    #[inline]
+    pub fn enter(&mut self, task: TaskRef) -> LiveIndex {
+        let number = self.entered;
+        self.entered += 1;
+        LiveIndex(self.tasks.insert((number, task)))
+    }
+
+    /// Removes a task that has ended. The caller drops it, outside of its lock.
+    ///
+    /// # Panics
+    ///
+    /// When it was removed before.
+    #[inline]
+    #[must_use = "it is dropped outside of the lock"]
+    pub fn remove(&mut self, LiveIndex(index): LiveIndex) -> TaskRef {
+        self.tasks.remove(index).1
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// All of them, in the order in which they were entered: parents before the tasks that they have started, as
+    /// [`TaskRef::tear_down`] wants them.
+    pub fn all(&self) -> Vec<TaskRef> {
+        let mut tasks: Vec<_> = self.tasks.iter().map(|(_, entry)| entry).collect();
+        tasks.sort_unstable_by_key(|(number, _)| *number);
+        tasks.into_iter().map(|(_, task)| task.clone()).collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! What a shutdown tells the program.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::context::{Report, tell};
+use crate::runnable::TaskRef;
+
+/// How many tasks a line names.
+const NAMES_MAX: usize = 10;
+
+/// What a runtime tells its program, above all about its shutdown: for which tasks it waits, or that nobody waits.
+pub struct ShutdownReport {
+    report: Option<Report>,
+    grace: Duration,
+    told: AtomicBool,
+}
+
+impl fmt::Debug for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShutdownReport").field("grace", &self.grace).field("told", &self.told).finish_non_exhaustive()
+    }
+}
+
+impl ShutdownReport {
+    /// Tells `report`. Tasks may take `grace` to end before they are named.
+    pub fn new(report: Option<Report>, grace: Duration) -> Self {
+        Self { report, grace, told: AtomicBool::new(false) }
+    }
+
+    /// How long tasks may take to end before they are named.
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// Where reports go.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// Tells a line.
+    pub fn tell(&self, line: &str) {
+        tell(self.report.as_ref(), line);
+    }
+
+    /// Names the tasks that have not ended, if there are any, and unless some were named before.
+    pub fn tell_stuck(&self, tasks: &[TaskRef]) {
+        // Relaxed: the update decides who tells, and nothing else.
+        if !tasks.is_empty() && !self.told.swap(true, Ordering::Relaxed) {
+            tell_stuck(self.report.as_ref(), tasks, self.grace);
+        }
+    }
+
+    /// Tells that the runtime was dropped by one of its own tasks, which cannot wait for it.
+    pub fn tell_dropped_by_own_task(&self) {
+        self.tell(
+            "the runtime was dropped by one of its own tasks: its shutdown goes on without anybody waiting for it",
+        );
+    }
+}
+
+/// Tells, in one line, for which tasks a shutdown has waited so long; nothing, if there are none.
+fn tell_stuck(report: Option<&Report>, tasks: &[TaskRef], waited: Duration) {
+    if tasks.is_empty() {
+        return;
+    }
+    let mut names: Vec<_> = tasks.iter().map(TaskRef::name).collect();
+    names.sort_unstable();
+    let more = match names.len().saturating_sub(NAMES_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.truncate(NAMES_MAX);
+    let names = names.join(", ");
+    tell(
+        report,
+        &format!(
+            "shutdown: after {waited:?} these tasks have not ended, although they were asked to stop: {names}{more}"
+        ),
+    );
+}
