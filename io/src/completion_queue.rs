@@ -15,7 +15,7 @@ use crate::dropping::drop_panic;
 use crate::group::{OwnedGroup, ScopedTask};
 use crate::primitive::Lock;
 use crate::runnable::{Parcel, SpawnError, SpawnMode};
-use crate::select::{Selectable, Telling, Told};
+use crate::select::{OnPolled, Polled, Selectable};
 use crate::task::{Body, TaskIo, call_reporting};
 use crate::time::Instant;
 use crate::waiting::Choice;
@@ -176,7 +176,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     /// What [`wait`](Self::wait) returns, as one of many things to [wait for](crate::Io#method.select). What loses
     /// takes nothing. The panic of an operation whose turn it is comes out of the wait that takes it.
     pub fn on_wait(&self) -> impl Selectable<Output = Completion<T, R>> + '_ {
-        Telling::of(Waiting(self)).map(Ready::tell)
+        OnPolled::of(Waiting(self)).map(Ready::tell)
     }
 
     /// As [`wait`](Self::wait), for at most `duration`.
@@ -266,7 +266,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
 
 struct Waiting<'a, T, R>(&'a CompletionQueue<T, R>);
 
-impl<T: Send + 'static, R: Send + 'static> Told for Waiting<'_, T, R> {
+impl<T: Send + 'static, R: Send + 'static> Polled for Waiting<'_, T, R> {
     type Output = Ready<T, R>;
 
     fn take(&self, comer: Option<&Choice>) -> Option<Ready<T, R>> {

@@ -24,7 +24,7 @@ use crate::list::{List, Node};
 use crate::primitive::Lock;
 use crate::runnable::{Membership, Owner, Parcel, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
 use crate::sealed::Token;
-use crate::select::{Selectable, Telling, Told};
+use crate::select::{OnPolled, Polled, Selectable};
 use crate::task::{self, Body, Finishing, Outcome, TaskBuilder, TaskCell, TaskIo, sealed};
 use crate::waiting::Choice;
 
@@ -207,7 +207,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// Unlike [`wait`](Self::wait), such a wait passes no request on to the members, which go on where it is canceled or
     /// something else comes first, and it resumes no panic: the group's end does, or its next `wait`.
     pub fn on_finish(&self) -> impl Selectable<Output = ()> + '_ {
-        Telling::of(&*self.shared)
+        OnPolled::of(&*self.shared)
     }
 
     /// How many members have not ended.
@@ -750,7 +750,7 @@ impl HasFailed for GroupShared {
     }
 }
 
-impl Told for &GroupShared {
+impl Polled for &GroupShared {
     type Output = ();
 
     fn take(&self, comer: Option<&Choice>) -> Option<()> {
