@@ -47,7 +47,7 @@ impl Context {
         if goes_on && self.is_undisturbed() { Ok(()) } else { self.check_slow(goes_on, io) }
     }
 
-    /// Whether a cancellation point has nothing to do.
+    /// Returns true if a cancellation point has nothing to do.
     #[inline]
     fn is_undisturbed(&self) -> bool {
         !self.in_panic_hook.get()
@@ -101,19 +101,19 @@ impl Context {
         }
     }
 
-    /// Gives a delivered request back: the next cancellation point returns it again.
+    /// Takes a delivered request back, so that the next cancellation point returns it again.
     pub fn recancel(&self, canceled: Canceled) {
         match canceled.into_cause() {
             Cause::TimedOut(id) if self.scopes.borrow_mut().rearm(id) => {}
             // Nobody requested anything.
             Cause::PanicHook => {}
-            // Its scope is, for good.
+            // Every later point of the scope returns `Canceled` in any case.
             Cause::Aborted | Cause::Token => {}
             Cause::Requested | Cause::TimedOut(_) => _ = self.task().rearm(),
         }
     }
 
-    /// The requests to the running task that are pending, not shielded and not `passed_on` yet, without taking them.
+    /// Returns the requests to the running task that are pending, not shielded and not yet `passed_on`. Takes none of them.
     pub(super) fn requests_to_pass_on(&self, passed_on: &mut PassedOn) -> u32 {
         let requests = self.unshielded_requests();
         if requests == 0 {
@@ -126,7 +126,7 @@ impl Context {
         new
     }
 
-    /// The requests to the running task that are pending and not shielded, without taking them.
+    /// Returns the requests to the running task that are pending and not shielded. Takes none of them.
     fn unshielded_requests(&self) -> u32 {
         let requests = self.requests();
         let scopes = self.scopes.borrow();
@@ -138,10 +138,10 @@ impl Context {
     }
 }
 
-/// Which requests to a waiter were passed on to what it waits for: each is, as often as it is made.
+/// The requests to a waiter that were passed on to what it waits for. Each request is passed on as often as it is made.
 #[derive(Debug, Default)]
 pub(super) struct PassedOn {
     requests: u32,
-    /// How many had been made.
+    /// How many requests had been made when it was looked last.
     count: Option<u32>,
 }
