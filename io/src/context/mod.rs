@@ -52,7 +52,7 @@ pub(crate) use open_scopes::inheritable_scopes;
 pub use panic_hook::guard_panic_hook;
 pub use park::{Park, Wait};
 pub use report::Report;
-pub(crate) use requests::{REQUESTED, SHUT_DOWN, STICKY};
+pub(crate) use requests::{REQUESTED, SHUT_DOWN, TORN_DOWN};
 pub(crate) use scopes::{HasFailed, Inherited};
 pub use spin_wait::SpinWait;
 pub(crate) use task_state::TaskState;
