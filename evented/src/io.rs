@@ -8,11 +8,11 @@ use iolite_io::{Backend, Instant, Io, Operation, Output};
 
 use crate::executor::Executor;
 use crate::op::{self, RingMultishot};
-use crate::shared::Shared;
+use crate::runtime::Runtime;
 
-impl Io for Shared {
+impl Io for Runtime {
     fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
-        Shared::start(self, self, start, how)
+        Runtime::start(self, self, start, how)
     }
 
     fn try_run_inline(&self, ticket: Ticket) {
@@ -33,7 +33,7 @@ impl Io for Shared {
     }
 
     fn multishot(&self) -> Option<Box<dyn Multishot>> {
-        self.this().map(|shared| Box::new(RingMultishot::new(shared)) as _)
+        self.this().map(|runtime| Box::new(RingMultishot::new(runtime)) as _)
     }
 
     fn now(&self) -> Instant {
@@ -59,6 +59,6 @@ impl Io for Shared {
     }
 
     fn handle(&self) -> Option<Arc<dyn Io>> {
-        self.this().map(|shared| shared as _)
+        self.this().map(|runtime| runtime as _)
     }
 }

@@ -12,23 +12,34 @@
 //! - [`op`]: every operation of io_uring, with its own arguments.
 //! - [`probe`]: whether io_uring can be used here, and why not.
 
+mod evented;
 mod options;
-mod runtime;
 
 mod io;
-mod placement;
-mod primitive;
-mod shared;
+mod start;
 
-mod abort;
-mod executor;
-mod fiber;
 pub mod op;
+
+mod executor;
+
+mod peers;
+mod placement;
+mod runtime;
+
+mod remote;
+
+mod admitted;
+mod fiber;
+mod run_queue;
+
 mod ring;
 
-pub use fiber::stack::{StackUse, stack_use};
+mod abort;
+mod primitive;
+
+pub use evented::{Evented, Prepared};
+pub use iolite_fibers::{StackUse, stack_use};
 pub use options::Options;
-pub use runtime::{Evented, Prepared};
 
 /// Says whether io_uring can be used here.
 ///

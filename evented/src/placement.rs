@@ -52,7 +52,7 @@ struct Tasks<T> {
 
 /// The executor whose fiber starts a task.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Own {
+pub(crate) struct LocalExecutor {
     pub(crate) index: usize,
     /// How many of its fibers are ready, not counting the one that runs.
     pub(crate) ready: usize,
@@ -82,7 +82,7 @@ impl<T> Queues<T> {
     }
 
     /// Chooses the place of a task; `own` is the executor of who starts it, if it is one's fiber.
-    pub(crate) fn place(&self, wanted: Placement, own: Option<Own>) -> Place {
+    pub(crate) fn place(&self, wanted: Placement, own: Option<LocalExecutor>) -> Place {
         match (wanted, own) {
             (Placement::Executor(executor), _) => Place { executor, pinned: true },
             (Placement::Here, Some(own)) => Place { executor: own.index, pinned: true },
@@ -105,7 +105,7 @@ impl<T> Queues<T> {
 
     /// Of the executors that have nothing to do, the one that gets what `own` starts, or somebody outside: that with the
     /// fewest fibers. None that has so many more than `own` that the connections of a server would all end up there.
-    pub(crate) fn idle(&self, own: Option<Own>) -> Option<usize> {
+    pub(crate) fn idle(&self, own: Option<LocalExecutor>) -> Option<usize> {
         let fits = |index: &usize| match own {
             Some(own) => *index != own.index && self.live(*index) <= own.live + FIBERS_AHEAD,
             None => true,
@@ -148,7 +148,7 @@ impl<T> Queues<T> {
     }
 
     /// An executor tells how many of its fibers are ready, and how many there are.
-    pub(crate) fn tell(&self, own: Own) {
+    pub(crate) fn tell(&self, own: LocalExecutor) {
         let queue = &self.executors[own.index];
         queue.ready.store(own.ready, Ordering::Relaxed);
         queue.live.store(own.live, Ordering::Relaxed);
@@ -173,7 +173,7 @@ impl<T> Queues<T> {
     }
 
     /// The caller's own executor, unless another has less to do.
-    fn least_loaded_beside(&self, own: Own) -> usize {
+    fn least_loaded_beside(&self, own: LocalExecutor) -> usize {
         if self.executors.len() == 1 {
             return own.index;
         }
@@ -266,7 +266,7 @@ impl<T> Tasks<T> {
 mod tests {
     use super::*;
 
-    fn put(queues: &Queues<u32>, wanted: Placement, own: Option<Own>, task: u32) -> Place {
+    fn put(queues: &Queues<u32>, wanted: Placement, own: Option<LocalExecutor>, task: u32) -> Place {
         let place = queues.place(wanted, own);
         queues.push(place, task, |_, _| {});
         place
@@ -279,15 +279,15 @@ mod tests {
     #[test]
     fn a_task_stays_where_it_was_started_unless_another_has_less_to_do() {
         let queues = Queues::new(3);
-        let own = Some(Own { index: 1, ready: 0, live: 1 });
+        let own = Some(LocalExecutor { index: 1, ready: 0, live: 1 });
         assert_eq!(put(&queues, Placement::Anywhere, own, 0), open(1));
         assert_eq!(put(&queues, Placement::Anywhere, own, 1), open(2));
         assert_eq!(put(&queues, Placement::Anywhere, own, 2), open(0));
         assert_eq!(put(&queues, Placement::Anywhere, own, 3), open(1), "all have one");
-        let busy = Some(Own { index: 1, ready: 9, live: 10 });
-        queues.tell(Own { index: 2, ready: 5, live: 5 });
+        let busy = Some(LocalExecutor { index: 1, ready: 9, live: 10 });
+        queues.tell(LocalExecutor { index: 2, ready: 5, live: 5 });
         assert_eq!(put(&queues, Placement::Anywhere, busy, 4), open(0));
-        queues.tell(Own { index: 0, ready: 9, live: 9 });
+        queues.tell(LocalExecutor { index: 0, ready: 9, live: 9 });
         assert_eq!(put(&queues, Placement::Anywhere, busy, 5), open(2));
     }
 
@@ -296,17 +296,20 @@ mod tests {
         let queues = Queues::new(4);
         let executors: Vec<_> = (0..8).map(|task| put(&queues, Placement::Here, None, task).executor).collect();
         assert_eq!(executors, [0, 1, 2, 3, 0, 1, 2, 3]);
-        (0..4).filter(|index| *index != 2).for_each(|index| queues.tell(Own { index, ready: 10, live: 10 }));
+        (0..4).filter(|index| *index != 2).for_each(|index| queues.tell(LocalExecutor { index, ready: 10, live: 10 }));
         assert!((0..5).all(|task| put(&queues, Placement::Anywhere, None, task) == open(2)));
     }
 
     #[test]
     fn what_asked_for_an_executor_is_never_stolen() {
         let queues = Queues::new(2);
-        let own = Some(Own { index: 0, ready: 0, live: 1 });
+        let own = Some(LocalExecutor { index: 0, ready: 0, live: 1 });
         let pinned = Place { executor: 0, pinned: true };
         assert_eq!(put(&queues, Placement::Here, own, 1), pinned);
-        assert_eq!(put(&queues, Placement::Executor(0), Some(Own { index: 1, ready: 0, live: 1 }), 2), pinned);
+        assert_eq!(
+            put(&queues, Placement::Executor(0), Some(LocalExecutor { index: 1, ready: 0, live: 1 }), 2),
+            pinned
+        );
         assert_eq!(put(&queues, Placement::Executor(0), None, 3), pinned);
         assert!(!queues.has_next(1) && queues.has_next(0));
         assert_eq!(queues.next(1, true), None);
@@ -333,16 +336,16 @@ mod tests {
     #[test]
     fn of_those_that_are_idle_the_one_with_the_fewest_fibers_gets_it() {
         let queues = Queues::<u32>::new(3);
-        let own = Own { index: 0, ready: 0, live: 10 };
-        queues.tell(Own { index: 1, ready: 0, live: 9 });
-        queues.tell(Own { index: 2, ready: 0, live: 8 });
+        let own = LocalExecutor { index: 0, ready: 0, live: 10 };
+        queues.tell(LocalExecutor { index: 1, ready: 0, live: 9 });
+        queues.tell(LocalExecutor { index: 2, ready: 0, live: 8 });
         assert_eq!(queues.idle(Some(own)), Some(2));
-        queues.tell(Own { index: 2, ready: 1, live: 8 });
+        queues.tell(LocalExecutor { index: 2, ready: 1, live: 8 });
         assert_eq!(queues.idle(Some(own)), Some(1));
-        queues.tell(Own { index: 1, ready: 0, live: 10 + FIBERS_AHEAD + 1 });
+        queues.tell(LocalExecutor { index: 1, ready: 0, live: 10 + FIBERS_AHEAD + 1 });
         assert_eq!(queues.idle(Some(own)), None, "one is busy, the other has too many fibers already");
         assert_eq!(queues.idle(None), Some(0));
-        queues.tell(Own { index: 0, ready: 1, live: 1 });
+        queues.tell(LocalExecutor { index: 0, ready: 1, live: 1 });
         assert_eq!(queues.idle(None), Some(1));
     }
 

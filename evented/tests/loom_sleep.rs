@@ -1,17 +1,17 @@
-//! Models of what other threads leave for an executor, and of its sleep: loom runs `executor/sleep.rs` and
-//! `executor/messages.rs` of this crate, and `context/wake_stack.rs` and `backend/closing.rs` of the vocabulary,
+//! Models of what other threads leave for an executor, and of its sleep: loom runs `remote/sleep.rs` and
+//! `remote/messages.rs` of this crate, and `context/wake_stack.rs` and `backend/closing.rs` of the vocabulary,
 //! themselves through every interleaving. A wake-up that is lost shows as an executor that sleeps for ever.
 #![allow(unsafe_code)]
 
 #[path = "../../io/src/backend/closing.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod closing;
-#[path = "../src/executor/messages.rs"]
+#[path = "../src/remote/messages.rs"]
 #[allow(dead_code)]
 mod messages;
 #[path = "../../io/tests/support/loom_primitive.rs"]
 mod primitive;
-#[path = "../src/executor/sleep.rs"]
+#[path = "../src/remote/sleep.rs"]
 #[allow(dead_code)]
 mod sleep;
 #[path = "../../io/src/context/wake_stack.rs"]

@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use iolite_io::backend::Start;
 
-use super::Executor;
-use super::shutdown::Shutdown;
+use super::state::{Executor, Shutdown};
 
 impl Executor {
     /// Has a task of its own drop `value`, which is torn down with the others when the runtime shuts down. Once the
@@ -19,7 +18,7 @@ impl Executor {
         }
         // SAFETY: neither the closure nor its result borrows anything, and both are `Send`.
         let (start, _) = unsafe { Start::scoped("leftover", move || drop_quietly(value)) };
-        self.push_unstarted(self.shared.accept_leftover(start));
+        self.push_unstarted(self.runtime.accept_leftover(start));
     }
 }
 

@@ -2,39 +2,27 @@
 #![allow(unsafe_code)]
 
 use io_uring::opcode;
-use iolite_io::Instant;
 use iolite_io::backend::{TaskRef, monotonic_now};
 
-use super::Executor;
-use super::completion::NOBODY;
+use super::state::{Executor, Shutdown};
+use crate::remote::NOBODY;
 use crate::ring::Wait;
-
-/// How far an executor's shutdown has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shutdown {
-    No,
-    /// The tasks have been torn down; at this instant those that are left are named.
-    Since(Instant),
-    Reported,
-    /// No fiber runs any more.
-    Over,
-}
 
 impl Executor {
     /// What shutting down needs in each turn; `true` when all is done.
     pub(super) fn shut_down(&self) -> bool {
         match self.shutdown.get() {
             Shutdown::No => {
-                self.shutdown.set(Shutdown::Since(monotonic_now() + self.shared.options().grace));
-                self.shared.tasks_of(self.index).iter().for_each(TaskRef::tear_down);
+                self.shutdown.set(Shutdown::Since(monotonic_now() + self.runtime.options().grace));
+                self.runtime.executors().tasks_of(self.index).iter().for_each(TaskRef::tear_down);
             }
             Shutdown::Since(instant) if instant <= monotonic_now() => {
                 self.shutdown.set(Shutdown::Reported);
-                self.shared.report_stuck();
+                self.runtime.report_stuck();
             }
             Shutdown::Since(_) | Shutdown::Reported | Shutdown::Over => {}
         }
-        if !self.shared.is_closed() {
+        if !self.runtime.is_closed() {
             return false;
         }
         if self.in_flight.get() > 0 {
@@ -46,7 +34,7 @@ impl Executor {
     /// Whether the runtime has, and nothing of it is left here.
     fn has_ended(&self) -> bool {
         let has_fibers = !self.live.borrow().is_empty() || !self.unstarted.borrow().is_empty();
-        self.shared.is_closed() && self.shared.has_no_foreign() && self.in_flight.get() == 0 && !has_fibers
+        self.runtime.is_closed() && self.runtime.has_no_foreign() && self.in_flight.get() == 0 && !has_fibers
     }
 
     /// Whether nothing has changed since `shut_down` looked.
@@ -55,7 +43,7 @@ impl Executor {
     }
 
     /// Cancels all that is in flight, now that no task is left: the operations of threads that called
-    /// a runtime which ends, and standing ones that somebody kept. One by one: older kernels cannot
+    /// a runtime which ends, and multishot operations that somebody kept. One by one: older kernels cannot
     /// cancel all at once.
     fn cancel_rest(&self) {
         for user_data in self.foreign.user_data() {
@@ -63,7 +51,7 @@ impl Executor {
             // SAFETY: it points to nothing.
             unsafe { self.push(entry) };
         }
-        self.standing.unfinished().iter().for_each(|standing| self.cancel_standing(standing));
+        self.multishot.unfinished().iter().for_each(|operation| self.cancel_multishot(operation));
         self.ring.turn(Wait::No);
         self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
     }
@@ -73,11 +61,11 @@ impl Executor {
         self.shutdown.set(Shutdown::Over);
         while self.event.armed.get() || self.in_flight.get() > 0 {
             // The event's read ends by being served.
-            self.remote.ring_event();
+            self.inbox.ring_event();
             self.ring.turn(Wait::Forever);
             self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));
         }
-        self.standing.leak();
+        self.multishot.leak();
         self.buffers.clear(&self.ring);
         self.discard(self.idle.take_all());
         debug_assert!(self.live.borrow().is_empty());

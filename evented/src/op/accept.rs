@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
 use super::perform::Performer;
-use super::poll::{until_done, wait};
+use super::wait::{until_done, wait};
 
 pub(super) fn perform(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<Output> {
     // What the kernel says of its mode holds until somebody changes it, which nobody does meanwhile: a listener of this

@@ -10,9 +10,9 @@ use iolite_io::net::Address;
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::io::Errno;
 
-use super::LOOK_AGAIN;
+use super::limits::LOOK_AGAIN;
 use super::perform::Performer;
-use super::poll::{until_done, wait};
+use super::wait::{until_done, wait};
 
 /// Of an Internet socket.
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {

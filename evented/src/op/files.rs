@@ -16,36 +16,36 @@ use rustix::fs::Statx;
 
 use super::offload::{call_for_files, perform_files};
 use super::perform::{Performer, lacks_thread};
-use crate::shared::Shared;
+use crate::runtime::Runtime;
 
 pub(super) fn perform(
-    shared: &Shared,
+    runtime: &Runtime,
     context: &Context,
     performer: &Performer<'_>,
     mut operation: FileOperation<'_>,
 ) -> io::Result<Output> {
     if let FileOperation::Metadata { of, ref mut metadata } = operation
-        && let Some(told) = glance(shared, context, of)?
+        && let Some(told) = glance(runtime, context, of)?
     {
         **metadata = Some(told);
         return Ok(Output::Done);
     }
-    if !shared.rings_do_files() {
-        return perform_files(shared, context, operation);
+    if !runtime.rings_do_files() {
+        return perform_files(runtime, context, operation);
     }
     if let FileOperation::Metadata { of, metadata } = operation {
         match statx(performer, of) {
             Err(error) if lacks_thread(&error) => {
-                return perform_files(shared, context, FileOperation::Metadata { of, metadata });
+                return perform_files(runtime, context, FileOperation::Metadata { of, metadata });
             }
             result => *metadata = Some(result?),
         }
         return Ok(Output::Done);
     }
-    let Some((entry, _paths)) = request(&operation)? else { return perform_files(shared, context, operation) };
+    let Some((entry, _paths)) = request(&operation)? else { return perform_files(runtime, context, operation) };
     // SAFETY: the entry points to the paths, which are there until it returns.
     match unsafe { performer.run(&entry) } {
-        Err(error) if lacks_thread(&error) => perform_files(shared, context, operation),
+        Err(error) if lacks_thread(&error) => perform_files(runtime, context, operation),
         result => result.map(|_| Output::Done),
     }
 }
@@ -108,14 +108,14 @@ pub(super) fn c_path(path: impl AsRef<OsStr>) -> io::Result<CString> {
 }
 
 /// What the kernel's caches tell of a file, without waiting.
-fn glance(shared: &Shared, context: &Context, of: FileTarget<'_>) -> io::Result<Option<Metadata>> {
-    let mut glance = shared.mounts().glance(of);
+fn glance(runtime: &Runtime, context: &Context, of: FileTarget<'_>) -> io::Result<Option<Metadata>> {
+    let mut glance = runtime.mounts().glance(of);
     if let Glance::UnknownMount = glance {
-        call_for_files(shared, context, || {
-            shared.mounts().find_out(of);
+        call_for_files(runtime, context, || {
+            runtime.mounts().find_out(of);
             Ok(())
         })?;
-        glance = shared.mounts().glance(of);
+        glance = runtime.mounts().glance(of);
     }
     match glance {
         Glance::Told(metadata) => Ok(Some(metadata)),

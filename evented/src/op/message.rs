@@ -11,9 +11,9 @@ use iolite_io::net::{Address, Message, OutgoingMessage, Received};
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::net::SocketAddrAny;
 
+use super::limits::{BUFFERS_MAX, LOOK_AGAIN};
 use super::perform::Performer;
-use super::poll::{receive_in_turn, until_done};
-use super::{BUFFERS_MAX, LOOK_AGAIN};
+use super::wait::{receive_in_turn, until_done};
 
 /// How many descriptors can go with a message (`SCM_MAX_FD`).
 const DESCRIPTORS_MAX: usize = 253;

@@ -11,38 +11,38 @@ use iolite_io::backend::{Arrival, Context, Multishot, Source, current, park};
 use iolite_io::{Canceled, Io};
 use rustix::process::{Resource, getrlimit};
 
-use crate::executor::Executor;
-use crate::executor::standing::{Answer, Kind, Lent, Standing};
+use crate::executor::{Armed, Executor, Lent};
+use crate::remote::{Completion, Kind};
 use crate::ring::CQ_ENTRIES;
-use crate::shared::Shared;
+use crate::runtime::Runtime;
 
 /// An operation that a fiber of the runtime arms in its executor's ring, each time it has ended and
 /// the fiber asks for more. Its answers can be taken anywhere; but a context that is no fiber of
 /// the runtime arms nothing, for a wake-up on another thread costs it more than single operations.
 #[derive(Debug)]
 pub(crate) struct RingMultishot {
-    shared: Arc<Shared>,
-    standing: Option<Arc<Standing>>,
+    runtime: Arc<Runtime>,
+    armed: Option<Armed>,
     /// The kernel has not said that it does not know it.
     supported: bool,
 }
 
 impl RingMultishot {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, standing: None, supported: true }
+    pub(crate) fn new(runtime: Arc<Runtime>) -> Self {
+        Self { runtime, armed: None, supported: true }
     }
 
     /// What was armed, or is now; then `lent` is what the caller keeps for as long as its source is borrowed.
-    fn standing(&mut self, context: &Context, source: Source<'_>, lent: &mut Option<Lent>) -> Option<&Arc<Standing>> {
-        if self.standing.is_none() && self.supported {
-            let armed = Executor::with_current_of(&self.shared, context, |executor| arm(executor, source)).flatten();
-            (self.standing, *lent) = armed.unzip();
+    fn armed(&mut self, context: &Context, source: Source<'_>, lent: &mut Option<Lent>) -> Option<&Armed> {
+        if self.armed.is_none() && self.supported {
+            let armed = Executor::with_current_of(&self.runtime, context, |executor| arm(executor, source)).flatten();
+            (self.armed, *lent) = armed.unzip();
         }
-        self.standing.as_ref()
+        self.armed.as_ref()
     }
 
     /// What an answer means to the caller; `None` when it has to do with a single operation.
-    fn arrival(&mut self, answer: io::Result<Answer>) -> Option<io::Result<Arrival>> {
+    fn arrival(&mut self, answer: io::Result<Completion>) -> Option<io::Result<Arrival>> {
         match answer {
             Ok(answer) => arrival(answer).map(Ok),
             Err(error) => match error.raw_os_error() {
@@ -67,14 +67,14 @@ impl Multishot for RingMultishot {
             // Every way out drops it, a panic of `io` in a wait too.
             let mut lent = None;
             loop {
-                let standing = self.standing(context, source, &mut lent)?;
-                match wait(io, context, standing) {
+                let armed = self.armed(context, source, &mut lent)?;
+                match wait(io, context, armed) {
                     Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ECANCELED) => {}
                     // The last free buffers of the pool have come there since, where nobody else finds them.
-                    Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ENOBUFS) && standing.has_buffers() => {}
+                    Ok(Some(Err(error))) if error.raw_os_error() == Some(libc::ENOBUFS) && armed.has_buffers() => {}
                     Ok(Some(answer)) => return self.arrival(answer),
                     // It has ended, and is armed again.
-                    Ok(None) => self.standing = None,
+                    Ok(None) => self.armed = None,
                     Err(canceled) => return Some(Err(canceled.into())),
                 }
             }
@@ -82,41 +82,41 @@ impl Multishot for RingMultishot {
     }
 
     fn stop(mut self: Box<Self>, _: &dyn Io) -> Vec<io::Result<Arrival>> {
-        let Some(standing) = self.standing.take() else { return Vec::new() };
-        standing.cancel();
+        let Some(armed) = self.armed.take() else { return Vec::new() };
+        armed.cancel();
         current(|context| {
-            while !standing.is_over(context.unparker()) {
+            while !armed.is_over_or_wakes(context.unparker()) {
                 park(None);
             }
         });
-        standing.take_all().into_iter().filter_map(|answer| self.arrival(answer)).collect()
+        armed.take_all().filter_map(|answer| self.arrival(answer)).collect()
     }
 }
 
 impl Drop for RingMultishot {
     fn drop(&mut self) {
-        if let Some(standing) = self.standing.take() {
-            standing.abandon();
+        if let Some(armed) = self.armed.take() {
+            armed.abandon();
         }
     }
 }
 
 /// Waits for the next answer; nothing when it has ended and all were taken.
-fn wait(io: &dyn Io, context: &Context, standing: &Standing) -> Result<Option<io::Result<Answer>>, Canceled> {
-    standing.top_up();
+fn wait(io: &dyn Io, context: &Context, armed: &Armed) -> Result<Option<io::Result<Completion>>, Canceled> {
+    armed.top_up();
     loop {
-        if let Poll::Ready(answer) = standing.poll(context.unparker()) {
+        if let Poll::Ready(answer) = armed.poll(context.unparker()) {
             return Ok(answer);
         }
         if let Err(canceled) = context.check_within_wait(io) {
-            standing.forget_waiter();
+            armed.forget_waiter();
             return Err(canceled);
         }
         park(context.deadline());
     }
 }
 
-fn arm(executor: &Executor, source: Source<'_>) -> Option<(Arc<Standing>, Lent)> {
+fn arm(executor: &Executor, source: Source<'_>) -> Option<(Armed, Lent)> {
     if !executor.completes_inside_only() {
         return None;
     }
@@ -135,12 +135,12 @@ fn arm(executor: &Executor, source: Source<'_>) -> Option<(Arc<Standing>, Lent)>
     Some(unsafe { executor.arm(kind, entry) })
 }
 
-fn arrival(answer: Answer) -> Option<Arrival> {
+fn arrival(answer: Completion) -> Option<Arrival> {
     match answer {
-        Answer::Connection(descriptor) => Some(Arrival::Connection(descriptor)),
-        Answer::Bytes(buffer) => Some(Arrival::Bytes(buffer)),
-        Answer::End => Some(Arrival::End),
-        Answer::Sent(_) => None,
+        Completion::Connection(descriptor) => Some(Arrival::Connection(descriptor)),
+        Completion::Bytes(buffer) => Some(Arrival::Bytes(buffer)),
+        Completion::End => Some(Arrival::End),
+        Completion::Sent(_) => None,
     }
 }
 

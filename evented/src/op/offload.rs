@@ -6,50 +6,50 @@ use iolite_io::backend::{BlockingPool, Context, perform_file};
 use iolite_io::fs::FileOperation;
 use iolite_io::{Canceled, Io, Job, Output};
 
-use crate::shared::Shared;
+use crate::runtime::Runtime;
 
 /// Runs a closure: where the caller is, if that is a thread, else on a pool of the runtime.
-pub(super) fn perform(shared: &Shared, context: &Context, job: Job<'_>) -> io::Result<Output> {
-    perform_on(shared.closures(), shared, context, job)
+pub(super) fn perform(runtime: &Runtime, context: &Context, job: Job<'_>) -> io::Result<Output> {
+    perform_on(runtime.closures(), runtime, context, job)
 }
 
 /// Performs what the ring cannot, on threads that no closure keeps: it may wait for what comes of this.
-pub(super) fn perform_files(shared: &Shared, context: &Context, operation: FileOperation<'_>) -> io::Result<Output> {
-    call_for_files(shared, context, || perform_file(operation))
+pub(super) fn perform_files(runtime: &Runtime, context: &Context, operation: FileOperation<'_>) -> io::Result<Output> {
+    call_for_files(runtime, context, || perform_file(operation))
 }
 
 /// Makes a call that waits for nothing but a file system: where the caller is, if that is a thread or the system starts
 /// none, else on a thread of the runtime.
 pub(super) fn call_for_files<T: Send>(
-    shared: &Shared,
+    runtime: &Runtime,
     context: &Context,
     call: impl FnOnce() -> io::Result<T> + Send,
 ) -> io::Result<T> {
     let (mut call, mut result) = (Some(call), None);
     let mut job = || result = call.take().map(|call| call());
-    match perform_on(shared.files(), shared, context, Job::new(&mut job)) {
+    match perform_on(runtime.files(), runtime, context, Job::new(&mut job)) {
         Err(error) if Canceled::is_in(&error) => Err(error),
         // The executor's other fibers wait as well, which is better than to be refused for ever.
         Err(error) => match call {
-            Some(call) => shared.run_on_behalf(call),
+            Some(call) => runtime.run_on_behalf(call),
             None => Err(error),
         },
         Ok(_) => result.unwrap_or_else(|| unreachable!("the job has run")),
     }
 }
 
-fn perform_on(pool: &BlockingPool, shared: &Shared, context: &Context, job: Job<'_>) -> io::Result<Output> {
+fn perform_on(pool: &BlockingPool, runtime: &Runtime, context: &Context, job: Job<'_>) -> io::Result<Output> {
     if context.is_thread() {
-        let io: &dyn Io = shared;
+        let io: &dyn Io = runtime;
         io.shield(|_| job.run());
     } else {
         let mut job = Some(job);
         let mut run = || {
             if let Some(job) = job.take() {
-                shared.run_on_behalf(|| job.run());
+                runtime.run_on_behalf(|| job.run());
             }
         };
-        pool.run_to_end(shared, Job::new(&mut run))?;
+        pool.run_to_end(runtime, Job::new(&mut run))?;
     }
     Ok(Output::Done)
 }

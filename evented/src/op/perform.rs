@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::io;
 use std::mem;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -17,11 +17,9 @@ use iolite_io::{Canceled, Instant, SharedBytes, ShutDown};
 use super::offload::call_for_files;
 use super::typed::{CanceledById, Id, UnderWay};
 use crate::abort::AbortOnUnwind;
-use crate::executor::foreign::{Message, Role};
-use crate::executor::remote::Remote;
-use crate::executor::standing::{Answer, Kind};
 use crate::executor::{Executor, OpSlot};
-use crate::shared::Shared;
+use crate::remote::{Completion, Inbox, Kind, Message, Role};
+use crate::runtime::Runtime;
 
 /// What an interrupted system call returns within the kernel, to be begun again: `ERESTARTSYS` and its
 /// kin. Some operations let it out (seen with splices, up to Linux 6.18).
@@ -33,7 +31,7 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(1);
 
 /// Performs entries for one context.
 pub(super) struct Performer<'a> {
-    shared: &'a Shared,
+    runtime: &'a Runtime,
     context: &'a Context,
     /// Each operation keeps a thread of the kernel's, and must not take it from others.
     keeps_worker: bool,
@@ -68,13 +66,13 @@ trait InFlight {
 }
 
 impl<'a> Performer<'a> {
-    pub(super) fn new(shared: &'a Shared, context: &'a Context) -> Self {
-        Self { shared, context, keeps_worker: false, left_more: Cell::new(false) }
+    pub(super) fn new(runtime: &'a Runtime, context: &'a Context) -> Self {
+        Self { runtime, context, keeps_worker: false, left_more: Cell::new(false) }
     }
 
     /// The same for what waits on a thread of the kernel's, for as long as it likes.
     pub(super) fn keeping_worker(&self) -> Self {
-        Self { keeps_worker: true, ..Self::new(self.shared, self.context) }
+        Self { keeps_worker: true, ..Self::new(self.runtime, self.context) }
     }
 
     /// Refuses what needs no ring, once the runtime has ended.
@@ -83,24 +81,24 @@ impl<'a> Performer<'a> {
     ///
     /// [`ShutDown`].
     pub(super) fn check_open(&self) -> io::Result<()> {
-        if self.shared.is_closed() { Err(ShutDown.into()) } else { Ok(()) }
+        if self.runtime.is_closed() { Err(ShutDown.into()) } else { Ok(()) }
     }
 
     /// Whether it performs for one of many fibers, on a kernel that lets receptions wait for their turn.
     pub(super) fn is_crowded(&self) -> bool {
         // As old as the flag (Linux 5.19).
-        Executor::with_current_of(self.shared, self.context, Executor::is_crowded) == Some(true)
-            && self.shared.supports(opcode::Socket::CODE)
+        Executor::with_current_of(self.runtime, self.context, Executor::is_crowded) == Some(true)
+            && self.runtime.supports(opcode::Socket::CODE)
     }
 
     /// Whether it performs for the only fiber of an executor that could run.
     pub(super) fn is_alone(&self) -> bool {
-        Executor::with_current_of(self.shared, self.context, Executor::is_alone) == Some(true)
+        Executor::with_current_of(self.runtime, self.context, Executor::is_alone) == Some(true)
     }
 
     /// Whether it performs for a fiber that may receive `bytes` by a call in place of an operation.
     pub(super) fn may_receive(&self, bytes: usize) -> bool {
-        Executor::with_current_of(self.shared, self.context, |executor| executor.may_receive(bytes)) == Some(true)
+        Executor::with_current_of(self.runtime, self.context, |executor| executor.may_receive(bytes)) == Some(true)
     }
 
     /// Whether the last operation left something in the socket that it received from, as far as the kernel tells.
@@ -111,7 +109,7 @@ impl<'a> Performer<'a> {
     /// The slot under which the ring in which [`run`](Self::run) performs knows `memory`, if any.
     pub(super) fn registered(&self, memory: Option<&Arc<PoolMemory>>) -> Option<u16> {
         let memory = memory?;
-        Executor::with_current_of(self.shared, self.context, |executor| executor.registered(memory)).flatten()
+        Executor::with_current_of(self.runtime, self.context, |executor| executor.registered(memory)).flatten()
     }
 
     /// Performs `entry` and waits for its completion; the result is the kernel's, not negative.
@@ -159,7 +157,7 @@ impl<'a> Performer<'a> {
     ///
     /// [`Canceled`], and those of `call`.
     pub(super) fn call<T: Send>(&self, call: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-        call_for_files(self.shared, self.context, call)
+        call_for_files(self.runtime, self.context, call)
     }
 
     /// As [`run`](Self::run); the operation can also be canceled by its id.
@@ -192,7 +190,8 @@ impl<'a> Performer<'a> {
     /// As [`run`](Self::run).
     unsafe fn run_until(&self, entry: &Entry, until: Until<'_>) -> io::Result<u32> {
         loop {
-            let here = Executor::with_current_of(self.shared, self.context, |executor| executor.block_of(self.context));
+            let here =
+                Executor::with_current_of(self.runtime, self.context, |executor| executor.block_of(self.context));
             // SAFETY: the caller keeps what the entry points to until this returns, and each turn of the loop returns
             // only when the entry has completed. The block is the calling fiber's.
             let (result, asked) = unsafe {
@@ -223,7 +222,7 @@ impl<'a> Performer<'a> {
             self.context.recancel(canceled);
         } else if has_stopped && asked.by_id {
             return Err(CanceledById.into());
-        } else if result == -libc::ECANCELED && self.shared.is_closed() {
+        } else if result == -libc::ECANCELED && self.runtime.is_closed() {
             // The runtime canceled what was left of foreign operations at its end.
             return Err(ShutDown.into());
         }
@@ -236,7 +235,7 @@ impl<'a> Performer<'a> {
     ///
     /// [`Canceled`].
     pub(super) fn check(&self) -> io::Result<()> {
-        Ok(self.context.check(self.shared)?)
+        Ok(self.context.check(self.runtime)?)
     }
 
     /// Waits for `duration`, or less.
@@ -265,16 +264,16 @@ impl<'a> Performer<'a> {
         // SAFETY: the entry points into the bytes, as this function's caller says, and they are shared: the clone in the
         // kind keeps them where they are.
         let arm = |executor: &Executor| unsafe { executor.arm(Kind::Send(bytes.clone()), entry) };
-        let (standing, _lent) = Executor::with_current_of(self.shared, self.context, arm)?;
+        let (send, _lent) = Executor::with_current_of(self.runtime, self.context, arm)?;
         let mut asked = Asked::default();
         loop {
-            match standing.poll(self.context.unparker()) {
-                Poll::Ready(Some(Ok(Answer::Sent(result)))) => return Some(self.outcome(result, asked)),
+            match send.poll(self.context.unparker()) {
+                Poll::Ready(Some(Ok(Completion::Sent(result)))) => return Some(self.outcome(result, asked)),
                 Poll::Ready(_) => unreachable!("a send has one answer, its result"),
                 Poll::Pending => {}
             }
             if self.looks_for_request(Until::Canceled, &mut asked) {
-                standing.cancel();
+                send.cancel();
             }
             park(self.deadline(Until::Canceled, &asked));
         }
@@ -288,11 +287,11 @@ impl<'a> Performer<'a> {
     unsafe fn run_here(&self, block: &WakeBlock, entry: &Entry, until: Until<'_>) -> (i32, Asked) {
         // The kernel writes to this frame.
         let bomb = AbortOnUnwind;
-        let slot = Executor::slot(block);
+        let slot = OpSlot::new(block);
         // SAFETY: the slot, in this frame, and what the entry points to stay until this function returns, which it does when
         // `wait` has seen the result; an unwinding in between ends the process.
         let submit = |executor: &Executor| unsafe {
-            let kept = self.keeps_worker.then(|| executor.remote().keep_worker());
+            let kept = self.keeps_worker.then(|| executor.inbox().keep_worker());
             executor.submit(&slot, entry.clone());
             kept
         };
@@ -309,19 +308,19 @@ impl<'a> Performer<'a> {
     ///
     /// As [`run`](Self::run).
     unsafe fn run_elsewhere(&self, entry: &Entry, until: Until<'_>) -> io::Result<(i32, Asked)> {
-        let remote = self.shared.begin_foreign()?;
+        let inbox = self.runtime.begin_foreign()?;
         // As in `run_here`.
         let bomb = AbortOnUnwind;
-        let _kept = self.keeps_worker.then(|| remote.keep_worker());
+        let _kept = self.keeps_worker.then(|| inbox.keep_worker());
         // Where it was allowed to keep a thread of the kernel's, there it stays.
         let role = if self.keeps_worker { Role::Pinned } else { Role::Operation };
         let message = Message::new(entry.clone(), self.context.unparker(), role);
         // SAFETY: `wait` returns when there is a result, and unwinds past the bomb never.
-        unsafe { self.shared.send(remote, &message) };
+        unsafe { self.runtime.send(inbox, &message) };
         let outcome = self
-            .wait(&Sent { shared: self.shared, remote, message: &message, unparker: self.context.unparker() }, until);
+            .wait(&Sent { runtime: self.runtime, inbox, message: &message, unparker: self.context.unparker() }, until);
         mem::forget(bomb);
-        self.shared.end_foreign();
+        self.runtime.end_foreign();
         Ok(outcome)
     }
 
@@ -358,7 +357,7 @@ impl<'a> Performer<'a> {
         if asked.request.is_some() || matches!(until, Until::Completed) {
             return false;
         }
-        asked.request = self.context.check_within_wait(self.shared).err();
+        asked.request = self.context.check_within_wait(self.runtime).err();
         asked.request.is_some()
     }
 
@@ -393,8 +392,8 @@ impl InFlight for OpSlot {
 
 /// An operation in the ring of an executor whose fiber the caller is not.
 struct Sent<'a> {
-    shared: &'a Shared,
-    remote: &'static Remote,
+    runtime: &'a Runtime,
+    inbox: &'static Inbox,
     message: &'a Message,
     unparker: Unparker,
 }
@@ -407,12 +406,13 @@ impl InFlight for Sent<'_> {
     fn cancel(&self) -> i32 {
         loop {
             // To the same executor, behind the message, so that it finds the operation.
-            let remote = self.message.taken_by().unwrap_or(self.remote);
+            let taken_by = self.message.taken_by();
+            let inbox = taken_by.map_or(self.inbox, |executor| self.runtime.executors().inbox(executor));
             let entry = opcode::AsyncCancel::new(self.message.user_data()).build();
             let role = Role::Cancellation(NonNull::from(self.message));
             let cancellation = Message::new(entry, self.unparker, role);
             // SAFETY: the loop ends when there is an answer, and a panic in it meets the bomb of `run_elsewhere`.
-            unsafe { self.shared.send(remote, &cancellation) };
+            unsafe { self.runtime.send(inbox, &cancellation) };
             let answer = loop {
                 match cancellation.result() {
                     Some(answer) => break answer,
@@ -420,8 +420,7 @@ impl InFlight for Sent<'_> {
                 }
             };
             // Each of the two may have been taken by another executor in the meantime: then this one has found nothing.
-            let took = |message: &Message| message.taken_by().map(ptr::from_ref);
-            let has_met = self.message.result().is_some() || took(self.message) == took(&cancellation);
+            let has_met = self.message.result().is_some() || self.message.taken_by() == cancellation.taken_by();
             if answer != -libc::ENOENT || has_met {
                 return answer;
             }

@@ -6,37 +6,14 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use io_uring::{opcode, types};
-use iolite_io::backend::{PoolMemory, Waiting, try_read, waiting_of};
+use iolite_io::backend::{PoolMemory, try_read};
 use iolite_io::{Descriptor, Interest, Output};
 use rustix::io::{preadv, readv, retry_on_intr};
 
+use super::limits::{BUFFERS_MAX, COUNT_MAX};
+use super::offset::{check_offset, kernel_offset};
 use super::perform::{Performer, lacks_thread};
-use super::poll::{run_or_wait, unless_ring};
-use super::{BUFFERS_MAX, COUNT_MAX};
-
-/// The kernel's offset: the highest one stands for the file's own position.
-pub(super) fn kernel_offset(offset: Option<u64>) -> io::Result<u64> {
-    const POSITION: u64 = u64::MAX;
-    match offset {
-        None => Ok(POSITION),
-        // What `pread` says of it.
-        Some(POSITION) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
-        Some(offset) => Ok(offset),
-    }
-}
-
-/// Refuses an offset of what has none, in the words of `pread` or `pwrite`, whose call without a buffer `ask` is: the
-/// kernel's rings ignore it there.
-pub(super) fn check_offset(
-    file: &Descriptor,
-    offset: Option<u64>,
-    ask: impl FnOnce(u64) -> rustix::io::Result<usize>,
-) -> io::Result<()> {
-    match offset {
-        Some(offset) if waiting_of(file)? != Waiting::ForDisk => Ok(ask(offset).map(drop)?),
-        _ => Ok(()),
-    }
-}
+use super::wait::{run_or_wait, unless_ring};
 
 pub(super) fn perform(
     performer: &Performer<'_>,

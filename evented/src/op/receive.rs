@@ -10,9 +10,9 @@ use iolite_io::{Descriptor, Output};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::COUNT_MAX;
+use super::limits::COUNT_MAX;
 use super::perform::Performer;
-use super::poll::receive_in_turn;
+use super::wait::receive_in_turn;
 
 pub(super) fn perform(
     performer: &Performer<'_>,

@@ -10,9 +10,9 @@ use iolite_io::{Descriptor, Interest, Output, SharedBytes};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::COUNT_MAX;
+use super::limits::COUNT_MAX;
 use super::perform::Performer;
-use super::poll::run_or_wait;
+use super::wait::run_or_wait;
 
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<Output> {
     if buffer.is_empty() {

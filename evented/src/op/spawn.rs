@@ -6,11 +6,11 @@ use std::process::Command;
 use iolite_io::backend::spawn_program;
 use iolite_io::{Output, ShutDown};
 
-use crate::shared::Shared;
+use crate::runtime::Runtime;
 
-pub(super) fn perform(shared: &Shared, command: &mut Command) -> io::Result<Output> {
-    if shared.is_closed() {
+pub(super) fn perform(runtime: &Runtime, command: &mut Command) -> io::Result<Output> {
+    if runtime.is_closed() {
         return Err(ShutDown.into());
     }
-    Ok(Output::Spawned(spawn_program(shared, command)?.into()))
+    Ok(Output::Spawned(spawn_program(runtime, command)?.into()))
 }

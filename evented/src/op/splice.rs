@@ -13,9 +13,9 @@ use io_uring::{opcode, types};
 use iolite_io::backend::{DiskWait, Rounds, Spliced, try_splice, yield_now};
 use iolite_io::{Descriptor, Output};
 
-use super::COUNT_MAX;
+use super::limits::COUNT_MAX;
 use super::perform::{Performer, lacks_thread};
-use super::poll::{next_round, run_or_wait};
+use super::wait::{next_round, run_or_wait};
 
 pub(super) fn perform(
     performer: &Performer<'_>,

@@ -11,10 +11,10 @@ use iolite_io::{Descriptor, Interest, Output};
 use rustix::fs::SeekFrom;
 use rustix::io::{pwritev, retry_on_intr, writev};
 
+use super::limits::{BUFFERS_MAX, COUNT_MAX};
+use super::offset::{check_offset, kernel_offset};
 use super::perform::{Performer, lacks_thread};
-use super::poll::{run_or_wait, unless_ring};
-use super::read::{check_offset, kernel_offset};
-use super::{BUFFERS_MAX, COUNT_MAX};
+use super::wait::{run_or_wait, unless_ring};
 
 pub(super) fn perform(
     performer: &Performer<'_>,

@@ -10,7 +10,7 @@ use iolite_io::{Io, Operation};
 
 use super::sealed::Sealed;
 use super::{Id, Opcode, at, count, done, fd, length, operation};
-use crate::op::BUFFERS_MAX;
+use crate::op::limits::BUFFERS_MAX;
 
 operation! {
     /// Reads; the count is 0 at the end. Linux 5.6.

@@ -21,7 +21,7 @@ use io_uring::squeue::Entry;
 use io_uring::types::Fd;
 use iolite_io::{Io, Operation};
 
-use super::COUNT_MAX;
+use super::limits::COUNT_MAX;
 pub use files::*;
 pub(crate) use id::UnderWay;
 pub use id::{Cancel, CanceledById, Id, cancel};

@@ -9,7 +9,7 @@ use iolite_io::Output;
 
 use super::id::Id;
 use crate::op::perform::Performer;
-use crate::shared::Shared;
+use crate::runtime::Runtime;
 
 /// An operation of this backend's own. It is performed once, whoever gets hold of it.
 pub(super) struct Native {
@@ -38,15 +38,15 @@ impl Native {
 ///
 /// Those of the operation; of kind [`Unsupported`](io::ErrorKind::Unsupported) when the kernel does not have it, and
 /// for what is of another backend, or was performed already.
-pub(in crate::op) fn perform(
-    shared: &Shared,
+pub(crate) fn perform(
+    runtime: &Runtime,
     performer: &Performer<'_>,
     operation: &mut (dyn Any + Send),
 ) -> io::Result<Output> {
     let native = operation.downcast_mut::<Native>().ok_or_else(|| unsupported("another backend's operation"))?;
     let entry = native.entry.take().ok_or_else(|| unsupported("an operation for the second time"))?;
     let code = entry.get_opcode() as u8;
-    if !shared.supports(code) {
+    if !runtime.supports(code) {
         return Err(unsupported(&format!("operation {code} of io_uring, which this kernel does not have")));
     }
     // SAFETY: what the entry points to is valid for as long as the `Native` is within reach, as the caller of `new` says,

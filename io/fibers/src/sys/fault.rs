@@ -1,26 +1,25 @@
-//! Names a fiber that overflows its stack, instead of a bare SIGSEGV.
+//! The handler of SIGSEGV and SIGBUS, and alternate stacks for it.
 //!
-//! std's own handler knows the guards of threads only. Ours runs before it, on the thread's
-//! alternate stack, and hands every other fault on.
+//! std's own handler knows the guards of threads only. Ours runs before it, on the thread's alternate stack, and hands
+//! every fault on that it has nothing to say of.
 #![allow(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::mem;
 use std::process;
 use std::ptr;
 use std::sync::Once;
 
-use super::published::Published;
-use super::{Fiber, stack};
 use crate::primitive::AtomicPtr;
+use crate::published::Published;
 
 thread_local! {
-    /// The fiber that runs on this thread; null between fibers. Set by its executor, off the fiber.
-    pub(super) static RUNNING: Cell<*const Fiber> = const { Cell::new(ptr::null()) };
-
     /// This thread's alternate stack, if it has one of ours.
     static ALTERNATE: RefCell<Option<AlternateStack>> = const { RefCell::new(None) };
 }
+
+/// What is called with the address of a fault, before the fault is handed on. Async-signal-safe.
+static REPORT: Published<fn(usize)> = Published::new(AtomicPtr::new(ptr::null_mut()));
 
 /// The actions that ours replaced, for SIGSEGV and SIGBUS; leaked, written once before ours is
 /// installed.
@@ -34,11 +33,12 @@ const HANDLER_BYTES: usize = 4 * 1024;
 /// Bytes of an alternate stack of ours, at least.
 const ALTERNATE_BYTES: usize = 64 * 1024;
 
-/// Installs the handler, once per process, and gives the calling thread an alternate stack if it has none that is
-/// large enough (std's threads have one, which is, except where the registers that the kernel saves are many).
-pub(crate) fn prepare_thread() {
+/// Installs the handler, once per process, which calls `report` with the address of each fault and then hands the fault on;
+/// `report` is async-signal-safe. Gives the calling thread an alternate stack if it has none that is large enough.
+pub(crate) fn prepare_thread(report: &'static fn(usize)) {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
+        REPORT.set(report);
         for (signal, previous) in SIGNALS.into_iter().zip(&PREVIOUS) {
             // SAFETY: the pointers lead to plain data that is alive during the calls; the handler only calls
             // async-signal-safe functions, and finds the action that it replaces, which is never freed.
@@ -112,43 +112,22 @@ impl Drop for AlternateStack {
 extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid `info` to a handler with SA_SIGINFO.
     let address = unsafe { (*info).si_addr() } as usize;
-    match stack::stack_of_guard(address) {
-        Some(bytes) => report(bytes),
-        None => hand_on(signal, info, context),
+    if let Some(report) = REPORT.get() {
+        report(address);
     }
+    hand_on(signal, info, context);
 }
 
-/// Writes one line and ends the process. Async-signal-safe: no allocation, no lock.
-fn report(stack_bytes: usize) -> ! {
-    let mut digits = [0_u8; 20];
-    write_stderr(b"iolite: the fiber of task `");
-    // SAFETY: the fiber overflowed, so it runs, and is there.
-    match unsafe { RUNNING.get().as_ref() } {
-        Some(fiber) => fiber.with_name(|name| write_stderr(name.as_bytes())),
-        None => write_stderr(b"?"),
-    }
-    write_stderr(b"` overflowed its stack of ");
-    write_stderr(decimal(stack_bytes / 1024, &mut digits));
-    write_stderr(b" KiB: raise stack_size, or move large frames to the heap or to the bridge; aborting\n");
-    // SAFETY: no preconditions.
-    unsafe { libc::abort() }
-}
-
-fn decimal(mut value: usize, digits: &mut [u8; 20]) -> &[u8] {
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return &digits[first..];
-        }
-    }
-}
-
-fn write_stderr(bytes: &[u8]) {
+/// Writes to stderr. Async-signal-safe.
+pub(crate) fn write_stderr(bytes: &[u8]) {
     // SAFETY: the slice is readable. What cannot be written is lost; the process ends anyway.
     unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// Ends the process. Async-signal-safe.
+pub(crate) fn abort() -> ! {
+    // SAFETY: no preconditions.
+    unsafe { libc::abort() }
 }
 
 fn hand_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
+use iolite_fibers::StackClass;
+
 use crate::fiber::OwnedFiber;
-use crate::fiber::stack::SizeClass;
 
 /// How many idle fibers of a size keep their stacks warm; more are given back when the executor is
 /// idle.
@@ -16,12 +17,12 @@ const WARM_BYTES_MAX: usize = 256 << 20;
 #[derive(Default)]
 pub(super) struct IdleFibers {
     /// By size, the warmest last.
-    classes: [RefCell<Vec<OwnedFiber>>; SizeClass::COUNT],
+    classes: [RefCell<Vec<OwnedFiber>>; StackClass::COUNT],
 }
 
 impl IdleFibers {
     /// Takes the warmest fiber with a stack of this size.
-    pub(super) fn take(&self, class: SizeClass) -> Option<OwnedFiber> {
+    pub(super) fn take(&self, class: StackClass) -> Option<OwnedFiber> {
         self.classes[class.index()].borrow_mut().pop()
     }
 
@@ -31,7 +32,7 @@ impl IdleFibers {
 
     /// Whether there are more than are kept warm.
     pub(super) fn has_surplus(&self) -> bool {
-        self.classes.iter().enumerate().any(|(index, fibers)| fibers.borrow().len() > warm_max(index))
+        StackClass::all().any(|class| self.classes[class.index()].borrow().len() > warm_max(class))
     }
 
     /// Takes the coldest fibers, those that are too many.
@@ -43,17 +44,17 @@ impl IdleFibers {
         self.take_colder(|_| 0)
     }
 
-    fn take_colder(&self, keep: fn(usize) -> usize) -> Vec<OwnedFiber> {
+    fn take_colder(&self, keep: fn(StackClass) -> usize) -> Vec<OwnedFiber> {
         let mut taken = Vec::new();
-        for (index, fibers) in self.classes.iter().enumerate() {
-            let mut fibers = fibers.borrow_mut();
-            let surplus = fibers.len().saturating_sub(keep(index));
+        for class in StackClass::all() {
+            let mut fibers = self.classes[class.index()].borrow_mut();
+            let surplus = fibers.len().saturating_sub(keep(class));
             taken.extend(fibers.drain(..surplus));
         }
         taken
     }
 }
 
-fn warm_max(index: usize) -> usize {
-    WARM_MAX.min(WARM_BYTES_MAX >> (index as u32 + SizeClass::MIN_LOG2))
+fn warm_max(class: StackClass) -> usize {
+    WARM_MAX.min(WARM_BYTES_MAX / class.bytes())
 }

@@ -1,7 +1,7 @@
-//! The switch between an executor's stack and that of a fiber.
+//! The switch between a thread's stack and that of a coroutine.
 //!
-//! A [`Strand`] is a stack with the context that is saved on it. `resume` goes to it, `suspend`
-//! back to whoever resumed it.
+//! A [`Switch`] is a stack with the context that is saved on it. `resume` goes to it, `suspend`
+//! back to the one that resumed it.
 //!
 //! On x86-64 the switch is ours: inlined on both sides, it leaves by a jump. A switch that calls and
 //! returns, as corosensei's does, is paid twice: the processor predicts that a `ret` goes to the
@@ -15,40 +15,43 @@ mod portable;
 mod x86_64;
 
 #[cfg(any(feature = "portable-switch", not(target_arch = "x86_64")))]
-pub(super) use portable::Strand;
+pub(crate) use portable::Switch;
 #[cfg(not(any(feature = "portable-switch", not(target_arch = "x86_64"))))]
-pub(super) use x86_64::Strand;
+pub(crate) use x86_64::Switch;
 
-/// What runs on a strand, with the pointer that it was made with. Must not unwind.
-pub(super) type Main = unsafe fn(*const ());
+/// What runs on a coroutine, with the pointer that the coroutine was made with. It must not unwind: that ends the process.
+pub type Main = unsafe fn(*const ());
 
 #[cfg(test)]
 mod tests {
+    #![allow(unsafe_code)]
+
     use std::cell::{Cell, RefCell};
     use std::panic::catch_unwind;
     use std::ptr;
 
-    use super::Strand;
-    use crate::fiber::stack::{FiberStack, SizeClass};
+    use super::Switch;
+    use crate::class::StackClass;
+    use crate::stack::Stack;
 
     #[derive(Default)]
     struct Shared {
-        strand: RefCell<Option<Box<Strand>>>,
+        switch: RefCell<Option<Box<Switch>>>,
         log: RefCell<Vec<u32>>,
         sum: Cell<f64>,
     }
 
     impl Shared {
         fn suspend(&self) {
-            let strand = ptr::from_ref(&**self.strand.borrow().as_ref().expect("made"));
-            // SAFETY: called by what runs on the strand; the box stays where it is.
-            unsafe { (*strand).suspend() };
+            let switch = ptr::from_ref(&**self.switch.borrow().as_ref().expect("made"));
+            // SAFETY: called by what runs on the switch; the box stays where it is.
+            unsafe { (*switch).suspend() };
         }
 
         fn resume(&self) {
-            let strand = ptr::from_ref(&**self.strand.borrow().as_ref().expect("made"));
+            let switch = ptr::from_ref(&**self.switch.borrow().as_ref().expect("made"));
             // SAFETY: nobody runs on it; it has not ended.
-            unsafe { (*strand).resume() };
+            unsafe { (*switch).resume() };
         }
     }
 
@@ -56,7 +59,7 @@ mod tests {
     ///
     /// `shared` points to a `Shared`.
     unsafe fn main(shared: *const ()) {
-        // SAFETY: `Strand::new` was given a pointer to a `Shared`, which the test keeps until the strand has ended.
+        // SAFETY: `Switch::new` was given a pointer to a `Shared`, which the test keeps until the switch has ended.
         let shared = unsafe { &*shared.cast::<Shared>() };
         for step in 0..3 {
             shared.log.borrow_mut().push(step);
@@ -69,24 +72,23 @@ mod tests {
     }
 
     #[test]
-    fn a_strand_takes_turns_with_whoever_resumes_it_and_ends() {
+    fn a_stack_takes_turns_with_the_one_that_resumes_it_and_ends() {
         let shared = Shared::default();
-        let stack = FiberStack::take(SizeClass::of(64 * 1024)).unwrap();
-        *shared.strand.borrow_mut() = Some(Box::new(Strand::new(stack, main, ptr::from_ref(&shared).cast())));
+        let stack = Stack::take(StackClass::of(64 * 1024)).unwrap();
+        *shared.switch.borrow_mut() = Some(Box::new(Switch::new(stack, main, ptr::from_ref(&shared).cast())));
         for turn in 0..4 {
             shared.log.borrow_mut().push(100 + turn);
             shared.resume();
         }
         assert_eq!(*shared.log.borrow(), [100, 0, 101, 1, 102, 2, 103]);
         assert_eq!(shared.sum.get(), 0.0 + 1.5 * 3.0 + 2.5 * 6.0);
-        let strand = shared.strand.take().expect("made");
-        // SAFETY: it has ended, as the log says.
-        unsafe { FiberStack::give_back(vec![(*strand).into_stack().expect("ended")]) };
+        let switch = shared.switch.take().expect("made");
+        Stack::give_back([(*switch).into_stack().expect("ended")]);
     }
 
     #[test]
-    fn a_strand_that_never_ran_keeps_its_stack_to_itself() {
-        let strand = Strand::new(FiberStack::take(SizeClass::of(64 * 1024)).unwrap(), main, ptr::null());
-        assert!(strand.into_stack().is_none(), "what is on the stack has not ended");
+    fn a_stack_that_never_ran_keeps_to_itself() {
+        let switch = Switch::new(Stack::take(StackClass::of(64 * 1024)).unwrap(), main, ptr::null());
+        assert!(switch.into_stack().is_none(), "what is on the stack has not ended");
     }
 }

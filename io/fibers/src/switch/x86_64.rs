@@ -16,23 +16,23 @@ use std::process::abort;
 use std::ptr;
 
 use super::Main;
-use crate::fiber::stack::FiberStack;
+use crate::stack::Stack;
 
 /// A stack and the context saved on it.
-pub(in crate::fiber) struct Strand {
-    stack: FiberStack,
+pub(crate) struct Switch {
+    stack: Stack,
     main: Main,
     argument: *const (),
-    /// Where the strand is suspended, while it is.
+    /// Where the other side is suspended, while it is.
     own: Cell<*mut u8>,
     /// Where whoever resumed it waits, while it runs.
     resumer: Cell<*mut u8>,
     ended: Cell<bool>,
 }
 
-impl Strand {
-    /// Prepares `main(argument)` to run on `stack` when the strand is first resumed.
-    pub(in crate::fiber) fn new(stack: FiberStack, main: Main, argument: *const ()) -> Self {
+impl Switch {
+    /// Prepares `main(argument)` to run on `stack` at the first resumption.
+    pub(crate) fn new(stack: Stack, main: Main, argument: *const ()) -> Self {
         let base = stack.base() as *mut usize;
         // SAFETY: the two words below the base are the stack's own, which nobody uses yet. A function
         // expects the stack 8 bytes below a multiple of 16, with an address to return to on top: none,
@@ -53,50 +53,49 @@ impl Strand {
         }
     }
 
-    /// Goes on where the strand suspended; returns when it suspends again or has ended.
+    /// Goes on where the other side suspended; returns when it suspends again or has ended.
     ///
     /// # Safety
     ///
-    /// It is suspended, has not ended, and stays in place until this returns. On the thread on which
-    /// it ran before. What it was made with is fit for its `main`.
+    /// As [`Coroutine::resume`](crate::Coroutine::resume).
     #[inline(always)]
-    pub(in crate::fiber) unsafe fn resume(&self) {
+    pub(crate) unsafe fn resume(&self) {
         // SAFETY: `own` is where it is suspended: `new` or `suspend` left it.
         unsafe { switch(self.resumer.as_ptr(), self.own.get(), self) };
     }
 
-    /// Returns from the `resume` that runs the strand.
+    /// Returns from the `resume` that runs the other side.
     ///
     /// # Safety
     ///
     /// Called by what runs on it.
     #[inline(always)]
-    pub(in crate::fiber) unsafe fn suspend(&self) {
+    pub(crate) unsafe fn suspend(&self) {
         // SAFETY: `resume` left the place of the resumer, which waits there.
         unsafe { switch(self.own.as_ptr(), self.resumer.get(), self) };
     }
 
     /// Where its innermost frame begins while it is suspended, for hints.
     #[inline]
-    pub(in crate::fiber) fn place(&self) -> *const u8 {
+    pub(crate) fn place(&self) -> *const u8 {
         self.own.get()
     }
 
     /// The stack, if what ran on it has ended; else it is leaked.
-    pub(in crate::fiber) fn into_stack(self) -> Option<FiberStack> {
+    pub(crate) fn into_stack(self) -> Option<Stack> {
         self.ended.get().then_some(self.stack)
     }
 }
 
-/// The first frame of a strand. A panic that reached it would end the process.
-extern "sysv64" fn begin(strand: *const Strand) -> ! {
-    // SAFETY: `resume` passes the strand that it resumes, by a reference, and who calls it keeps that in place while it runs.
+/// The first frame of a stack. A panic that reached it would end the process.
+extern "sysv64" fn begin(switch: *const Switch) -> ! {
+    // SAFETY: `resume` passes the switch that it resumes, by a reference, and who calls it keeps that in place while it runs.
     // `main` gets the argument with which it was given to `new`; that it is still what `main` needs is a condition of
-    // `resume`. It is this strand that runs, so it may suspend.
+    // `resume`. It is this switch that runs, so it may suspend.
     unsafe {
-        ((*strand).main)((*strand).argument);
-        (*strand).ended.set(true);
-        (*strand).suspend();
+        ((*switch).main)((*switch).argument);
+        (*switch).ended.set(true);
+        (*switch).suspend();
     }
     // It was resumed after its end.
     abort()
@@ -106,10 +105,10 @@ extern "sysv64" fn begin(strand: *const Strand) -> ! {
 ///
 /// # Safety
 ///
-/// `to` was left by a switch that has not been gone back to, or is a new strand's; its stack is
+/// `to` was left by a switch that has not been gone back to, or is a new switch's; its stack is
 /// alive, and belongs to this thread. `save` is writable.
 #[inline(always)]
-unsafe fn switch(save: *mut *mut u8, to: *mut u8, strand: *const Strand) {
+unsafe fn switch(save: *mut *mut u8, to: *mut u8, switch: *const Switch) {
     // SAFETY: the other side comes back with `rsp` as it was saved, so what was pushed is popped;
     // every register is restored or declared as overwritten. Memory counts as overwritten, too. On
     // the way there nothing below `rsp` is written.
@@ -128,7 +127,7 @@ unsafe fn switch(save: *mut *mut u8, to: *mut u8, strand: *const Strand) {
             "pop rbx",
             "pop rbp",
             // The first argument of `begin`.
-            inout("rdi") strand => _,
+            inout("rdi") switch => _,
             inout("rsi") save => _,
             inout("rdx") to => _,
             lateout("r12") _,

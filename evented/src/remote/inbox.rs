@@ -1,4 +1,4 @@
-//! The side of an executor that other threads see.
+//! What other threads leave for an executor, and how they wake it.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -12,25 +12,25 @@ use iolite_io::backend::{PerProcess, Wake, WakeBlock, WakeStack};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 
-use super::Executor;
-use super::foreign::Message;
+use super::message::Message;
 use super::messages::Messages;
+use super::multishot::MultishotOp;
 use super::sleep::Sleep;
-use super::standing::Standing;
 use crate::ring::{Inside, Passage, Urgent};
+use crate::run_queue::{self, RunQueue};
 
 /// What other threads leave for an executor, and how they wake it.
 ///
-/// Remotes are leaked and reused by later executors, as wake blocks are: a waker that comes late
-/// finds one, at worst somebody else's, who then looks around once for nothing.
+/// Inboxes are leaked, and later executors reuse them, as wake blocks are. A waker that comes late finds the inbox of
+/// another executor at worst, which then looks around once for nothing.
 #[derive(Debug)]
-pub(crate) struct Remote {
+pub(crate) struct Inbox {
     /// Contexts that were woken.
     woken: WakeStack,
     /// Operations of contexts that are not this executor's fibers.
     messages: Messages<Message>,
-    /// Standing operations that are to end.
-    cancellations: Passage<Arc<Standing>>,
+    /// Multishot operations that are to end.
+    cancellations: Passage<Arc<MultishotOp>>,
     /// Somebody waits for a buffer of a pool of which the executor may keep some.
     called_in: AtomicBool,
     /// Operations that keep a thread of the kernel's for as long as they last.
@@ -39,15 +39,15 @@ pub(crate) struct Remote {
     sleep: Sleep,
     /// Written to wake the executor; none while there is no executor.
     event: Mutex<Option<OwnedFd>>,
-    /// Wake blocks of fibers, for reuse. They wake this remote for ever, so they stay with it.
+    /// Wake blocks of fibers, for reuse. They wake this inbox for ever, so they stay with it.
     blocks: Mutex<Vec<&'static WakeBlock>>,
 }
 
 /// Each process has its own: an event that two of them share would be read by the wrong one.
-static FREE: PerProcess<Mutex<Vec<&'static Remote>>> = PerProcess::new();
+static FREE: PerProcess<Mutex<Vec<&'static Inbox>>> = PerProcess::new();
 
-impl Remote {
-    /// Takes a free remote, or makes one.
+impl Inbox {
+    /// Takes a free inbox, or makes one.
     ///
     /// # Errors
     ///
@@ -55,11 +55,11 @@ impl Remote {
     pub(crate) fn take() -> io::Result<&'static Self> {
         // Blocking: io_uring answers EAGAIN at once for a read of a non-blocking one.
         let event = eventfd(0, EventfdFlags::CLOEXEC)?;
-        if let Some(remote) = FREE.get().lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            *remote.event() = Some(event);
-            return Ok(remote);
+        if let Some(inbox) = FREE.get().lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            *inbox.event() = Some(event);
+            return Ok(inbox);
         }
-        Ok(Box::leak(Box::new(Remote {
+        Ok(Box::leak(Box::new(Self {
             woken: WakeStack::default(),
             messages: Messages::default(),
             cancellations: Passage::new(),
@@ -78,7 +78,7 @@ impl Remote {
     }
 
     /// The number of the event, which is open until the executor has ended.
-    pub(super) fn event_number(&self) -> RawFd {
+    pub(crate) fn event_number(&self) -> RawFd {
         self.event().as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
@@ -108,15 +108,16 @@ impl Remote {
         self.wake_executor()
     }
 
-    /// Takes the operations that the executor has not come to, for another one; whether there were any.
-    pub(crate) fn take_messages(&self, mut perform: impl FnMut(&Message)) -> bool {
+    /// Takes the operations that the executor, whose number is `executor`, has not come to, for another one. Returns
+    /// whether there were any.
+    pub(crate) fn take_messages(&self, executor: usize, mut perform: impl FnMut(&Message)) -> bool {
         // SeqCst, as the look of a sender whether the calling executor sleeps: see `Sleep`.
         if self.messages.is_empty() {
             return false;
         }
         let (mut taken, mut kept) = (false, false);
         self.messages.drain(|message| {
-            if message.may_leave(self) {
+            if message.may_leave(executor) {
                 perform(message);
                 taken = true;
             } else {
@@ -140,19 +141,19 @@ impl Remote {
     }
 
     /// How many operations keep one.
-    pub(super) fn kept_workers(&self) -> u32 {
+    pub(crate) fn kept_workers(&self) -> u32 {
         self.kept_workers.load(Ordering::Relaxed)
     }
 
-    /// Has the executor end a standing operation, which may take something yet if the executor is inside of a call.
-    pub(super) fn cancel(&self, standing: Arc<Standing>) -> Option<Inside> {
-        let inside = self.cancellations.leave(standing);
+    /// Has the executor end a multishot operation, which may still take something while the executor is inside of a call.
+    pub(crate) fn cancel(&self, operation: Arc<MultishotOp>) -> Option<Inside> {
+        let inside = self.cancellations.leave(operation);
         self.wake_executor();
         inside
     }
 
     /// Blocks the calling thread until an operation that was [canceled](Self::cancel) takes nothing more.
-    pub(super) fn wait_until_outside(&self, inside: Inside) {
+    pub(crate) fn wait_until_outside(&self, inside: Inside) {
         self.cancellations.wait_until_outside(inside);
     }
 
@@ -164,7 +165,7 @@ impl Remote {
     }
 
     /// Whether the executor was called in since it was last asked.
-    pub(super) fn take_call_in(&self) -> bool {
+    pub(crate) fn take_call_in(&self) -> bool {
         self.called_in.load(Ordering::Relaxed) && self.called_in.swap(false, Ordering::SeqCst)
     }
 
@@ -179,7 +180,7 @@ impl Remote {
     }
 
     /// Ends the executor's read of the event.
-    pub(super) fn ring_event(&self) {
+    pub(crate) fn ring_event(&self) {
         if let Some(event) = &*self.event() {
             // Blocks only when the counter is full, which takes 2^64 writes without a read.
             let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
@@ -212,9 +213,9 @@ impl Remote {
         self.sleep.end()
     }
 
-    /// Whether this is the side of the calling thread's executor, and `f` says so too.
-    fn is_here(&self, f: impl FnOnce(&Executor) -> bool) -> bool {
-        Executor::with_current(|executor| ptr::eq(executor.remote(), self) && f(executor)) == Some(true)
+    /// What the run queue of this executor knows it by.
+    pub(crate) fn address(&self) -> *const () {
+        ptr::from_ref(self).cast()
     }
 
     pub(crate) fn drain_woken(&self, ready: impl FnMut(&'static WakeBlock)) {
@@ -228,7 +229,7 @@ impl Remote {
 
 /// Until it drops, an operation keeps a thread of the kernel's.
 #[derive(Debug)]
-pub(crate) struct KeptWorker(&'static Remote);
+pub(crate) struct KeptWorker(&'static Inbox);
 
 impl Drop for KeptWorker {
     fn drop(&mut self) {
@@ -236,7 +237,7 @@ impl Drop for KeptWorker {
     }
 }
 
-impl Urgent for Remote {
+impl Urgent for Inbox {
     fn go_in(&self) {
         self.cancellations.go_in();
     }
@@ -246,17 +247,19 @@ impl Urgent for Remote {
     }
 
     fn next(&self) -> Option<Entry> {
-        std::iter::from_fn(|| self.cancellations.take()).find_map(|standing| standing.cancellation())
+        std::iter::from_fn(|| self.cancellations.take()).find_map(|operation| operation.cancellation())
     }
 }
 
-impl Wake for Remote {
+impl Wake for Inbox {
     fn wake_here(&self, block: &'static WakeBlock) -> bool {
-        self.is_here(|executor| executor.make_ready_block(block))
+        // SAFETY: this inbox made the block, which asks what made it; so its owner is a fiber of this executor.
+        let wake = |queue: &RunQueue| unsafe { queue.make_block_ready(block) };
+        run_queue::with_current_of(self.address(), wake) == Some(true)
     }
 
     fn wake(&self, block: &'static WakeBlock) {
-        if self.is_here(|_| true) {
+        if run_queue::with_current_of(self.address(), |_| ()).is_some() {
             // It was not parked a moment ago, and has a token now.
             block.woken();
         } else {

@@ -1,12 +1,12 @@
 //! Hints to the processor about memory that is wanted soon.
 #![allow(unsafe_code)]
 
-/// What a cache fetches at once.
-pub(super) const LINE_BYTES: usize = 64;
+/// How many bytes a cache fetches at once.
+pub const LINE_BYTES: usize = 64;
 
-/// Has so many lines fetched from `place` on, in the background. Any address will do.
+/// Has the processor fetch `lines` cache lines from `place` on into its caches, in the background. Any address will do.
 #[inline]
-pub(super) fn prefetch(place: *const u8, lines: usize) {
+pub fn prefetch(place: *const u8, lines: usize) {
     for line in 0..lines {
         let place = place.wrapping_add(line * LINE_BYTES);
         #[cfg(target_arch = "x86_64")]

@@ -5,31 +5,22 @@
 //! another, and hands its stack back only after it has returned.
 #![allow(unsafe_code)]
 
-pub(crate) mod overflow;
-mod prefetch;
-mod published;
-pub(crate) mod stack;
-mod switch;
-
 use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
+use iolite_fibers::{Coroutine, LINE_BYTES, Stack, StackClass, prefetch};
 use iolite_io::backend::{Context, Park, WakeBlock, set_current};
 
-use crate::executor::Executor;
-use crate::shared::Unstarted;
-use prefetch::{LINE_BYTES, prefetch};
-use stack::{COLOUR_BYTES, FiberStack, SizeClass};
-use switch::Strand;
+use crate::admitted::Admitted;
 
 /// How many lines of its stack a fiber touches when it goes on: its innermost frames.
 const FRAME_LINES: usize = 12;
 
 /// Why a fiber gave the thread back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pause {
+pub(crate) enum SuspendReason {
     /// It waits for a token, a completion or its timer.
     Park,
     /// It lets others run.
@@ -40,16 +31,16 @@ pub(crate) enum Pause {
 
 pub(crate) struct Fiber {
     /// The size of its stack.
-    pub(crate) class: SizeClass,
-    strand: Strand,
+    pub(crate) class: StackClass,
+    coroutine: Coroutine,
     /// Why it suspended last.
-    pause: Cell<Pause>,
+    pause: Cell<SuspendReason>,
     block: &'static WakeBlock,
     context: Context,
     /// The task that it is about to run. An idle fiber that is resumed without one returns, so that its stack is free.
-    task: Cell<Option<Unstarted>>,
-    /// The name of the task that it runs.
-    name: Cell<Option<NonNull<str>>>,
+    task: Cell<Option<Admitted>>,
+    /// Runs a task to its end, on behalf of the runtime.
+    run: fn(Admitted),
     /// In the executor's run queue, where `next` comes after it.
     pub(crate) queued: Cell<bool>,
     pub(crate) next: Cell<Option<FiberRef>>,
@@ -57,7 +48,7 @@ pub(crate) struct Fiber {
     pub(crate) parked: Cell<bool>,
     /// Where it is in the executor's table of live fibers.
     pub(crate) index: Cell<usize>,
-    /// Under which its runtime knows its task.
+    /// The number under which its runtime knows its task.
     pub(crate) number: Cell<usize>,
 }
 
@@ -67,30 +58,22 @@ impl Fiber {
     }
 
     /// Gives an idle fiber its next task.
-    pub(crate) fn assign(&self, unstarted: Unstarted) {
+    pub(crate) fn assign(&self, unstarted: Admitted) {
         self.task.set(Some(unstarted));
-    }
-
-    /// Calls `f` with the name of the task that it runs. Async-signal-safe.
-    fn with_name(&self, f: impl FnOnce(&str)) {
-        // SAFETY: `main` put it here, and takes it out before the task's name can be freed.
-        f(self.name.get().map_or("?", |name| unsafe { name.as_ref() }));
     }
 
     /// Runs the fiber until it pauses.
     #[inline]
-    pub(crate) fn resume(&self) -> Pause {
-        overflow::RUNNING.set(self);
+    pub(crate) fn resume(&self) -> SuspendReason {
         self.context.begin_turn();
         // SAFETY: the context lives in this box, which outlives the resumption; it is put back
         // before anything else of this thread runs.
         let outer = unsafe { set_current(&self.context) };
         // SAFETY: only the executor resumes, fibers that are suspended, in their boxes, and none that
         // was told to exit; each was made with a pointer to itself.
-        unsafe { self.strand.resume() };
+        unsafe { self.coroutine.resume() };
         // SAFETY: it was current before, and its code goes on now.
         unsafe { set_current(outer) };
-        overflow::RUNNING.set(ptr::null());
         self.pause.get()
     }
 
@@ -98,7 +81,7 @@ impl Fiber {
     /// many fibers, and those that are few take turns faster without.
     #[cold]
     pub(crate) fn prefetch(&self) {
-        prefetch(self.strand.place(), FRAME_LINES);
+        prefetch(self.coroutine.place(), FRAME_LINES);
         prefetch(ptr::from_ref(self.block()).cast(), 1);
         if let Some(FiberRef(after)) = self.next.get() {
             // It is asked next.
@@ -108,10 +91,10 @@ impl Fiber {
 
     /// Gives the thread back until the executor resumes this fiber. On the fiber itself only.
     #[inline]
-    pub(crate) fn suspend(&self, pause: Pause) {
+    pub(crate) fn suspend(&self, pause: SuspendReason) {
         self.pause.set(pause);
         // SAFETY: it is this fiber that runs.
-        unsafe { self.strand.suspend() };
+        unsafe { self.coroutine.suspend() };
     }
 
     /// What runs on the fiber's stack: one task after another.
@@ -123,12 +106,13 @@ impl Fiber {
         // SAFETY: by this function's contract the fiber is there, and stays until this returns.
         let fiber = unsafe { &*fiber.cast::<Self>() };
         while let Some(unstarted) = fiber.task.take() {
-            // The runtime knows the task, and so keeps its name, until the executor retires this fiber, after the
+            // SAFETY: the runtime knows the task, and so keeps its name, until the executor retires this fiber, after the
             // suspension below.
-            fiber.name.set(Some(NonNull::from(unstarted.start.name())));
-            Executor::run_task(unstarted);
-            fiber.name.set(None);
-            fiber.suspend(Pause::Idle);
+            unsafe { fiber.coroutine.set_name(Some(unstarted.start.name())) };
+            (fiber.run)(unstarted);
+            // SAFETY: no name.
+            unsafe { fiber.coroutine.set_name(None) };
+            fiber.suspend(SuspendReason::Idle);
         }
     }
 }
@@ -147,20 +131,20 @@ impl Deref for OwnedFiber {
 }
 
 impl OwnedFiber {
-    /// Makes an idle fiber.
-    pub(crate) fn new(mut stack: FiberStack, block: &'static WakeBlock, park: Rc<dyn Park>) -> Self {
-        const { assert!(align_of::<Fiber>() <= COLOUR_BYTES) };
+    /// Makes an idle fiber, which runs each of its tasks by `run`.
+    pub(crate) fn new(mut stack: Stack, block: &'static WakeBlock, park: Rc<dyn Park>, run: fn(Admitted)) -> Self {
+        const { assert!(align_of::<Fiber>() <= LINE_BYTES) };
         let class = stack.class();
         let place = stack.reserve(size_of::<Fiber>()).cast::<Fiber>();
-        let strand = Strand::new(stack, Fiber::main, place.as_ptr().cast());
+        let coroutine = Coroutine::new(stack, Fiber::main, place.as_ptr().cast());
         let fiber = Fiber {
             class,
-            strand,
-            pause: Cell::new(Pause::Idle),
+            coroutine,
+            pause: Cell::new(SuspendReason::Idle),
             block,
             context: Context::new(block, park),
             task: Cell::new(None),
-            name: Cell::new(None),
+            run,
             queued: Cell::new(false),
             next: Cell::new(None),
             parked: Cell::new(false),
@@ -169,7 +153,7 @@ impl OwnedFiber {
         };
         // SAFETY: so many bytes, aligned to a cache line, were reserved for it; nothing else is there.
         unsafe { place.write(fiber) };
-        // SAFETY: the block comes from this executor's remote, which made it.
+        // SAFETY: the block comes from this executor's inbox, which made it.
         unsafe { block.set_owner(place.as_ptr() as usize) };
         // For good: see `WakeBlock::take_token`. A waker of the block's last owner may come in between.
         while !block.begin_park() {}
@@ -177,12 +161,12 @@ impl OwnedFiber {
     }
 
     /// Lets an idle fiber return; its stack is free then.
-    pub(crate) fn exit(self) -> Option<FiberStack> {
+    pub(crate) fn exit(self) -> Option<Stack> {
         self.resume();
         // SAFETY: the one place from which it is moved; `self` is not used again, and who holds a pointer
         // to it, its block's owner word above all, has forgotten that.
         let fiber = unsafe { self.0.read() };
-        let stack = fiber.strand.into_stack();
+        let stack = fiber.coroutine.into_stack();
         assert!(stack.is_some(), "an idle fiber returns when it is told to");
         stack
     }

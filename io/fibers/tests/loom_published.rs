@@ -1,15 +1,15 @@
-//! A model of what handlers of signals find: loom runs `fiber/published.rs` itself through every interleaving.
+//! A model of what handlers of signals find: loom runs `published.rs` itself through every interleaving.
 
-#[path = "../src/fiber/published.rs"]
-mod fiber;
-#[path = "../../io/tests/support/loom_primitive.rs"]
+#[path = "../../tests/support/loom_primitive.rs"]
 mod primitive;
+#[path = "../src/published.rs"]
+mod published;
 
 use std::sync::Arc;
 
-use fiber::Published;
 use loom::thread;
 use primitive::{AtomicPtr, Guarded, explore};
+use published::Published;
 
 #[test]
 fn who_finds_a_value_finds_it_whole() {

@@ -9,22 +9,22 @@ use crate::primitive::{AtomicPtr, Ordering};
 
 /// A place for one value that stays for ever.
 #[derive(Debug)]
-pub(super) struct Published<T: 'static>(AtomicPtr<T>);
+pub(crate) struct Published<T: 'static>(AtomicPtr<T>);
 
 impl<T: Sync> Published<T> {
     /// Of a null pointer: a constant, which loom's atomics cannot be.
-    pub(super) const fn new(null: AtomicPtr<T>) -> Self {
+    pub(crate) const fn new(null: AtomicPtr<T>) -> Self {
         Self(null)
     }
 
     /// Shows the value to all threads.
-    pub(super) fn set(&self, value: &'static T) {
+    pub(crate) fn set(&self, value: &'static T) {
         // Release: pairs with the Acquire of `get`: what is in it.
         self.0.store(ptr::from_ref(value).cast_mut(), Ordering::Release);
     }
 
     /// The value, once there is one. Async-signal-safe.
-    pub(super) fn get(&self) -> Option<&'static T> {
+    pub(crate) fn get(&self) -> Option<&'static T> {
         // SAFETY: null, or what `set` was given: a reference for ever, which is read only; `T: Sync`, so by any thread.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }

@@ -17,7 +17,7 @@ const STEP_MAX: u32 = 8;
 
 /// The time of an executor's turn.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct TurnTime {
     /// Whether there was something to look after when it began. If not, it is over as soon as something comes up.
     serves: Cell<bool>,
     /// When it began, or was first asked for; `None` where it was not told.
@@ -31,7 +31,7 @@ pub(super) struct Turn {
     step_max: Cell<u32>,
 }
 
-impl Default for Turn {
+impl Default for TurnTime {
     fn default() -> Self {
         Self {
             serves: Cell::new(false),
@@ -44,7 +44,7 @@ impl Default for Turn {
     }
 }
 
-impl Turn {
+impl TurnTime {
     /// Begins a turn, in which there is something to look after or not. `now` is asked for where there is, and where
     /// fibers were slow.
     pub(super) fn begin(&self, serves: bool, now: impl FnOnce() -> Instant) {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     /// How long a turn takes in which each resumption takes as long as is told.
-    fn turn(turn: &Turn, mut takes: impl FnMut(u32) -> Duration) -> Duration {
+    fn turn(turn: &TurnTime, mut takes: impl FnMut(u32) -> Duration) -> Duration {
         let began = Instant::from_nanos(1_000_000_000);
         turn.begin(true, || began);
         let mut now = began;
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_slow_fiber_is_the_last_of_its_turn() {
-        let time = Turn::default();
+        let time = TurnTime::default();
         for _ in 0..10 {
             turn(&time, |_| SHORT);
         }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn who_was_slow_is_known_for_some_turns() {
-        let time = Turn::default();
+        let time = TurnTime::default();
         let quick_turns = |count| (0..count).for_each(|_| _ = turn(&time, |_| SHORT));
         quick_turns(10);
         assert!(!time.was_slow());
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn many_quick_fibers_end_a_turn_by_its_time() {
-        let time = Turn::default();
+        let time = TurnTime::default();
         for _ in 0..10 {
             let took = turn(&time, |_| SHORT);
             assert!(took >= TURN && took < TURN + SHORT * STEP_MAX, "{took:?}");
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn slow_fibers_behind_quick_ones_are_met_by_surprise_but_once() {
-        let time = Turn::default();
+        let time = TurnTime::default();
         for _ in 0..10 {
             turn(&time, |_| SHORT);
         }

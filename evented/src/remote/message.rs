@@ -14,9 +14,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use io_uring::squeue::Entry;
 use iolite_io::backend::Unparker;
 
-use super::completion::Tag;
 use super::messages::{Answer, Linked};
-use super::remote::Remote;
+use super::user_data::Tag;
 
 /// One submission entry and, later, its result.
 #[derive(Debug)]
@@ -28,12 +27,15 @@ pub(crate) struct Message {
     index: AtomicUsize,
     answer: Answer,
     role: Role,
-    /// The side of the executor that took it, written by that before it submits the entry, and read by the caller, who
-    /// cancels the entry there. Relaxed: it publishes nothing, since the side was there before the message, and the
-    /// cancellation reaches that executor through a queue of its own, after it has taken this.
-    taken_by: AtomicPtr<Remote>,
+    /// The number of the executor that took it, or `NOBODY`. The executor writes it before it submits the entry, and the
+    /// caller, who cancels the entry there, reads it. Relaxed: it publishes nothing, and the cancellation reaches that
+    /// executor through a queue of its own, after the executor has taken this message.
+    taken_by: AtomicUsize,
     unparker: Unparker,
 }
+
+/// Stands for an executor in `taken_by` while none has taken the message.
+const NOBODY: usize = usize::MAX;
 
 /// What a message is, which says who may take it.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,7 @@ impl Message {
         Self {
             entry,
             role,
-            taken_by: AtomicPtr::new(ptr::null_mut()),
+            taken_by: AtomicUsize::new(NOBODY),
             next: AtomicPtr::new(ptr::null_mut()),
             index: AtomicUsize::new(0),
             answer: Answer::default(),
@@ -60,32 +62,31 @@ impl Message {
         }
     }
 
-    /// Whether another executor may take it than the one to whose side it was handed.
-    pub(super) fn may_leave(&self, side: &Remote) -> bool {
+    /// Whether another executor than number `handed_to`, to which it was handed, may take it.
+    pub(super) fn may_leave(&self, handed_to: usize) -> bool {
         match self.role {
             Role::Operation => true,
             Role::Pinned => false,
             Role::Cancellation(canceled) => {
                 // SAFETY: the role says that it is there.
                 let canceled = unsafe { canceled.as_ref() };
-                !canceled.taken_by().is_some_and(|by| ptr::eq(by, side))
+                canceled.taken_by() != Some(handed_to)
             }
         }
     }
 
-    /// Says who submits it.
-    pub(super) fn take(&self, by: &'static Remote) {
-        self.taken_by.store(ptr::from_ref(by).cast_mut(), Ordering::Relaxed);
+    /// Notes that executor number `executor` submits it.
+    pub(crate) fn take(&self, executor: usize) {
+        self.taken_by.store(executor, Ordering::Relaxed);
     }
 
-    /// Who has taken it.
-    pub(crate) fn taken_by(&self) -> Option<&'static Remote> {
-        // SAFETY: `take` was given a reference without an end.
-        unsafe { self.taken_by.load(Ordering::Relaxed).as_ref() }
+    /// The number of the executor that has taken it.
+    pub(crate) fn taken_by(&self) -> Option<usize> {
+        Some(self.taken_by.load(Ordering::Relaxed)).filter(|executor| *executor != NOBODY)
     }
 
     /// The entry to submit; its completion carries [`user_data`](Self::user_data).
-    pub(super) fn entry(&self) -> Entry {
+    pub(crate) fn entry(&self) -> Entry {
         self.entry.clone().user_data(self.user_data())
     }
 
@@ -118,14 +119,14 @@ impl Linked for Message {
 pub(crate) struct InFlight(RefCell<Vec<*const Message>>);
 
 impl InFlight {
-    pub(super) fn add(&self, message: &Message) {
+    pub(crate) fn add(&self, message: &Message) {
         let mut table = self.0.borrow_mut();
         message.index.store(table.len(), Ordering::Relaxed);
         table.push(message);
     }
 
     /// Before the message is completed, which gives it back to its sender.
-    pub(super) fn remove(&self, message: &Message) {
+    pub(crate) fn remove(&self, message: &Message) {
         let mut table = self.0.borrow_mut();
         let index = message.index.load(Ordering::Relaxed);
         table.swap_remove(index);
@@ -136,7 +137,7 @@ impl InFlight {
     }
 
     /// What their completions are known by.
-    pub(super) fn user_data(&self) -> Vec<u64> {
+    pub(crate) fn user_data(&self) -> Vec<u64> {
         // SAFETY: a message stays where it is until it is completed, before which it was removed from the table.
         self.0.borrow().iter().map(|message| unsafe { &**message }.user_data()).collect()
     }

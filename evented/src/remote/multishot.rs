@@ -1,0 +1,228 @@
+//! Multishot operations: those that complete more than once.
+//!
+//! An ordinary operation lives in the frame of the caller that waits for it. A multishot operation outlasts the calls
+//! that ask for its completions, so it lives on the heap. It is shared by the handle from which completions are taken,
+//! on whatever thread, and by the table of its executor, until its last completion was reaped.
+//!
+//! ```text
+//!  arm ──▶ in the table ──completion──▶ queued ──poll──▶ the caller
+//!               │  ▲          │MORE
+//!     cancel ───┘  └──────────┘
+//!               last completion ──▶ out of the table
+//! ```
+//!
+//! A send without a copy is *over* with its first completion, which has its result. It stays in the table, which keeps its
+//! bytes alive, until the kernel says in a second completion that it no longer reads them.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use io_uring::opcode;
+use io_uring::squeue::Entry;
+use iolite_io::backend::Unparker;
+use iolite_io::net::PooledBuffer;
+use iolite_io::{Descriptor, SharedBytes};
+
+use super::user_data::Tag;
+
+/// How many accepted connections may wait to be taken before the kernel is asked to stop. The kernel may add as many more
+/// as it accepts in one go, which the completion queue bounds.
+const CONNECTIONS_AHEAD: usize = 64;
+
+/// What an operation is, with what it needs to stay.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Accept,
+    /// Into the buffers of a group.
+    Receive {
+        group: u16,
+    },
+    /// Of these bytes, which the operation keeps alive.
+    Send(SharedBytes),
+}
+
+/// What a completion brings.
+#[derive(Debug)]
+pub(crate) enum Completion {
+    Connection(Descriptor),
+    Bytes(PooledBuffer),
+    /// The peer has finished.
+    End,
+    /// The result of a send, as the kernel gives it.
+    Sent(i32),
+}
+
+/// A multishot operation.
+#[derive(Debug)]
+#[repr(align(8))]
+pub(crate) struct MultishotOp {
+    kind: Kind,
+    /// Where it is in its executor's table; the executor's alone.
+    index: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    completions: VecDeque<io::Result<Completion>>,
+    /// The context that waits for the next completion.
+    waiter: Option<Unparker>,
+    /// No more completions come.
+    over: bool,
+    /// It was asked to end, because too many completions wait here.
+    stopping: bool,
+    /// It was asked to end.
+    ending: bool,
+    /// Nobody takes completions any more.
+    abandoned: bool,
+}
+
+impl MultishotOp {
+    /// An operation that is about to be queued.
+    pub(crate) fn new(kind: Kind) -> Arc<Self> {
+        Arc::new(Self { kind, index: AtomicUsize::new(0), state: Mutex::default() })
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Takes what has to stay for as long as the kernel has the operation.
+    pub(crate) fn into_kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The next completion, or `None` when the operation is over and all were taken. While one may come, it wakes
+    /// `waiter`.
+    pub(crate) fn poll(&self, waiter: Unparker) -> Poll<Option<io::Result<Completion>>> {
+        let mut state = self.state();
+        let completion = state.completions.pop_front();
+        if completion.is_none() && !state.over {
+            state.waiter = Some(waiter);
+            return Poll::Pending;
+        }
+        Poll::Ready(completion)
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    /// Whether it is over; if not, the next completion wakes `waiter`.
+    pub(crate) fn is_over_or_wakes(&self, waiter: Unparker) -> bool {
+        let mut state = self.state();
+        state.waiter = (!state.over).then_some(waiter);
+        state.over
+    }
+
+    /// Whether it was asked to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.state().ending
+    }
+
+    /// Lets completions wake nobody.
+    pub(crate) fn forget_waiter(&self) {
+        self.state().waiter = None;
+    }
+
+    /// Takes the completions that have arrived.
+    pub(crate) fn take_all(&self) -> VecDeque<io::Result<Completion>> {
+        mem::take(&mut self.state().completions)
+    }
+
+    /// Drops the completions that have arrived and, from now on, those that arrive.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        state.abandoned = true;
+        state.waiter = None;
+        let dropped = mem::take(&mut state.completions);
+        drop(state);
+        drop(dropped);
+    }
+
+    /// The entry that ends it, unless it is over.
+    ///
+    /// The kernel looks at entries in the order in which they were queued, so the entry finds its operation or none, and
+    /// never a later operation at the same place.
+    pub(crate) fn cancellation(&self) -> Option<Entry> {
+        let mut state = self.state();
+        state.ending = true;
+        let user_data = ptr::from_ref(self) as u64 | Tag::MultishotCancellation as u64;
+        (!state.over).then(|| opcode::AsyncCancel::new(self.user_data()).build().user_data(user_data))
+    }
+
+    /// Leaves a completion. Returns true when too many wait, the first time.
+    pub(crate) fn push(&self, completion: io::Result<Completion>, over: bool) -> bool {
+        let mut state = self.state();
+        state.over = over;
+        let unwanted = if state.abandoned {
+            Some(completion)
+        } else {
+            state.completions.push_back(completion);
+            None
+        };
+        let crowded = matches!(self.kind, Kind::Accept) && state.completions.len() >= CONNECTIONS_AHEAD;
+        let stop = crowded && !mem::replace(&mut state.stopping, crowded);
+        let waiter = state.waiter.take();
+        drop(state);
+        drop(unwanted);
+        if let Some(waiter) = waiter {
+            waiter.unpark();
+        }
+        stop
+    }
+
+    /// What its completions are known by.
+    pub(crate) fn user_data(&self) -> u64 {
+        ptr::from_ref(self) as u64 | Tag::Multishot as u64
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The multishot operations of one executor whose last completion has not been reaped.
+#[derive(Debug, Default)]
+pub(crate) struct Table(RefCell<Vec<Arc<MultishotOp>>>);
+
+impl Table {
+    pub(crate) fn add(&self, operation: Arc<MultishotOp>) {
+        let mut table = self.0.borrow_mut();
+        operation.index.store(table.len(), Ordering::Relaxed);
+        table.push(operation);
+    }
+
+    pub(crate) fn remove(&self, operation: &MultishotOp) -> Arc<MultishotOp> {
+        let mut table = self.0.borrow_mut();
+        let index = operation.index.load(Ordering::Relaxed);
+        let removed = table.swap_remove(index);
+        if let Some(moved) = table.get(index) {
+            moved.index.store(index, Ordering::Relaxed);
+        }
+        removed
+    }
+
+    /// The operation at that address, if it is still here.
+    pub(crate) fn find(&self, pointer: u64) -> Option<Arc<MultishotOp>> {
+        self.0.borrow().iter().find(|operation| Arc::as_ptr(operation) as u64 == pointer).cloned()
+    }
+
+    /// The operations that are not over.
+    pub(crate) fn unfinished(&self) -> Vec<Arc<MultishotOp>> {
+        self.0.borrow().iter().filter(|operation| !operation.is_over()).cloned().collect()
+    }
+
+    /// Gives up what is left at the end of the executor: bytes that the kernel may still read. They are never freed, since
+    /// the kernel reads them for as long as a peer does not.
+    pub(crate) fn leak(&self) {
+        mem::forget(self.0.take());
+    }
+}

@@ -1,0 +1,52 @@
+//! Reporting an overflow of a coroutine's stack, where otherwise a bare SIGSEGV ended the process.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+use crate::slabs::stack_of_guard;
+use crate::sys::fault;
+
+thread_local! {
+    /// Where the coroutine that runs on this thread has the name of its task; null between coroutines. Its resumer sets
+    /// this, off the coroutine. What is in the cell is valid, as the callers of `Coroutine::set_name` promise.
+    pub(crate) static RUNNING_NAME: Cell<*const Cell<Option<NonNull<str>>>> = const { Cell::new(ptr::null()) };
+}
+
+/// Has overflows of the stacks of coroutines on the calling thread reported: in one line on stderr, which names the task
+/// and the size of its stack, before the process aborts.
+///
+/// Installs a handler of SIGSEGV and SIGBUS, once per process, which hands all other faults on to the one that was there.
+/// Gives the calling thread an alternate stack for signals if it has none that is large enough. (The threads of std have
+/// one, which is large enough except where the kernel saves many registers.)
+pub fn prepare_thread() {
+    const REPORT: fn(usize) = report_overflow;
+    fault::prepare_thread(&REPORT);
+}
+
+/// Writes one line and ends the process, if the address is in the guard of a stack. Async-signal-safe: no allocation, no
+/// lock.
+fn report_overflow(address: usize) {
+    let Some(stack_bytes) = stack_of_guard(address) else { return };
+    let mut digits = [0_u8; 20];
+    fault::write_stderr(b"iolite: the fiber of task `");
+    // SAFETY: the coroutine overflowed, so it runs, and is there, as is the name that was put in its cell.
+    let name = unsafe { RUNNING_NAME.get().as_ref().and_then(Cell::get).map(|name| name.as_ref()) };
+    fault::write_stderr(name.unwrap_or("?").as_bytes());
+    fault::write_stderr(b"` overflowed its stack of ");
+    fault::write_stderr(decimal(stack_bytes / 1024, &mut digits));
+    fault::write_stderr(b" KiB: raise stack_size, or move large frames to the heap or to the bridge; aborting\n");
+    fault::abort()
+}
+
+fn decimal(mut value: usize, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return &digits[first..];
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The atomics of the lock-free files, which the models in `tests/` replace by loom's.
+
+pub(crate) use std::sync::atomic::{AtomicPtr, Ordering};

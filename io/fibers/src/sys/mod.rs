@@ -1,0 +1,4 @@
+//! The system calls of this crate.
+
+pub(crate) mod fault;
+pub(crate) mod memory;
