@@ -5,6 +5,7 @@ use super::park::Wait;
 use super::requests::REQUESTED;
 use super::turn;
 use crate::cancel::{Canceled, Cause};
+use crate::time::Instant;
 
 impl Context {
     /// A bare cancellation point: delivers a pending request, once.
@@ -44,7 +45,7 @@ impl Context {
     #[inline]
     fn check_costing(&self, cost: u32, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
         let goes_on = self.turn.spend(cost);
-        if goes_on && self.is_undisturbed() { Ok(()) } else { self.check_slow(goes_on, io) }
+        if goes_on && self.is_undisturbed() { Ok(()) } else { self.check_slow(goes_on, &|| io.now()) }
     }
 
     /// Returns true if a cancellation point has nothing to do.
@@ -57,7 +58,7 @@ impl Context {
     }
 
     #[cold]
-    fn check_slow(&self, goes_on: bool, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+    fn check_slow(&self, goes_on: bool, now: &dyn Fn() -> Instant) -> Result<(), Canceled> {
         if self.in_panic_hook.get() {
             return Err(Canceled::in_panic_hook());
         }
@@ -65,7 +66,7 @@ impl Context {
         if !goes_on {
             self.look_whether_to_give_way();
         }
-        self.deliver(io)
+        self.deliver(now)
     }
 
     /// Delivers a pending request, once, in the middle of a wait whose beginning was a point. Never lets others run: its
@@ -80,10 +81,10 @@ impl Context {
     /// As `check`.
     #[inline]
     pub fn check_within_wait(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
-        if self.is_undisturbed() { Ok(()) } else { self.check_slow(true, io) }
+        if self.is_undisturbed() { Ok(()) } else { self.check_slow(true, &|| io.now()) }
     }
 
-    fn deliver(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+    fn deliver(&self, now: &dyn Fn() -> Instant) -> Result<(), Canceled> {
         if self.requests() != 0 && !self.scopes.borrow().is_shielded() && self.task().take_request() {
             return Err(Canceled::requested());
         }
@@ -94,7 +95,7 @@ impl Context {
         if self.scopes.borrow().deadline().is_none() {
             return Ok(());
         }
-        let now = io.now();
+        let now = now();
         match self.scopes.borrow_mut().take_passed(now) {
             Some(id) => Err(Canceled::timed_out(id)),
             None => Ok(()),

@@ -157,6 +157,7 @@ impl Scopes {
 
     /// Returns the cause if every point returns `Canceled`: the body of a group that has failed runs, or something that a
     /// canceled token binds.
+    #[inline]
     pub(super) fn aborted(&self) -> Option<Cause> {
         self.effective().find_map(|scope| match scope {
             Scope::Body(group) => group.has_failed().then_some(Cause::Aborted),
@@ -166,6 +167,7 @@ impl Scopes {
     }
 
     /// Returns the earliest deadline that is still to be delivered.
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.effective().filter_map(|scope| scope.undelivered()).map(|(_, deadline)| deadline).min()
     }
@@ -217,11 +219,13 @@ impl Scopes {
             .collect()
     }
 
+    #[inline]
     fn effective(&self) -> impl Iterator<Item = &Scope> {
         self.0[self.first_effective()..].iter()
     }
 
     /// Returns the index of the first scope above the innermost shield or the beginning of the task.
+    #[inline]
     fn first_effective(&self) -> usize {
         self.0.iter().rposition(|scope| matches!(scope, Scope::Task | Scope::Shield)).map_or(0, |below| below + 1)
     }
