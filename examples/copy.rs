@@ -12,7 +12,11 @@ use std::process::ExitCode;
 use std::{env, io};
 
 use iolite::fs::File;
-use iolite::{Batch, BatchCompletion, Buffers, Config, Io, Operation, Output};
+use iolite::{
+    Config, Io,
+    completion::{Batch, BatchCompletion, Buffers},
+    operation::{Operation, Output},
+};
 
 const BUFFERS: usize = 8;
 const BUFFER_BYTES: usize = 64 << 10;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{Event, broadcast};
-use iolite::{Canceled, Config, ErrorChain, Group, Io, OneOf4};
+use iolite::{Canceled, Config, ErrorChain, Group, Io, select};
 
 /// How many lines a session may be behind.
 const BACKLOG: usize = 32;
@@ -68,18 +68,20 @@ fn session(io: &dyn Io, stream: &TcpStream, room: &Room, mut lines: broadcast::R
     io.group(|group| {
         let mut hearing = group.spawn_concurrent(|io| hear(io, stream, room))?;
         loop {
-            match io.select((room.closing.on_wait(), hearing.on_finish(), lines.on_recv(), pings.on_tick()))? {
-                OneOf4::First(()) => {
+            select!(io, {
+                () = room.closing.on_wait() => {
                     stream.write_all(io, b"bye\n")?;
                     return hearing.cancel(io).or_else(unless_canceled);
                 }
-                OneOf4::Second(()) => return hearing.join(io),
-                OneOf4::Third(Err(broadcast::RecvError::Lagged(count))) => {
-                    stream.write_all(io, format!("({count} lines missed)\n").as_bytes())?;
-                }
-                OneOf4::Third(line) => stream.write_all(io, line?.as_bytes())?,
-                OneOf4::Fourth(_) => stream.write_all(io, b"\n")?,
-            }
+                () = hearing.on_finish() => return hearing.join(io),
+                line = lines.on_recv() => match line {
+                    Err(broadcast::RecvError::Lagged(count)) => {
+                        stream.write_all(io, format!("({count} lines missed)\n").as_bytes())?;
+                    }
+                    line => stream.write_all(io, line?.as_bytes())?,
+                },
+                _ = pings.on_tick() => stream.write_all(io, b"\n")?,
+            })?;
         }
     })
 }

@@ -300,7 +300,11 @@ mod test {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::sync::{Arc, Weak};
 
-    use iolite::{BackendChoice, Decorator, Operation, Output};
+    use iolite::{
+        BackendChoice,
+        backend::Decorator,
+        operation::{Operation, Output},
+    };
 
     use super::*;
 

@@ -12,7 +12,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use iolite::{CompletionQueue, Config, Io};
+use iolite::{Config, Io, completion::CompletionQueue};
 
 const TICKS: usize = 6;
 

@@ -9,7 +9,8 @@ use iolite_evented::Evented;
 use iolite_threaded::Threaded;
 
 use crate::config::{BackendChoice, Config, ConfigError, write_line};
-use crate::{ErrorChain, IntoError, Io};
+use crate::error::IntoError;
+use crate::{ErrorChain, Io};
 
 /// Runs `program` on the configured backend and returns its result, after every task has ended.
 ///
@@ -212,7 +213,7 @@ mod test {
     #[test]
     fn main_tells_every_source_of_an_error_once() {
         let unavailable =
-            RunError::Unavailable { backend: BackendChoice::Evented, cause: io::Error::other(crate::ShutDown) };
+            RunError::Unavailable { backend: BackendChoice::Evented, cause: io::Error::other(crate::error::ShutDown) };
         assert_eq!(
             error_line(&io::Error::from(unavailable)),
             "error: the evented backend is not available: the runtime behind this Io has shut down"

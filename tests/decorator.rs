@@ -9,7 +9,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use iolite::{Decorator, Io, Operation, Output};
+use iolite::{
+    Io,
+    backend::Decorator,
+    operation::{Operation, Output},
+};
 use iolite_conformance::{Around, run_chosen};
 
 /// Counts the operations that are under way.

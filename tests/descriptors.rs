@@ -18,7 +18,11 @@ use iolite::net::{
 use iolite::signal::{self, Signal, Signals};
 use iolite::sync::Event;
 use iolite::time::Clock;
-use iolite::{Canceled, Io, OneOf2, OneOf3, copy, process, stdio};
+use iolite::{
+    Canceled, Io, copy, process,
+    select::{OneOf2, OneOf3},
+    stdio,
+};
 use iolite_conformance::tools::{
     Random, Watchdog, concurrently, full_listener, note, refusing, rounds, scope, spin, started, tcp_pair, until,
 };

@@ -13,8 +13,9 @@ use iolite::evented::op::CanceledById;
 use iolite::net::{ConnectError, TcpListener, TcpStream};
 use iolite::sync::{RecvError, SendError, SendErrorKind, TryRecvError, broadcast};
 use iolite::{
-    BackendChoice, Canceled, ConcurrencyUnavailable, Config, Incomplete, InvalidOption, Io, RunError, ShutDown,
-    SpawnError, SpawnErrorKind, TimedOut, WaitError, process,
+    BackendChoice, Canceled, Config, Incomplete, Io, RunError, SpawnError, SpawnErrorKind, TimedOut, WaitError,
+    error::{ConcurrencyUnavailable, InvalidOption, ShutDown},
+    process,
 };
 
 /// An error, how many levels it has, and the name of its type.

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Output as Ended};
 use std::sync::Arc;
 
 use iolite::testing::{Faults, Faulty};
-use iolite::{Io, Operation};
+use iolite::{Io, operation::Operation};
 use iolite_conformance::{Around, FileTarget, Running, Wanted, run};
 
 /// In the other process: which subject it runs the suite on.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use iolite_io::backend::Report;
-use iolite_io::{ErrorChain, IntoError, Io};
+use iolite_io::{ErrorChain, Io, error::IntoError};
 
 use crate::bridge::Bridge;
 use crate::hooks::Hooks;
@@ -28,7 +28,7 @@ pub trait HookResult<Via>: sealed::IntoResult<Via> {}
 impl<R: sealed::IntoResult<Via>, Via> HookResult<Via> for R {}
 
 mod sealed {
-    use iolite_io::IntoError;
+    use iolite_io::error::IntoError;
 
     use super::text_of;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use iolite_io::{Decorator, Io};
+use iolite_io::{Io, backend::Decorator};
 
 use crate::{FileTarget, Main, Running, Wanted};
 

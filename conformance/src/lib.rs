@@ -52,7 +52,7 @@
 //! among them, and calls from plain threads. [`Wanted`] says which limits it must have.
 //!
 //! A decorator must have a handle, by which tasks that outlive a call get at it, and pass on what it does not do
-//! itself, as a [`Decorator`](iolite_io::Decorator) does; [`Plain`] does no more.
+//! itself, as a [`Decorator`](iolite_io::backend::Decorator) does; [`Plain`] does no more.
 //!
 //! # What is checked
 //!

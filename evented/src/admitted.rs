@@ -1,7 +1,7 @@
 //! A task that was admitted and has not begun.
 
-use iolite_io::Placement;
 use iolite_io::backend::{Start, Ticket};
+use iolite_io::task::Placement;
 
 /// What a task is counted against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

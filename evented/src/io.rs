@@ -4,7 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use iolite_io::backend::{Multishot, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, monotonic_now};
-use iolite_io::{Backend, Instant, Io, Operation, Output};
+use iolite_io::{
+    Backend, Instant, Io,
+    operation::{Operation, Output},
+};
 
 use crate::executor::Executor;
 use crate::op::{self, RingMultishot};

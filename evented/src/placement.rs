@@ -10,8 +10,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use iolite_io::Placement;
 use iolite_io::backend::{Ticket, UnstartedQueue};
+use iolite_io::task::Placement;
 
 /// How many fibers more than the executor that starts a task may have one that is idle and gets it.
 const FIBERS_AHEAD: usize = 16;

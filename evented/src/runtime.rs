@@ -12,7 +12,7 @@ use iolite_io::backend::{
     make_room_for_descriptors, tell, tell_stuck,
 };
 use iolite_io::sync::Semaphore;
-use iolite_io::{Placement, ShutDown};
+use iolite_io::{error::ShutDown, task::Placement};
 
 use crate::admitted::{Admitted, Slot};
 use crate::options::Options;

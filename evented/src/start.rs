@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, current};
-use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
+use iolite_io::{
+    Io, SpawnErrorKind,
+    error::{ConcurrencyUnavailable, ShutDown},
+};
 
 use crate::admitted::{Admitted, Slot};
 use crate::executor::Executor;

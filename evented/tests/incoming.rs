@@ -17,7 +17,7 @@ use iolite_conformance::tools::{fill, note};
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{BufferPool, Incoming, TcpListener, TcpStream, option};
 use iolite_io::sync::Event;
-use iolite_io::{Io, Placement, ShutDown, fiber_local};
+use iolite_io::{Io, error::ShutDown, fiber_local, task::Placement};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const CASES: &[Case] = cases![the_kernel_accepts_ahead_and_within_a_bound];

@@ -26,7 +26,12 @@ use iolite_conformance::tools::rounds;
 use iolite_evented::{Evented, Options, op};
 use iolite_io::net::{Address, Received};
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Decorator, Io, Operation, Output, ShutDown};
+use iolite_io::{
+    Canceled, Io,
+    backend::Decorator,
+    error::ShutDown,
+    operation::{Operation, Output},
+};
 use rustix::event::epoll;
 use tempfile::TempDir;
 

@@ -11,7 +11,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use iolite_evented::{Evented, Options};
-use iolite_io::{Io, Placement, Task};
+use iolite_io::{Io, Task, task::Placement};
 
 const CASES: &[Case] = whole![
     each_executor_has_a_thread_and_the_first_is_the_callers,

@@ -19,7 +19,7 @@ use iolite_conformance::tools::note;
 use iolite_evented::{Evented, Options};
 use iolite_io::backend::Multishot;
 use iolite_io::net::{BufferPool, TcpListener, TcpStream};
-use iolite_io::{Decorator, Instant, Io};
+use iolite_io::{Instant, Io, backend::Decorator};
 
 const CASES: &[Case] =
     whole![a_number_is_not_looked_up_after_the_call, a_number_is_not_looked_up_after_a_call_that_unwinds,];

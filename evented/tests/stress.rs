@@ -16,7 +16,7 @@ use iolite_conformance::tools::{Random, rounds};
 use iolite_evented::{Evented, Options};
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, Semaphore};
-use iolite_io::{Canceled, Io, Placement, Task};
+use iolite_io::{Canceled, Io, Task, task::Placement};
 
 const CASES: &[Case] = whole![
     runtimes_come_and_go_on_several_threads_at_once,

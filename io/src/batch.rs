@@ -82,7 +82,7 @@ impl<'scope> Batch<'scope, '_> {
     ///
     /// ```
     /// use iolite_io::fs::File;
-    /// use iolite_io::{Batch, BatchCompletion, Buffers, Output};
+    /// use iolite_io::{completion::{Batch, BatchCompletion, Buffers}, operation::Output};
     ///
     /// /// Goes on with what a read at `offset` has brought: the same buffer, the other way.
     /// fn write_back<'scope>(batch: &Batch<'scope, '_>, file: &'scope File, read: BatchCompletion<'scope>, offset: u64) {
@@ -150,7 +150,7 @@ impl<'scope> Batch<'scope, '_> {
     ///
     /// # Errors
     ///
-    /// [`Canceled`]; [`ConcurrencyUnavailable`](crate::ConcurrencyUnavailable) when there are fewer units of
+    /// [`Canceled`]; [`ConcurrencyUnavailable`](crate::error::ConcurrencyUnavailable) when there are fewer units of
     /// concurrency than operations: those that have not begun stay added.
     pub fn wait_concurrent(&self, io: &dyn Io) -> io::Result<()> {
         io.check_cancel()?;
@@ -375,7 +375,7 @@ impl<'io> dyn Io + 'io {
     /// all have ended. The batch lends the buffers of its operations for that time.
     ///
     /// ```
-    /// use iolite_io::{Io, Buffers, Operation, Output, fs::File};
+    /// use iolite_io::{Io, fs::File, completion::Buffers, operation::{Operation, Output}};
     ///
     /// /// Reads pages of a file, eight at a time, in whatever order they come.
     /// fn checksum(io: &dyn Io, file: &File, pages: u64) -> std::io::Result<u64> {

@@ -22,7 +22,7 @@ use crate::{Backend, Io};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use std::sync::{Arc, Weak};
 ///
-/// use iolite_io::{Decorator, Io, Operation, Output};
+/// use iolite_io::{Io, backend::Decorator, operation::{Operation, Output}};
 ///
 /// /// Counts operations.
 /// struct Counting {

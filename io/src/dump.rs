@@ -19,7 +19,7 @@ impl<'io> dyn Io + 'io {
     ///     session.request_cancel();
     ///     let deadline = io.now() + Duration::from_secs(5);
     ///     let mut session = session;
-    ///     if let iolite_io::OneOf2::Second(()) = io.select((session.on_finish(), deadline))? {
+    ///     if let iolite_io::select::OneOf2::Second(()) = io.select((session.on_finish(), deadline))? {
     ///         eprint!("a session does not end:\n{}", io.dump());
     ///     }
     ///     session.join(io);

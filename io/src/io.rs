@@ -21,7 +21,7 @@ use crate::Canceled;
 ///
 /// # For implementers
 ///
-/// A backend performs operations and starts tasks; a [`Decorator`](crate::Decorator) passes them on to
+/// A backend performs operations and starts tasks; a [`Decorator`](crate::backend::Decorator) passes them on to
 /// another `Io` and does something beside. The trait is safe to implement: nothing that is memory safe depends
 /// on what an implementation does. What it must do to be *useful*:
 ///
@@ -29,7 +29,7 @@ use crate::Canceled;
 ///   [`Context::check_operation`](crate::backend::Context::check_operation) before it begins, gives up when a request
 ///   arrives meanwhile, and reports a success even if it was being canceled, after
 ///   [`Context::recancel`](crate::backend::Context::recancel). Only an attempt is none
-///   ([`Operation::is_point`](crate::Operation::is_point)).
+///   ([`Operation::is_point`](crate::operation::Operation::is_point)).
 /// - [`park`](Self::park) blocks the *calling* context, whatever that is, and may return early.
 /// - [`start`](Self::start) runs every [`Start`] it accepts, also during shutdown.
 /// - A panic out of `park`, `yield_now` or `now` during a wait ends the process: waiters are linked from their
@@ -129,7 +129,7 @@ pub trait Io: Send + Sync {
 pub struct Backend {
     /// `threaded`, `evented` or another implementation's name.
     pub name: &'static str,
-    /// How many executors a task can be placed on ([`Placement`](crate::Placement)): 1 where there
+    /// How many executors a task can be placed on ([`Placement`](crate::task::Placement)): 1 where there
     /// is nothing to choose.
     pub executors: usize,
     /// The kernel interfaces and features in use, and the size of the backend.

@@ -1,17 +1,18 @@
-//! The vocabulary of iolite: the [`Io`] trait, and all that a program or a library uses with it.
+//! The vocabulary of iolite: the trait [`Io`], and everything that programs and libraries use with it.
 //!
-//! Whoever does input or output is handed an `&dyn Io`. A library depends on this crate alone;
-//! only `main` picks a backend, through the facade `iolite`.
+//! A function that does I/O takes an `io: &dyn Io`. A library depends on this crate alone; only `main` picks a backend,
+//! through the facade `iolite`.
 //!
-//! - Tasks: [`Io::spawn_async`](crate::Io#method.spawn_async) and its siblings, [`Task`]; groups
-//!   whose members borrow from outside ([`Io::group`](crate::Io#method.group),
-//!   [`Io::try_group`](crate::Io#method.try_group)), [`OwnedGroup`];
-//!   [`TaskBuilder`] for a name, a stack size or a place.
-//! - [`cancel`]: requests, points, protection, timeouts; [`CancellationToken`] for what nobody owns as a whole. Every call
-//!   that can block is a cancellation point.
-//! - [`select`]: waiting for many things at once, of which one comes.
-//! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`; [`signal`], [`time`]; [`sync`]: locks
-//!   and channels that work between fibers, workers and plain threads, also of two backends at once.
+//! - Tasks: [`io.spawn_async`](crate::Io#method.spawn_async) and its siblings return a [`Task`]. The tasks of a
+//!   [`Group`], a [`TryGroup`] or a [`JoinSet`] may borrow from outside of it. A [`TaskBuilder`] gives a task a name, a stack
+//!   size or a place; see [`task`].
+//! - [`cancel`]: requests, cancellation points, shields and timeouts. Every call that can block is a cancellation point. A
+//!   [`CancellationToken`] cancels work that has no single owner.
+//! - [`mod@select`]: waiting for the first of several things, also by the macro [`select!`].
+//! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`. [`stream`] has the adapters to std's `Read` and
+//!   `Write`. [`signal`] and [`time`] have what their names say.
+//! - [`sync`]: locks and channels that work between fibers, workers and plain threads, also of two backends at once.
+//! - [`operation`] and [`completion`]: operations as data, one by one, in a batch, or in a queue.
 //! - [`testing`]: `Io`s on which things go wrong, for tests of programs.
 //! - [`backend`]: for those who implement an `Io`.
 
@@ -20,7 +21,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");
 
-// The bottom, on which everything below stands.
+// The bottom: what everything below stands on.
 mod dropping;
 mod explained;
 mod list;
@@ -37,13 +38,13 @@ mod context;
 mod incomplete;
 mod waiting;
 
-// What is asked for, as data, and as system calls.
+// Operations as data, and the system calls that perform them.
 mod fd_watcher;
-mod operation;
+pub mod operation;
 mod pool;
 mod syscalls;
 
-// Who is asked.
+// The trait, and tasks on their way to a backend.
 mod decorator;
 mod io;
 mod runnable;
@@ -61,7 +62,7 @@ mod error_chain;
 mod group;
 mod join_set;
 mod offload;
-mod task;
+pub mod task;
 mod try_group;
 
 // Handles.
@@ -71,31 +72,36 @@ pub mod net;
 pub mod process;
 pub mod signal;
 pub mod stdio;
-mod stream;
+pub mod stream;
 
-// What implementers need, and tests.
+// For implementers, and for tests.
 pub mod backend;
 pub mod testing;
 
-pub use batch::{Batch, BatchCompletion, Buffers};
+/// Operations that are under way together: a scoped [`Batch`](completion::Batch), which borrows its buffers, and a
+/// [`CompletionQueue`](completion::CompletionQueue), which owns them and has timers.
+pub mod completion {
+    pub use crate::batch::{Batch, BatchCompletion, Buffers};
+    pub use crate::completion_queue::{Completion, CompletionKind, CompletionQueue, OperationId};
+}
+
+/// Errors that few programs name, and how an error becomes a line of text with all its causes.
+pub mod error {
+    pub use crate::error_chain::{ByConversion, ByForgetting, IntoError};
+    pub use crate::runnable::{ConcurrencyUnavailable, InvalidOption, ShutDown};
+}
+
 pub use cancel::{Canceled, TimedOut, WaitError};
-pub use completion_queue::{Completion, CompletionKind, CompletionQueue, OperationId};
 pub use context::no_suspend;
 pub use copy::{copy, copy_at_most};
-pub use decorator::Decorator;
-pub use descriptor::Descriptor;
-pub use dump::{Dump, DumpedTask};
-pub use error_chain::{ByConversion, ByForgetting, ErrorChain, IntoError};
+pub use error_chain::ErrorChain;
 pub use group::{Group, OwnedGroup, ScopedTask};
 pub use incomplete::Incomplete;
 pub use io::{Backend, Io};
 pub use join_set::JoinSet;
-pub use operation::{Attempt, Interest, Job, Operation, Output, SharedBytes};
-pub use runnable::{ConcurrencyUnavailable, InvalidOption, Placement, ShutDown, SpawnError, SpawnErrorKind};
+pub use runnable::{SpawnError, SpawnErrorKind};
 pub use scopes::{CancellationGuard, CancellationToken};
-pub use select::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8, Selectable};
-pub use stream::{BoundStream, ByteStream, OwnedStream};
-pub use task::{FiberLocal, Spawner, Task, TaskBuilder};
+pub use task::{Task, TaskBuilder};
 pub use time::Instant;
-pub use time::interval::{Interval, MissedTicks};
+pub use time::interval::Interval;
 pub use try_group::TryGroup;

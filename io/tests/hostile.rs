@@ -13,7 +13,12 @@ use std::time::Duration;
 
 use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, monotonic_now};
 use iolite_io::sync::Event;
-use iolite_io::{Backend, Canceled, Group, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind, no_suspend};
+use iolite_io::{
+    Backend, Canceled, Group, Instant, Io, SpawnErrorKind,
+    error::ShutDown,
+    no_suspend,
+    operation::{Operation, Output},
+};
 
 /// What the `Io` of a test does with a task that it is to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

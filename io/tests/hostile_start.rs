@@ -9,7 +9,11 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, monotonic_now};
-use iolite_io::{Backend, Canceled, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind};
+use iolite_io::{
+    Backend, Canceled, Instant, Io, SpawnErrorKind,
+    error::ShutDown,
+    operation::{Operation, Output},
+};
 
 /// What an `Io` does in the end of a task that it runs, on a thread of its own.
 type Ends = dyn Fn() + Send + Sync;

@@ -3,7 +3,11 @@
 use std::io;
 
 use iolite_io::backend::{Context, explained};
-use iolite_io::{Canceled, Io, Operation, Output, ShutDown, SpawnError, SpawnErrorKind};
+use iolite_io::{
+    Canceled, Io, SpawnError, SpawnErrorKind,
+    error::ShutDown,
+    operation::{Operation, Output},
+};
 
 /// Performs the operation on a worker while the fiber waits for it.
 ///

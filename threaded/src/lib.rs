@@ -68,7 +68,7 @@ impl Threaded {
     }
 
     /// The `Io`, to be kept. It does not keep the pool alive: after shutdown, calls on it return
-    /// [`ShutDown`](iolite_io::ShutDown).
+    /// [`ShutDown`](iolite_io::error::ShutDown).
     pub fn handle(&self) -> Arc<dyn Io> {
         self.runtime.clone()
     }

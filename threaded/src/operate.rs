@@ -20,7 +20,10 @@ use iolite_io::backend::{
     try_splice, wait_ready,
 };
 use iolite_io::net::{Address, UnixAddress};
-use iolite_io::{Canceled, Descriptor, Io, Operation, Output};
+use iolite_io::{
+    Canceled, Io,
+    operation::{Descriptor, Operation, Output},
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, fcntl_getfl};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, readv, retry_on_intr, write, writev};

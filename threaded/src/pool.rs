@@ -27,7 +27,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, Ticket, current, tell, tell_stuck};
 use iolite_io::sync::{Event, Semaphore, SemaphorePermit};
-use iolite_io::{ConcurrencyUnavailable, Io, ShutDown, SpawnErrorKind};
+use iolite_io::{
+    Io, SpawnErrorKind,
+    error::{ConcurrencyUnavailable, ShutDown},
+};
 
 use crate::options::Options;
 use crate::queue::{Queue, Retired};
@@ -323,7 +326,7 @@ impl Pool {
         }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
         io.shield(|io| {
-            if self.drained.wait_deadline(io, io.now() + self.options.grace).is_err() {
+            if io.timeout_at(io.now() + self.options.grace, |io| self.drained.wait(io)).is_err() {
                 tell_stuck(self.options.report.as_ref(), &self.tasks(), self.options.grace);
                 self.drained.wait_uncancelable(io);
             }

@@ -8,7 +8,11 @@ use iolite_io::backend::{
     Lookups, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, guard_panic_hook, make_room_for_descriptors,
     monotonic_now, perform_attempt, perform_nonblocking,
 };
-use iolite_io::{Backend, Instant, Io, Operation, Output, ShutDown};
+use iolite_io::{
+    Backend, Instant, Io,
+    error::ShutDown,
+    operation::{Operation, Output},
+};
 
 use crate::fiber;
 use crate::operate;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use iolite_io::sync::Mutex;
-use iolite_io::{Decorator, Instant, Io};
+use iolite_io::{Instant, Io, backend::Decorator};
 use iolite_threaded::{Options, Threaded};
 
 /// Set in the child process that is to end.
@@ -45,7 +45,9 @@ fn a_clock_that_panics_during_a_wait_ends_the_process() {
         let held = mutex.try_lock().unwrap();
         // Would unwind with a waiter linked to the mutex.
         let deadline = clock.now() + Duration::from_millis(20);
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| mutex.lock_deadline(clock, deadline).is_ok()));
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            clock.timeout_at(deadline, |io| mutex.lock(io)).is_ok()
+        }));
         drop(held);
         std::process::exit(0);
     }

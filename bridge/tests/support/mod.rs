@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 
 use iolite_io::backend::{Refused, SpawnMode, Start, TaskRef, monotonic_now};
-use iolite_io::{Backend, Instant, Io, Operation, Output};
+use iolite_io::{
+    Backend, Instant, Io,
+    operation::{Operation, Output},
+};
 
 /// Starts every task on a thread of its own.
 pub(crate) struct Threads {

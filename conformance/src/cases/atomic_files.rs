@@ -9,7 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite_io::fs::{self, AtomicFile, Map, MapAccess, OpenOptions};
-use iolite_io::{Canceled, Decorator, Io, Operation, Output};
+use iolite_io::{
+    Canceled, Io,
+    backend::Decorator,
+    operation::{Operation, Output},
+};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::io::Errno;
 

@@ -5,7 +5,10 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
-use iolite_io::{Interest, Io, Operation, no_suspend};
+use iolite_io::{
+    Io, no_suspend,
+    operation::{Interest, Operation},
+};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -27,7 +30,7 @@ fn would_block<T>(result: io::Result<T>) -> bool {
 }
 
 /// Waits until what was sent to it has arrived.
-fn arrived(io: &dyn Io, socket: &impl AsRef<iolite_io::Descriptor>) {
+fn arrived(io: &dyn Io, socket: &impl AsRef<iolite_io::operation::Descriptor>) {
     let ready = Operation::Ready { descriptor: socket.as_ref(), interest: Interest::Readable };
     io.operate(ready).expect("ready");
 }
@@ -210,7 +213,10 @@ fn an_attempt_says_shut_down_afterwards(on: &On) {
     let socket = UdpSocket::bind(&*io, "127.0.0.1:0").expect("bound");
     runtime.shutdown();
     let says_so = |error: io::Error| {
-        assert!(error.get_ref().is_some_and(|source| source.is::<iolite_io::ShutDown>()), "not ShutDown: {error}");
+        assert!(
+            error.get_ref().is_some_and(|source| source.is::<iolite_io::error::ShutDown>()),
+            "not ShutDown: {error}"
+        );
     };
     says_so(listener.try_accept(&*io).expect_err("shut down"));
     says_so(near.try_read(&*io, &mut [0; 4]).expect_err("shut down"));

@@ -9,7 +9,12 @@ use std::time::Duration;
 use iolite_io::fs::{self, File};
 use iolite_io::net::option;
 use iolite_io::testing::{Faults, Faulty};
-use iolite_io::{Batch, BatchCompletion, Buffers, Canceled, ConcurrencyUnavailable, Interest, Io, Operation, Output};
+use iolite_io::{
+    Canceled, Io,
+    completion::{Batch, BatchCompletion, Buffers},
+    error::ConcurrencyUnavailable,
+    operation::{Interest, Operation, Output},
+};
 use rustix::io::Errno;
 
 use crate::On;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::broadcast;
-use iolite_io::{Io, OneOf2, WaitError};
+use iolite_io::{Io, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -88,7 +88,7 @@ fn a_slow_receiver_is_told_what_it_missed(on: &On) {
         sender.send(5).expect("somebody receives");
         assert_eq!(late.recv(io).expect("since it subscribed"), 5);
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(late.recv_deadline(io, soon), Err(broadcast::RecvError::TimedOut)));
+        assert!(matches!(io.timeout_at(soon, |io| late.recv(io)), Err(broadcast::RecvError::TimedOut)));
         let result = io.timeout(Duration::from_millis(1), |io| late.recv(io));
         assert!(matches!(result, Err(broadcast::RecvError::TimedOut)));
         drop(sender);
@@ -186,7 +186,7 @@ fn a_sender_is_told_that_nobody_receives(on: &On) {
         let (sender, receiver) = broadcast::channel::<u32>(1);
         let more = receiver.clone();
         let soon = io.now() + SHORT;
-        assert!(matches!(sender.closed_deadline(io, soon), Err(WaitError::TimedOut(_))), "two receive");
+        assert!(matches!(io.timeout_at(soon, |io| sender.closed(io)), Err(WaitError::TimedOut(_))), "two receive");
         scope(io, |group| {
             let canceled = started(group, io, |io| sender.closed(io));
             canceled.request_cancel();

@@ -233,10 +233,12 @@ fn a_canceled_timed_wait_is_canceled_and_not_timed_out(on: &On) {
     on.run(|io| {
         let event = Arc::new(Event::new());
         let theirs = event.clone();
-        let task = io.spawn_concurrent(move |io| theirs.wait_deadline(io, io.now() + LONG)).expect("concurrent");
+        let task =
+            io.spawn_concurrent(move |io| io.timeout_at(io.now() + LONG, |io| theirs.wait(io))).expect("concurrent");
         assert!(matches!(task.cancel(io), Err(iolite_io::WaitError::Canceled(_))));
         let (_sender, receiver) = channel::<u32>(1);
-        let task = io.spawn_concurrent(move |io| receiver.recv_deadline(io, io.now() + LONG)).expect("concurrent");
+        let task =
+            io.spawn_concurrent(move |io| io.timeout_at(io.now() + LONG, |io| receiver.recv(io))).expect("concurrent");
         assert!(matches!(task.cancel(io), Err(iolite_io::sync::RecvError::Canceled(_))));
     });
 }

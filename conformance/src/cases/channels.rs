@@ -9,7 +9,7 @@ use iolite_io::sync::{
     mpmc::{Receiver, Sender, channel, unbounded},
     oneshot,
 };
-use iolite_io::{Io, OneOf2, WaitError};
+use iolite_io::{Io, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -216,11 +216,9 @@ fn no_item_is_lost_or_doubled_under_cancellation(on: &On, capacity: usize) {
                                 began.set();
                                 let item = random.number() as usize >> 8;
                                 let result = match random.below(3) {
-                                    0 => sender.send_deadline(
-                                        io,
-                                        item,
-                                        io.now() + Duration::from_micros(random.below(50)),
-                                    ),
+                                    0 => io.timeout_at(io.now() + Duration::from_micros(random.below(50)), |io| {
+                                        sender.send(io, item)
+                                    }),
                                     _ => sender.send(io, item),
                                 };
                                 match result {
@@ -244,7 +242,9 @@ fn no_item_is_lost_or_doubled_under_cancellation(on: &On, capacity: usize) {
                         concurrently(group, move |io| {
                             loop {
                                 let result = match random.below(3) {
-                                    0 => receiver.recv_deadline(io, io.now() + Duration::from_micros(random.below(50))),
+                                    0 => io.timeout_at(io.now() + Duration::from_micros(random.below(50)), |io| {
+                                        receiver.recv(io)
+                                    }),
                                     _ => receiver.recv(io),
                                 };
                                 match result {
@@ -393,7 +393,7 @@ fn a_sender_is_told_that_nobody_will_receive(on: &On) {
             let (sender, receiver) = channel(1);
             sender.send(io, 1).expect("room");
             let soon = io.now() + SHORT;
-            assert!(matches!(sender.closed_deadline(io, soon), Err(WaitError::TimedOut(_))), "it is open");
+            assert!(matches!(io.timeout_at(soon, |io| sender.closed(io)), Err(WaitError::TimedOut(_))), "it is open");
             scope(io, |group| {
                 let canceled = started(group, io, |io| sender.closed(io));
                 canceled.request_cancel();

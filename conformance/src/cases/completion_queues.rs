@@ -6,7 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Completion, CompletionKind, CompletionQueue, Io, SpawnErrorKind, WaitError};
+use iolite_io::{
+    Canceled, Io, SpawnErrorKind, WaitError,
+    completion::{Completion, CompletionKind, CompletionQueue},
+};
 
 use crate::On;
 use crate::case::{Case, cases};

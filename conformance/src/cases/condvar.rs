@@ -100,7 +100,7 @@ fn a_timeout_leaves_the_mutex_held(on: &On) {
         let (mutex, condvar) = (Mutex::new(0), Condvar::new());
         let mut guard = mutex.lock(io).expect("free");
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(condvar.wait_deadline(io, &mut guard, soon), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon, |io| condvar.wait(io, &mut guard)), Err(WaitError::TimedOut(_))));
         assert!(mutex.try_lock().is_none(), "held again");
         thread::scope(|threads| {
             threads.spawn(|| {
@@ -108,7 +108,8 @@ fn a_timeout_leaves_the_mutex_held(on: &On) {
                 condvar.notify_one();
             });
             while *guard == 0 {
-                condvar.wait_deadline(io, &mut guard, io.now() + Duration::from_secs(3600)).expect("notified");
+                io.timeout_at(io.now() + Duration::from_secs(3600), |io| condvar.wait(io, &mut guard))
+                    .expect("notified");
             }
         });
         drop(guard);

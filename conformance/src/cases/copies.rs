@@ -12,7 +12,12 @@ use std::time::Duration;
 
 use iolite_io::fs::{File, OpenOptions};
 use iolite_io::net::{TcpStream, option};
-use iolite_io::{ByteStream, Canceled, Decorator, Incomplete, Io, Operation, Output};
+use iolite_io::{
+    Canceled, Incomplete, Io,
+    backend::Decorator,
+    operation::{Operation, Output},
+    stream::ByteStream,
+};
 use iolite_io::{copy, copy_at_most};
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, fcntl_getfl, memfd_create};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};

@@ -10,7 +10,12 @@ use iolite_io::backend::{Refused, Report, SpawnMode, Start};
 use iolite_io::fs::File;
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, mpmc::channel};
-use iolite_io::{Backend, Decorator, Instant, Io, Operation, Output, ShutDown, SpawnErrorKind};
+use iolite_io::{
+    Backend, Instant, Io, SpawnErrorKind,
+    backend::Decorator,
+    error::ShutDown,
+    operation::{Operation, Output},
+};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -10,7 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use iolite_io::fs::{self, Dir, DirBuilder, File};
 use iolite_io::sync::Barrier;
-use iolite_io::{Canceled, Decorator, Io, Operation, Output};
+use iolite_io::{
+    Canceled, Io,
+    backend::Decorator,
+    operation::{Operation, Output},
+};
 
 use crate::On;
 use crate::case::{Case, cases};

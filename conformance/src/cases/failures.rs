@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, CompletionQueue, Group, Io, OwnedGroup, SpawnErrorKind};
+use iolite_io::{Canceled, Group, Io, OwnedGroup, SpawnErrorKind, completion::CompletionQueue};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -11,7 +11,7 @@ use iolite_io::fs::{BufferPool, File, OpenOptions};
 use iolite_io::net::{Message, OutgoingMessage, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
 use iolite_io::sync::{Mutex, RecvError, SendErrorKind, mpmc::channel};
 use iolite_io::testing::{Faults, Faulty};
-use iolite_io::{Canceled, Incomplete, Io, Operation, WaitError, copy};
+use iolite_io::{Canceled, Incomplete, Io, WaitError, copy, operation::Operation};
 
 use crate::On;
 use crate::case::{Case, cases};

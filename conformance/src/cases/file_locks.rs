@@ -8,7 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use iolite_io::fs::{File, FileOperation, OpenOptions, TryLockError};
-use iolite_io::{Canceled, Decorator, Io, Operation, Output};
+use iolite_io::{
+    Canceled, Io,
+    backend::Decorator,
+    operation::{Operation, Output},
+};
 
 use crate::On;
 use crate::case::{Case, cases};

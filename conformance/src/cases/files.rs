@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use iolite_io::fs::{BufferPool, File, OpenOptions};
-use iolite_io::{Canceled, Decorator, Incomplete, Io, Operation, Output};
+use iolite_io::{
+    Canceled, Incomplete, Io,
+    backend::Decorator,
+    operation::{Operation, Output},
+};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, mkfifoat};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, openpt};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iolite_io::sync::{Event, Semaphore, futex};
-use iolite_io::{Group, Io, OneOf2, WaitError};
+use iolite_io::{Group, Io, WaitError, select::OneOf2};
 
 use super::select_races::crowd;
 use crate::On;
@@ -30,11 +30,11 @@ fn another_value_is_not_waited_for(on: &On) {
         let word = AtomicU32::new(7);
         futex::wait(io, &word, 8).expect("not canceled");
         futex::wait_uncancelable(io, &word, 8);
-        futex::wait_deadline(io, &word, 8, io.now()).expect("no time is needed");
-        let waited = futex::wait_deadline(io, &word, 7, io.now() + SHORT);
+        io.timeout_at(io.now() + SHORT, |io| futex::wait(io, &word, 8)).expect("no time is needed");
+        let waited = io.timeout_at(io.now() + SHORT, |io| futex::wait(io, &word, 7));
         assert!(matches!(waited, Err(WaitError::TimedOut(_))));
         assert_eq!(futex::wake(&word, usize::MAX), 0, "nobody waits, and no wake-up is kept");
-        let waited = futex::wait_deadline(io, &word, 7, io.now() + SHORT);
+        let waited = io.timeout_at(io.now() + SHORT, |io| futex::wait(io, &word, 7));
         assert!(matches!(waited, Err(WaitError::TimedOut(_))));
     });
 }
@@ -163,7 +163,7 @@ impl Lock {
         let deadline = patience.map(|patience| io.now() + patience);
         while self.0.swap(2, Ordering::Acquire) != 0 {
             let waited = match deadline {
-                Some(deadline) => futex::wait_deadline(io, &self.0, 2, deadline).is_ok(),
+                Some(deadline) => io.timeout_at(deadline, |io| futex::wait(io, &self.0, 2)).is_ok(),
                 None => futex::wait(io, &self.0, 2).is_ok(),
             };
             if !waited {

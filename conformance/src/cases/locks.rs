@@ -80,7 +80,10 @@ fn try_lock_tells_whether_it_is_free(on: &On) {
         let mut mutex = Mutex::new(1);
         let held = mutex.try_lock().expect("free");
         assert!(mutex.try_lock().is_none());
-        assert!(matches!(mutex.lock_deadline(io, io.now() + Duration::from_millis(1)), Err(WaitError::TimedOut(_))));
+        assert!(matches!(
+            io.timeout_at(io.now() + Duration::from_millis(1), |io| mutex.lock(io)),
+            Err(WaitError::TimedOut(_))
+        ));
         drop(held);
         drop(mutex.lock(io).expect("free again"));
         drop(mutex.lock_uncancelable(io));
@@ -151,7 +154,7 @@ fn a_semaphore_counts_its_permits(on: &On) {
         let second = semaphore.acquire(io).expect("one is free");
         assert!(semaphore.try_acquire().is_none());
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(semaphore.acquire_deadline(io, soon), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon, |io| semaphore.acquire(io)), Err(WaitError::TimedOut(_))));
         drop(first);
         assert_eq!(semaphore.available(), 1);
         second.forget();
@@ -206,7 +209,7 @@ fn many_permits_are_taken_at_once_or_not_at_all(on: &On) {
         assert_eq!((three.count(), semaphore.available()), (3, 2));
         assert!(semaphore.try_acquire_many(3).is_none());
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(semaphore.acquire_many_deadline(io, 3, soon), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon, |io| semaphore.acquire_many(io, 3)), Err(WaitError::TimedOut(_))));
         assert_eq!(semaphore.available(), 2, "none was taken");
         drop(semaphore.try_acquire_many(2).expect("two are free"));
         drop(three);
@@ -297,7 +300,7 @@ fn a_ledger_of_permits(on: &On) {
                                 let soon = io.now() + Duration::from_micros(random.below(60));
                                 let permit = match random.below(3) {
                                     0 => semaphore.acquire_many(io, count).ok(),
-                                    1 => semaphore.acquire_many_deadline(io, count, soon).ok(),
+                                    1 => io.timeout_at(soon, |io| semaphore.acquire_many(io, count)).ok(),
                                     _ => semaphore.try_acquire_many(count),
                                 };
                                 if let Some(permit) = permit {
@@ -344,7 +347,10 @@ fn an_event_lets_all_go_and_publishes(on: &On) {
         event.wait(io).expect("set");
         event.reset();
         assert!(!event.is_set());
-        assert!(matches!(event.wait_deadline(io, io.now() + Duration::from_millis(1)), Err(WaitError::TimedOut(_)),));
+        assert!(matches!(
+            io.timeout_at(io.now() + Duration::from_millis(1), |io| event.wait(io)),
+            Err(WaitError::TimedOut(_)),
+        ));
     });
 }
 
@@ -433,7 +439,7 @@ fn a_mutex_survives_cancellations_and_timeouts(on: &On) {
                         concurrently(group, move |io| {
                             let guard = match number % 3 {
                                 0 => mutex.lock(io).ok(),
-                                1 => mutex.lock_deadline(io, io.now() + Duration::from_micros(20)).ok(),
+                                1 => io.timeout_at(io.now() + Duration::from_micros(20), |io| mutex.lock(io)).ok(),
                                 _ => Some(mutex.lock_uncancelable(io)),
                             };
                             if let Some(mut guard) = guard {

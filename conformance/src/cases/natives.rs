@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use iolite_io::Operation;
+use iolite_io::operation::Operation;
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::{Event, Notify};
-use iolite_io::{OneOf2, WaitError};
+use iolite_io::{WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -30,7 +30,10 @@ fn one_notification_is_kept(on: &On) {
         notify.notify_one();
         notify.wait(io).expect("kept");
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(notify.wait_deadline(io, soon), Err(WaitError::TimedOut(_))), "one is kept, not two");
+        assert!(
+            matches!(io.timeout_at(soon, |io| notify.wait(io)), Err(WaitError::TimedOut(_))),
+            "one is kept, not two"
+        );
         notify.notify_one();
         notify.wait_uncancelable(io);
         notify.notify_one();
@@ -110,12 +113,12 @@ fn who_has_registered_is_among_all(on: &On) {
         let [first, second, third] = registered;
         first.wait(io).expect("not canceled");
         second.wait_uncancelable(io);
-        third.wait_deadline(io, io.now() + Duration::from_secs(3600)).expect("it was notified");
+        io.timeout_at(io.now() + Duration::from_secs(3600), |io| third.wait(io)).expect("it was notified");
         let one = io.select((never.on_wait(), before.on_wait())).expect("not canceled");
         assert_eq!(one, OneOf2::Second(()));
         // For who registers afterwards there is nothing.
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(notify.register().wait_deadline(io, soon), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon, |io| notify.register().wait(io)), Err(WaitError::TimedOut(_))));
         // One notification is for one, who waits.
         let (one, other) = (notify.register(), notify.register());
         notify.notify_one();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, ShutDown, fs, process};
+use iolite_io::{Canceled, error::ShutDown, fs, process};
 
 use crate::On;
 use crate::case::{Case, cases};

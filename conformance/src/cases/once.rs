@@ -57,7 +57,7 @@ fn what_a_cell_says(on: &On) {
         cell.set(1).expect("empty");
         assert_eq!(cell.set(2), Err(2));
         assert_eq!(*cell.get_or_init_uncancelable(io, || 3), 1);
-        assert_eq!(*cell.get_or_init_deadline(io, io.now(), || 3).expect("it is there"), 1);
+        assert_eq!(*io.timeout(Duration::from_secs(3600), |io| cell.get_or_init(io, || 3)).expect("it is there"), 1);
         *cell.get_mut().expect("it is there") += 1;
         assert_eq!((cell.get(), OnceLock::from(5).into_inner()), (Some(&2), Some(5)));
         assert_eq!(cell.into_inner(), Some(2));
@@ -114,7 +114,7 @@ fn a_wait_for_another_initialiser_ends(on: &On) {
             let canceled = started(group, io, |io| cell.get_or_init(io, || 2).copied());
             canceled.cancel(io).map(drop).expect_canceled("canceled");
             let soon = io.now() + Duration::from_millis(1);
-            assert!(matches!(cell.get_or_init_deadline(io, soon, || 3), Err(WaitError::TimedOut(_))));
+            assert!(matches!(io.timeout_at(soon, |io| cell.get_or_init(io, || 3)), Err(WaitError::TimedOut(_))));
             go.set();
             assert_eq!(first.join(io), 1);
         });
@@ -168,7 +168,7 @@ fn something_is_done_once(on: &On) {
         });
         assert!(once.is_completed());
         once.call_once_uncancelable(io, work);
-        once.call_once_deadline(io, io.now(), work).expect("it is done");
+        io.timeout(Duration::from_secs(3600), |io| once.call_once(io, work)).expect("it is done");
         assert_eq!(count.into_inner(), 1);
     });
 }
@@ -193,7 +193,7 @@ fn a_lazy_static_is_made_once(on: &On) {
         }
         assert_eq!(*LAZY.force(io).expect("made"), 1);
         assert_eq!(*LAZY.force_uncancelable(io).expect("made"), 1);
-        assert_eq!(*LAZY.force_deadline(io, io.now()).expect("made"), 1);
+        assert_eq!(*io.timeout(Duration::from_secs(3600), |io| LAZY.force(io)).expect("made"), 1);
     });
     assert_eq!(TRIES.load(Ordering::SeqCst), 2);
 }

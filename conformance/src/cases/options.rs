@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use iolite_io::sync::Event;
-use iolite_io::{InvalidOption, Io, Placement, SpawnError, SpawnErrorKind, Task, TaskBuilder};
+use iolite_io::{Io, SpawnError, SpawnErrorKind, Task, TaskBuilder, error::InvalidOption, task::Placement};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -16,7 +16,7 @@ use iolite_io::net::{
 use iolite_io::signal::{Signal, Signals};
 use iolite_io::sync::{LazyLock, Once, OnceLock};
 use iolite_io::time::Clock;
-use iolite_io::{CompletionQueue, Io, Operation, copy, copy_at_most, process, stdio};
+use iolite_io::{Io, completion::CompletionQueue, copy, copy_at_most, operation::Operation, process, stdio};
 
 use super::points::delivers_a_request_once;
 use crate::On;
@@ -146,17 +146,9 @@ const POINTS: &[(&str, Point)] = &[
         Ok(queue.wait_timeout(io, LONG).map(drop)?)
     }),
     ("once", |io, _| Ok(Once::new().call_once(io, || ())?)),
-    ("once until", |io, _| Ok(Once::new().call_once_deadline(io, io.now() + LONG, || ())?)),
     ("cell wait", |io, _| Ok(OnceLock::from(1).wait(io).map(drop)?)),
-    ("cell wait_deadline", |io, _| Ok(OnceLock::from(1).wait_deadline(io, io.now() + LONG).map(drop)?)),
     ("cell get_or_try_init", |io, _| OnceLock::new().get_or_try_init(io, || io::Result::Ok(1)).map(drop)),
-    ("cell get_or_try_init_deadline", |io, _| {
-        OnceLock::new().get_or_try_init_deadline(io, io.now() + LONG, || io::Result::Ok(1)).map(drop)
-    }),
     ("lazy", |io, _| LazyLock::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force(io).map(drop)),
-    ("lazy until", |io, _| {
-        LazyLock::<_>::new(|_: &dyn Io| io::Result::Ok(1)).force_deadline(io, io.now() + LONG).map(drop)
-    }),
     ("pool take", |io, _| Ok(BufferPool::new(1, 8).take(io).map(drop)?)),
     ("connect_with", |io, _| {
         let (listener, _client) = listening(io);

@@ -8,7 +8,10 @@ use iolite_io::sync::{
     Event, Semaphore, SendErrorKind, TryRecvError,
     mpmc::{Sender, channel, unbounded},
 };
-use iolite_io::{Io, OneOf2, OneOf3};
+use iolite_io::{
+    Io,
+    select::{OneOf2, OneOf3},
+};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -40,7 +43,7 @@ fn a_permit_keeps_its_slot(on: &On) {
         assert!(matches!(sender.try_send(2).expect_err("it is kept").kind, SendErrorKind::Full));
         assert!(is_full(&sender));
         let soon = io.now() + SHORT;
-        assert!(matches!(sender.reserve_deadline(io, soon), Err(SendErrorKind::TimedOut)));
+        assert!(matches!(io.timeout_at(soon, |io| sender.reserve(io)), Err(SendErrorKind::TimedOut)));
         assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(1), Err(TryRecvError::Empty)));
         permit.send(3).expect("open");
         let other = sender.reserve_uncancelable(io).expect("room");

@@ -105,75 +105,36 @@ pub(crate) const POINTS: &[(&str, Point)] = &[
     ("sleep zero", |io, _| Ok(io.sleep(Duration::ZERO)?)),
     ("sleep_until the past", |io, _| Ok(io.sleep_until(iolite_io::Instant::ZERO)?)),
     ("lock", |io, ready| Ok(ready.mutex.lock(io).map(drop)?)),
-    ("lock_deadline", |io, ready| Ok(ready.mutex.lock_deadline(io, io.now() + LONG).map(drop)?)),
     ("event wait", |io, ready| Ok(ready.event.wait(io)?)),
-    ("event wait_deadline", |io, ready| Ok(ready.event.wait_deadline(io, io.now() + LONG)?)),
     ("acquire", |io, ready| Ok(ready.semaphore.acquire(io).map(drop)?)),
-    ("acquire_deadline", |io, ready| Ok(ready.semaphore.acquire_deadline(io, io.now() + LONG).map(drop)?)),
     ("acquire_many", |io, _| Ok(Semaphore::new(2).acquire_many(io, 2).map(drop)?)),
-    ("acquire_many_deadline", |io, _| Ok(Semaphore::new(2).acquire_many_deadline(io, 2, io.now() + LONG).map(drop)?)),
     ("reentrant lock", |io, _| Ok(ReentrantMutex::new(()).lock(io).map(drop)?)),
-    ("reentrant lock again", |io, _| {
-        let mutex = ReentrantMutex::new(());
-        let _held = mutex.lock_uncancelable(io);
-        Ok(mutex.lock_deadline(io, io.now() + LONG).map(drop)?)
-    }),
     ("rwlock read", |io, _| Ok(RwLock::new(()).read(io).map(drop)?)),
-    ("rwlock read_deadline", |io, _| Ok(RwLock::new(()).read_deadline(io, io.now() + LONG).map(drop)?)),
     ("rwlock write", |io, _| Ok(RwLock::new(()).write(io).map(drop)?)),
-    ("rwlock write_deadline", |io, _| Ok(RwLock::new(()).write_deadline(io, io.now() + LONG).map(drop)?)),
     ("barrier wait", |io, _| Ok(Barrier::new(1).wait(io).map(drop)?)),
-    ("barrier wait_deadline", |io, _| Ok(Barrier::new(1).wait_deadline(io, io.now() + LONG).map(drop)?)),
     ("notify wait", |io, _| {
         let notify = Notify::new();
         notify.notify_one();
         Ok(notify.wait(io)?)
     }),
-    ("notify wait_deadline", |io, _| {
-        let notify = Notify::new();
-        notify.notify_one();
-        Ok(notify.wait_deadline(io, io.now() + LONG)?)
-    }),
     ("get_or_init", |io, _| Ok(OnceLock::from(1).get_or_init(io, || 2).map(drop)?)),
     ("get_or_init of an empty cell", |io, _| Ok(OnceLock::new().get_or_init(io, || 2).map(drop)?)),
-    ("get_or_init_deadline", |io, _| {
-        Ok(OnceLock::from(1).get_or_init_deadline(io, io.now() + LONG, || 2).map(drop)?)
-    }),
     ("queue put", |io, _| Ok(Queue::new(1).put(io, &mut [1].into(), 1).map(drop)?)),
     ("queue put of nothing", |io, _| Ok(Queue::<u32>::new(1).put(io, &mut [].into(), 0).map(drop)?)),
-    ("queue put_deadline", |io, _| {
-        Ok(Queue::new(1).put_deadline(io, &mut [1].into(), 1, io.now() + LONG).map(drop)?)
-    }),
     ("queue get", |io, _| Ok(Queue::<u32>::new(1).get(io, &mut Vec::new(), 0, 1).map(drop)?)),
-    ("queue get_deadline", |io, _| {
-        Ok(Queue::<u32>::new(1).get_deadline(io, &mut Vec::new(), 0, 1, io.now() + LONG).map(drop)?)
-    }),
     ("broadcast recv", |io, _| {
         let (sender, mut receiver) = broadcast::channel(1);
         sender.send(1).expect("there is a receiver");
         Ok(receiver.recv(io).map(drop)?)
-    }),
-    ("broadcast recv_deadline", |io, _| {
-        let (sender, mut receiver) = broadcast::channel(1);
-        sender.send(1).expect("there is a receiver");
-        Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
     }),
     ("watch changed", |io, _| {
         let (sender, mut receiver) = watch::channel(1);
         sender.send(2);
         Ok(receiver.changed(io).map(drop)?)
     }),
-    ("watch changed_deadline", |io, _| {
-        let (sender, mut receiver) = watch::channel(1);
-        sender.send(2);
-        Ok(receiver.changed_deadline(io, io.now() + LONG).map(drop)?)
-    }),
     ("send", |io, ready| Ok(ready.sender.send(io, 1)?)),
-    ("send_deadline", |io, ready| Ok(ready.sender.send_deadline(io, 1, io.now() + LONG)?)),
     ("reserve", |io, ready| Ok(ready.sender.reserve(io).map(drop)?)),
-    ("reserve_deadline", |io, ready| Ok(ready.sender.reserve_deadline(io, io.now() + LONG).map(drop)?)),
     ("recv", |io, ready| Ok(ready.receiver.recv(io).map(drop)?)),
-    ("recv_deadline", |io, ready| Ok(ready.receiver.recv_deadline(io, io.now() + LONG).map(drop)?)),
     ("group wait", |io, _| {
         let Ok(waited) = io.group(|group| Ok::<_, Infallible>(group.wait(io)));
         Ok(waited?)
@@ -350,35 +311,19 @@ type BlockedPoint = fn(&dyn Io, &Blocked) -> io::Result<()>;
 const BLOCKED_POINTS: &[(&str, BlockedPoint)] = &[
     ("sleep", |io, _| Ok(io.sleep(LONG)?)),
     ("lock", |io, blocked| Ok(blocked.mutex.lock(io).map(drop)?)),
-    ("lock_deadline", |io, blocked| Ok(blocked.mutex.lock_deadline(io, io.now() + LONG).map(drop)?)),
     ("event wait", |io, blocked| Ok(blocked.event.wait(io)?)),
-    ("event wait_deadline", |io, blocked| Ok(blocked.event.wait_deadline(io, io.now() + LONG)?)),
     ("acquire", |io, blocked| Ok(blocked.semaphore.acquire(io).map(drop)?)),
-    ("acquire_deadline", |io, blocked| Ok(blocked.semaphore.acquire_deadline(io, io.now() + LONG).map(drop)?)),
     ("acquire_many", |io, blocked| Ok(blocked.semaphore.acquire_many(io, 3).map(drop)?)),
     ("condvar wait", |io, _| Ok(Condvar::new().wait(io, &mut Mutex::new(()).lock_uncancelable(io))?)),
-    ("condvar wait_deadline", |io, _| {
-        Ok(Condvar::new().wait_deadline(io, &mut Mutex::new(()).lock_uncancelable(io), io.now() + LONG)?)
-    }),
     ("rwlock read", |io, blocked| Ok(blocked.written.read(io).map(drop)?)),
-    ("rwlock read_deadline", |io, blocked| Ok(blocked.written.read_deadline(io, io.now() + LONG).map(drop)?)),
     ("rwlock write", |io, blocked| Ok(blocked.written.write(io).map(drop)?)),
-    ("rwlock write_deadline", |io, blocked| Ok(blocked.written.write_deadline(io, io.now() + LONG).map(drop)?)),
     ("barrier wait", |io, _| Ok(Barrier::new(2).wait(io).map(drop)?)),
-    ("barrier wait_deadline", |io, _| Ok(Barrier::new(2).wait_deadline(io, io.now() + LONG).map(drop)?)),
     ("notify wait", |io, _| Ok(Notify::new().wait(io)?)),
-    ("notify wait_deadline", |io, _| Ok(Notify::new().wait_deadline(io, io.now() + LONG)?)),
     ("get_or_init, whose initialiser waits", |io, _| {
         Ok(OnceLock::new().get_or_try_init(io, || io.sleep(LONG)).copied()?)
     }),
     ("queue put", |io, _| Ok(Queue::new(0).put(io, &mut [1].into(), 1).map(drop)?)),
-    ("queue put_deadline", |io, _| {
-        Ok(Queue::new(0).put_deadline(io, &mut [1].into(), 1, io.now() + LONG).map(drop)?)
-    }),
     ("queue get", |io, _| Ok(Queue::<u32>::new(1).get(io, &mut Vec::new(), 1, 1).map(drop)?)),
-    ("queue get_deadline", |io, _| {
-        Ok(Queue::<u32>::new(1).get_deadline(io, &mut Vec::new(), 1, 1, io.now() + LONG).map(drop)?)
-    }),
     ("peek", |io, blocked| blocked.stream.peek(io, &mut [0]).map(drop)),
     ("read", |io, blocked| blocked.stream.read(io, &mut [0]).map(drop)),
     ("read_vectored", |io, blocked| blocked.stream.read_vectored(io, &mut [io::IoSliceMut::new(&mut [0])]).map(drop)),
@@ -407,7 +352,7 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
         }),
         ("send_deadline", |io, _| {
             let (sender, _receiver) = channel(0);
-            Ok(sender.send_deadline(io, 1, io.now() + LONG)?)
+            Ok(io.timeout_at(io.now() + LONG, |io| sender.send(io, 1))?)
         }),
         ("reserve", |io, _| {
             let (sender, _receiver) = channel(1);
@@ -420,7 +365,7 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
         }),
         ("recv_deadline", |io, _| {
             let (_sender, receiver) = channel::<u32>(1);
-            Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
+            Ok(io.timeout_at(io.now() + LONG, |io| receiver.recv(io)).map(drop)?)
         }),
         ("broadcast recv", |io, _| {
             let (_sender, mut receiver) = broadcast::channel::<u32>(1);
@@ -428,7 +373,7 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
         }),
         ("broadcast recv_deadline", |io, _| {
             let (_sender, mut receiver) = broadcast::channel::<u32>(1);
-            Ok(receiver.recv_deadline(io, io.now() + LONG).map(drop)?)
+            Ok(io.timeout_at(io.now() + LONG, |io| receiver.recv(io)).map(drop)?)
         }),
         ("watch changed", |io, _| {
             let (_sender, mut receiver) = watch::channel(1);
@@ -436,7 +381,7 @@ fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
         }),
         ("watch changed_deadline", |io, _| {
             let (_sender, mut receiver) = watch::channel(1);
-            Ok(receiver.changed_deadline(io, io.now() + LONG).map(drop)?)
+            Ok(io.timeout_at(io.now() + LONG, |io| receiver.changed(io)).map(drop)?)
         }),
     ]
 }

@@ -97,9 +97,9 @@ fn a_minimum_of_zero_fills_partially(on: &On) {
         assert_eq!(queue.get(io, &mut got, 0, 2).expect("open"), 0);
         assert_eq!(got, [9, 0, 1, 2], "appended");
         let soon = || io.now() + Duration::from_millis(1);
-        assert!(matches!(queue.get_deadline(io, &mut got, 1, 1, soon()), Err(RecvError::TimedOut)));
+        assert!(matches!(io.timeout_at(soon(), |io| queue.get(io, &mut got, 1, 1)), Err(RecvError::TimedOut)));
         assert_eq!(put(io, &queue, [1, 2, 3], 3), 3);
-        assert!(matches!(queue.put_deadline(io, &mut items, 1, soon()), Err(SendErrorKind::TimedOut)));
+        assert!(matches!(io.timeout_at(soon(), |io| queue.put(io, &mut items, 1)), Err(SendErrorKind::TimedOut)));
         assert_eq!(items, [3, 4], "they come back");
     });
 }
@@ -250,9 +250,9 @@ fn partial_progress_wins_over_a_deadline(on: &On) {
         let queue = Queue::new(2);
         let soon = || io.now() + Duration::from_millis(1);
         let mut items: VecDeque<_> = (0..5).collect();
-        assert_eq!(queue.put_deadline(io, &mut items, 5, soon()).expect("two were put"), 2);
+        assert_eq!(io.timeout_at(soon(), |io| queue.put(io, &mut items, 5)).expect("two were put"), 2);
         let mut got = Vec::new();
-        assert_eq!(queue.get_deadline(io, &mut got, 5, 5, soon()).expect("two were got"), 2);
+        assert_eq!(io.timeout_at(soon(), |io| queue.get(io, &mut got, 5, 5)).expect("two were got"), 2);
         let result = io.timeout(Duration::from_millis(1), |io| queue.get(io, &mut got, 5, 5));
         assert!(matches!(result, Err(RecvError::TimedOut)), "nothing was got: {result:?}");
         assert_eq!((got, items.len()), (vec![0, 1], 3));
@@ -302,7 +302,7 @@ fn no_item_is_lost_or_doubled(on: &On, capacity: usize) {
                     let min = random.below(6) as usize;
                     let soon = io.now() + Duration::from_micros(random.below(60));
                     let put = match random.below(3) {
-                        0 => queue.put_deadline(io, &mut items, min, soon),
+                        0 => io.timeout_at(soon, |io| queue.put(io, &mut items, min)),
                         _ => queue.put(io, &mut items, min),
                     };
                     let put = put.unwrap_or(0);
@@ -321,7 +321,7 @@ fn no_item_is_lost_or_doubled(on: &On, capacity: usize) {
                     let soon = io.now() + Duration::from_micros(random.below(60));
                     let (before, min) = (items.len(), min.max(1));
                     let got = match random.below(3) {
-                        0 => queue.get_deadline(io, &mut items, min, max, soon),
+                        0 => io.timeout_at(soon, |io| queue.get(io, &mut items, min, max)),
                         _ => queue.get(io, &mut items, min, max),
                     };
                     if let Err(RecvError::Closed) = got {

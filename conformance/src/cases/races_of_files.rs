@@ -15,7 +15,12 @@ use iolite_io::fs::{self, File, OpenOptions};
 use iolite_io::net::{UnixStream, resolve};
 use iolite_io::stdio::{InputStream, OutputStream};
 use iolite_io::sync::Event;
-use iolite_io::{ByteStream, Incomplete, Io, Operation, Output, copy_at_most, process};
+use iolite_io::{
+    Incomplete, Io, copy_at_most,
+    operation::{Operation, Output},
+    process,
+    stream::ByteStream,
+};
 use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, mkfifoat};
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;

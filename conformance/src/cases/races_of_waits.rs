@@ -9,8 +9,10 @@ use std::time::Duration;
 use iolite_io::backend::current;
 use iolite_io::sync::{Event, Notify, OnceLock, Queue, ReentrantMutex, RwLock, Semaphore, mpmc::unbounded, oneshot};
 use iolite_io::{
-    Batch, Buffers, Canceled, Completion, CompletionKind, CompletionQueue, Interval, Io, JoinSet, OneOf2, Operation,
-    Output, SpawnErrorKind,
+    Canceled, Interval, Io, JoinSet, SpawnErrorKind,
+    completion::{Batch, Buffers, Completion, CompletionKind, CompletionQueue},
+    operation::{Operation, Output},
+    select::OneOf2,
 };
 
 use super::ends::By;

@@ -27,11 +27,12 @@ fn its_holder_may_lock_again(on: &On) {
         let again = mutex.lock_uncancelable(io);
         again.borrow_mut().push(2);
         let soon = || io.now() + Duration::from_millis(1);
-        drop(mutex.lock_deadline(io, soon()).expect("it is the holder"));
+        drop(io.timeout_at(soon(), |io| mutex.lock(io)).expect("it is the holder"));
         drop(first);
         scope(io, |group| {
-            let others =
-                concurrently(group, |io| (mutex.try_lock().is_some(), mutex.lock_deadline(io, soon()).is_ok()));
+            let others = concurrently(group, |io| {
+                (mutex.try_lock().is_some(), io.timeout_at(soon(), |io| mutex.lock(io)).is_ok())
+            });
             assert_eq!(others.join(io), (false, false), "one guard is left");
             drop(mutex.try_lock().expect("it is the holder"));
             drop(again);
@@ -80,7 +81,7 @@ fn a_canceled_lock_leaves_it_as_it_was(on: &On) {
                 canceled.cancel(io).expect_canceled("canceled");
                 drop(held);
                 assert!(matches!(
-                    concurrently(group, |io| mutex.lock_deadline(io, io.now()).map(drop)).join(io),
+                    concurrently(group, |io| io.timeout_at(io.now(), |io| mutex.lock(io)).map(drop)).join(io),
                     Err(WaitError::TimedOut(_))
                 ));
                 drop(again);

@@ -44,13 +44,13 @@ fn who_excludes_whom(on: &On) {
         drop(lock.read(io).expect("not canceled"));
         drop(lock.read_uncancelable(io));
         let soon = || io.now() + Duration::from_millis(1);
-        assert!(matches!(lock.write_deadline(io, soon()), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon(), |io| lock.write(io)), Err(WaitError::TimedOut(_))));
         drop(read);
         let mut write = lock.try_write().expect("free");
         *write += 1;
         assert!(lock.try_read().is_none() && lock.try_write().is_none(), "a writer keeps all out");
-        assert!(matches!(lock.read_deadline(io, soon()), Err(WaitError::TimedOut(_))));
-        assert!(matches!(lock.write_deadline(io, soon()), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon(), |io| lock.read(io)), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon(), |io| lock.write(io)), Err(WaitError::TimedOut(_))));
         drop(write);
         *lock.write(io).expect("free") += 1;
         *lock.write_uncancelable(io) += 1;
@@ -254,9 +254,9 @@ fn a_ledger_of_readers_and_writers(on: &On) {
                                 let soon = io.now() + Duration::from_micros(random.below(60));
                                 match random.below(5) {
                                     0 => drop(lock.read(io).map(|_guard| read(io))),
-                                    1 => drop(lock.read_deadline(io, soon).map(|_guard| read(io))),
+                                    1 => drop(io.timeout_at(soon, |io| lock.read(io)).map(|_guard| read(io))),
                                     2 => drop(lock.write(io).map(|_guard| write(io))),
-                                    3 => drop(lock.write_deadline(io, soon).map(|_guard| write(io))),
+                                    3 => drop(io.timeout_at(soon, |io| lock.write(io)).map(|_guard| write(io))),
                                     _ => drop(lock.write(io).map(|guard| {
                                         write(io);
                                         let _guard = guard.downgrade();

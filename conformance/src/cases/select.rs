@@ -8,7 +8,10 @@ use iolite_io::sync::{
     Event, Mutex, Notify, RecvError, RwLock, Semaphore, SemaphorePermit, SendErrorKind, TryRecvError, broadcast,
     mpmc::channel, oneshot, watch,
 };
-use iolite_io::{Instant, Io, OneOf2, OneOf3, OneOf6, OneOf8, Selectable, WaitError, no_suspend};
+use iolite_io::{
+    Instant, Io, WaitError, no_suspend,
+    select::{OneOf2, OneOf3, OneOf6, OneOf8, Selectable},
+};
 
 use crate::On;
 use crate::case::{Case, cases};

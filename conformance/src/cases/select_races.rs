@@ -8,7 +8,10 @@ use iolite_io::sync::{
     Event, Mutex, RwLock, Semaphore, SemaphorePermit,
     mpmc::{Receiver, Sender, channel},
 };
-use iolite_io::{Io, OneOf2, OneOf3, OneOf4, Selectable};
+use iolite_io::{
+    Io,
+    select::{OneOf2, OneOf3, OneOf4, Selectable},
+};
 
 use crate::On;
 use crate::case::{Case, cases, pairs};

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use iolite_io::net::{Domain, Socket, SocketType, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, option};
 use iolite_io::sync::{Event, Semaphore};
-use iolite_io::{Io, OneOf2, OneOf3, Selectable};
+use iolite_io::{
+    Io,
+    select::{OneOf2, OneOf3, Selectable},
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::On;

@@ -4,7 +4,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use iolite_io::sync::{Event, Notify, RecvError, RwLock, Semaphore, TryRecvError, mpmc::channel};
-use iolite_io::{Instant, Io, OneOf2, OneOf3, OneOf4, Selectable};
+use iolite_io::{
+    Instant, Io,
+    select::{OneOf2, OneOf3, OneOf4, Selectable},
+};
 
 use crate::On;
 use crate::case::{Case, cases};

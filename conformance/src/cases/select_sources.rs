@@ -12,7 +12,10 @@ use std::time::Duration;
 use iolite_io::process::{self, Child};
 use iolite_io::signal::{Signal, Signals};
 use iolite_io::sync::{Event, Queue, RecvError, Semaphore, SendErrorKind};
-use iolite_io::{Io, OneOf2, OneOf3, OneOf4};
+use iolite_io::{
+    Io,
+    select::{OneOf2, OneOf3, OneOf4},
+};
 
 use super::processes::{endless, shell, state_of};
 use super::signals::{alone, send, watch};
@@ -610,7 +613,7 @@ fn get_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, received
         } else {
             let index = open.iter().position(|open| *open).expect("one is");
             let deadline = io.now() + SHORT;
-            if let Err(RecvError::Closed) = queues[index].get_deadline(io, &mut items, 2, 3, deadline) {
+            if let Err(RecvError::Closed) = io.timeout_at(deadline, |io| queues[index].get(io, &mut items, 2, 3)) {
                 open[index] = false;
             }
         }

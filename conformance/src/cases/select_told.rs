@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use iolite_io::sync::{Event, Semaphore};
 use iolite_io::{
-    Canceled, Completion, CompletionKind, CompletionQueue, Io, JoinSet, OneOf2, OneOf3, OneOf4, OwnedGroup, Selectable,
+    Canceled, Io, JoinSet, OwnedGroup,
+    completion::{Completion, CompletionKind, CompletionQueue},
+    select::{OneOf2, OneOf3, OneOf4, Selectable},
 };
 
 use super::select_races::{crowd, impatiently};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use iolite_io::net::{TcpListener, TcpStream};
 use iolite_io::sync::{Event, mpmc::channel};
-use iolite_io::{Canceled, Io, OwnedGroup, Placement, ShutDown, SpawnErrorKind};
+use iolite_io::{Canceled, Io, OwnedGroup, SpawnErrorKind, error::ShutDown, task::Placement};
 
 use crate::On;
 use crate::case::{Case, cases};

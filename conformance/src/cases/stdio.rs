@@ -17,7 +17,7 @@ use iolite_io::backend::try_read;
 use iolite_io::process::{self, Child};
 use iolite_io::stdio::{InputStream, OutputStream, pipe, stderr, stdin, stdout};
 use iolite_io::sync::Barrier;
-use iolite_io::{Canceled, Descriptor, Incomplete, Io, copy};
+use iolite_io::{Canceled, Incomplete, Io, copy, operation::Descriptor};
 use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, mkfifoat};
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_getpipe_size;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use iolite_io::net::{ConnectOptions, ListenOptions, TcpListener, TcpStream, option};
 use iolite_io::sync::Event;
-use iolite_io::{Canceled, Incomplete, Io, Placement};
+use iolite_io::{Canceled, Incomplete, Io, task::Placement};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use iolite_bridge::Bridge;
 use iolite_io::sync::{Event, Mutex, Semaphore, SendErrorKind, broadcast, mpmc::channel};
-use iolite_io::{Canceled, Instant, Interval, Io, TimedOut, WaitError};
+use iolite_io::{Canceled, Instant, Interval, Io, TimedOut, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_task_that_outlives_the_timeout_is_not_canceled_by_it,
     a_deadline_that_has_passed_returns_at_once,
     a_deadline_that_has_passed_takes_what_is_there,
-    deadline_forms_wait_for_their_time,
+    a_timeout_of_a_wait_waits_for_its_time,
     the_longest_time_never_comes,
     a_timed_out_read_exact_tells_its_count,
     many_timers_end_in_their_order,
@@ -246,11 +246,11 @@ fn a_deadline_that_has_passed_returns_at_once(on: &On) {
         let held = mutex.try_lock();
         let begin = io.now();
         for past in [Instant::ZERO, io.now()] {
-            assert!(matches!(mutex.lock_deadline(io, past), Err(WaitError::TimedOut(_))));
-            assert!(matches!(semaphore.acquire_deadline(io, past), Err(WaitError::TimedOut(_))));
-            assert!(matches!(event.wait_deadline(io, past), Err(WaitError::TimedOut(_))));
-            assert!(matches!(receiver.recv_deadline(io, past), Err(iolite_io::sync::RecvError::TimedOut)));
-            let error = sender.send_deadline(io, 6, past).expect_err("nobody receives");
+            assert!(matches!(io.timeout_at(past, |io| mutex.lock(io)), Err(WaitError::TimedOut(_))));
+            assert!(matches!(io.timeout_at(past, |io| semaphore.acquire(io)), Err(WaitError::TimedOut(_))));
+            assert!(matches!(io.timeout_at(past, |io| event.wait(io)), Err(WaitError::TimedOut(_))));
+            assert!(matches!(io.timeout_at(past, |io| receiver.recv(io)), Err(iolite_io::sync::RecvError::TimedOut)));
+            let error = io.timeout_at(past, |io| sender.send(io, 6)).expect_err("nobody receives");
             assert!(matches!(error.kind, iolite_io::sync::SendErrorKind::TimedOut) && error.item == 6);
             assert!(timed_out(&io.timeout_at(past, |io| io.sleep(LONG))));
             io.sleep_until(past).expect("over already");
@@ -260,25 +260,26 @@ fn a_deadline_that_has_passed_returns_at_once(on: &On) {
     });
 }
 
-/// What is there is taken, also when the time is over.
+/// `select` takes what is there, also if a deadline beside it has passed.
 fn a_deadline_that_has_passed_takes_what_is_there(on: &On) {
     on.run(|io| {
         let (mutex, semaphore, event) = (Mutex::new(()), Semaphore::new(1), Event::new());
         let (sender, receiver) = channel(1);
         event.set();
-        drop(mutex.lock_deadline(io, Instant::ZERO).expect("free"));
-        drop(semaphore.acquire_deadline(io, Instant::ZERO).expect("free"));
-        event.wait_deadline(io, Instant::ZERO).expect("set");
-        sender.send_deadline(io, 4, Instant::ZERO).expect("room");
-        assert_eq!(receiver.recv_deadline(io, Instant::ZERO).expect("there"), 4);
+        let mut item = Some(4);
+        assert!(matches!(io.select((mutex.on_lock(), Instant::ZERO)), Ok(OneOf2::First(_))));
+        assert!(matches!(io.select((semaphore.on_acquire(), Instant::ZERO)), Ok(OneOf2::First(_))));
+        assert!(matches!(io.select((event.on_wait(), Instant::ZERO)), Ok(OneOf2::First(()))));
+        assert!(matches!(io.select((sender.on_send(&mut item), Instant::ZERO)), Ok(OneOf2::First(Ok(())))));
+        assert!(matches!(io.select((receiver.on_recv(), Instant::ZERO)), Ok(OneOf2::First(Ok(4)))));
     });
 }
 
-fn deadline_forms_wait_for_their_time(on: &On) {
+fn a_timeout_of_a_wait_waits_for_its_time(on: &On) {
     on.run(|io| {
         let event = Event::new();
         let deadline = io.now() + SHORT;
-        assert!(matches!(event.wait_deadline(io, deadline), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(deadline, |io| event.wait(io)), Err(WaitError::TimedOut(_))));
         assert!(io.now() >= deadline);
     });
 }

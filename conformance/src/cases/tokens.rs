@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use iolite_io::net::TcpListener;
 use iolite_io::sync::{Event, Mutex, Semaphore, mpmc::channel};
-use iolite_io::{Canceled, CancellationToken, Io, OneOf2, Task, WaitError};
+use iolite_io::{Canceled, CancellationToken, Io, Task, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -235,7 +235,7 @@ fn it_is_waited_for_in_every_form(on: &On) {
     on.run(|io| {
         let token = CancellationToken::new();
         let soon = io.now() + SHORT;
-        assert!(matches!(token.canceled_deadline(io, soon), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon, |io| token.canceled(io)), Err(WaitError::TimedOut(_))));
         let soon = io.now() + SHORT;
         assert_eq!(io.select((token.on_canceled(), soon)).expect("not canceled"), OneOf2::Second(()));
         scope(io, |group| {

@@ -12,7 +12,7 @@ use iolite_io::backend::monotonic_now;
 use iolite_io::net::{Message, OutgoingMessage, TcpStream, UdpSocket};
 use iolite_io::sync::{Event, Mutex, Queue, RwLock, Semaphore, broadcast, futex, mpmc::channel, watch};
 use iolite_io::time::Clock;
-use iolite_io::{Canceled, Instant, Interval, Io, JoinSet, MissedTicks};
+use iolite_io::{Canceled, Instant, Interval, Io, JoinSet, time::MissedTicks};
 
 use super::points::{POINTS, Ready};
 use crate::On;
@@ -88,11 +88,6 @@ fn a_sleep_that_has_passed_is_a_turn(on: &On) {
         takes_turns("sleep_until the past", |io| io.sleep_until(Instant::ZERO).expect("not canceled"));
         takes_turns("sleep_until now", |io| io.sleep_until(io.now()).expect("not canceled"));
         takes_turns("sleep_until_time", |io| io.sleep_until_time(Clock::Real, Duration::ZERO).expect("not canceled"));
-        takes_turns("a deadline that has passed", |io| {
-            let (_sender, receiver) = channel::<u32>(1);
-            receiver.recv_deadline(io, io.now()).expect_err("nothing was sent");
-            Semaphore::new(0).acquire_deadline(io, Instant::ZERO).expect_err("there is no permit");
-        });
         for missed in [MissedTicks::Burst, MissedTicks::Skip, MissedTicks::Delay] {
             let mut interval = Interval::new(Instant::ZERO, Duration::from_nanos(1)).missed_ticks(missed);
             calls_take_turns(on, io, "an interval slower than its period", 1, |io| {
@@ -133,6 +128,10 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
         });
         takes_turns("a time that is there, of many", &mut |io| {
             io.select((Instant::ZERO, receiver.on_recv())).map(drop).expect("not canceled");
+        });
+        let (_sender, empty) = channel::<u32>(1);
+        takes_turns("a timeout that has passed", &mut |io| {
+            io.timeout_at(io.now(), |io| empty.recv(io)).map(drop).expect_err("nothing was sent");
         });
         let word = AtomicU32::new(1);
         takes_turns("a word that has changed", &mut |io| futex::wait(io, &word, 0).expect("not canceled"));

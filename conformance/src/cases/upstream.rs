@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use iolite_io::fs::{self, Access, Dir};
 use iolite_io::sync::{Event, OnceLock, Queue, RecvError, mpmc::channel};
-use iolite_io::{Canceled, Io, OneOf2, WaitError, process};
+use iolite_io::{Canceled, Io, WaitError, process, select::OneOf2};
 use rustix::io::Errno;
 
 use crate::On;
@@ -186,7 +186,7 @@ fn many_wait_for_a_value_that_somebody_sets(on: &On) {
                     let canceled = started(group, io, |io| cell.wait(io).copied());
                     canceled.cancel(io).map(drop).expect_canceled("nobody has set it");
                     let soon = io.now() + Duration::from_millis(1);
-                    assert!(matches!(cell.wait_deadline(io, soon), Err(WaitError::TimedOut(_))));
+                    assert!(matches!(io.timeout_at(soon, |io| cell.wait(io)), Err(WaitError::TimedOut(_))));
                     set.set();
                     match way {
                         0 => cell.set(7).expect("empty"),
@@ -210,7 +210,7 @@ fn a_value_that_could_not_be_made_is_waited_for_on(on: &On) {
         let cell = OnceLock::<u32>::new();
         cell.get_or_try_init_uncancelable(io, || Err(())).expect_err("it fails");
         let soon = io.now() + Duration::from_millis(1);
-        assert!(matches!(cell.wait_deadline(io, soon), Err(WaitError::TimedOut(_))));
+        assert!(matches!(io.timeout_at(soon, |io| cell.wait(io)), Err(WaitError::TimedOut(_))));
     });
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::{Event, broadcast};
-use iolite_io::{CompletionQueue, Io, OwnedGroup, fiber_local};
+use iolite_io::{Io, OwnedGroup, completion::CompletionQueue, fiber_local};
 
 use crate::On;
 use crate::case::{Case, cases};

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use iolite_io::sync::{RecvError, watch};
-use iolite_io::{Io, OneOf2, WaitError};
+use iolite_io::{Io, WaitError, select::OneOf2};
 
 use crate::On;
 use crate::case::{Case, cases};
@@ -58,7 +58,7 @@ fn what_counts_as_seen(on: &On) {
         let (sender, mut receiver) = watch::channel("first");
         assert!(!receiver.has_changed());
         let soon = || io.now() + Duration::from_millis(1);
-        assert!(matches!(receiver.changed_deadline(io, soon()), Err(RecvError::TimedOut)));
+        assert!(matches!(io.timeout_at(soon(), |io| receiver.changed(io)), Err(RecvError::TimedOut)));
         sender.send("second");
         sender.send("third");
         assert_eq!((*receiver.get(), *sender.get(), receiver.has_changed()), ("third", "third", true));
@@ -99,7 +99,7 @@ fn a_sender_is_told_that_nobody_receives(on: &On) {
         let (sender, receiver) = watch::channel(0);
         let more = receiver.clone();
         let soon = io.now() + SHORT;
-        assert!(matches!(sender.closed_deadline(io, soon), Err(WaitError::TimedOut(_))), "two receive");
+        assert!(matches!(io.timeout_at(soon, |io| sender.closed(io)), Err(WaitError::TimedOut(_))), "two receive");
         scope(io, |group| {
             let canceled = started(group, io, |io| sender.closed(io));
             canceled.request_cancel();

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use io_uring::{opcode, types};
 use iolite_io::backend::{AddressBuffer, address_from_kernel, is_ready};
 use iolite_io::net::{Address, UnixAddress};
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};

@@ -6,7 +6,10 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 use io_uring::{opcode, types};
 use iolite_io::backend::close;
-use iolite_io::{Descriptor, Output, ShutDown};
+use iolite_io::{
+    error::ShutDown,
+    operation::{Descriptor, Output},
+};
 
 use super::perform::Performer;
 

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use io_uring::{opcode, types};
 use iolite_io::backend::{begin_connect, finish_connect, kernel_address};
 use iolite_io::net::Address;
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::io::Errno;
 
 use super::limits::LOOK_AGAIN;

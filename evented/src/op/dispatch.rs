@@ -4,7 +4,10 @@ use std::io;
 
 use iolite_io::backend::{Context, perform_attempt, perform_nonblocking};
 use iolite_io::net::Address;
-use iolite_io::{Operation, Output, ShutDown};
+use iolite_io::{
+    error::ShutDown,
+    operation::{Operation, Output},
+};
 
 use super::perform::Performer;
 use super::{

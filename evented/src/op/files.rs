@@ -9,9 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use iolite_io::Output;
 use iolite_io::backend::{Context, Glance, allocate_flags, directory_of, place_of, rename_flags};
 use iolite_io::fs::{FileOperation, FileTarget, Metadata, PathAt};
+use iolite_io::operation::Output;
 use rustix::fs::Statx;
 
 use super::offload::{call_for_files, perform_files};

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use io_uring::{opcode, types};
 use iolite_io::backend::{AddressBuffer, kernel_address, try_receive_many, try_send_many};
 use iolite_io::net::{Address, Message, OutgoingMessage, Received};
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::net::SocketAddrAny;
 
 use super::limits::{BUFFERS_MAX, LOOK_AGAIN};

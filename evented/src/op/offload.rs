@@ -4,7 +4,10 @@ use std::io;
 
 use iolite_io::backend::{BlockingPool, Context, perform_file};
 use iolite_io::fs::FileOperation;
-use iolite_io::{Canceled, Io, Job, Output};
+use iolite_io::{
+    Canceled, Io,
+    operation::{Job, Output},
+};
 
 use crate::runtime::Runtime;
 

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use iolite_io::Descriptor;
 use iolite_io::backend::{Waiting, waiting_of};
+use iolite_io::operation::Descriptor;
 use rustix::io::Errno;
 
 /// The kernel's offset: the highest one stands for the file's own position.

@@ -8,7 +8,7 @@ use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
 use iolite_io::backend::{Waiting, directory_of, explained, open_cached, open_file, open_flags, waiting_of};
 use iolite_io::fs::{OpenOptions, PathAt};
-use iolite_io::{Descriptor, Output};
+use iolite_io::operation::{Descriptor, Output};
 use rustix::fs::{AtFlags, FileType, OFlags, ResolveFlags, fstat, statat};
 
 use super::files::c_path;

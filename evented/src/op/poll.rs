@@ -3,7 +3,7 @@
 use std::io;
 
 use iolite_io::backend::expect_ready;
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::operation::{Descriptor, Interest, Output};
 
 use super::perform::Performer;
 use super::wait::{until_done, wait};

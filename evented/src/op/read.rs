@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{PoolMemory, try_read};
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::io::{preadv, readv, retry_on_intr};
 
 use super::limits::{BUFFERS_MAX, COUNT_MAX};

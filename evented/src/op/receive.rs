@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{Ready, note_ready, seems_ready};
-use iolite_io::{Descriptor, Output};
+use iolite_io::operation::{Descriptor, Output};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{Ready, note_ready, seems_ready};
-use iolite_io::{Descriptor, Interest, Output, SharedBytes};
+use iolite_io::operation::{Descriptor, Interest, Output, SharedBytes};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 

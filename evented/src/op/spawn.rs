@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 
 use iolite_io::backend::spawn_program;
-use iolite_io::{Output, ShutDown};
+use iolite_io::{error::ShutDown, operation::Output};
 
 use crate::runtime::Runtime;
 

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use iolite_io::backend::{DiskWait, Rounds, Spliced, try_splice, yield_now};
-use iolite_io::{Descriptor, Output};
+use iolite_io::operation::{Descriptor, Output};
 
 use super::limits::COUNT_MAX;
 use super::perform::{Performer, lacks_thread};

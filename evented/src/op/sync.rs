@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
-use iolite_io::{Descriptor, Output};
+use iolite_io::operation::{Descriptor, Output};
 use rustix::fs::{fdatasync, fsync};
 use rustix::io::retry_on_intr;
 

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use iolite_io::backend::{Round, Rounds, Waiting, waiting_of, yield_now};
-use iolite_io::{Descriptor, Interest};
+use iolite_io::operation::{Descriptor, Interest};
 use rustix::event::epoll;
 use rustix::io::Errno;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use io_uring::{opcode, types};
 use iolite_io::backend::{PoolMemory, try_write};
-use iolite_io::{Descriptor, Interest, Output};
+use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::fs::SeekFrom;
 use rustix::io::{pwritev, retry_on_intr, writev};
 

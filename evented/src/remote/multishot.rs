@@ -27,7 +27,7 @@ use io_uring::opcode;
 use io_uring::squeue::Entry;
 use iolite_io::backend::Unparker;
 use iolite_io::net::PooledBuffer;
-use iolite_io::{Descriptor, SharedBytes};
+use iolite_io::operation::{Descriptor, SharedBytes};
 
 use super::user_data::Tag;
 

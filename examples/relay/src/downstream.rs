@@ -135,7 +135,7 @@ impl Subscriber<'_> {
                     TryRecvError::Closed => RecvError::Closed,
                 })
             } else {
-                outgoing.recv_deadline(io, io.now() + PING_INTERVAL)
+                io.timeout_at(io.now() + PING_INTERVAL, |io| outgoing.recv(io))
             };
             match next {
                 Ok(OutgoingMessage::Frames(frames)) => self.send(io, &frames)?,

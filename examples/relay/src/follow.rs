@@ -171,7 +171,7 @@ pub(crate) fn write(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Receiver<
     // Hosts tick at different times.
     let mut tick = io.now() + TICK.mul_f64(f64::from(host.number % 64) / 64.0);
     loop {
-        let done = match outgoing.recv_deadline(io, tick) {
+        let done = match io.timeout_at(tick, |io| outgoing.recv(io)) {
             Ok(OutgoingMessage::Connected(stream)) => {
                 writer.stream = Some(stream);
                 writer.acknowledged = 0;

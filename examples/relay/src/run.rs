@@ -120,7 +120,7 @@ impl Relay {
         let (mut shown, mut stored_before) = (started, 0);
         loop {
             let look = io.now() + LOOK_INTERVAL;
-            match settings.stop.event().wait_deadline(io, look.min(end)) {
+            match io.timeout_at(look.min(end), |io| settings.stop.event().wait(io)) {
                 Ok(()) => return Ok(()),
                 Err(WaitError::Canceled(canceled)) => return Err(canceled.into()),
                 Err(WaitError::TimedOut(_)) => {}

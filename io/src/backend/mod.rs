@@ -15,6 +15,7 @@ pub use crate::context::{
     Context, Park, Report, RuntimeGuard, SpinWait, Unparker, Wait, Wake, WakeBlock, WakeStack, claim_thread, current,
     guard_panic_hook, interruptible, interruptible_until, panic_text, park, set_current, tell, yield_now,
 };
+pub use crate::decorator::Decorator;
 pub use crate::descriptor::{Ready, Waiting};
 pub use crate::explained::explained;
 pub use crate::io::Multishot;

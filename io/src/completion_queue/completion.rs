@@ -1,6 +1,6 @@
 //! What comes out of a queue.
 
-/// What happened, from a [`CompletionQueue`](crate::CompletionQueue).
+/// What happened, from a [`CompletionQueue`](crate::completion::CompletionQueue).
 #[derive(Debug)]
 pub struct Completion<T, R> {
     /// Which operation or timer this is about.
@@ -11,7 +11,7 @@ pub struct Completion<T, R> {
     pub kind: CompletionKind<R>,
 }
 
-/// What happened to an operation or a timer of a [`CompletionQueue`](crate::CompletionQueue).
+/// What happened to an operation or a timer of a [`CompletionQueue`](crate::completion::CompletionQueue).
 #[derive(Debug, PartialEq, Eq)]
 pub enum CompletionKind<R> {
     /// The timer has fired.
@@ -20,6 +20,6 @@ pub enum CompletionKind<R> {
     Operation(R),
 }
 
-/// An operation or a timer of a [`CompletionQueue`](crate::CompletionQueue), for [`cancel`](crate::CompletionQueue::cancel). Never used twice.
+/// An operation or a timer of a [`CompletionQueue`](crate::completion::CompletionQueue), for [`cancel`](crate::completion::CompletionQueue::cancel). Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OperationId(pub(super) u64);

@@ -28,7 +28,7 @@ use crate::waiting::Choice;
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use iolite_io::{CompletionQueue, CompletionKind, Io, fs::File};
+/// use iolite_io::{Io, fs::File, completion::{CompletionQueue, CompletionKind}};
 ///
 /// #[derive(Clone, Copy)]
 /// enum Tag { Page(u64), Progress }

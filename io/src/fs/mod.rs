@@ -43,6 +43,7 @@ pub use remove::{remove_dir, remove_dir_all, remove_file};
 pub use temp::temp_file;
 pub use whole::{copy, read, read_to_string, write};
 
+#[doc(inline)]
 pub use crate::operation::{
     Allocation, AsPathAt, Entry, FileOperation, FileTarget, FileTimes, FileType, Lock, Metadata, OpenOptions, PathAt,
     Rename,

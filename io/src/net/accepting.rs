@@ -23,7 +23,7 @@ impl<F: Family> TypedSocket<F, Listener> {
     /// none was accepted; any number of tasks may wait for the same listener, of which one gets each connection.
     ///
     /// ```
-    /// use iolite_io::{Io, OneOf2, net::TcpListener, sync::Event};
+    /// use iolite_io::{Io, net::TcpListener, sync::Event, select::OneOf2};
     ///
     /// fn serve(io: &dyn Io, listener: &TcpListener, stop: &Event) -> std::io::Result<()> {
     ///     io.group(|group| {

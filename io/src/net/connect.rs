@@ -124,7 +124,7 @@ impl Race<'_, '_, '_> {
     /// Waits for the end of an attempt, until it is time for the `next`; the connection, if it was made.
     fn wait(&mut self, next: Option<Instant>) -> io::Result<Option<TcpStream>> {
         let outcome = match next {
-            Some(next) => self.receiver.recv_deadline(self.io, next),
+            Some(next) => self.io.timeout_at(next, |io| self.receiver.recv(io)),
             None => self.receiver.recv(self.io),
         };
         match outcome {

@@ -31,7 +31,9 @@ pub use tcp::{ListenOptions, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixStream};
 
+#[doc(inline)]
 pub use crate::operation::socket_option as option;
+#[doc(inline)]
 pub use crate::operation::{
     Address, Credentials, Domain, Message, OptionName, OptionValue, OutgoingMessage, Received, SocketOption,
     SocketType, ToUnixAddress, UnixAddress,

@@ -46,7 +46,7 @@ impl<F, K> TypedSocket<F, K> {
     /// Nothing is received or accepted, so nothing is lost when another one wins.
     ///
     /// ```
-    /// use iolite_io::{Io, OneOf2, net::TcpStream, sync::mpmc::Receiver};
+    /// use iolite_io::{Io, net::TcpStream, sync::mpmc::Receiver, select::OneOf2};
     ///
     /// /// Sends what comes out of `outgoing`, and reads what the peer says, in one task.
     /// fn talk(io: &dyn Io, stream: &TcpStream, outgoing: &Receiver<Vec<u8>>) -> std::io::Result<()> {

@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use crate::io::Multishot;
-use crate::{Decorator, Io, Operation, Output};
+use crate::{
+    Io,
+    decorator::Decorator,
+    operation::{Operation, Output},
+};
 
 /// What looks host names up.
 pub trait Resolver: Send + Sync {

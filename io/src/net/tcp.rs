@@ -147,7 +147,7 @@ impl TcpListener {
     ///
     /// ```
     /// use iolite_io::net::{ListenOptions, TcpListener};
-    /// use iolite_io::{Io, Placement};
+    /// use iolite_io::{Io, task::Placement};
     ///
     /// fn serve(io: &dyn Io) -> std::io::Result<()> {
     ///     io.group(|group| {

@@ -285,7 +285,7 @@ impl Io for Parks {
         start.run();
         Ok(())
     }
-    fn operate(&self, _: crate::Operation<'_>) -> io::Result<crate::Output> {
+    fn operate(&self, _: crate::operation::Operation<'_>) -> io::Result<crate::operation::Output> {
         Err(io::ErrorKind::Unsupported.into())
     }
     fn now(&self) -> crate::Instant {

@@ -10,7 +10,7 @@ use super::socket::Received;
 use super::socket_option::OptionValue;
 use crate::descriptor::Descriptor;
 
-/// The answer to an [`Operation`](crate::Operation).
+/// The answer to an [`Operation`](crate::operation::Operation).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output {

@@ -22,7 +22,7 @@ use crate::pool::PoolMemory;
 
 /// One request, with what it borrows from the caller until it has ended.
 ///
-/// Each variant says what [`Output`](crate::Output) answers it. Counts are bytes. An empty buffer is answered with
+/// Each variant says what [`Output`](crate::operation::Output) answers it. Counts are bytes. An empty buffer is answered with
 /// `Count(0)`.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 ///
 /// It stays where it is for as long as one of them is there. So a backend may tell the kernel about the
 /// whole of it once, and of each read or write only the place; see
-/// [`Operation::Read`](crate::Operation::Read).
+/// [`Operation::Read`](crate::operation::Operation::Read).
 pub struct PoolMemory {
     start: NonNull<u8>,
     bytes: usize,

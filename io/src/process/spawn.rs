@@ -30,7 +30,7 @@ impl Default for Spawners {
 /// How many programs are started for tasks at the same time.
 const SPAWNERS_MAX: usize = 4;
 
-/// Starts a program, for backends, as [`Operation::Spawn`](crate::Operation::Spawn): a plain thread starts it itself; for a task, and on the
+/// Starts a program, for backends, as [`Operation::Spawn`](crate::operation::Operation::Spawn): a plain thread starts it itself; for a task, and on the
 /// threads of pools, a thread of the process does, which lasts as long as the process.
 ///
 /// # Cancellation

@@ -43,7 +43,7 @@ pub enum SpawnMode {
 ///
 /// ```compile_fail,E0382
 /// use iolite_io::backend::{Refused, Start};
-/// use iolite_io::{ShutDown, SpawnErrorKind};
+/// use iolite_io::{SpawnErrorKind, error::ShutDown};
 ///
 /// fn run_and_refuse(start: Start) -> Result<(), Refused> {
 ///     start.run_with(|| {});

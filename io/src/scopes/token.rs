@@ -4,11 +4,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cancel::{TimedOut, WaitError};
 use crate::context::{self, Bound, Node, Unparker};
 use crate::sealed::Token;
-use crate::select::{Fact, OneOf2, Selectable};
-use crate::time::Instant;
+use crate::select::{Fact, Selectable};
 use crate::{Canceled, Io};
 
 /// Cancels what belongs together although nobody owns all of it: the tasks of a connection in several groups, a request and
@@ -123,22 +121,6 @@ impl CancellationToken {
             context::wait_uncancelable(io, || self.node.is_canceled_visibly(), |_| {});
             self.node.unbind(bound);
         });
-    }
-
-    /// As [`canceled`](Self::canceled), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `canceled`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn canceled_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        match io.select((self.on_canceled(), deadline))? {
-            OneOf2::First(()) => Ok(()),
-            OneOf2::Second(()) => Err(TimedOut.into()),
-        }
     }
 
     /// Its being canceled, as one of many things to [wait for](crate::Io#method.select).

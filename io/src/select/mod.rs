@@ -1,12 +1,12 @@
-//! Waiting for many things at once, of which one comes.
+//! Waiting for the first of several things.
 //!
-//! [`io.select`](crate::Io#method.select) takes several [`Selectable`]s and returns what the first of them came to. A
-//! tuple of two to eight comes to [`OneOf2`] to [`OneOf8`], an array or a `Vec` of one type to an index and an output.
-//! **Nothing of the others is consumed**: no item, no permit, no lock, no result, no tick.
+//! [`io.select`](crate::Io#method.select) takes several [`Selectable`]s, waits until one of them is ready, takes that one and
+//! returns its output. **It takes nothing from the others**: no item, no permit, no lock, no result, no tick. The macro
+//! [`select!`](crate::select!) does the same and gives each output a name:
 //!
 //! ```
 //! use std::io;
-//! use iolite_io::{Io, Interval, OneOf4, Task, net::TcpStream, sync::{Event, mpmc::Receiver}};
+//! use iolite_io::{Interval, Io, Task, net::TcpStream, select, sync::{Event, mpmc::Receiver}};
 //!
 //! fn serve(
 //!     io: &dyn Io,
@@ -17,22 +17,25 @@
 //!     pings: &mut Interval,
 //! ) -> io::Result<()> {
 //!     loop {
-//!         match io.select((stop.on_wait(), reader.on_finish(), outgoing.on_recv(), pings.on_tick()))? {
-//!             OneOf4::First(()) => return Ok(()),
-//!             OneOf4::Second(()) => return reader.join(io),
-//!             OneOf4::Third(message) => stream.write_all(io, &message?)?,
-//!             OneOf4::Fourth(_) => stream.write_all(io, b"ping\n")?,
-//!         }
+//!         select!(io, {
+//!             () = stop.on_wait() => return Ok(()),
+//!             () = reader.on_finish() => return reader.join(io),
+//!             message = outgoing.on_recv() => stream.write_all(io, &message?)?,
+//!             _ = pings.on_tick() => stream.write_all(io, b"ping\n")?,
+//!         })?;
 //!     }
 //! }
 //! ```
 //!
-//! | to wait for | say |
+//! Without the macro, a tuple of two to eight has the output [`OneOf2`] to [`OneOf8`], and an array or a `Vec` of one type
+//! that of an index and a value. The `on_` form of a call is that call as one of several things to select from:
+//!
+//! | to wait for | select |
 //! |---|---|
 //! | a deadline, a tick | the [`Instant`](crate::Instant), [`interval.on_tick()`](crate::Interval::on_tick) |
 //! | the end of a task | [`task.on_finish()`](crate::Task::on_finish), [`member.on_finish()`](crate::ScopedTask::on_finish) |
 //! | the end of all tasks of a group | [`group.on_finish()`](crate::Group::on_finish), [`try_group.on_finish()`](crate::TryGroup::on_finish) |
-//! | the next result, the next completion | [`set.on_next()`](crate::JoinSet::on_next), [`queue.on_wait()`](crate::CompletionQueue::on_wait) |
+//! | the next result, the next completion | [`set.on_next()`](crate::JoinSet::on_next), [`queue.on_wait()`](crate::completion::CompletionQueue::on_wait) |
 //! | a token's being canceled | [`token.on_canceled()`](crate::CancellationToken::on_canceled) |
 //! | an event, a notification | [`event.on_wait()`](crate::sync::Event::on_wait), [`notify.on_wait()`](crate::sync::Notify::on_wait) |
 //! | a change of a word | [`futex::on_wait(&word, value)`](crate::sync::futex::on_wait) |
@@ -49,23 +52,23 @@
 //! | a peer that has finished | [`stream.on_hung_up()`](crate::net::TypedSocket::on_hung_up) |
 //! | a signal, the end of a child | [`signals.on_next()`](crate::signal::Signals::on_next), [`child.on_wait()`](crate::process::Child::on_wait) |
 //!
-//! - The order of the sources breaks ties: when several are there, the first is taken. So list what stops the
-//!   program first, and what must not starve before what is always there.
-//! - Who waits stands in the queue of each source like everybody else, in the order of coming, and is handed what
-//!   comes; nobody gets ahead of it.
-//! - `None` in the place of a source is never there: `condition.then(|| receiver.on_recv())`.
-//! - Sources may stand within each other: a `Vec` of receivers in a tuple, a tuple in an array. The order is that in
-//!   which they are written down.
-//! - [`source.map(f)`](Selectable::map) is a source that comes to what `f` makes of the output, so that sources of different
-//!   outputs fit into one `Vec`.
-//! - A wait may want one lock in several ways, `(lock.on_write(), lock.on_read())`, or one of several numbers of permits:
-//!   its own place in the queue shuts out others, but not itself.
-//! - Two that wait for many things meet on a rendezvous channel as any other two do. A wait that both sends and
-//!   receives on one channel does not meet itself.
-//! - A [`Condvar`](crate::sync::Condvar) and a [`Barrier`](crate::sync::Barrier) are no sources; their docs say why.
-//! - What can only be performed, reading a file for instance, is waited for as the task that performs it. Of a socket it is
-//!   told that an operation would not block, and the operation follows.
+//! - **The order breaks ties.** When several sources are ready, `select` takes the first. List what stops the program first,
+//!   and what must not starve before what is always ready.
+//! - **It is fair to others.** The caller stands in the queue of each source like every other waiter, in order of arrival.
+//! - **`None` is never ready.** `condition.then(|| receiver.on_recv())` leaves a source out.
+//! - **Sources nest.** A `Vec` of receivers may stand in a tuple, and a tuple in an array. Ties are broken in the order in which
+//!   the sources are written.
+//! - [`source.map(f)`](Selectable::map) applies `f` to the output, so that sources with different outputs fit into one `Vec`.
+//! - One `select` may name a lock or a semaphore several times, as `(lock.on_write(), lock.on_read())` does. Its places in the
+//!   queue keep others out, but not itself.
+//! - Two callers of `select` meet on a rendezvous channel like any two tasks. One `select` that both sends to and receives
+//!   from the same channel does not meet itself.
+//! - A [`Condvar`](crate::sync::Condvar) and a [`Barrier`](crate::sync::Barrier) cannot be selected; their documentation
+//!   says why.
+//! - An operation such as reading a file cannot be selected either: start a task that performs it, and select the end of the
+//!   task. A socket reports that an operation would not block; the operation follows.
 
+mod arms;
 mod source;
 mod wait;
 

@@ -15,7 +15,7 @@ use crate::sealed::Token;
 use crate::time::Instant;
 use crate::waiting::Choice;
 
-/// Something to wait for with [`io.select`](crate::Io#method.select); see [`select`](crate::select) for the
+/// Something to wait for with [`io.select`](crate::Io#method.select); see [`select`](mod@crate::select) for the
 /// sources that there are. A source does nothing before it is waited for.
 ///
 /// Sources are put together: a tuple of two to eight is a source, whose output is one of theirs
@@ -26,7 +26,7 @@ use crate::waiting::Choice;
 /// the hidden methods ask for a value that nobody else can make. Neither a concrete source
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Io, Selectable, sync::Mutex};
+/// use iolite_io::{Io, sync::Mutex, select::Selectable};
 ///
 /// fn lock_without_waiting(io: &dyn Io, mutex: &Mutex<u32>) {
 ///     let guard = mutex.on_lock().output(0, io);
@@ -36,7 +36,7 @@ use crate::waiting::Choice;
 /// nor several together
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Io, Selectable, sync::RwLock};
+/// use iolite_io::{Io, sync::RwLock, select::Selectable};
 ///
 /// fn two_writers(io: &dyn Io, lock: &RwLock<u32>) {
 ///     let (_, guard) = [lock.on_write()].output(0, io);
@@ -46,7 +46,7 @@ use crate::waiting::Choice;
 /// nor generic code gets around that, whose bounds bring the methods of all supertraits:
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Io, Selectable};
+/// use iolite_io::{Io, select::Selectable};
 ///
 /// fn take<S: Selectable>(io: &dyn Io, source: S) -> S::Output {
 ///     source.output(0, io)
@@ -54,7 +54,7 @@ use crate::waiting::Choice;
 /// ```
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::Selectable;
+/// use iolite_io::select::Selectable;
 ///
 /// fn look<S: Selectable>(source: &S) {
 ///     source.visit(&mut |_| true);
@@ -70,7 +70,7 @@ use crate::waiting::Choice;
 /// and neither have the traits that a source of one's own would have to implement:
 ///
 /// ```compile_fail,E0603
-/// use iolite_io::{Selectable, select::sealed::Arms};
+/// use iolite_io::select::{sealed::Arms, Selectable};
 /// ```
 #[must_use = "a source is there to be waited for, by io.select"]
 #[diagnostic::on_unimplemented(
@@ -87,7 +87,7 @@ pub trait Selectable: sealed::Arms {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use iolite_io::{Canceled, Io, OneOf2, Selectable, sync::{RecvError, mpmc::Receiver}};
+    /// use iolite_io::{Canceled, Io, sync::{RecvError, mpmc::Receiver}, select::{OneOf2, Selectable}};
     ///
     /// enum Next { Job(String), NoMore, Idle }
     ///

@@ -11,29 +11,30 @@ use crate::time::Instant;
 use crate::waiting::Choice;
 
 impl<'io> dyn Io + 'io {
-    /// Waits for one of several things and takes it, and nothing of the others; of those that are there, the first.
-    /// See [`select`](mod@crate::select) for what can be waited for.
+    /// Waits for the first of several things, takes it, and takes nothing from the others. If several are ready, the first in
+    /// the order of writing wins. [The module `select`](mod@crate::select) lists what can be selected, and the macro
+    /// [`select!`](crate::select!) names the outputs.
     ///
     /// ```
     /// use iolite_io::{Canceled, Io, sync::{RecvError, mpmc::Receiver}};
     ///
-    /// /// The next job of the most urgent queue that has one, and which queue that is.
+    /// /// Returns the next job of the most urgent queue that has one, and the number of that queue.
     /// fn next(io: &dyn Io, queues: &[Receiver<String>; 3]) -> Result<(usize, String), RecvError> {
     ///     let (queue, job) = io.select(queues.each_ref().map(Receiver::on_recv))?;
     ///     Ok((queue, job?))
     /// }
     /// ```
     ///
-    /// From any context. Without a source it waits for a cancellation.
+    /// Works from every context. Without a source, it waits for a cancellation.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when something is there. A canceled wait has taken nothing; what was handed over
-    /// is returned nevertheless.
+    /// A cancellation point, also if something is ready. A canceled wait has taken nothing; what was handed over
+    /// already is returned nevertheless.
     ///
     /// # Errors
     ///
-    /// [`Canceled`]. What the source says, its output says.
+    /// [`Canceled`]. An error of the source is part of its output.
     pub fn select<S: Selectable>(&self, source: S) -> Result<S::Output, Canceled> {
         select(self, source)
     }

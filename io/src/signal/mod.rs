@@ -237,7 +237,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::OneOf2;
+    use crate::select::OneOf2;
     use crate::testing::Failing;
 
     const IO: &dyn Io = &Failing;

@@ -2,14 +2,12 @@
 
 use std::ptr;
 
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued};
 use super::wait::{GaveUp, wait};
-use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{AllServed, Choice, Semaphore, SemaphorePermit, WaitQueue, assert_possible};
 use crate::{Canceled, Io};
 
@@ -36,20 +34,6 @@ impl Semaphore {
     #[inline]
     pub fn acquire_uncancelable(&self, io: &dyn Io) -> SemaphorePermit<'_> {
         self.acquire_many_uncancelable(io, 1)
-    }
-
-    /// As [`acquire`](Self::acquire), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `acquire`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    #[inline]
-    pub fn acquire_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<SemaphorePermit<'_>, WaitError> {
-        self.acquire_many_deadline(io, 1, deadline)
     }
 
     /// A permit, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among all
@@ -83,7 +67,7 @@ impl Semaphore {
     /// When `count` is more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     #[inline]
     pub fn acquire_many(&self, io: &dyn Io, count: usize) -> Result<SemaphorePermit<'_>, Canceled> {
-        cancelable(|until| self.acquire_until(io, count, until))
+        self.acquire_until(io, count, Until::Canceled)
     }
 
     /// Waits for `count` permits and takes them at once, whatever is requested meanwhile.
@@ -100,36 +84,13 @@ impl Semaphore {
         uncancelable(|until| self.acquire_until(io, count, until))
     }
 
-    /// As [`acquire_many`](Self::acquire_many), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `acquire_many`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    ///
-    /// # Panics
-    ///
-    /// As `acquire_many`.
-    #[inline]
-    pub fn acquire_many_deadline(
-        &self,
-        io: &dyn Io,
-        count: usize,
-        deadline: Instant,
-    ) -> Result<SemaphorePermit<'_>, WaitError> {
-        self.acquire_until(io, count, Until::Deadline(deadline))
-    }
-
     #[inline]
     pub(super) fn acquire_until(
         &self,
         io: &dyn Io,
         count: usize,
         until: Until,
-    ) -> Result<SemaphorePermit<'_>, WaitError> {
+    ) -> Result<SemaphorePermit<'_>, Canceled> {
         until.check(io)?;
         assert_possible(count);
         if !self.permits.take(count) {
@@ -139,7 +100,7 @@ impl Semaphore {
     }
 
     #[cold]
-    fn wait_slow(&self, io: &dyn Io, count: usize, until: Until) -> Result<(), WaitError> {
+    fn wait_slow(&self, io: &dyn Io, count: usize, until: Until) -> Result<(), Canceled> {
         // Before the word says that somebody waits.
         context::current(Context::assert_may_suspend);
         let waiters = self.waiters.lock();

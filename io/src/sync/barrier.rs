@@ -1,16 +1,14 @@
 //! A barrier.
 
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::wait::wait;
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
-use crate::time::Instant;
 use crate::waiting::WaitQueue;
 use crate::{Canceled, Io};
 
 /// Lets a number of contexts go when all of them have come. May be used again and again.
 ///
-/// It is no source to [wait for](crate::select) among others: who comes last would have to decide for all at once that
+/// It is no source to [wait for](mod@crate::select) among others: who comes last would have to decide for all at once that
 /// none of them has gone elsewhere.
 #[derive(Debug)]
 pub struct Barrier {
@@ -34,7 +32,7 @@ impl Barrier {
     ///
     /// [`Canceled`].
     pub fn wait(&self, io: &dyn Io) -> Result<BarrierWaitResult, Canceled> {
-        cancelable(|until| self.wait_until(io, until))
+        self.wait_until(io, Until::Canceled)
     }
 
     /// As [`wait`](Self::wait), whatever is requested meanwhile.
@@ -46,20 +44,7 @@ impl Barrier {
         uncancelable(|until| self.wait_until(io, until))
     }
 
-    /// As [`wait`](Self::wait), until `deadline`. Who goes then has not come.
-    ///
-    /// # Cancellation
-    ///
-    /// As `wait`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn wait_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<BarrierWaitResult, WaitError> {
-        self.wait_until(io, Until::Deadline(deadline))
-    }
-
-    fn wait_until(&self, io: &dyn Io, until: Until) -> Result<BarrierWaitResult, WaitError> {
+    fn wait_until(&self, io: &dyn Io, until: Until) -> Result<BarrierWaitResult, Canceled> {
         until.check(io)?;
         let mut arrived = self.arrived.lock();
         if arrived.len() + 1 < self.count {

@@ -7,13 +7,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::error::{SendError, SendErrorKind};
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use super::wait::wait;
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
@@ -113,7 +111,7 @@ impl<T> Sender<T> {
     ///
     /// [`Canceled`].
     pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| self.closed_until(io, until))
+        self.closed_until(io, Until::Canceled)
     }
 
     /// As [`closed`](Self::closed), whatever is requested meanwhile.
@@ -125,24 +123,11 @@ impl<T> Sender<T> {
         uncancelable(|until| self.closed_until(io, until));
     }
 
-    /// As [`closed`](Self::closed), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `closed`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.closed_until(io, Until::Deadline(deadline))
-    }
-
     /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
     /// use std::time::Duration;
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::broadcast};
+    /// use iolite_io::{Canceled, Io, sync::broadcast, select::OneOf2};
     ///
     /// /// Measures for as long as somebody looks.
     /// fn measure(io: &dyn Io, readings: &broadcast::Sender<u64>, read: impl Fn() -> u64) -> Result<(), Canceled> {
@@ -167,7 +152,7 @@ impl<T> Sender<T> {
         self.shared.lock().receivers
     }
 
-    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), Canceled> {
         call(io, Closing(&self.shared), until)
     }
 }
@@ -199,19 +184,6 @@ impl<T: Clone> Receiver<T> {
         self.recv_until(io, Until::Served)
     }
 
-    /// As [`recv`](Self::recv), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `recv`.
-    ///
-    /// # Errors
-    ///
-    /// As `recv`, or timed out.
-    pub fn recv_deadline(&mut self, io: &dyn Io, deadline: Instant) -> Result<T, RecvError> {
-        self.recv_until(io, Until::Deadline(deadline))
-    }
-
     /// Receiving the next item, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
@@ -234,16 +206,7 @@ impl<T: Clone> Receiver<T> {
     }
 
     fn recv_until(&mut self, io: &dyn Io, until: Until) -> Result<T, RecvError> {
-        until.check(io)?;
-        loop {
-            let mut state = self.shared.lock();
-            let found = state.item(&mut self.next);
-            if !matches!(found, Err(RecvError::Empty)) {
-                drop(state);
-                return Ok(Arc::unwrap_or_clone(found?));
-            }
-            wait(io, &self.shared, state, |state| &mut state.receiving, None, until).map_err(WaitError::from)?;
-        }
+        call(io, Receiving(self), until)?
     }
 }
 
@@ -401,8 +364,7 @@ pub enum RecvError {
     Canceled(Canceled),
     /// The channel is closed, and all that is kept was received.
     Closed,
-    /// The deadline passed (of [`Receiver::recv_deadline`]), or the time of a
-    /// [`timeout`](crate::Io#method.timeout).
+    /// The time of a [`timeout`](crate::Io#method.timeout) around the call is over.
     TimedOut,
     /// No item is there now (only [`Receiver::try_recv`]).
     Empty,

@@ -1,12 +1,10 @@
 //! A condition variable.
 
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::mutex::MutexGuard;
 use super::wait::wait;
-use crate::cancel::WaitError;
 use crate::context::{self, Context};
 use crate::primitive::Lock;
-use crate::time::Instant;
 use crate::waiting::WaitQueue;
 use crate::{Canceled, Io};
 
@@ -15,7 +13,7 @@ use crate::{Canceled, Io};
 /// It does not wake for nothing, but others can have changed the condition before the woken has the mutex
 /// again: wait in a loop.
 ///
-/// It is no source to [wait for](crate::select) among others: such a wait would end without the mutex. What is to be
+/// It is no source to [wait for](mod@crate::select) among others: such a wait would end without the mutex. What is to be
 /// waited for with other things has an [`Event`](super::Event), a [`Notify`](super::Notify) or a
 /// [`watch`](super::watch) beside it.
 ///
@@ -69,7 +67,7 @@ impl Condvar {
     ///
     /// [`Canceled`].
     pub fn wait<T: ?Sized>(&self, io: &dyn Io, guard: &mut MutexGuard<'_, T>) -> Result<(), Canceled> {
-        cancelable(|until| self.wait_until(io, guard, until))
+        self.wait_until(io, guard, Until::Canceled)
     }
 
     /// As [`wait`](Self::wait), whatever is requested meanwhile.
@@ -81,25 +79,7 @@ impl Condvar {
         uncancelable(|until| self.wait_until(io, guard, until));
     }
 
-    /// As [`wait`](Self::wait), until `deadline`; to lock the mutex again may take longer.
-    ///
-    /// # Cancellation
-    ///
-    /// As `wait`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn wait_deadline<T: ?Sized>(
-        &self,
-        io: &dyn Io,
-        guard: &mut MutexGuard<'_, T>,
-        deadline: Instant,
-    ) -> Result<(), WaitError> {
-        self.wait_until(io, guard, Until::Deadline(deadline))
-    }
-
-    fn wait_until<T: ?Sized>(&self, io: &dyn Io, guard: &mut MutexGuard<'_, T>, until: Until) -> Result<(), WaitError> {
+    fn wait_until<T: ?Sized>(&self, io: &dyn Io, guard: &mut MutexGuard<'_, T>, until: Until) -> Result<(), Canceled> {
         until.check(io)?;
         // Here it may still panic.
         context::current(Context::assert_may_suspend);

@@ -40,7 +40,7 @@ pub enum SendErrorKind {
     Closed,
     /// There is no room (only [`Sender::try_send`](super::mpmc::Sender::try_send)).
     Full,
-    /// The deadline passed (of the `_deadline` forms), or the time of a [`timeout`](crate::Io#method.timeout).
+    /// The time of a [`timeout`](crate::Io#method.timeout) around the call is over.
     TimedOut,
 }
 
@@ -158,7 +158,7 @@ pub enum RecvError {
     Canceled(Canceled),
     /// The channel is closed and empty.
     Closed,
-    /// The deadline passed (of the `_deadline` forms), or the time of a [`timeout`](crate::Io#method.timeout).
+    /// The time of a [`timeout`](crate::Io#method.timeout) around the call is over.
     TimedOut,
 }
 

@@ -1,11 +1,9 @@
 //! An event: set once, or reset and set again.
 
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
@@ -57,7 +55,7 @@ impl Event {
     ///
     /// [`Canceled`].
     pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| self.wait_until(io, until))
+        self.wait_until(io, Until::Canceled)
     }
 
     /// Its being set, as one of many things to [wait for](crate::Io#method.select).
@@ -74,20 +72,7 @@ impl Event {
         uncancelable(|until| self.wait_until(io, until));
     }
 
-    /// Waits until it is set or `deadline` passes.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`wait`](Self::wait).
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn wait_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.wait_until(io, Until::Deadline(deadline))
-    }
-
-    fn wait_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+    fn wait_until(&self, io: &dyn Io, until: Until) -> Result<(), Canceled> {
         call(io, Waiting(self), until)
     }
 }

@@ -1,11 +1,9 @@
-//! The three forms of every blocking call: plain, `*_uncancelable` and `*_deadline`.
+//! The two forms of every blocking call: plain and `*_uncancelable`.
 //!
 //! A primitive writes the call once, as a `*_until`, which begins with [`Until::check`]; the forms
 //! are that call with an [`Until`].
 
-use crate::cancel::WaitError;
 use crate::context::{self, Context};
-use crate::time::Instant;
 use crate::{Canceled, Io};
 
 /// What ends a wait before it got what it waits for.
@@ -15,8 +13,6 @@ pub(super) enum Until {
     Served,
     /// A cancellation.
     Canceled,
-    /// A cancellation or the deadline.
-    Deadline(Instant),
 }
 
 impl Until {
@@ -34,22 +30,13 @@ impl Until {
                 context::current(Context::pass_point);
                 Ok(())
             }
-            Until::Canceled | Until::Deadline(_) => io.check_cancel(),
+            Until::Canceled => io.check_cancel(),
         }
     }
 }
 
-/// The plain form.
-#[inline]
-pub(super) fn cancelable<T>(call: impl FnOnce(Until) -> Result<T, WaitError>) -> Result<T, Canceled> {
-    call(Until::Canceled).map_err(|error| match error {
-        WaitError::Canceled(canceled) => canceled,
-        WaitError::TimedOut(_) => unreachable!("a wait without a deadline timed out"),
-    })
-}
-
 /// The form that nothing ends.
 #[inline]
-pub(super) fn uncancelable<T>(call: impl FnOnce(Until) -> Result<T, WaitError>) -> T {
+pub(super) fn uncancelable<T>(call: impl FnOnce(Until) -> Result<T, Canceled>) -> T {
     call(Until::Served).unwrap_or_else(|error| unreachable!("a wait that nothing ends: {error}"))
 }

@@ -36,12 +36,10 @@
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
@@ -58,7 +56,7 @@ use crate::{Canceled, Io};
 ///
 /// [`Canceled`].
 pub fn wait(io: &dyn Io, word: &AtomicU32, expected: u32) -> Result<(), Canceled> {
-    cancelable(|until| call(io, Waiting { word, expected }, until))
+    call(io, Waiting { word, expected }, Until::Canceled)
 }
 
 /// As [`wait()`], whatever is requested meanwhile.
@@ -68,19 +66,6 @@ pub fn wait(io: &dyn Io, word: &AtomicU32, expected: u32) -> Result<(), Canceled
 /// Not a cancellation point.
 pub fn wait_uncancelable(io: &dyn Io, word: &AtomicU32, expected: u32) {
     uncancelable(|until| call(io, Waiting { word, expected }, until));
-}
-
-/// As [`wait()`], until `deadline`.
-///
-/// # Cancellation
-///
-/// As `wait`.
-///
-/// # Errors
-///
-/// [`WaitError`].
-pub fn wait_deadline(io: &dyn Io, word: &AtomicU32, expected: u32, deadline: Instant) -> Result<(), WaitError> {
-    call(io, Waiting { word, expected }, Until::Deadline(deadline))
 }
 
 /// A [`wait()`], as one of many things to [wait for](crate::Io#method.select).

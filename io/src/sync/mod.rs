@@ -18,9 +18,9 @@
 //! | see the latest value | [`watch::channel`] |
 //! | wait on a word of one's own, to build what is missing | [`mod@futex`] |
 //!
-//! Every blocking call comes in three forms: plain, a cancellation point also when it need not wait;
-//! `*_uncancelable`; and `*_deadline`. All three panic inside [`no_suspend`](crate::no_suspend), also when they need not
-//! wait. Calls that have a `try_*` form do not wait in it. All others never suspend,
+//! Every blocking call comes in two forms: the plain one, which is a cancellation point also if it need not wait, and
+//! `*_uncancelable`. Both panic inside [`no_suspend`](crate::no_suspend), also if they need not wait. A time limit is a
+//! region around calls: [`io.timeout`](crate::Io#method.timeout). Calls that have a `try_*` form do not wait in it. All others never suspend,
 //! dropping a guard or a handle included, and may be made from any thread.
 //!
 //! `on_recv` is the call `recv` as one of several things to [select](crate::Io#method.select) from, `on_wait` is `wait`, and

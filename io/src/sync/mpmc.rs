@@ -6,13 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::{RecvError, SendError, SendErrorKind, TryRecvError};
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use super::wait::wait;
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{AllServed, Choice, Served, WaitQueue, decide};
 use crate::{Canceled, Io};
 
@@ -108,19 +105,6 @@ impl<T> Sender<T> {
         self.send_until(io, item, Until::Served)
     }
 
-    /// As [`send`](Self::send), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `send`.
-    ///
-    /// # Errors
-    ///
-    /// The item and the reason.
-    pub fn send_deadline(&self, io: &dyn Io, item: T, deadline: Instant) -> Result<(), SendError<T>> {
-        self.send_until(io, item, Until::Deadline(deadline))
-    }
-
     /// Sending what is in `item`, as one of many things to [wait for](crate::Io#method.select). It is taken out
     /// when it is sent, and stays there otherwise. Without one, there is nothing to wait for.
     ///
@@ -199,27 +183,10 @@ impl<T> Sender<T> {
         self.reserve_until(io, Until::Served)
     }
 
-    /// As [`reserve`](Self::reserve), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `reserve`.
-    ///
-    /// # Errors
-    ///
-    /// As `reserve`, or timed out.
-    ///
-    /// # Panics
-    ///
-    /// As `reserve`.
-    pub fn reserve_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<SendPermit<'_, T>, SendErrorKind> {
-        self.reserve_until(io, Until::Deadline(deadline))
-    }
-
     /// A free slot, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::{Event, mpmc::Sender}};
+    /// use iolite_io::{Canceled, Io, sync::{Event, mpmc::Sender}, select::OneOf2};
     ///
     /// /// The next number goes out when there is room for it, until somebody says stop.
     /// fn count(io: &dyn Io, stop: &Event, numbers: &Sender<u64>) -> Result<(), Canceled> {
@@ -288,7 +255,7 @@ impl<T> Sender<T> {
     ///
     /// [`Canceled`].
     pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| self.closed_until(io, until))
+        self.closed_until(io, Until::Canceled)
     }
 
     /// As [`closed`](Self::closed), whatever is requested meanwhile.
@@ -298,19 +265,6 @@ impl<T> Sender<T> {
     /// Not a cancellation point.
     pub fn closed_uncancelable(&self, io: &dyn Io) {
         uncancelable(|until| self.closed_until(io, until));
-    }
-
-    /// As [`closed`](Self::closed), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `closed`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.closed_until(io, Until::Deadline(deadline))
     }
 
     /// The channel's being closed, as one of many things to [wait for](crate::Io#method.select).
@@ -328,7 +282,7 @@ impl<T> Sender<T> {
         self.len() == 0
     }
 
-    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), Canceled> {
         call(io, Closing(&self.shared), until)
     }
 
@@ -342,27 +296,13 @@ impl<T> Sender<T> {
     }
 
     fn send_until(&self, io: &dyn Io, item: T, until: Until) -> Result<(), SendError<T>> {
-        if let Err(canceled) = until.check(io) {
-            return Err(SendError { item, kind: SendErrorKind::Canceled(canceled) });
-        }
-        let mut state = self.shared.0.lock();
-        let item = match state.put(item, None) {
-            Ok(served) => {
-                drop(state);
-                wake(served);
-                return Ok(());
+        let mut item = Some(item);
+        match call(io, Sending { sender: self, item: RefCell::new(&mut item) }, until) {
+            Ok(sent) => sent,
+            Err(canceled) => {
+                Err(SendError { item: item.expect("a send that was canceled has its item"), kind: canceled.into() })
             }
-            Err(item) if state.closed => return Err(SendError { item, kind: SendErrorKind::Closed }),
-            Err(item) => item,
-        };
-        let wanted = Some(Wanted::Send(item));
-        let (wanted, kind) = match wait(io, &self.shared.0, state, |state| &mut state.sending, wanted, until) {
-            // Whoever served it took the item; closing leaves it.
-            Ok(None) => return Ok(()),
-            Ok(wanted) => (wanted, SendErrorKind::Closed),
-            Err(gave_up) => (gave_up.brought, gave_up.why.into()),
-        };
-        Err(SendError { item: wanted.and_then(Wanted::item).expect("a sender that gave up has its item"), kind })
+        }
     }
 }
 
@@ -450,19 +390,6 @@ impl<T> Receiver<T> {
         self.recv_until(io, Until::Served)
     }
 
-    /// As [`recv`](Self::recv), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `recv`.
-    ///
-    /// # Errors
-    ///
-    /// As `recv`, or timed out.
-    pub fn recv_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<T, RecvError> {
-        self.recv_until(io, Until::Deadline(deadline))
-    }
-
     /// Receiving the next item, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
@@ -506,19 +433,7 @@ impl<T> Receiver<T> {
     }
 
     fn recv_until(&self, io: &dyn Io, until: Until) -> Result<T, RecvError> {
-        until.check(io)?;
-        let mut state = self.shared.0.lock();
-        if let Some((item, served)) = state.get(None) {
-            drop(state);
-            wake(served);
-            return Ok(item);
-        }
-        if state.closed {
-            return Err(RecvError::Closed);
-        }
-        wait(io, &self.shared.0, state, |state| &mut state.receiving, None, until)
-            .map_err(WaitError::from)?
-            .ok_or(RecvError::Closed)
+        call(io, Receiving(self), until)?
     }
 }
 

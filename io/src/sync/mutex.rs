@@ -5,11 +5,9 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::forms::{Until, cancelable, uncancelable};
-use crate::cancel::WaitError;
+use super::forms::{Until, uncancelable};
 use crate::context;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
@@ -66,7 +64,7 @@ impl<T: ?Sized> Mutex<T> {
     /// [`Canceled`].
     #[inline]
     pub fn lock(&self, io: &dyn Io) -> Result<MutexGuard<'_, T>, Canceled> {
-        cancelable(|until| self.lock_until(io, until))
+        self.lock_until(io, Until::Canceled)
     }
 
     /// Waits for the mutex and locks it, whatever is requested meanwhile.
@@ -77,20 +75,6 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock_uncancelable(&self, io: &dyn Io) -> MutexGuard<'_, T> {
         uncancelable(|until| self.lock_until(io, until))
-    }
-
-    /// As [`lock`](Self::lock), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `lock`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    #[inline]
-    pub fn lock_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<MutexGuard<'_, T>, WaitError> {
-        self.lock_until(io, Until::Deadline(deadline))
     }
 
     /// Its lock, as one of many things to [wait for](crate::Io#method.select).
@@ -114,7 +98,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     #[inline]
-    fn lock_until(&self, io: &dyn Io, until: Until) -> Result<MutexGuard<'_, T>, WaitError> {
+    fn lock_until(&self, io: &dyn Io, until: Until) -> Result<MutexGuard<'_, T>, Canceled> {
         self.free.acquire_until(io, 1, until)?.forget();
         Ok(MutexGuard { mutex: self })
     }

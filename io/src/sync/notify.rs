@@ -1,11 +1,9 @@
 //! Notifications of which one is kept.
 
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
@@ -92,7 +90,7 @@ impl Notify {
     ///
     /// [`Canceled`].
     pub fn wait(&self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| self.wait_until(io, until))
+        self.wait_until(io, Until::Canceled)
     }
 
     /// A notification, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among
@@ -110,20 +108,7 @@ impl Notify {
         uncancelable(|until| self.wait_until(io, until));
     }
 
-    /// As [`wait`](Self::wait), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `wait`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn wait_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.wait_until(io, Until::Deadline(deadline))
-    }
-
-    fn wait_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+    fn wait_until(&self, io: &dyn Io, until: Until) -> Result<(), Canceled> {
         call(io, Waiting { notify: self, since: None }, until)
     }
 }
@@ -147,7 +132,7 @@ impl<'a> Registration<'a> {
     ///
     /// [`Canceled`].
     pub fn wait(self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| call(io, self.call(), until))
+        call(io, self.call(), Until::Canceled)
     }
 
     /// As [`wait`](Self::wait), whatever is requested meanwhile.
@@ -157,19 +142,6 @@ impl<'a> Registration<'a> {
     /// Not a cancellation point.
     pub fn wait_uncancelable(self, io: &dyn Io) {
         uncancelable(|until| call(io, self.call(), until));
-    }
-
-    /// As [`wait`](Self::wait), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `wait`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn wait_deadline(self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        call(io, self.call(), Until::Deadline(deadline))
     }
 
     /// What [`wait`](Self::wait) waits for, as one of many things to [wait for](crate::Io#method.select).

@@ -6,10 +6,8 @@ use std::io;
 use std::marker::PhantomData;
 
 use super::event::Event;
-use super::forms::{Until, cancelable, uncancelable};
-use crate::cancel::WaitError;
+use super::forms::{Until, uncancelable};
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
@@ -87,19 +85,6 @@ impl<T> OnceLock<T> {
         self.there()
     }
 
-    /// As [`wait`](Self::wait), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `wait`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn wait_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<&T, WaitError> {
-        self.made.wait_deadline(io, deadline).map(|()| self.there())
-    }
-
     fn there(&self) -> &T {
         self.value.get().expect("`made` is set after the value is")
     }
@@ -114,7 +99,7 @@ impl<T> OnceLock<T> {
     ///
     /// [`Canceled`].
     pub fn get_or_init(&self, io: &dyn Io, init: impl FnOnce() -> T) -> Result<&T, Canceled> {
-        cancelable(|until| self.get_until(io, until, infallible(init))).map(made)
+        self.get_until(io, Until::Canceled, infallible(init)).map(made)
     }
 
     /// As [`get_or_init`](Self::get_or_init), whatever is requested meanwhile; of the cancellation points of
@@ -125,25 +110,6 @@ impl<T> OnceLock<T> {
     /// Not a cancellation point.
     pub fn get_or_init_uncancelable(&self, io: &dyn Io, init: impl FnOnce() -> T) -> &T {
         made(uncancelable(|until| self.get_until(io, until, infallible(init))))
-    }
-
-    /// As [`get_or_init`](Self::get_or_init), waiting for the initialiser of another until `deadline`; `init`
-    /// itself may take longer.
-    ///
-    /// # Cancellation
-    ///
-    /// As `get_or_init`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn get_or_init_deadline(
-        &self,
-        io: &dyn Io,
-        deadline: Instant,
-        init: impl FnOnce() -> T,
-    ) -> Result<&T, WaitError> {
-        self.get_until(io, Until::Deadline(deadline), infallible(init)).map(made)
     }
 
     /// As [`get_or_init`](Self::get_or_init), with an initialiser that can fail.
@@ -160,7 +126,7 @@ impl<T> OnceLock<T> {
         io: &dyn Io,
         init: impl FnOnce() -> Result<T, E>,
     ) -> Result<&T, E> {
-        cancelable(|until| self.get_until(io, until, init))?
+        self.get_until(io, Until::Canceled, init)?
     }
 
     /// As [`get_or_init_uncancelable`](Self::get_or_init_uncancelable), with an initialiser that can fail.
@@ -176,31 +142,13 @@ impl<T> OnceLock<T> {
         uncancelable(|until| self.get_until(io, until, init))
     }
 
-    /// As [`get_or_init_deadline`](Self::get_or_init_deadline), with an initialiser that can fail.
-    ///
-    /// # Cancellation
-    ///
-    /// As `get_or_init`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`], as the initialiser's error; or what it returns.
-    pub fn get_or_try_init_deadline<E: From<WaitError>>(
-        &self,
-        io: &dyn Io,
-        deadline: Instant,
-        init: impl FnOnce() -> Result<T, E>,
-    ) -> Result<&T, E> {
-        self.get_until(io, Until::Deadline(deadline), init)?
-    }
-
     /// The outer error is that of the wait, the inner one the initialiser's.
     fn get_until<E>(
         &self,
         io: &dyn Io,
         until: Until,
         init: impl FnOnce() -> Result<T, E>,
-    ) -> Result<Result<&T, E>, WaitError> {
+    ) -> Result<Result<&T, E>, Canceled> {
         if let Some(value) = self.get() {
             until.check(io)?;
             return Ok(Ok(value));
@@ -288,19 +236,6 @@ impl Once {
     pub fn call_once_uncancelable(&self, io: &dyn Io, f: impl FnOnce()) {
         self.done.get_or_init_uncancelable(io, f);
     }
-
-    /// As [`call_once`](Self::call_once), waiting for another until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `call_once`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn call_once_deadline(&self, io: &dyn Io, deadline: Instant, f: impl FnOnce()) -> Result<(), WaitError> {
-        self.done.get_or_init_deadline(io, deadline, f).copied()
-    }
 }
 
 /// A value that is made when it is first wanted: an [`OnceLock`] with its initialiser.
@@ -368,23 +303,6 @@ impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> LazyLock<T, E, F> {
     /// The initialiser's.
     pub fn force_uncancelable(&self, io: &dyn Io) -> Result<&T, E> {
         self.cell.get_or_try_init_uncancelable(io, || (self.init)(io))
-    }
-
-    /// As [`force`](Self::force), waiting for the initialiser of another until `deadline`; the own one may take
-    /// longer.
-    ///
-    /// # Cancellation
-    ///
-    /// As `force`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`], as the initialiser's error; or what it returns.
-    pub fn force_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<&T, E>
-    where
-        E: From<WaitError>,
-    {
-        self.cell.get_or_try_init_deadline(io, deadline, || (self.init)(io))
     }
 }
 

@@ -38,7 +38,7 @@ impl<T> Sender<T> {
     /// Waits until the channel is closed: nobody will receive what is sent. Items that are in it may still be received.
     ///
     /// ```
-    /// use iolite_io::{Io, OneOf2, sync::oneshot};
+    /// use iolite_io::{Io, sync::oneshot, select::OneOf2};
     ///
     /// /// Looks for an answer for as long as somebody waits for it.
     /// fn answer(io: &dyn Io, question: u64, asker: oneshot::Sender<u64>) -> std::io::Result<()> {

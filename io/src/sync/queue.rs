@@ -8,12 +8,10 @@ use super::error::{RecvError, SendErrorKind};
 use super::forms::Until;
 use super::queued::{Call, Done, Queued};
 use super::wait::{GaveUp, wait};
-use crate::Io;
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{AllServed, Choice, Met, WaitQueue, decide};
+use crate::{Canceled, Io};
 
 /// A queue of a bounded number of items. A call puts or gets many, and says how many at least; the items of
 /// one call stay together and in order.
@@ -90,25 +88,6 @@ impl<T> Queue<T> {
         self.put_until(io, items, min, Until::Served)
     }
 
-    /// As [`put`](Self::put), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `put`.
-    ///
-    /// # Errors
-    ///
-    /// As `put`, or timed out.
-    pub fn put_deadline(
-        &self,
-        io: &dyn Io,
-        items: &mut VecDeque<T>,
-        min: usize,
-        deadline: Instant,
-    ) -> Result<usize, SendErrorKind> {
-        self.put_until(io, items, min, Until::Deadline(deadline))
-    }
-
     /// Putting what is in `item`, as one of many things to [wait for](crate::Io#method.select). It is taken out when
     /// it is put, and stays there otherwise. Without one, there is nothing to wait for.
     ///
@@ -167,26 +146,6 @@ impl<T> Queue<T> {
         max: usize,
     ) -> Result<usize, RecvError> {
         self.get_until(io, items, min, max, Until::Served)
-    }
-
-    /// As [`get`](Self::get), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `get`.
-    ///
-    /// # Errors
-    ///
-    /// As `get`, or timed out.
-    pub fn get_deadline(
-        &self,
-        io: &dyn Io,
-        items: &mut Vec<T>,
-        min: usize,
-        max: usize,
-        deadline: Instant,
-    ) -> Result<usize, RecvError> {
-        self.get_until(io, items, min, max, Until::Deadline(deadline))
     }
 
     /// Getting one item, as one of many things to [wait for](crate::Io#method.select).
@@ -298,7 +257,7 @@ impl<T> Queue<T> {
 }
 
 /// What was brought, and how the wait ended.
-fn split<V>(waited: Result<Option<V>, GaveUp<V>>) -> (V, Result<(), WaitError>) {
+fn split<V>(waited: Result<Option<V>, GaveUp<V>>) -> (V, Result<(), Canceled>) {
     let (brought, end) = match waited {
         Ok(brought) => (brought, Ok(())),
         Err(GaveUp { brought, why }) => (brought, Err(why)),
@@ -307,15 +266,15 @@ fn split<V>(waited: Result<Option<V>, GaveUp<V>>) -> (V, Result<(), WaitError>) 
 }
 
 /// What a call that wanted some items, and has put or got `count`, says; partial progress wins.
-fn outcome<E: From<WaitError>>(io: &dyn Io, count: usize, end: Result<(), WaitError>, closed: E) -> Result<usize, E> {
+fn outcome<E: From<Canceled>>(io: &dyn Io, count: usize, end: Result<(), Canceled>, closed: E) -> Result<usize, E> {
     match end {
         Ok(()) if count == 0 => Err(closed),
-        Err(why) if count == 0 => Err(why.into()),
-        Err(WaitError::Canceled(canceled)) => {
+        Err(canceled) if count == 0 => Err(canceled.into()),
+        Err(canceled) => {
             io.recancel(canceled);
             Ok(count)
         }
-        Ok(()) | Err(WaitError::TimedOut(_)) => Ok(count),
+        Ok(()) => Ok(count),
     }
 }
 

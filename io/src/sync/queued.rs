@@ -5,12 +5,11 @@ use std::cell::{Cell, OnceCell};
 
 use super::forms::Until;
 use super::wait::{GaveUp, wait};
-use crate::Io;
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::sealed::Token;
 use crate::select::{Selectable, sealed::Arm};
 use crate::waiting::{AllServed, Choice, Place, WaitQueue, decide};
+use crate::{Canceled, Io};
 
 /// A call that waits in a queue, if it has to.
 pub(crate) trait Call {
@@ -62,7 +61,7 @@ impl<V> Done<V> {
 }
 
 /// Makes a call, and waits in its queue if it has to.
-pub(super) fn call<C: Call>(io: &dyn Io, call: C, until: Until) -> Result<C::Output, WaitError> {
+pub(super) fn call<C: Call>(io: &dyn Io, call: C, until: Until) -> Result<C::Output, Canceled> {
     until.check(io)?;
     let mut state = call.lock().lock();
     if let Some(done) = call.attempt(&mut state, None) {

@@ -6,10 +6,8 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::forms::{Until, cancelable, uncancelable};
-use crate::cancel::WaitError;
+use super::forms::{Until, uncancelable};
 use crate::context::{self, Context};
-use crate::time::Instant;
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
@@ -74,7 +72,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
     ///
     /// [`Canceled`].
     pub fn lock(&self, io: &dyn Io) -> Result<ReentrantMutexGuard<'_, T>, Canceled> {
-        cancelable(|until| self.lock_until(io, until))
+        self.lock_until(io, Until::Canceled)
     }
 
     /// As [`lock`](Self::lock), whatever is requested meanwhile.
@@ -84,19 +82,6 @@ impl<T: ?Sized> ReentrantMutex<T> {
     /// Not a cancellation point.
     pub fn lock_uncancelable(&self, io: &dyn Io) -> ReentrantMutexGuard<'_, T> {
         uncancelable(|until| self.lock_until(io, until))
-    }
-
-    /// As [`lock`](Self::lock), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `lock`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn lock_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<ReentrantMutexGuard<'_, T>, WaitError> {
-        self.lock_until(io, Until::Deadline(deadline))
     }
 
     /// Locks the mutex if it is free or the caller's.
@@ -112,7 +97,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
         &mut self.value
     }
 
-    fn lock_until(&self, io: &dyn Io, until: Until) -> Result<ReentrantMutexGuard<'_, T>, WaitError> {
+    fn lock_until(&self, io: &dyn Io, until: Until) -> Result<ReentrantMutexGuard<'_, T>, Canceled> {
         if self.is_held() {
             until.check(io)?;
         } else {

@@ -6,10 +6,8 @@ use std::fmt;
 use std::mem;
 use std::ops::{Deref, DerefMut};
 
-use super::forms::{Until, cancelable, uncancelable};
-use crate::cancel::WaitError;
+use super::forms::{Until, uncancelable};
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
@@ -63,7 +61,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`Canceled`].
     pub fn read(&self, io: &dyn Io) -> Result<RwLockReadGuard<'_, T>, Canceled> {
-        cancelable(|until| self.read_until(io, until))
+        self.read_until(io, Until::Canceled)
     }
 
     /// As [`read`](Self::read), whatever is requested meanwhile.
@@ -73,19 +71,6 @@ impl<T: ?Sized> RwLock<T> {
     /// Not a cancellation point.
     pub fn read_uncancelable(&self, io: &dyn Io) -> RwLockReadGuard<'_, T> {
         uncancelable(|until| self.read_until(io, until))
-    }
-
-    /// As [`read`](Self::read), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `read`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn read_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<RwLockReadGuard<'_, T>, WaitError> {
-        self.read_until(io, Until::Deadline(deadline))
     }
 
     /// The lock for reading, as one of many things to [wait for](crate::Io#method.select).
@@ -113,7 +98,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`Canceled`].
     pub fn write(&self, io: &dyn Io) -> Result<RwLockWriteGuard<'_, T>, Canceled> {
-        cancelable(|until| self.write_until(io, until))
+        self.write_until(io, Until::Canceled)
     }
 
     /// As [`write`](Self::write), whatever is requested meanwhile.
@@ -123,19 +108,6 @@ impl<T: ?Sized> RwLock<T> {
     /// Not a cancellation point.
     pub fn write_uncancelable(&self, io: &dyn Io) -> RwLockWriteGuard<'_, T> {
         uncancelable(|until| self.write_until(io, until))
-    }
-
-    /// As [`write`](Self::write), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `write`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn write_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
-        self.write_until(io, Until::Deadline(deadline))
     }
 
     /// The lock for writing, as one of many things to [wait for](crate::Io#method.select).
@@ -157,12 +129,12 @@ impl<T: ?Sized> RwLock<T> {
         self.value.get_mut()
     }
 
-    fn read_until(&self, io: &dyn Io, until: Until) -> Result<RwLockReadGuard<'_, T>, WaitError> {
+    fn read_until(&self, io: &dyn Io, until: Until) -> Result<RwLockReadGuard<'_, T>, Canceled> {
         self.free.acquire_until(io, 1, until)?.forget();
         Ok(RwLockReadGuard { lock: self })
     }
 
-    fn write_until(&self, io: &dyn Io, until: Until) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
+    fn write_until(&self, io: &dyn Io, until: Until) -> Result<RwLockWriteGuard<'_, T>, Canceled> {
         self.free.acquire_until(io, ALL, until)?.forget();
         Ok(RwLockWriteGuard { lock: self })
     }

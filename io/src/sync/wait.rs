@@ -4,21 +4,20 @@
 use std::sync::MutexGuard;
 
 use super::forms::Until;
-use crate::Io;
-use crate::cancel::{TimedOut, WaitError};
 use crate::context::{self, WaitEnd};
 use crate::primitive::Lock;
 use crate::waiting::{Place, WaitQueue};
+use crate::{Canceled, Io};
 
 /// A waiter that gave up, and was given nothing.
 #[derive(Debug)]
 pub(super) struct GaveUp<V> {
     /// What it had brought.
     pub(super) brought: Option<V>,
-    pub(super) why: WaitError,
+    pub(super) why: Canceled,
 }
 
-impl<V> From<GaveUp<V>> for WaitError {
+impl<V> From<GaveUp<V>> for Canceled {
     fn from(gave_up: GaveUp<V>) -> Self {
         gave_up.why
     }
@@ -63,7 +62,6 @@ pub(super) fn wait<S, V>(
             None
         }
         Until::Canceled => context::wait(io, None, served).err(),
-        Until::Deadline(deadline) => context::wait(io, Some(deadline), served).err(),
     };
     let Some(end) = end else {
         return Ok(place.into_value());
@@ -75,13 +73,12 @@ pub(super) fn wait<S, V>(
     let gave_up = !place.is_served();
     let value = place.into_value();
     match end {
-        WaitEnd::Canceled(canceled) if gave_up => Err(GaveUp { brought: value, why: canceled.into() }),
-        WaitEnd::TimedOut if gave_up => Err(GaveUp { brought: value, why: TimedOut.into() }),
+        WaitEnd::Canceled(canceled) if gave_up => Err(GaveUp { brought: value, why: canceled }),
         // Completion wins, and the request stays pending.
         WaitEnd::Canceled(canceled) => {
             io.recancel(canceled);
             Ok(value)
         }
-        WaitEnd::TimedOut => Ok(value),
+        WaitEnd::TimedOut => unreachable!("a wait without a deadline timed out"),
     }
 }

@@ -5,13 +5,10 @@ use std::mem;
 use std::sync::Arc;
 
 use super::error::RecvError;
-use super::forms::{Until, cancelable, uncancelable};
+use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued, call};
-use super::wait::wait;
-use crate::cancel::WaitError;
 use crate::primitive::Lock;
 use crate::select::Selectable;
-use crate::time::Instant;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
@@ -87,7 +84,7 @@ impl<T> Sender<T> {
     ///
     /// [`Canceled`].
     pub fn closed(&self, io: &dyn Io) -> Result<(), Canceled> {
-        cancelable(|until| self.closed_until(io, until))
+        self.closed_until(io, Until::Canceled)
     }
 
     /// As [`closed`](Self::closed), whatever is requested meanwhile.
@@ -99,23 +96,10 @@ impl<T> Sender<T> {
         uncancelable(|until| self.closed_until(io, until));
     }
 
-    /// As [`closed`](Self::closed), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `closed`.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError`].
-    pub fn closed_deadline(&self, io: &dyn Io, deadline: Instant) -> Result<(), WaitError> {
-        self.closed_until(io, Until::Deadline(deadline))
-    }
-
     /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// ```
-    /// use iolite_io::{Canceled, Io, OneOf2, sync::{mpmc::Receiver, watch}};
+    /// use iolite_io::{Canceled, Io, sync::{mpmc::Receiver, watch}, select::OneOf2};
     ///
     /// /// Shows the sum of what comes in, for as long as somebody looks.
     /// fn sum(io: &dyn Io, numbers: &Receiver<u64>, sum: &watch::Sender<u64>) -> Result<(), Canceled> {
@@ -139,7 +123,7 @@ impl<T> Sender<T> {
         self.shared.lock().receivers
     }
 
-    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), WaitError> {
+    fn closed_until(&self, io: &dyn Io, until: Until) -> Result<(), Canceled> {
         call(io, Closing(&self.shared), until)
     }
 }
@@ -181,19 +165,6 @@ impl<T> Receiver<T> {
         self.changed_until(io, Until::Served)
     }
 
-    /// As [`changed`](Self::changed), until `deadline`.
-    ///
-    /// # Cancellation
-    ///
-    /// As `changed`.
-    ///
-    /// # Errors
-    ///
-    /// As `changed`, or timed out.
-    pub fn changed_deadline(&mut self, io: &dyn Io, deadline: Instant) -> Result<Arc<T>, RecvError> {
-        self.changed_until(io, Until::Deadline(deadline))
-    }
-
     /// A change, as one of many things to [wait for](crate::Io#method.select).
     ///
     /// # Errors
@@ -204,14 +175,7 @@ impl<T> Receiver<T> {
     }
 
     fn changed_until(&mut self, io: &dyn Io, until: Until) -> Result<Arc<T>, RecvError> {
-        until.check(io)?;
-        loop {
-            let state = self.shared.lock();
-            if let Some(seen) = state.see(&mut self.seen) {
-                return seen;
-            }
-            wait(io, &self.shared, state, |state| &mut state.watching, None, until).map_err(WaitError::from)?;
-        }
+        call(io, Changing(self), until)?
     }
 }
 

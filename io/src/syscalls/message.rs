@@ -109,7 +109,7 @@ impl Default for AddressBuffer {
     }
 }
 
-/// Receives a message, as [`Operation::ReceiveMessage`](crate::Operation::ReceiveMessage).
+/// Receives a message, as [`Operation::ReceiveMessage`](crate::operation::Operation::ReceiveMessage).
 ///
 /// # Errors
 ///
@@ -146,7 +146,7 @@ pub fn receive_message(
     })
 }
 
-/// Sends a message, as [`Operation::SendMessage`](crate::Operation::SendMessage).
+/// Sends a message, as [`Operation::SendMessage`](crate::operation::Operation::SendMessage).
 ///
 /// # Errors
 ///
@@ -176,7 +176,7 @@ fn control_bytes(descriptors: usize) -> usize {
     if descriptors == 0 { 0 } else { cmsg_space!(ScmRights(descriptors)) }
 }
 
-/// Receives messages, as [`Operation::ReceiveMany`](crate::Operation::ReceiveMany), 32 at most, without
+/// Receives messages, as [`Operation::ReceiveMany`](crate::operation::Operation::ReceiveMany), 32 at most, without
 /// waiting.
 ///
 /// # Errors
@@ -216,7 +216,7 @@ pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Re
     Ok(received)
 }
 
-/// Sends messages, as [`Operation::SendMany`](crate::Operation::SendMany), 32 at most, without waiting.
+/// Sends messages, as [`Operation::SendMany`](crate::operation::Operation::SendMany), 32 at most, without waiting.
 ///
 /// # Errors
 ///

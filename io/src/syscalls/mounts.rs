@@ -114,7 +114,7 @@ impl Mounts {
     }
 }
 
-/// Opens a file in the way of [`Operation::Open`](crate::Operation::Open), where the kernel knows its name and the opening
+/// Opens a file in the way of [`Operation::Open`](crate::operation::Operation::Open), where the kernel knows its name and the opening
 /// makes and changes nothing; `None` where it has to be opened by who may wait. A pipe may lack its other end.
 ///
 /// # Errors

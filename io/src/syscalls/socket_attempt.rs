@@ -12,7 +12,7 @@ use crate::descriptor::{Descriptor, Ready};
 use crate::operation::address::address_from_kernel;
 use crate::operation::{Address, Attempt, Output, UnixAddress};
 
-/// Performs [`Operation::Attempt`](crate::Operation::Attempt).
+/// Performs [`Operation::Attempt`](crate::operation::Operation::Attempt).
 ///
 /// # Errors
 ///

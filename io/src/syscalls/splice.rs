@@ -13,7 +13,7 @@ use super::quick::cached_pages;
 use crate::descriptor::Descriptor;
 use crate::operation::Interest;
 
-/// How an attempt at [`Operation::Splice`](crate::Operation::Splice) has ended.
+/// How an attempt at [`Operation::Splice`](crate::operation::Operation::Splice) has ended.
 #[derive(Debug)]
 pub enum Spliced<'a> {
     /// So many bytes were moved; 0 at the end.
@@ -47,7 +47,7 @@ enum Kind {
     Other,
 }
 
-/// Attempts an [`Operation::Splice`](crate::Operation::Splice) without waiting for anybody, save a
+/// Attempts an [`Operation::Splice`](crate::operation::Operation::Splice) without waiting for anybody, save a
 /// disk if that is allowed.
 ///
 /// # Cancellation

@@ -13,7 +13,7 @@ use crate::{Io, context};
 /// here: no task starts without what it asks for.
 ///
 /// ```
-/// use iolite_io::{Io, Placement};
+/// use iolite_io::{Io, task::Placement};
 ///
 /// fn parse(io: &dyn Io, documents: &[&str]) -> std::io::Result<usize> {
 ///     io.group(|group| {
@@ -169,7 +169,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
 /// Generic code starts tasks through a [`TaskBuilder`], which checks what they ask for, and cannot get around it:
 ///
 /// ```compile_fail,E0061
-/// use iolite_io::{Spawner, backend::SpawnMode};
+/// use iolite_io::{backend::SpawnMode, task::Spawner};
 ///
 /// fn start<'scope, S: Spawner<'scope>>(spawner: S) {
 ///     let _ = spawner.spawn(SpawnMode::Async, None, |_| ());

@@ -92,7 +92,7 @@ macro_rules! fiber_local {
     ($($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr);* $(;)?) => {
         $(
             $(#[$attribute])*
-            $visibility static $name: $crate::FiberLocal<$type> = $crate::FiberLocal::new(|| $value);
+            $visibility static $name: $crate::task::FiberLocal<$type> = $crate::task::FiberLocal::new(|| $value);
         )*
     };
 }

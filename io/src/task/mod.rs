@@ -12,6 +12,8 @@ mod handle;
 mod local;
 mod spawn;
 
+pub use crate::dump::{Dump, DumpedTask};
+pub use crate::runnable::Placement;
 pub(crate) use builder::sealed;
 pub use builder::{Spawner, TaskBuilder};
 pub(crate) use cell::{Outcome, TaskCell};

@@ -7,7 +7,11 @@ use rustix::io::Errno;
 
 use super::errors::error_of;
 use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, SpawnMode, Start};
-use crate::{Backend, Instant, Io, Operation, Output, context, time};
+use crate::{
+    Backend, Instant, Io, context,
+    operation::{Operation, Output},
+    time,
+};
 
 /// An `Io` on which every operation fails, with an error that a program has to expect of it
 /// (no free descriptor, connection refused, disk full), and that has no unit of concurrency: tasks of

@@ -15,7 +15,11 @@ use crate::descriptor::Descriptor;
 use crate::net::{SocketType, option};
 use crate::primitive::Lock;
 use crate::runnable::{ConcurrencyUnavailable, Refused, SpawnErrorKind, SpawnMode, Start};
-use crate::{Backend, Decorator, Instant, Io, Operation, Output};
+use crate::{
+    Backend, Instant, Io,
+    decorator::Decorator,
+    operation::{Operation, Output},
+};
 
 /// Another `Io`, on which things go wrong as [`Faults`] and a seed say. It keeps every promise of the
 /// vocabulary: what goes wrong is what a program has to expect of a system that works.

@@ -13,7 +13,7 @@ impl<'io> dyn Io + 'io {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use iolite_io::{Canceled, Io, MissedTicks};
+    /// use iolite_io::{Canceled, Io, time::MissedTicks};
     ///
     /// fn beat(io: &dyn Io) -> Result<(), Canceled> {
     ///     let mut beats = io.interval(Duration::from_secs(1)).missed_ticks(MissedTicks::Skip);

@@ -3,6 +3,7 @@
 mod clock;
 mod instant;
 pub(crate) mod interval;
+pub use interval::MissedTicks;
 mod sleep;
 
 pub use clock::Clock;

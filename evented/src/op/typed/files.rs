@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use iolite_io::{Io, Operation};
+use iolite_io::{Io, operation::Operation};
 
 use super::sealed::Sealed;
 use super::{Id, Opcode, at, count, done, fd, length, operation};

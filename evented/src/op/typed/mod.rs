@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use io_uring::squeue::Entry;
 use io_uring::types::Fd;
-use iolite_io::{Io, Operation};
+use iolite_io::{Io, operation::Operation};
 
 use super::limits::COUNT_MAX;
 pub use files::*;
@@ -127,7 +127,7 @@ impl<'a, O: Opcode> Do<'a, O> {
     /// The kernel's, with its errno. Told apart: [`Canceled`](iolite_io::Canceled), for the task was
     /// canceled; [`TimedOut`](iolite_io::TimedOut), of kind [`TimedOut`](io::ErrorKind::TimedOut);
     /// [`CanceledById`]. Of kind [`Unsupported`](io::ErrorKind::Unsupported) when the kernel does not have the
-    /// operation, or `io` is of another backend. [`ShutDown`](iolite_io::ShutDown). Of kind
+    /// operation, or `io` is of another backend. [`ShutDown`](iolite_io::error::ShutDown). Of kind
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) when the id is that of an operation under way.
     pub fn perform(self, io: &dyn Io) -> io::Result<O::Output> {
         let Self { operation, timeout, id } = self;

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::io;
 
 use io_uring::squeue::Entry;
-use iolite_io::Output;
+use iolite_io::operation::Output;
 
 use super::id::Id;
 use crate::op::perform::Performer;
