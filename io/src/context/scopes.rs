@@ -237,6 +237,7 @@ impl Scope {
         Self::Token { node, bound }
     }
 
+    #[inline]
     fn undelivered(&self) -> Option<(TimeoutId, Instant)> {
         match self {
             Scope::Timeout { id, deadline, delivered: false, shared, inherited } => {
