@@ -17,14 +17,14 @@ use std::thread;
 use crate::Io;
 use crate::cancel::Canceled;
 use crate::context::{
-    self, HasFailed, Inherited, REQUESTED, Report, STICKY, TaskState, Unparker, Waiters, panic_text, tell,
+    self, HasFailed, Inherited, REQUESTED, Report, TORN_DOWN, TaskState, Unparker, Waiters, panic_text, tell,
 };
 use crate::dropping::{drop_panic, drop_quietly};
 use crate::list::{List, Node};
 use crate::primitive::Lock;
 use crate::runnable::{Membership, Owner, Parcel, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
 use crate::sealed::Token;
-use crate::select::{Selectable, Telling, Told};
+use crate::select::{OnPolled, Polled, Selectable};
 use crate::task::{self, Body, Finishing, Outcome, TaskBuilder, TaskCell, TaskIo, sealed};
 use crate::waiting::Choice;
 
@@ -158,7 +158,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// As [`wait`](Self::wait).
     pub fn abort(&self, io: &dyn Io) {
-        self.shared.cancel(io, STICKY);
+        self.shared.cancel(io, TORN_DOWN);
     }
 
     /// Requests cancellation of every member, once, and does not wait: for a member that ends the others and itself, as the
@@ -170,7 +170,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// As [`request_cancel`](Self::request_cancel), for good, as [`abort`](Self::abort); what is started later is torn
     /// down, too.
     pub fn request_abort(&self) {
-        self.shared.request(STICKY);
+        self.shared.request(TORN_DOWN);
     }
 
     /// Keeps the panics of members to themselves, of those that have not ended and of those that are started later.
@@ -207,7 +207,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// Unlike [`wait`](Self::wait), such a wait passes no request on to the members, which go on where it is canceled or
     /// something else comes first, and it resumes no panic: the group's end does, or its next `wait`.
     pub fn on_finish(&self) -> impl Selectable<Output = ()> + '_ {
-        Telling::of(&*self.shared)
+        OnPolled::of(&*self.shared)
     }
 
     /// How many members have not ended.
@@ -369,7 +369,7 @@ pub(crate) fn run_to_end<T>(
     });
     context::or_abort(|| {
         if outcome.as_ref().map_or(true, is_failure) {
-            group.request(STICKY);
+            group.request(TORN_DOWN);
         }
         group.wait(io);
     });
@@ -441,7 +441,7 @@ impl<T> ScopedTask<'_, T> {
     /// Requests cancellation of this member, for good, and does not wait.
     pub fn request_abort(&self) {
         if let Some(outcome) = &self.outcome {
-            outcome.state().request(STICKY);
+            outcome.state().request(TORN_DOWN);
         }
     }
 
@@ -497,7 +497,7 @@ impl Deref for OwnedGroup {
 
 impl Drop for OwnedGroup {
     fn drop(&mut self) {
-        self.0.shared.request(STICKY);
+        self.0.shared.request(TORN_DOWN);
         self.0.shared.close().into_iter().for_each(drop_panic);
     }
 }
@@ -518,7 +518,7 @@ pub(crate) struct GroupShared {
 #[derive(Debug, Default)]
 struct State {
     members: List<TaskState>,
-    /// The requests that a new member starts with: `STICKY` after tear-down, `REQUESTED` while a
+    /// The requests that a new member starts with: `TORN_DOWN` after tear-down, `REQUESTED` while a
     /// `cancel` waits.
     requests: u32,
     /// The first panic that nobody else will see.
@@ -565,7 +565,7 @@ impl GroupShared {
     /// The same under the lock. Returns the body, which is to be woken.
     fn fail_locked(&self, state: &mut State) -> Option<Unparker> {
         self.failed.store(true, Ordering::Relaxed);
-        state.request(STICKY, STICKY);
+        state.request(TORN_DOWN, TORN_DOWN);
         state.body
     }
 
@@ -585,7 +585,7 @@ impl GroupShared {
 
     /// Requests cancellation of every member. Tear-down also meets those that are started later.
     pub(crate) fn request(&self, bits: u32) {
-        self.request_with_new(bits, bits & STICKY);
+        self.request_with_new(bits, bits & TORN_DOWN);
     }
 
     fn request_with_new(&self, bits: u32, new_members: u32) {
@@ -677,7 +677,7 @@ impl GroupShared {
         let mut state = self.state.lock();
         if let Some(panic) = state.panic.take() {
             // It is told; the group is for use again.
-            state.requests &= !STICKY;
+            state.requests &= !TORN_DOWN;
             self.failed.store(false, Ordering::Relaxed);
             drop(state);
             resume_unwind(panic);
@@ -750,7 +750,7 @@ impl HasFailed for GroupShared {
     }
 }
 
-impl Told for &GroupShared {
+impl Polled for &GroupShared {
     type Output = ();
 
     fn take(&self, comer: Option<&Choice>) -> Option<()> {

@@ -65,9 +65,10 @@ pub trait Io: Send + Sync {
     /// The operation's, with its errno; or [`Canceled`].
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output>;
 
-    /// What performs one operation that answers many times, where this `Io` has such a thing. Who
-    /// is given none performs single operations, which come to the same; so a decorator
-    /// that passes only [`operate`](Self::operate) on sees each of them.
+    /// Returns a handle for multishot operations, or `None` if this `Io` does not support them.
+    ///
+    /// Callers that get `None` fall back to repeated single operations, so a decorator that only forwards
+    /// [`operate`](Self::operate) still sees every one.
     fn multishot(&self) -> Option<Box<dyn Multishot>> {
         None
     }
@@ -147,7 +148,7 @@ impl fmt::Debug for dyn Io + '_ {
     }
 }
 
-/// What waits in a context is handed an `Io`, and waits through it.
+/// A context waits through the `Io` that it was handed.
 impl<T: Io + ?Sized> Wait for T {
     #[inline]
     fn park(&self, deadline: Option<Instant>) {

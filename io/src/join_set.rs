@@ -11,7 +11,7 @@ use crate::dropping::drop_quietly;
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
 use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, SpawnMode};
-use crate::select::{Selectable, Telling, Told};
+use crate::select::{OnPolled, Polled, Selectable};
 use crate::task::{Body, TaskIo, call_reporting};
 use crate::waiting::Choice;
 
@@ -125,7 +125,7 @@ impl<T> JoinSet<'_, '_, T> {
 
     /// What [`next`](Self::next) returns, as one of many things to [wait for](crate::Io#method.select).
     pub fn on_next(&self) -> impl Selectable<Output = Option<T>> + '_ {
-        Telling::of(&*self.results)
+        OnPolled::of(&*self.results)
     }
 
     /// As [`next`](Self::next), if it need not wait.
@@ -228,7 +228,7 @@ impl<T> Results<T> {
     }
 }
 
-impl<T> Told for &Results<T> {
+impl<T> Polled for &Results<T> {
     type Output = Option<T>;
 
     fn take(&self, comer: Option<&Choice>) -> Option<Option<T>> {

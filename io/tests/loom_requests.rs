@@ -14,7 +14,7 @@ use std::sync::Arc;
 use context::Unparker;
 use loom::thread;
 use primitive::{AtomicPtr, AtomicU32, Guarded, explore};
-use requests::{REQUESTED, Requests, STICKY};
+use requests::{REQUESTED, Requests, TORN_DOWN};
 
 struct Task {
     requests: Requests,
@@ -78,15 +78,15 @@ fn of_two_requests_none_is_lost() {
         task.requests.begin(Unparker::new());
         let other = {
             let task = task.clone();
-            thread::spawn(move || _ = task.requests.add(STICKY))
+            thread::spawn(move || _ = task.requests.add(TORN_DOWN))
         };
         let _ = task.requests.add(REQUESTED);
         let first = task.requests.take();
         assert_ne!(first & REQUESTED, 0);
         task.requests.rearm();
         other.join().unwrap();
-        assert_eq!(task.requests.take(), REQUESTED | STICKY);
-        assert_eq!(task.requests.pending(), STICKY, "for good");
-        assert_eq!(task.requests.sticky_and_count(), (STICKY, 2));
+        assert_eq!(task.requests.take(), REQUESTED | TORN_DOWN);
+        assert_eq!(task.requests.pending(), TORN_DOWN, "for good");
+        assert_eq!(task.requests.sticky_and_count(), (TORN_DOWN, 2));
     });
 }

@@ -6,8 +6,11 @@
 //! declares and re-exports its children is in no circle with them; one that has code of its own is, if that code
 //! and a child's use each other. Inline modules belong to their file, and code for tests does not count. Calls of methods
 //! are not seen: their types come in by paths somewhere else.
+//!
+//! It also checks that the files of a package with layers import nothing of a higher layer.
 
 mod graph;
+mod layers;
 mod names;
 mod tree;
 
@@ -21,9 +24,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use graph::Circle;
+use layers::Layer;
+use names::Import;
 
 /// The numbers of files in circles that are allowed.
 const LIST: &str = ".ci/circles.list";
+
+/// The layers of packages that have some.
+const LAYERS: &str = ".ci/layers.list";
 
 fn main() -> ExitCode {
     let packages: Vec<String> = std::env::args().skip(1).collect();
@@ -45,7 +53,8 @@ fn check() -> Result<bool, Box<dyn Error>> {
     let mut allowed = allowed()?;
     let mut agrees = true;
     for package in members.iter().filter_map(toml::Value::as_str) {
-        let circles = circles(package)?;
+        let imports = imports(package)?;
+        let circles = graph::circles(&imports);
         let count: usize = circles.iter().map(|circle| circle.files.len()).sum();
         let allowed = allowed.remove(package).unwrap_or(0);
         println!("{package}: {count} files in {} circles; allowed: {allowed}", circles.len());
@@ -57,7 +66,9 @@ fn check() -> Result<bool, Box<dyn Error>> {
         } else if count < allowed {
             println!("FAILED: fewer files of {package} are in circles than before: write {count} into {LIST}");
         }
-        agrees &= count == allowed;
+        let faults = layers::faults(&format!("{package}/src/"), &layers(package)?, &imports);
+        faults.iter().for_each(|fault| println!("FAILED: {fault}: {LAYERS}"));
+        agrees &= count == allowed && faults.is_empty();
     }
     if let Some(package) = allowed.keys().next() {
         return Err(format!("{LIST} names {package}, which is not a member of the workspace").into());
@@ -67,17 +78,26 @@ fn check() -> Result<bool, Box<dyn Error>> {
 
 fn show(packages: &[String]) -> Result<(), Box<dyn Error>> {
     for package in packages {
-        circles(package)?.iter().for_each(print);
+        graph::circles(&imports(package)?).iter().for_each(print);
     }
     Ok(())
 }
 
-fn circles(package: &str) -> Result<Vec<Circle>, Box<dyn Error>> {
+fn imports(package: &str) -> Result<Vec<Import>, Box<dyn Error>> {
     let sources = Path::new(package).join("src");
     let root = ["lib.rs", "main.rs"].iter().map(|name| sources.join(name)).find(|path| path.exists());
     let root = root.ok_or_else(|| format!("{package} has neither src/lib.rs nor src/main.rs"))?;
-    let modules = tree::read(&root)?;
-    Ok(graph::circles(&names::imports(&modules)))
+    Ok(names::imports(&tree::read(&root)?))
+}
+
+/// The layers of a package, lowest first; none if it has none.
+fn layers(package: &str) -> Result<Vec<Layer>, Box<dyn Error>> {
+    let list = fs::read_to_string(LAYERS)?;
+    let layer = |line: &str| {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        (words.next()? == package).then(|| words.collect())
+    };
+    Ok(list.lines().filter_map(layer).collect())
 }
 
 fn print(circle: &Circle) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{graph, names, tree};
+use crate::{graph, layers, names, tree};
 
 /// The circles of a package of these files, without their folder.
 fn circles(files: &[(&str, &str)]) -> Vec<Vec<String>> {
@@ -66,4 +66,28 @@ fn tests_and_documentation_do_not_count() {
     let a = ("a.rs", "use crate::b::B; pub struct A(B);");
     let b = ("b.rs", "/// See [`A`](crate::a::A).\npub struct B;\n#[cfg(test)] mod test { use crate::a::A; }");
     assert_eq!(circles(&[("lib.rs", "mod a; mod b;"), a, b]), [[""; 0]; 0]);
+}
+
+#[test]
+fn an_import_of_a_higher_layer_is_a_fault_and_so_is_a_file_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, source) in [
+        ("lib.rs", "mod a; mod b; mod c;"),
+        ("a.rs", "use crate::b::B; pub struct A(B);"),
+        ("b.rs", "pub struct B;"),
+        ("c.rs", "use crate::a::A; pub struct C(A);"),
+    ] {
+        fs::write(folder.path().join(name), source).unwrap();
+    }
+    let imports = names::imports(&tree::read(&folder.path().join("lib.rs")).unwrap());
+    let sources = format!("{}/", folder.path().display());
+    let faults = |layers: &[&str]| {
+        let layers: Vec<_> = layers.iter().map(|layer| layer.split(' ').map(str::to_owned).collect()).collect();
+        let faults = layers::faults(&sources, &layers, &imports);
+        faults.iter().map(|fault| fault.replace(&sources, "")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(&["b.rs", "a.rs c.rs"]), [""; 0]);
+    assert_eq!(faults(&["a.rs", "b.rs c.rs"]), ["a.rs:1 imports b.rs (crate::b::B), which is in a higher layer"]);
+    assert_eq!(faults(&["b.rs", "a.rs"]), ["c.rs is in no layer"]);
+    assert_eq!(faults(&[]), [""; 0]);
 }

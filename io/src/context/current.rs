@@ -9,7 +9,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::block::{Unparker, Wake, WakeBlock};
@@ -17,19 +16,17 @@ use super::depth::{INLINE_DEPTH_MAX, JOINED_DEPTH_MAX, TooDeep};
 use super::locals::{Locals, LocalsCell};
 use super::park::Park;
 use super::report::Report;
-use super::scopes::{HasFailed, Inherited, Scopes};
+use super::scopes::Scopes;
 use super::task_state::TaskState;
 use super::thread::ThreadPark;
-use super::token::Node;
 use super::turn::{self, Turn};
-use crate::cancel::TimeoutId;
 use crate::dropping::drop_panic;
 use crate::primitive::Lock;
 use crate::time::Instant;
 
-/// A fiber, pool worker or plain thread: its wake block and what runs on it.
+/// A fiber, a pool worker or a plain thread, with its wake block and what runs on it.
 pub struct Context {
-    /// No other context of the process has it, nor will have it.
+    /// No other context of the process has this number, neither now nor later.
     id: ContextId,
     block: &'static WakeBlock,
     park: Rc<dyn Park>,
@@ -39,17 +36,17 @@ pub struct Context {
     inline_depth: Cell<u32>,
     pub(super) no_suspend: Cell<u32>,
     pub(super) turn: Turn,
-    /// The running task's.
+    /// The values of the running task.
     locals: LocalsCell,
-    /// A panic hook runs on this context.
+    /// Set while a panic hook runs on this context.
     pub(super) in_panic_hook: Cell<bool>,
-    /// Of the tasks that run on this context, innermost last; only compared.
+    /// The runtimes of the tasks that run on this context, the innermost last. The addresses are only compared.
     runtimes: RefCell<Vec<*const ()>>,
-    /// Where the task reports to whose closure has unwound just now.
+    /// Where a task reports to whose closure has just unwound.
     report: Cell<Option<Report>>,
 }
 
-/// Which context of the process; never that of another one, also not after its end.
+/// Names a context of the process. No other context ever has the same one, also not after the end of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContextId(u64);
 
@@ -59,7 +56,7 @@ impl ContextId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// As a number, which is not 0.
+    /// Returns the number, which is not 0.
     pub(crate) fn get(self) -> u64 {
         self.0
     }
@@ -96,67 +93,67 @@ impl Context {
         }
     }
 
-    /// Which context it is.
+    /// Returns the number of the context.
     #[inline]
     pub(crate) fn id(&self) -> ContextId {
         self.id
     }
 
-    /// The context's wake block, for the backend that made it: the one whose `target` wakes it. A block that is in
-    /// other hands than its backend's could be reused or queued at the wrong time.
+    /// Returns the context's wake block to the backend that made it, which is the one whose `target` wakes it. Anybody else
+    /// could reuse or queue the block at the wrong time.
     #[inline]
     pub fn block_of(&self, target: &'static dyn Wake) -> Option<&'static WakeBlock> {
         self.block.is_woken_by(target).then_some(self.block)
     }
 
-    /// The context's wake block.
+    /// Returns the context's wake block.
     #[inline]
     pub(super) fn block(&self) -> &'static WakeBlock {
         self.block
     }
 
-    /// What wakes this context.
+    /// Returns what wakes this context.
     #[inline]
     pub fn unparker(&self) -> Unparker {
         Unparker(self.block)
     }
 
-    /// Whether the context is a thread of its own, so that blocking it blocks nobody else.
+    /// Returns true if the context is a thread of its own, so that blocking it blocks nobody else.
     pub fn is_thread(&self) -> bool {
         self.park.is_thread()
     }
 
-    /// The name of the backend that the context belongs to, for errors.
+    /// Returns the name of the backend that the context belongs to, for errors.
     pub fn backend_name(&self) -> &'static str {
         self.park.backend_name()
     }
 
     /// Notes that a task of `runtime`, which is any address of it, runs on this context until the guard drops.
     ///
-    /// Kept with the context, and not in a thread-local of the backend: it is there in the destructors at a thread's
-    /// end, and fibers of one thread take turns.
+    /// The context keeps this note, and not a thread-local of the backend: the context is still there in the destructors at
+    /// a thread's end, and fibers of one thread take turns.
     pub fn enter_runtime(&self, runtime: *const ()) -> RuntimeGuard<'_> {
         self.runtimes.borrow_mut().push(runtime);
         RuntimeGuard(self)
     }
 
-    /// Whether a task of that runtime runs on this context.
+    /// Returns true if a task of that runtime runs on this context.
     pub fn is_in_runtime(&self, runtime: *const ()) -> bool {
         self.runtimes.borrow().contains(&runtime)
     }
 
-    /// The runtime of the innermost task, if it was noted.
+    /// Returns the runtime of the innermost task, if it was noted.
     pub fn innermost_runtime(&self) -> Option<*const ()> {
         self.runtimes.borrow().last().copied()
     }
 
-    /// Begins a turn: the context runs after others could. For executors, whenever they resume it.
+    /// Begins a turn. An executor calls this whenever it resumes the context, since others could run before.
     #[inline]
     pub fn begin_turn(&self) {
         self.turn.begin();
     }
 
-    /// Counts a call that could have waited and is no cancellation point.
+    /// Counts a call that could have waited and that is not a cancellation point.
     #[inline]
     pub(crate) fn pass_point(&self) {
         self.spend(turn::POINT);
@@ -179,61 +176,12 @@ impl Context {
         }
     }
 
-    /// Asks the running task to stop, from within. `false` outside of every task: nobody can cancel that.
+    /// Asks the running task to stop. Returns false outside of every task, where there is nothing to cancel.
     pub(crate) fn request(&self) -> bool {
         self.task().rearm()
     }
 
-    /// When the running task's innermost effective timeout passes.
-    #[inline]
-    pub fn deadline(&self) -> Option<Instant> {
-        let scopes = self.scopes.borrow();
-        if scopes.is_empty() { None } else { scopes.deadline() }
-    }
-
-    /// The timeouts and tokens that a task takes over which the running task starts now.
-    #[inline]
-    fn inheritable_scopes(&self) -> Vec<Inherited> {
-        let mut scopes = self.scopes.borrow_mut();
-        if scopes.is_empty() { Vec::new() } else { scopes.inheritable() }
-    }
-
-    pub(crate) fn push_timeout(&self, deadline: Instant) -> (TimeoutId, ScopeGuard<'_>) {
-        let mut scopes = self.scopes.borrow_mut();
-        let guard = ScopeGuard { context: self, depth: scopes.depth() };
-        (scopes.push_timeout(deadline), guard)
-    }
-
-    /// Whether the request of a timeout that is open has reached what runs within it.
-    pub(crate) fn has_delivered(&self, id: TimeoutId) -> bool {
-        self.scopes.borrow().has_delivered(id)
-    }
-
-    /// Until the guard drops, points return `Canceled` once the group has failed.
-    pub(crate) fn push_body(&self, group: Arc<dyn HasFailed>) -> ScopeGuard<'_> {
-        let mut scopes = self.scopes.borrow_mut();
-        let guard = ScopeGuard { context: self, depth: scopes.depth() };
-        scopes.push_body(group);
-        guard
-    }
-
-    /// Until the guard drops, points return `Canceled` once the token is canceled.
-    pub(crate) fn push_token(&self, node: Arc<Node>) -> ScopeGuard<'_> {
-        let mut scopes = self.scopes.borrow_mut();
-        let guard = ScopeGuard { context: self, depth: scopes.depth() };
-        scopes.push_token(node, self.unparker());
-        guard
-    }
-
-    pub(crate) fn push_shield(&self) -> ScopeGuard<'_> {
-        let mut scopes = self.scopes.borrow_mut();
-        let guard = ScopeGuard { context: self, depth: scopes.depth() };
-        scopes.push_shield();
-        guard
-    }
-
-    /// Calls `f`, which runs nothing of the program's, with the values that the running task has made of its
-    /// own.
+    /// Calls `f` with the values that the running task has made of its own. `f` must not run code of the program.
     pub(crate) fn locals<R>(&self, f: impl FnOnce(&mut Locals) -> R) -> R {
         let mut locals = self.locals.take().unwrap_or_default();
         let result = f(&mut locals);
@@ -241,8 +189,8 @@ impl Context {
         result
     }
 
-    /// Drops these values, the last that was made first, and those that their destructors make, while the
-    /// task runs yet.
+    /// Drops these values while the task still runs: the last one that was made first, and also those that their destructors
+    /// make.
     #[inline]
     pub(crate) fn drop_locals(&self) {
         if let Some(locals) = self.locals.take() {
@@ -251,7 +199,7 @@ impl Context {
         }
     }
 
-    /// What a panic of the task, or of one of these values, has left of them.
+    /// Drops the values that a panic of the task, or of one of these values, has left.
     #[inline]
     pub(crate) fn drop_locals_after_panic(&self) {
         while let Some(locals) = self.locals.take() {
@@ -262,12 +210,12 @@ impl Context {
         }
     }
 
-    /// Takes note of where the task reports to whose closure unwinds.
+    /// Notes where the task reports to, whose closure unwinds.
     pub(crate) fn set_report(&self, report: Option<Report>) {
         self.report.set(report);
     }
 
-    /// What was [noted](Self::set_report) last; nothing, if it was taken before.
+    /// Takes what was [noted](Self::set_report) last, if it was not taken before.
     pub(crate) fn take_report(&self) -> Option<Report> {
         self.report.take()
     }
@@ -302,35 +250,11 @@ impl Context {
         Ok(TaskGuard { context: self, state, previous, previous_locals: self.locals.take(), scope_depth })
     }
 
-    /// Whether the running task may begin one that it joins, on top of itself. Not inside a shield,
-    /// which would keep tear-down from the task.
+    /// Returns true if the running task may run a task that it joins on top of itself. Inside a shield it may not, since the
+    /// shield would keep a tear-down from that task.
     #[inline]
     pub(crate) fn may_begin_joined(&self) -> bool {
         self.inline_depth.get() < JOINED_DEPTH_MAX && !self.scopes.borrow().has_shield()
-    }
-
-    /// Whether the running code may wait: not in [`no_suspend`](crate::no_suspend()), nor in a panic hook.
-    pub fn may_suspend(&self) -> bool {
-        self.no_suspend.get() == 0 && !self.in_panic_hook.get()
-    }
-
-    /// Panics where a suspension was forbidden; every wait asks before it begins.
-    #[inline]
-    pub(crate) fn assert_may_suspend(&self) {
-        assert!(
-            self.may_suspend(),
-            "a blocking call inside no_suspend or a panic hook: it would suspend the fiber and let others run in the middle of a \
-             section that must not be interleaved",
-        );
-    }
-
-    /// Panics inside [`no_suspend`](crate::no_suspend()), where a call that may wait is refused also when it need not: whether it has to
-    /// wait depends on what the others do. A panic hook gets through, since nobody could stop the panic there.
-    #[inline]
-    pub(crate) fn assert_outside_no_suspend(&self) {
-        if self.no_suspend.get() != 0 {
-            self.assert_may_suspend();
-        }
     }
 
     #[inline]
@@ -360,18 +284,6 @@ impl fmt::Debug for RuntimeGuard<'_> {
 impl Drop for RuntimeGuard<'_> {
     fn drop(&mut self) {
         self.0.runtimes.borrow_mut().pop();
-    }
-}
-
-/// Ends the scopes that were opened since it was made.
-pub(crate) struct ScopeGuard<'a> {
-    context: &'a Context,
-    depth: usize,
-}
-
-impl Drop for ScopeGuard<'_> {
-    fn drop(&mut self) {
-        self.context.scopes.borrow_mut().truncate(self.depth);
     }
 }
 
@@ -425,12 +337,6 @@ fn thread_context() -> *const Context {
     let context = made.unwrap_or_else(|_| Box::leak(Box::new(new())));
     CURRENT.set(context);
     context
-}
-
-/// The timeouts and tokens that a task takes over which the calling one starts now.
-#[inline]
-pub(crate) fn inheritable_scopes() -> Vec<Inherited> {
-    current(Context::inheritable_scopes)
 }
 
 /// Makes `context` the current one of this thread and returns the one that was.

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::io;
 
+use rustix::io::Errno;
+
 use super::current::current;
 use super::thread::mark_thread_of_pool;
 use crate::sys::wake_signal::{self, ThreadId, Unblocked};
@@ -57,7 +59,7 @@ pub fn interruptible_until<T>(deadline: Instant, call: impl FnOnce() -> io::Resu
 
 /// As the kernel says it.
 fn interrupted() -> io::Error {
-    io::Error::from_raw_os_error(libc::EINTR)
+    Errno::INTR.into()
 }
 
 #[inline]
@@ -77,16 +79,14 @@ fn make<T>(call: impl FnOnce(&ThreadId) -> T) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(unsafe_code)]
-
     use std::io::{Read, Write};
     use std::time::Duration;
-    use std::{fs, mem, ptr, thread};
+    use std::{fs, thread};
 
     use super::*;
     use crate::context::{Unparker, park};
     use crate::primitive::Lock;
-    use crate::sys::wake_signal::WAKE_SIGNAL;
+    use crate::sys::wake_signal::testing::is_blocked;
     use crate::time::monotonic_now;
 
     static ONE_TEST: Lock<()> = Lock::new(());
@@ -121,20 +121,11 @@ mod tests {
         thread.join().unwrap()
     }
 
-    fn is_blocked() -> bool {
-        // SAFETY: a zeroed set is filled in by the call; without a set, nothing is changed.
-        unsafe {
-            let mut mask: libc::sigset_t = mem::zeroed();
-            libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut mask);
-            libc::sigismember(&mask, WAKE_SIGNAL) == 1
-        }
-    }
-
     #[test]
     fn a_token_that_is_there_is_consumed_and_the_call_is_not_made() {
         current(|context| context.unparker()).unpark();
         let result = interruptible(|| -> io::Result<()> { panic!("called") });
-        assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EINTR));
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(Errno::INTR.raw_os_error()));
         assert_eq!(interruptible(|| Ok(1)).unwrap(), 1);
     }
 
@@ -176,22 +167,10 @@ mod tests {
         assert_eq!(interrupted(read_nothing), io::ErrorKind::Interrupted);
     }
 
-    extern "C" fn another_handler(_: libc::c_int) {}
-
     /// A library that takes the signal over, and lets system calls go on.
     #[test]
     fn a_handler_that_was_replaced_does_not_stand_in_the_way() {
-        for handler in [another_handler as extern "C" fn(_) as usize, libc::SIG_IGN, libc::SIG_DFL] {
-            let replace = || {
-                wake_signal::install();
-                // SAFETY: the handler does nothing; all zeros is an action without flags.
-                unsafe {
-                    let mut action: libc::sigaction = mem::zeroed();
-                    action.sa_sigaction = handler;
-                    action.sa_flags = libc::SA_RESTART;
-                    libc::sigaction(WAKE_SIGNAL, &action, ptr::null_mut());
-                }
-            };
+        for replace in wake_signal::testing::REPLACEMENTS {
             assert_eq!(interrupted_when(replace, read_nothing), io::ErrorKind::Interrupted);
         }
     }

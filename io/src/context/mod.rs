@@ -35,22 +35,24 @@ mod turn;
 
 mod interruptible;
 mod no_suspend;
+mod open_scopes;
 mod points;
 mod tell;
 mod wait;
 mod waiters;
 
 pub use block::{Unparker, Wake, WakeBlock};
+pub(crate) use current::TaskGuard;
 pub use current::{Context, RuntimeGuard, current, park, set_current, yield_now};
-pub(crate) use current::{TaskGuard, inheritable_scopes};
 pub(crate) use depth::TooDeep;
 pub use interruptible::{claim_thread, interruptible, interruptible_until};
 pub(crate) use locals::Locals;
 pub use no_suspend::no_suspend;
+pub(crate) use open_scopes::inheritable_scopes;
 pub use panic_hook::guard_panic_hook;
 pub use park::{Park, Wait};
 pub use report::Report;
-pub(crate) use requests::{REQUESTED, SHUT_DOWN, STICKY};
+pub(crate) use requests::{REQUESTED, SHUT_DOWN, TORN_DOWN};
 pub(crate) use scopes::{HasFailed, Inherited};
 pub use spin_wait::SpinWait;
 pub(crate) use task_state::TaskState;

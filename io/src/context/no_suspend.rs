@@ -4,6 +4,33 @@ use std::marker::PhantomData;
 
 use super::current::{Context, current};
 
+impl Context {
+    /// Returns true if the running code may wait, which it may neither inside [`no_suspend`](crate::no_suspend()) nor in a
+    /// panic hook.
+    pub fn may_suspend(&self) -> bool {
+        self.no_suspend.get() == 0 && !self.in_panic_hook.get()
+    }
+
+    /// Panics where nothing may suspend. Every wait calls this before it begins.
+    #[inline]
+    pub(crate) fn assert_may_suspend(&self) {
+        assert!(
+            self.may_suspend(),
+            "a blocking call inside no_suspend or a panic hook: it would suspend the fiber and let others run in the middle of a \
+             section that must not be interleaved",
+        );
+    }
+
+    /// Panics inside [`no_suspend`](crate::no_suspend()). There a call that may wait is refused even if it need not wait this
+    /// time, since that depends on what others do. A panic hook gets through: nobody could stop the panic there.
+    #[inline]
+    pub(crate) fn assert_outside_no_suspend(&self) {
+        if self.no_suspend.get() != 0 {
+            self.assert_may_suspend();
+        }
+    }
+}
+
 /// Forbids suspending while it lives; see [`no_suspend`].
 struct NoSuspend<'a>(&'a Context, PhantomData<*const ()>);
 

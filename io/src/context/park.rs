@@ -13,22 +13,23 @@ pub trait Park {
     /// Lets other contexts of the same executor run. `block` is the calling context's.
     fn yield_now(&self, block: &'static WakeBlock);
 
-    /// Whether the calling context has run for so long that others should, as far as the backend knows. A context asks now
-    /// and then, at points where it need not wait; one that never hears `true` gives way after a number of points.
+    /// Returns true if the calling context has run for so long that others should run now, as far as the backend knows. A
+    /// context asks now and then at points where it need not wait. If it never gets `true`, it gives way after a number of
+    /// points.
     fn has_run_long(&self) -> bool {
         false
     }
 
-    /// Whether blocking the thread blocks nobody but the calling context.
+    /// Returns true if blocking the thread blocks nobody but the calling context.
     fn is_thread(&self) -> bool;
 
-    /// The name of the backend whose contexts these are, for errors.
+    /// Returns the name of the backend whose contexts these are, for errors.
     fn backend_name(&self) -> &'static str {
         if self.is_thread() { "threads" } else { "fibers" }
     }
 }
 
-/// What a wait needs of the `Io` that it was handed: each [`Io`](crate::Io) is one.
+/// What a wait needs of the `Io` that it was handed. Every [`Io`](crate::Io) implements it.
 pub trait Wait {
     /// As [`Io::park`](crate::Io::park).
     fn park(&self, deadline: Option<Instant>);

@@ -5,6 +5,7 @@ use super::park::Wait;
 use super::requests::REQUESTED;
 use super::turn;
 use crate::cancel::{Canceled, Cause};
+use crate::time::Instant;
 
 impl Context {
     /// A bare cancellation point: delivers a pending request, once.
@@ -44,10 +45,10 @@ impl Context {
     #[inline]
     fn check_costing(&self, cost: u32, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
         let goes_on = self.turn.spend(cost);
-        if goes_on && self.is_undisturbed() { Ok(()) } else { self.check_slow(goes_on, io) }
+        if goes_on && self.is_undisturbed() { Ok(()) } else { self.check_slow(goes_on, &|| io.now()) }
     }
 
-    /// Whether a cancellation point has nothing to do.
+    /// Returns true if a cancellation point has nothing to do.
     #[inline]
     fn is_undisturbed(&self) -> bool {
         !self.in_panic_hook.get()
@@ -57,7 +58,7 @@ impl Context {
     }
 
     #[cold]
-    fn check_slow(&self, goes_on: bool, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+    fn check_slow(&self, goes_on: bool, now: &dyn Fn() -> Instant) -> Result<(), Canceled> {
         if self.in_panic_hook.get() {
             return Err(Canceled::in_panic_hook());
         }
@@ -65,7 +66,7 @@ impl Context {
         if !goes_on {
             self.look_whether_to_give_way();
         }
-        self.deliver(io)
+        self.deliver(now)
     }
 
     /// Delivers a pending request, once, in the middle of a wait whose beginning was a point. Never lets others run: its
@@ -80,10 +81,10 @@ impl Context {
     /// As `check`.
     #[inline]
     pub fn check_within_wait(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
-        if self.is_undisturbed() { Ok(()) } else { self.check_slow(true, io) }
+        if self.is_undisturbed() { Ok(()) } else { self.check_slow(true, &|| io.now()) }
     }
 
-    fn deliver(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
+    fn deliver(&self, now: &dyn Fn() -> Instant) -> Result<(), Canceled> {
         if self.requests() != 0 && !self.scopes.borrow().is_shielded() && self.task().take_request() {
             return Err(Canceled::requested());
         }
@@ -94,26 +95,26 @@ impl Context {
         if self.scopes.borrow().deadline().is_none() {
             return Ok(());
         }
-        let now = io.now();
+        let now = now();
         match self.scopes.borrow_mut().take_passed(now) {
             Some(id) => Err(Canceled::timed_out(id)),
             None => Ok(()),
         }
     }
 
-    /// Gives a delivered request back: the next cancellation point returns it again.
+    /// Takes a delivered request back, so that the next cancellation point returns it again.
     pub fn recancel(&self, canceled: Canceled) {
         match canceled.into_cause() {
             Cause::TimedOut(id) if self.scopes.borrow_mut().rearm(id) => {}
             // Nobody requested anything.
             Cause::PanicHook => {}
-            // Its scope is, for good.
+            // Every later point of the scope returns `Canceled` in any case.
             Cause::Aborted | Cause::Token => {}
             Cause::Requested | Cause::TimedOut(_) => _ = self.task().rearm(),
         }
     }
 
-    /// The requests to the running task that are pending, not shielded and not `passed_on` yet, without taking them.
+    /// Returns the requests to the running task that are pending, not shielded and not yet `passed_on`. Takes none of them.
     pub(super) fn requests_to_pass_on(&self, passed_on: &mut PassedOn) -> u32 {
         let requests = self.unshielded_requests();
         if requests == 0 {
@@ -126,7 +127,7 @@ impl Context {
         new
     }
 
-    /// The requests to the running task that are pending and not shielded, without taking them.
+    /// Returns the requests to the running task that are pending and not shielded. Takes none of them.
     fn unshielded_requests(&self) -> u32 {
         let requests = self.requests();
         let scopes = self.scopes.borrow();
@@ -138,10 +139,10 @@ impl Context {
     }
 }
 
-/// Which requests to a waiter were passed on to what it waits for: each is, as often as it is made.
+/// The requests to a waiter that were passed on to what it waits for. Each request is passed on as often as it is made.
 #[derive(Debug, Default)]
 pub(super) struct PassedOn {
     requests: u32,
-    /// How many had been made.
+    /// How many requests had been made when it was looked last.
     count: Option<u32>,
 }

@@ -13,85 +13,87 @@ use std::ptr;
 use crate::context::{Unparker, WakeBlock};
 use crate::primitive::{AtomicPtr, AtomicU32, Ordering};
 
-/// Set by a request, cleared when it is delivered.
+/// Set by a request, and cleared when the request is delivered.
 pub(crate) const REQUESTED: u32 = 1;
-/// Set by tear-down, never cleared.
-pub(crate) const STICKY: u32 = 2;
-/// Set by the shutdown of the task's runtime, beside `STICKY`, for the task's group to know.
+/// Set by a tear-down, and never cleared.
+pub(crate) const TORN_DOWN: u32 = 2;
+/// Set beside `TORN_DOWN` when the runtime of the task shuts down. The task's group reads it.
 pub(crate) const SHUT_DOWN: u32 = 4;
-/// Counts the requests, in the bits above.
-const ONE: u32 = 8;
+/// The unit in which the bits above count the requests.
+const COUNT_UNIT: u32 = 8;
 
 /// The words of one task.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// `REQUESTED | STICKY | SHUT_DOWN`, which cancelers set, `REQUESTED` cleared by the task, and how often that was
-    /// requested.
+    /// The flags `REQUESTED`, `TORN_DOWN` and `SHUT_DOWN`, which cancelers set, and the count of requests. The task clears
+    /// `REQUESTED`.
     word: AtomicU32,
-    /// Where the task runs: null before and after.
+    /// The wake block of the context on which the task runs. Null before it begins and after it has ended.
     block: AtomicPtr<WakeBlock>,
 }
 
 impl Requests {
-    /// Of a word that is 0 and a null pointer: a constant, which loom's atomics cannot be.
+    /// Makes the words of a task from a word that is 0 and a null pointer. The caller makes these, since loom's atomics
+    /// cannot be made in a constant.
     pub(crate) const fn new(word: AtomicU32, block: AtomicPtr<WakeBlock>) -> Self {
         Self { word, block }
     }
 
-    /// Adds a request; whom the caller has to wake.
+    /// Adds a request and returns the context that the caller has to wake.
     #[must_use]
     pub(crate) fn add(&self, bits: u32) -> Option<Unparker> {
-        let request = |word: u32| Some((word | bits).wrapping_add(ONE));
+        let request = |word: u32| Some((word | bits).wrapping_add(COUNT_UNIT));
         let _ = self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, request);
         let block = self.block.load(Ordering::SeqCst);
         // SAFETY: `begin` made it of an `Unparker`.
         (!block.is_null()).then(|| unsafe { Unparker::from_ptr(block) })
     }
 
-    /// Those that are pending. For the task itself.
+    /// Returns the pending requests. Only the task itself calls this.
     #[inline]
     pub(crate) fn pending(&self) -> u32 {
-        self.word.load(Ordering::SeqCst) & (REQUESTED | STICKY)
+        self.word.load(Ordering::SeqCst) & (REQUESTED | TORN_DOWN)
     }
 
-    /// Whether the task is torn down, and how many requests it has had. For what runs on its context, on top of it.
+    /// Returns whether the task is torn down, and how many requests it has had. A task on top of it calls this.
     pub(crate) fn sticky_and_count(&self) -> (u32, u32) {
         let word = self.word.load(Ordering::SeqCst);
-        (word & STICKY, word / ONE)
+        (word & TORN_DOWN, word / COUNT_UNIT)
     }
 
-    /// Clears the one-shot bit; what was pending. For the task itself.
+    /// Clears `REQUESTED` and returns what was pending. Only the task itself calls this.
     pub(crate) fn take(&self) -> u32 {
         // Acquire: what the canceler did before. Release: a canceler whose update comes later sees where the task runs.
-        self.word.fetch_and(!REQUESTED, Ordering::AcqRel) & (REQUESTED | STICKY)
+        self.word.fetch_and(!REQUESTED, Ordering::AcqRel) & (REQUESTED | TORN_DOWN)
     }
 
-    /// Makes a request pending that was delivered. For the task itself, which tells nobody anything by that.
+    /// Makes a request pending again that was delivered. Only the task itself calls this, so nothing is published.
     pub(crate) fn rearm(&self) {
         self.word.fetch_or(REQUESTED, Ordering::Relaxed);
     }
 
-    /// The task runs on `context` from now on.
+    /// Notes that the task runs on `context` from now on.
     pub(crate) fn begin(&self, context: Unparker) {
         self.block.store(context.as_ptr(), Ordering::SeqCst);
     }
 
-    /// The task has ended. A canceler that does not see it leaves a token for nothing; blocks live for ever.
+    /// Notes that the task has ended. A canceler that does not see this leaves a token for nothing, which is harmless: wake
+    /// blocks are never freed.
     pub(crate) fn end(&self) {
         self.block.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
-    /// Whether the task has begun and has not ended. For anybody.
+    /// Returns true if the task has begun and has not ended. Anybody may call this.
     pub(crate) fn is_running(&self) -> bool {
         !self.block.load(Ordering::Relaxed).is_null()
     }
 
-    /// Whether its runtime has torn it down. For anybody, after its end.
+    /// Returns true if the task's runtime has torn it down. Anybody may call this after the task has ended.
     pub(crate) fn were_shut_down(&self) -> bool {
         self.word.load(Ordering::Relaxed) & SHUT_DOWN != 0
     }
 
-    /// Whether there was ever a request, or the task has given one back. For anybody.
+    /// Returns true if there was ever a request, or the task has given one back. Anybody may call this.
     pub(crate) fn were_any(&self) -> bool {
         self.word.load(Ordering::Relaxed) != 0
     }

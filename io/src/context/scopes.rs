@@ -19,14 +19,13 @@ pub(crate) trait HasFailed: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub(crate) enum Inherited {
     Timeout(InheritedTimeout),
-    /// By a token, for as long as the task lives.
+    /// A token, which binds the task for as long as that lives.
     Token(Arc<Node>),
 }
 
 /// A timeout that encloses the place where a task was started.
 ///
-/// It passes to the task by value: the task finds out by itself that the deadline has passed,
-/// wherever its parent is at that time.
+/// The task has its own copy, and finds out by itself that the deadline has passed, wherever its parent is at that time.
 #[derive(Clone, Debug)]
 pub(crate) struct InheritedTimeout {
     id: TimeoutId,
@@ -34,23 +33,23 @@ pub(crate) struct InheritedTimeout {
     shared: Arc<Shared>,
 }
 
-/// What the scope of a timeout and the tasks that were started in it tell each other.
+/// What the scope of a timeout shares with the tasks that were started in it.
 ///
-/// Relaxed, both: they say that a deadline binds no longer, or has reached a task, and nothing else. Whoever knows by other
-/// means that the scope, or the task, has ended sees them.
+/// Both are Relaxed: they say that a deadline binds no longer, or that it has reached a task, and publish nothing else.
+/// Whoever knows by other means that the scope, or the task, has ended also sees the flag.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The scope has ended: a task that outlives it is no longer bound by it.
+    /// Set when the scope has ended. It binds a task that outlives it no longer.
     ended: AtomicBool,
-    /// Its request was delivered to a task.
+    /// Set when the request of the timeout was delivered to a task.
     delivered: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Scope {
-    /// A task begins; what is below belongs to the task that it runs on top of.
+    /// The beginning of a task. The scopes below belong to the task on top of which it runs.
     Task,
-    /// `shield`: what encloses it is not delivered.
+    /// A shield: requests of the scopes that enclose it are not delivered.
     Shield,
     /// The body of a scope: once the group has failed, its points return `Canceled`.
     Body(Arc<dyn HasFailed>),
@@ -59,7 +58,7 @@ enum Scope {
     Timeout {
         id: TimeoutId,
         deadline: Instant,
-        /// Its request was delivered, and not given back.
+        /// Set while its request is delivered, and not given back.
         delivered: bool,
         /// Made when the first task takes the timeout over.
         shared: Option<Arc<Shared>>,
@@ -67,8 +66,8 @@ enum Scope {
     },
 }
 
-/// The scopes of one context, innermost last. Keeps its memory, so that a warm fiber opens scopes
-/// without allocating.
+/// The scopes of one context, the innermost last. They keep their memory, so that a warm fiber opens scopes without
+/// allocating.
 #[derive(Debug, Default)]
 pub(super) struct Scopes(Vec<Scope>);
 
@@ -119,7 +118,7 @@ impl Scopes {
         id
     }
 
-    /// Ends every scope above `depth`.
+    /// Ends all scopes above `depth`.
     #[inline]
     pub(super) fn truncate(&mut self, depth: usize) {
         if self.0.len() > depth {
@@ -140,7 +139,7 @@ impl Scopes {
         }
     }
 
-    /// Whether requests to the running task are held back.
+    /// Returns true if a shield holds back requests to the running task.
     #[inline]
     pub(super) fn is_shielded(&self) -> bool {
         self.0
@@ -150,14 +149,15 @@ impl Scopes {
             .any(|scope| matches!(scope, Scope::Shield))
     }
 
-    /// Whether requests to any task of the context are held back.
+    /// Returns true if a shield holds back requests to some task of the context.
     #[inline]
     pub(super) fn has_shield(&self) -> bool {
         self.0.iter().any(|scope| matches!(scope, Scope::Shield))
     }
 
-    /// Why every point returns `Canceled`, if it does: the body of a group that has failed runs, or what a canceled token
-    /// binds.
+    /// Returns the cause if every point returns `Canceled`: the body of a group that has failed runs, or something that a
+    /// canceled token binds.
+    #[inline]
     pub(super) fn aborted(&self) -> Option<Cause> {
         self.effective().find_map(|scope| match scope {
             Scope::Body(group) => group.has_failed().then_some(Cause::Aborted),
@@ -166,7 +166,8 @@ impl Scopes {
         })
     }
 
-    /// The earliest deadline that is still to be delivered.
+    /// Returns the earliest deadline that is still to be delivered.
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.effective().filter_map(|scope| scope.undelivered()).map(|(_, deadline)| deadline).min()
     }
@@ -183,15 +184,15 @@ impl Scopes {
         })
     }
 
-    /// Takes a delivered request back; `false` when this task is in no such scope.
+    /// Takes a delivered request back. Returns false if this task is not in the scope of that timeout.
     pub(super) fn rearm(&mut self, wanted: TimeoutId) -> bool {
         // Innermost first: an inline task has scopes of its own for the timeouts of the one below.
         let found = self.0.iter_mut().rev().find(|scope| matches!(scope, Scope::Timeout { id, .. } if *id == wanted));
         found.map(|scope| scope.set_delivered(false)).is_some()
     }
 
-    /// Whether the request of that timeout, whose scope is open, was delivered and not given back; or was delivered to a
-    /// task that has been started in the scope.
+    /// Returns true if the request of that timeout, whose scope is open, was delivered and not given back, or was delivered
+    /// to a task that was started in the scope.
     pub(super) fn has_delivered(&self, wanted: TimeoutId) -> bool {
         self.0.iter().rev().any(|scope| match scope {
             Scope::Timeout { id, delivered, shared, inherited: false, .. } if *id == wanted => {
@@ -201,7 +202,7 @@ impl Scopes {
         })
     }
 
-    /// What a task started here takes over.
+    /// Returns the scopes that bind a task which is started here.
     pub(super) fn inheritable(&mut self) -> Vec<Inherited> {
         let first = self.first_effective();
         self.0[first..]
@@ -218,11 +219,13 @@ impl Scopes {
             .collect()
     }
 
+    #[inline]
     fn effective(&self) -> impl Iterator<Item = &Scope> {
         self.0[self.first_effective()..].iter()
     }
 
-    /// The first scope above the innermost shield or the beginning of the task.
+    /// Returns the index of the first scope above the innermost shield or the beginning of the task.
+    #[inline]
     fn first_effective(&self) -> usize {
         self.0.iter().rposition(|scope| matches!(scope, Scope::Task | Scope::Shield)).map_or(0, |below| below + 1)
     }
@@ -234,6 +237,7 @@ impl Scope {
         Self::Token { node, bound }
     }
 
+    #[inline]
     fn undelivered(&self) -> Option<(TimeoutId, Instant)> {
         match self {
             Scope::Timeout { id, deadline, delivered: false, shared, inherited } => {

@@ -95,11 +95,11 @@ mod tests {
     use super::*;
 
     /// How often the thread has to be woken before it waits.
-    fn skipped(patience: &SpinWait) -> u32 {
+    fn skipped(spin_wait: &SpinWait) -> u32 {
         (0..)
             .find(|_| {
-                patience.pays() || {
-                    patience.woken();
+                spin_wait.pays() || {
+                    spin_wait.woken();
                     false
                 }
             })
@@ -122,36 +122,36 @@ mod tests {
 
     #[test]
     fn who_is_not_woken_does_not_wait() {
-        let patience = SpinWait::default();
-        assert!(!patience.pays());
-        patience.woken();
-        assert!(patience.pays());
+        let spin_wait = SpinWait::default();
+        assert!(!spin_wait.pays());
+        spin_wait.woken();
+        assert!(spin_wait.pays());
     }
 
     #[test]
     fn what_is_in_vain_becomes_rare() {
-        let patience = SpinWait::default();
+        let spin_wait = SpinWait::default();
         let skips = [(); 9].map(|()| {
-            patience.learn(Outcome::InVain);
-            skipped(&patience)
+            spin_wait.learn(Outcome::InVain);
+            skipped(&spin_wait)
         });
         assert_eq!(skips, [1, 3, 7, 15, 31, 63, 127, 255, 255]);
     }
 
     #[test]
     fn what_takes_too_long_becomes_rare_at_once() {
-        let patience = SpinWait::default();
-        patience.learn(Outcome::TooLong);
-        assert_eq!(skipped(&patience), SKIPS_MAX);
+        let spin_wait = SpinWait::default();
+        spin_wait.learn(Outcome::TooLong);
+        assert_eq!(skipped(&spin_wait), SKIPS_MAX);
     }
 
     #[test]
     fn what_paid_once_is_tried_again() {
-        let patience = SpinWait::default();
-        patience.learn(Outcome::TooLong);
-        patience.learn(Outcome::Paid);
-        assert_eq!(skipped(&patience), 0);
-        patience.learn(Outcome::InVain);
-        assert_eq!(skipped(&patience), 1, "and what was learned before is forgotten");
+        let spin_wait = SpinWait::default();
+        spin_wait.learn(Outcome::TooLong);
+        spin_wait.learn(Outcome::Paid);
+        assert_eq!(skipped(&spin_wait), 0);
+        spin_wait.learn(Outcome::InVain);
+        assert_eq!(skipped(&spin_wait), 1, "and what was learned before is forgotten");
     }
 }

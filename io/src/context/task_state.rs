@@ -7,18 +7,18 @@ use super::block::Unparker;
 use super::requests::{REQUESTED, Requests};
 use super::scopes::Inherited;
 
-/// The cancellation state of one task, shared by the task and all that may cancel it.
+/// The cancellation state of one task. The task shares it with everybody who may cancel it.
 #[derive(Debug)]
 pub(crate) struct TaskState {
     requests: Requests,
-    /// The task on top of which this one runs, as its inline child, unless that was shielded when this
-    /// began. Its requests are this one's too: a child looks for them, on the context of both, where their
-    /// wakes arrive. Null otherwise. This and `seen` are touched by the running task alone.
+    /// The task on top of which this one runs, as its inline child. Null for none, and where that task was shielded when
+    /// this one began. Requests to the task below are requests to this one, too: the child looks for them, on the context
+    /// of both, where their wakes arrive. Only the running task touches this and `seen`.
     below: AtomicPtr<TaskState>,
-    /// How many requests to those below this one has had delivered, or found when it began.
+    /// How many requests to the tasks below were delivered to this one, or were there when it began.
     seen: AtomicU32,
     inherited: Vec<Inherited>,
-    /// The group of which the task is a member; only compared. Null for none.
+    /// The group of which the task is a member, or null. The address is only compared.
     group: AtomicPtr<()>,
 }
 
@@ -33,7 +33,7 @@ impl TaskState {
         }
     }
 
-    /// Stands for "no task": a plain thread outside of every task. Nobody can cancel it.
+    /// Returns the state that stands for "no task": that of a plain thread outside of every task. Nobody can cancel it.
     pub(crate) fn none() -> &'static TaskState {
         static NONE: TaskState = TaskState::new(Vec::new());
         &NONE
@@ -48,19 +48,19 @@ impl TaskState {
         &self.inherited
     }
 
-    /// The requests to the task that are pending. For the task itself.
+    /// Returns the pending requests to the task. Only the task itself calls this.
     #[inline]
     pub(crate) fn requests(&self) -> u32 {
         let own = self.requests.pending();
         if self.below.load(Ordering::Relaxed).is_null() { own } else { own | self.requests_from_below() }
     }
 
-    /// How many requests it has had, and those below it; for the task itself.
+    /// Returns how many requests there were to the task and to those below it. Only the task itself calls this.
     pub(crate) fn count(&self) -> u32 {
         self.requests.sticky_and_count().1.wrapping_add(self.sum_below().1)
     }
 
-    /// Whether its runtime has torn it down. For anybody, after its end.
+    /// Returns true if the task's runtime has torn it down. Anybody may call this after the task has ended.
     pub(crate) fn was_shut_down(&self) -> bool {
         self.requests.were_shut_down()
     }
@@ -71,7 +71,7 @@ impl TaskState {
         if count == self.seen.load(Ordering::Relaxed) { sticky } else { sticky | REQUESTED }
     }
 
-    /// Whether those below are torn down, and how many requests they have had.
+    /// Returns whether the tasks below are torn down, and how many requests they have had.
     fn sum_below(&self) -> (u32, u32) {
         let (mut sticky, mut count) = (0, 0_u32);
         let mut state = self;
@@ -85,12 +85,12 @@ impl TaskState {
         (sticky, count)
     }
 
-    /// Takes note of the group that the task has entered.
+    /// Notes the group that the task has entered.
     pub(crate) fn set_group<T>(&self, group: *const T) {
         self.group.store(group.cast_mut().cast(), Ordering::Relaxed);
     }
 
-    /// Whether `is` says so of the running task or of one below it, down to the first that was shielded.
+    /// Returns true if `is` holds for the running task or for one below it, down to the first that was shielded.
     fn is_or_is_above(&self, is: impl Fn(&TaskState) -> bool) -> bool {
         let mut state = self;
         loop {
@@ -105,12 +105,12 @@ impl TaskState {
         }
     }
 
-    /// Whether this is a member of `group`, or runs on top of one. For the running task.
+    /// Returns true if this task is a member of `group` or runs on top of a member. Only the running task calls this.
     pub(crate) fn is_within<T>(&self, group: *const T) -> bool {
         self.is_or_is_above(|state| state.group.load(Ordering::Relaxed).cast_const().cast() == group)
     }
 
-    /// Whether this is `other`, or runs on top of it. For the running task.
+    /// Returns true if this task is `other` or runs on top of it. Only the running task calls this.
     pub(crate) fn is_on_top_of(&self, other: &TaskState) -> bool {
         self.is_or_is_above(|state| std::ptr::eq(state, other))
     }
@@ -124,17 +124,17 @@ impl TaskState {
         }
     }
 
-    /// Whether the task has begun and has not ended. For anybody.
+    /// Returns true if the task has begun and has not ended. Anybody may call this.
     pub(crate) fn is_running(&self) -> bool {
         self.requests.is_running()
     }
 
-    /// Whether it was ever requested, or the task has given a request back. For anybody.
+    /// Returns true if there was ever a request, or the task has given one back. Anybody may call this.
     pub(crate) fn is_canceled(&self) -> bool {
         self.requests.were_any()
     }
 
-    /// Delivers a request: clears the one-shot bit. `false` when there is none.
+    /// Delivers the pending requests and returns whether there were any.
     pub(crate) fn take_request(&self) -> bool {
         let own = self.requests.take();
         let (sticky, count) = self.sum_below();
@@ -143,7 +143,8 @@ impl TaskState {
         own | sticky != 0 || count != seen
     }
 
-    /// Makes a request, a delivered one for instance, pending. For the task itself; `false` when it is none.
+    /// Makes a request pending, such as one that was delivered. Only the task itself calls this. Returns false outside of
+    /// every task.
     pub(crate) fn rearm(&self) -> bool {
         if self.is_none() {
             return false;
@@ -152,8 +153,8 @@ impl TaskState {
         true
     }
 
-    /// Begins to run on `context`, on top of `below`, whose requests reach it, those that are pending
-    /// included. A shielded task passes nothing on.
+    /// Begins to run on `context`, on top of `below`. Requests to `below` reach this task, also those that are pending now,
+    /// unless `below` is shielded.
     pub(crate) fn begin(&self, context: Unparker, below: &TaskState, shielded: bool) {
         self.requests.begin(context);
         if below.is_none() || shielded {

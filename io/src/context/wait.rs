@@ -6,18 +6,20 @@ use super::points::PassedOn;
 use crate::cancel::Canceled;
 use crate::time::Instant;
 
-/// Why a wait ended before its condition was true.
+/// The reason why a wait ended before its condition was true.
 #[derive(Debug)]
 pub(crate) enum WaitEnd {
     Canceled(Canceled),
     TimedOut,
 }
 
-/// Waits until `ready`. A cancellation point, but only for as long as it is not ready: completion
-/// wins. The caller checks for a request before it begins.
+/// Waits until `ready` returns true.
 ///
-/// Where the deadline has passed before it could park, it lets others run once, as a wait would have: whoever asks again
-/// and again with such a deadline must not keep them from what it asks for.
+/// This is a cancellation point, but only while `ready` returns false: completion wins. The caller checks for a request
+/// before it begins.
+///
+/// If the deadline has passed before the context could park, this lets others run once, as a wait would have. So a caller
+/// that asks again and again with such a deadline does not keep others from bringing what it asks for.
 pub(crate) fn wait(
     io: &(impl Wait + ?Sized),
     deadline: Option<Instant>,
@@ -47,8 +49,8 @@ pub(crate) fn wait(
     })
 }
 
-/// Waits until `ready`, whatever is requested meanwhile; `requested` is called with each request
-/// to the waiter (bits of [`TaskState`](super::TaskState)), once, for it to copy them to what it waits for.
+/// Waits until `ready` returns true, whatever is requested meanwhile. Calls `requested` once with each request to the
+/// waiter (bits of [`TaskState`](super::TaskState)), so that the caller can copy it to what it waits for.
 pub(crate) fn wait_uncancelable(
     io: &(impl Wait + ?Sized),
     mut ready: impl FnMut() -> bool,
@@ -72,8 +74,10 @@ pub(crate) fn wait_uncancelable(
     });
 }
 
-/// Runs a wait. `Io` is a safe trait, and waiters are linked from their stack frames, which members
-/// of groups borrow: a panic of an `Io` that would unwind such a frame ends the process.
+/// Runs a wait, and aborts the process if the wait panics.
+///
+/// `Io` is a safe trait, and may panic. But a waiter is linked from its stack frame, and members of groups borrow from it, so
+/// such a frame must not be unwound.
 #[inline]
 pub(crate) fn or_abort<R>(wait: impl FnOnce() -> R) -> R {
     struct Abort;

@@ -1,22 +1,23 @@
-//! Who is to be woken when something changes.
+//! Contexts that are woken when something changes.
 
 use super::block::Unparker;
 
-/// Contexts that wait for a change, all of which are woken by it. Lives under the lock of what changes.
+/// Contexts that wait for a change. The list lives under the lock of what changes.
 ///
-/// Each change lets them go: who looks and still has to wait enters again, before the lock is released.
+/// A change wakes all of them and empties the list. A context that finds that it still has to wait enters again, before it
+/// releases the lock.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(Vec<Unparker>);
 
 impl Waiters {
-    /// Wakes that context at the next change. Again, it does nothing.
+    /// Adds a context that the next change wakes. A context that is there already is not added again.
     pub(crate) fn enter(&mut self, waiter: Unparker) {
         if !self.0.contains(&waiter) {
             self.0.push(waiter);
         }
     }
 
-    /// Does not wake that context any more, if it would.
+    /// Removes a context, if it is there.
     pub(crate) fn leave(&mut self, waiter: Unparker) {
         self.0.retain(|other| *other != waiter);
     }

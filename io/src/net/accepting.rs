@@ -14,7 +14,7 @@ use crate::descriptor::Descriptor;
 use crate::fd_watcher::{self, Watch};
 use crate::operation::address::address_from_kernel;
 use crate::operation::{Address, Interest, UnixAddress};
-use crate::select::{Selectable, Telling, Told};
+use crate::select::{OnPolled, Polled, Selectable};
 use crate::syscalls::is_ready;
 use crate::waiting::Choice;
 
@@ -46,7 +46,7 @@ impl<F: Family> TypedSocket<F, Listener> {
     /// Of what it comes to: those of [`accept`](Self::accept); when no descriptor is left to wait with; those of
     /// `epoll_ctl`.
     pub fn on_accept(&self) -> impl Selectable<Output = io::Result<(TypedSocket<F, Stream>, F::Address)>> + '_ {
-        Telling::of(Accepting { listener: self.descriptor(), watch: OnceCell::new(), family: PhantomData::<F> })
+        OnPolled::of(Accepting { listener: self.descriptor(), watch: OnceCell::new(), family: PhantomData::<F> })
     }
 }
 
@@ -70,7 +70,7 @@ impl<F> Accepting<'_, F> {
     }
 }
 
-impl<F: Family> Told for Accepting<'_, F> {
+impl<F: Family> Polled for Accepting<'_, F> {
     type Output = io::Result<(TypedSocket<F, Stream>, F::Address)>;
 
     fn take(&self, comer: Option<&Choice>) -> Option<Self::Output> {

@@ -286,8 +286,11 @@ mod tests {
         ]);
         assert_eq!(both.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(both.to_string(), "no address will do: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused");
-        let one = ConnectError::error(vec![(address(1), io::Error::from_raw_os_error(libc::ECONNREFUSED))]);
-        assert_eq!(one.raw_os_error(), Some(libc::ECONNREFUSED));
+        let one = ConnectError::error(vec![(
+            address(1),
+            io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error()),
+        )]);
+        assert_eq!(one.raw_os_error(), Some(rustix::io::Errno::CONNREFUSED.raw_os_error()));
         assert_eq!(ConnectError::error(Vec::new()).kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
+use crate::sys::sockets::sa_family_t;
+
 /// The address of a socket, of whatever family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -196,8 +198,7 @@ pub fn address_from_kernel(address: SocketAddrAny) -> io::Result<Address> {
         return Ok(Address::Internet(address));
     }
     // Nothing but the family: rustix would take it for the abstract name that is empty.
-    if address.address_family() == AddressFamily::UNIX && address.addr_len() as usize <= size_of::<libc::sa_family_t>()
-    {
+    if address.address_family() == AddressFamily::UNIX && address.addr_len() as usize <= size_of::<sa_family_t>() {
         return Ok(Address::Unix(UnixAddress::unnamed()));
     }
     match SocketAddrUnix::try_from(address) {

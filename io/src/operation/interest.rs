@@ -10,14 +10,3 @@ pub enum Interest {
     /// Until the peer has finished sending, or the connection is gone, whatever is still to be read.
     HungUp,
 }
-
-impl Interest {
-    /// As `poll` names it, which tells of errors and of a connection that is gone in any case.
-    pub fn poll_events(self) -> libc::c_short {
-        match self {
-            Interest::Readable => libc::POLLIN,
-            Interest::Writable => libc::POLLOUT,
-            Interest::HungUp => libc::POLLRDHUP,
-        }
-    }
-}

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::address::Address;
 use crate::descriptor::Descriptor;
+use crate::sys::sockets;
 
 /// The numbers of the system behind a name.
 macro_rules! numbers {
@@ -44,23 +45,23 @@ numbers! {
     /// A family of sockets, by its number.
     Domain {
         /// IP version 4.
-        IPV4 = libc::AF_INET,
+        IPV4 = sockets::AF_INET,
         /// IP version 6; and 4 too, unless [`ONLY_V6`](crate::net::option::ONLY_V6) is set.
-        IPV6 = libc::AF_INET6,
+        IPV6 = sockets::AF_INET6,
         /// Unix sockets.
-        UNIX = libc::AF_UNIX,
+        UNIX = sockets::AF_UNIX,
     }
 
     /// What a socket carries, by its number.
     SocketType {
         /// A stream of bytes.
-        STREAM = libc::SOCK_STREAM,
+        STREAM = sockets::SOCK_STREAM,
         /// Messages that may be lost or change their order; not so between Unix sockets.
-        DATAGRAM = libc::SOCK_DGRAM,
+        DATAGRAM = sockets::SOCK_DGRAM,
         /// Messages over a connection.
-        SEQUENCED_PACKETS = libc::SOCK_SEQPACKET,
+        SEQUENCED_PACKETS = sockets::SOCK_SEQPACKET,
         /// Packets of a protocol, with their headers; needs `CAP_NET_RAW`.
-        RAW = libc::SOCK_RAW,
+        RAW = sockets::SOCK_RAW,
     }
 }
 

@@ -19,9 +19,8 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET, SOL_UDP, c_int};
-
 use super::socket::{Domain, SocketType};
+use crate::sys::sockets::{self, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET, SOL_UDP, c_int};
 
 /// An option of a socket, whose value is a `T`.
 pub struct SocketOption<T> {
@@ -146,136 +145,136 @@ macro_rules! options {
 
 options! {
     /// `SO_ERROR`: what went wrong since one last asked; asking clears it. It cannot be set.
-    PENDING_ERROR: Option<io::Error> = error(SOL_SOCKET, libc::SO_ERROR);
+    PENDING_ERROR: Option<io::Error> = error(SOL_SOCKET, sockets::SO_ERROR);
     /// `SO_DOMAIN`. It cannot be set.
-    DOMAIN: Domain = domain(SOL_SOCKET, libc::SO_DOMAIN);
+    DOMAIN: Domain = domain(SOL_SOCKET, sockets::SO_DOMAIN);
     /// `SO_TYPE`. It cannot be set.
-    TYPE: SocketType = socket_type(SOL_SOCKET, libc::SO_TYPE);
+    TYPE: SocketType = socket_type(SOL_SOCKET, sockets::SO_TYPE);
     /// `SO_PROTOCOL`: the protocol's number. It cannot be set.
-    PROTOCOL: i32 = signed(SOL_SOCKET, libc::SO_PROTOCOL);
+    PROTOCOL: i32 = signed(SOL_SOCKET, sockets::SO_PROTOCOL);
     /// `SO_ACCEPTCONN`: whether the socket listens. It cannot be set.
-    LISTENING: bool = flag(SOL_SOCKET, libc::SO_ACCEPTCONN);
+    LISTENING: bool = flag(SOL_SOCKET, sockets::SO_ACCEPTCONN);
     /// `SO_COOKIE`: a number that no other socket of this boot has. It cannot be set.
-    COOKIE: u64 = long(SOL_SOCKET, libc::SO_COOKIE);
+    COOKIE: u64 = long(SOL_SOCKET, sockets::SO_COOKIE);
 
     /// `SO_REUSEADDR`: bind although connections of an earlier socket linger.
-    REUSE_ADDRESS: bool = flag(SOL_SOCKET, libc::SO_REUSEADDR);
+    REUSE_ADDRESS: bool = flag(SOL_SOCKET, sockets::SO_REUSEADDR);
     /// `SO_REUSEPORT`: let several sockets share an address, among which the system spreads what comes.
-    REUSE_PORT: bool = flag(SOL_SOCKET, libc::SO_REUSEPORT);
+    REUSE_PORT: bool = flag(SOL_SOCKET, sockets::SO_REUSEPORT);
     /// `SO_KEEPALIVE`: ask a silent peer now and then whether it is there.
-    KEEP_ALIVE: bool = flag(SOL_SOCKET, libc::SO_KEEPALIVE);
+    KEEP_ALIVE: bool = flag(SOL_SOCKET, sockets::SO_KEEPALIVE);
     /// `SO_BROADCAST`: let datagrams go to broadcast addresses.
-    BROADCAST: bool = flag(SOL_SOCKET, libc::SO_BROADCAST);
+    BROADCAST: bool = flag(SOL_SOCKET, sockets::SO_BROADCAST);
     /// `SO_DONTROUTE`: send to neighbours only.
-    DONT_ROUTE: bool = flag(SOL_SOCKET, libc::SO_DONTROUTE);
+    DONT_ROUTE: bool = flag(SOL_SOCKET, sockets::SO_DONTROUTE);
     /// `SO_OOBINLINE`: receive urgent bytes among the others.
-    OUT_OF_BAND_INLINE: bool = flag(SOL_SOCKET, libc::SO_OOBINLINE);
+    OUT_OF_BAND_INLINE: bool = flag(SOL_SOCKET, sockets::SO_OOBINLINE);
     /// `SO_LINGER`: what closing does with unsent bytes; `Some(ZERO)` resets the connection. Whole
     /// seconds, rounded up.
-    LINGER: Option<Duration> = linger(SOL_SOCKET, libc::SO_LINGER);
+    LINGER: Option<Duration> = linger(SOL_SOCKET, sockets::SO_LINGER);
     /// `SO_RCVBUF`, in bytes; the kernel doubles what is set.
-    RECEIVE_BUFFER_SIZE: usize = size(SOL_SOCKET, libc::SO_RCVBUF);
+    RECEIVE_BUFFER_SIZE: usize = size(SOL_SOCKET, sockets::SO_RCVBUF);
     /// `SO_SNDBUF`, in bytes; the kernel doubles what is set.
-    SEND_BUFFER_SIZE: usize = size(SOL_SOCKET, libc::SO_SNDBUF);
+    SEND_BUFFER_SIZE: usize = size(SOL_SOCKET, sockets::SO_SNDBUF);
     /// `SO_RCVLOWAT`: how many bytes make a stream readable.
-    RECEIVE_LOW_WATER: usize = size(SOL_SOCKET, libc::SO_RCVLOWAT);
+    RECEIVE_LOW_WATER: usize = size(SOL_SOCKET, sockets::SO_RCVLOWAT);
     /// `SO_PRIORITY` of what is sent.
-    PRIORITY: u32 = number(SOL_SOCKET, libc::SO_PRIORITY);
+    PRIORITY: u32 = number(SOL_SOCKET, sockets::SO_PRIORITY);
     /// `SO_MARK` of what is sent, for routing and filters; needs `CAP_NET_ADMIN`.
-    MARK: u32 = number(SOL_SOCKET, libc::SO_MARK);
+    MARK: u32 = number(SOL_SOCKET, sockets::SO_MARK);
     /// `SO_BUSY_POLL`: for how long to look for packets before waiting. Whole microseconds, rounded up.
-    BUSY_POLL: Duration = microseconds(SOL_SOCKET, libc::SO_BUSY_POLL);
+    BUSY_POLL: Duration = microseconds(SOL_SOCKET, sockets::SO_BUSY_POLL);
     /// `SO_INCOMING_CPU`: the CPU that packets of this socket arrive on.
-    INCOMING_CPU: u32 = number(SOL_SOCKET, libc::SO_INCOMING_CPU);
+    INCOMING_CPU: u32 = number(SOL_SOCKET, sockets::SO_INCOMING_CPU);
     /// `SO_TIMESTAMPING`: which packets get times, and who takes them (`SOF_TIMESTAMPING_TX_SOFTWARE` and others). Those of
     /// what was sent come through the queue of errors.
-    TIMESTAMPS: u32 = number(SOL_SOCKET, libc::SO_TIMESTAMPING);
+    TIMESTAMPS: u32 = number(SOL_SOCKET, sockets::SO_TIMESTAMPING);
     /// `SO_BINDTODEVICE`: use one network interface only, by name; empty for any.
-    DEVICE: String = text(SOL_SOCKET, libc::SO_BINDTODEVICE);
+    DEVICE: String = text(SOL_SOCKET, sockets::SO_BINDTODEVICE);
     /// `SO_PEERCRED`: who is at the other end of a Unix socket. It cannot be set.
-    PEER_CREDENTIALS: Credentials = credentials(SOL_SOCKET, libc::SO_PEERCRED);
+    PEER_CREDENTIALS: Credentials = credentials(SOL_SOCKET, sockets::SO_PEERCRED);
 
     /// `TCP_NODELAY`: send small packets at once.
-    NO_DELAY: bool = flag(IPPROTO_TCP, libc::TCP_NODELAY);
+    NO_DELAY: bool = flag(IPPROTO_TCP, sockets::TCP_NODELAY);
     /// `TCP_CORK`: send full packets only.
-    CORK: bool = flag(IPPROTO_TCP, libc::TCP_CORK);
+    CORK: bool = flag(IPPROTO_TCP, sockets::TCP_CORK);
     /// `TCP_QUICKACK`: acknowledge at once, until the kernel thinks otherwise.
-    QUICK_ACK: bool = flag(IPPROTO_TCP, libc::TCP_QUICKACK);
+    QUICK_ACK: bool = flag(IPPROTO_TCP, sockets::TCP_QUICKACK);
     /// `TCP_MAXSEG`, in bytes.
-    MAX_SEGMENT_SIZE: u32 = number(IPPROTO_TCP, libc::TCP_MAXSEG);
+    MAX_SEGMENT_SIZE: u32 = number(IPPROTO_TCP, sockets::TCP_MAXSEG);
     /// `TCP_KEEPIDLE`: after what silence to ask for the first time. Whole seconds, rounded up.
-    KEEP_ALIVE_TIME: Duration = seconds(IPPROTO_TCP, libc::TCP_KEEPIDLE);
+    KEEP_ALIVE_TIME: Duration = seconds(IPPROTO_TCP, sockets::TCP_KEEPIDLE);
     /// `TCP_KEEPINTVL`: how long to wait for an answer before asking again. Whole seconds, rounded up.
-    KEEP_ALIVE_INTERVAL: Duration = seconds(IPPROTO_TCP, libc::TCP_KEEPINTVL);
+    KEEP_ALIVE_INTERVAL: Duration = seconds(IPPROTO_TCP, sockets::TCP_KEEPINTVL);
     /// `TCP_KEEPCNT`: how often to ask before giving up.
-    KEEP_ALIVE_RETRIES: u32 = number(IPPROTO_TCP, libc::TCP_KEEPCNT);
+    KEEP_ALIVE_RETRIES: u32 = number(IPPROTO_TCP, sockets::TCP_KEEPCNT);
     /// `TCP_USER_TIMEOUT`: how long bytes that were sent may stay without an answer; zero for the system's
     /// default. Whole milliseconds, rounded up.
-    USER_TIMEOUT: Duration = milliseconds(IPPROTO_TCP, libc::TCP_USER_TIMEOUT);
+    USER_TIMEOUT: Duration = milliseconds(IPPROTO_TCP, sockets::TCP_USER_TIMEOUT);
     /// `TCP_SYNCNT`: how often to try to connect.
-    CONNECT_RETRIES: u32 = number(IPPROTO_TCP, libc::TCP_SYNCNT);
+    CONNECT_RETRIES: u32 = number(IPPROTO_TCP, sockets::TCP_SYNCNT);
     /// `TCP_DEFER_ACCEPT`: let a connection be accepted when its first bytes are there. Whole seconds,
     /// rounded up.
-    DEFER_ACCEPT: Duration = seconds(IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+    DEFER_ACCEPT: Duration = seconds(IPPROTO_TCP, sockets::TCP_DEFER_ACCEPT);
     /// `TCP_FASTOPEN`, of a listener: how many connections may come with bytes in their first packet.
-    FAST_OPEN: u32 = number(IPPROTO_TCP, libc::TCP_FASTOPEN);
+    FAST_OPEN: u32 = number(IPPROTO_TCP, sockets::TCP_FASTOPEN);
     /// `TCP_NOTSENT_LOWAT`: how many unsent bytes the kernel takes, in bytes.
-    NOT_SENT_LOW_WATER: u32 = number(IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT);
+    NOT_SENT_LOW_WATER: u32 = number(IPPROTO_TCP, sockets::TCP_NOTSENT_LOWAT);
     /// `TCP_CONGESTION`: the name of the algorithm.
-    CONGESTION: String = text(IPPROTO_TCP, libc::TCP_CONGESTION);
+    CONGESTION: String = text(IPPROTO_TCP, sockets::TCP_CONGESTION);
 
     /// `IP_TTL`: over how many routers packets of IPv4 go.
-    TIME_TO_LIVE: u32 = number(IPPROTO_IP, libc::IP_TTL);
+    TIME_TO_LIVE: u32 = number(IPPROTO_IP, sockets::IP_TTL);
     /// `IP_TOS`: the type of service.
-    TYPE_OF_SERVICE: u32 = number(IPPROTO_IP, libc::IP_TOS);
+    TYPE_OF_SERVICE: u32 = number(IPPROTO_IP, sockets::IP_TOS);
     /// `IP_FREEBIND`: bind to an address that is not there (yet).
-    FREE_BIND: bool = flag(IPPROTO_IP, libc::IP_FREEBIND);
+    FREE_BIND: bool = flag(IPPROTO_IP, sockets::IP_FREEBIND);
     /// `IP_BIND_ADDRESS_NO_PORT`, of IPv6, too: a `bind` to port 0 leaves the port open until the socket is connected, so
     /// that connections to different peers may share one.
-    BIND_ADDRESS_NO_PORT: bool = flag(IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
+    BIND_ADDRESS_NO_PORT: bool = flag(IPPROTO_IP, sockets::IP_BIND_ADDRESS_NO_PORT);
     /// `IP_TRANSPARENT`: talk in the name of others; needs `CAP_NET_ADMIN`.
-    TRANSPARENT: bool = flag(IPPROTO_IP, libc::IP_TRANSPARENT);
+    TRANSPARENT: bool = flag(IPPROTO_IP, sockets::IP_TRANSPARENT);
     /// `IP_RECVERR`: keep what routers and peers report, in a queue of errors that `MSG_ERRQUEUE` reads.
-    ERROR_QUEUE: bool = flag(IPPROTO_IP, libc::IP_RECVERR);
+    ERROR_QUEUE: bool = flag(IPPROTO_IP, sockets::IP_RECVERR);
     /// `IP_HDRINCL`, of raw sockets: what is sent has its header.
-    HEADER_INCLUDED: bool = flag(IPPROTO_IP, libc::IP_HDRINCL);
+    HEADER_INCLUDED: bool = flag(IPPROTO_IP, sockets::IP_HDRINCL);
     /// `IP_MULTICAST_TTL`: over how many routers multicast goes.
-    MULTICAST_TIME_TO_LIVE: u32 = number(IPPROTO_IP, libc::IP_MULTICAST_TTL);
+    MULTICAST_TIME_TO_LIVE: u32 = number(IPPROTO_IP, sockets::IP_MULTICAST_TTL);
     /// `IP_MULTICAST_LOOP`: whether this machine hears its own multicast.
-    MULTICAST_LOOP: bool = flag(IPPROTO_IP, libc::IP_MULTICAST_LOOP);
+    MULTICAST_LOOP: bool = flag(IPPROTO_IP, sockets::IP_MULTICAST_LOOP);
     /// `IP_MULTICAST_IF`: from which interface multicast goes out, by its address.
-    MULTICAST_INTERFACE: Ipv4Addr = address_v4(IPPROTO_IP, libc::IP_MULTICAST_IF);
+    MULTICAST_INTERFACE: Ipv4Addr = address_v4(IPPROTO_IP, sockets::IP_MULTICAST_IF);
     /// `IP_ADD_MEMBERSHIP`: hear a group, on the interface that has an address (unspecified: any). It can
     /// only be set.
-    JOIN_MULTICAST: (Ipv4Addr, Ipv4Addr) = membership_v4(IPPROTO_IP, libc::IP_ADD_MEMBERSHIP);
+    JOIN_MULTICAST: (Ipv4Addr, Ipv4Addr) = membership_v4(IPPROTO_IP, sockets::IP_ADD_MEMBERSHIP);
     /// `IP_DROP_MEMBERSHIP`: hear it no more. It can only be set.
-    LEAVE_MULTICAST: (Ipv4Addr, Ipv4Addr) = membership_v4(IPPROTO_IP, libc::IP_DROP_MEMBERSHIP);
+    LEAVE_MULTICAST: (Ipv4Addr, Ipv4Addr) = membership_v4(IPPROTO_IP, sockets::IP_DROP_MEMBERSHIP);
 
     /// `IPV6_V6ONLY`: leave IPv4 alone.
-    ONLY_V6: bool = flag(IPPROTO_IPV6, libc::IPV6_V6ONLY);
+    ONLY_V6: bool = flag(IPPROTO_IPV6, sockets::IPV6_V6ONLY);
     /// `IPV6_UNICAST_HOPS`: over how many routers packets of IPv6 go.
-    HOP_LIMIT: u32 = number(IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS);
+    HOP_LIMIT: u32 = number(IPPROTO_IPV6, sockets::IPV6_UNICAST_HOPS);
     /// `IPV6_RECVERR`: as [`ERROR_QUEUE`], of IPv6.
-    ERROR_QUEUE_V6: bool = flag(IPPROTO_IPV6, libc::IPV6_RECVERR);
+    ERROR_QUEUE_V6: bool = flag(IPPROTO_IPV6, sockets::IPV6_RECVERR);
     /// `IPV6_TCLASS`: the traffic class.
-    TRAFFIC_CLASS: u32 = number(IPPROTO_IPV6, libc::IPV6_TCLASS);
+    TRAFFIC_CLASS: u32 = number(IPPROTO_IPV6, sockets::IPV6_TCLASS);
     /// `IPV6_MULTICAST_HOPS`: over how many routers multicast goes.
-    MULTICAST_HOP_LIMIT: u32 = number(IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS);
+    MULTICAST_HOP_LIMIT: u32 = number(IPPROTO_IPV6, sockets::IPV6_MULTICAST_HOPS);
     /// `IPV6_MULTICAST_LOOP`: whether this machine hears its own multicast.
-    MULTICAST_LOOP_V6: bool = flag(IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP);
+    MULTICAST_LOOP_V6: bool = flag(IPPROTO_IPV6, sockets::IPV6_MULTICAST_LOOP);
     /// `IPV6_MULTICAST_IF`: from which interface multicast goes out, by its index.
-    MULTICAST_INTERFACE_V6: u32 = number(IPPROTO_IPV6, libc::IPV6_MULTICAST_IF);
+    MULTICAST_INTERFACE_V6: u32 = number(IPPROTO_IPV6, sockets::IPV6_MULTICAST_IF);
     /// `IPV6_ADD_MEMBERSHIP`: hear a group, on the interface with an index (0: any). It can only be set.
-    JOIN_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP);
+    JOIN_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, sockets::IPV6_ADD_MEMBERSHIP);
     /// `IPV6_DROP_MEMBERSHIP`: hear it no more. It can only be set.
-    LEAVE_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, libc::IPV6_DROP_MEMBERSHIP);
+    LEAVE_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, sockets::IPV6_DROP_MEMBERSHIP);
 
     /// `UDP_SEGMENT`, in bytes: what is sent at once goes out as messages of that size, of which the last may be shorter;
     /// 0 for one message.
-    SEGMENT_SIZE: u32 = number(SOL_UDP, libc::UDP_SEGMENT);
+    SEGMENT_SIZE: u32 = number(SOL_UDP, sockets::UDP_SEGMENT);
     /// `UDP_GRO`: let several messages of one sender be received as one. Where one of them ends and the next begins,
     /// what receives them here does not tell: it is for protocols that know.
-    COALESCE_RECEIVED: bool = flag(SOL_UDP, libc::UDP_GRO);
+    COALESCE_RECEIVED: bool = flag(SOL_UDP, sockets::UDP_GRO);
 }
 
 const fn signed(level: c_int, name: c_int) -> SocketOption<i32> {
@@ -348,7 +347,7 @@ const fn credentials(level: c_int, name: c_int) -> SocketOption<Credentials> {
 
 const fn text(level: c_int, name: c_int) -> SocketOption<String> {
     fn encode(text: String) -> io::Result<OptionValue> {
-        if text.len() >= libc::IF_NAMESIZE {
+        if text.len() >= sockets::IF_NAMESIZE {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the name is too long: the kernel takes at most 15 bytes",

@@ -12,7 +12,7 @@ use rustix::io::retry_on_intr;
 use crate::Io;
 use crate::descriptor::Descriptor;
 use crate::operation::{Interest, Operation, Process, Spawned};
-use crate::select::{Selectable, Sight, Sighting};
+use crate::select::{FdEvent, OnFd, Selectable};
 use crate::signal::Signal;
 use crate::stdio::{InputStream, OutputStream};
 use crate::stream::ReadMore;
@@ -78,7 +78,7 @@ impl Child {
     ///
     /// Of what it comes to: those of `wait`; when the system has no thread or no memory for that.
     pub fn on_wait(&mut self) -> impl Selectable<Output = io::Result<ExitStatus>> + '_ {
-        Sighting::of(Exiting(&mut self.process))
+        OnFd::of(Exiting(&mut self.process))
     }
 
     /// How the program has ended; `None` while it runs. Never suspends.
@@ -232,7 +232,7 @@ fn wait(process: &mut Process, io: &dyn Io) -> io::Result<ExitStatus> {
 /// The end of a process whose handle is borrowed exclusively.
 struct Exiting<'a>(&'a mut Process);
 
-impl Sight for Exiting<'_> {
+impl FdEvent for Exiting<'_> {
     type Output = ExitStatus;
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -4,18 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// On which executor a task runs. It stays there from its first instruction to its last.
+/// Says on which executor a task runs. A task stays there from its first instruction to its last.
 ///
 /// A backend without executors has one place, which counts as executor 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
-    /// Where there is least to do. Until it has started, an executor that is idle may take it.
+    /// On the executor with the least to do. Until the task has started, an idle executor may take it.
     #[default]
     Anywhere,
-    /// The executor of the task that starts it, and no other; from outside of executors, `Anywhere`.
+    /// On the executor of the task that starts it, and on no other. From outside of executors, as `Anywhere`.
     Here,
-    /// This one, and no other; [`Backend::executors`](crate::Backend::executors) says how many
-    /// there are.
+    /// On this executor, and on no other. [`Backend::executors`](crate::Backend::executors) says how many there are.
     Executor(usize),
 }
 
@@ -23,33 +22,33 @@ pub enum Placement {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskOptions {
-    /// What it is called in reports, and the thread that it has for itself.
+    /// The name of the task in reports, and of the thread that it has for itself.
     pub name: Option<Box<str>>,
-    /// The least stack that it can do with, in bytes; the backend's own size if there is none.
+    /// The smallest stack that the task can do with, in bytes. If there is none, the backend's own size counts.
     pub stack_size: Option<usize>,
-    /// Where it runs.
+    /// On which executor the task runs.
     pub placement: Placement,
 }
 
 impl TaskOptions {
-    /// Those of a task that asks for nothing.
+    /// The options of a task that asks for nothing.
     pub(crate) const NONE: Self = Self { name: None, stack_size: None, placement: Placement::Anywhere };
 
-    /// The stacks that can be asked for, in bytes, on every backend: the smallest is enough for a
-    /// panic with its message.
+    /// The sizes of stacks that a task can ask for on every backend, in bytes. The smallest is enough for a panic with its
+    /// message.
     pub const STACK_BYTES: RangeInclusive<usize> = 32 << 10..=1 << 30;
 
-    /// Whether the task gets what it asks for when it runs on top of its spawner.
+    /// Returns true if the task gets what it asks for when it runs on top of its spawner.
     #[inline]
     pub fn may_run_inline(&self) -> bool {
         self.stack_size.is_none() && !matches!(self.placement, Placement::Executor(_))
     }
 
-    /// Says whether a backend with so many executors has the wanted place.
+    /// Checks that a backend with so many executors has the executor that the task asks for.
     ///
     /// # Errors
     ///
-    /// The number of the executor that there is not.
+    /// When there is no such executor.
     #[inline]
     pub fn check_placement(&self, executors: usize) -> Result<(), InvalidOption> {
         match self.placement {
@@ -58,7 +57,7 @@ impl TaskOptions {
         }
     }
 
-    /// Says whether any backend has such a stack.
+    /// Checks that a backend can have such a stack.
     pub(crate) fn check_stack(&self) -> Result<(), InvalidOption> {
         match self.stack_size {
             Some(bytes) if !Self::STACK_BYTES.contains(&bytes) => Err(InvalidOption::StackSize { bytes }),
@@ -67,7 +66,7 @@ impl TaskOptions {
     }
 }
 
-/// A task asks for what there is not.
+/// A task asks for something that cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidOption {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where a task waits to be begun: in which queue of the process, and where there. For the one who joins
-/// the task, who shows it once: the place of a task that was begun by its joiner may be given to another.
+/// Names the queue of the process in which a task waits to be begun, and its place there. Whoever joins the task uses the
+/// ticket once: after that, another task may have the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(NonZeroU64);
 
@@ -19,17 +19,17 @@ impl Ticket {
     }
 }
 
-/// Tickets per queue; so many queues, and so many tasks in each, can be made in a process.
+/// How many tickets a queue has: so many tasks can wait in it over time.
 const TICKETS: u64 = 1 << 40;
 
-/// Tasks that have not begun, the oldest first; one can be taken out of the middle.
+/// A queue of tasks that have not begun, the oldest first. A task can be taken out of the middle.
 ///
-/// Keeps its memory, so that queueing seldom allocates.
+/// The queue keeps its memory, so that it seldom allocates.
 #[derive(Debug)]
 pub struct UnstartedQueue<T> {
-    /// The ticket of the first entry, or of the next if there is none.
+    /// The ticket of the first entry, or of the next one if there is none.
     first: u64,
-    /// The first and the last entry are there; others may have been taken.
+    /// The first and the last entry are there. Those in between may have been taken.
     entries: VecDeque<Option<T>>,
     len: usize,
 }
@@ -44,17 +44,17 @@ impl<T> Default for UnstartedQueue<T> {
 }
 
 impl<T> UnstartedQueue<T> {
-    /// How many tasks wait.
+    /// Returns how many tasks wait.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no task waits.
+    /// Returns true if no task waits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The ticket of the next [`push`](Self::push).
+    /// Returns the ticket of the next [`push`](Self::push).
     pub fn next_ticket(&self) -> Ticket {
         let number = self.first + self.entries.len() as u64;
         Ticket(NonZeroU64::new(number).expect("queues count from 1"))
@@ -75,7 +75,7 @@ impl<T> UnstartedQueue<T> {
         task
     }
 
-    /// Takes the task with that ticket, if it is here.
+    /// Takes the task with that ticket, if it waits in this queue.
     pub fn take(&mut self, ticket: Ticket) -> Option<T> {
         let index = usize::try_from(ticket.number().checked_sub(self.first)?).ok()?;
         if index == 0 {

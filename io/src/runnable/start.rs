@@ -8,7 +8,7 @@ use super::owner::Owner;
 use super::queue::Ticket;
 use super::task::Run;
 use super::turn::Turn;
-use crate::context::{SHUT_DOWN, STICKY};
+use crate::context::{SHUT_DOWN, TORN_DOWN};
 
 /// What a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl TaskRef {
     /// `Canceled`. Parents are to be torn down before the tasks that they have started, so that none of them sees the end
     /// of one before it is asked to stop itself.
     pub fn tear_down(&self) {
-        self.0.state().request(STICKY | SHUT_DOWN);
+        self.0.state().request(TORN_DOWN | SHUT_DOWN);
     }
 
     /// What the task is called in reports: its name, or else the path of its closure.

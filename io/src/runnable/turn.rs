@@ -7,19 +7,19 @@ use super::owner::Owner;
 use super::task::Run;
 use crate::context::TooDeep;
 
-/// The right to begin a task, of which there is one for each task; whoever has it may run the task, once, or take its
-/// closure back. Dropped, it abandons the task, so that who joins it is told.
+/// The right to begin a task. There is one for each task, and whoever has it may run the task, once, or take its closure
+/// back. When it is dropped, the task is abandoned, and whoever joins the task panics with a message that says so.
 pub(crate) struct Turn<'a> {
-    /// `None` when the turn is over.
+    /// `None` once the turn is over.
     task: Option<Owner<dyn Run + 'a>>,
 }
 
 impl<'a> Turn<'a> {
-    /// The turn of a task.
+    /// Makes the turn of a task.
     ///
     /// # Safety
     ///
-    /// There has never been another one of this task.
+    /// There has never been another turn of this task.
     pub(crate) unsafe fn new(task: Owner<dyn Run + 'a>) -> Self {
         Self { task: Some(task) }
     }
@@ -37,12 +37,12 @@ impl<'a> Turn<'a> {
         Turn { task: unsafe { mem::transmute::<Option<Owner<dyn Run + 'a>>, Option<Owner<dyn Run>>>(task) } }
     }
 
-    /// Runs the task on the calling context, to its end. `ended` is called when nothing of the task is left, and before
-    /// whoever joins can know; a panic of it goes on when the task has completed.
+    /// Runs the task on the calling context, to its end. Calls `ended` when nothing of the task is left, before whoever joins
+    /// can know. A panic of `ended` goes on when the task has completed.
     ///
     /// # Errors
     ///
-    /// Where inline tasks nest too deep; the task is then abandoned.
+    /// When inline tasks nest too deep; the task is then abandoned.
     pub(crate) fn run(mut self, ended: &mut dyn FnMut()) -> Result<(), TooDeep> {
         let task = self.give_up_task();
         // SAFETY: this was its turn.
@@ -57,12 +57,12 @@ impl<'a> Turn<'a> {
         self.give_up_task()
     }
 
-    /// Whether it is the turn of the task at that address.
+    /// Returns true if it is the turn of the task at that address.
     pub(crate) fn is_of(&self, task: *const ()) -> bool {
         self.task().address() == task
     }
 
-    /// The task, which has not begun.
+    /// Returns the task, which has not begun.
     #[inline]
     pub(crate) fn task(&self) -> &Owner<dyn Run + 'a> {
         self.task.as_ref().expect("a turn is over when it is consumed")

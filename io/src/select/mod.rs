@@ -73,12 +73,12 @@ mod source;
 mod wait;
 
 mod deadline;
+mod on_fd;
 mod one_of;
-mod sight;
-mod told;
+mod polled;
 
+pub(crate) use on_fd::{FdEvent, OnFd};
 pub use one_of::{OneOf2, OneOf3, OneOf4, OneOf5, OneOf6, OneOf7, OneOf8};
-pub(crate) use sight::{Sight, Sighting};
+pub(crate) use polled::{OnPolled, Polled};
 pub(crate) use source::{Fact, sealed};
 pub use source::{Map, Selectable};
-pub(crate) use told::{Telling, Told};

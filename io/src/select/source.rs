@@ -3,7 +3,7 @@
 //! An arm that hands something to one of those who wait is a [`Call`](crate::sync::Call) in a queue; its server
 //! decides the choice of the waiter. In the others the waiter decides its choice itself: one that is true for all who
 //! look, and stays so, is a [`Fact`], and whoever brings it about wakes those who watch; one that others may take, or
-//! that may pass, is [`Told`](super::Told) to all who wait, who look under its lock.
+//! that may pass, is [`Polled`](super::Polled) to all who wait, who look under its lock.
 //!
 //! A wait numbers the arms of its source in order, across tuples, arrays and `Vec`s within each other. The arm that was
 //! taken is named by that number, and keeps what it was given until [`Selectable::output`] asks for it.

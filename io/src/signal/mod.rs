@@ -23,8 +23,9 @@ use std::sync::Arc;
 use crate::Io;
 use crate::fd_watcher;
 use crate::operation::{Interest, Operation};
-use crate::select::{Selectable, Sight, Sighting};
+use crate::select::{FdEvent, OnFd, Selectable};
 use crate::sys::signal_handler::{self, Watcher};
+use crate::sys::signals;
 use crate::sys::wake_signal::WAKE_SIGNAL;
 
 /// The number of a signal.
@@ -33,29 +34,29 @@ pub struct Signal(i32);
 
 impl Signal {
     /// `SIGHUP`: the terminal is gone; for daemons, to read the configuration anew.
-    pub const HANGUP: Self = Self(libc::SIGHUP);
+    pub const HANGUP: Self = Self(signals::SIGHUP);
     /// `SIGINT`: Ctrl-C.
-    pub const INTERRUPT: Self = Self(libc::SIGINT);
+    pub const INTERRUPT: Self = Self(signals::SIGINT);
     /// `SIGQUIT`: Ctrl-\.
-    pub const QUIT: Self = Self(libc::SIGQUIT);
+    pub const QUIT: Self = Self(signals::SIGQUIT);
     /// `SIGKILL`: the end. Cannot be watched.
-    pub const KILL: Self = Self(libc::SIGKILL);
+    pub const KILL: Self = Self(signals::SIGKILL);
     /// `SIGUSR1`.
-    pub const USER1: Self = Self(libc::SIGUSR1);
+    pub const USER1: Self = Self(signals::SIGUSR1);
     /// `SIGUSR2`.
-    pub const USER2: Self = Self(libc::SIGUSR2);
+    pub const USER2: Self = Self(signals::SIGUSR2);
     /// `SIGPIPE`: nobody reads what was written.
-    pub const PIPE: Self = Self(libc::SIGPIPE);
+    pub const PIPE: Self = Self(signals::SIGPIPE);
     /// `SIGALRM`.
-    pub const ALARM: Self = Self(libc::SIGALRM);
+    pub const ALARM: Self = Self(signals::SIGALRM);
     /// `SIGTERM`: please end.
-    pub const TERMINATE: Self = Self(libc::SIGTERM);
+    pub const TERMINATE: Self = Self(signals::SIGTERM);
     /// `SIGCHLD`: a child has ended or was stopped.
-    pub const CHILD: Self = Self(libc::SIGCHLD);
+    pub const CHILD: Self = Self(signals::SIGCHLD);
     /// `SIGCONT`: go on.
-    pub const CONTINUE: Self = Self(libc::SIGCONT);
+    pub const CONTINUE: Self = Self(signals::SIGCONT);
     /// `SIGWINCH`: the terminal has another size.
-    pub const WINDOW_CHANGE: Self = Self(libc::SIGWINCH);
+    pub const WINDOW_CHANGE: Self = Self(signals::SIGWINCH);
 
     /// The signal with that number.
     pub const fn from_raw(number: i32) -> Self {
@@ -76,10 +77,10 @@ impl Signal {
     fn check(self) -> io::Result<()> {
         match self.0 {
             WAKE_SIGNAL => Err(invalid(format!("{self} is what interrupts threads that wait for a descriptor"))),
-            libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL => {
+            signals::SIGSEGV | signals::SIGBUS | signals::SIGFPE | signals::SIGILL => {
                 Err(invalid(format!("{self} tells a fault, which does not wait to be looked at")))
             }
-            libc::SIGKILL | libc::SIGSTOP => Err(invalid(format!("{self} cannot be watched"))),
+            signals::SIGKILL | signals::SIGSTOP => Err(invalid(format!("{self} cannot be watched"))),
             1..=signal_handler::SIGNAL_MAX => Ok(()),
             _ => Err(invalid(format!("{self}: unknown signal"))),
         }
@@ -181,7 +182,7 @@ impl Signals {
     ///
     /// Of what it comes to: when the system has no thread or no memory for that.
     pub fn on_next(&mut self) -> impl Selectable<Output = io::Result<Signal>> + '_ {
-        Sighting::of(Arriving(self))
+        OnFd::of(Arriving(self))
     }
 
     /// A signal that has arrived. Never suspends.
@@ -193,7 +194,7 @@ impl Signals {
 /// A signal that is looked for by the only one who may.
 struct Arriving<'a>(&'a mut Signals);
 
-impl Sight for Arriving<'_> {
+impl FdEvent for Arriving<'_> {
     type Output = Signal;
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -22,7 +22,8 @@ impl Until {
     /// # Panics
     ///
     /// Inside [`no_suspend`](crate::no_suspend).
-    #[inline]
+    // Always: it is the fast path of every call of this module, and the compiler leaves it out of line otherwise.
+    #[inline(always)]
     pub(super) fn check(self, io: &dyn Io) -> Result<(), Canceled> {
         match self {
             Until::Served => {

@@ -4,4 +4,7 @@ pub(crate) mod per_process;
 pub(crate) mod signal_handler;
 pub(crate) mod wake_signal;
 
+pub(crate) mod signals;
+pub(crate) mod sockets;
+
 mod readers;

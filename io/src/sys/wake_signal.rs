@@ -185,3 +185,39 @@ impl Drop for Unblocked {
         }
     }
 }
+
+/// What tests of interrupted calls do to the signal.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Returns true if the calling thread blocks the signal.
+    pub(crate) fn is_blocked() -> bool {
+        // SAFETY: a zeroed set is filled in by the call; without a set, nothing is changed.
+        unsafe {
+            let mut mask: libc::sigset_t = mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut mask);
+            libc::sigismember(&mask, WAKE_SIGNAL) == 1
+        }
+    }
+
+    /// Each takes the signal over, as a library may, and lets system calls go on.
+    pub(crate) const REPLACEMENTS: [fn(); 3] = [
+        || replace(another_handler as extern "C" fn(_) as usize),
+        || replace(libc::SIG_IGN),
+        || replace(libc::SIG_DFL),
+    ];
+
+    extern "C" fn another_handler(_: libc::c_int) {}
+
+    fn replace(handler: usize) {
+        install();
+        // SAFETY: the handler does nothing; all zeros is an action without flags.
+        unsafe {
+            let mut action: libc::sigaction = mem::zeroed();
+            action.sa_sigaction = handler;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(WAKE_SIGNAL, &action, ptr::null_mut());
+        }
+    }
+}

@@ -10,6 +10,17 @@ use crate::operation::Interest;
 use crate::sys::wake_signal::timespec;
 use crate::time::{Instant, monotonic_now};
 
+impl Interest {
+    /// As `poll` names it, which tells of errors and of a connection that is gone in any case.
+    pub fn poll_events(self) -> libc::c_short {
+        match self {
+            Interest::Readable => libc::POLLIN,
+            Interest::Writable => libc::POLLOUT,
+            Interest::HungUp => libc::POLLRDHUP,
+        }
+    }
+}
+
 /// Waits on the calling **thread** until `fd` is ready, the context's token arrives or the deadline
 /// passes; whether it is ready. Consumes the token.
 ///

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use super::cell::Outcome;
 use super::finishing::Finishing;
 use crate::Io;
-use crate::context::{self, Context, REQUESTED, STICKY};
+use crate::context::{self, Context, REQUESTED, TORN_DOWN};
 use crate::runnable::Owner;
 use crate::select::Selectable;
 
@@ -84,7 +84,7 @@ impl<T> Task<T> {
     /// Requests cancellation, for good, as [`abort`](Self::abort), and does not wait.
     pub fn request_abort(&self) {
         if let Some(outcome) = &self.outcome {
-            outcome.state().request(STICKY);
+            outcome.state().request(TORN_DOWN);
         }
     }
 
@@ -112,7 +112,7 @@ impl<T> Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take() {
-            outcome.state().request(STICKY);
+            outcome.state().request(TORN_DOWN);
             detach(outcome);
         }
     }

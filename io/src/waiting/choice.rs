@@ -1,13 +1,13 @@
-//! What a wait over many queues is decided by.
+//! The choice that decides a wait in several queues.
 //!
-//! Its waiter stands in several queues at once and may be served in one of them. So each of its places there
-//! points to its one [`Choice`], and who would serve such a place **decides the choice first**; where that was
-//! decided already, the place is dead, and is unlinked. The waiter decides it too: when it takes something
-//! itself, gives up, or is told of something that is in no queue.
+//! The waiter stands in several queues at once and may be served in one of them. So each of its places points to its
+//! one [`Choice`], and whoever would serve such a place **decides the choice first**. If the choice was decided before,
+//! the place is dead, and is unlinked. The waiter decides its choice, too: when it takes something itself, when it gives
+//! up, or when something arrives that is in no queue.
 //!
-//! Where the waiter meets somebody whom it could serve, while others can already serve it, [`decide`] decides
-//! for both at once, or for neither. That is why a choice is a lock, and not a word: the two are locked in the
-//! same order by all, for some instructions, so nobody waits in a circle, and nobody has to try again.
+//! A waiter may meet somebody whom it could serve while others can already serve it. Then [`decide`] decides for both at
+//! once, or for neither. That is why a choice is a lock and not a word: everybody locks two choices in the same order and
+//! for a few instructions, so there is no deadlock, and nobody has to try again.
 //!
 //! The models of `tests/loom_choice.rs` run this very file, and the queue's, under loom.
 
@@ -17,21 +17,21 @@ use std::{mem, ptr};
 use crate::context::Unparker;
 use crate::primitive::Lock;
 
-/// Whether a wait over many queues has been decided; in its waiter's frame.
+/// Says whether a wait in several queues has been decided. It lives in the waiter's frame.
 pub struct Choice {
     decided: Lock<bool>,
     unparker: Unparker,
-    /// The queues in which it has places, each as the bit of its address, and [`STANDS_TWICE`]. Relaxed: only the waiter
-    /// writes it, and what it says of a queue is written and read under that queue's lock.
+    /// A bit for the address of each queue in which the waiter has places, and [`STANDS_TWICE`]. Relaxed: only the waiter
+    /// writes this, and what it says of a queue is written and read under that queue's lock.
     queues: AtomicUsize,
 }
 
-/// Two of the places may be in the same queue.
+/// Set when two of the places may be in the same queue.
 const STANDS_TWICE: usize = 1 << QUEUE_BITS;
 const QUEUE_BITS: u32 = usize::BITS - 1;
 
 impl Choice {
-    /// Of a waiter that `unparker` wakes.
+    /// Makes the choice of a waiter that `unparker` wakes.
     pub(crate) fn new(unparker: Unparker) -> Self {
         Self { decided: Lock::new(false), unparker, queues: AtomicUsize::new(0) }
     }
@@ -40,13 +40,13 @@ impl Choice {
         self.unparker
     }
 
-    /// Decides it; `false`: it was decided before.
+    /// Decides the choice. Returns false if it was decided before.
     #[must_use]
     pub(crate) fn decide(&self) -> bool {
         !mem::replace(&mut *self.decided.lock(), true)
     }
 
-    /// Decides it if `take`, which never waits, takes something; without asking it, if it was decided before.
+    /// Calls `take`, which must not wait, unless the choice was decided before, and decides it if `take` took something.
     #[must_use]
     pub(crate) fn decide_if<T>(&self, take: impl FnOnce() -> Option<T>) -> Option<T> {
         let mut decided = self.decided.lock();
@@ -62,7 +62,8 @@ impl Choice {
         *self.decided.lock()
     }
 
-    /// Notes that the waiter is about to have a place in the queue at that address. Under its lock, by the waiter.
+    /// Notes that the waiter is about to have a place in the queue at that address. The waiter calls this and holds the
+    /// queue's lock.
     pub(crate) fn stands_in(&self, address: usize) {
         // Locks are larger than 8 bytes, so their addresses differ in the bits above.
         let bit = 1 << ((address >> 3) % QUEUE_BITS as usize);
@@ -71,25 +72,25 @@ impl Choice {
         self.queues.store(before | bit | again, Ordering::Relaxed);
     }
 
-    /// Whether two of its places may be in the queue whose lock the caller holds; surely, if they are and each was
-    /// [noted](Self::stands_in).
+    /// Returns true if two of the places may be in the queue whose lock the caller holds. If they are, and each was
+    /// [noted](Self::stands_in), this returns true.
     pub(crate) fn may_stand_twice(&self) -> bool {
         self.queues.load(Ordering::Relaxed) & STANDS_TWICE != 0
     }
 }
 
-/// Why nothing was handed over.
+/// The reason why nothing was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Undecided {
-    /// The choice of who comes was decided elsewhere.
+    /// The choice of the caller was decided elsewhere.
     Comer,
-    /// The choice of who waits was.
+    /// The choice of the waiter was decided elsewhere.
     Waiter,
-    /// Both are one, who does not serve itself.
+    /// Caller and waiter are the same, and nobody serves itself.
     Same,
 }
 
-/// Decides for who comes and who waits, or for neither. `None` stands for one that waits for nothing else.
+/// Decides for the caller and for the waiter, or for neither. `None` stands for one that waits for nothing else.
 #[inline]
 pub(crate) fn decide(comer: Option<&Choice>, waiter: Option<&Choice>) -> Result<(), Undecided> {
     match (comer, waiter) {

@@ -1,8 +1,9 @@
-//! The wait queue on which every primitive of this module stands.
+//! The wait queue on which locks, channels and all else in [`sync`](crate::sync) stand.
 //!
 //! A primitive keeps its state and its queues in one [`Lock`](crate::primitive::Lock). A waiter brings a value
-//! (what a sender wants to send) or takes one (what a receiver gets). Its [`Place`] lives in its own stack
-//! frame; whoever unlinks it decides. One that stands in several queues has a [`Choice`], which is decided first.
+//! (what a sender wants to send) or takes one (what a receiver gets). It links a [`Place`] of its own stack frame into
+//! the queue; whoever unlinks the place decides the wait. A waiter that stands in several queues has a [`Choice`], which
+//! is decided first.
 #![allow(unsafe_code)]
 
 use std::ptr::{self, NonNull};
@@ -17,13 +18,13 @@ pub(crate) struct Place<V>(Node<Waiter<V>>);
 
 struct Waiter<V> {
     unparker: Unparker,
-    /// Of one that stands in several queues: alive and in its place while this is linked.
+    /// Set for a waiter that stands in several queues. The choice is alive and stays where it is while this is linked.
     choice: Option<NonNull<Choice>>,
-    /// What the waiter brings, until it is served; what it was given, afterwards. Touched under the
-    /// queue's lock while linked, and by the waiter alone afterwards.
+    /// Until the waiter is served, what it brings; afterwards, what it was given. While the place is linked, the holder of
+    /// the queue's lock touches this; afterwards the waiter alone does.
     value: UnsafeCell<Option<V>>,
-    /// Release by who served it, after its last touch: the frame of a waiter without a choice may be gone
-    /// afterwards.
+    /// Set, with Release, by whoever serves the waiter, as the last access: the frame of a waiter without a choice may be
+    /// gone afterwards.
     served: AtomicBool,
 }
 
@@ -32,13 +33,13 @@ struct Waiter<V> {
 unsafe impl<V: Send> Send for Waiter<V> {}
 
 impl<V> Place<V> {
-    /// For a waiter that brings this, and has a choice if it has several places.
+    /// Makes the place of a waiter that brings this value. A waiter with several places has a choice.
     pub(crate) fn new(unparker: Unparker, choice: Option<&Choice>, brought: Option<V>) -> Self {
         let choice = choice.map(NonNull::from);
         Self(Node::new(Waiter { unparker, choice, value: UnsafeCell::new(brought), served: AtomicBool::new(false) }))
     }
 
-    /// Links it, last of all, under the queue's lock.
+    /// Links the place at the end of the queue, whose lock the caller holds.
     ///
     /// # Safety
     ///
@@ -50,7 +51,7 @@ impl<V> Place<V> {
         unsafe { queue.waiters.push_back(NonNull::from(&self.0)) };
     }
 
-    /// Unlinks it, under the queue's lock, unless others have done that.
+    /// Unlinks the place, unless somebody has done that. The caller holds the queue's lock.
     ///
     /// # Safety
     ///
@@ -61,12 +62,12 @@ impl<V> Place<V> {
         unsafe { queue.waiters.remove(NonNull::from(&self.0)) };
     }
 
-    /// Whether it was served. Served and unlinked happen under one hold of the queue's lock.
+    /// Returns true if the waiter was served. Whoever serves it also unlinks it, under the same hold of the queue's lock.
     pub(crate) fn is_served(&self) -> bool {
         self.0.value.served.load(Ordering::Acquire)
     }
 
-    /// Takes what it was served with, or else what it had brought.
+    /// Takes what the waiter was given, or what it had brought if it was not served.
     ///
     /// # Safety
     ///
@@ -77,14 +78,14 @@ impl<V> Place<V> {
         self.0.value.value.with_mut(|value| unsafe { (*value).take() })
     }
 
-    /// What it was served with, or else what it had brought.
+    /// Returns what the waiter was given, or what it had brought if it was not served.
     pub(crate) fn into_value(self) -> Option<V> {
         // SAFETY: it is not linked any more, or it could not be moved; so it was served, or has left, or never entered.
         unsafe { self.take_value() }
     }
 }
 
-/// Waiters, the longest waiting first. Lives under the primitive's lock.
+/// Waiters, the longest waiting first. The queue lives under the primitive's lock.
 pub(crate) struct WaitQueue<V> {
     waiters: List<Waiter<V>>,
 }
@@ -101,7 +102,7 @@ impl<V> Default for WaitQueue<V> {
     }
 }
 
-/// A waiter that was served: it has to be woken, best after the lock is released.
+/// A waiter that was served and has to be woken, best after the lock is released.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Served(Unparker);
@@ -112,17 +113,17 @@ impl Served {
     }
 }
 
-/// Who was [met](WaitQueue::meet).
+/// What a [meeting](WaitQueue::meet) has come to.
 #[must_use]
 #[derive(Debug)]
 pub(crate) enum Met {
     Nobody,
-    /// One that wants more.
+    /// The longest waiting wants more.
     Waits,
     Served(Served),
 }
 
-/// Waiters that were served under one hold of the lock, to be woken after it. One needs no memory.
+/// Waiters that were served under one hold of the lock and have to be woken after it. A single one takes no memory.
 #[must_use]
 #[derive(Debug, Default)]
 pub(crate) struct AllServed {
@@ -158,7 +159,8 @@ impl<V> WaitQueue<V> {
         Self { waiters: List::new() }
     }
 
-    /// Whether nobody is linked. One who is may have been served elsewhere, and about to leave.
+    /// Returns true if no place is linked. A waiter whose place is linked may have been served elsewhere and be about to
+    /// leave.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
@@ -167,14 +169,15 @@ impl<V> WaitQueue<V> {
         self.waiters.len()
     }
 
-    /// Whether the longest waiting is `comer` itself, by another place.
+    /// Returns true if the longest waiting is `comer` itself, with another place.
     pub(crate) fn is_first(&self, comer: &Choice) -> bool {
         // SAFETY: a node that is linked is alive until somebody unlinks it, which needs `&mut` of this queue.
         let choice = self.waiters.first().and_then(|node| unsafe { node.as_ref() }.value.choice);
         choice.is_some_and(|choice| ptr::eq(choice.as_ptr(), comer))
     }
 
-    /// Serves the longest waiting who can be met, after it has exchanged its value. `None` when nobody can be met.
+    /// Exchanges the value of the longest waiting that can be met, and serves that waiter. Returns `None` if nobody can be
+    /// met.
     #[inline]
     fn serve(
         &mut self,
@@ -190,8 +193,8 @@ impl<V> WaitQueue<V> {
         Some(self.let_go(node))
     }
 
-    /// The longest waiting who can be met, which is decided for it and for `comer`. `None` when nobody can, when the
-    /// longest waiting does not want it, or when `comer` was served elsewhere.
+    /// Finds the longest waiting that can be met, and decides for it and for `comer` that they meet. Returns `None` if nobody
+    /// can be met, if the longest waiting does not want to be, or if `comer` was served elsewhere.
     #[inline]
     fn find(&mut self, comer: Option<&Choice>, wants: impl Fn(Option<&V>) -> bool) -> Option<NonNull<Node<Waiter<V>>>> {
         let first = self.waiters.first()?;
@@ -204,7 +207,7 @@ impl<V> WaitQueue<V> {
         waiter.value.with(|value| wants(unsafe { (*value).as_ref() })).then_some(first)
     }
 
-    /// Unlinks one that was [found](Self::find), and tells it that it is served.
+    /// Unlinks a waiter that was [found](Self::find), and marks it as served.
     #[inline]
     fn let_go(&mut self, node: NonNull<Node<Waiter<V>>>) -> Served {
         // SAFETY: `find` found it in this list, and nobody has unlinked it since: that needs `&mut` of this queue.
@@ -212,16 +215,15 @@ impl<V> WaitQueue<V> {
         // SAFETY: its frame waits until `served` is set, or leaves under the lock, which the caller holds. Nobody else
         // serves it: it had no choice, or its choice was decided for this.
         let waiter = unsafe { &node.as_ref().value };
-        // Copied first: afterwards the frame may be gone.
+        // Copied before the store: after it, the waiter may return, and its frame be gone.
         let unparker = waiter.unparker;
         waiter.served.store(true, Ordering::Release);
         Served(unparker)
     }
 
-    /// Finds the longest waiting for whom, and for `comer`, could be decided that they meet; it wants to be served.
-    /// Unlinks those before it that were served elsewhere.
+    /// Does the same where choices have to be decided. Unlinks the waiters on the way that were served elsewhere.
     ///
-    /// Nobody gets ahead of a place that does not want to be served, but another one of the same waiter.
+    /// Nobody gets ahead of a place that does not want to be served, except another place of the same waiter.
     #[cold]
     fn decide_slow(
         &mut self,
@@ -259,7 +261,7 @@ impl<V> WaitQueue<V> {
         None
     }
 
-    /// Gives `value` to the longest waiting; it comes back when nobody takes it.
+    /// Gives `value` to the longest waiting, or back to the caller if nobody takes it.
     #[inline]
     pub(crate) fn give(&mut self, value: V, comer: Option<&Choice>) -> Result<Served, V> {
         if self.is_empty() {
@@ -278,14 +280,14 @@ impl<V> WaitQueue<V> {
         value.map(|value| (value, served))
     }
 
-    /// As [`take`](Self::take), if it is as wanted.
+    /// Takes what the longest waiting brought, if it is as wanted.
     pub(crate) fn take_if(&mut self, wanted: impl Fn(&V) -> bool) -> Option<(V, Served)> {
         let mut value = None;
         let served = self.serve(None, |brought| brought.is_some_and(&wanted), |slot| value = slot.take())?;
         value.map(|value| (value, served))
     }
 
-    /// As [`take`](Self::take), of the longest waiting of those who brought something that is wanted.
+    /// Takes what was brought by the longest waiting of those whose value is wanted.
     pub(crate) fn take_wanted(&mut self, comer: Option<&Choice>, wanted: impl Fn(&V) -> bool) -> Option<(V, Served)> {
         let mut next = self.waiters.first();
         while let Some(node) = next {

@@ -1,4 +1,4 @@
-//! What is told to all who wait, and taken by whoever comes first, as a source.
+//! Sources that wake all who wait for them, of whom the first to poll takes what is there.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -11,45 +11,45 @@ use crate::sealed::Token;
 use crate::time::Instant;
 use crate::waiting::Choice;
 
-/// Something that wakes all who wait for it, of whom each looks whether it is there for it, too.
-pub(crate) trait Told {
+/// Something that several contexts wait for. A change wakes all of them, and each polls whether something is left for it.
+pub(crate) trait Polled {
     type Output;
 
-    /// Takes it, if it is there and `comer` has not been decided elsewhere, which it decides. If it is not, `comer` is
-    /// woken when that may have changed, once.
+    /// Takes what is there and decides `comer`, unless that was decided elsewhere. If nothing is there, the next change
+    /// wakes the context of `comer`, once.
     fn take(&self, comer: Option<&Choice>) -> Option<Self::Output>;
 
-    /// That context need not be woken any more.
+    /// Wakes that context no longer.
     fn forget(&self, waiter: Unparker);
 
-    /// When it is to be looked at, without a wake-up. May change; who waits is woken when it comes to be earlier.
+    /// Returns when those who wait are to poll again without a change. When it becomes earlier, they are woken.
     fn deadline(&self) -> Option<Instant> {
         None
     }
 }
 
-/// Its being told, to be waited for.
-pub(crate) struct Telling<T: Told> {
-    told: T,
+/// A [`Polled`] as a source.
+pub(crate) struct OnPolled<T: Polled> {
+    polled: T,
     taken: Cell<Option<T::Output>>,
-    /// Who may be woken; `None` before it waits.
+    /// The context that may be woken; `None` before it waits.
     waiter: Cell<Option<Unparker>>,
 }
 
-impl<T: Told> Telling<T> {
-    pub(crate) fn of(told: T) -> Self {
-        Self { told, taken: Cell::new(None), waiter: Cell::new(None) }
+impl<T: Polled> OnPolled<T> {
+    pub(crate) fn of(polled: T) -> Self {
+        Self { polled, taken: Cell::new(None), waiter: Cell::new(None) }
     }
 
     fn take(&self, comer: Option<&Choice>) -> bool {
-        let taken = self.told.take(comer);
+        let taken = self.polled.take(comer);
         let is_taken = taken.is_some();
         self.taken.set(taken);
         is_taken
     }
 }
 
-impl<T: Told> Arm for Telling<T> {
+impl<T: Polled> Arm for OnPolled<T> {
     fn poll(&self, _: &dyn Io) -> bool {
         self.take(None)
     }
@@ -64,18 +64,18 @@ impl<T: Told> Arm for Telling<T> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.told.deadline()
+        self.polled.deadline()
     }
 
     fn leave(&self) -> bool {
         if let Some(waiter) = self.waiter.get() {
-            self.told.forget(waiter);
+            self.polled.forget(waiter);
         }
         false
     }
 }
 
-impl<T: Told> Selectable for Telling<T> {
+impl<T: Polled> Selectable for OnPolled<T> {
     type Output = T::Output;
 
     fn output(self, _: usize, _: &dyn Io, _: Token) -> T::Output {

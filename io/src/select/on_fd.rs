@@ -1,4 +1,4 @@
-//! What a descriptor tells, as a source.
+//! Sources whose coming a descriptor reports.
 
 use std::cell::OnceCell;
 use std::io;
@@ -10,56 +10,56 @@ use crate::context::Unparker;
 use crate::fd_watcher::{self, Watch};
 use crate::sealed::Token;
 
-/// Something that stays until the waiter, who alone may, takes it; a descriptor tells that it is there.
-pub(crate) trait Sight {
+/// Something that a descriptor reports, and that stays until it is taken. Only the waiter may take it.
+pub(crate) trait FdEvent {
     type Output;
 
-    /// Can be read from when it is there; at times also when it is not.
+    /// The descriptor that can be read from when something is there, and at times when nothing is.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     fn is_there(&self) -> bool;
 
-    /// Takes it. Never suspends: it is there.
+    /// Takes what is there. Never suspends.
     fn take(self, io: &dyn Io) -> io::Result<Self::Output>;
 }
 
-/// A sight to be waited for. What cannot be watched comes to the error at once.
-pub(crate) struct Sighting<S> {
-    sight: S,
+/// An [`FdEvent`] as a source. Where the descriptor cannot be watched, the wait ends at once with the error.
+pub(crate) struct OnFd<S> {
+    event: S,
     watch: OnceCell<io::Result<Watch>>,
 }
 
-impl<S: Sight> Sighting<S> {
-    pub(crate) fn of(sight: S) -> Self {
-        Self { sight, watch: OnceCell::new() }
+impl<S: FdEvent> OnFd<S> {
+    pub(crate) fn of(event: S) -> Self {
+        Self { event, watch: OnceCell::new() }
     }
 }
 
-impl<S: Sight> Fact for Sighting<S> {
+impl<S: FdEvent> Fact for OnFd<S> {
     fn is_there(&self, _: &dyn Io) -> bool {
-        matches!(self.watch.get(), Some(Err(_))) || self.sight.is_there()
+        matches!(self.watch.get(), Some(Err(_))) || self.event.is_there()
     }
 
     fn watch(&self, waiter: Unparker) {
-        if let Some(descriptor) = self.sight.descriptor() {
+        if let Some(descriptor) = self.event.descriptor() {
             self.watch.get_or_init(|| fd_watcher::watch(descriptor, waiter));
         }
     }
 
     fn unwatch(&self) {
-        if let (Some(Ok(watch)), Some(descriptor)) = (self.watch.get(), self.sight.descriptor()) {
+        if let (Some(Ok(watch)), Some(descriptor)) = (self.watch.get(), self.event.descriptor()) {
             fd_watcher::unwatch(descriptor, watch);
         }
     }
 }
 
-impl<S: Sight> Selectable for Sighting<S> {
+impl<S: FdEvent> Selectable for OnFd<S> {
     type Output = io::Result<S::Output>;
 
     fn output(self, _: usize, io: &dyn Io, _: Token) -> Self::Output {
         match self.watch.into_inner() {
-            Some(Err(error)) if !self.sight.is_there() => Err(error),
-            _ => self.sight.take(io),
+            Some(Err(error)) if !self.event.is_there() => Err(error),
+            _ => self.event.take(io),
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     /// Never there, and no kernel has it in a set.
     struct Unseen(File);
 
-    impl Sight for Unseen {
+    impl FdEvent for Unseen {
         type Output = ();
 
         fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -95,7 +95,7 @@ mod tests {
     fn what_cannot_be_watched_is_an_error_at_once() {
         let io: &dyn Io = &Failing;
         let file = File::open("/proc/self/exe").expect("a regular file");
-        let (index, seen) = io.select([Sighting::of(Unseen(file))]).expect("not canceled");
+        let (index, seen) = io.select([OnFd::of(Unseen(file))]).expect("not canceled");
         assert_eq!((index, seen.expect_err("no set has it").kind()), (0, io::ErrorKind::PermissionDenied));
     }
 }
