@@ -263,7 +263,7 @@ fn absurd_answers_are_clear_errors(on: &On) {
             ];
             for (number, result) in errors.into_iter().enumerate() {
                 let error = result.expect_err("absurd");
-                assert!(error.to_string().contains("no answer to it"), "{number}: {error}");
+                assert!(error.to_string().contains("which does not fit the operation"), "{number}: {error}");
             }
         }
     });
