@@ -115,7 +115,7 @@ impl Notify {
 
 /// Whoever has this sees every [`notify_all`](Notify::notify_all) since; from [`Notify::register`].
 #[derive(Debug)]
-#[must_use = "a registration is there to be waited for"]
+#[must_use = "a registration does nothing until it is waited for"]
 pub struct Registration<'a> {
     notify: &'a Notify,
     since: u64,

@@ -34,7 +34,7 @@ use crate::{Io, context};
 ///     Ok(())
 /// }
 /// ```
-#[must_use = "it starts nothing by itself"]
+#[must_use = "a builder starts no task by itself"]
 pub struct TaskBuilder<S> {
     pub(super) spawner: S,
     options: Option<Box<TaskOptions>>,
