@@ -16,7 +16,7 @@ impl Semaphore {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when a permit is free. A canceled wait takes none.
+    /// A cancellation point, even if a permit is free. A canceled wait takes none.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Semaphore {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when they are free. A canceled wait takes none.
+    /// A cancellation point, even if they are free. A canceled wait takes none.
     ///
     /// # Errors
     ///

@@ -105,7 +105,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when nobody receives.
+    /// A cancellation point, even if nobody receives.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when there is an item. A canceled call misses none.
+    /// A cancellation point, even if there is an item. A canceled call misses none.
     ///
     /// # Errors
     ///

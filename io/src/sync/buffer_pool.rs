@@ -8,7 +8,7 @@ impl BufferPool {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when a buffer is free. A canceled wait takes none.
+    /// A cancellation point, even if a buffer is free. A canceled wait takes none.
     ///
     /// # Errors
     ///

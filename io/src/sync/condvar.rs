@@ -59,7 +59,7 @@ impl Condvar {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when a notification is about to come. The mutex is locked again in any case,
+    /// A cancellation point, even if a notification is about to come. The mutex is locked again in any case,
     /// also when it was canceled, however long that takes. A notification is never lost: who got one returns
     /// success, who is canceled leaves it to the next.
     ///

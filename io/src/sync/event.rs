@@ -49,7 +49,7 @@ impl Event {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it is set.
+    /// A cancellation point, even if it is set.
     ///
     /// # Errors
     ///

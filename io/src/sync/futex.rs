@@ -50,7 +50,7 @@ use crate::{Canceled, Io};
 ///
 /// # Cancellation
 ///
-/// A cancellation point, also when it need not wait. A canceled wait takes no wake-up from others.
+/// A cancellation point, even if it need not wait. A canceled wait takes no wake-up from others.
 ///
 /// # Errors
 ///

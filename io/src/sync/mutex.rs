@@ -57,7 +57,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the mutex is free. A canceled wait leaves it as it was.
+    /// A cancellation point, even if the mutex is free. A canceled wait leaves it as it was.
     ///
     /// # Errors
     ///

@@ -83,7 +83,7 @@ impl Notify {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when one was kept. A notification is never lost: who got one returns
+    /// A cancellation point, even if one was kept. A notification is never lost: who got one returns
     /// success, who is canceled takes none.
     ///
     /// # Errors

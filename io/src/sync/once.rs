@@ -61,7 +61,7 @@ impl<T> OnceLock<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value is there.
+    /// A cancellation point, even if the value is there.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl<T> OnceLock<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value is there. `init` may have its own.
+    /// A cancellation point, even if the value is there. `init` may have its own.
     ///
     /// # Errors
     ///
@@ -278,7 +278,7 @@ impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> LazyLock<T, E, F> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value is there. The initialiser may have its own; when it is
+    /// A cancellation point, even if the value is there. The initialiser may have its own; when it is
     /// canceled, the next tries.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it is closed.
+    /// A cancellation point, even if it is closed.
     ///
     /// # Errors
     ///

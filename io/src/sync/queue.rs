@@ -65,7 +65,7 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when there is room. A call that has put some items returns how many, and the
+    /// A cancellation point, even if there is room. A call that has put some items returns how many, and the
     /// request stays pending.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl<T> Queue<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when there are items. A call that has got some items returns how many, and
+    /// A cancellation point, even if there are items. A call that has got some items returns how many, and
     /// the request stays pending.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it need not wait. A canceled wait leaves it as it was.
+    /// A cancellation point, even if it need not wait. A canceled wait leaves it as it was.
     ///
     /// # Errors
     ///

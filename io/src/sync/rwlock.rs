@@ -55,7 +55,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it need not wait. A canceled wait leaves the lock as it was.
+    /// A cancellation point, even if it need not wait. A canceled wait leaves the lock as it was.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it need not wait. A canceled wait leaves the lock as it was, and lets
+    /// A cancellation point, even if it need not wait. A canceled wait leaves the lock as it was, and lets
     /// in the readers that waited behind it.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when nobody receives.
+    /// A cancellation point, even if nobody receives.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value has changed. A canceled call has seen nothing.
+    /// A cancellation point, even if the value has changed. A canceled call has seen nothing.
     ///
     /// # Errors
     ///
