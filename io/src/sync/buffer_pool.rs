@@ -4,7 +4,7 @@ use crate::pool::{BufferPool, PooledBuffer, Wanting};
 use crate::{Canceled, Io};
 
 impl BufferPool {
-    /// Waits for a free buffer and takes it, empty. The longest waiting is served first.
+    /// Waits for a free buffer and takes it, empty. Waiters are served in order of arrival.
     ///
     /// # Cancellation
     ///
