@@ -1,28 +1,28 @@
-//! Cancellation: requests, cancellation points, protection and timeouts. Other docs link here.
+//! Cancellation: requests, cancellation points, shields and timeouts. Other documentation links here.
 //!
-//! - A **request** ([`Task::cancel`](crate::Task::cancel), [`Group::cancel`](crate::Group::cancel))
-//!   makes the task's next *cancellation point*, or the one it is blocked in, return [`Canceled`],
-//!   **once**. The points after it succeed, so that clean-up code can do I/O. Every call that can
-//!   block is a point, also when it would not have to block, and its documentation says so.
-//! - [`recancel`](crate::Io#method.recancel) takes the `Canceled` back and re-arms it.
-//! - **Tear-down is sticky**: shutdown, a dropped [`Task`](crate::Task) and a group that ends by
-//!   error or panic make *every* point return `Canceled`, so that a loop with back-off cannot
-//!   swallow it. Clean-up I/O then goes into `shield` plus `timeout`. [`Task::abort`](crate::Task::abort) and
-//!   [`Group::abort`](crate::Group::abort) ask for the same.
-//! - What nobody owns as a whole a [`CancellationToken`](crate::CancellationToken) tears down: the points in its
+//! - A **request** ([`Task::cancel`](crate::Task::cancel), [`Group::cancel`](crate::Group::cancel)) makes the task's
+//!   next *cancellation point*, or the one in which it is blocked, return [`Canceled`] **once**. Later points succeed,
+//!   so that clean-up code can do I/O. Every call that can block is a point, even when it does not have to block, and
+//!   its documentation says so.
+//! - [`recancel`](crate::Io#method.recancel) takes a `Canceled` back and re-arms the request.
+//! - **Tear-down is permanent**: shutdown, a dropped [`Task`](crate::Task) and a group that ends by error or panic make
+//!   *every* later point return `Canceled`, so that a loop with back-off cannot swallow it. Clean-up I/O then goes into
+//!   `shield` plus `timeout`. [`Task::abort`](crate::Task::abort) and [`Group::abort`](crate::Group::abort) request the
+//!   same.
+//! - A [`CancellationToken`](crate::CancellationToken) tears down work that has no single owner: the points inside its
 //!   [`run`](crate::CancellationToken::run), and those of the tasks that were started there. Tokens have children.
-//! - A scope that has failed, since a member of it has panicked or, of a
-//!   [`try_group`](crate::Io#method.try_group), returned an error, tears its other members and its own body down, so that
-//!   the scope comes to its end and tells; what follows the body is not affected.
-//! - [`shield`](crate::Io#method.shield) shields a region: the request waits and arrives after it.
-//! - **Completion wins**: an operation that succeeded although it was being canceled reports its
-//!   success, and the request stays pending for the next point. No byte, socket, item, permit or
-//!   lock is lost.
-//! - A request to a task that waits for a task or a group is **copied** to them and stays pending
-//!   on the waiter, whose next point returns it.
-//! - A **timeout** ([`timeout`](crate::Io#method.timeout)) is a cancellation with a scope. It nests,
-//!   passes to the tasks started within it, and is told from a request by its identity: only the
-//!   `timeout` whose own request comes back in the error reports that the time is over.
+//! - A scope fails when one of its members panics or, in a [`try_group`](crate::Io#method.try_group), returns an error.
+//!   It then tears down its other members and its own body, so that the scope can end and report the failure. The code
+//!   after the scope is not affected.
+//! - [`shield`](crate::Io#method.shield) shields a region: a request waits until the region ends and is delivered after
+//!   it.
+//! - **Completion wins**: an operation that succeeds while it is being canceled reports its success, and the request
+//!   stays pending for the next point. No byte, socket, item, permit or lock is lost.
+//! - A request to a task that waits for a task or a group is **copied** to them and also stays pending on the waiter,
+//!   whose next point returns it.
+//! - A **timeout** ([`timeout`](crate::Io#method.timeout)) is a cancellation with a scope. Timeouts nest, and the tasks
+//!   started within one inherit it. A timeout is told apart from a request by its identity: only the `timeout` whose
+//!   own request comes back in the error reports that the time is over.
 
 use std::error::Error;
 use std::fmt;
@@ -31,10 +31,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::incomplete::Incomplete;
 
-/// The running task was asked to stop: what a cancellation point returns, once per request.
+/// The running task was asked to stop. A cancellation point returns this error once for each request.
 ///
-/// Return it, or hand it back with [`recancel`](crate::Io#method.recancel). It converts to
-/// [`io::Error`], and [`Canceled::from_error`] gets it back. Nobody can make one, and it is handed back once:
+/// Return it, or hand it back with [`recancel`](crate::Io#method.recancel). It converts to [`io::Error`], and
+/// [`Canceled::from_error`] gets it back. Programs cannot create one, and cannot hand one back twice:
 ///
 /// ```compile_fail,E0382
 /// use iolite_io::{Canceled, Io};
@@ -50,7 +50,7 @@ pub struct Canceled {
     cause: Cause,
 }
 
-/// Where a `Canceled` comes from.
+/// The origin of a `Canceled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// Somebody asked the task to stop.
@@ -59,13 +59,13 @@ pub(crate) enum Cause {
     TimedOut(TimeoutId),
     /// A member of the group whose body runs has failed.
     Aborted,
-    /// The token was canceled in whose `run` the call was made, or the task was started.
+    /// The token was canceled in whose `run` the call was made or the task was started.
     Token,
     /// The call was made inside a panic hook.
     PanicHook,
 }
 
-/// Which timeout a `Canceled` came from; unique in the process.
+/// Identifies the timeout from which a `Canceled` came; unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeoutId(u64);
 
@@ -105,17 +105,16 @@ impl Canceled {
         self.cause == Cause::TimedOut(id)
     }
 
-    /// Whether `error` carries a `Canceled`. The kernel's `ECANCELED` does not.
+    /// Returns true if `error` carries a `Canceled`. The kernel's `ECANCELED` does not count.
     pub fn is_in(error: &io::Error) -> bool {
         error.canceled().is_some()
     }
 
-    /// Gets the `Canceled` out of an error that was made from one, also out of an
-    /// [`Incomplete`].
+    /// Extracts the `Canceled` from an error that was made from one, also from an [`Incomplete`].
     ///
     /// # Errors
     ///
-    /// The error itself, when it is another one.
+    /// Returns `error` unchanged if it carries no `Canceled`.
     pub fn from_error(error: io::Error) -> Result<Self, io::Error> {
         match error.downcast::<Incomplete>() {
             Ok(Incomplete { count, unwritten, source }) => {
@@ -141,13 +140,13 @@ impl fmt::Display for Canceled {
 impl Error for Canceled {}
 
 impl From<Canceled> for io::Error {
-    /// Never [`io::ErrorKind::Interrupted`], which std's helpers retry.
+    /// Never makes an [`io::ErrorKind::Interrupted`], because the helpers of std retry after that one.
     fn from(canceled: Canceled) -> Self {
         io::Error::other(canceled)
     }
 }
 
-/// The time given to a call or a block is over.
+/// The time limit of a call or a block has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
@@ -165,7 +164,7 @@ impl From<TimedOut> for io::Error {
     }
 }
 
-/// Why a wait with a deadline did not get what it waited for.
+/// The reason why a wait with a deadline ended without success.
 #[derive(Debug)]
 pub enum WaitError {
     /// The task was asked to stop.
@@ -214,17 +213,17 @@ impl From<WaitError> for io::Error {
             library's, or your own that implements `CarriesCanceled`; `timeout_any` takes every other, such as `anyhow::Error`"
 )]
 pub trait CarriesCanceled: Sized {
-    /// What `timeout` returns: this error, or that the time is over.
+    /// The error that `timeout` returns: this error, or [`TimedOut`].
     type OrTimedOut;
 
-    /// The `Canceled` in this error, if there is one.
+    /// Returns the `Canceled` that this error carries, if there is one.
     fn canceled(&self) -> Option<&Canceled>;
 
-    /// The same error, where `timeout` passes it on.
+    /// Converts an error that `timeout` passes on unchanged.
     fn into_or_timed_out(self) -> Self::OrTimedOut;
 
-    /// What `timeout` makes of this error when it carries its own request. What else the error says or brings back,
-    /// how far the call had come or an item for instance, is to be kept.
+    /// Converts an error that carries the timeout's own request. Keep everything else that the error says or hands
+    /// back, such as how far the call had come, or an item.
     fn into_timed_out(self) -> Self::OrTimedOut;
 }
 

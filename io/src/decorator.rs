@@ -1,4 +1,4 @@
-//! `Io`s around others.
+//! An `Io` that wraps another `Io`.
 
 use std::io;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use crate::runnable::{Refused, SpawnMode, Start, TaskRef, Ticket};
 use crate::time::{Clock, Instant};
 use crate::{Backend, Io};
 
-/// An [`Io`] around another: it does what the other does, but for the methods that it writes itself.
+/// An [`Io`] that wraps another one and overrides some of its methods.
 ///
-/// Every decorator is an `Io`. All of its methods are those of `Io`, with the same promises, and pass
-/// on to [`inner`](Self::inner) unless they are written; but [`multishot`](Self::multishot) gives none, so that
-/// each operation is seen by [`operate`](Self::operate). One that leaves operations alone passes it on too.
+/// Every decorator is an `Io`. All methods are those of `Io`, make the same promises, and forward to
+/// [`inner`](Self::inner) by default. The one exception is [`multishot`](Self::multishot), which returns `None` by
+/// default so that [`operate`](Self::operate) sees every operation. A decorator that does not look at operations should
+/// forward `multishot` too.
 ///
 /// ```
 /// use std::io;
@@ -59,32 +60,34 @@ use crate::{Backend, Io};
 /// }
 /// ```
 pub trait Decorator: Send + Sync {
-    /// The `Io` that it is around.
+    /// Returns the wrapped `Io`.
     fn inner(&self) -> &dyn Io;
 
-    /// As [`Io::handle`]: this decorator, not the other. `None` where it only borrows the other: tasks that may
-    /// outlive the call are not started through it then, members of groups are.
+    /// Returns this decorator, not the wrapped `Io`, as an `Arc` that can be kept; see [`Io::handle`].
+    ///
+    /// Returns `None` if the decorator only borrows the wrapped `Io`. Tasks that may outlive the call are then not
+    /// started through it; members of groups are.
     fn handle(&self) -> Option<Arc<dyn Io>>;
 
-    /// As [`Io::start`].
+    /// Implements [`Io::start`].
     ///
     /// # Cancellation
     ///
-    /// As [`Io::start`].
+    /// See [`Io::start`].
     ///
     /// # Errors
     ///
-    /// As [`Io::start`].
+    /// See [`Io::start`].
     fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         self.inner().start(start, how)
     }
 
-    /// As [`Io::try_run_inline`].
+    /// Implements [`Io::try_run_inline`].
     fn try_run_inline(&self, ticket: Ticket) {
         self.inner().try_run_inline(ticket);
     }
 
-    /// As [`Io::operate`].
+    /// Implements [`Io::operate`].
     ///
     /// # Cancellation
     ///
@@ -92,67 +95,67 @@ pub trait Decorator: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`Io::operate`].
+    /// See [`Io::operate`].
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output> {
         self.inner().operate(operation)
     }
 
-    /// As [`Io::multishot`]. Gives none unless it is written.
+    /// Implements [`Io::multishot`]. The default returns `None`.
     fn multishot(&self) -> Option<Box<dyn Multishot>> {
         None
     }
 
-    /// As [`Io::park`].
+    /// Implements [`Io::park`].
     fn park(&self, deadline: Option<Instant>) {
         self.inner().park(deadline);
     }
 
-    /// As [`Io::yield_now`].
+    /// Implements [`Io::yield_now`].
     ///
     /// # Panics
     ///
-    /// As [`Io::yield_now`].
+    /// See [`Io::yield_now`].
     fn yield_now(&self) {
         self.inner().yield_now();
     }
 
-    /// As [`Io::now`].
+    /// Implements [`Io::now`].
     fn now(&self) -> Instant {
         self.inner().now()
     }
 
-    /// As [`Io::time`].
+    /// Implements [`Io::time`].
     fn time(&self, clock: Clock) -> Duration {
         self.inner().time(clock)
     }
 
-    /// As [`Io::random`].
+    /// Implements [`Io::random`].
     ///
     /// # Errors
     ///
-    /// As [`Io::random`].
+    /// See [`Io::random`].
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
         self.inner().random(bytes)
     }
 
-    /// As [`Io::tasks`].
+    /// Implements [`Io::tasks`].
     fn tasks(&self) -> Vec<TaskRef> {
         self.inner().tasks()
     }
 
-    /// As [`Io::report`].
+    /// Implements [`Io::report`].
     fn report(&self) -> Option<Report> {
         self.inner().report()
     }
 
-    /// As [`Io::backend`].
+    /// Implements [`Io::backend`].
     fn backend(&self) -> Backend {
         self.inner().backend()
     }
 }
 
-/// So that an `&Arc<dyn Io>`, such as a reference to a [`handle`](Io::handle) that a struct keeps, goes where an `&dyn Io` is
-/// wanted. It is the same `Io`; a call through it takes one more step than one through `&**arc`.
+/// Lets an `&Arc<dyn Io>`, such as a reference to a [`handle`](Io::handle) that a struct keeps, be passed as `&dyn Io`.
+/// It is the same `Io`; a call through it takes one more indirection than a call through `&**arc`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -174,7 +177,7 @@ pub trait Decorator: Send + Sync {
 ///     io.sleep(Duration::from_secs(1))
 /// }
 /// ```
-// Every method is passed on, also those that have a default.
+// Forwards every method, including those that have a default.
 impl Io for Arc<dyn Io> {
     fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused> {
         (**self).start(start, how)

@@ -1,4 +1,4 @@
-//! The `Io` trait: the narrow waist between programs and backends.
+//! The `Io` trait: the interface between programs and backends.
 
 use std::fmt;
 use std::io;
@@ -13,48 +13,49 @@ use crate::time::{Clock, Instant};
 #[cfg(doc)]
 use crate::Canceled;
 
-/// What performs a program's input and output and runs its tasks.
+/// Performs a program's input and output and runs its tasks.
 ///
-/// A program is handed an `&dyn Io` and hands it on; it never asks for one. What it calls are
-/// mostly the conveniences on `dyn Io` below and the types of [`crate::net`], [`crate::fs`] and
-/// [`crate::sync`], all of which are written once, on the methods of this trait.
+/// A function that does I/O takes an `&dyn Io` and passes it on to the functions that it calls. Programs mostly call
+/// the methods of `dyn Io` below and the types of [`crate::net`], [`crate::fs`] and [`crate::sync`]. All of these are
+/// written once, on top of the methods of this trait.
 ///
 /// # For implementers
 ///
-/// A backend performs operations and starts tasks; a [`Decorator`](crate::backend::Decorator) passes them on to
-/// another `Io` and does something beside. The trait is safe to implement: nothing that is memory safe depends
-/// on what an implementation does. What it must do to be *useful*:
+/// A backend performs operations and starts tasks. A [`Decorator`](crate::backend::Decorator) forwards them to another
+/// `Io` and does something in addition. The trait is safe to implement: memory safety does not depend on what an
+/// implementation does. To be *useful*, an implementation keeps these rules:
 ///
-/// - [`operate`](Self::operate) is a cancellation point: it asks
+/// - [`operate`](Self::operate) is a cancellation point: it calls
 ///   [`Context::check_operation`](crate::backend::Context::check_operation) before it begins, gives up when a request
-///   arrives meanwhile, and reports a success even if it was being canceled, after
-///   [`Context::recancel`](crate::backend::Context::recancel). Only an attempt is none
+///   arrives during the operation, and reports a success even if it was being canceled, after
+///   [`Context::recancel`](crate::backend::Context::recancel). Only an attempt is not a cancellation point
 ///   ([`Operation::is_point`](crate::operation::Operation::is_point)).
-/// - [`park`](Self::park) blocks the *calling* context, whatever that is, and may return early.
-/// - [`start`](Self::start) runs every [`Start`] it accepts, also during shutdown.
-/// - A panic out of `park`, `yield_now` or `now` during a wait ends the process: waiters are linked from their
-///   stack frames.
+/// - [`park`](Self::park) blocks the *calling* context, of whatever kind, and may return early.
+/// - [`start`](Self::start) runs every [`Start`] that it accepts, even during shutdown.
+/// - `park`, `yield_now` and `now` do not panic. A panic of one of them during a wait ends the process, because waiters
+///   are linked from their stack frames.
 pub trait Io: Send + Sync {
-    /// Starts a task with what it asks for ([`Start::options`]), or gives it back.
+    /// Starts a task with the options that it asks for ([`Start::options`]), or gives it back.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point for [`SpawnMode::Waiting`] while it waits.
+    /// With [`SpawnMode::Waiting`], a cancellation point while it waits.
     ///
     /// # Errors
     ///
-    /// The start and the reason, when it cannot run in the wanted way.
+    /// Returns the start together with the reason if the task cannot run in the requested mode.
     fn start(&self, start: Start, how: SpawnMode) -> Result<(), Refused>;
 
-    /// Begins the task that this `Io` has [offered](Start::offer) under `ticket`, on the calling context,
-    /// which joins it and would otherwise wait: as an inline child on top of itself, which saves the
-    /// way to another context and back. Does nothing when the task was begun already, is not this
-    /// `Io`'s, or must not run on this context.
+    /// Begins the task that this `Io` has [offered](Start::offer) under `ticket` on the calling context.
+    ///
+    /// A context that joins the task calls this instead of waiting. The task then runs as an inline child on top of the
+    /// caller, which saves the switch to another context and back. Does nothing if the task has begun already, belongs
+    /// to another `Io`, or must not run on this context.
     fn try_run_inline(&self, ticket: Ticket) {
         let _ = ticket;
     }
 
-    /// Performs one operation and waits for its end.
+    /// Performs one operation and waits until it ends.
     ///
     /// # Cancellation
     ///
@@ -62,7 +63,7 @@ pub trait Io: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The operation's, with its errno; or [`Canceled`].
+    /// The error of the operation, with its errno, or [`Canceled`].
     fn operate(&self, operation: Operation<'_>) -> io::Result<Output>;
 
     /// Returns a handle for multishot operations, or `None` if this `Io` does not support them.
@@ -73,8 +74,8 @@ pub trait Io: Send + Sync {
         None
     }
 
-    /// Blocks the calling context until its token arrives ([`crate::backend::Unparker`]) or the
-    /// deadline passes. May return early. Not a cancellation point by itself.
+    /// Blocks the calling context until its token arrives ([`crate::backend::Unparker`]) or the deadline passes. May
+    /// return early. Not a cancellation point by itself.
     fn park(&self, deadline: Option<Instant>) {
         context::park(deadline);
     }
@@ -83,16 +84,16 @@ pub trait Io: Send + Sync {
     ///
     /// # Panics
     ///
-    /// Inside [`no_suspend`](crate::no_suspend).
+    /// Panics inside [`no_suspend`](crate::no_suspend).
     fn yield_now(&self) {
         context::yield_now();
     }
 
-    /// The time of the monotonic clock.
+    /// Returns the time of the monotonic clock.
     fn now(&self) -> Instant;
 
-    /// The time that a clock shows, since its beginning: the system's, unless an implementation has others. It
-    /// agrees with [`now`](Self::now).
+    /// Returns the time that `clock` shows, counted from its epoch. The default reads the system's clock; an
+    /// implementation may have its own. The result agrees with [`now`](Self::now).
     fn time(&self, clock: Clock) -> Duration {
         clock.read()
     }
@@ -101,36 +102,36 @@ pub trait Io: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Where the system has no source of randomness.
+    /// Returns an error if the system has no source of randomness.
     fn random(&self, bytes: &mut [u8]) -> io::Result<()>;
 
-    /// The tasks that it has started and that have not ended, as far as it knows them; for `dump`.
-    /// Those that wait for their turn, and those on top of others, may be missing.
+    /// Returns the tasks that this `Io` has started and that have not ended, as far as it knows them; `dump` prints
+    /// them. Tasks that have not begun, and tasks that run on top of others, may be missing.
     fn tasks(&self) -> Vec<TaskRef> {
         Vec::new()
     }
 
-    /// Where it reports what nobody waits for, one line at a time; `None` where nobody listens. To be called through
-    /// [`tell`](crate::backend::tell). Each panic of a task is told there, with the task's name and the place where it was
-    /// started.
+    /// Returns the function to which this `Io` reports events that no caller waits for, one line each, or `None` if
+    /// nobody listens. Call it through [`tell`](crate::backend::tell). Every panic of a task is reported, with the name
+    /// of the task and the place where it was started.
     fn report(&self) -> Option<Report> {
         None
     }
 
-    /// Which backend this is, with the features in use.
+    /// Returns the name of this backend and the features in use.
     fn backend(&self) -> Backend;
 
-    /// This very `Io`, to be kept; `None` for a decorator that borrows another.
+    /// Returns this `Io` as an `Arc` that can be kept, or `None` for a decorator that only borrows another `Io`.
     fn handle(&self) -> Option<Arc<dyn Io>>;
 }
 
-/// The name of a backend and what it uses; prints like `evented(io_uring: defer-taskrun, ext-arg)`.
+/// Describes a backend and what it uses; prints like `evented(io_uring: defer-taskrun, ext-arg)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
-    /// `threaded`, `evented` or another implementation's name.
+    /// The name: `threaded`, `evented` or that of another implementation.
     pub name: &'static str,
-    /// How many executors a task can be placed on ([`Placement`](crate::task::Placement)): 1 where there
-    /// is nothing to choose.
+    /// The number of executors on which a task can be placed ([`Placement`](crate::task::Placement)); 1 if there is no
+    /// choice.
     pub executors: usize,
     /// The kernel interfaces and features in use, and the size of the backend.
     pub detail: String,
@@ -148,7 +149,7 @@ impl fmt::Debug for dyn Io + '_ {
     }
 }
 
-/// A context waits through the `Io` that it was handed.
+/// A context waits through the `Io` that it is given.
 impl<T: Io + ?Sized> Wait for T {
     #[inline]
     fn park(&self, deadline: Option<Instant>) {
@@ -166,35 +167,36 @@ impl<T: Io + ?Sized> Wait for T {
     }
 }
 
-/// One operation that is submitted once and answers many times, for one caller after the other.
+/// An operation that is submitted once and completes many times; each completion goes to the next caller of
+/// [`next`](Self::next).
 ///
-/// It waits in the kernel while nobody asks, and what arrives meanwhile is kept. Dropping it stops that, and drops what has
-/// arrived and was not taken. Nothing that arrives after the drop is taken, whatever thread and context it happens on; the
-/// drop does not suspend.
+/// The operation stays in the kernel between calls, and arrivals are kept until a call takes them. Dropping the handle
+/// stops the operation and drops the arrivals that were not taken. Nothing is taken from the kernel after the drop, on
+/// whatever thread or context the drop happens. The drop does not suspend.
 ///
 /// # For implementers
 ///
-/// The source is borrowed by each call and by nothing in between: only a call of
-/// [`next`](Self::next) may make the kernel look at a descriptor by its number.
+/// Each call borrows the source, and nothing borrows it between calls: only a call of [`next`](Self::next) may make the
+/// kernel look up a descriptor by its number.
 pub trait Multishot: fmt::Debug + Send + Sync {
-    /// The next arrival, which is waited for. `source` is the same at each call.
+    /// Waits for the next arrival and returns it. `source` is the same in each call.
     ///
-    /// `None` says that a single operation has to do, this time: of a kernel that knows no better, of
-    /// a context for which it would bring nothing, of a pool without a free buffer. Whatever had
-    /// arrived has been taken then, and nothing is asked of the kernel that could overtake it.
+    /// Returns `None` if the caller has to perform a single operation this time, because the kernel does not support
+    /// multishot, because the context would gain nothing from it, or because the pool has no free buffer. In that case
+    /// every earlier arrival has been taken, and no request is left in the kernel that could overtake the single
+    /// operation.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point. What arrives later is kept for the next call.
+    /// A cancellation point. Arrivals that come later are kept for the next call.
     ///
     /// # Errors
     ///
-    /// The operation's, with its errno, behind what arrived before it; or
-    /// [`Canceled`](crate::Canceled).
+    /// The error of the operation, with its errno, after all that arrived before it; or [`Canceled`](crate::Canceled).
     fn next(&mut self, io: &dyn Io, source: Source<'_>) -> Option<io::Result<Arrival>>;
 
-    /// Stops, waits until the kernel has, and hands out what had arrived and was not taken, the
-    /// oldest first.
+    /// Stops the operation, waits until the kernel has stopped it, and returns the arrivals that were not taken, oldest
+    /// first.
     ///
     /// # Cancellation
     ///

@@ -1,4 +1,4 @@
-//! Tasks whose results come as they end.
+//! Sets of tasks whose results are taken in the order in which the tasks end.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +15,8 @@ use crate::select::{OnPolled, Polled, Selectable};
 use crate::task::{Body, TaskIo, call_reporting};
 use crate::waiting::Choice;
 
-/// Tasks whose results come as they end, each once; from [`io.join_set`](crate::Io#method.join_set).
+/// A set of tasks whose results are taken in the order in which the tasks end, each once; from
+/// [`io.join_set`](crate::Io#method.join_set).
 pub struct JoinSet<'scope, 'env, T> {
     group: Group<'scope, 'env>,
     results: Arc<Results<T>>,
@@ -32,15 +33,15 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
         Self { group: Group::new(io), results: Arc::default() }
     }
 
-    /// As [`Group::spawn_async`](crate::Group::spawn_async).
+    /// Starts a task as [`Group::spawn_async`](crate::Group::spawn_async) does.
     ///
     /// # Cancellation
     ///
-    /// As [`Group::spawn_async`](crate::Group::spawn_async).
+    /// Not a cancellation point. A request to the caller also reaches a task that runs on top of it.
     ///
     /// # Panics
     ///
-    /// As [`Group::spawn_async`](crate::Group::spawn_async).
+    /// See [`Group::spawn_async`](crate::Group::spawn_async).
     #[track_caller]
     pub fn spawn_async<F>(&self, closure: F)
     where
@@ -50,11 +51,11 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
         self.spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline");
     }
 
-    /// As [`Group::spawn_concurrent`](crate::Group::spawn_concurrent).
+    /// Starts a task as [`Group::spawn_concurrent`](crate::Group::spawn_concurrent) does.
     ///
     /// # Errors
     ///
-    /// When no unit of concurrency is free; the closure comes back in the error.
+    /// Returns an error if no unit of concurrency is free. The error hands the closure back.
     #[track_caller]
     pub fn spawn_concurrent<F>(&self, closure: F) -> Result<(), SpawnError<F>>
     where
@@ -65,7 +66,7 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
         parcel.unless_refused(started)
     }
 
-    /// As [`Group::spawn_waiting`](crate::Group::spawn_waiting).
+    /// Starts a task as [`Group::spawn_waiting`](crate::Group::spawn_waiting) does.
     ///
     /// # Cancellation
     ///
@@ -73,7 +74,7 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
     ///
     /// # Errors
     ///
-    /// As [`Group::spawn_waiting`](crate::Group::spawn_waiting); the closure comes back in the error.
+    /// The errors of [`Group::spawn_waiting`](crate::Group::spawn_waiting). The error hands the closure back.
     #[track_caller]
     pub fn spawn_waiting<F>(&self, io: &dyn Io, closure: F) -> Result<(), SpawnError<F>>
     where
@@ -98,18 +99,20 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
 }
 
 impl<T> JoinSet<'_, '_, T> {
-    /// How many tasks have not ended.
+    /// Returns the number of tasks that have not ended.
     pub fn running(&self) -> usize {
         self.group.len()
     }
 
-    /// Whether [`next`](Self::next) would return `None`: no task runs, and no result is left.
+    /// Returns true if [`next`](Self::next) would return `None`: no task runs, and no result is left.
     pub fn is_empty(&self) -> bool {
         self.results.is_empty()
     }
 
-    /// The result of the task that has ended first of those whose results were not taken; `None` when
-    /// there is none, and no task that could end. Tasks may be started meanwhile.
+    /// Waits for the next result and returns it.
+    ///
+    /// Of the results that were not taken, it returns that of the task that ended first. Returns `None` if no result is
+    /// left and no task runs that could bring one. More tasks may be started during the wait.
     ///
     /// # Cancellation
     ///
@@ -123,18 +126,19 @@ impl<T> JoinSet<'_, '_, T> {
         Ok(self.try_next())
     }
 
-    /// What [`next`](Self::next) returns, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when [`next`](Self::next) would not wait; its output is that of `next`. For
+    /// [`select`](crate::Io#method.select).
     pub fn on_next(&self) -> impl Selectable<Output = Option<T>> + '_ {
         OnPolled::of(&*self.results)
     }
 
-    /// As [`next`](Self::next), if it need not wait.
+    /// Returns the next result if there is one now. Does not wait.
     pub fn try_next(&self) -> Option<T> {
         self.results.take()
     }
 
-    /// All results that are there, in the order in which their tasks have ended, when there are at least
-    /// `min`, or else when no task runs any more.
+    /// Waits until at least `min` results are available or no task runs any more, and returns all that are available,
+    /// in the order in which their tasks have ended.
     ///
     /// # Cancellation
     ///
@@ -148,23 +152,23 @@ impl<T> JoinSet<'_, '_, T> {
         Ok(self.results.take_all())
     }
 
-    /// Requests cancellation of every task, once, waits until all have ended, and returns every result that
-    /// was not taken. A task that is started meanwhile starts canceled. More can be started afterwards.
+    /// Requests cancellation of every task, once, waits until all have ended, and returns every result that was not
+    /// taken. A task that is started during this call starts canceled. More tasks can be started after it.
     ///
     /// # Cancellation
     ///
-    /// Not ended by a request: the caller's next cancellation point returns it.
+    /// A request does not end the wait; the caller's next cancellation point returns it.
     ///
     /// # Panics
     ///
-    /// Resumes the first panic of a task, after all have ended.
+    /// Resumes the first panic of a task, after all tasks have ended.
     pub fn cancel(&self, io: &dyn Io) -> Vec<T> {
         self.group.cancel(io);
         self.results.take_all()
     }
 }
 
-/// What has ended, and how many have not.
+/// The results that were not taken, and the number of tasks that have not ended.
 pub(crate) struct Results<T>(Lock<State<T>>);
 
 struct State<T> {
@@ -186,7 +190,7 @@ impl<T> Default for Results<T> {
 }
 
 impl<T> Results<T> {
-    /// Waits until there are at least `min` results, or no task runs.
+    /// Waits until at least `min` results are available or no task runs.
     pub(crate) fn wait(&self, io: &dyn Io, min: usize) -> Result<(), Canceled> {
         io.check_cancel()?;
         let unparker = context::current(|context| context.unparker());
@@ -204,13 +208,13 @@ impl<T> Results<T> {
         }
     }
 
-    /// Whether nothing runs and nothing is left.
+    /// Returns true if no task runs and no result is left.
     pub(crate) fn is_empty(&self) -> bool {
         let state = self.0.lock();
         state.running == 0 && state.ended.is_empty()
     }
 
-    /// Takes the results of which `which` is true.
+    /// Takes the results for which `which` returns true.
     pub(crate) fn take_if(&self, which: impl Fn(&T) -> bool) -> Vec<T> {
         let mut state = self.0.lock();
         let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut state.ended).into_iter().partition(which);
@@ -245,7 +249,7 @@ impl<T> Polled for &Results<T> {
     }
 }
 
-/// A task that was started and has no result yet.
+/// Stands for a task that was started and has no result yet.
 pub(crate) struct Pending<T> {
     results: Arc<Results<T>>,
     value: Option<T>,
@@ -263,7 +267,7 @@ impl<T> Pending<T> {
 }
 
 impl<T> Drop for Pending<T> {
-    /// Also of a task that panics, or that was refused. Nobody sees a result whose task still runs.
+    /// Also runs for a task that panics or was refused. Nobody sees a result whose task still runs.
     fn drop(&mut self) {
         let mut state = self.results.0.lock();
         state.running -= 1;
@@ -274,7 +278,7 @@ impl<T> Drop for Pending<T> {
     }
 }
 
-/// The body of a task, which knows where its result goes.
+/// The body of a task, which puts the result into the set.
 struct Entrant<'a, T> {
     io: TaskIo<'a>,
     pending: Pending<T>,
@@ -288,13 +292,13 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<F, ()> for Entrant<'_, T> {
 }
 
 impl<'io> dyn Io + 'io {
-    /// Runs `body` with tasks whose results it takes as they come, and returns when all of them have
-    /// ended. A scope like [`group`](crate::Io#method.group); results that nobody takes are dropped.
+    /// Runs `body` with a set of tasks and returns when all of them have ended. The body takes the results as they
+    /// come; those that nobody takes are dropped. A scope like [`group`](crate::Io#method.group).
     ///
     /// ```
     /// use iolite_io::{Io, net::TcpStream};
     ///
-    /// /// The first that answers; the others are stopped.
+    /// /// Returns the first connection that succeeds and stops the other attempts.
     /// fn fastest(io: &dyn Io, mirrors: &[(String, u16)]) -> std::io::Result<Option<TcpStream>> {
     ///     io.join_set(|set| {
     ///         for (host, port) in mirrors {
@@ -302,7 +306,7 @@ impl<'io> dyn Io + 'io {
     ///         }
     ///         while let Some(connected) = set.next(io)? {
     ///             if let Ok(stream) = connected {
-    ///                 set.cancel(io); // what connected meanwhile is returned, dropped, and so closed
+    ///                 set.cancel(io); // a connection made in the meantime is returned, dropped, and so closed
     ///                 return Ok(Some(stream));
     ///             }
     ///         }
@@ -313,15 +317,15 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Cancellation
     ///
-    /// As [`group`](crate::Io#method.group).
+    /// See [`group`](crate::Io#method.group).
     ///
     /// # Errors
     ///
-    /// The body's.
+    /// The error of the body.
     ///
     /// # Panics
     ///
-    /// As [`group`](crate::Io#method.group).
+    /// See [`group`](crate::Io#method.group).
     pub fn join_set<'env, T: Send + 'env, R, E>(
         &'env self,
         body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> Result<R, E>,
@@ -330,7 +334,7 @@ impl<'io> dyn Io + 'io {
     }
 }
 
-/// Runs `body` with tasks whose results it takes, and waits for those that have not ended.
+/// Runs `body` with a set of tasks, and waits for those that have not ended.
 fn run_scope<'env, T: Send + 'env, R, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> Result<R, E>,
@@ -338,7 +342,7 @@ fn run_scope<'env, T: Send + 'env, R, E>(
     let set = JoinSet::new(TaskIo::Borrowed(io));
     let outcome = run_to_end(io, set.group.shared(), || body(&set), Result::is_err);
     if outcome.is_err() {
-        // Now, since in the unwinding their destructors might not panic.
+        // Dropped now, because their destructors must not panic during unwinding.
         set.results.take_all().into_iter().for_each(drop_quietly);
     }
     set.group.shared().or_panic(outcome)

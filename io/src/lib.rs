@@ -9,8 +9,8 @@
 //! - [`cancel`]: requests, cancellation points, shields and timeouts. Every call that can block is a cancellation point. A
 //!   [`CancellationToken`] cancels work that has no single owner.
 //! - [`mod@select`]: waiting for the first of several things, also by the macro [`select!`].
-//! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`. [`stream`] has the adapters to std's `Read` and
-//!   `Write`. [`signal`] and [`time`] have what their names say.
+//! - [`net`], [`fs`], [`stdio`], [`process`]: handles whose calls take `io`. [`stream`] has the adapters to std's
+//!   `Read` and `Write`. [`signal`] waits for signals, and [`time`] has clocks and intervals.
 //! - [`sync`]: locks and channels that work between fibers, workers and plain threads, also of two backends at once.
 //! - [`operation`] and [`completion`]: operations as data, one by one, in a batch, or in a queue.
 //! - [`testing`]: `Io`s on which things go wrong, for tests of programs.
@@ -21,7 +21,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");
 
-// The bottom: what everything below stands on.
+// The bottom layer, on which all other modules stand.
 mod dropping;
 mod explained;
 mod list;
@@ -32,7 +32,7 @@ mod sys;
 mod descriptor;
 pub mod time;
 
-// What parks: contexts, their tokens and scopes, the loop in which everything waits.
+// Parking: contexts, their tokens and scopes, and the loop in which everything waits.
 pub mod cancel;
 mod context;
 mod incomplete;
@@ -49,7 +49,7 @@ mod decorator;
 mod io;
 mod runnable;
 
-// Waiting: timeouts and shields, one of many things, locks and channels.
+// Waiting: timeouts and shields, selecting one of many, locks and channels.
 mod scopes;
 pub mod select;
 pub mod sync;
@@ -78,14 +78,14 @@ pub mod stream;
 pub mod backend;
 pub mod testing;
 
-/// Operations that are under way together: a scoped [`Batch`](completion::Batch), which borrows its buffers, and a
+/// Several operations in flight at once: a scoped [`Batch`](completion::Batch), which borrows its buffers, and a
 /// [`CompletionQueue`](completion::CompletionQueue), which owns them and has timers.
 pub mod completion {
     pub use crate::batch::{Batch, BatchCompletion, Buffers};
     pub use crate::completion_queue::{Completion, CompletionKind, CompletionQueue, OperationId};
 }
 
-/// Errors that few programs name, and how an error becomes a line of text with all its causes.
+/// Errors that few programs name, and the conversion of an error with all its causes into one line of text.
 pub mod error {
     pub use crate::error_chain::{ByConversion, ByForgetting, IntoError};
     pub use crate::runnable::{ConcurrencyUnavailable, InvalidOption, ShutDown};

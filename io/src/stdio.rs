@@ -84,7 +84,7 @@ impl InputStream {
     ///
     /// # Errors
     ///
-    /// Those of `read`.
+    /// The errors of `read`.
     pub fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         ByteStream::read(self, io, buffer)
     }
@@ -93,11 +93,11 @@ impl InputStream {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been read.
+    /// A cancellation point. The error says how many bytes had been read.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] when the end comes first; those of `read`. An error after the first byte
+    /// [`io::ErrorKind::UnexpectedEof`] when the end comes first; the errors of `read`. An error after the first byte
     /// carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
         stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
@@ -111,7 +111,7 @@ impl InputStream {
     ///
     /// # Errors
     ///
-    /// Those of `read`.
+    /// The errors of `read`.
     pub fn read_to_end(&self, io: &dyn Io, bytes: &mut Vec<u8>) -> io::Result<usize> {
         stream::read_to_end(bytes, |buffer| self.read(io, buffer))
     }
@@ -122,11 +122,11 @@ impl OutputStream {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was written is reported nevertheless.
+    /// A cancellation point; bytes that were written are still reported.
     ///
     /// # Errors
     ///
-    /// Those of `write`: [`io::ErrorKind::BrokenPipe`] when nobody reads any more.
+    /// The errors of `write`: [`io::ErrorKind::BrokenPipe`] when nobody reads any more.
     pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         ByteStream::write(self, io, buffer)
     }
@@ -135,7 +135,7 @@ impl OutputStream {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been written.
+    /// A cancellation point. The error says how many bytes had been written.
     ///
     /// # Errors
     ///

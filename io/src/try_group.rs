@@ -1,4 +1,4 @@
-//! Groups that fail as a whole with their first error.
+//! Groups that stop at the first error of a member.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,15 +26,15 @@ impl<E> fmt::Debug for TryGroup<'_, '_, E> {
 }
 
 impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
-    /// As [`Group::spawn_async`]. Joining says `Canceled` if the member has failed.
+    /// Starts a member as [`Group::spawn_async`] does. Joining it returns `Canceled` if the member has failed.
     ///
     /// # Cancellation
     ///
-    /// As [`Group::spawn_async`].
+    /// Not a cancellation point. A request to the caller also reaches a member that runs on top of it.
     ///
     /// # Panics
     ///
-    /// As [`Group::spawn_async`].
+    /// See [`Group::spawn_async`].
     #[track_caller]
     pub fn spawn_async<F, T>(&self, closure: F) -> ScopedTask<'scope, Result<T, Canceled>>
     where
@@ -45,11 +45,11 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         self.spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
-    /// As [`Group::spawn_concurrent`]. Joining says `Canceled` if the member has failed.
+    /// Starts a member as [`Group::spawn_concurrent`] does. Joining it returns `Canceled` if the member has failed.
     ///
     /// # Errors
     ///
-    /// When no unit of concurrency is free; the closure comes back in the error.
+    /// Returns an error if no unit of concurrency is free. The error hands the closure back.
     #[track_caller]
     pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<ScopedTask<'scope, Result<T, Canceled>>, SpawnError<F>>
     where
@@ -61,7 +61,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         parcel.unless_refused(started)
     }
 
-    /// As [`Group::spawn_waiting`]. Joining says `Canceled` if the member has failed.
+    /// Starts a member as [`Group::spawn_waiting`] does. Joining it returns `Canceled` if the member has failed.
     ///
     /// # Cancellation
     ///
@@ -69,7 +69,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     ///
     /// # Errors
     ///
-    /// As [`Group::spawn_waiting`]; the closure comes back in the error.
+    /// The errors of [`Group::spawn_waiting`]. The error hands the closure back.
     #[track_caller]
     pub fn spawn_waiting<F, T>(
         &self,
@@ -104,23 +104,24 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
 }
 
 impl<E> TryGroup<'_, '_, E> {
-    /// As [`Group::on_finish`]. A failure cancels the wait, as all that the body waits for.
+    /// Returns a source that is ready once every member has ended; see [`Group::on_finish`]. A failure of the group
+    /// cancels the wait, like every other wait of the body.
     pub fn on_finish(&self) -> impl Selectable<Output = ()> + '_ {
         self.group.on_finish()
     }
 
-    /// How many members have not ended.
+    /// Returns the number of members that have not ended.
     pub fn len(&self) -> usize {
         self.group.len()
     }
 
-    /// Whether every member has ended.
+    /// Returns true if every member has ended.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What the first failure of a group does.
+/// Records the first failure of a group and tears the group down.
 struct Failure<E> {
     first: Lock<Option<E>>,
     group: Arc<GroupShared>,
@@ -130,7 +131,7 @@ impl<E> Failure<E> {
     fn fail(&self, error: E) {
         let mut first = self.first.lock();
         if first.is_some() {
-            // Outside of the lock: dropping it runs the program's code.
+            // Outside of the lock, because dropping it runs code of the program.
             drop(first);
             return drop(error);
         }
@@ -140,7 +141,7 @@ impl<E> Failure<E> {
     }
 }
 
-/// The body of a member, which knows what an error of the closure does.
+/// The body of a member, which reports an error of its closure to the group.
 struct MayFail<'a, E> {
     io: TaskIo<'a>,
     failure: Arc<Failure<E>>,
@@ -159,9 +160,11 @@ where
 }
 
 impl<'io> dyn Io + 'io {
-    /// As [`group`](crate::Io#method.group), with members that may fail: at the first `Err` of a member
-    /// the others and the body are canceled, for good, and when all have ended that error is returned,
-    /// whatever the body returns. An `Err` of the body counts like a member's.
+    /// Runs `body` with a group whose members may fail; otherwise works like [`group`](crate::Io#method.group).
+    ///
+    /// The first `Err` of a member cancels the other members and the body; from then on each of their cancellation
+    /// points returns `Canceled`. When all members have ended, `try_group` returns that error, whatever the body
+    /// returns. An `Err` of the body counts like that of a member.
     ///
     /// ```
     /// use iolite_io::{Io, net::TcpStream};
@@ -170,22 +173,22 @@ impl<'io> dyn Io + 'io {
     ///     io.try_group(|group| {
     ///         let both = hosts.map(|host| group.spawn_async(move |io| TcpStream::connect(io, host)));
     ///         let [first, second] = both.map(|member| member.join(io));
-    ///         Ok([first?, second?]) // `Canceled`, where a member has failed: not what `try_group` returns
+    ///         Ok([first?, second?]) // `Canceled` if a member has failed, but `try_group` returns that member's error
     ///     })
     /// }
     /// ```
     ///
     /// # Cancellation
     ///
-    /// As [`group`](crate::Io#method.group).
+    /// See [`group`](crate::Io#method.group).
     ///
     /// # Errors
     ///
-    /// The first, in time, of the members' and the body's.
+    /// The first error in time, of the members and of the body.
     ///
     /// # Panics
     ///
-    /// As [`group`](crate::Io#method.group).
+    /// See [`group`](crate::Io#method.group).
     pub fn try_group<'env, T, E: Send + 'env>(
         &'env self,
         body: impl for<'scope> FnOnce(&'scope TryGroup<'scope, 'env, E>) -> Result<T, E>,
@@ -202,7 +205,7 @@ fn run_scope<'env, T, E: Send + 'env>(
     let group = Group::new(TaskIo::Borrowed(io));
     let failure = Arc::new(Failure { first: Lock::new(None), group: group.shared().clone() });
     let group = TryGroup { group, failure };
-    // In the body's place: an error that is not the first is dropped, by the program's destructor.
+    // In place of the body: an error that is not the first is dropped, by the destructor of the program.
     let body = || body(&group).map_err(|error| group.failure.fail(error));
     let outcome = run_to_end(io, group.group.shared(), body, Result::is_err);
     let first = group.failure.first.lock().take();

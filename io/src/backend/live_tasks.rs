@@ -14,7 +14,7 @@ pub struct LiveTasks {
 
 /// Where a task is among the live ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a task is removed when it has ended"]
+#[must_use = "a task has to be removed when it has ended"]
 pub struct LiveIndex(usize);
 
 impl LiveTasks {
@@ -32,7 +32,7 @@ impl LiveTasks {
     ///
     /// When it was removed before.
     #[inline]
-    #[must_use = "it is dropped outside of the lock"]
+    #[must_use = "drop it outside of the lock"]
     pub fn remove(&mut self, LiveIndex(index): LiveIndex) -> TaskRef {
         self.tasks.remove(index).1
     }

@@ -92,7 +92,7 @@ impl Lookups {
     ///
     /// # Errors
     ///
-    /// Those of `getaddrinfo`; [`io::ErrorKind::TimedOut`] after the time that a lookup may take. They name
+    /// The errors of `getaddrinfo`; [`io::ErrorKind::TimedOut`] after the time that a lookup may take. They name
     /// the host.
     pub fn resolve(&self, io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = io.timeout(self.timeout, |io| self.wait(io, host)).map_err(|error| {

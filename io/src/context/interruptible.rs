@@ -29,7 +29,7 @@ pub fn claim_thread() {
 ///
 /// # Errors
 ///
-/// Those of `call`. `EINTR` when a token was there or came, or a signal of somebody else: ask for
+/// The errors of `call`. `EINTR` when a token was there or came, or a signal of somebody else: ask for
 /// cancellation, and call again. When `call` succeeds, what a token stands for is pending still.
 ///
 /// # Panics

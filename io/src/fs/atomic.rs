@@ -65,7 +65,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// Those of `open`, `chown`, `chmod` and `setxattr`; [`io::ErrorKind::IsADirectory`] for a path that ends in a slash
+    /// The errors of `open`, `chown`, `chmod` and `setxattr`; [`io::ErrorKind::IsADirectory`] for a path that ends in a slash
     /// or in `.`.
     pub fn create(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         let at = path.locate();
@@ -122,7 +122,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// Those of `fsync` and `rename`, with which the old file is as it was; those of bringing the name to the disk, after
+    /// The errors of `fsync` and `rename`, with which the old file is as it was; those of bringing the name to the disk, after
     /// which either of them may be there when the power is lost.
     pub fn commit(self, io: &dyn Io) -> io::Result<()> {
         self.commit_as(io, Rename::Replace)

@@ -39,7 +39,7 @@ impl Dir {
     ///
     /// # Errors
     ///
-    /// Those of `open`; [`io::ErrorKind::NotADirectory`].
+    /// The errors of `open`; [`io::ErrorKind::NotADirectory`].
     pub fn open(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         Self::open_with(io, path, OFlags::empty())
     }
@@ -68,7 +68,7 @@ impl Dir {
     ///
     /// # Errors
     ///
-    /// Those of `fsync`.
+    /// The errors of `fsync`.
     pub fn sync_all(&self, io: &dyn Io) -> io::Result<()> {
         io.operate(Operation::Sync { file: &self.0, data_only: false })?.done()
     }
@@ -143,7 +143,7 @@ impl DirBuilder {
     ///
     /// # Errors
     ///
-    /// Those of `mkdir`.
+    /// The errors of `mkdir`.
     pub fn create(&self, io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
         let at = path.locate();
         if self.recursive { self.create_all(io, at) } else { self.create_one(io, at) }
@@ -196,7 +196,7 @@ impl DirBuilder {
 ///
 /// # Errors
 ///
-/// Those of `mkdir`; [`io::ErrorKind::AlreadyExists`].
+/// The errors of `mkdir`; [`io::ErrorKind::AlreadyExists`].
 pub fn create_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     DirBuilder::new().create(io, path)
 }
@@ -209,7 +209,7 @@ pub fn create_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of `mkdir`; [`io::ErrorKind::AlreadyExists`] when there is something else.
+/// The errors of `mkdir`; [`io::ErrorKind::AlreadyExists`] when there is something else.
 pub fn create_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(io, path)
 }

@@ -27,7 +27,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `open`.
+    /// The errors of `open`.
     pub fn open(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().read(true).open(io, path)
     }
@@ -40,7 +40,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `open`.
+    /// The errors of `open`.
     pub fn create(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().write(true).create(true).truncate(true).open(io, path)
     }
@@ -53,7 +53,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `open`; [`io::ErrorKind::AlreadyExists`].
+    /// The errors of `open`; [`io::ErrorKind::AlreadyExists`].
     pub fn create_new(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         OpenOptions::new().read(true).write(true).create_new(true).open(io, path)
     }
@@ -80,7 +80,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `read`.
+    /// The errors of `read`.
     pub fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         self.read_from(io, buffer, None)
     }
@@ -93,7 +93,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `pread`.
+    /// The errors of `pread`.
     pub fn read_at(&self, io: &dyn Io, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.read_from(io, buffer, Some(offset))
     }
@@ -102,11 +102,11 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been read.
+    /// A cancellation point. The error says how many bytes had been read.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] when the file is too short; those of `read`. An error after
+    /// [`io::ErrorKind::UnexpectedEof`] when the file is too short; the errors of `read`. An error after
     /// the first byte carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
         stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
@@ -137,7 +137,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `read`.
+    /// The errors of `read`.
     pub fn read_to_end(&self, io: &dyn Io, bytes: &mut Vec<u8>) -> io::Result<usize> {
         stream::read_to_end(bytes, |buffer| self.read(io, buffer))
     }
@@ -150,7 +150,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8. What was read by then is appended up to the
+    /// The errors of `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8. What was read by then is appended up to the
     /// first byte that is no text. That and what followed it (at a cancellation, the beginning of a character) is in the
     /// error: [`Incomplete::unwritten_of`](crate::Incomplete::unwritten_of).
     pub fn read_to_string(&self, io: &dyn Io, text: &mut String) -> io::Result<usize> {
@@ -165,7 +165,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `readv`.
+    /// The errors of `readv`.
     pub fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.read_vectored_from(io, buffers, None)
     }
@@ -178,7 +178,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `preadv`.
+    /// The errors of `preadv`.
     pub fn read_vectored_at(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         self.read_vectored_from(io, buffers, Some(offset))
     }
@@ -187,11 +187,11 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was written is reported nevertheless.
+    /// A cancellation point; bytes that were written are still reported.
     ///
     /// # Errors
     ///
-    /// Those of `write`; [`io::ErrorKind::StorageFull`] when the disk is full before the first
+    /// The errors of `write`; [`io::ErrorKind::StorageFull`] when the disk is full before the first
     /// byte.
     pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         self.write_to(io, buffer, None)
@@ -226,7 +226,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `pread`. The buffer then holds nothing.
+    /// The errors of `pread`. The buffer then holds nothing.
     pub fn read_pooled_at(&self, io: &dyn Io, buffer: &mut PooledBuffer, offset: u64) -> io::Result<usize> {
         buffer.set_len(0);
         let (storage, memory) = buffer.storage_and_memory_mut();
@@ -257,7 +257,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been written.
+    /// A cancellation point. The error says how many bytes had been written.
     ///
     /// # Errors
     ///
@@ -318,7 +318,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fsync`. After an error, what was written since the last success may be lost.
+    /// The errors of `fsync`. After an error, what was written since the last success may be lost.
     pub fn sync_all(&self, io: &dyn Io) -> io::Result<()> {
         io.operate(Operation::Sync { file: &self.0, data_only: false })?.done()
     }
@@ -331,7 +331,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fdatasync`.
+    /// The errors of `fdatasync`.
     pub fn sync_data(&self, io: &dyn Io) -> io::Result<()> {
         io.operate(Operation::Sync { file: &self.0, data_only: true })?.done()
     }
@@ -345,7 +345,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `lseek`.
+    /// The errors of `lseek`.
     pub fn seek(&self, io: &dyn Io, position: SeekFrom) -> io::Result<u64> {
         io.operate(Operation::Seek { file: &self.0, position })?.position()
     }
@@ -358,7 +358,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `ftruncate`.
+    /// The errors of `ftruncate`.
     pub fn set_len(&self, io: &dyn Io, length: u64) -> io::Result<()> {
         io.operate(Operation::File(FileOperation::SetLength { file: &self.0, length }))?.done()
     }
@@ -371,7 +371,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `statx`.
+    /// The errors of `statx`.
     pub fn len(&self, io: &dyn Io) -> io::Result<u64> {
         self.metadata(io).map(|metadata| metadata.len())
     }
@@ -384,7 +384,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `close`.
+    /// The errors of `close`.
     pub fn close(self, io: &dyn Io) -> io::Result<()> {
         io.operate(Operation::Close { descriptor: self.0 })?.done()
     }

@@ -40,7 +40,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `flock`.
+    /// The errors of `flock`.
     pub fn lock(&self, io: &dyn Io) -> io::Result<()> {
         self.wait_for(io, Lock::Exclusive)
     }
@@ -53,7 +53,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `flock`.
+    /// The errors of `flock`.
     pub fn lock_shared(&self, io: &dyn Io) -> io::Result<()> {
         self.wait_for(io, Lock::Shared)
     }
@@ -66,7 +66,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// [`TryLockError::WouldBlock`]; those of `flock`.
+    /// [`TryLockError::WouldBlock`]; the errors of `flock`.
     pub fn try_lock(&self, io: &dyn Io) -> Result<(), TryLockError> {
         self.try_to(io, Lock::Exclusive)
     }
@@ -79,7 +79,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// [`TryLockError::WouldBlock`]; those of `flock`.
+    /// [`TryLockError::WouldBlock`]; the errors of `flock`.
     pub fn try_lock_shared(&self, io: &dyn Io) -> Result<(), TryLockError> {
         self.try_to(io, Lock::Shared)
     }
@@ -92,7 +92,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `flock`.
+    /// The errors of `flock`.
     pub fn unlock(&self, io: &dyn Io) -> io::Result<()> {
         self.set_lock(io, None)
     }

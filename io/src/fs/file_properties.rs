@@ -24,7 +24,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `statx`.
+    /// The errors of `statx`.
     pub fn metadata(&self, io: &dyn Io) -> io::Result<Metadata> {
         metadata_of(io, FileTarget::Open(self.handle()))
     }
@@ -37,7 +37,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `link`; [`io::ErrorKind::NotFound`] where the last of its names was removed.
+    /// The errors of `link`; [`io::ErrorKind::NotFound`] where the last of its names was removed.
     pub fn hard_link(&self, io: &dyn Io, link: impl AsPathAt) -> io::Result<()> {
         let file = self.handle();
         link.locate().with_name(io, |to| perform(io, FileOperation::LinkOpen { file, to })?.done())
@@ -51,7 +51,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fchmod`.
+    /// The errors of `fchmod`.
     pub fn set_permissions(&self, io: &dyn Io, permissions: Permissions) -> io::Result<()> {
         let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetMode { of, mode: permissions.mode() })?.done()
@@ -65,7 +65,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fchown`.
+    /// The errors of `fchown`.
     pub fn set_owner(&self, io: &dyn Io, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
         let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetOwner { of, user, group })?.done()
@@ -79,7 +79,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `futimens`.
+    /// The errors of `futimens`.
     pub fn set_times(&self, io: &dyn Io, times: FileTimes) -> io::Result<()> {
         let of = FileTarget::Open(self.handle());
         perform(io, FileOperation::SetTimes { of, times: &times })?.done()
@@ -93,7 +93,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `futimens`.
+    /// The errors of `futimens`.
     pub fn set_modified(&self, io: &dyn Io, time: SystemTime) -> io::Result<()> {
         self.set_times(io, FileTimes::new().set_modified(time))
     }
@@ -107,7 +107,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fallocate`; [`io::ErrorKind::StorageFull`]; [`io::ErrorKind::InvalidInput`] for an empty part.
+    /// The errors of `fallocate`; [`io::ErrorKind::StorageFull`]; [`io::ErrorKind::InvalidInput`] for an empty part.
     pub fn allocate(&self, io: &dyn Io, part: Range<u64>) -> io::Result<()> {
         self.change_room(io, part, Allocation::Extend)
     }
@@ -133,7 +133,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fallocate`; [`io::ErrorKind::InvalidInput`] for an empty part.
+    /// The errors of `fallocate`; [`io::ErrorKind::InvalidInput`] for an empty part.
     pub fn punch_hole(&self, io: &dyn Io, part: Range<u64>) -> io::Result<()> {
         self.change_room(io, part, Allocation::PunchHole)
     }
@@ -146,7 +146,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `posix_fadvise`.
+    /// The errors of `posix_fadvise`.
     pub fn advise(&self, io: &dyn Io, part: Range<u64>, advice: Advice) -> io::Result<()> {
         let length = part.end.checked_sub(part.start).ok_or(Errno::INVAL)?;
         // The kernel takes none for all the rest.

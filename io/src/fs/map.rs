@@ -43,7 +43,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// Those of `mmap`.
+    /// The errors of `mmap`.
     pub fn new(io: &dyn Io, file: &File, access: MapAccess) -> io::Result<Self> {
         let length = usize::try_from(file.len(io)?).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut options = MmapOptions::new();
@@ -96,7 +96,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// Those of `msync`.
+    /// The errors of `msync`.
     pub fn flush(&self, io: &dyn Io) -> io::Result<()> {
         if self.is_empty() {
             return Ok(io.check_cancel()?);

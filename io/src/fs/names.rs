@@ -21,7 +21,7 @@ use crate::{Canceled, Io};
 ///
 /// # Errors
 ///
-/// Those of `statx`.
+/// The errors of `statx`.
 pub fn metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata> {
     with_subject(io, path.locate(), true, |of| metadata_of(io, of))
 }
@@ -34,7 +34,7 @@ pub fn metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata> {
 ///
 /// # Errors
 ///
-/// Those of `statx`.
+/// The errors of `statx`.
 pub fn symlink_metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata> {
     with_subject(io, path.locate(), false, |of| metadata_of(io, of))
 }
@@ -47,7 +47,7 @@ pub fn symlink_metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata
 ///
 /// # Errors
 ///
-/// Those of `statx`, when it cannot be told.
+/// The errors of `statx`, when it cannot be told.
 pub fn exists(io: &dyn Io, path: impl AsPathAt) -> io::Result<bool> {
     match metadata(io, path.locate()) {
         Ok(_) => Ok(true),
@@ -73,7 +73,7 @@ pub fn exists(io: &dyn Io, path: impl AsPathAt) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Those of `faccessat`: [`io::ErrorKind::PermissionDenied`] if it may not.
+/// The errors of `faccessat`: [`io::ErrorKind::PermissionDenied`] if it may not.
 pub fn access(io: &dyn Io, path: impl AsPathAt, access: Access) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::Access { of, access })?.done())
 }
@@ -86,7 +86,7 @@ pub fn access(io: &dyn Io, path: impl AsPathAt, access: Access) -> io::Result<()
 ///
 /// # Errors
 ///
-/// Those of `chmod`.
+/// The errors of `chmod`.
 pub fn set_permissions(io: &dyn Io, path: impl AsPathAt, permissions: Permissions) -> io::Result<()> {
     let mode = permissions.mode();
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetMode { of, mode })?.done())
@@ -100,7 +100,7 @@ pub fn set_permissions(io: &dyn Io, path: impl AsPathAt, permissions: Permission
 ///
 /// # Errors
 ///
-/// Those of `chown`.
+/// The errors of `chown`.
 pub fn chown(io: &dyn Io, path: impl AsPathAt, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
 }
@@ -113,7 +113,7 @@ pub fn chown(io: &dyn Io, path: impl AsPathAt, user: Option<u32>, group: Option<
 ///
 /// # Errors
 ///
-/// Those of `lchown`.
+/// The errors of `lchown`.
 pub fn lchown(io: &dyn Io, path: impl AsPathAt, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     with_subject(io, path.locate(), false, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
 }
@@ -126,7 +126,7 @@ pub fn lchown(io: &dyn Io, path: impl AsPathAt, user: Option<u32>, group: Option
 ///
 /// # Errors
 ///
-/// Those of `utimensat`.
+/// The errors of `utimensat`.
 pub fn set_times(io: &dyn Io, path: impl AsPathAt, times: FileTimes) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetTimes { of, times: &times })?.done())
 }
@@ -139,7 +139,7 @@ pub fn set_times(io: &dyn Io, path: impl AsPathAt, times: FileTimes) -> io::Resu
 ///
 /// # Errors
 ///
-/// Those of `rename`.
+/// The errors of `rename`.
 pub fn rename(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<()> {
     rename_as(io, from.locate(), to.locate(), Rename::Replace)
 }
@@ -152,7 +152,7 @@ pub fn rename(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result
 ///
 /// # Errors
 ///
-/// Those of `renameat2`; [`io::ErrorKind::AlreadyExists`]; `EINVAL` where the file system cannot do that.
+/// The errors of `renameat2`; [`io::ErrorKind::AlreadyExists`]; `EINVAL` where the file system cannot do that.
 pub fn rename_noreplace(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<()> {
     rename_as(io, from.locate(), to.locate(), Rename::NoReplace)
 }
@@ -165,7 +165,7 @@ pub fn rename_noreplace(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> 
 ///
 /// # Errors
 ///
-/// Those of `renameat2`; `EINVAL` where the file system cannot do that.
+/// The errors of `renameat2`; `EINVAL` where the file system cannot do that.
 pub fn rename_exchange(io: &dyn Io, one: impl AsPathAt, other: impl AsPathAt) -> io::Result<()> {
     rename_as(io, one.locate(), other.locate(), Rename::Exchange)
 }
@@ -182,7 +182,7 @@ pub(super) fn rename_as(io: &dyn Io, from: PathAt<'_>, to: PathAt<'_>, how: Rena
 ///
 /// # Errors
 ///
-/// Those of `link`.
+/// The errors of `link`.
 pub fn hard_link(io: &dyn Io, original: impl AsPathAt, link: impl AsPathAt) -> io::Result<()> {
     original.locate().with_name_looked_up(io, |from| {
         link.locate().with_name(io, |to| perform(io, FileOperation::Link { from, to })?.done())
@@ -197,7 +197,7 @@ pub fn hard_link(io: &dyn Io, original: impl AsPathAt, link: impl AsPathAt) -> i
 ///
 /// # Errors
 ///
-/// Those of `symlink`.
+/// The errors of `symlink`.
 pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl AsPathAt) -> io::Result<()> {
     let target = original.as_ref();
     link.locate().with_name(io, |at| perform(io, FileOperation::Symlink { target, at })?.done())
@@ -211,7 +211,7 @@ pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl AsPathAt) -> 
 ///
 /// # Errors
 ///
-/// Those of `readlink`; [`io::ErrorKind::InvalidInput`] when it is no link.
+/// The errors of `readlink`; [`io::ErrorKind::InvalidInput`] when it is no link.
 pub fn read_link(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
     path.locate().with_name_looked_up(io, |at| perform(io, FileOperation::ReadLink { at })?.path())
 }
@@ -224,7 +224,7 @@ pub fn read_link(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// Those of `realpath`; of a place [in a `Dir`](super::Dir::at) those of `openat2` and `readlink`.
+/// The errors of `realpath`; of a place [in a `Dir`](super::Dir::at) those of `openat2` and `readlink`.
 pub fn canonicalize(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
     let at = path.locate();
     with_subject(io, at, true, |of| match of {

@@ -14,11 +14,11 @@ impl OpenOptions {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a file that was opened is returned nevertheless.
+    /// A cancellation point; a file that was opened is still returned.
     ///
     /// # Errors
     ///
-    /// Those of `open`; [`io::ErrorKind::InvalidInput`] for options that do not go together, as in
+    /// The errors of `open`; [`io::ErrorKind::InvalidInput`] for options that do not go together, as in
     /// std.
     pub fn open(&self, io: &dyn Io, path: impl AsPathAt) -> io::Result<File> {
         let at = path.locate();

@@ -34,7 +34,7 @@ use crate::{Canceled, Io};
 ///
 /// # Errors
 ///
-/// Those of `open`. The iteration ends after an error, unless it is `Canceled`.
+/// The errors of `open`. The iteration ends after an error, unless it is `Canceled`.
 pub fn read_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<ReadDir<'_>> {
     let at = path.locate();
     let folder = Arc::new(Folder { dir: Dir::open(io, at)?, path: at.path.to_owned() });
@@ -135,7 +135,7 @@ impl DirEntry {
     ///
     /// # Errors
     ///
-    /// Those of `statx`.
+    /// The errors of `statx`.
     pub fn metadata(&self, io: &dyn Io) -> io::Result<Metadata> {
         symlink_metadata(io, self.folder.dir.at(self.name()))
     }
@@ -148,7 +148,7 @@ impl DirEntry {
     ///
     /// # Errors
     ///
-    /// Those of `statx`.
+    /// The errors of `statx`.
     pub fn file_type(&self, io: &dyn Io) -> io::Result<FileType> {
         match self.entry.file_type {
             Some(file_type) => io.check_cancel().map(|()| file_type).map_err(io::Error::from),

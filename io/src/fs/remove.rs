@@ -18,7 +18,7 @@ use crate::operation::{AsPathAt, FileOperation, PathAt};
 ///
 /// # Errors
 ///
-/// Those of `unlink`.
+/// The errors of `unlink`.
 pub fn remove_file(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     remove(io, path.locate(), false)
 }
@@ -31,7 +31,7 @@ pub fn remove_file(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of `rmdir`.
+/// The errors of `rmdir`.
 pub fn remove_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     remove(io, path.locate(), true)
 }
@@ -47,7 +47,7 @@ pub fn remove_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of `open`, `unlink` and `rmdir`; what was not removed by then is left. `EINVAL` for a path that ends in `.` or
+/// The errors of `open`, `unlink` and `rmdir`; what was not removed by then is left. `EINVAL` for a path that ends in `.` or
 /// `..`, by which a directory cannot be removed; nothing in it is, then.
 pub fn remove_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     let at = path.locate();

@@ -21,7 +21,7 @@ use crate::operation::{AsPathAt, OpenOptions};
 ///
 /// # Errors
 ///
-/// Those of `open`.
+/// The errors of `open`.
 pub fn temp_file(io: &dyn Io, folder: impl AsPathAt) -> io::Result<File> {
     let folder = folder.locate();
     let mut options = OpenOptions::new();

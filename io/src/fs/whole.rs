@@ -23,7 +23,7 @@ const COPY_BYTES: usize = 16 << 20;
 ///
 /// # Errors
 ///
-/// Those of `open` and `read`.
+/// The errors of `open` and `read`.
 pub fn read(io: &dyn Io, path: impl AsPathAt) -> io::Result<Vec<u8>> {
     let file = File::open(io, path)?;
     // One more, so that the end is found without more room.
@@ -42,7 +42,7 @@ pub fn read(io: &dyn Io, path: impl AsPathAt) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// Those of `open` and `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8, with a
+/// The errors of `open` and `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8, with a
 /// [`FromUtf8Error`](std::string::FromUtf8Error) that has the bytes.
 pub fn read_to_string(io: &dyn Io, path: impl AsPathAt) -> io::Result<String> {
     String::from_utf8(read(io, path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -57,7 +57,7 @@ pub fn read_to_string(io: &dyn Io, path: impl AsPathAt) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// Those of `open` and `write`.
+/// The errors of `open` and `write`.
 pub fn write(io: &dyn Io, path: impl AsPathAt, contents: impl AsRef<[u8]>) -> io::Result<()> {
     File::create(io, path)?.write_all(io, contents.as_ref())
 }
@@ -74,7 +74,7 @@ pub fn write(io: &dyn Io, path: impl AsPathAt, contents: impl AsRef<[u8]>) -> io
 ///
 /// # Errors
 ///
-/// Those of `open`, `read` and `write`; [`io::ErrorKind::InvalidInput`] when it is no regular file.
+/// The errors of `open`, `read` and `write`; [`io::ErrorKind::InvalidInput`] when it is no regular file.
 pub fn copy(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<u64> {
     let from = File::open(io, from)?;
     let metadata = from.metadata(io)?;

@@ -1,4 +1,4 @@
-//! Accepting a connection as one of many things to wait for.
+//! Accepting a connection as a source of `select`.
 
 use std::cell::OnceCell;
 use std::io;
@@ -19,8 +19,9 @@ use crate::syscalls::is_ready;
 use crate::waiting::Choice;
 
 impl<F: Family> TypedSocket<F, Listener> {
-    /// Accepting the next connection, as one of many things to [wait for](crate::Io#method.select). Where another one wins,
-    /// none was accepted; any number of tasks may wait for the same listener, of which one gets each connection.
+    /// Returns a source that accepts the next connection; its output is the connection. For
+    /// [`select`](crate::Io#method.select). If another source wins, no connection was accepted. Any number of tasks may
+    /// wait for the same listener; each connection goes to one of them.
     ///
     /// ```
     /// use iolite_io::{Io, net::TcpListener, sync::Event, select::OneOf2};
@@ -36,25 +37,28 @@ impl<F: Family> TypedSocket<F, Listener> {
     /// }
     /// ```
     ///
-    /// A wait that finds nobody at once takes a descriptor for as long as it waits. A listener of somebody else's that blocks
-    /// is in non-blocking mode for the moment of each look, which others who have the same open socket see.
+    /// A wait that finds no connection at once uses a file descriptor for the duration of the wait. If the listener
+    /// comes from other code and blocks, each attempt puts it into non-blocking mode for a moment, which every holder
+    /// of the same open socket can see.
     ///
-    /// It accepts by itself: an `Io` that changes operations, such as [`Faulty`](crate::testing::Faulty), does not see it.
+    /// This source calls `accept` itself: an `Io` that changes operations, such as [`Faulty`](crate::testing::Faulty),
+    /// does not see it.
     ///
     /// # Errors
     ///
-    /// Of what it comes to: those of [`accept`](Self::accept); when no descriptor is left to wait with; those of
+    /// The output is an error of [`accept`](Self::accept) or of `epoll_ctl`, or says that no descriptor is left for the
+    /// wait.
     /// `epoll_ctl`.
     pub fn on_accept(&self) -> impl Selectable<Output = io::Result<(TypedSocket<F, Stream>, F::Address)>> + '_ {
         OnPolled::of(Accepting { listener: self.descriptor(), watch: OnceCell::new(), family: PhantomData::<F> })
     }
 }
 
-/// A connection to come.
+/// Accepts the next connection.
 struct Accepting<'a, F> {
     listener: &'a Descriptor,
-    /// A duplicate, since a descriptor is watched once at a time, and others may wait for this one too. Edges are told again
-    /// and again, so it is watched once.
+    /// A duplicate, because a descriptor can be watched only once at a time and others may wait for this listener too.
+    /// It is watched once, because edges are reported again and again.
     watch: OnceCell<(OwnedFd, Watch)>,
     family: PhantomData<F>,
 }
@@ -77,8 +81,8 @@ impl<F: Family> Polled for Accepting<'_, F> {
         let accept = || accept_now(self.listener).transpose();
         let accepted = match comer {
             None => accept(),
-            // Watched first: who comes in between is found, or told. And accepted under the choice's lock, since nobody can
-            // put a connection back: a system call that never waits.
+            // Watched first, so that a connection that arrives in between is either found or reported. Accepted under
+            // the lock of the choice, because a connection cannot be put back; the system call never waits.
             Some(choice) => match self.watch(choice.unparker()) {
                 Ok(()) => choice.decide_if(accept),
                 Err(error) => choice.decide().then_some(Err(error)),
@@ -97,9 +101,9 @@ impl<F: Family> Polled for Accepting<'_, F> {
     }
 }
 
-/// Accepts who is there. Never waits; `None` when nobody is.
+/// Accepts a pending connection. Never waits; returns `None` if there is none.
 fn accept_now(listener: &Descriptor) -> io::Result<Option<(OwnedFd, Address)>> {
-    // The call has no flag of its own for that. A listener made here does not block anyway.
+    // `accept` has no flag of its own for that. A listener that was made here does not block anyway.
     let _nonblocking = listener.nonblocking()?;
     match retry_on_intr(|| acceptfrom_with(listener, SocketFlags::CLOEXEC)) {
         Ok((connection, peer)) => {
@@ -107,7 +111,7 @@ fn accept_now(listener: &Descriptor) -> io::Result<Option<(OwnedFd, Address)>> {
             Ok(Some((connection, peer.unwrap_or(Address::Unix(UnixAddress::unnamed())))))
         }
         Err(Errno::AGAIN) => Ok(None),
-        // The kernel looks for a free number first, also when there is nobody to accept.
+        // The kernel looks for a free descriptor first, even if there is no connection to accept.
         Err(Errno::MFILE | Errno::NFILE) if !is_ready(listener, Interest::Readable)? => Ok(None),
         Err(error) => Err(error.into()),
     }

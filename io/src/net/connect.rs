@@ -16,27 +16,27 @@ use crate::{Canceled, Group, Instant, Io, SpawnErrorKind};
 
 type TcpStream = TypedSocket<Internet, Stream>;
 
-/// How to connect.
+/// Options for connecting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// How long to wait for one address before the next is tried beside it. When an attempt fails, the
-    /// next begins at once.
+    /// How long to wait for one address before the next is tried in parallel. When an attempt fails, the next begins at
+    /// once.
     pub attempt_delay: Duration,
-    /// Where the connection comes from; port 0 lets the system choose one, which connections to other peers may have,
-    /// too. Addresses of the other family fail.
+    /// The local address. With port 0 the system chooses one, which connections to other peers may share. Attempts to
+    /// addresses of the other family fail.
     pub local: Option<SocketAddr>,
-    /// `TCP_NODELAY`: what is written is sent at once, and does not wait for the peer to acknowledge what was sent before.
+    /// `TCP_NODELAY`: written bytes are sent at once, even if the peer has not acknowledged earlier ones.
     pub no_delay: bool,
 }
 
 impl Default for ConnectOptions {
-    /// 250 ms between attempts, from anywhere, what is written is sent at once.
+    /// 250 ms between attempts, any local address, no delay.
     fn default() -> Self {
         Self { attempt_delay: Duration::from_millis(250), local: None, no_delay: true }
     }
 }
 
-/// How an attempt has ended.
+/// The address of an attempt and its result.
 type Outcome = (SocketAddr, io::Result<TcpStream>);
 
 /// Connects to the first of `addresses` that answers.
@@ -47,7 +47,7 @@ pub(super) fn connect(io: &dyn Io, addresses: Vec<SocketAddr>, options: &Connect
         _ => {}
     }
     let addresses = interleaved(addresses);
-    // There is room for all, so that nobody waits to tell.
+    // The channel has room for all outcomes, so that no attempt waits to report its own.
     let (sender, receiver) = channel(addresses.len());
     let result = io.group(|group| {
         let race = Race { io, group, options, sender, receiver: &receiver, under_way: 0, failed: Vec::new() };
@@ -56,7 +56,7 @@ pub(super) fn connect(io: &dyn Io, addresses: Vec<SocketAddr>, options: &Connect
     match result.map_err(Canceled::from_error) {
         Ok(stream) => Ok(stream),
         Err(Err(error)) => Err(error),
-        // One may have been faster than the request.
+        // An attempt may have succeeded before the request arrived.
         Err(Ok(canceled)) => {
             match std::iter::from_fn(|| receiver.try_recv().ok()).find_map(|(_, result)| result.ok()) {
                 Some(stream) => {
@@ -75,14 +75,14 @@ struct Race<'a, 'scope, 'env> {
     options: &'env ConnectOptions,
     sender: Sender<Outcome>,
     receiver: &'a Receiver<Outcome>,
-    /// How many attempts have begun and not told how they ended.
+    /// The number of attempts that have begun and not reported an outcome.
     under_way: usize,
     failed: Vec<(SocketAddr, io::Error)>,
 }
 
 impl Race<'_, '_, '_> {
-    /// Begins one attempt after the other, until one succeeds; the others are then canceled, and closed where
-    /// they succeed nevertheless.
+    /// Begins one attempt after the other until one succeeds. The others are then canceled, and closed if they succeed
+    /// nevertheless.
     fn run(mut self, addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
         let mut rest = addresses.into_iter();
         loop {
@@ -101,11 +101,11 @@ impl Race<'_, '_, '_> {
         }
     }
 
-    /// Begins an attempt beside the caller; where nothing can run there, it is made at once.
+    /// Begins an attempt beside the caller. If no task can run beside it, makes the attempt at once.
     fn begin(&mut self, address: SocketAddr) -> io::Result<()> {
         let (sender, options) = (self.sender.clone(), self.options);
         let member = self.group.spawn_concurrent(move |io| {
-            // There is room for all.
+            // There is room for all outcomes.
             let _ = sender.try_send((address, attempt(io, address, options)));
         });
         if let Err(refused) = member {
@@ -121,7 +121,8 @@ impl Race<'_, '_, '_> {
         Ok(())
     }
 
-    /// Waits for the end of an attempt, until it is time for the `next`; the connection, if it was made.
+    /// Waits for an attempt to end, until it is time for the `next` one. Returns the connection if the attempt
+    /// succeeded.
     fn wait(&mut self, next: Option<Instant>) -> io::Result<Option<TcpStream>> {
         let outcome = match next {
             Some(next) => self.io.timeout_at(next, |io| self.receiver.recv(io)),
@@ -155,17 +156,17 @@ fn attempt(io: &dyn Io, address: SocketAddr, options: &ConnectOptions) -> io::Re
     Ok(socket)
 }
 
-/// Lets the port be chosen when the socket is connected, among those that are free towards that peer. A `bind` would take one
-/// that no other connection may have, whoever its peer is.
+/// Makes the system choose the port at `connect`, among those that are free towards that peer. A `bind` would take a
+/// port that no connection to any peer uses.
 fn leave_port_open(io: &dyn Io, socket: &TcpStream) -> io::Result<()> {
     match socket.set_option(io, option::BIND_ADDRESS_NO_PORT, true) {
         Err(error) if Canceled::is_in(&error) => Err(error),
-        // A system without that option has fewer ports, and connects all the same.
+        // On a system without that option fewer ports are available, but connecting works.
         _ => Ok(()),
     }
 }
 
-/// The families by turns, beginning with that of the first address.
+/// Alternates between the families, beginning with that of the first address.
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);

@@ -1,4 +1,4 @@
-//! Messages, of UDP and of Unix sockets.
+//! Messages of UDP and Unix sockets.
 
 use std::io::{self, IoSlice, IoSliceMut};
 
@@ -7,34 +7,35 @@ use crate::Io;
 use crate::operation::{Address, Attempt, Message, Operation, OutgoingMessage, Received};
 
 impl<F: Family> TypedSocket<F, Datagram> {
-    /// Sends one message to whom the socket is connected; how many bytes it has.
+    /// Sends one message to the peer to which the socket is connected, and returns the number of its bytes.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a message that was sent is reported nevertheless.
+    /// A cancellation point; a message that was sent is still reported.
     ///
     /// # Errors
     ///
-    /// Those of `send`; a message is sent whole or not at all.
+    /// The errors of `send`; a message is sent whole or not at all.
     pub fn send(&self, io: &dyn Io, bytes: &[u8]) -> io::Result<usize> {
         self.send_message(io, &[IoSlice::new(bytes)], None, &[])
     }
 
-    /// Receives one message; what does not fit into `buffer` is gone. From any sender, unless the
-    /// socket is connected. 0 where the socket was shut down for reading and no message is left.
+    /// Receives one message and returns the number of its bytes. The part of a message that does not fit into `buffer`
+    /// is lost. Unless the socket is connected, the message may come from any sender. Returns 0 if the socket was shut
+    /// down for reading and no message is left.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a message that was received is returned nevertheless.
+    /// A cancellation point; a message that was received is still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recv`.
+    /// The errors of `recv`.
     pub fn recv(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(self.receive_one(io, buffer, false)?.count)
     }
 
-    /// As [`send`](Self::send), if it need not wait.
+    /// Sends one message like [`send`](Self::send), but returns an error instead of waiting.
     ///
     /// # Cancellation
     ///
@@ -42,12 +43,12 @@ impl<F: Family> TypedSocket<F, Datagram> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is no room; those of `send`.
+    /// [`io::ErrorKind::WouldBlock`] if there is no room; the errors of `send`.
     pub fn try_send(&self, io: &dyn Io, bytes: &[u8]) -> io::Result<usize> {
         self.try_send_one(io, bytes, None)
     }
 
-    /// As [`recv`](Self::recv), if it need not wait.
+    /// Receives one message like [`recv`](Self::recv), but returns an error instead of waiting.
     ///
     /// # Cancellation
     ///
@@ -55,12 +56,13 @@ impl<F: Family> TypedSocket<F, Datagram> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is no message; those of `recv`.
+    /// [`io::ErrorKind::WouldBlock`] if there is no message; the errors of `recv`.
     pub fn try_recv(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(self.try_receive_one(io, buffer)?.count)
     }
 
-    /// As [`recv_from`](Self::recv_from), if it need not wait.
+    /// Receives one message and its sender like [`recv_from`](Self::recv_from), but returns an error instead of
+    /// waiting.
     ///
     /// # Cancellation
     ///
@@ -68,25 +70,25 @@ impl<F: Family> TypedSocket<F, Datagram> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is no message; those of `recvfrom`.
+    /// [`io::ErrorKind::WouldBlock`] if there is no message; the errors of `recvfrom`.
     pub fn try_recv_from(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<(usize, F::Address)> {
         sender::<F>(self.try_receive_one(io, buffer)?)
     }
 
-    /// As [`recv`](Self::recv), with who sent it.
+    /// Receives one message like [`recv`](Self::recv), and returns the number of its bytes and its sender.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a message that was received is returned nevertheless.
+    /// A cancellation point; a message that was received is still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recvfrom`.
+    /// The errors of `recvfrom`.
     pub fn recv_from(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<(usize, F::Address)> {
         sender::<F>(self.receive_one(io, buffer, false)?)
     }
 
-    /// As [`recv`](Self::recv), but leaves the message to be received again.
+    /// Receives one message like [`recv`](Self::recv), but leaves it in the queue to be received again.
     ///
     /// # Cancellation
     ///
@@ -94,12 +96,13 @@ impl<F: Family> TypedSocket<F, Datagram> {
     ///
     /// # Errors
     ///
-    /// Those of `recv`.
+    /// The errors of `recv`.
     pub fn peek(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(self.receive_one(io, buffer, true)?.count)
     }
 
-    /// As [`recv_from`](Self::recv_from), but leaves the message to be received again.
+    /// Receives one message and its sender like [`recv_from`](Self::recv_from), but leaves it in the queue to be
+    /// received again.
     ///
     /// # Cancellation
     ///
@@ -107,36 +110,37 @@ impl<F: Family> TypedSocket<F, Datagram> {
     ///
     /// # Errors
     ///
-    /// Those of `recvfrom`.
+    /// The errors of `recvfrom`.
     pub fn peek_from(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<(usize, F::Address)> {
         sender::<F>(self.receive_one(io, buffer, true)?)
     }
 
-    /// Waits for a message and receives as many as are there, one into each of `messages`, with few system
-    /// calls; how many it was, which is 0 only where `messages` is empty, or the socket was shut down for reading.
+    /// Waits for a message and receives as many as are available, one into each of `messages`, with few system calls.
+    /// Returns the number of messages, which is 0 only if `messages` is empty or the socket was shut down for reading.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; messages that were received are returned nevertheless.
+    /// A cancellation point; messages that were received are still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recvmmsg`; after the first message the next call returns them.
+    /// The errors of `recvmmsg`. If an error occurs after the first message, the next call returns it.
     pub fn recv_many(&self, io: &dyn Io, messages: &mut [Message]) -> io::Result<usize> {
         let available = messages.len();
         io.operate(Operation::ReceiveMany { socket: self.descriptor(), messages })?.count(available)
     }
 
-    /// Sends messages in their order, with few system calls, as many as there is room for; how many it
-    /// was, which is 0 only where `messages` is empty.
+    /// Sends messages in order, with few system calls, as many as there is room for. Returns the number of messages,
+    /// which is 0 only if `messages` is empty.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; messages that were sent are reported nevertheless.
+    /// A cancellation point; messages that were sent are still reported.
     ///
     /// # Errors
     ///
-    /// Those of `sendmmsg`, when the first message fails: what fails later is reported to whom sends it again.
+    /// The errors of `sendmmsg`, if the first message fails. If a later one fails, the error is returned when that
+    /// message is sent again.
     pub fn send_many(&self, io: &dyn Io, messages: &[OutgoingMessage<'_>]) -> io::Result<usize> {
         io.operate(Operation::SendMany { socket: self.descriptor(), messages })?.count(messages.len())
     }

@@ -8,36 +8,37 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use crate::operation::Operation;
 use crate::{ErrorChain, Io};
 
-/// Something that stands for one or more socket addresses, as in std, but looked up through `io`:
+/// A value that stands for one or more socket addresses, like std's trait of this name, but looked up through `io`:
 /// `"host:port"`, `("host", port)`, and addresses.
 pub trait ToSocketAddrs {
-    /// The addresses, in the order in which to try them.
+    /// Returns the addresses in the order in which to try them.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point where a name has to be looked up; the lookup itself cannot be stopped
-    /// and goes on unobserved.
+    /// A cancellation point if a name has to be looked up. The lookup itself cannot be stopped; it goes on in the
+    /// background and its result is dropped.
     ///
     /// # Errors
     ///
-    /// When the text is no address, or the lookup fails or finds nothing; the error names it.
+    /// Returns an error if the text is not an address, or if the lookup fails or finds nothing. The error names the
+    /// text.
     fn to_socket_addrs(&self, io: &dyn Io) -> io::Result<Vec<SocketAddr>>;
 }
 
-/// Looks up the addresses of `host`: an IP literal, with a scope if it has one (`fe80::1%2`), `localhost`,
+/// Looks up the addresses of `host`, which is an IP literal, with a scope if it has one (`fe80::1%2`), `localhost`,
 /// which is loopback, or a name that the system's configuration knows (`/etc/hosts`, DNS).
 ///
-/// Names follow RFC 1123: labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all, and a dot behind
-/// them if need be. The underscores that are in use are allowed too.
+/// Names follow RFC 1123: labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all, and optionally a
+/// dot at the end. Underscores, which are in use, are allowed too.
 ///
 /// # Cancellation
 ///
-/// A cancellation point; a lookup that is under way goes on unobserved.
+/// A cancellation point. A lookup that has begun goes on in the background, and its result is dropped.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] when `host` is neither an address nor a name that could exist; when
-/// the lookup fails, takes too long or finds nothing. They name the host.
+/// [`io::ErrorKind::InvalidInput`] if `host` is neither an address nor a name that could exist; an error if the lookup
+/// fails, takes too long or finds nothing. Errors name the host.
 pub fn resolve(io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     io.check_cancel()?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -47,7 +48,7 @@ pub fn resolve(io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>
     if is_localhost(host) {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
     }
-    // The scope of an address may be the name of an interface: that the system looks up.
+    // The scope of an address may be the name of an interface, which the system looks up.
     if !bare.contains('%') {
         check_name(host).map_err(|what| invalid(&format!("`{host}` is not a valid host: {what}")))?;
     }
@@ -58,7 +59,7 @@ pub fn resolve(io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>
     Ok(addresses)
 }
 
-/// The address that `host` spells out.
+/// Returns the address that `host` spells out.
 fn literal(host: &str, port: u16) -> Option<SocketAddr> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Some(SocketAddr::new(address, port));
@@ -67,13 +68,13 @@ fn literal(host: &str, port: u16) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope.parse().ok()?).into())
 }
 
-/// RFC 6761: this name, and all below it, are this machine.
+/// Returns true for `localhost` and all names below it, which RFC 6761 reserves for this machine.
 fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// What is wrong with a name by the rules of RFC 1123, which allow the underscores that are in use.
+/// Says how a name violates the rules of RFC 1123. Underscores, which are in use, are allowed.
 fn check_name(name: &str) -> Result<(), &'static str> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() {
@@ -156,7 +157,7 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     }
 }
 
-/// For types that are one address.
+/// Implements `ToSocketAddrs` for types that are one address.
 macro_rules! one_address {
     ($($type:ty),*) => {$(
         impl ToSocketAddrs for $type {
@@ -169,15 +170,16 @@ macro_rules! one_address {
 
 one_address!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
-/// Several addresses were tried, and none of them answers.
+/// Several addresses were tried, and none of them accepted the connection.
 #[derive(Debug)]
 pub struct ConnectError {
-    /// What was tried, in the order in which it failed.
+    /// The addresses that were tried and their errors, in the order in which they failed.
     pub attempts: Vec<(SocketAddr, io::Error)>,
 }
 
 impl ConnectError {
-    /// The error of a call that has tried all there is: of one address its own, with its errno.
+    /// Makes the error of a call that has tried all addresses. For a single address, that is the error of the address
+    /// itself, with its errno.
     pub(super) fn error(mut attempts: Vec<(SocketAddr, io::Error)>) -> io::Error {
         match attempts.len() {
             0 => invalid("the name has no address to connect to"),

@@ -1,4 +1,4 @@
-//! What keeps coming in: connections, and bytes into pooled buffers.
+//! Streams of incoming connections, and of incoming bytes in pooled buffers.
 
 use std::io;
 use std::time::Duration;
@@ -11,11 +11,12 @@ use crate::operation::Source;
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::{Instant, Io};
 
-/// The connections to a listener, as they come; made by [`TcpListener::incoming`](super::TcpListener::incoming).
+/// The connections to a listener as they arrive; from [`TcpListener::incoming`](super::TcpListener::incoming).
 ///
-/// Where the `Io` can, the kernel accepts by itself from the first [`next`](Self::next) on, also
-/// while nobody asks; some connections may then wait here. Dropping this closes those; [`stop`](Self::stop)
-/// hands them out. A connection that comes after the drop is left to the next call of `accept`, on whatever thread this
+/// If the `Io` supports it, the kernel accepts connections on its own from the first [`next`](Self::next) on, even
+/// while no call waits; some connections may then be stored here. Dropping this value closes those connections;
+/// [`stop`](Self::stop) returns them. A connection that arrives after the drop is left to the next call of `accept`, on
+/// whatever thread the drop happens.
 /// is dropped.
 #[derive(Debug)]
 pub struct Incoming<'a, F: Family = Internet> {
@@ -29,18 +30,17 @@ impl<'a, F: Family> Incoming<'a, F> {
         Self { listener, multishot: io.multishot(), pause: Pause::default() }
     }
 
-    /// Waits for the next connection. For whose it is, ask [`peer_addr`](TypedSocket::peer_addr).
+    /// Waits for the next connection. [`peer_addr`](TypedSocket::peer_addr) returns the address of the peer.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; no connection is lost by it.
+    /// A cancellation point; no connection is lost.
     ///
     /// # Errors
     ///
-    /// Those of `accept`; the listener goes on after each. When the system has no room for another
-    /// connection (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) the next call pauses before it tries again,
-    /// for 5 ms and then twice as long each time, up to 1 s: a loop that goes on after errors does
-    /// not spin.
+    /// The errors of `accept`; the listener goes on after each. When the system has no room for another connection
+    /// (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), the next call pauses before it tries again, for 5 ms and then twice
+    /// as long each time, up to 1 s, so that a loop that goes on after errors does not spin.
     pub fn next(&mut self, io: &dyn Io) -> io::Result<TypedSocket<F, Stream>> {
         self.pause.wait(io)?;
         let result = self.accept(io);
@@ -52,12 +52,12 @@ impl<'a, F: Family> Incoming<'a, F> {
         result
     }
 
-    /// Accepts no more, and returns the connections that were accepted and not handed out, the
-    /// oldest first, with the errors between them.
+    /// Stops accepting, and returns the connections that were accepted and not handed out, oldest first, with the
+    /// errors between them.
     ///
     /// # Cancellation
     ///
-    /// Not a cancellation point; it waits for nobody but the kernel.
+    /// Not a cancellation point; it waits only for the kernel.
     pub fn stop(self, io: &dyn Io) -> Vec<io::Result<TypedSocket<F, Stream>>> {
         let left = self.multishot.map_or_else(Vec::new, |multishot| multishot.stop(io));
         left.into_iter().map(|arrival| arrival?.connection().map(TypedSocket::from)).collect()
@@ -72,12 +72,12 @@ impl<'a, F: Family> Incoming<'a, F> {
     }
 }
 
-/// Whether the system has no room for another connection, for now.
+/// Returns true if the system has no room for another connection now.
 pub(super) fn has_no_room(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-/// When to try again after there was no room.
+/// The time of the next attempt after there was no room.
 #[derive(Debug, Default)]
 struct Pause {
     last: Duration,
@@ -102,12 +102,13 @@ impl Pause {
     }
 }
 
-/// The bytes of a connection, as they come, in buffers of a pool; made by [`TcpStream::incoming`](super::TcpStream::incoming).
+/// The bytes of a connection as they arrive, in buffers of a pool; from
+/// [`TcpStream::incoming`](super::TcpStream::incoming).
 ///
-/// A connection that is idle holds no buffer. Where the `Io` can, the kernel fills buffers by itself
-/// from the first [`next`](Self::next) on, also while nobody asks; some bytes may then wait here.
-/// Dropping this drops those; [`stop`](Self::stop) hands them out. Bytes that come after the drop are left to the next
-/// read, on whatever thread this is dropped. While it lives, read through it alone.
+/// An idle connection holds no buffer. If the `Io` supports it, the kernel fills buffers on its own from the first
+/// [`next`](Self::next) on, even while no call waits; some bytes may then be stored here. Dropping this value drops
+/// those bytes; [`stop`](Self::stop) returns them. Bytes that arrive after the drop are left to the next read, on
+/// whatever thread the drop happens. While this value exists, read from the stream through it alone.
 #[derive(Debug)]
 pub struct IncomingBytes<'a, F: Family = Internet> {
     stream: &'a TypedSocket<F, Stream>,
@@ -120,16 +121,16 @@ impl<'a, F: Family> IncomingBytes<'a, F> {
         Self { stream, pool: pool.clone(), multishot: io.multishot() }
     }
 
-    /// Waits for the next bytes, at least one; `None` says that the peer has finished. When bytes
-    /// are there and every buffer of the pool is taken, it waits for one to come back.
+    /// Waits for the next bytes, at least one. Returns `None` if the peer has finished. If bytes have arrived but every
+    /// buffer of the pool is taken, waits for a buffer.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; no byte is lost by it.
+    /// A cancellation point; no byte is lost.
     ///
     /// # Errors
     ///
-    /// Those of `recv`, behind the bytes that came before.
+    /// The errors of `recv`, after the bytes that came before.
     pub fn next(&mut self, io: &dyn Io) -> io::Result<Option<PooledBuffer>> {
         let source = Source::Bytes { socket: self.stream.descriptor(), pool: &self.pool };
         match self.multishot.as_mut().and_then(|multishot| multishot.next(io, source)) {
@@ -138,19 +139,19 @@ impl<'a, F: Family> IncomingBytes<'a, F> {
         }
     }
 
-    /// Receives no more, and returns the buffers that were filled and not handed out, the oldest
-    /// first, with the error behind them. The stream can then be read as any other.
+    /// Stops receiving, and returns the buffers that were filled and not handed out, oldest first, followed by the
+    /// error if there was one. The stream can then be read like any other.
     ///
     /// # Cancellation
     ///
-    /// Not a cancellation point; it waits for nobody but the kernel.
+    /// Not a cancellation point; it waits only for the kernel.
     pub fn stop(self, io: &dyn Io) -> Vec<io::Result<PooledBuffer>> {
         let left = self.multishot.map_or_else(Vec::new, |multishot| multishot.stop(io));
         left.into_iter().filter_map(|arrival| arrival.and_then(|arrival| arrival.bytes()).transpose()).collect()
     }
 
     fn receive(&self, io: &dyn Io) -> io::Result<Option<PooledBuffer>> {
-        // First waits without a buffer.
+        // Waits without a buffer first.
         if self.stream.peek(io, &mut [0])? == 0 {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Listeners, of TCP and of Unix sockets.
+//! Listeners of TCP and Unix sockets.
 
 use std::io;
 use std::time::Duration;
@@ -13,13 +13,14 @@ impl<F: Family> TypedSocket<F, Listener> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a connection that was accepted is returned nevertheless.
+    /// A cancellation point; a connection that was accepted is still returned.
     ///
     /// # Errors
     ///
-    /// Those of `accept`. When the system has no room for another connection (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`),
-    /// the connection stays in the queue, and the error is returned after a pause of 10 ms, which is a cancellation
-    /// point, too: a loop that goes on after errors does not spin. [`incoming`](Self::incoming) pauses longer each time.
+    /// The errors of `accept`. When the system has no room for another connection (`EMFILE`, `ENFILE`, `ENOBUFS`,
+    /// `ENOMEM`), the connection stays in the queue, and the error is returned after a pause of 10 ms, which is a
+    /// cancellation point too, so that a loop that goes on after errors does not spin. [`incoming`](Self::incoming)
+    /// pauses longer each time.
     pub fn accept(&self, io: &dyn Io) -> io::Result<(TypedSocket<F, Stream>, F::Address)> {
         match self.accept_any(io) {
             Ok((descriptor, peer)) => Ok((TypedSocket::from(descriptor), of_family::<F>(peer)?)),
@@ -27,7 +28,7 @@ impl<F: Family> TypedSocket<F, Listener> {
         }
     }
 
-    /// As [`accept`](Self::accept), if somebody waits to be accepted.
+    /// Accepts a connection like [`accept`](Self::accept), but returns an error instead of waiting.
     ///
     /// # Cancellation
     ///
@@ -35,28 +36,29 @@ impl<F: Family> TypedSocket<F, Listener> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when nobody waits; those of `accept`, without a pause.
-    /// [`io::ErrorKind::Unsupported`] of a listener in blocking mode, in which [std](Self::from_std) makes them:
-    /// only in non-blocking mode, in which this library makes them, `accept` surely returns at once.
+    /// [`io::ErrorKind::WouldBlock`] if there is no connection; the errors of `accept`, without a pause.
+    /// [`io::ErrorKind::Unsupported`] for a listener in blocking mode, such as [std](Self::from_std) makes: only in
+    /// non-blocking mode, in which this library makes listeners, is `accept` certain to return at once.
     pub fn try_accept(&self, io: &dyn Io) -> io::Result<(TypedSocket<F, Stream>, F::Address)> {
         let attempt = Attempt::Accept { listener: self.descriptor() };
         let (descriptor, peer) = io.operate(Operation::Attempt(attempt))?.accepted()?;
         Ok((TypedSocket::from(descriptor), of_family::<F>(peer)?))
     }
 
-    /// The connections as they come. For servers that accept many: where `io` can, the kernel is asked
-    /// once and accepts by itself, so that some connections may be accepted before they are asked
-    /// for (on `evented` up to about a thousand, and none where the process may have fewer than 4,096
-    /// descriptors). Elsewhere it does what [`accept`](Self::accept) does.
+    /// Returns the connections as they arrive. For servers that accept many connections.
+    ///
+    /// If `io` supports it, the kernel is asked once and then accepts on its own, so that some connections may be
+    /// accepted before the program asks for them (on `evented` up to about a thousand, and none if the process may have
+    /// fewer than 4,096 descriptors). Otherwise it does the same as [`accept`](Self::accept).
     pub fn incoming(&self, io: &dyn Io) -> Incoming<'_, F> {
         Incoming::new(io, self)
     }
 }
 
-/// How long a call pauses that has found no room.
+/// The pause of a call that has found no room.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The error of an `accept`, returned when it makes sense to call it again.
+/// Returns the error of an `accept` once it makes sense to call it again.
 #[cold]
 fn after_a_pause(io: &dyn Io, error: io::Error) -> io::Error {
     match has_no_room(&error).then(|| io.sleep(PAUSE)) {

@@ -1,7 +1,6 @@
-//! Sockets over any [`Io`](crate::Io): [TCP](TcpStream), [UDP](UdpSocket), [Unix](UnixStream) and
-//! [whatever else](Socket) the system has, their [options](option), name lookup; and, for many
-//! connections at once, what keeps coming in ([`Incoming`], [`IncomingBytes`]) and sending without a
-//! copy ([`TcpStream::send_zero_copy`]).
+//! Sockets over any [`Io`](crate::Io): [TCP](TcpStream), [UDP](UdpSocket), [Unix](UnixStream) and [all other
+//! kinds](Socket) that the system has, their [options](option), and name lookup. For many connections at once there are
+//! streams of arrivals ([`Incoming`], [`IncomingBytes`]) and sending without a copy ([`TcpStream::send_zero_copy`]).
 //!
 //! All sockets are one type, [`TypedSocket`], under several names.
 

@@ -1,4 +1,4 @@
-//! Whether a socket is ready: waiting for it, and as one of many things to wait for.
+//! Readiness of sockets: waiting for it, and selecting it.
 
 use std::cell::OnceCell;
 use std::io;
@@ -15,8 +15,8 @@ use crate::select::{Fact, Selectable};
 use crate::syscalls::is_ready;
 
 impl<F, K> TypedSocket<F, K> {
-    /// Waits until receiving or accepting would not block: something is there, or the end, or an error. Who
-    /// then receives may find that somebody else was faster.
+    /// Waits until receiving or accepting would not block: data or a connection has arrived, the peer has finished, or
+    /// there is an error. Another task may be faster, so that a receive after this finds nothing.
     ///
     /// # Cancellation
     ///
@@ -24,7 +24,7 @@ impl<F, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// Those of `poll`.
+    /// The errors of `poll`.
     pub fn readable(&self, io: &dyn Io) -> io::Result<()> {
         self.ready(io, Interest::Readable)
     }
@@ -37,18 +37,18 @@ impl<F, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// Those of `poll`.
+    /// The errors of `poll`.
     pub fn writable(&self, io: &dyn Io) -> io::Result<()> {
         self.ready(io, Interest::Writable)
     }
 
-    /// What [`readable`](Self::readable) waits for, as one of many things to [wait for](crate::Io#method.select).
-    /// Nothing is received or accepted, so nothing is lost when another one wins.
+    /// Returns a source that is ready when [`readable`](Self::readable) would return. For
+    /// [`select`](crate::Io#method.select). It receives and accepts nothing, so nothing is lost if another source wins.
     ///
     /// ```
     /// use iolite_io::{Io, net::TcpStream, sync::mpmc::Receiver, select::OneOf2};
     ///
-    /// /// Sends what comes out of `outgoing`, and reads what the peer says, in one task.
+    /// /// Sends the messages from `outgoing` and reads from the peer, in one task.
     /// fn talk(io: &dyn Io, stream: &TcpStream, outgoing: &Receiver<Vec<u8>>) -> std::io::Result<()> {
     ///     let mut buffer = [0; 4096];
     ///     loop {
@@ -66,20 +66,21 @@ impl<F, K> TypedSocket<F, K> {
     /// }
     /// ```
     ///
-    /// A wait that does not find it ready at once takes a descriptor for as long as it waits.
+    /// A wait that does not find the socket ready at once uses a file descriptor for the duration of the wait.
     ///
     /// # Errors
     ///
-    /// Of what it comes to: when no descriptor is left; those of `epoll_ctl`.
+    /// The output is an error of `epoll_ctl`, or says that no descriptor is left.
     pub fn on_readable(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::Readable)
     }
 
-    /// What [`writable`](Self::writable) waits for, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when [`writable`](Self::writable) would return. For
+    /// [`select`](crate::Io#method.select).
     ///
     /// # Errors
     ///
-    /// As of [`on_readable`](Self::on_readable).
+    /// See [`on_readable`](Self::on_readable).
     pub fn on_writable(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::Writable)
     }
@@ -90,8 +91,8 @@ impl<F, K> TypedSocket<F, K> {
 }
 
 impl<F> TypedSocket<F, Stream> {
-    /// Waits until the peer has finished sending, or the connection is gone, whatever is still to be read: for who
-    /// works for a peer and does not read meanwhile.
+    /// Waits until the peer has finished sending, or the connection is lost, even if bytes are still to be read. For
+    /// code that works for a peer without reading from it.
     ///
     /// # Cancellation
     ///
@@ -99,26 +100,28 @@ impl<F> TypedSocket<F, Stream> {
     ///
     /// # Errors
     ///
-    /// Those of `poll`.
+    /// The errors of `poll`.
     pub fn hung_up(&self, io: &dyn Io) -> io::Result<()> {
         self.ready(io, Interest::HungUp)
     }
 
-    /// What [`hung_up`](Self::hung_up) waits for, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when [`hung_up`](Self::hung_up) would return. For
+    /// [`select`](crate::Io#method.select).
     ///
     /// # Errors
     ///
-    /// As of [`on_readable`](Self::on_readable).
+    /// See [`on_readable`](Self::on_readable).
     pub fn on_hung_up(&self) -> impl Selectable<Output = io::Result<()>> + '_ {
         Readiness::of(self.descriptor(), Interest::HungUp)
     }
 }
 
-/// A descriptor's being ready, to be waited for. What cannot be watched comes to the error at once.
+/// The readiness of a descriptor as a source. If the descriptor cannot be watched, the source is ready at once, with
+/// the error.
 struct Readiness<'a> {
     descriptor: &'a Descriptor,
     interest: Interest,
-    /// A duplicate, since a descriptor is watched once at a time, and others may wait for this one too.
+    /// A duplicate, because a descriptor can be watched only once at a time and others may wait for this one too.
     watch: OnceCell<io::Result<(OwnedFd, Watch)>>,
 }
 
@@ -128,7 +131,7 @@ impl<'a> Readiness<'a> {
     }
 
     fn is_ready(&self) -> bool {
-        // Whoever takes it for ready is told by the operation that follows.
+        // If the check fails, the operation that follows reports the error.
         is_ready(self.descriptor, self.interest).unwrap_or(true)
     }
 

@@ -1,4 +1,4 @@
-//! Name lookups of one's own.
+//! Custom name lookups.
 
 use std::fmt;
 use std::io;
@@ -12,23 +12,23 @@ use crate::{
     operation::{Operation, Output},
 };
 
-/// What looks host names up.
+/// Looks up host names.
 pub trait Resolver: Send + Sync {
-    /// The addresses of a host, in the order in which to try them; none when it is not known. It is not asked
-    /// for IP literals and `localhost`.
+    /// Returns the addresses of a host in the order in which to try them, or none if the host is not known. It is not
+    /// called for IP literals and `localhost`.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, where it waits for something.
+    /// A cancellation point if it waits.
     ///
     /// # Errors
     ///
-    /// When the lookup fails; the error names the host.
+    /// Returns an error that names the host if the lookup fails.
     fn resolve(&self, io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
-/// The same `Io` with other name lookups: for it, and for the tasks that are started through it, names
-/// mean what `resolver` says. What `resolver` itself does goes through the `Io` that was given.
+/// Returns the same `Io` with other name lookups: calls through it, and through the `Io` of the tasks that are started
+/// with it, look up names with `resolver`. The calls that `resolver` itself makes go through the original `Io`.
 ///
 /// ```
 /// use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Sockets of every kind: one type, whose parameters say the family and what can be done with it.
+//! Sockets of every kind: one type whose parameters say its family and its operations.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -10,18 +10,18 @@ use crate::Io;
 use crate::descriptor::Descriptor;
 use crate::operation::{Address, Domain, Operation, Received, SocketOption, SocketType, UnixAddress};
 
-/// A socket of a family and a kind: what all of them have in common. [`TcpStream`](super::TcpStream),
-/// [`UnixListener`](super::UnixListener) and the others are names for this, each with calls of its own.
+/// A socket with a family `F` and a kind `K`. [`TcpStream`](super::TcpStream), [`UnixListener`](super::UnixListener)
+/// and the others are names for this type, each with methods of its own.
 ///
-/// Every call takes `&self`, so that one task may receive while another sends. It owns its descriptor,
-/// which is closed on exec, and nothing else.
+/// Every call takes `&self`, so that one task can receive while another sends. The socket owns its descriptor, which is
+/// closed on exec, and nothing else.
 ///
-/// Sockets come from std and go back to it, for what another crate has made or wants; what borrows one keeps it here:
+/// Sockets convert from and to those of std, for use with other crates. A socket that is borrowed cannot be converted:
 ///
 /// ```
 /// use iolite_io::{Io, net::{TcpListener, TcpStream}};
 ///
-/// /// Serves on what a supervisor has opened, and hands each connection to a crate that knows std's.
+/// /// Serves on a listener that a supervisor has opened, and passes each connection to a crate that uses std's type.
 /// fn serve(io: &dyn Io, inherited: std::net::TcpListener, hand: impl Fn(std::net::TcpStream)) -> std::io::Result<()> {
 ///     let listener = TcpListener::from_std(inherited);
 ///     loop {
@@ -47,9 +47,9 @@ pub struct TypedSocket<F, K> {
     types: PhantomData<fn() -> (F, K)>,
 }
 
-/// A socket of any family and kind, as the system has it: for what the named types do not offer.
+/// A socket of any family and kind, with all that the system offers, for what the named types do not support.
 ///
-/// Make one, set its options, and [turn](Self::into_typed) it into what it is:
+/// Make one, set its options, and [convert](Self::into_typed) it to its own type:
 ///
 /// ```
 /// use iolite_io::Io;
@@ -68,13 +68,13 @@ pub type Socket = TypedSocket<Any, Any>;
 
 /// A family of addresses, as a type.
 pub trait Family: fmt::Debug + Sized + 'static {
-    /// What its addresses look like.
+    /// The addresses of the family.
     type Address: Into<Address> + Clone + fmt::Debug;
 
-    /// The address, if it is one of this family.
+    /// Returns `address` if it belongs to this family.
     fn address(address: Address) -> Option<Self::Address>;
 
-    /// The address of a sender who has none, where there are such.
+    /// Returns the address of a sender that has none, if the family has such senders.
     fn nobody() -> Option<Address> {
         None
     }
@@ -96,7 +96,7 @@ pub enum Any {}
 #[derive(Debug)]
 pub enum Stream {}
 
-/// What streams are accepted from.
+/// A socket that accepts streams.
 #[derive(Debug)]
 pub enum Listener {}
 
@@ -138,11 +138,11 @@ impl Family for Any {
     }
 }
 
-/// How many buffers one vectored call fills at most; a short read is a legal answer.
+/// The maximum number of buffers that one vectored call fills; a short read is allowed.
 const BUFFERS_MAX: usize = 8;
 
 impl<F: Family, K> TypedSocket<F, K> {
-    /// The address of this end, with the port or name that the system chose.
+    /// Returns the address of this end, with the port or name that the system chose.
     ///
     /// # Cancellation
     ///
@@ -150,12 +150,12 @@ impl<F: Family, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// Those of `getsockname`.
+    /// The errors of `getsockname`.
     pub fn local_addr(&self, io: &dyn Io) -> io::Result<F::Address> {
         of_family::<F>(io.operate(Operation::LocalAddress { socket: &self.descriptor })?.address()?)
     }
 
-    /// The address of the peer.
+    /// Returns the address of the peer.
     ///
     /// # Cancellation
     ///
@@ -163,7 +163,7 @@ impl<F: Family, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// Those of `getpeername`.
+    /// The errors of `getpeername`.
     pub fn peer_addr(&self, io: &dyn Io) -> io::Result<F::Address> {
         of_family::<F>(io.operate(Operation::PeerAddress { socket: &self.descriptor })?.address()?)
     }
@@ -185,13 +185,13 @@ impl<F, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] when the value is none of this option; those of `setsockopt`.
+    /// [`io::ErrorKind::InvalidInput`] if the value is not valid for this option; the errors of `setsockopt`.
     pub fn set_option<T>(&self, io: &dyn Io, option: SocketOption<T>, value: T) -> io::Result<()> {
         let value = option.encode(value)?;
         io.operate(Operation::SetOption { socket: &self.descriptor, name: option.name(), value })?.done()
     }
 
-    /// The present value of an option of the table in [`option`](super::option).
+    /// Returns the current value of an option of the table in [`option`](super::option).
     ///
     /// # Cancellation
     ///
@@ -199,13 +199,13 @@ impl<F, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// Those of `getsockopt`.
+    /// The errors of `getsockopt`.
     pub fn option<T>(&self, io: &dyn Io, option: SocketOption<T>) -> io::Result<T> {
         let output = io.operate(Operation::GetOption { socket: &self.descriptor, name: option.name() })?;
         option.decode(&output.option()?)
     }
 
-    /// Shuts one or both directions down.
+    /// Shuts down one or both directions.
     ///
     /// # Cancellation
     ///
@@ -213,26 +213,26 @@ impl<F, K> TypedSocket<F, K> {
     ///
     /// # Errors
     ///
-    /// Those of `shutdown`.
+    /// The errors of `shutdown`.
     pub fn shutdown(&self, io: &dyn Io, how: Shutdown) -> io::Result<()> {
         io.operate(Operation::Shutdown { socket: &self.descriptor, how })?.done()
     }
 
-    /// Closes it and reports what went wrong; dropping closes too.
+    /// Closes the socket and reports errors. Dropping it closes it too.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the socket is closed in any case.
+    /// A cancellation point. The socket is closed in any case.
     ///
     /// # Errors
     ///
-    /// Those of `close`.
+    /// The errors of `close`.
     pub fn close(self, io: &dyn Io) -> io::Result<()> {
         io.operate(Operation::Close { descriptor: self.descriptor })?.done()
     }
 
-    /// The same socket under another type. Nothing is checked: what the socket cannot do fails with the
-    /// system's error when it is asked to.
+    /// Converts the socket to another type without any check. An operation that the socket does not support fails with
+    /// the error of the system.
     pub fn into_typed<G, L>(self) -> TypedSocket<G, L> {
         TypedSocket::from(self.descriptor)
     }
@@ -241,7 +241,7 @@ impl<F, K> TypedSocket<F, K> {
         &self.descriptor
     }
 
-    /// Receives one message, or what is there of a stream, with what came along.
+    /// Receives one message, or the available bytes of a stream, with its ancillary data.
     pub(super) fn receive_message(
         &self,
         io: &dyn Io,
@@ -287,7 +287,7 @@ impl<F, K> TypedSocket<F, K> {
         io.operate(Operation::Accept { listener: &self.descriptor })?.accepted()
     }
 
-    /// A new socket.
+    /// Opens a new socket.
     pub(super) fn open(io: &dyn Io, domain: Domain, kind: SocketType, protocol: i32) -> io::Result<Self> {
         io.operate(Operation::Socket { domain, kind, protocol })?.opened().map(Self::from)
     }
@@ -299,7 +299,7 @@ impl<F, K> TypedSocket<F, K> {
 }
 
 impl Socket {
-    /// Makes a socket; `protocol` is its number, 0 for the usual one of the kind.
+    /// Makes a socket. `protocol` is a protocol number; 0 selects the usual protocol of the kind.
     ///
     /// # Cancellation
     ///
@@ -307,12 +307,12 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of `socket`.
+    /// The errors of `socket`.
     pub fn new(io: &dyn Io, domain: Domain, kind: SocketType, protocol: i32) -> io::Result<Self> {
         Self::open(io, domain, kind, protocol)
     }
 
-    /// Makes two sockets that are connected to each other.
+    /// Makes two connected sockets.
     ///
     /// # Cancellation
     ///
@@ -320,12 +320,12 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of `socketpair`.
+    /// The errors of `socketpair`.
     pub fn pair(io: &dyn Io, domain: Domain, kind: SocketType, protocol: i32) -> io::Result<(Self, Self)> {
         Self::open_pair(io, domain, kind, protocol)
     }
 
-    /// Binds it to an address.
+    /// Binds the socket to an address.
     ///
     /// # Cancellation
     ///
@@ -333,13 +333,13 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of `bind`.
+    /// The errors of `bind`.
     pub fn bind(&self, io: &dyn Io, address: impl Into<Address>) -> io::Result<()> {
         self.bind_to(io, &address.into())
     }
 
-    /// Begins to listen, for at most `backlog` connections that nobody has accepted. From then on the
-    /// socket is non-blocking, as every listener here.
+    /// Starts to listen, with a queue of at most `backlog` connections that were not accepted. From then on the socket
+    /// is non-blocking, like every listener of this library.
     ///
     /// # Cancellation
     ///
@@ -347,7 +347,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of `listen`.
+    /// The errors of `listen`.
     pub fn listen(&self, io: &dyn Io, backlog: u32) -> io::Result<()> {
         self.listen_with(io, backlog)
     }
@@ -356,66 +356,66 @@ impl Socket {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a connection that was accepted is returned nevertheless.
+    /// A cancellation point; a connection that was accepted is still returned.
     ///
     /// # Errors
     ///
-    /// Those of `accept`.
+    /// The errors of `accept`.
     pub fn accept(&self, io: &dyn Io) -> io::Result<(Self, Address)> {
         let (descriptor, peer) = self.accept_any(io)?;
         Ok((Self::from(descriptor), peer))
     }
 
-    /// Connects it, or, where there are no connections, says whom [`send`](Self::send) sends to.
+    /// Connects the socket, or, for a socket without connections, sets the address to which [`send`](Self::send) sends.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a connection that was made is made. After an error the socket is for
-    /// closing.
+    /// A cancellation point. A connection that was made stays. After an error the socket can only be closed.
     ///
     /// # Errors
     ///
-    /// Those of `connect`.
+    /// The errors of `connect`.
     pub fn connect(&self, io: &dyn Io, address: impl Into<Address>) -> io::Result<()> {
         self.connect_to(io, &address.into())
     }
 
-    /// Sends one message, or some bytes of a stream, to whom the socket is connected.
+    /// Sends one message, or some bytes of a stream, to the connected peer.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was sent is reported nevertheless.
+    /// A cancellation point; bytes that were sent are still reported.
     ///
     /// # Errors
     ///
-    /// Those of `sendmsg`; `BrokenPipe` instead of a signal.
+    /// The errors of `sendmsg`; `BrokenPipe` instead of a signal.
     pub fn send(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         self.send_message(io, &[IoSlice::new(buffer)], None, &[])
     }
 
-    /// Receives one message, or what is there of a stream; 0 at the end of a connection.
+    /// Receives one message, or the available bytes of a stream, and returns the number of bytes: 0 at the end of a
+    /// connection.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was received is returned nevertheless.
+    /// A cancellation point; bytes that were received are still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recvmsg`.
+    /// The errors of `recvmsg`.
     pub fn recv(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(self.receive_message(io, &mut [IoSliceMut::new(buffer)], false, 0)?.count)
     }
 
-    /// As [`send`](Self::send), from several buffers, to `to` where there is no connection, with descriptors that
-    /// go along (of Unix sockets; at least one byte has to go with them over a stream).
+    /// Sends like [`send`](Self::send), from several buffers, to `to` if there is no connection, together with
+    /// descriptors. Only Unix sockets can send descriptors; over a stream, at least one byte has to accompany them.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was sent is reported nevertheless, and the descriptors went with it.
+    /// A cancellation point; the bytes that were sent are still reported, and the descriptors went with them.
     ///
     /// # Errors
     ///
-    /// Those of `sendmsg`; `BrokenPipe` instead of a signal.
+    /// The errors of `sendmsg`; `BrokenPipe` instead of a signal.
     pub fn send_with(
         &self,
         io: &dyn Io,
@@ -426,16 +426,16 @@ impl Socket {
         self.send_message(io, buffers, to, descriptors)
     }
 
-    /// As [`recv`](Self::recv), into several buffers, the first eight at most, with who sent it and
-    /// at most `descriptors_max` descriptors.
+    /// Receives like [`recv`](Self::recv), into several buffers, of which it uses the first eight at most. Also returns
+    /// the sender, and at most `descriptors_max` descriptors.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was received is returned nevertheless.
+    /// A cancellation point; bytes that were received are still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recvmsg`.
+    /// The errors of `recvmsg`.
     pub fn recv_with(
         &self,
         io: &dyn Io,
@@ -446,7 +446,8 @@ impl Socket {
     }
 }
 
-/// The address, checked: the system may hand a socket of another family to a type by mistake.
+/// Returns the address if it is of the family. The check is needed because a program may convert a socket to a type of
+/// another family by mistake.
 pub(super) fn of_family<F: Family>(address: Address) -> io::Result<F::Address> {
     F::address(address.clone()).ok_or_else(|| {
         io::Error::new(
@@ -496,31 +497,31 @@ impl<F, K> AsFd for TypedSocket<F, K> {
     }
 }
 
-/// std's sockets.
+/// Implements the conversions from and to the sockets of std.
 macro_rules! std_sockets {
     ($($std:ty => $family:ty, $kind:ty;)*) => {$(
         impl TypedSocket<$family, $kind> {
-            /// Takes a socket of std over, in whichever mode it is: calls wait on both backends also where the socket does
-            /// not block, and nothing blocks an executor where it does. The mode stays what it was.
+            /// Converts a socket of std, in whichever mode it is. A call waits on both backends even if the socket is
+            /// non-blocking, and does not block an executor even if the socket is blocking. The mode does not change.
             pub fn from_std(socket: $std) -> Self {
                 Self::from(OwnedFd::from(socket))
             }
 
-            /// Gives the socket to std, in blocking mode, as std makes them. No call is under way on it, since every call
-            /// borrows it.
+            /// Converts the socket to one of std, in blocking mode, which is std's default. No call can be in progress
+            /// on it, because every call borrows it.
             ///
             /// The mode belongs to the open socket: duplicates of it ([`AsFd`], `try_clone`) see the change.
             ///
             /// # Errors
             ///
-            /// Those of `ioctl(FIONBIO)`.
+            /// The errors of `ioctl(FIONBIO)`.
             pub fn into_std(self) -> io::Result<$std> {
                 rustix::io::ioctl_fionbio(&self.descriptor, false)?;
                 Ok(OwnedFd::from(self).into())
             }
         }
 
-        /// As `from_std`.
+        /// Does the same as `from_std`.
         impl From<$std> for TypedSocket<$family, $kind> {
             fn from(socket: $std) -> Self {
                 Self::from_std(socket)

@@ -1,4 +1,4 @@
-//! Streams of bytes, of TCP and of Unix sockets.
+//! Byte streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
@@ -13,24 +13,24 @@ use crate::pool::BufferPool;
 use crate::stream::{self, BoundStream, OwnedStream};
 use crate::{Io, copy};
 
-/// Reads and writes by several tasks at once are each whole, in no particular order.
+/// When several tasks read or write at once, each call is whole, in no particular order.
 impl<F: Family> TypedSocket<F, Stream> {
-    /// Reads what is there, at least one byte. 0 says that the peer has finished, or that `buffer`
-    /// is empty.
+    /// Reads the available bytes, at least one, and returns their number. Returns 0 if the peer has finished or
+    /// `buffer` is empty.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; bytes that were received are returned nevertheless.
+    /// A cancellation point; bytes that were received are still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recv`.
+    /// The errors of `recv`.
     pub fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         let available = buffer.len();
         io.operate(Operation::Receive { socket: self.descriptor(), buffer, peek: false })?.count(available)
     }
 
-    /// As [`read`](Self::read), but leaves the bytes to be read again.
+    /// Reads like [`read`](Self::read), but leaves the bytes in the stream to be read again.
     ///
     /// # Cancellation
     ///
@@ -38,13 +38,13 @@ impl<F: Family> TypedSocket<F, Stream> {
     ///
     /// # Errors
     ///
-    /// Those of `recv`.
+    /// The errors of `recv`.
     pub fn peek(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         let available = buffer.len();
         io.operate(Operation::Receive { socket: self.descriptor(), buffer, peek: true })?.count(available)
     }
 
-    /// As [`read`](Self::read), if it need not wait.
+    /// Reads like [`read`](Self::read), but returns an error instead of waiting.
     ///
     /// # Cancellation
     ///
@@ -52,27 +52,27 @@ impl<F: Family> TypedSocket<F, Stream> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when nothing is there; those of `recv`.
+    /// [`io::ErrorKind::WouldBlock`] if no byte is available; the errors of `recv`.
     pub fn try_read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize> {
         let available = buffer.len();
         let attempt = Attempt::Receive { socket: self.descriptor(), buffer, peek: false };
         io.operate(Operation::Attempt(attempt))?.count(available)
     }
 
-    /// As [`read`](Self::read), into several buffers, the first eight at most.
+    /// Reads like [`read`](Self::read), into several buffers, of which it uses the first eight at most.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; bytes that were received are returned nevertheless.
+    /// A cancellation point; bytes that were received are still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recvmsg`.
+    /// The errors of `recvmsg`.
     pub fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if buffers.iter().all(|buffer| buffer.is_empty()) {
             return Ok(io.check_cancel().map(|()| 0)?);
         }
-        // The system fills one after the other, so empty ones in front are passed over here.
+        // The system fills one buffer after the other, so empty ones at the front are skipped here.
         let first = buffers.iter().position(|buffer| !buffer.is_empty()).unwrap_or(0);
         Ok(self.receive_message(io, &mut buffers[first..], false, 0)?.count)
     }
@@ -81,26 +81,26 @@ impl<F: Family> TypedSocket<F, Stream> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been read.
+    /// A cancellation point. The error says how many bytes had been read.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] when the peer finishes early; those of `recv`. An error
-    /// after the first byte carries an [`Incomplete`](crate::Incomplete).
+    /// [`io::ErrorKind::UnexpectedEof`] if the peer finishes early; the errors of `recv`. An error after the first byte
+    /// carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
         stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
     }
 
-    /// Reads until the peer has finished, and appends to `bytes`; how many were read. A peer that sends without end
-    /// fills the memory: who does not trust it reads piece by piece.
+    /// Reads until the peer has finished, appends the bytes to `bytes`, and returns their number. A peer that never
+    /// stops sending fills the memory; if you do not trust the peer, read piece by piece instead.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was read by then is in `bytes`.
+    /// A cancellation point. The bytes that were read before it are in `bytes`.
     ///
     /// # Errors
     ///
-    /// Those of `recv`.
+    /// The errors of `recv`.
     pub fn read_to_end(&self, io: &dyn Io, bytes: &mut Vec<u8>) -> io::Result<usize> {
         stream::read_to_end(bytes, |buffer| self.read(io, buffer))
     }
@@ -109,16 +109,17 @@ impl<F: Family> TypedSocket<F, Stream> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was sent is reported nevertheless.
+    /// A cancellation point; bytes that were sent are still reported.
     ///
     /// # Errors
     ///
-    /// Those of `send`; `BrokenPipe` instead of a signal.
+    /// The errors of `send`; `BrokenPipe` instead of a signal.
     pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         self.send(io, buffer, false)
     }
 
-    /// As [`write`](Self::write), if it need not wait: some of `buffer`, for which there is room.
+    /// Writes as much of `buffer` as there is room for. Works like [`write`](Self::write), but returns an error instead
+    /// of waiting.
     ///
     /// # Cancellation
     ///
@@ -126,20 +127,20 @@ impl<F: Family> TypedSocket<F, Stream> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is no room; those of `send`.
+    /// [`io::ErrorKind::WouldBlock`] if there is no room; the errors of `send`.
     pub fn try_write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         io.operate(Operation::Attempt(Attempt::Send { socket: self.descriptor(), buffer }))?.count(buffer.len())
     }
 
-    /// As [`write`](Self::write), from several buffers.
+    /// Writes like [`write`](Self::write), from several buffers.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was sent is reported nevertheless.
+    /// A cancellation point; bytes that were sent are still reported.
     ///
     /// # Errors
     ///
-    /// Those of `sendmsg`.
+    /// The errors of `sendmsg`.
     pub fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         if buffers.iter().all(|buffer| buffer.is_empty()) {
             return Ok(io.check_cancel().map(|()| 0)?);
@@ -151,52 +152,50 @@ impl<F: Family> TypedSocket<F, Stream> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been written.
+    /// A cancellation point. The error says how many bytes had been written.
     ///
     /// # Errors
     ///
-    /// Those of `send`. An error after the first byte carries an
+    /// The errors of `send`. An error after the first byte carries an
     /// [`Incomplete`](crate::Incomplete).
     pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
         stream::write_all(io, buffer, |buffer| self.send(io, buffer, true))
     }
 
-    /// Writes the bytes `range` of `file`, without passing them through memory where that pays; how many
-    /// they were, which is fewer than asked for when the file is shorter. The file's position is left
-    /// alone.
+    /// Writes the bytes `range` of `file`, without passing them through memory if that is faster. Returns the number of
+    /// bytes, which is smaller than that of the range if the file is shorter. The position of the file does not change.
     ///
-    /// See [`copy`](crate::copy()) for what it takes of the system.
+    /// [`copy`](crate::copy()) describes the system resources that this takes.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been written.
+    /// A cancellation point. The error says how many bytes had been written.
     ///
     /// # Errors
     ///
-    /// Those of `pread` and `send`. An error after the first byte carries an
+    /// The errors of `pread` and `send`. An error after the first byte carries an
     /// [`Incomplete`](crate::Incomplete).
     pub fn send_file(&self, io: &dyn Io, file: &File, range: Range<u64>) -> io::Result<u64> {
         copy::file_range(io, file, range, self)
     }
 
-    /// Writes all of `bytes` without copying them into the kernel, where `io` can; elsewhere it does
-    /// what [`write_all`](Self::write_all) does. Pays from some ten thousand bytes on, over a network;
-    /// on loopback the kernel copies nevertheless.
+    /// Writes all of `bytes` without copying them into the kernel, if `io` supports it; otherwise does the same as
+    /// [`write_all`](Self::write_all). Pays off from some ten thousand bytes on, over a network. On loopback the kernel
+    /// copies nevertheless.
     ///
-    /// The kernel may read the bytes until the peer has acknowledged them, which is after this
-    /// returned, and for as long as a peer does not read; nothing can end that. So the bytes are
-    /// shared: `io` keeps a reference until then. [`Arc::try_unwrap`] on the caller's own
-    /// clone gets them back once it is the last; a [`PooledBuffer`](super::PooledBuffer) goes back to its
-    /// pool by itself. What the kernel has not let go when the runtime has shut down is never freed.
+    /// The kernel may read the bytes until the peer has acknowledged them. That happens after this call returns,
+    /// possibly much later if the peer does not read, and nothing can end it. Therefore the bytes are shared, and `io`
+    /// keeps a reference until then. [`Arc::try_unwrap`] on the caller's own clone gets them back once it is the last
+    /// reference; a [`PooledBuffer`](super::PooledBuffer) returns to its pool by itself. Bytes that the kernel has not
+    /// released when the runtime has shut down are never freed.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been written. They are still on
-    /// their way.
+    /// A cancellation point. The error says how many bytes had been written. They are still on their way.
     ///
     /// # Errors
     ///
-    /// As [`write_all`](Self::write_all).
+    /// See [`write_all`](Self::write_all).
     pub fn send_zero_copy<B>(&self, io: &dyn Io, bytes: Arc<B>) -> io::Result<()>
     where
         B: AsRef<[u8]> + Send + Sync + 'static,
@@ -210,19 +209,19 @@ impl<F: Family> TypedSocket<F, Stream> {
         })
     }
 
-    /// The bytes that the peer sends, as they come, in buffers of `pool`. For servers with many
-    /// connections of which few are busy: a connection holds a buffer only while there are bytes
-    /// in it, and, where `io` can, the kernel is asked once and not once per read.
+    /// Returns the bytes of the peer as they arrive, in buffers of `pool`. For servers with many connections of which
+    /// few are busy: a connection holds a buffer only while it has bytes, and, if `io` supports it, the kernel is asked
+    /// once instead of once per read.
     pub fn incoming(&self, io: &dyn Io, pool: &BufferPool) -> IncomingBytes<'_, F> {
         IncomingBytes::new(io, self, pool)
     }
 
-    /// The stream as [`std::io::Read`] and [`std::io::Write`], for libraries that know only those.
+    /// Returns the stream as a [`std::io::Read`] and [`std::io::Write`], for libraries that know only those.
     pub fn with<'a>(&'a self, io: &'a dyn Io) -> BoundStream<'a, Self> {
         BoundStream::new(self, io)
     }
 
-    /// As [`with`](Self::with), but it owns the stream and keeps the `Io`: `Send + Sync + 'static`.
+    /// Converts the stream like [`with`](Self::with), but owns it and keeps the `Io`: `Send + Sync + 'static`.
     pub fn into_with(self, io: Arc<dyn Io>) -> OwnedStream<Self> {
         OwnedStream::new(self, io)
     }

@@ -13,66 +13,69 @@ use crate::operation::{Address, Domain, SocketType};
 
 /// A TCP connection.
 ///
-/// Small pieces are sent at once (`TCP_NODELAY`), unless the options of who connects or listens say otherwise, so that an answer in
-/// two pieces does not wait for an acknowledgement between them. Each piece is a packet then: write what belongs together in one
-/// call, or with `write_vectored`. A [`Socket`](super::Socket) that is made step by step has the system's default, which is off.
+/// Small writes are sent at once (`TCP_NODELAY`), so that an answer in two writes does not wait for an acknowledgement
+/// between them. The options for connecting and listening can turn this off. Each write then is a packet: write related
+/// data in one call, or with `write_vectored`. A [`Socket`](super::Socket) that is made step by step has the system's
+/// default, which is off.
 pub type TcpStream = TypedSocket<Internet, Stream>;
 
 /// A socket that accepts TCP connections.
 pub type TcpListener = TypedSocket<Internet, Listener>;
 
-/// How to listen.
+/// Options for listening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
-    /// How many connections may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
+    /// The maximum number of connections that wait to be accepted; capped by the kernel (`net.core.somaxconn`).
     pub backlog: u32,
-    /// `SO_REUSEADDR`: bind although connections of an earlier listener linger.
+    /// `SO_REUSEADDR`: bind even if connections of an earlier listener linger.
     pub reuse_address: bool,
     /// `SO_REUSEPORT`: let several listeners share the address.
     pub reuse_port: bool,
-    /// `TCP_NODELAY` of the connections: what is written is sent at once, and does not wait for the peer to acknowledge
-    /// what was sent before. They have it from the listener, so that it costs nothing for each.
+    /// `TCP_NODELAY` of the connections: written bytes are sent at once, even if the peer has not acknowledged earlier
+    /// ones. Connections inherit it from the listener, so that it costs nothing per connection.
     pub no_delay: bool,
 }
 
 impl Default for ListenOptions {
-    /// A backlog of 4,096, the address reused and the port not, no delay.
+    /// A backlog of 4,096, address reuse but no port reuse, no delay.
     fn default() -> Self {
         Self { backlog: 4096, reuse_address: true, reuse_port: false, no_delay: true }
     }
 }
 
 impl TcpStream {
-    /// Connects to the fastest of the addresses: they are tried one after the other, versions of IP by
-    /// turns, a quarter of a second apart or as soon as one fails, and the first that answers wins
-    /// (RFC 8305). Where nothing can run beside the caller they are tried in turn.
+    /// Connects to the fastest of the addresses.
+    ///
+    /// They are tried one after the other, alternating between the versions of IP, a quarter of a second apart or as
+    /// soon as one fails. The first that answers wins (RFC 8305). If no task can run beside the caller, each attempt
+    /// begins after the one before has failed.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a connection that was made is returned nevertheless.
+    /// A cancellation point; a connection that was made is still returned.
     ///
     /// # Errors
     ///
-    /// Those of the lookup, `socket` and `connect`: of one address with its errno, of several a
-    /// [`ConnectError`](super::ConnectError), of the kind of the last.
+    /// The errors of the lookup, `socket` and `connect`. For one address, the error has its errno; for several, it is a
+    /// [`ConnectError`](super::ConnectError) with the kind of the last error.
     pub fn connect(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
         Self::connect_with(io, addresses, &ConnectOptions::default())
     }
 
-    /// As [`connect`](Self::connect), with options.
+    /// Connects like [`connect`](Self::connect), with options.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a connection that was made is returned nevertheless.
+    /// A cancellation point; a connection that was made is still returned.
     ///
     /// # Errors
     ///
-    /// As `connect`; those of `bind`.
+    /// The errors of `connect` and those of `bind`.
     pub fn connect_with(io: &dyn Io, addresses: impl ToSocketAddrs, options: &ConnectOptions) -> io::Result<Self> {
         connect(io, addresses.to_socket_addrs(io)?, options)
     }
 
-    /// Sets `TCP_NODELAY`: small packets are sent at once. It is set from the beginning, see [`TcpStream`].
+    /// Sets `TCP_NODELAY`, which sends small packets at once. It is on from the beginning; see [`TcpStream`].
     ///
     /// # Cancellation
     ///
@@ -80,12 +83,12 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt`.
+    /// The errors of `setsockopt`.
     pub fn set_nodelay(&self, io: &dyn Io, nodelay: bool) -> io::Result<()> {
         self.set_option(io, option::NO_DELAY, nodelay)
     }
 
-    /// Whether `TCP_NODELAY` is set.
+    /// Returns true if `TCP_NODELAY` is set.
     ///
     /// # Cancellation
     ///
@@ -93,12 +96,12 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of `getsockopt`.
+    /// The errors of `getsockopt`.
     pub fn nodelay(&self, io: &dyn Io) -> io::Result<bool> {
         self.option(io, option::NO_DELAY)
     }
 
-    /// Sets what closing does with unsent bytes; `Some(Duration::ZERO)` resets the connection.
+    /// Sets how closing treats unsent bytes; `Some(Duration::ZERO)` resets the connection.
     ///
     /// # Cancellation
     ///
@@ -106,7 +109,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt`.
+    /// The errors of `setsockopt`.
     pub fn set_linger(&self, io: &dyn Io, linger: Option<Duration>) -> io::Result<()> {
         self.set_option(io, option::LINGER, linger)
     }
@@ -126,7 +129,7 @@ impl TcpListener {
         Self::bind_with(io, addresses, &ListenOptions::default())
     }
 
-    /// As [`bind`](Self::bind), with options.
+    /// Listens like [`bind`](Self::bind), with options.
     ///
     /// # Cancellation
     ///
@@ -134,16 +137,16 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// As `bind`.
+    /// See `bind`.
     pub fn bind_with(io: &dyn Io, addresses: impl ToSocketAddrs, options: &ListenOptions) -> io::Result<Self> {
         try_each(io, addresses, |address| Self::listen_on(io, address, options))
     }
 
-    /// Makes a listener for each executor ([`Backend::executors`](crate::Backend::executors)), all on
-    /// the first of the addresses that can be bound: the kernel spreads the connections over them
-    /// (`SO_REUSEPORT`). With port 0 the system chooses one for all.
+    /// Makes a listener for each executor ([`Backend::executors`](crate::Backend::executors)), all on the first of the
+    /// addresses that can be bound. The kernel spreads the connections over them (`SO_REUSEPORT`). With port 0 the
+    /// system chooses one port for all.
     ///
-    /// Each is accepted from on an executor of its own, and a connection stays where it was accepted:
+    /// An acceptor on each executor then serves one listener, and a connection stays on the executor that accepted it:
     ///
     /// ```
     /// use iolite_io::net::{ListenOptions, TcpListener};
@@ -177,7 +180,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind).
+    /// See [`bind`](Self::bind).
     pub fn bind_each(io: &dyn Io, addresses: impl ToSocketAddrs, options: &ListenOptions) -> io::Result<Vec<Self>> {
         let executors = io.backend().executors;
         let options = ListenOptions { reuse_port: options.reuse_port || executors > 1, ..options.clone() };

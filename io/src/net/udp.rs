@@ -9,12 +9,11 @@ use crate::Io;
 use crate::operation::socket_option as option;
 use crate::operation::{Address, Domain, SocketType};
 
-/// A UDP socket. Groups, broadcast and hop limits are [options](option).
+/// A UDP socket. Multicast groups, broadcast and hop limits are [options](option).
 pub type UdpSocket = TypedSocket<Internet, Datagram>;
 
 impl UdpSocket {
-    /// Makes a socket that is bound to the first of the addresses that can be; port 0 lets the system
-    /// choose.
+    /// Makes a socket and binds it to the first of the addresses that can be bound; port 0 lets the system choose.
     ///
     /// # Cancellation
     ///
@@ -32,7 +31,8 @@ impl UdpSocket {
         })
     }
 
-    /// From now on sends to, and receives from, one address only: the first that can be connected to.
+    /// Connects the socket to the first of the addresses that can be connected to. From then on it sends to, and
+    /// receives from, only that address.
     ///
     /// # Cancellation
     ///
@@ -45,11 +45,11 @@ impl UdpSocket {
         try_each(io, addresses, |address| self.connect_to(io, &Address::Internet(address)))
     }
 
-    /// Sends one message to an address, the first if there are several; how many bytes it has.
+    /// Sends one message to an address, the first if there are several, and returns the number of its bytes.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a message that was sent is reported nevertheless.
+    /// A cancellation point; a message that was sent is still reported.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl UdpSocket {
         self.send_one_to(io, bytes, &Address::Internet(first))
     }
 
-    /// As [`send_to`](Self::send_to) an address, if it need not wait.
+    /// Sends one message to an address like [`send_to`](Self::send_to), but returns an error instead of waiting.
     ///
     /// # Cancellation
     ///
@@ -69,12 +69,12 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is no room; those of `sendto`.
+    /// [`io::ErrorKind::WouldBlock`] if there is no room; the errors of `sendto`.
     pub fn try_send_to(&self, io: &dyn Io, bytes: &[u8], address: SocketAddr) -> io::Result<usize> {
         self.try_send_one(io, bytes, Some(&Address::Internet(address)))
     }
 
-    /// Lets messages go to broadcast addresses.
+    /// Allows messages to broadcast addresses.
     ///
     /// # Cancellation
     ///
@@ -82,7 +82,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt`.
+    /// The errors of `setsockopt`.
     pub fn set_broadcast(&self, io: &dyn Io, broadcast: bool) -> io::Result<()> {
         self.set_option(io, option::BROADCAST, broadcast)
     }

@@ -11,27 +11,26 @@ use crate::operation::{Address, Credentials, Domain, Received, SocketType, ToUni
 /// A connection between Unix sockets.
 pub type UnixStream = TypedSocket<Unix, Stream>;
 
-/// A Unix socket that accepts connections. Its path stays behind when it is closed.
+/// A Unix socket that accepts connections. Closing it does not remove its path.
 pub type UnixListener = TypedSocket<Unix, Listener>;
 
-/// A Unix socket for messages, which arrive whole and in their order. Who sends to one whose queue is full
-/// waits.
+/// A Unix socket for messages, which arrive whole and in order. A sender waits while the queue of the receiver is full.
 pub type UnixDatagram = TypedSocket<Unix, Datagram>;
 
-/// How many connections may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
+/// The maximum number of connections that wait to be accepted; capped by the kernel (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 
 impl UnixStream {
-    /// Connects to a listener; waits while its queue is full, and notices within a millisecond that it is not: the kernel
-    /// tells that to nobody but a thread that blocks for it.
+    /// Connects to a listener. Waits while the listener's queue is full, and notices within a millisecond that it no
+    /// longer is: the kernel reports that only to a thread that blocks for it.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a connection that was made is returned nevertheless.
+    /// A cancellation point; a connection that was made is still returned.
     ///
     /// # Errors
     ///
-    /// Those of `socket` and `connect`; [`io::ErrorKind::InvalidInput`] for a path that is none.
+    /// The errors of `socket` and `connect`; [`io::ErrorKind::InvalidInput`] for an invalid path.
     pub fn connect(io: &dyn Io, address: impl ToUnixAddress) -> io::Result<Self> {
         let address = Address::Unix(address.to_unix_address()?);
         let socket = Self::open(io, Domain::UNIX, SocketType::STREAM, 0)?;
@@ -39,7 +38,7 @@ impl UnixStream {
         Ok(socket)
     }
 
-    /// Makes two streams that are connected to each other.
+    /// Makes two connected streams.
     ///
     /// # Cancellation
     ///
@@ -47,14 +46,14 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of `socketpair`.
+    /// The errors of `socketpair`.
     pub fn pair(io: &dyn Io) -> io::Result<(Self, Self)> {
         Self::open_pair(io, Domain::UNIX, SocketType::STREAM, 0)
     }
 }
 
 impl UnixListener {
-    /// Listens.
+    /// Makes a listener at the address.
     ///
     /// # Cancellation
     ///
@@ -62,7 +61,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// Those of `socket`, `bind` and `listen`; [`io::ErrorKind::InvalidInput`] for a path that is none.
+    /// The errors of `socket`, `bind` and `listen`; [`io::ErrorKind::InvalidInput`] for an invalid path.
     pub fn bind(io: &dyn Io, address: impl ToUnixAddress) -> io::Result<Self> {
         let address = Address::Unix(address.to_unix_address()?);
         let socket = Self::open(io, Domain::UNIX, SocketType::STREAM, 0)?;
@@ -73,7 +72,7 @@ impl UnixListener {
 }
 
 impl UnixDatagram {
-    /// Makes a socket that can be sent to.
+    /// Makes a socket with an address to which others can send.
     ///
     /// # Cancellation
     ///
@@ -81,7 +80,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of `socket` and `bind`; [`io::ErrorKind::InvalidInput`] for a path that is none.
+    /// The errors of `socket` and `bind`; [`io::ErrorKind::InvalidInput`] for an invalid path.
     pub fn bind(io: &dyn Io, address: impl ToUnixAddress) -> io::Result<Self> {
         let address = Address::Unix(address.to_unix_address()?);
         let socket = Self::unbound(io)?;
@@ -89,7 +88,7 @@ impl UnixDatagram {
         Ok(socket)
     }
 
-    /// Makes a socket without a name.
+    /// Makes a socket without an address.
     ///
     /// # Cancellation
     ///
@@ -97,12 +96,12 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of `socket`.
+    /// The errors of `socket`.
     pub fn unbound(io: &dyn Io) -> io::Result<Self> {
         Self::open(io, Domain::UNIX, SocketType::DATAGRAM, 0)
     }
 
-    /// Makes two sockets that are connected to each other.
+    /// Makes two connected sockets.
     ///
     /// # Cancellation
     ///
@@ -110,12 +109,12 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of `socketpair`.
+    /// The errors of `socketpair`.
     pub fn pair(io: &dyn Io) -> io::Result<(Self, Self)> {
         Self::open_pair(io, Domain::UNIX, SocketType::DATAGRAM, 0)
     }
 
-    /// From now on sends to, and receives from, one socket only.
+    /// Connects the socket to another one. From then on it sends to, and receives from, only that one.
     ///
     /// # Cancellation
     ///
@@ -123,26 +122,27 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of `connect`; [`io::ErrorKind::InvalidInput`] for a path that is none.
+    /// The errors of `connect`; [`io::ErrorKind::InvalidInput`] for an invalid path.
     pub fn connect(&self, io: &dyn Io, address: impl ToUnixAddress) -> io::Result<()> {
         self.connect_to(io, &Address::Unix(address.to_unix_address()?))
     }
 
-    /// Sends one message to a socket; how many bytes it has. Where the queue of that socket is full, it is noticed within
-    /// a millisecond that it is not: the kernel tells that only to sockets that are [connected](Self::connect) to it.
+    /// Sends one message to a socket, and returns the number of its bytes. Waits while the queue of that socket is
+    /// full, and notices within a millisecond that it no longer is: the kernel reports that only to sockets that are
+    /// [connected](Self::connect) to it.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; a message that was sent is reported nevertheless.
+    /// A cancellation point; a message that was sent is still reported.
     ///
     /// # Errors
     ///
-    /// Those of `sendto`; [`io::ErrorKind::InvalidInput`] for a path that is none.
+    /// The errors of `sendto`; [`io::ErrorKind::InvalidInput`] for an invalid path.
     pub fn send_to(&self, io: &dyn Io, bytes: &[u8], address: impl ToUnixAddress) -> io::Result<usize> {
         self.send_one_to(io, bytes, &Address::Unix(address.to_unix_address()?))
     }
 
-    /// As [`send_to`](Self::send_to), if it need not wait.
+    /// Sends one message like [`send_to`](Self::send_to), but returns an error instead of waiting.
     ///
     /// # Cancellation
     ///
@@ -150,43 +150,44 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when the queue of that socket is full; those of `sendto`;
-    /// [`io::ErrorKind::InvalidInput`] for a path that is none.
+    /// [`io::ErrorKind::WouldBlock`] if the queue of that socket is full; the errors of `sendto`;
+    /// [`io::ErrorKind::InvalidInput`] for an invalid path.
     pub fn try_send_to(&self, io: &dyn Io, bytes: &[u8], address: impl ToUnixAddress) -> io::Result<usize> {
         self.try_send_one(io, bytes, Some(&Address::Unix(address.to_unix_address()?)))
     }
 }
 
 impl<K> TypedSocket<Unix, K> {
-    /// Sends bytes, of a stream at least one, and duplicates of `descriptors` with the first of them; how
-    /// many bytes.
+    /// Sends bytes, and duplicates of `descriptors` with the first of them. Returns the number of bytes. On a stream,
+    /// at least one byte is needed.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was sent is reported nevertheless, and the descriptors went with it.
+    /// A cancellation point; the bytes that were sent are still reported, and the descriptors went with them.
     ///
     /// # Errors
     ///
-    /// Those of `sendmsg`: `EINVAL` for more than 253 descriptors; `BrokenPipe` instead of a signal.
+    /// The errors of `sendmsg`: `EINVAL` for more than 253 descriptors; `BrokenPipe` instead of a signal.
     pub fn send_with_fds(&self, io: &dyn Io, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
         self.send_message(io, &[IoSlice::new(bytes)], None, descriptors)
     }
 
-    /// Receives what is there of a stream, or one message, with at most `descriptors_max` descriptors, which
-    /// are closed on exec. All other calls that receive close the descriptors that come along.
+    /// Receives the available bytes of a stream, or one message, with at most `descriptors_max` descriptors, which are
+    /// closed on exec. All other receiving calls close the descriptors that they receive.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was received is returned nevertheless.
+    /// A cancellation point; bytes that were received are still returned.
     ///
     /// # Errors
     ///
-    /// Those of `recvmsg`.
+    /// The errors of `recvmsg`.
     pub fn recv_with_fds(&self, io: &dyn Io, buffer: &mut [u8], descriptors_max: usize) -> io::Result<Received> {
         self.receive_message(io, &mut [IoSliceMut::new(buffer)], false, descriptors_max)
     }
 
-    /// Who was at the other end when the two were connected, or, of a pair, who made it.
+    /// Returns the credentials of the process at the other end at the time of the connection, or, for a pair, of its
+    /// creator.
     ///
     /// # Cancellation
     ///
@@ -194,7 +195,7 @@ impl<K> TypedSocket<Unix, K> {
     ///
     /// # Errors
     ///
-    /// Those of `getsockopt`.
+    /// The errors of `getsockopt`.
     pub fn peer_credentials(&self, io: &dyn Io) -> io::Result<Credentials> {
         self.option(io, option::PEER_CREDENTIALS)
     }

@@ -100,7 +100,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Those of `read` and of [`wait`](Self::wait); when no descriptor is left and both are piped.
+    /// The errors of `read` and of [`wait`](Self::wait); when no descriptor is left and both are piped.
     pub fn wait_with_output(&mut self, io: &dyn Io) -> io::Result<Output> {
         drop(self.stdin.take());
         self.read_to_ends(io)?;

@@ -65,7 +65,7 @@ use crate::operation::Operation;
 ///
 /// # Errors
 ///
-/// Those of `fork` and `exec`, in an error that names the program and has the system's as its
+/// The errors of `fork` and `exec`, in an error that names the program and has the system's as its
 /// [source](std::error::Error::source); or when no descriptors are left: then nothing was started, or it was killed.
 pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
     io.operate(Operation::Spawn { command })?.spawned().map(Child::from)

@@ -7,7 +7,7 @@ use crate::cancel::{Canceled, CarriesCanceled, TimedOut, WaitError};
 use crate::runnable::SpawnErrorKind;
 use crate::sync::{RecvError, SendErrorKind, broadcast};
 
-/// Boxes whose errors are looked through, each with its [`source`](Error::source).
+/// Implements `CarriesCanceled` for boxed errors by searching each error and its [`source`](Error::source)s.
 macro_rules! boxed {
     ($($error:ty),*) => {$(
         impl CarriesCanceled for Box<$error> {
@@ -30,7 +30,7 @@ macro_rules! boxed {
 
 boxed!(dyn Error, dyn Error + Send, dyn Error + Send + Sync);
 
-/// The `Canceled` in an error, in one that brought it about, and so on.
+/// Finds the `Canceled` in an error or in one of its sources.
 fn canceled_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Canceled> {
     fn of<'a, E: Error + CarriesCanceled + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a Canceled> {
         error.downcast_ref::<E>().and_then(CarriesCanceled::canceled)
@@ -47,5 +47,5 @@ fn canceled_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Canceled> {
     })
 }
 
-/// How many errors are looked at: one could be its own source.
+/// The maximum number of errors to look at, because an error could be its own source.
 const CHAIN_MAX: usize = 100;

@@ -1,4 +1,4 @@
-//! Scopes that end what runs in them, or keep it from being ended: timeouts, shields and tokens.
+//! Scopes that cancel the code in them, or shield it from cancellation: timeouts, shields and tokens.
 
 mod point;
 mod shield;

@@ -1,14 +1,15 @@
-//! Cancellation points by themselves, and requests that are handed back.
+//! Bare cancellation points, and `recancel`.
 
 use crate::context;
 use crate::{Canceled, Io};
 
 impl<'io> dyn Io + 'io {
-    /// A bare cancellation point. Never waits; lets others run now and then, as every point does that need not wait.
+    /// A cancellation point that does nothing else. Never waits. Like every point that does not have to wait, it lets
+    /// other tasks run from time to time.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, and nothing else.
+    /// A cancellation point.
     ///
     /// # Errors
     ///
@@ -16,13 +17,13 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Panics
     ///
-    /// As every cancellation point, inside [`no_suspend`](crate::no_suspend).
+    /// Panics inside [`no_suspend`](crate::no_suspend), like every cancellation point.
     #[inline]
     pub fn check_cancel(&self) -> Result<(), Canceled> {
         context::current(|context| context.check(self))
     }
 
-    /// Takes a delivered request back: the next cancellation point returns it again.
+    /// Hands a delivered request back: the next cancellation point returns it again.
     pub fn recancel(&self, canceled: Canceled) {
         context::current(|context| context.recancel(canceled));
     }

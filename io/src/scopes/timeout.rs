@@ -13,12 +13,12 @@ use crate::Canceled;
 use std::io;
 
 impl<'io> dyn Io + 'io {
-    /// Runs `f`, in which cancellation points return [`Canceled`], once, when `duration` is over,
-    /// as they do in the tasks started within it.
+    /// Runs `f` with a time limit: when `duration` is over, a cancellation point in `f` returns [`Canceled`], once. The
+    /// same holds in each of the tasks that are started within `f`.
     ///
-    /// An `Ok` always wins. An error becomes [`TimedOut`](crate::TimedOut) only if it carries the request of this
-    /// very timeout; so nested timeouts, and a cancellation from outside, are told apart. A closure in which `?` meets
-    /// several errors says which is its own, as with `io::Result::Ok` here:
+    /// An `Ok` always wins. An error becomes [`TimedOut`](crate::TimedOut) only if it carries the request of this very
+    /// timeout. So nested timeouts and cancellations from outside can be told apart. A closure in which `?` is applied
+    /// to several error types has to name its own, as with `io::Result::Ok` here:
     ///
     /// ```
     /// use std::{io, time::Duration};
@@ -37,14 +37,14 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Cancellation
     ///
-    /// Not a cancellation point itself: nothing ends before `f` comes to one, which is why a timeout never stops a
+    /// Not a cancellation point itself: nothing ends before `f` reaches a point. Therefore a timeout never stops a
     /// computation.
     ///
     /// # Errors
     ///
-    /// `f`'s, or the error's form of `TimedOut` (for [`io::Error`],
-    /// [`ErrorKind::TimedOut`](io::ErrorKind::TimedOut), with the [`Incomplete`](crate::Incomplete) of `f`'s
-    /// error, if it had one).
+    /// The error of `f`, or its form of `TimedOut`. For [`io::Error`] that is
+    /// [`ErrorKind::TimedOut`](io::ErrorKind::TimedOut), with the [`Incomplete`](crate::Incomplete) of `f`'s error, if
+    /// it had one.
     pub fn timeout<T, E: CarriesCanceled>(
         &self,
         duration: Duration,
@@ -53,15 +53,15 @@ impl<'io> dyn Io + 'io {
         self.timeout_at(self.now() + duration, f)
     }
 
-    /// As [`timeout`](crate::Io#method.timeout), with the instant at which the time is over.
+    /// Runs `f` with a deadline; works like [`timeout`](crate::Io#method.timeout).
     ///
     /// # Cancellation
     ///
-    /// As `timeout`.
+    /// Not a cancellation point itself; see `timeout`.
     ///
     /// # Errors
     ///
-    /// As `timeout`.
+    /// See `timeout`.
     pub fn timeout_at<T, E: CarriesCanceled>(
         &self,
         deadline: Instant,
@@ -81,8 +81,9 @@ impl<'io> dyn Io + 'io {
         })
     }
 
-    /// As [`timeout`](crate::Io#method.timeout), for errors that nobody can look into: those of other crates, such as
-    /// `anyhow`'s, and text. Two `?` take the result apart, as after a timeout of tokio.
+    /// Runs `f` with a time limit, for errors into which iolite cannot look: those of other crates, such as `anyhow`'s,
+    /// and text. Two `?` take the result apart, as after a timeout of tokio. Works like
+    /// [`timeout`](crate::Io#method.timeout) otherwise.
     ///
     /// ```
     /// use std::time::Duration;
@@ -104,18 +105,18 @@ impl<'io> dyn Io + 'io {
     /// }
     /// ```
     ///
-    /// Since it cannot look into the error, it goes by what has happened: `f` has failed, and before that the request of
-    /// this very timeout had reached it, or a task that was started in it. `f`'s error is then dropped.
+    /// Because it cannot look into the error, it decides by two facts: `f` has failed, and before that the request of
+    /// this very timeout had reached `f` or a task that was started in it. The error of `f` is then dropped.
     ///
     /// # Cancellation
     ///
-    /// As `timeout`.
+    /// Not a cancellation point itself; see `timeout`.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`]: a cancellation point in `f` has returned [`Canceled`] because the time was over, which was not handed
-    /// back, and `f` has failed. Every other result of `f` is in the `Ok`, a failure without such a request included, also
-    /// one after that time.
+    /// Returns [`TimedOut`] if a cancellation point in `f` has returned [`Canceled`] because the time was over, that
+    /// `Canceled` was not handed back, and `f` has failed. Every other result of `f` is in the `Ok`, including a
+    /// failure without such a request, even one after that time.
     pub fn timeout_any<T, E>(
         &self,
         duration: Duration,
@@ -124,15 +125,15 @@ impl<'io> dyn Io + 'io {
         self.timeout_any_at(self.now() + duration, f)
     }
 
-    /// As [`timeout_any`](crate::Io#method.timeout_any), with the instant at which the time is over.
+    /// Runs `f` with a deadline; works like [`timeout_any`](crate::Io#method.timeout_any).
     ///
     /// # Cancellation
     ///
-    /// As `timeout`.
+    /// Not a cancellation point itself; see `timeout`.
     ///
     /// # Errors
     ///
-    /// As `timeout_any`.
+    /// See `timeout_any`.
     pub fn timeout_any_at<T, E>(
         &self,
         deadline: Instant,

@@ -1,4 +1,4 @@
-//! Cancellation of what belongs together, wherever it runs: tokens, and tokens below them.
+//! Cancellation tokens, which cancel related work wherever it runs, and their children.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,15 +9,15 @@ use crate::sealed::Token;
 use crate::select::{Fact, Selectable};
 use crate::{Canceled, Io};
 
-/// Cancels what belongs together although nobody owns all of it: the tasks of a connection in several groups, a request and
-/// the calls that it makes, everything below "stop". Clones are the same token.
+/// Cancels related work that has no single owner: the tasks of a connection in several groups, a request and the calls
+/// that it makes, everything below "stop". Clones are the same token.
 ///
-/// What a handle owns it cancels better: a [`Task`](crate::Task) or a [`Group`](crate::Group) is canceled, and waited for,
-/// by itself. A token is for the rest. It reaches code in two ways:
+/// Work that has a handle is better canceled through it: a [`Task`](crate::Task) or a [`Group`](crate::Group) is
+/// canceled, and waited for, by itself. A token is for all other work. It reaches code in two ways:
 ///
-/// - [`run`](Self::run): every cancellation point within returns [`Canceled`], as after an
-///   [`abort`](crate::Task::abort), and so does every point of the tasks that are started within;
-/// - [`canceling`](Self::on_canceled): as one of many things to wait for, where there is more to do than to stop.
+/// - [`run`](Self::run): every cancellation point within it returns [`Canceled`], as after an
+///   [`abort`](crate::Task::abort), and so does every point of the tasks that are started within it;
+/// - [`on_canceled`](Self::on_canceled): a source for `select`, for code that does more than stop.
 ///
 /// A [`child_token`](Self::child_token) is canceled with its parent and can be canceled without it.
 ///
@@ -28,10 +28,10 @@ use crate::{Canceled, Io};
 ///
 /// fn serve(io: &dyn Io, listener: &TcpListener, sessions: &OwnedGroup, stop: &CancellationToken) -> io::Result<()> {
 ///     stop.run(io, |io| loop {
-///         let (stream, _) = listener.accept(io)?; // `Canceled`, once somebody says `stop.cancel()`
+///         let (stream, _) = listener.accept(io)?; // `Canceled`, once a caller has called `stop.cancel()`
 ///         let own = stop.child_token();
 ///         sessions.spawn_waiting(io, move |io| {
-///             let _all = own.clone().drop_guard(); // what the session leaves behind ends with it
+///             let _all = own.clone().drop_guard(); // cancels what the session leaves behind
 ///             own.run(io, |io| session(io, &stream))
 ///         })?;
 ///     })
@@ -56,38 +56,40 @@ impl Default for CancellationToken {
 }
 
 impl CancellationToken {
-    /// Makes a token that has no parent.
+    /// Makes a token without a parent.
     pub fn new() -> Self {
         Self { node: Arc::new(Node::new()) }
     }
 
-    /// Makes a token that is canceled when this one is, and can be canceled alone. It keeps this one's place below its own
-    /// parents, also when this one is dropped.
+    /// Makes a token that is canceled together with this one and can also be canceled alone. It stays below the parents
+    /// of this one even if this one is dropped.
     #[must_use]
     pub fn child_token(&self) -> Self {
         Self { node: self.node.child() }
     }
 
-    /// Cancels this token and those below it, for good. Never suspends; from any thread. A second time it does nothing.
+    /// Cancels this token and those below it, permanently. Never suspends; works from any thread. A second call does
+    /// nothing.
     pub fn cancel(&self) {
         self.node.cancel();
     }
 
-    /// Whether it is canceled. What was written before [`cancel`](Self::cancel) is visible then.
+    /// Returns true if the token is canceled. Writes before [`cancel`](Self::cancel) are then visible.
     pub fn is_canceled(&self) -> bool {
         self.node.is_canceled_visibly()
     }
 
-    /// Runs `body`, in which every cancellation point returns [`Canceled`] from when the token is canceled, for good, as
-    /// every point does of a task that is started in it, for as long as that lives. A blocked call is ended.
+    /// Runs `body` under the token. Once the token is canceled, every cancellation point in `body` returns
+    /// [`Canceled`], permanently, and so does every point of a task that is started in `body`, for as long as the task
+    /// lives. A blocked call is ended.
     ///
-    /// What follows `run` is not affected. Clean-up that waits goes into [`shield`](crate::Io#method.shield), as after an
-    /// [`abort`](crate::Task::abort).
+    /// The code after `run` is not affected. Clean-up code that waits has to run in
+    /// [`shield`](crate::Io#method.shield), as after an [`abort`](crate::Task::abort).
     ///
     /// # Cancellation
     ///
-    /// Not a cancellation point itself: a canceled token does not keep `body` from being run, and nothing ends before `body`
-    /// comes to a point. A success that is there nevertheless is reported.
+    /// Not a cancellation point itself: `body` runs even if the token is canceled already, and nothing ends before
+    /// `body` reaches a point. A call that succeeds nevertheless reports its success.
     pub fn run<T>(&self, io: &dyn Io, body: impl FnOnce(&dyn Io) -> T) -> T {
         context::current(|context| {
             let _guard = context.push_token(self.node.clone());
@@ -95,20 +97,20 @@ impl CancellationToken {
         })
     }
 
-    /// Waits until it is canceled.
+    /// Waits until the token is canceled.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point of the caller, also when the token is canceled; inside of [`run`](Self::run), too.
+    /// A cancellation point of the caller, even if the token is canceled; inside of [`run`](Self::run), too.
     ///
     /// # Errors
     ///
-    /// [`Canceled`]: not the token, but the waiter, was canceled.
+    /// [`Canceled`] if the waiter was canceled, as opposed to the token.
     pub fn canceled(&self, io: &dyn Io) -> Result<(), Canceled> {
         io.select(self.on_canceled())
     }
 
-    /// As [`canceled`](Self::canceled), whatever is requested meanwhile.
+    /// Waits until the token is canceled. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -123,18 +125,18 @@ impl CancellationToken {
         });
     }
 
-    /// Its being canceled, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready once the token is canceled. For [`select`](crate::Io#method.select).
     pub fn on_canceled(&self) -> impl Selectable<Output = ()> + '_ {
         Canceling { node: &self.node, bound: Cell::new(None) }
     }
 
-    /// Cancels the token when the guard is dropped, by unwinding, too.
+    /// Returns a guard that cancels the token when it is dropped, also by unwinding.
     pub fn drop_guard(self) -> CancellationGuard {
         CancellationGuard { token: Some(self) }
     }
 }
 
-/// A token's being canceled, as a source.
+/// The cancellation of a token as a source.
 struct Canceling<'a> {
     node: &'a Node,
     bound: Cell<Option<Bound>>,
@@ -170,7 +172,7 @@ pub struct CancellationGuard {
 }
 
 impl CancellationGuard {
-    /// Gives the token back, which then is not canceled.
+    /// Returns the token without canceling it.
     pub fn disarm(mut self) -> CancellationToken {
         self.token.take().expect("a guard has its token")
     }

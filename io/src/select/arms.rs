@@ -1,6 +1,6 @@
 //! The macro `select!`.
 
-/// Waits for the first of several things and runs the arm of the one that came.
+/// Waits for the first of several sources and runs the arm of the one that was taken.
 ///
 /// `select!(io, { pattern = source => expression, .. })` is [`io.select`](crate::Io#method.select) with a name for each
 /// output. It returns `Result<T, Canceled>`, where `T` is the type of the expressions. The expressions run after the wait,
@@ -29,16 +29,16 @@
 /// }
 /// ```
 ///
-/// - If several things are there at once, the first arm that is written wins.
+/// - If several sources are ready at once, the arm that is written first wins.
 /// - An arm with a condition, `item = receiver.on_recv(), if !paused => ..`, takes part only if the condition is true.
 ///   If no arm takes part, the wait ends only by cancellation.
-/// - Patterns have to match every output, as in `let`. A `Result` is taken apart in the expression.
+/// - Patterns have to match every output, as in `let`. Take a `Result` apart in the expression.
 /// - There are one to eight arms. Several sources of one kind go into one arm as an array or a `Vec`, whose output is the
 ///   index and the value.
 ///
 /// # Cancellation
 ///
-/// A cancellation point, also if something is there. A canceled wait has taken nothing.
+/// A cancellation point, even if a source is ready. A canceled wait has taken nothing.
 ///
 /// # Errors
 ///
@@ -127,7 +127,7 @@ macro_rules! select {
         }
     };
 
-    // An arm that returns or breaks makes no value.
+    // An arm that returns or breaks has no value.
     (@run $body:expr) => {{
         #[allow(unreachable_code, clippy::diverging_sub_expression)]
         let made = Ok($body);

@@ -27,8 +27,9 @@
 //! }
 //! ```
 //!
-//! Without the macro, a tuple of two to eight has the output [`OneOf2`] to [`OneOf8`], and an array or a `Vec` of one type
-//! that of an index and a value. The `on_` form of a call is that call as one of several things to select from:
+//! Without the macro, the output of a tuple of two to eight sources is [`OneOf2`] to [`OneOf8`], and the output of an
+//! array or a `Vec` of sources of one type is an index and a value. The `on_` form of a call returns that call as a
+//! source:
 //!
 //! | to wait for | select |
 //! |---|---|
@@ -36,13 +37,13 @@
 //! | the end of a task | [`task.on_finish()`](crate::Task::on_finish), [`member.on_finish()`](crate::ScopedTask::on_finish) |
 //! | the end of all tasks of a group | [`group.on_finish()`](crate::Group::on_finish), [`try_group.on_finish()`](crate::TryGroup::on_finish) |
 //! | the next result, the next completion | [`set.on_next()`](crate::JoinSet::on_next), [`queue.on_wait()`](crate::completion::CompletionQueue::on_wait) |
-//! | a token's being canceled | [`token.on_canceled()`](crate::CancellationToken::on_canceled) |
+//! | the cancellation of a token | [`token.on_canceled()`](crate::CancellationToken::on_canceled) |
 //! | an event, a notification | [`event.on_wait()`](crate::sync::Event::on_wait), [`notify.on_wait()`](crate::sync::Notify::on_wait) |
 //! | a change of a word | [`futex::on_wait(&word, value)`](crate::sync::futex::on_wait) |
 //! | a notification since one registered | [`registration.on_wait()`](crate::sync::Registration::on_wait) |
 //! | an item, or room for one | [`receiver.on_recv()`](crate::sync::mpmc::Receiver::on_recv), [`sender.on_send(&mut item)`](crate::sync::mpmc::Sender::on_send) |
 //! | a free slot, which is kept | [`sender.on_reserve()`](crate::sync::mpmc::Sender::on_reserve) |
-//! | nobody who would receive | [`sender.on_closed()`](crate::sync::mpmc::Sender::on_closed), also of a [`oneshot`](crate::sync::oneshot::channel()), a [`broadcast`](crate::sync::broadcast::Sender::on_closed) and a [`watch`](crate::sync::watch::Sender::on_closed) |
+//! | the loss of the last receiver | [`sender.on_closed()`](crate::sync::mpmc::Sender::on_closed), also of a [`oneshot`](crate::sync::oneshot::channel()), a [`broadcast`](crate::sync::broadcast::Sender::on_closed) and a [`watch`](crate::sync::watch::Sender::on_closed) |
 //! | an item of a queue, or room for one | [`queue.on_get()`](crate::sync::Queue::on_get), [`queue.on_put(&mut item)`](crate::sync::Queue::on_put) |
 //! | an item of a broadcast, a change | [`receiver.on_recv()`](crate::sync::broadcast::Receiver::on_recv), [`receiver.on_changed()`](crate::sync::watch::Receiver::on_changed) |
 //! | a permit | [`semaphore.on_acquire()`](crate::sync::Semaphore::on_acquire) |
@@ -52,8 +53,8 @@
 //! | a peer that has finished | [`stream.on_hung_up()`](crate::net::TypedSocket::on_hung_up) |
 //! | a signal, the end of a child | [`signals.on_next()`](crate::signal::Signals::on_next), [`child.on_wait()`](crate::process::Child::on_wait) |
 //!
-//! - **The order breaks ties.** When several sources are ready, `select` takes the first. List what stops the program first,
-//!   and what must not starve before what is always ready.
+//! - **The order breaks ties.** When several sources are ready, `select` takes the first. So put the source that stops
+//!   the program first, and put a source that must not starve before one that is always ready.
 //! - **It is fair to others.** The caller stands in the queue of each source like every other waiter, in order of arrival.
 //! - **`None` is never ready.** `condition.then(|| receiver.on_recv())` leaves a source out.
 //! - **Sources nest.** A `Vec` of receivers may stand in a tuple, and a tuple in an array. Ties are broken in the order in which

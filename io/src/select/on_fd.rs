@@ -1,4 +1,4 @@
-//! Sources whose coming a descriptor reports.
+//! Sources that are signaled by a descriptor.
 
 use std::cell::OnceCell;
 use std::io;
@@ -10,20 +10,21 @@ use crate::context::Unparker;
 use crate::fd_watcher::{self, Watch};
 use crate::sealed::Token;
 
-/// Something that a descriptor reports, and that stays until it is taken. Only the waiter may take it.
+/// An event that a descriptor reports and that stays until it is taken. Only the waiter may take it.
 pub(crate) trait FdEvent {
     type Output;
 
-    /// The descriptor that can be read from when something is there, and at times when nothing is.
+    /// Returns the descriptor that becomes readable when the event has come. It may also be readable when there is
+    /// none.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     fn is_there(&self) -> bool;
 
-    /// Takes what is there. Never suspends.
+    /// Takes the event. Never suspends.
     fn take(self, io: &dyn Io) -> io::Result<Self::Output>;
 }
 
-/// An [`FdEvent`] as a source. Where the descriptor cannot be watched, the wait ends at once with the error.
+/// An [`FdEvent`] as a source. If the descriptor cannot be watched, the wait ends at once with the error.
 pub(crate) struct OnFd<S> {
     event: S,
     watch: OnceCell<io::Result<Watch>>,
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
     use crate::testing::Failing;
 
-    /// Never there, and no kernel has it in a set.
+    /// An event that never comes, on a descriptor that the kernel does not accept into an epoll set.
     struct Unseen(File);
 
     impl FdEvent for Unseen {

@@ -1,4 +1,4 @@
-//! One of several outputs.
+//! The output of one of several sources.
 
 use super::Selectable;
 use super::sealed::{Arm, Arms};

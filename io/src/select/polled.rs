@@ -1,4 +1,4 @@
-//! Sources that wake all who wait for them, of whom the first to poll takes what is there.
+//! Sources that wake all their waiters; the first waiter that polls takes the output.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -11,18 +11,20 @@ use crate::sealed::Token;
 use crate::time::Instant;
 use crate::waiting::Choice;
 
-/// Something that several contexts wait for. A change wakes all of them, and each polls whether something is left for it.
+/// An object for which several contexts wait. A change wakes all of them, and each polls whether something is left for
+/// it.
 pub(crate) trait Polled {
     type Output;
 
-    /// Takes what is there and decides `comer`, unless that was decided elsewhere. If nothing is there, the next change
-    /// wakes the context of `comer`, once.
+    /// Takes the output if there is one and decides `comer`, unless `comer` was decided elsewhere. If there is none,
+    /// the next change wakes the context of `comer`, once.
     fn take(&self, comer: Option<&Choice>) -> Option<Self::Output>;
 
-    /// Wakes that context no longer.
+    /// Stops waking the context of `waiter`.
     fn forget(&self, waiter: Unparker);
 
-    /// Returns when those who wait are to poll again without a change. When it becomes earlier, they are woken.
+    /// Returns the instant at which waiters have to poll again without a change. When it becomes earlier, they are
+    /// woken.
     fn deadline(&self) -> Option<Instant> {
         None
     }

@@ -1,12 +1,14 @@
-//! What can be waited for: sources, the arms of which they are made, and the three kinds in which arms come.
+//! Sources, the arms of which they consist, and the three kinds of arms.
 //!
-//! An arm that hands something to one of those who wait is a [`Call`](crate::sync::Call) in a queue; its server
-//! decides the choice of the waiter. In the others the waiter decides its choice itself: one that is true for all who
-//! look, and stays so, is a [`Fact`], and whoever brings it about wakes those who watch; one that others may take, or
-//! that may pass, is [`Polled`](super::Polled) to all who wait, who look under its lock.
+//! - An arm that hands something to one of its waiters is a [`Call`](crate::sync::Call) in a queue; the server decides
+//!   the choice of the waiter.
+//! - A [`Fact`] is true for everyone who looks, and stays true. The waiter decides its own choice, and the context that
+//!   makes the fact true wakes the waiters.
+//! - A [`Polled`](super::Polled) object can be taken by others, or its state can pass. All waiters poll it under its
+//!   lock, and each decides its own choice.
 //!
-//! A wait numbers the arms of its source in order, across tuples, arrays and `Vec`s within each other. The arm that was
-//! taken is named by that number, and keeps what it was given until [`Selectable::output`] asks for it.
+//! A wait numbers the arms of its source in order, across nested tuples, arrays and `Vec`s. The arm that was taken is
+//! named by that number, and keeps what it was given until [`Selectable::output`] asks for it.
 #![allow(unsafe_code)]
 
 use crate::Io;
@@ -15,15 +17,15 @@ use crate::sealed::Token;
 use crate::time::Instant;
 use crate::waiting::Choice;
 
-/// Something to wait for with [`io.select`](crate::Io#method.select); see [`select`](mod@crate::select) for the
-/// sources that there are. A source does nothing before it is waited for.
+/// Something to wait for with [`io.select`](crate::Io#method.select). The module [`select`](mod@crate::select) lists
+/// all sources. A source does nothing before it is waited for.
 ///
-/// Sources are put together: a tuple of two to eight is a source, whose output is one of theirs
-/// ([`OneOf2`](crate::select::OneOf2) ...); an array or a `Vec` of one type is a source, whose output comes with its
-/// index; and `None` is a source that is never ready. Each of these may stand within another.
+/// Sources can be combined: a tuple of two to eight sources is a source with the output of one of them
+/// ([`OneOf2`](crate::select::OneOf2) ...); an array or a `Vec` of one type is a source whose output comes with its
+/// index; and `None` is a source that is never ready. Combinations may be nested.
 ///
-/// Only this crate implements it, and only [`io.select`](crate::Io#method.select) can take something from a source:
-/// the hidden methods ask for a value that nobody else can make. Neither a concrete source
+/// Only this crate implements it, and only [`io.select`](crate::Io#method.select) can take something from a source: the
+/// hidden methods require a value that no other code can make. A concrete source cannot get around that,
 ///
 /// ```compile_fail,E0061
 /// use iolite_io::{Io, sync::Mutex, select::Selectable};
@@ -33,7 +35,7 @@ use crate::waiting::Choice;
 /// }
 /// ```
 ///
-/// nor several together
+/// nor can several together,
 ///
 /// ```compile_fail,E0061
 /// use iolite_io::{Io, sync::RwLock, select::Selectable};
@@ -43,7 +45,7 @@ use crate::waiting::Choice;
 /// }
 /// ```
 ///
-/// nor generic code gets around that, whose bounds bring the methods of all supertraits:
+/// nor can generic code, whose bounds bring the methods of all supertraits:
 ///
 /// ```compile_fail,E0061
 /// use iolite_io::{Io, select::Selectable};
@@ -67,23 +69,23 @@ use crate::waiting::Choice;
 /// use iolite_io::sealed::Token;
 /// ```
 ///
-/// and neither have the traits that a source of one's own would have to implement:
+/// and the same holds for the traits that a source outside of the crate would have to implement:
 ///
 /// ```compile_fail,E0603
 /// use iolite_io::select::{sealed::Arms, Selectable};
 /// ```
-#[must_use = "a source is there to be waited for, by io.select"]
+#[must_use = "a source does nothing until it is passed to `io.select`"]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing to wait for",
+    message = "`{Self}` cannot be selected",
     note = "the `on_` form of a call can be selected: `event.on_wait()`, `receiver.on_recv()`, `task.on_finish()`; an \
             `Instant` is one, and so is a tuple of two to eight sources, an array or a `Vec`"
 )]
 pub trait Selectable: sealed::Arms {
-    /// What it comes to.
+    /// The output of the wait.
     type Output;
 
-    /// A source that comes to what `f` makes of the output of this one. `f` runs after the wait, and not for a source
-    /// that lost.
+    /// Returns a source whose output is the result of `f` on the output of this one. `f` runs after the wait, and does
+    /// not run for a source that lost.
     ///
     /// ```
     /// use std::time::Duration;
@@ -108,7 +110,7 @@ pub trait Selectable: sealed::Arms {
         Map { source: self, f }
     }
 
-    /// What its arm with that number was taken with.
+    /// Returns the output of the arm with the number `arm`, which was taken.
     #[doc(hidden)]
     fn output(self, arm: usize, io: &dyn Io, token: Token) -> Self::Output
     where
@@ -118,69 +120,72 @@ pub trait Selectable: sealed::Arms {
 pub(crate) mod sealed {
     use super::*;
 
-    /// What a source consists of.
+    /// The parts of a source.
     pub trait Arms {
-        /// How many arms there are.
+        /// Returns the number of arms.
         fn count(&self, token: Token) -> usize {
             let _ = token;
             1
         }
 
-        /// Polls the arms in order, until there is something, and says for which of them.
+        /// Polls the arms in order until one has something to take, and returns the number of that arm.
         ///
-        /// It does what a visitor could do, without calls by pointer: most waits find something at once.
+        /// A visitor could do the same; this form needs no calls through pointers, because most waits find something at
+        /// once.
         fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize>;
 
-        /// Calls `visitor` with each arm in order, until it says `true`, and says whether it did.
+        /// Calls `visitor` with each arm in order until it returns true. Returns true if it did.
         fn visit(&self, visitor: &mut dyn FnMut(&dyn Arm) -> bool, token: Token) -> bool;
     }
 
-    /// A part of a source as the waiter sees it: it is polled first; if nothing was there, entered, looked at after
-    /// each wake-up, and left.
+    /// A part of a source as the waiter sees it. The waiter polls the arm first; if there was nothing to take, it
+    /// enters the arm, looks at it after each wake-up, and leaves it.
     ///
-    /// No bound of the public API leads to it, so its methods ask for no token.
+    /// No bound of the public API leads to this trait, so its methods require no token.
     pub trait Arm {
-        /// Takes what is there. Before it was entered.
+        /// Takes the output if it is ready. Called before the arm is entered.
         fn poll(&self, io: &dyn Io) -> bool;
 
-        /// Takes what is there, if `choice` has not been decided elsewhere, and decides it; or else waits. Once.
+        /// Takes the output if it is ready and `choice` has not been decided elsewhere, and decides `choice`; otherwise
+        /// begins to wait. Called once.
         ///
         /// # Safety
         ///
         /// The arm and `choice` stay where they are until [`leave`](Self::leave) has returned.
         unsafe fn enter(&self, choice: &Choice) -> bool;
 
-        /// As [`enter`](Self::enter) of what was entered, if nobody else decides that it is there.
+        /// Does the same as [`enter`](Self::enter) for an arm that was entered and whose readiness nobody else reports.
         fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
             let _ = (io, choice);
             false
         }
 
-        /// When it is to be looked at, without a wake-up. May change between two looks.
+        /// Returns the instant at which the arm is to be looked at without a wake-up. May change between two looks.
         fn deadline(&self) -> Option<Instant> {
             None
         }
 
-        /// Waits no more; whether others have decided the choice for this arm. Also where it was never entered.
+        /// Ends the wait. Returns true if others have decided the choice for this arm. Also called if the arm was never
+        /// entered.
         fn leave(&self) -> bool;
     }
 }
 
 use sealed::{Arm, Arms};
 
-/// Something that is there for all who look, and stays.
+/// A condition that is true for everyone who looks, and stays true.
 pub(crate) trait Fact {
     fn is_there(&self, io: &dyn Io) -> bool;
 
-    /// From now on whoever brings it about wakes that context.
+    /// Registers `waiter` to be woken by the context that makes the condition true.
     fn watch(&self, waiter: Unparker) {
         let _ = waiter;
     }
 
-    /// That context need not be woken any more; it may be. Also where it never watched.
+    /// Withdraws the registration; a late wake-up is allowed. Also called if there was none.
     fn unwatch(&self) {}
 
-    /// When it is there at the latest.
+    /// Returns the instant at which the condition becomes true at the latest.
     fn deadline(&self) -> Option<Instant> {
         None
     }
@@ -246,7 +251,7 @@ impl<S: Selectable> Selectable for Option<S> {
     }
 }
 
-/// A source whose output is made into another one; from [`Selectable::map`].
+/// A source that converts the output of another one; from [`Selectable::map`].
 #[derive(Debug)]
 pub struct Map<S, F> {
     source: S,
@@ -337,7 +342,8 @@ fn poll_each<S: Arms>(sources: &[S], io: &dyn Io, token: Token) -> Option<usize>
     None
 }
 
-/// Which of the sources has the arm with that number, and which of its arms that is.
+/// Returns the index of the source that has the arm with the number `arm`, and the number of that arm within the
+/// source.
 fn place_of<S: Arms>(sources: &[S], arm: usize, token: Token) -> (usize, usize) {
     let mut arm = arm;
     for (index, source) in sources.iter().enumerate() {

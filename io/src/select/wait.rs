@@ -11,9 +11,10 @@ use crate::time::Instant;
 use crate::waiting::Choice;
 
 impl<'io> dyn Io + 'io {
-    /// Waits for the first of several things, takes it, and takes nothing from the others. If several are ready, the first in
-    /// the order of writing wins. [The module `select`](mod@crate::select) lists what can be selected, and the macro
-    /// [`select!`](crate::select!) names the outputs.
+    /// Waits for the first of several sources, takes its output, and takes nothing from the others.
+    ///
+    /// If several sources are ready, the one that is written first wins. [The module `select`](mod@crate::select) lists
+    /// all sources, and the macro [`select!`](crate::select!) gives the outputs names.
     ///
     /// ```
     /// use iolite_io::{Canceled, Io, sync::{RecvError, mpmc::Receiver}};
@@ -25,12 +26,12 @@ impl<'io> dyn Io + 'io {
     /// }
     /// ```
     ///
-    /// Works from every context. Without a source, it waits for a cancellation.
+    /// Works in every context. Without a source, it waits for a cancellation.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also if something is ready. A canceled wait has taken nothing; what was handed over
-    /// already is returned nevertheless.
+    /// A cancellation point, even if a source is ready. A canceled wait has taken nothing; an output that was handed
+    /// over before the cancellation is still returned.
     ///
     /// # Errors
     ///
@@ -40,7 +41,7 @@ impl<'io> dyn Io + 'io {
     }
 }
 
-/// Waits for one of the arms of a source, takes it, and nothing of the others.
+/// Waits for one of the arms of a source and takes its output. Takes nothing from the other arms.
 fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> {
     io.check_cancel()?;
     let arm = match source.poll_all(io, TOKEN) {
@@ -50,14 +51,15 @@ fn select<S: Selectable>(io: &dyn Io, source: S) -> Result<S::Output, Canceled> 
     Ok(source.output(arm, io, TOKEN))
 }
 
-/// Enters all arms, waits, and leaves them; says for which of them the choice was decided.
+/// Enters all arms, waits, and leaves them. Returns the arm for which the choice was decided.
 #[cold]
 fn wait_slow(io: &dyn Io, arms: &dyn Arms) -> Result<usize, Canceled> {
     let choice = context::current(|context| {
         context.assert_may_suspend();
         Choice::new(context.unparker())
     });
-    // Whatever happens in it, this frame and the arms' does not end before they have been left.
+    // This frame and the frame of the arms must not end before the arms have been left, even if a panic occurs in
+    // between.
     context::or_abort(|| {
         // SAFETY: the caller's frame owns the arms, which are borrowed until this function returns, and `choice` is a
         // local of this one: neither moves. `leave_all` leaves every arm before either ends, because a panic in
@@ -72,11 +74,11 @@ fn wait_slow(io: &dyn Io, arms: &dyn Arms) -> Result<usize, Canceled> {
     })
 }
 
-/// Waits until the choice is decided. Says for which arm the waiter itself has done that.
+/// Waits until the choice is decided. Returns the arm for which the waiter itself has decided it, if it has.
 ///
 /// # Errors
 ///
-/// [`Canceled`]: for none.
+/// [`Canceled`] if the choice was decided for no arm.
 fn wait_decided(io: &dyn Io, arms: &dyn Arms, choice: &Choice) -> Result<Option<usize>, Canceled> {
     let mut found = None;
     loop {
@@ -96,7 +98,7 @@ fn wait_decided(io: &dyn Io, arms: &dyn Arms, choice: &Choice) -> Result<Option<
                 io.recancel(canceled);
                 return Ok(None);
             }
-            // To be looked at, or to be waited for until another time.
+            // The waiter has to look at the arms, or to wait until another instant.
             Ok(()) | Err(WaitEnd::TimedOut) => {}
         }
     }
@@ -112,7 +114,7 @@ fn nearest(arms: &dyn Arms) -> Option<Instant> {
     nearest
 }
 
-/// The number of the first arm for which `found` says `true`; those behind it are not asked.
+/// Returns the number of the first arm for which `found` returns true; later arms are not asked.
 fn first(arms: &dyn Arms, mut found: impl FnMut(&dyn Arm) -> bool) -> Option<usize> {
     let mut number = 0;
     let mut visitor = |arm: &dyn Arm| {
@@ -133,7 +135,7 @@ fn for_each(arms: &dyn Arms, mut each: impl FnMut(&dyn Arm)) {
     );
 }
 
-/// Leaves each arm; says for which of them others have decided the choice.
+/// Leaves each arm. Returns the arm for which others have decided the choice.
 fn leave_all(arms: &dyn Arms) -> Option<usize> {
     let (mut number, mut served) = (0, None);
     for_each(arms, |arm| {

@@ -57,7 +57,7 @@ pub trait ByteStream {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the error tells how many bytes had been written.
+    /// A cancellation point. The error says how many bytes had been written.
     ///
     /// # Errors
     ///

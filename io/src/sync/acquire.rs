@@ -1,4 +1,4 @@
-//! Waiting for permits of a semaphore.
+//! Waiting for the permits of a semaphore.
 
 use std::ptr;
 
@@ -16,7 +16,7 @@ impl Semaphore {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when a permit is free. A canceled wait takes none.
+    /// A cancellation point, even if a permit is free. A canceled wait takes none.
     ///
     /// # Errors
     ///
@@ -26,7 +26,7 @@ impl Semaphore {
         self.acquire_many(io, 1)
     }
 
-    /// Waits for a permit and takes it, whatever is requested meanwhile.
+    /// Waits for a permit and takes it. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -36,27 +36,27 @@ impl Semaphore {
         self.acquire_many_uncancelable(io, 1)
     }
 
-    /// A permit, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among all
-    /// others who do.
+    /// Returns a source that takes a permit. For [`select`](crate::Io#method.select). The waiter stands in the queue of
+    /// the semaphore like every other.
     pub fn on_acquire(&self) -> impl Selectable<Output = SemaphorePermit<'_>> + '_ {
         self.on_acquire_many(1)
     }
 
-    /// As [`acquiring`](Self::on_acquire), for `count` permits at once.
+    /// Returns a source that takes `count` permits at once, like [`on_acquire`](Self::on_acquire).
     ///
     /// # Panics
     ///
-    /// As [`acquire_many`](Self::acquire_many).
+    /// See [`acquire_many`](Self::acquire_many).
     pub fn on_acquire_many(&self, count: usize) -> impl Selectable<Output = SemaphorePermit<'_>> + '_ {
         assert_possible(count);
         Queued::new(Acquiring { semaphore: self, count })
     }
 
-    /// Waits for `count` permits and takes them at once. For ever, if there never are so many.
+    /// Waits until `count` permits are free and takes them at once. Waits forever if there never are so many.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when they are free. A canceled wait takes none.
+    /// A cancellation point, even if they are free. A canceled wait takes none.
     ///
     /// # Errors
     ///
@@ -64,13 +64,13 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// When `count` is more than [`PERMITS_MAX`](Self::PERMITS_MAX).
+    /// Panics if `count` is more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     #[inline]
     pub fn acquire_many(&self, io: &dyn Io, count: usize) -> Result<SemaphorePermit<'_>, Canceled> {
         self.acquire_until(io, count, Until::Canceled)
     }
 
-    /// Waits for `count` permits and takes them at once, whatever is requested meanwhile.
+    /// Waits until `count` permits are free and takes them at once. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -78,7 +78,7 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// As [`acquire_many`](Self::acquire_many).
+    /// See [`acquire_many`](Self::acquire_many).
     #[inline]
     pub fn acquire_many_uncancelable(&self, io: &dyn Io, count: usize) -> SemaphorePermit<'_> {
         uncancelable(|until| self.acquire_until(io, count, until))
@@ -101,7 +101,7 @@ impl Semaphore {
 
     #[cold]
     fn wait_slow(&self, io: &dyn Io, count: usize, until: Until) -> Result<(), Canceled> {
-        // Before the word says that somebody waits.
+        // Before the word says that a context waits.
         context::current(Context::assert_may_suspend);
         let waiters = self.waiters.lock();
         if self.permits.take_or_wait(count) {
@@ -109,7 +109,7 @@ impl Semaphore {
         }
         wait(io, &self.waiters, waiters, |waiters| waiters, Some(count), until).map(drop).map_err(
             |GaveUp { why, .. }| {
-                // Those behind may want fewer, which are free.
+                // The waiters behind may want fewer permits, which are free.
                 self.add_permits_slow(0);
                 why
             },
@@ -153,7 +153,7 @@ impl<'a> Call for Acquiring<'a> {
     }
 
     fn lose(&self, _: Option<usize>) {
-        // As in `wait_slow`.
+        // For the same reason as in `wait_slow`.
         self.semaphore.add_permits_slow(0);
     }
 
@@ -163,13 +163,14 @@ impl<'a> Call for Acquiring<'a> {
 }
 
 impl Acquiring<'_> {
-    /// Takes the permits for a waiter that is about to have a place in the queue.
+    /// Takes the permits for a waiter that is about to enter the queue.
     #[cold]
     fn attempt_slow(&self, waiters: &mut WaitQueue<usize>, comer: &Choice) -> Option<Done<usize>> {
         let Self { semaphore: Semaphore { permits, .. }, count } = self;
-        // From here on the number changes under the lock only: what is free stays so until it is taken.
+        // From here on the number changes only under the lock, so free permits stay free until they are taken.
         let free = permits.free_to_wait();
-        // Nobody gets ahead of those who wait, but whoever waits the longest may have waited for another number.
+        // No new caller gets ahead of the waiters. The first waiter itself may take permits: it may have waited for
+        // another number.
         let may_take = waiters.is_empty() || waiters.is_first(comer);
         let Some(left) = free.checked_sub(*count).filter(|_| may_take) else {
             comer.stands_in(ptr::from_ref(waiters).addr());

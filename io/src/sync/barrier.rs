@@ -6,10 +6,10 @@ use crate::primitive::Lock;
 use crate::waiting::WaitQueue;
 use crate::{Canceled, Io};
 
-/// Lets a number of contexts go when all of them have come. May be used again and again.
+/// Holds back a number of contexts until all of them have arrived. Can be used repeatedly.
 ///
-/// It is no source to [wait for](mod@crate::select) among others: who comes last would have to decide for all at once that
-/// none of them has gone elsewhere.
+/// A barrier cannot be [selected](mod@crate::select): the last context to arrive would have to decide for all others at
+/// once that none of them has taken another source.
 #[derive(Debug)]
 pub struct Barrier {
     count: usize,
@@ -17,16 +17,16 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Makes a barrier for that many; for 0 or 1, nobody waits.
+    /// Makes a barrier for `count` contexts; for 0 or 1, nobody waits.
     pub const fn new(count: usize) -> Self {
         Self { count, arrived: Lock::new(WaitQueue::new()) }
     }
 
-    /// Waits until all have come.
+    /// Waits until all contexts have arrived.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also for the last. Who is canceled has not come.
+    /// A cancellation point, even for the last context. A canceled context does not count as arrived.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl Barrier {
         self.wait_until(io, Until::Canceled)
     }
 
-    /// As [`wait`](Self::wait), whatever is requested meanwhile.
+    /// Waits until all contexts have arrived. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -58,14 +58,14 @@ impl Barrier {
     }
 }
 
-/// That all have come.
+/// The result of [`Barrier::wait`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarrierWaitResult {
     leader: bool,
 }
 
 impl BarrierWaitResult {
-    /// Whether the caller is the one who came last; one of them is.
+    /// Returns true for exactly one of the contexts: the one that arrived last.
     pub fn is_leader(&self) -> bool {
         self.leader
     }

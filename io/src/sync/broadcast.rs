@@ -1,4 +1,4 @@
-//! A channel whose items go to everybody.
+//! A channel that delivers each item to every receiver.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -15,12 +15,13 @@ use crate::select::Selectable;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
-/// Makes a channel that keeps the last `capacity` items (at least one) for all its receivers. Sending never
-/// waits: a receiver that is too slow is told how many items it has missed. An item that every receiver has taken is
-/// kept no longer; the last of them gets the item itself, the others get clones.
+/// Makes a channel that keeps the last `capacity` items (at least one) for all its receivers.
 ///
-/// Each receiver gets each item that is sent after it was made or [subscribed](Sender::subscribe),
-/// or a count of those it missed, in order. The channel closes when all senders are gone; what is kept is still
+/// Sending never waits: a receiver that is too slow is told how many items it has missed. An item is kept until every
+/// receiver has taken it; the last receiver gets the item itself, the others get clones.
+///
+/// Each receiver gets, in order, each item that is sent after the receiver was made or [subscribed](Sender::subscribe),
+/// or a count of those that it missed. The channel closes when all senders are gone; the kept items can still be
 /// received.
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let state = State {
@@ -41,7 +42,7 @@ pub struct Sender<T> {
     shared: Arc<Lock<State<T>>>,
 }
 
-/// A receiving end of a broadcast [`channel`]. A clone begins where this one is.
+/// A receiving end of a broadcast [`channel`]. A clone starts at the position of its original.
 pub struct Receiver<T> {
     shared: Arc<Lock<State<T>>>,
     /// The number of the item that it receives next.
@@ -49,11 +50,11 @@ pub struct Receiver<T> {
 }
 
 struct State<T> {
-    /// What receivers have not taken yet. Who has not taken an item has not taken those after it either, so what nobody
-    /// awaits any more is always at the front.
+    /// The items that some receiver has not taken yet. A receiver that has not taken an item has not taken those after
+    /// it either, so items that nobody awaits any more are always at the front.
     items: VecDeque<Kept<T>>,
     capacity: usize,
-    /// How many items were ever sent: the number of the next one.
+    /// The number of items that were ever sent, which is the number of the next item.
     end: u64,
     senders: usize,
     receivers: usize,
@@ -64,9 +65,9 @@ struct State<T> {
 
 /// An item that some receivers have not taken.
 struct Kept<T> {
-    /// Shared, so that nobody's `clone` runs under the lock.
+    /// Shared, so that no `clone` of an item runs under the lock.
     item: Arc<T>,
-    /// How many receivers have not taken it.
+    /// The number of receivers that have not taken it.
     awaited: usize,
 }
 
@@ -75,7 +76,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The item, when there is no receiver.
+    /// Returns the item if there is no receiver.
     pub fn send(&self, item: T) -> Result<(), SendError<T>> {
         let mut state = self.shared.lock();
         if state.receivers == 0 {
@@ -88,7 +89,7 @@ impl<T> Sender<T> {
         let all = state.receiving.release_all();
         drop(state);
         all.wake();
-        // Outside of the lock: it may hold ends of this channel.
+        // Outside of the lock, because the item may hold ends of this channel.
         drop(oldest);
         Ok(())
     }
@@ -100,12 +101,12 @@ impl<T> Sender<T> {
         Receiver { next: state.end, shared: self.shared.clone() }
     }
 
-    /// Waits until nobody receives: the last receiver is gone. A receiver that is
-    /// [subscribed](Self::subscribe) later opens it again.
+    /// Waits until the last receiver is gone. A receiver that [subscribes](Self::subscribe) later opens the channel
+    /// again.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when nobody receives.
+    /// A cancellation point, even if there is no receiver.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl<T> Sender<T> {
         self.closed_until(io, Until::Canceled)
     }
 
-    /// As [`closed`](Self::closed), whatever is requested meanwhile.
+    /// Waits until the last receiver is gone. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -123,13 +124,13 @@ impl<T> Sender<T> {
         uncancelable(|until| self.closed_until(io, until));
     }
 
-    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when the last receiver is gone. For [`select`](crate::Io#method.select).
     ///
     /// ```
     /// use std::time::Duration;
     /// use iolite_io::{Canceled, Io, sync::broadcast, select::OneOf2};
     ///
-    /// /// Measures for as long as somebody looks.
+    /// /// Takes measurements for as long as there is a receiver.
     /// fn measure(io: &dyn Io, readings: &broadcast::Sender<u64>, read: impl Fn() -> u64) -> Result<(), Canceled> {
     ///     let mut ticks = io.interval(Duration::from_secs(1));
     ///     while let OneOf2::Second(_) = io.select((readings.on_closed(), ticks.on_tick()))? {
@@ -142,12 +143,12 @@ impl<T> Sender<T> {
         Queued::new(Closing(&self.shared))
     }
 
-    /// Whether nobody receives.
+    /// Returns true if there is no receiver.
     pub fn is_closed(&self) -> bool {
         self.receiver_count() == 0
     }
 
-    /// How many receivers there are.
+    /// Returns the number of receivers.
     pub fn receiver_count(&self) -> usize {
         self.shared.lock().receivers
     }
@@ -158,20 +159,20 @@ impl<T> Sender<T> {
 }
 
 impl<T: Clone> Receiver<T> {
-    /// Receives the next item, waiting while there is none.
+    /// Receives the next item; waits until there is one.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when there is an item. A canceled call misses none.
+    /// A cancellation point, even if there is an item. A canceled call misses none.
     ///
     /// # Errors
     ///
-    /// [`RecvError`]. After `Lagged` it goes on with the oldest item that is kept.
+    /// [`RecvError`]. After `Lagged`, the next call returns the oldest item that is kept.
     pub fn recv(&mut self, io: &dyn Io) -> Result<T, RecvError> {
         self.recv_until(io, Until::Canceled)
     }
 
-    /// As [`recv`](Self::recv), whatever is requested meanwhile.
+    /// Receives the next item; waits until there is one. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -179,16 +180,16 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// Closed or lagged.
+    /// [`RecvError::Closed`] or [`RecvError::Lagged`].
     pub fn recv_uncancelable(&mut self, io: &dyn Io) -> Result<T, RecvError> {
         self.recv_until(io, Until::Served)
     }
 
-    /// Receiving the next item, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that receives the next item. For [`select`](crate::Io#method.select).
     ///
     /// # Errors
     ///
-    /// Of what it comes to: closed or lagged.
+    /// The output is an error if the channel is closed or the receiver has missed items.
     pub fn on_recv(&mut self) -> impl Selectable<Output = Result<T, RecvError>> + '_ {
         Queued::new(Receiving(self))
     }
@@ -197,7 +198,7 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// Empty, closed or lagged.
+    /// [`RecvError::Empty`], [`RecvError::Closed`] or [`RecvError::Lagged`].
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
         let mut state = self.shared.lock();
         let found = state.item(&mut self.next);
@@ -211,19 +212,20 @@ impl<T: Clone> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// How many items are there for it, those that it missed included.
+    /// Returns the number of items that this receiver has not received, including those that it missed.
     pub fn len(&self) -> u64 {
         self.shared.lock().end - self.next
     }
 
-    /// Whether no item is there for it.
+    /// Returns true if there is no item for this receiver.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl<T> State<T> {
-    /// The item of that number, after which comes the next; or the oldest, if it is no longer kept.
+    /// Returns the item with the number `next` and advances `next`. If that item is no longer kept, fails and sets
+    /// `next` to the oldest one.
     fn item(&mut self, next: &mut u64) -> Result<Arc<T>, RecvError> {
         let oldest = self.end - self.items.len() as u64;
         if *next < oldest {
@@ -238,7 +240,7 @@ impl<T> State<T> {
                 if kept.awaited > 0 {
                     return Ok(kept.item.clone());
                 }
-                // Whoever was the last to take it has taken those before it, so it is the first.
+                // The last receiver to take this item has taken those before it, so it is the first.
                 Ok(self.items.pop_front().expect("it was just found").item)
             }
             None if self.senders == 0 => Err(RecvError::Closed),
@@ -246,7 +248,7 @@ impl<T> State<T> {
         }
     }
 
-    /// What a receiver has not taken whose next item has that number.
+    /// Returns the items that a receiver at position `next` has not taken.
     fn awaited_from(&mut self, next: u64) -> impl Iterator<Item = &mut Kept<T>> {
         let oldest = self.end - self.items.len() as u64;
         self.items.iter_mut().skip(next.saturating_sub(oldest) as usize)
@@ -294,7 +296,7 @@ impl<T: Clone> Call for Receiving<'_, T> {
         if state.end == self.0.next && state.senders > 0 { None } else { Done::alone(None, comer) }
     }
 
-    /// What was there for this receiver stays there.
+    /// The item that made the call ready is still there for this receiver.
     fn output(self, _: Option<()>) -> Result<T, RecvError> {
         self.0.try_recv()
     }
@@ -334,7 +336,7 @@ impl<T> Drop for Receiver<T> {
         state.receivers -= 1;
         state.awaited_from(self.next).for_each(|kept| kept.awaited -= 1);
         let kept = state.items.iter().position(|kept| kept.awaited > 0).unwrap_or(state.items.len());
-        // Nobody will receive them; dropped outside of the lock, since they may hold ends of this channel.
+        // Nobody will receive them. They are dropped outside of the lock, because they may hold ends of this channel.
         let items: Vec<_> = state.items.drain(..kept).collect();
         let closing = if state.receivers == 0 { Some(state.closing.release_all()) } else { None };
         drop(state);
@@ -357,18 +359,18 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// No item was received from a broadcast [`channel`].
+/// The reason why no item was received from a broadcast [`channel`].
 #[derive(Debug)]
 pub enum RecvError {
     /// The task was asked to stop.
     Canceled(Canceled),
-    /// The channel is closed, and all that is kept was received.
+    /// The channel is closed, and all kept items were received.
     Closed,
     /// The time of a [`timeout`](crate::Io#method.timeout) around the call is over.
     TimedOut,
-    /// No item is there now (only [`Receiver::try_recv`]).
+    /// There is no item now (only [`Receiver::try_recv`]).
     Empty,
-    /// The receiver was too slow, and has missed so many items.
+    /// The receiver was too slow and has missed this number of items.
     Lagged(u64),
 }
 

@@ -4,11 +4,11 @@ use crate::pool::{BufferPool, PooledBuffer, Wanting};
 use crate::{Canceled, Io};
 
 impl BufferPool {
-    /// Waits for a free buffer and takes it, empty. The longest waiting is served first.
+    /// Waits for a free buffer and takes it, empty. Waiters are served in order of arrival.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when a buffer is free. A canceled wait takes none.
+    /// A cancellation point, even if a buffer is free. A canceled wait takes none.
     ///
     /// # Errors
     ///

@@ -8,14 +8,14 @@ use crate::primitive::Lock;
 use crate::waiting::WaitQueue;
 use crate::{Canceled, Io};
 
-/// Waits for a condition on what a [`Mutex`](super::Mutex) guards.
+/// Waits for a condition on the value that a [`Mutex`](super::Mutex) guards.
 ///
-/// It does not wake for nothing, but others can have changed the condition before the woken has the mutex
-/// again: wait in a loop.
+/// There are no spurious wake-ups, but others can change the condition before the woken waiter has the mutex again. So
+/// wait in a loop.
 ///
-/// It is no source to [wait for](mod@crate::select) among others: such a wait would end without the mutex. What is to be
-/// waited for with other things has an [`Event`](super::Event), a [`Notify`](super::Notify) or a
-/// [`watch`](super::watch) beside it.
+/// A condition variable cannot be [selected](mod@crate::select), because such a wait would end without the mutex. For a
+/// wait on several sources, use an [`Event`](super::Event), a [`Notify`](super::Notify) or a [`watch`](super::watch) in
+/// addition.
 ///
 /// # Examples
 ///
@@ -37,31 +37,31 @@ pub struct Condvar {
 }
 
 impl Condvar {
-    /// Makes one for which nobody waits.
+    /// Makes a condition variable without waiters.
     pub const fn new() -> Self {
         Self { waiters: Lock::new(WaitQueue::new()) }
     }
 
-    /// Wakes the longest waiting, if there is one. Never suspends; from any thread.
+    /// Wakes the waiter that has waited longest, if there is one. Never suspends; works from any thread.
     pub fn notify_one(&self) {
         let next = self.waiters.lock().release();
         next.into_iter().for_each(|next| next.wake());
     }
 
-    /// Wakes all who wait. Never suspends; from any thread.
+    /// Wakes all waiters. Never suspends; works from any thread.
     pub fn notify_all(&self) {
         let all = self.waiters.lock().release_all();
         all.wake();
     }
 
-    /// Unlocks the mutex, waits for a notification, and locks the mutex again: whoever notifies after it has
-    /// locked the mutex is heard.
+    /// Unlocks the mutex, waits for a notification, and locks the mutex again. A notification by a context that locks
+    /// the mutex after this unlock is not missed.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when a notification is about to come. The mutex is locked again in any case,
-    /// also when it was canceled, however long that takes. A notification is never lost: who got one returns
-    /// success, who is canceled leaves it to the next.
+    /// A cancellation point, even if a notification is about to come. The mutex is locked again in any case, even after
+    /// a cancellation, however long that takes. No notification is lost: a waiter that got one returns success, and a
+    /// canceled waiter leaves it to the next.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Condvar {
         self.wait_until(io, guard, Until::Canceled)
     }
 
-    /// As [`wait`](Self::wait), whatever is requested meanwhile.
+    /// Unlocks the mutex, waits for a notification, and locks the mutex again. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -81,7 +81,7 @@ impl Condvar {
 
     fn wait_until<T: ?Sized>(&self, io: &dyn Io, guard: &mut MutexGuard<'_, T>, until: Until) -> Result<(), Canceled> {
         until.check(io)?;
-        // Here it may still panic.
+        // At this point a panic is still allowed.
         context::current(Context::assert_may_suspend);
         // Before the mutex is unlocked, so that nobody notifies before the caller is in the queue.
         let waiters = self.waiters.lock();

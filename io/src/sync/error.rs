@@ -1,4 +1,4 @@
-//! Why an item was not sent or not received: of channels, and of what is like them.
+//! The errors of channels and queues: why an item was not sent or not received.
 
 use std::error::Error;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::io;
 use crate::Canceled;
 use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 
-/// An item was not sent; here it is.
+/// The item was not sent; this error hands it back.
 ///
-/// An error for `anyhow` or `Box<dyn Error + Send + Sync>` has to be `Sync` and `'static`, which items are often not.
+/// An error for `anyhow` or `Box<dyn Error + Send + Sync>` has to be `Sync` and `'static`, and items often are not.
 /// [`SendErrorKind`] is the same error without the item:
 ///
 /// ```
@@ -27,11 +27,11 @@ use crate::cancel::{CarriesCanceled, TimedOut, WaitError};
 pub struct SendError<T> {
     /// The item.
     pub item: T,
-    /// Why.
+    /// The reason.
     pub kind: SendErrorKind,
 }
 
-/// Why an item was not sent; why none was [put](super::Queue::put).
+/// The reason why an item was not sent or not [put](super::Queue::put).
 #[derive(Debug)]
 pub enum SendErrorKind {
     /// The task was asked to stop.
@@ -151,7 +151,7 @@ impl From<SendErrorKind> for io::Error {
     }
 }
 
-/// No item was received.
+/// The reason why no item was received.
 #[derive(Debug)]
 pub enum RecvError {
     /// The task was asked to stop.
@@ -224,10 +224,10 @@ impl From<RecvError> for io::Error {
     }
 }
 
-/// No item was received without waiting.
+/// The reason why no item was received without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// No item is there now.
+    /// There is no item now.
     Empty,
     /// The channel is closed and empty.
     Closed,

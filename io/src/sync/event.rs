@@ -7,8 +7,7 @@ use crate::select::Selectable;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
-/// Something that happens. What was written before [`set`](Self::set) is visible after
-/// [`wait`](Self::wait).
+/// A flag that contexts wait for. Writes before [`set`](Self::set) are visible after [`wait`](Self::wait).
 #[derive(Debug, Default)]
 pub struct Event {
     state: Lock<State>,
@@ -26,7 +25,7 @@ impl Event {
         Self { state: Lock::new(State { set: false, waiters: WaitQueue::new() }) }
     }
 
-    /// Sets it and lets all waiters go. Never suspends; from any thread.
+    /// Sets the event and releases all waiters. Never suspends; works from any thread.
     pub fn set(&self) {
         let mut state = self.state.lock();
         state.set = true;
@@ -35,21 +34,21 @@ impl Event {
         let_go.wake();
     }
 
-    /// Makes it not set. Waiters that were let go stay so.
+    /// Resets the event. Waiters that were released stay released.
     pub fn reset(&self) {
         self.state.lock().set = false;
     }
 
-    /// Whether it is set.
+    /// Returns true if the event is set.
     pub fn is_set(&self) -> bool {
         self.state.lock().set
     }
 
-    /// Waits until it is set.
+    /// Waits until the event is set.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it is set.
+    /// A cancellation point, even if the event is set.
     ///
     /// # Errors
     ///
@@ -58,12 +57,12 @@ impl Event {
         self.wait_until(io, Until::Canceled)
     }
 
-    /// Its being set, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when the event is set. For [`select`](crate::Io#method.select).
     pub fn on_wait(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Waiting(self))
     }
 
-    /// Waits until it is set, whatever is requested meanwhile.
+    /// Waits until the event is set. Requests do not end the wait.
     ///
     /// # Cancellation
     ///

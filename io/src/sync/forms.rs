@@ -1,28 +1,29 @@
 //! The two forms of every blocking call: plain and `*_uncancelable`.
 //!
-//! A primitive writes the call once, as a `*_until`, which begins with [`Until::check`]; the forms
-//! are that call with an [`Until`].
+//! A primitive implements the call once, as a `*_until` method that begins with [`Until::check`]. Both forms are that
+//! method with an [`Until`].
 
 use crate::context::{self, Context};
 use crate::{Canceled, Io};
 
-/// What ends a wait before it got what it waits for.
+/// Says what may end a wait before it has succeeded.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Until {
-    /// Nothing.
+    /// Nothing: only success ends the wait.
     Served,
-    /// A cancellation.
+    /// A cancellation ends the wait.
     Canceled,
 }
 
 impl Until {
-    /// The cancellation point of the call, also of one that will not have to wait. A call that nothing ends lets others
-    /// run now and then all the same.
+    /// The cancellation point of the call, even if the call does not have to wait. A call that cannot be canceled still
+    /// lets other tasks run from time to time.
     ///
     /// # Panics
     ///
-    /// Inside [`no_suspend`](crate::no_suspend).
-    // Always: it is the fast path of every call of this module, and the compiler leaves it out of line otherwise.
+    /// Panics inside [`no_suspend`](crate::no_suspend).
+    // `always`, because this is the fast path of every call of this module, and the compiler leaves it out of line
+    // otherwise.
     #[inline(always)]
     pub(super) fn check(self, io: &dyn Io) -> Result<(), Canceled> {
         match self {
@@ -36,7 +37,7 @@ impl Until {
     }
 }
 
-/// The form that nothing ends.
+/// Makes a call in the form that cannot be canceled.
 #[inline]
 pub(super) fn uncancelable<T>(call: impl FnOnce(Until) -> Result<T, Canceled>) -> T {
     call(Until::Served).unwrap_or_else(|error| unreachable!("a wait that nothing ends: {error}"))

@@ -1,15 +1,15 @@
-//! Waiting on a word of one's own: what a lock, or whatever else waits, can be built on.
+//! Waiting on an atomic word: a building block for locks and other primitives.
 //!
-//! A word says by its value whether there is something to wait for. Who finds that there is waits, for as long as the
-//! word has that value; who changes it wakes who waits. The two miss nothing: [`wait()`] looks at the word and enters the
-//! queue in one step, and [`wake`] comes after the change. A word costs nothing but itself: the queues are shared by
-//! all words, and a wait needs no memory.
+//! The value of a word says whether there is something to wait for. If there is, a context waits for as long as the
+//! word has that value. A context that changes the word wakes the waiters. No wake-up is missed: [`wait()`] checks the
+//! word and enters the queue in one step, and [`wake`] comes after the change. A word needs no memory besides itself:
+//! the queues are shared by all words, and a wait allocates nothing.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU32, Ordering};
 //! use iolite_io::{Canceled, Io, sync::futex};
 //!
-//! /// Counts down, and lets all go who wait for zero.
+//! /// Counts down, and releases all contexts that wait for zero.
 //! struct Latch(AtomicU32);
 //!
 //! impl Latch {
@@ -30,8 +30,8 @@
 //! }
 //! ```
 //!
-//! As everything in [`sync`](super) it works between contexts of any kind, also of two backends. It is no `futex(2)`:
-//! other processes are not woken, nor is who waits in the kernel for the same word.
+//! Like everything in [`sync`](super), it works between contexts of any kind, even of two backends. It is not
+//! `futex(2)`: it does not wake other processes, nor threads that wait in the kernel for the same word.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,14 +43,14 @@ use crate::select::Selectable;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
-/// Waits until it is [woken](wake), for as long as `word` has the value `expected`: returns at once when it has another.
+/// Waits until it is [woken](wake), while `word` has the value `expected`. Returns at once if `word` has another value.
 ///
-/// That it returns says nothing about the word: look at it, and wait again. What happened before the `wake`, and before
-/// a change of the word with [`Release`](Ordering::Release), is visible afterwards.
+/// A return says nothing about the word: check it, and wait again. Writes before the `wake`, and writes before a change
+/// of the word with [`Release`](Ordering::Release), are visible after the return.
 ///
 /// # Cancellation
 ///
-/// A cancellation point, also when it need not wait. A canceled wait takes no wake-up from others.
+/// A cancellation point, even if it does not have to wait. A canceled wait takes no wake-up from other waiters.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub fn wait(io: &dyn Io, word: &AtomicU32, expected: u32) -> Result<(), Canceled
     call(io, Waiting { word, expected }, Until::Canceled)
 }
 
-/// As [`wait()`], whatever is requested meanwhile.
+/// Waits like [`wait()`]. Requests do not end the wait.
 ///
 /// # Cancellation
 ///
@@ -68,14 +68,15 @@ pub fn wait_uncancelable(io: &dyn Io, word: &AtomicU32, expected: u32) {
     uncancelable(|until| call(io, Waiting { word, expected }, until));
 }
 
-/// A [`wait()`], as one of many things to [wait for](crate::Io#method.select).
+/// Returns a source that is ready when [`wait()`] would return. For [`select`](crate::Io#method.select).
 pub fn on_wait(word: &AtomicU32, expected: u32) -> impl Selectable<Output = ()> + '_ {
     Queued::new(Waiting { word, expected })
 }
 
-/// Wakes `count` of those who wait on `word`, the longest waiting first, or all, if they are fewer. Says how many.
+/// Wakes up to `count` waiters on `word`, those that have waited longest first. Returns the number of waiters that it
+/// woke.
 ///
-/// Change the word before. Never suspends; from any thread.
+/// Change the word before the call. Never suspends; works from any thread.
 pub fn wake(word: &AtomicU32, count: usize) -> usize {
     let address = address_of(word);
     let woken = bucket_of(address).lock().release_some(count, |other| *other == address);
@@ -84,7 +85,8 @@ pub fn wake(word: &AtomicU32, count: usize) -> usize {
     count
 }
 
-/// Who waits, each with the address of its word, which it borrows: nothing else is there meanwhile.
+/// The waiters of some words, each with the address of its word. A waiter borrows its word, so no other object has that
+/// address during the wait.
 type Bucket = Lock<WaitQueue<usize>>;
 
 /// A power of two.
@@ -96,7 +98,8 @@ fn bucket_of(address: usize) -> &'static Bucket {
 }
 
 fn index_of(address: usize) -> usize {
-    // Words lie in a row, or as far apart as pages: the product's high bits depend on all of an address.
+    // Words are adjacent in an array, or whole pages apart. The high bits of the product depend on all bits of the
+    // address.
     let hash = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (hash >> (u64::BITS - BUCKETS.ilog2())) as usize
 }
@@ -124,8 +127,9 @@ impl Call for Waiting<'_> {
     }
 
     fn attempt(&self, _: &mut WaitQueue<usize>, comer: Option<&Choice>) -> Option<Done<usize>> {
-        // Acquire: pairs with the change of the word, if that releases. Who changes it and takes the bucket's lock
-        // before this took it is seen in any case; who takes it later finds this one in the queue.
+        // Acquire: pairs with the change of the word, if that releases. If the changing context takes the lock of the
+        // bucket before this call did, the change is visible here in any case; if it takes the lock later, it finds
+        // this waiter in the queue.
         if self.word.load(Ordering::Acquire) == self.expected { None } else { Done::alone(None, comer) }
     }
 

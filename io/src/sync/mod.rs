@@ -6,7 +6,7 @@
 //! | change a value, one at a time | [`Mutex`]; [`ReentrantMutex`] if the holder locks again |
 //! | read a value together, change it alone | [`RwLock`] |
 //! | wait for a condition on what a mutex guards | [`Condvar`] |
-//! | let a number in at once, or count what there is | [`Semaphore`] |
+//! | admit a limited number at once, or count resources | [`Semaphore`] |
 //! | tell many that something has happened | [`Event`] |
 //! | tell one that there is something to do | [`Notify`] |
 //! | wait for each other | [`Barrier`] |
@@ -16,22 +16,23 @@
 //! | put and get many items at once | [`Queue`] |
 //! | hand each item to every receiver | [`broadcast::channel`] |
 //! | see the latest value | [`watch::channel`] |
-//! | wait on a word of one's own, to build what is missing | [`mod@futex`] |
+//! | wait on an atomic word, to build another primitive | [`mod@futex`] |
 //!
-//! Every blocking call comes in two forms: the plain one, which is a cancellation point also if it need not wait, and
-//! `*_uncancelable`. Both panic inside [`no_suspend`](crate::no_suspend), also if they need not wait. A time limit is a
-//! region around calls: [`io.timeout`](crate::Io#method.timeout). Calls that have a `try_*` form do not wait in it. All others never suspend,
-//! dropping a guard or a handle included, and may be made from any thread.
+//! Every blocking call comes in two forms: the plain one, which is a cancellation point even if it does not have to
+//! wait, and `*_uncancelable`. Both panic inside [`no_suspend`](crate::no_suspend), even if they do not have to wait.
+//! [`io.timeout`](crate::Io#method.timeout) sets a time limit for a region of calls. Calls with a `try_*` form do not
+//! wait in that form. All other calls, including the drop of a guard or a handle, never suspend and may be made from
+//! any thread.
 //!
-//! `on_recv` is the call `recv` as one of several things to [select](crate::Io#method.select) from, `on_wait` is `wait`, and
-//! so on: [`mpmc::Receiver::on_recv`], [`Event::on_wait`].
+//! `on_recv` is the call `recv` as a source for [`select`](crate::Io#method.select), `on_wait` is `wait`, and so on:
+//! [`mpmc::Receiver::on_recv`], [`Event::on_wait`].
 //!
-//! Waiters are served in the order in which they came, so nobody starves. Locks know no poison: a panic unlocks.
+//! Waiters are served in order of arrival, so none starves. Locks are not poisoned: a panic unlocks them.
 //!
-//! All of them stand on one [wait queue](self): a waiter links a node of its own stack frame and parks, and
-//! **whoever removes the node decides**. A waiter that gives up but cannot remove its node has been given what it
-//! waited for, and keeps it. One that waits for many things has a node in each queue, and one choice, which whoever
-//! would serve it decides first.
+//! All primitives are built on one [wait queue](self): a waiter links a node of its own stack frame and parks, and
+//! **the context that removes the node decides**. A waiter that gives up but cannot remove its node was given what it
+//! waited for, and keeps it. A waiter of `select` has a node in each queue and one choice; a context that serves it
+//! decides the choice first.
 
 mod acquire;
 mod buffer_pool;

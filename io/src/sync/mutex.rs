@@ -1,4 +1,4 @@
-//! A mutex that may be held over suspensions.
+//! A mutex that may be held across suspensions.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
@@ -11,33 +11,33 @@ use crate::select::Selectable;
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
-/// Mutual exclusion between contexts of any kind. May be held over blocking calls; not recursive.
+/// Mutual exclusion between contexts of any kind. May be held across blocking calls; not recursive.
 ///
-/// It is handed to the longest waiting, so nobody starves. It has no poison: a panic while it is
-/// held unlocks it.
+/// Waiters get the mutex in order of arrival, so none starves. There is no poisoning: a panic of the holder unlocks the
+/// mutex.
 ///
-/// What is not [`Send`] does not become so in a mutex:
+/// A mutex does not make a value [`Send`] that is not:
 ///
 /// ```compile_fail
 /// fn shared<T: Sync>() {}
 /// shared::<iolite_io::sync::Mutex<std::rc::Rc<()>>>();
 /// ```
 ///
-/// and a guard is shared only if the value is:
+/// A guard is shared only if the value may be:
 ///
 /// ```compile_fail
 /// fn shared<T: Sync>() {}
 /// shared::<iolite_io::sync::MutexGuard<'static, std::cell::Cell<u32>>>();
 /// ```
 pub struct Mutex<T: ?Sized> {
-    /// Has one permit, which the holder has.
+    /// Has one permit, which the holder takes.
     free: Semaphore,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: a shared mutex gives access to the value through a guard alone, and a guard is made only of the one permit, which
-// its drop gives back: so one thread at a time has the value, and `T: Send` lets it come there. Giving the permit back
-// and taking it order what one holder did before what the next one does.
+// SAFETY: a shared mutex gives access to the value only through a guard. A guard is made only from the one permit,
+// which its drop gives back, so one thread at a time has the value, and `T: Send` lets the value move to that thread.
+// Giving back and taking the permit order the accesses of one holder before those of the next.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
@@ -46,7 +46,7 @@ impl<T> Mutex<T> {
         Self { free: Semaphore::new(1), value: UnsafeCell::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -55,9 +55,7 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Waits for the mutex and locks it.
     ///
-    /// # Cancellation
-    ///
-    /// A cancellation point, also when the mutex is free. A canceled wait leaves it as it was.
+    /// A cancellation point, even if the mutex is free. A canceled wait does not change the mutex.
     ///
     /// # Errors
     ///
@@ -67,7 +65,7 @@ impl<T: ?Sized> Mutex<T> {
         self.lock_until(io, Until::Canceled)
     }
 
-    /// Waits for the mutex and locks it, whatever is requested meanwhile.
+    /// Waits for the mutex and locks it. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -77,7 +75,7 @@ impl<T: ?Sized> Mutex<T> {
         uncancelable(|until| self.lock_until(io, until))
     }
 
-    /// Its lock, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that locks the mutex. For [`select`](crate::Io#method.select).
     pub fn on_lock(&self) -> impl Selectable<Output = MutexGuard<'_, T>> + '_ {
         self.free.on_acquire().map(|permit| {
             permit.forget();
@@ -92,7 +90,7 @@ impl<T: ?Sized> Mutex<T> {
         Some(MutexGuard { mutex: self })
     }
 
-    /// The value, without locking: the exclusive borrow is lock enough.
+    /// Returns the value without locking, because the exclusive borrow excludes all guards.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
@@ -125,20 +123,20 @@ impl<T: fmt::Debug + ?Sized> fmt::Debug for Mutex<T> {
     }
 }
 
-/// The lock, held until this drops. Unlocking never suspends.
+/// Holds the lock until it drops. Unlocking never suspends.
 #[must_use = "the mutex is unlocked when the guard drops"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
 }
 
-// SAFETY: a shared guard gives a shared reference to the value and nothing else, which `T: Sync` lets several threads
-// have.
+// SAFETY: a shared guard gives a shared reference to the value and nothing else, and `T: Sync` lets several threads
+// have one.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T: ?Sized> MutexGuard<'_, T> {
-    /// Runs `f` while the mutex is unlocked, and locks it again, whatever is requested meanwhile.
+    /// Runs `f` while the mutex is unlocked, and locks it again. Requests do not end the wait for the lock.
     ///
-    /// `f` and what follows must not unwind, since the guard claims the lock all the time: a panic
+    /// `f` and the code after it must not unwind, because the guard claims to hold the lock the whole time: a panic
     /// ends the process.
     pub(super) fn unlocked<R>(&mut self, io: &dyn Io, f: impl FnOnce() -> R) -> R {
         context::or_abort(|| {
@@ -155,8 +153,8 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: this guard has the only permit, so no other guard is there, and `get_mut` and `into_inner` need the
-        // mutex exclusively. `&self` keeps `deref_mut` of this one away.
+        // SAFETY: this guard has the only permit, so there is no other guard, and `get_mut` and `into_inner` need the
+        // mutex exclusively. `&self` excludes `deref_mut` of this guard.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -164,7 +162,8 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as for `deref`, there is no other guard; `&mut self` keeps every reference out that this one gave.
+        // SAFETY: as in `deref`, there is no other guard; `&mut self` excludes every reference that this guard gave
+        // out.
         unsafe { &mut *self.mutex.value.get() }
     }
 }

@@ -1,4 +1,4 @@
-//! Notifications of which one is kept.
+//! Notifications, of which at most one is stored.
 
 use super::forms::{Until, uncancelable};
 use super::queued::{Call, Done, Queued, call};
@@ -7,29 +7,30 @@ use crate::select::Selectable;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
-/// Tells that there is something to do. A notification for which nobody waits is kept for the next to wait;
-/// one at most.
+/// Notifies a context that there is work to do. A notification without a waiter is stored for the next one; at most one
+/// is stored.
 #[derive(Debug, Default)]
 pub struct Notify {
     state: Lock<State>,
 }
 
-/// Nobody waits while `kept`.
+/// There are no waiters while `kept` is true.
 #[derive(Debug, Default)]
 struct State {
     kept: bool,
-    /// How often all were notified.
+    /// The number of calls of `notify_all`.
     all: u64,
     waiters: WaitQueue<()>,
 }
 
 impl Notify {
-    /// Makes one for which nobody waits, without a notification.
+    /// Makes a `Notify` without waiters and without a notification.
     pub const fn new() -> Self {
         Self { state: Lock::new(State { kept: false, all: 0, waiters: WaitQueue::new() }) }
     }
 
-    /// Wakes the longest waiting; keeps the notification when nobody waits. Never suspends; from any thread.
+    /// Wakes the waiter that has waited longest, or stores the notification if there is none. Never suspends; works
+    /// from any thread.
     pub fn notify_one(&self) {
         let mut state = self.state.lock();
         let next = state.waiters.release();
@@ -38,8 +39,8 @@ impl Notify {
         next.into_iter().for_each(|next| next.wake());
     }
 
-    /// Wakes all who wait or are [registered](Self::register), and keeps nothing for others. Never suspends; from any
-    /// thread.
+    /// Wakes all contexts that wait or are [registered](Self::register), and stores nothing. Never suspends; works from
+    /// any thread.
     pub fn notify_all(&self) {
         let mut state = self.state.lock();
         state.all += 1;
@@ -48,10 +49,10 @@ impl Notify {
         all.wake();
     }
 
-    /// Registers the caller for the next [`notify_all`](Self::notify_all), before it waits. Never suspends.
+    /// Registers the caller for the next [`notify_all`](Self::notify_all) before it waits. Never suspends.
     ///
-    /// A program that checks a condition and then waits would miss what `notify_all` tells between the two. One that
-    /// registers first, checks, and then waits for the registration misses nothing:
+    /// A program that checks a condition and then waits misses a `notify_all` between the two. A program that registers
+    /// first, then checks, and then waits for the registration misses nothing:
     ///
     /// ```
     /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,23 +69,23 @@ impl Notify {
     /// }
     /// ```
     ///
-    /// A registration takes no place in the queue: [`notify_one`](Self::notify_one) passes it by until it is waited for,
-    /// and is kept if nobody else waits.
+    /// A registration has no place in the queue: [`notify_one`](Self::notify_one) skips it until it is waited for, and
+    /// stores the notification if there is no other waiter.
     pub fn register(&self) -> Registration<'_> {
         Registration { notify: self, since: self.state.lock().all }
     }
 
-    /// Takes the notification that was kept; `false` when there is none.
+    /// Takes the stored notification. Returns false if there is none.
     pub fn try_wait(&self) -> bool {
         std::mem::take(&mut self.state.lock().kept)
     }
 
-    /// Waits for a notification, or takes the one that was kept.
+    /// Waits for a notification, or takes the stored one.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when one was kept. A notification is never lost: who got one returns
-    /// success, who is canceled takes none.
+    /// A cancellation point, even if a notification is stored. No notification is lost: a waiter that got one returns
+    /// success, and a canceled waiter takes none.
     ///
     /// # Errors
     ///
@@ -93,13 +94,13 @@ impl Notify {
         self.wait_until(io, Until::Canceled)
     }
 
-    /// A notification, as one of many things to [wait for](crate::Io#method.select). Who waits has its place among
-    /// all others who do; what is not taken goes to the next, or is kept.
+    /// Returns a source that takes a notification. For [`select`](crate::Io#method.select). The waiter stands in the
+    /// queue like every other; a notification that it does not take goes to the next waiter, or is stored.
     pub fn on_wait(&self) -> impl Selectable<Output = ()> + '_ {
         Queued::new(Waiting { notify: self, since: None })
     }
 
-    /// As [`wait`](Self::wait), whatever is requested meanwhile.
+    /// Waits for a notification, or takes the stored one. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -113,20 +114,20 @@ impl Notify {
     }
 }
 
-/// Whoever has this sees every [`notify_all`](Notify::notify_all) since; from [`Notify::register`].
+/// A registration that sees every later [`notify_all`](Notify::notify_all); from [`Notify::register`].
 #[derive(Debug)]
-#[must_use = "a registration is there to be waited for"]
+#[must_use = "a registration does nothing until it is waited for"]
 pub struct Registration<'a> {
     notify: &'a Notify,
     since: u64,
 }
 
 impl<'a> Registration<'a> {
-    /// Waits as [`Notify::wait`]; returns at once if all were notified since the registration.
+    /// Waits like [`Notify::wait`], but returns at once if there was a `notify_all` since the registration.
     ///
     /// # Cancellation
     ///
-    /// As `Notify::wait`.
+    /// A cancellation point; see `Notify::wait`.
     ///
     /// # Errors
     ///
@@ -135,7 +136,7 @@ impl<'a> Registration<'a> {
         call(io, self.call(), Until::Canceled)
     }
 
-    /// As [`wait`](Self::wait), whatever is requested meanwhile.
+    /// Waits like [`wait`](Self::wait). Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -144,7 +145,7 @@ impl<'a> Registration<'a> {
         uncancelable(|until| call(io, self.call(), until));
     }
 
-    /// What [`wait`](Self::wait) waits for, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when [`wait`](Self::wait) would return. For [`select`](crate::Io#method.select).
     pub fn on_wait(self) -> impl Selectable<Output = ()> + 'a {
         Queued::new(self.call())
     }
@@ -156,7 +157,7 @@ impl<'a> Registration<'a> {
 
 struct Waiting<'a> {
     notify: &'a Notify,
-    /// How often all had been notified when the waiter registered, if it did.
+    /// The number of calls of `notify_all` when the waiter registered, if it did.
     since: Option<u64>,
 }
 

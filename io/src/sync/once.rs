@@ -1,4 +1,4 @@
-//! Values that are made once, by an initialiser that may suspend.
+//! Values that are made once, by an initializer that may suspend.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,15 +11,15 @@ use crate::select::Selectable;
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
-/// A value that is made once. Its initialiser may suspend; others who want the value wait meanwhile.
+/// A value that is made once. Its initializer may suspend; other contexts that want the value wait for it.
 ///
-/// An initialiser that panics, fails or is canceled leaves the cell empty: the longest waiting tries next.
-/// One that asks for the same cell waits for itself.
+/// If an initializer panics, fails or is canceled, the cell stays empty, and the context that has waited longest tries
+/// next. An initializer that asks for its own cell waits for itself.
 pub struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
-    /// Has one permit, for who initialises.
+    /// Has one permit, for the context that initializes.
     turn: Semaphore,
-    /// Set when the value is there, for those who wait and make none.
+    /// Set when the value exists; for contexts that wait without making a value.
     made: Event,
 }
 
@@ -29,18 +29,18 @@ impl<T> OnceLock<T> {
         Self { value: std::sync::OnceLock::new(), turn: Semaphore::new(1), made: Event::new() }
     }
 
-    /// The value, if it is there. Never suspends.
+    /// Returns the value if there is one. Never suspends.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.value.get()
     }
 
-    /// The value, if it is there.
+    /// Returns the value if there is one.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
 
-    /// The value, if it is there.
+    /// Returns the value if there is one.
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }
@@ -49,7 +49,7 @@ impl<T> OnceLock<T> {
     ///
     /// # Errors
     ///
-    /// The value, when there is one already or somebody is making it.
+    /// Returns `value` if there is a value already or a context is making one.
     pub fn set(&self, value: T) -> Result<(), T> {
         match self.turn.try_acquire() {
             Some(_turn) => self.value.set(value).map(|()| self.made.set()),
@@ -57,11 +57,11 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// Waits until there is a value, which others [set](Self::set) or make.
+    /// Waits until other contexts have [set](Self::set) or made a value, and returns it.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value is there.
+    /// A cancellation point, even if there is a value.
     ///
     /// # Errors
     ///
@@ -70,12 +70,12 @@ impl<T> OnceLock<T> {
         self.made.wait(io).map(|()| self.there())
     }
 
-    /// There being a value, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when there is a value. For [`select`](crate::Io#method.select).
     pub fn on_wait(&self) -> impl Selectable<Output = &T> {
         self.made.on_wait().map(|()| self.there())
     }
 
-    /// As [`wait`](Self::wait), whatever is requested meanwhile.
+    /// Waits until other contexts have set or made a value, and returns it. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -89,11 +89,11 @@ impl<T> OnceLock<T> {
         self.value.get().expect("`made` is set after the value is")
     }
 
-    /// The value; made by `init` if it is not there.
+    /// Returns the value; makes it with `init` if there is none.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value is there. `init` may have its own.
+    /// A cancellation point, even if there is a value. `init` may have cancellation points of its own.
     ///
     /// # Errors
     ///
@@ -102,8 +102,8 @@ impl<T> OnceLock<T> {
         self.get_until(io, Until::Canceled, infallible(init)).map(made)
     }
 
-    /// As [`get_or_init`](Self::get_or_init), whatever is requested meanwhile; of the cancellation points of
-    /// `init` it takes nothing away.
+    /// Returns the value; makes it with `init` if there is none. Requests do not end the wait; cancellation points
+    /// inside `init` still work.
     ///
     /// # Cancellation
     ///
@@ -112,15 +112,15 @@ impl<T> OnceLock<T> {
         made(uncancelable(|until| self.get_until(io, until, infallible(init))))
     }
 
-    /// As [`get_or_init`](Self::get_or_init), with an initialiser that can fail.
+    /// Returns the value; makes it with an initializer that can fail if there is none.
     ///
     /// # Cancellation
     ///
-    /// As `get_or_init`.
+    /// See `get_or_init`.
     ///
     /// # Errors
     ///
-    /// [`Canceled`], as the initialiser's error; or what it returns.
+    /// [`Canceled`], converted to the error type of the initializer; or the error that the initializer returns.
     pub fn get_or_try_init<E: From<Canceled>>(
         &self,
         io: &dyn Io,
@@ -129,7 +129,7 @@ impl<T> OnceLock<T> {
         self.get_until(io, Until::Canceled, init)?
     }
 
-    /// As [`get_or_init_uncancelable`](Self::get_or_init_uncancelable), with an initialiser that can fail.
+    /// Returns the value; makes it with an initializer that can fail if there is none. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -137,12 +137,12 @@ impl<T> OnceLock<T> {
     ///
     /// # Errors
     ///
-    /// The initialiser's.
+    /// The error of the initializer.
     pub fn get_or_try_init_uncancelable<E>(&self, io: &dyn Io, init: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
         uncancelable(|until| self.get_until(io, until, init))
     }
 
-    /// The outer error is that of the wait, the inner one the initialiser's.
+    /// The outer error is that of the wait, the inner one that of the initializer.
     fn get_until<E>(
         &self,
         io: &dyn Io,
@@ -153,7 +153,7 @@ impl<T> OnceLock<T> {
             until.check(io)?;
             return Ok(Ok(value));
         }
-        // Given back by whatever ends the initialiser.
+        // Released however the initializer ends.
         let _turn = self.turn.acquire_until(io, 1, until)?;
         if let Some(value) = self.get() {
             return Ok(Ok(value));
@@ -198,28 +198,29 @@ impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
     }
 }
 
-/// Something that is done once: an [`OnceLock`] without a value.
+/// An action that is done once: an [`OnceLock`] without a value.
 #[derive(Debug, Default)]
 pub struct Once {
     done: OnceLock<()>,
 }
 
 impl Once {
-    /// Makes one that is not done.
+    /// Makes a `Once` that is not done.
     pub const fn new() -> Self {
         Self { done: OnceLock::new() }
     }
 
-    /// Whether it is done.
+    /// Returns true if the action is done.
     pub fn is_completed(&self) -> bool {
         self.done.get().is_some()
     }
 
-    /// Runs `f` unless it is done, or waits for who runs it; when that one panics, the next runs its own.
+    /// Runs `f` if the action is not done, or waits for the context that runs it. If that one panics, the next waiter
+    /// runs its own `f`.
     ///
     /// # Cancellation
     ///
-    /// As [`OnceLock::get_or_init`].
+    /// See [`OnceLock::get_or_init`].
     ///
     /// # Errors
     ///
@@ -228,7 +229,7 @@ impl Once {
         self.done.get_or_init(io, f).copied()
     }
 
-    /// As [`call_once`](Self::call_once), whatever is requested meanwhile.
+    /// Runs `f` like [`call_once`](Self::call_once). Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -238,7 +239,7 @@ impl Once {
     }
 }
 
-/// A value that is made when it is first wanted: an [`OnceLock`] with its initialiser.
+/// A value that is made on first use: an [`OnceLock`] with its initializer.
 ///
 /// # Examples
 ///
@@ -263,27 +264,28 @@ pub struct LazyLock<T, E = io::Error, F = fn(&dyn Io) -> Result<T, E>> {
 }
 
 impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> LazyLock<T, E, F> {
-    /// Makes one whose value `init` will make. After a failure it is called again, by who wants the value next.
+    /// Makes a lock whose value `init` will make. After a failure, the next context that wants the value calls `init`
+    /// again.
     pub const fn new(init: F) -> Self {
         Self { cell: OnceLock::new(), init, fails_with: PhantomData }
     }
 
-    /// The value, if it was made. Never suspends.
+    /// Returns the value if it was made. Never suspends.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.cell.get()
     }
 
-    /// The value, made if it is not there.
+    /// Returns the value; makes it if there is none.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value is there. The initialiser may have its own; when it is
-    /// canceled, the next tries.
+    /// A cancellation point, even if there is a value. The initializer may have cancellation points of its own; if it
+    /// is canceled, the next context tries.
     ///
     /// # Errors
     ///
-    /// [`Canceled`], as the initialiser's error; or what it returns.
+    /// [`Canceled`], converted to the error type of the initializer; or the error that the initializer returns.
     pub fn force(&self, io: &dyn Io) -> Result<&T, E>
     where
         E: From<Canceled>,
@@ -291,8 +293,8 @@ impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> LazyLock<T, E, F> {
         self.cell.get_or_try_init(io, || (self.init)(io))
     }
 
-    /// As [`force`](Self::force), whatever is requested meanwhile; of the cancellation points of the initialiser
-    /// it takes nothing away.
+    /// Returns the value; makes it if there is none. Requests do not end the wait; cancellation points inside the
+    /// initializer still work.
     ///
     /// # Cancellation
     ///
@@ -300,7 +302,7 @@ impl<T, E, F: Fn(&dyn Io) -> Result<T, E>> LazyLock<T, E, F> {
     ///
     /// # Errors
     ///
-    /// The initialiser's.
+    /// The error of the initializer.
     pub fn force_uncancelable(&self, io: &dyn Io) -> Result<&T, E> {
         self.cell.get_or_try_init_uncancelable(io, || (self.init)(io))
     }

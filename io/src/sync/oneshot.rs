@@ -1,4 +1,4 @@
-//! Channels for a single item: the answer to a question.
+//! Channels for a single item, such as the answer to a question.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub use super::mpmc::Receiver;
 
 /// Makes a channel for one item. Sending it never waits.
 ///
-/// The receiver is told that the channel is closed when the sender is dropped without having sent.
+/// If the sender is dropped without sending, the receiver learns that the channel is closed.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = mpmc::channel(1);
     (Sender(sender), receiver)
@@ -25,22 +25,23 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The item, when all receivers are gone or have closed the channel.
+    /// Returns the item if all receivers are gone or have closed the channel.
     pub fn send(self, item: T) -> Result<(), SendError<T>> {
         self.0.try_send(item)
     }
 
-    /// Whether nobody will receive.
+    /// Returns true if no receiver will receive the item.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 
-    /// Waits until the channel is closed: nobody will receive what is sent. Items that are in it may still be received.
+    /// Waits until the channel is closed: a sent item would not be received. Items in the channel may still be
+    /// received.
     ///
     /// ```
     /// use iolite_io::{Io, sync::oneshot, select::OneOf2};
     ///
-    /// /// Looks for an answer for as long as somebody waits for it.
+    /// /// Searches for an answer for as long as a receiver waits for it.
     /// fn answer(io: &dyn Io, question: u64, asker: oneshot::Sender<u64>) -> std::io::Result<()> {
     ///     let mut search = io.spawn_waiting(move |_| (2..question).find(|divisor| question % divisor == 0))?;
     ///     match io.select((search.on_finish(), asker.on_closed()))? {
@@ -53,7 +54,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it is closed.
+    /// A cancellation point, even if the channel is closed.
     ///
     /// # Errors
     ///
@@ -62,7 +63,7 @@ impl<T> Sender<T> {
         self.0.closed(io)
     }
 
-    /// As [`closed`](Self::closed), whatever is requested meanwhile.
+    /// Waits until the channel is closed. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -71,7 +72,7 @@ impl<T> Sender<T> {
         self.0.closed_uncancelable(io);
     }
 
-    /// The channel's being closed, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when the channel is closed. For [`select`](crate::Io#method.select).
     pub fn on_closed(&self) -> impl Selectable<Output = ()> + '_ {
         self.0.on_closed()
     }

@@ -1,4 +1,4 @@
-//! A queue from which and into which many items go at once.
+//! A queue into which and from which many items go at once.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,20 +13,20 @@ use crate::select::Selectable;
 use crate::waiting::{AllServed, Choice, Met, WaitQueue, decide};
 use crate::{Canceled, Io};
 
-/// A queue of a bounded number of items. A call puts or gets many, and says how many at least; the items of
-/// one call stay together and in order.
+/// A queue of a bounded number of items. A call puts or gets many items and says how many at least. The items of one
+/// call stay together and in order.
 ///
-/// It is lent, not cloned: `&Queue` is both ends. With capacity 0 it is a rendezvous: items go from a
-/// [`put`](Self::put) to a [`get`](Self::get) that wait for each other.
+/// The queue is borrowed, not cloned: `&Queue` is both ends. With capacity 0 it is a rendezvous: items go from a
+/// [`put`](Self::put) to a [`get`](Self::get) while both wait.
 ///
-/// **Partial progress wins**: a call that was canceled, timed out or closed after it had put or got some items
-/// says how many, and a request stays pending.
+/// **Partial progress wins**: if a call is canceled, timed out or closed after it has put or got some items, it returns
+/// their number, and a request stays pending.
 pub struct Queue<T> {
     state: Lock<State<T>>,
 }
 
-/// Where a putter waits, `items` is full. Where a getter waits, there is no item. Both wait only where they are the
-/// same, in one wait for many things, which wait for one item.
+/// While a putter waits, `items` is full. While a getter waits, `items` is empty. Both can wait at once only if they
+/// belong to the same `select`, whose parts wait for one item each.
 struct State<T> {
     items: VecDeque<T>,
     capacity: usize,
@@ -35,21 +35,21 @@ struct State<T> {
     getters: WaitQueue<Get<T>>,
 }
 
-/// A put on its way.
+/// A put in progress.
 struct Put<T> {
-    /// What is still to be put.
+    /// The items that are still to be put.
     items: VecDeque<T>,
-    /// How many were put.
+    /// The number of items that were put.
     count: usize,
     min: usize,
 }
 
-/// A get on its way.
+/// A get in progress.
 struct Get<T> {
     items: Vec<T>,
-    /// How long `items` is to become, at least.
+    /// The minimum length that `items` has to reach.
     len_min: usize,
-    /// And at most.
+    /// The maximum length of `items`.
     len_max: usize,
 }
 
@@ -60,22 +60,23 @@ impl<T> Queue<T> {
         Self { state: Lock::new(State { items: VecDeque::new(), capacity, closed: false, putters, getters }) }
     }
 
-    /// Puts items from the front of `items`, waiting until at least `min` are put (or all, when there are
-    /// fewer), and says how many were; the others stay in `items`.
+    /// Puts items from the front of `items`, and waits until at least `min` of them are put, or all if there are fewer.
+    /// Returns the number of items that were put; the others stay in `items`.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when there is room. A call that has put some items returns how many, and the
+    /// A cancellation point, even if there is room. A call that has put some items returns their number, and the
     /// request stays pending.
     ///
     /// # Errors
     ///
-    /// Canceled; or closed, even with room. Then none was put.
+    /// Returns an error if no item was put because the call was canceled, or because the queue is closed, even if it
+    /// has room.
     pub fn put(&self, io: &dyn Io, items: &mut VecDeque<T>, min: usize) -> Result<usize, SendErrorKind> {
         self.put_until(io, items, min, Until::Canceled)
     }
 
-    /// As [`put`](Self::put), whatever is requested meanwhile.
+    /// Puts items like [`put`](Self::put). Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -83,17 +84,17 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// Closed.
+    /// Returns an error if no item was put because the queue is closed.
     pub fn put_uncancelable(&self, io: &dyn Io, items: &mut VecDeque<T>, min: usize) -> Result<usize, SendErrorKind> {
         self.put_until(io, items, min, Until::Served)
     }
 
-    /// Putting what is in `item`, as one of many things to [wait for](crate::Io#method.select). It is taken out when
-    /// it is put, and stays there otherwise. Without one, there is nothing to wait for.
+    /// Returns a source that puts the item in `item`. For [`select`](crate::Io#method.select). The item is removed from
+    /// `item` when it is put, and stays there otherwise. If `item` is `None`, the source is never ready.
     ///
     /// # Errors
     ///
-    /// Of what it comes to: closed.
+    /// The output is an error if the queue is closed.
     pub fn on_put<'a>(&'a self, item: &'a mut Option<T>) -> impl Selectable<Output = Result<(), SendErrorKind>> + 'a {
         item.is_some().then(|| Queued::new(Putting { queue: self, item: RefCell::new(item) }))
     }
@@ -102,7 +103,7 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// Closed.
+    /// Returns an error if the queue is closed.
     pub fn try_put(&self, items: &mut VecDeque<T>) -> Result<usize, SendErrorKind> {
         let mut put = Put::new(items, 0);
         let mut state = self.state.lock();
@@ -114,22 +115,22 @@ impl<T> Queue<T> {
         if closed { Err(SendErrorKind::Closed) } else { Ok(put.count) }
     }
 
-    /// Gets up to `max` items and appends them to `items`, waiting until there are at least `min`, and says how
-    /// many were got.
+    /// Gets up to `max` items, appends them to `items`, and waits until there are at least `min`. Returns the number of
+    /// items that it got.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when there are items. A call that has got some items returns how many, and
-    /// the request stays pending.
+    /// A cancellation point, even if there are items. A call that has got some items returns their number, and the
+    /// request stays pending.
     ///
     /// # Errors
     ///
-    /// Canceled; or closed, once no item is left. Then none was got.
+    /// Returns an error if it got no item because it was canceled, or because the queue is closed and empty.
     pub fn get(&self, io: &dyn Io, items: &mut Vec<T>, min: usize, max: usize) -> Result<usize, RecvError> {
         self.get_until(io, items, min, max, Until::Canceled)
     }
 
-    /// As [`get`](Self::get), whatever is requested meanwhile.
+    /// Gets items like [`get`](Self::get). Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -137,7 +138,7 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// Closed, once no item is left.
+    /// Returns an error if the queue is closed and empty.
     pub fn get_uncancelable(
         &self,
         io: &dyn Io,
@@ -148,11 +149,11 @@ impl<T> Queue<T> {
         self.get_until(io, items, min, max, Until::Served)
     }
 
-    /// Getting one item, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that gets one item. For [`select`](crate::Io#method.select).
     ///
     /// # Errors
     ///
-    /// Of what it comes to: closed, once no item is left.
+    /// The output is an error if the queue is closed and empty.
     pub fn on_get(&self) -> impl Selectable<Output = Result<T, RecvError>> + '_ {
         Queued::new(Getting(self))
     }
@@ -161,7 +162,7 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// Closed, once no item is left.
+    /// Returns an error if the queue is closed and empty.
     pub fn try_get(&self, items: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
         let before = items.len();
         let mut get = Get::new(items, 0, max);
@@ -177,7 +178,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Closes the queue: nothing more is put, what is in it is still got. Who waits goes, with what it has got.
+    /// Closes the queue: no further items are put, but those in it can still be got. Waiters return with the progress
+    /// that they have made.
     pub fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -187,17 +189,17 @@ impl<T> Queue<T> {
         getters.wake();
     }
 
-    /// Whether the queue is closed.
+    /// Returns true if the queue is closed.
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed
     }
 
-    /// How many items are in the queue.
+    /// Returns the number of items in the queue.
     pub fn len(&self) -> usize {
         self.state.lock().items.len()
     }
 
-    /// Whether no item is in the queue.
+    /// Returns true if there is no item in the queue.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -219,7 +221,7 @@ impl<T> Queue<T> {
             drop(state);
             served.wake();
         } else {
-            // Under the lock, which those who are woken do not take.
+            // Under the lock, which the woken contexts do not take.
             served.wake();
             (put, end) = split(wait(io, &self.state, state, |state| &mut state.putters, Some(put), until));
         }
@@ -246,7 +248,7 @@ impl<T> Queue<T> {
             drop(state);
             served.wake();
         } else {
-            // As in `put_until`.
+            // Under the lock, for the same reason as in `put_until`.
             served.wake();
             (get, end) = split(wait(io, &self.state, state, |state| &mut state.getters, Some(get), until));
         }
@@ -256,7 +258,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// What was brought, and how the wait ended.
+/// Returns the value that the waiter brought, and how the wait ended.
 fn split<V>(waited: Result<Option<V>, GaveUp<V>>) -> (V, Result<(), Canceled>) {
     let (brought, end) = match waited {
         Ok(brought) => (brought, Ok(())),
@@ -265,7 +267,7 @@ fn split<V>(waited: Result<Option<V>, GaveUp<V>>) -> (V, Result<(), Canceled>) {
     (brought.expect("nobody takes what a putter or a getter brings"), end)
 }
 
-/// What a call that wanted some items, and has put or got `count`, says; partial progress wins.
+/// Returns the result of a call that wanted some items and has put or got `count`. Partial progress wins.
 fn outcome<E: From<Canceled>>(io: &dyn Io, count: usize, end: Result<(), Canceled>, closed: E) -> Result<usize, E> {
     match end {
         Ok(()) if count == 0 => Err(closed),
@@ -279,7 +281,7 @@ fn outcome<E: From<Canceled>>(io: &dyn Io, count: usize, end: Result<(), Cancele
 }
 
 impl<T> State<T> {
-    /// Moves items on, as far as that goes, unless the choice of who comes was decided elsewhere. Who waits comes
+    /// Moves items on as far as possible, unless the choice of `comer` was decided elsewhere. Earlier waiters come
     /// first.
     fn put(&mut self, put: &mut Put<T>, mut comer: Option<&Choice>) -> AllServed {
         let mut served = AllServed::default();
@@ -301,7 +303,7 @@ impl<T> State<T> {
         served
     }
 
-    /// Takes what there is, and lets the items of putters move up, unless the choice of who comes was decided
+    /// Takes the available items, and lets the items of putters move up, unless the choice of `comer` was decided
     /// elsewhere.
     fn get(&mut self, get: &mut Get<T>, mut comer: Option<&Choice>) -> AllServed {
         let mut served = AllServed::default();
@@ -339,7 +341,7 @@ impl<T> Put<T> {
         Self { items: VecDeque::from([item]), count: 0, min: 1 }
     }
 
-    /// The item, if it was not put.
+    /// Returns the item if it was not put.
     fn into_one(mut self) -> Option<T> {
         self.items.pop_front()
     }
@@ -348,7 +350,7 @@ impl<T> Put<T> {
         self.count >= self.min
     }
 
-    /// Up to `count` items, which then are put.
+    /// Returns up to `count` items, which then count as put.
     fn next(&mut self, count: usize) -> impl Iterator<Item = T> + '_ {
         let count = count.min(self.items.len());
         self.count += count;
@@ -375,7 +377,7 @@ impl<T> Get<T> {
         self.len_max - self.items.len()
     }
 
-    /// Takes what it can; whether it has enough.
+    /// Takes as many items as it can. Returns true if it has enough.
     fn takes_from(&mut self, put: &mut Put<T>) -> bool {
         let room = self.room();
         self.items.extend(put.next(room));
@@ -385,7 +387,7 @@ impl<T> Get<T> {
 
 struct Putting<'a, T> {
     queue: &'a Queue<T>,
-    /// There, except while it is on its way.
+    /// `Some`, except while the item is in the queue's hands.
     item: RefCell<&'a mut Option<T>>,
 }
 
@@ -423,7 +425,7 @@ impl<T> Call for Putting<'_, T> {
         **self.item.borrow_mut() = put.and_then(Put::into_one);
     }
 
-    /// Whoever got it took the item; closing leaves it.
+    /// The call that got the item has taken it; after closing it is still there.
     fn output(self, put: Option<Put<T>>) -> Result<(), SendErrorKind> {
         self.lose(put);
         match self.item.into_inner() {

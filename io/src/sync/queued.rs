@@ -1,4 +1,4 @@
-//! A blocking call of this module: by itself, and as one of many things to wait for.
+//! A blocking call of this module, either by itself or as a source of `select`.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, OnceCell};
@@ -11,11 +11,11 @@ use crate::select::{Selectable, sealed::Arm};
 use crate::waiting::{AllServed, Choice, Place, WaitQueue, decide};
 use crate::{Canceled, Io};
 
-/// A call that waits in a queue, if it has to.
+/// A call that waits in a queue if necessary.
 pub(crate) trait Call {
-    /// What the primitive keeps under its lock.
+    /// The state that the primitive keeps under its lock.
     type State;
-    /// What waiters bring, and are served with.
+    /// The value that waiters bring, and with which they are served.
     type Value;
     type Output;
 
@@ -23,44 +23,44 @@ pub(crate) trait Call {
 
     fn queue(state: &mut Self::State) -> &mut WaitQueue<Self::Value>;
 
-    /// Makes the call, if it need not wait, and if `comer` has not been decided elsewhere, which it decides.
+    /// Makes the call if it does not have to wait and `comer` has not been decided elsewhere, and decides `comer`.
     fn attempt(&self, state: &mut Self::State, comer: Option<&Choice>) -> Option<Done<Self::Value>>;
 
-    /// As [`attempt`](Self::attempt), for a caller that has no choice and does not have the lock.
+    /// Does the same as [`attempt`](Self::attempt), for a caller that has no choice and does not hold the lock.
     fn attempt_unlocked(&self) -> Option<Done<Self::Value>> {
         self.attempt(&mut self.lock().lock(), None)
     }
 
-    /// What it brings where it waits.
+    /// Returns the value that the call brings when it waits.
     fn bring(&self) -> Option<Self::Value> {
         None
     }
 
-    /// Takes back what it had brought: it was not served, and waits no more.
+    /// Takes the brought value back: the call was not served and does not wait any more.
     fn lose(&self, brought: Option<Self::Value>) {
         let _ = brought;
     }
 
-    /// What the call returns that was made, or served, with `value`.
+    /// Returns the output of the call, which was made or served with `value`.
     fn output(self, value: Option<Self::Value>) -> Self::Output;
 }
 
 /// A call that was made without waiting.
 pub(crate) struct Done<V> {
-    /// What it would have been served with.
+    /// The value with which it would have been served.
     pub(crate) value: Option<V>,
-    /// Who was served by it.
+    /// The waiters that it served.
     pub(crate) served: AllServed,
 }
 
 impl<V> Done<V> {
-    /// Of a call that concerns nobody else: made, if `comer` has not been decided elsewhere.
+    /// Returns a call that concerns no other waiter, made if `comer` has not been decided elsewhere.
     pub(crate) fn alone(value: Option<V>, comer: Option<&Choice>) -> Option<Self> {
         decide(comer, None).ok().map(|()| Self { value, served: AllServed::default() })
     }
 }
 
-/// Makes a call, and waits in its queue if it has to.
+/// Makes a call, and waits in its queue if necessary.
 pub(super) fn call<C: Call>(io: &dyn Io, call: C, until: Until) -> Result<C::Output, Canceled> {
     until.check(io)?;
     let mut state = call.lock().lock();
@@ -78,11 +78,11 @@ pub(super) fn call<C: Call>(io: &dyn Io, call: C, until: Until) -> Result<C::Out
     }
 }
 
-/// A call on its way, and its place in the queue.
+/// A call in progress and its place in the queue.
 pub(crate) struct Queued<C: Call> {
     call: C,
     place: OnceCell<Place<C::Value>>,
-    /// What the call was made or served with; `None` while it was neither. Nothing else makes an output.
+    /// The value with which the call was made or served; `None` before. An output is made from nothing else.
     made: Cell<Option<Option<C::Value>>>,
 }
 
@@ -91,7 +91,8 @@ impl<C: Call> Queued<C> {
         Self { call, place: OnceCell::new(), made: Cell::new(None) }
     }
 
-    /// Keeps what the call was made with; who was served by it is to be woken, after the lock was released.
+    /// Stores the value with which the call was made. The waiters that it served have to be woken after the lock is
+    /// released.
     fn keep(&self, done: Done<C::Value>) -> AllServed {
         self.made.set(Some(done.value));
         done.served

@@ -11,42 +11,42 @@ use crate::context::{self, Context};
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
-/// A mutex that its holder may lock again; it is free when all guards are gone.
+/// A mutex that its holder may lock again. It is free when all guards are gone.
 ///
-/// The holder is a context: a task, with the inline children that run on top of it, or a plain
-/// thread. Several guards can be there at once, so a guard gives shared access only; put a
-/// [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell) into it to change the value.
+/// The holder is a context: a task, together with the inline children that run on top of it, or a plain thread. Several
+/// guards can exist at once, so a guard gives only shared access; put a [`Cell`](std::cell::Cell) or
+/// [`RefCell`](std::cell::RefCell) into the mutex to change the value.
 ///
-/// It is handed to the longest waiting, and has no poison. A leaked guard keeps it locked for all other contexts.
+/// Waiters get the mutex in order of arrival, and there is no poisoning. A leaked guard keeps the mutex locked for all
+/// other contexts.
 ///
-/// A guard stays with who locked:
+/// A guard stays on the thread that locked:
 ///
 /// ```compile_fail
 /// fn moves<T: Send>() {}
 /// moves::<iolite_io::sync::ReentrantMutexGuard<'static, u32>>();
 /// ```
 ///
-/// and what is not [`Send`] does not become so in a mutex:
+/// and a mutex does not make a value [`Send`] that is not:
 ///
 /// ```compile_fail
 /// fn shared<T: Sync>() {}
 /// shared::<iolite_io::sync::ReentrantMutex<std::rc::Rc<()>>>();
 /// ```
 pub struct ReentrantMutex<T: ?Sized> {
-    /// Has one permit, which the holder has.
+    /// Has one permit, which the holder takes.
     free: Semaphore,
-    /// The context that holds it, or 0. Written by the holder only, so that a context that finds itself
-    /// here holds it; Relaxed, since `free` orders what holders do.
+    /// The number of the context that holds the mutex, or 0. Written only by the holder, so a context that finds its
+    /// own number here holds the mutex. Relaxed, because `free` orders the accesses of holders.
     holder: AtomicU64,
-    /// How many guards there are. Used by the holder only; Relaxed, as `holder`.
+    /// The number of guards. Used only by the holder; Relaxed, like `holder`.
     guards: AtomicUsize,
     value: T,
 }
 
-// SAFETY: the value is reached by the context that holds the only permit. Contexts do not change their
-// threads and have numbers of their own for ever, and guards are not `Send`: so it is reached from one
-// thread at a time, also by references that came from a leaked guard; what the last holder did happens
-// before.
+// SAFETY: the value is reached by the context that holds the only permit. A context does not change its thread, its
+// number is never used again, and guards are not `Send`: so the value is reached from one thread at a time, even
+// through references that came from a leaked guard; the accesses of the last holder happen before.
 unsafe impl<T: ?Sized + Send> Sync for ReentrantMutex<T> {}
 
 impl<T> ReentrantMutex<T> {
@@ -55,18 +55,18 @@ impl<T> ReentrantMutex<T> {
         Self { free: Semaphore::new(1), holder: AtomicU64::new(0), guards: AtomicUsize::new(0), value }
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.value
     }
 }
 
 impl<T: ?Sized> ReentrantMutex<T> {
-    /// Locks the mutex, waiting while another context holds it.
+    /// Locks the mutex; waits while another context holds it.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it need not wait. A canceled wait leaves it as it was.
+    /// A cancellation point, even if it does not have to wait. A canceled wait does not change the mutex.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
         self.lock_until(io, Until::Canceled)
     }
 
-    /// As [`lock`](Self::lock), whatever is requested meanwhile.
+    /// Locks the mutex; waits while another context holds it. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -84,7 +84,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
         uncancelable(|until| self.lock_until(io, until))
     }
 
-    /// Locks the mutex if it is free or the caller's.
+    /// Locks the mutex if it is free or held by the caller.
     pub fn try_lock(&self) -> Option<ReentrantMutexGuard<'_, T>> {
         if !self.is_held() {
             self.free.try_acquire()?.forget();
@@ -92,7 +92,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
         Some(self.locked())
     }
 
-    /// The value, without locking: the exclusive borrow is lock enough.
+    /// Returns the value without locking, because the exclusive borrow excludes all guards.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.value
     }
@@ -106,12 +106,12 @@ impl<T: ?Sized> ReentrantMutex<T> {
         Ok(self.locked())
     }
 
-    /// Whether the calling context holds it.
+    /// Returns true if the calling context holds the mutex.
     fn is_held(&self) -> bool {
         self.holder.load(Ordering::Relaxed) == caller()
     }
 
-    /// Makes one more guard for the caller, who holds the permit.
+    /// Makes one more guard for the caller, which has the permit.
     fn locked(&self) -> ReentrantMutexGuard<'_, T> {
         self.holder.store(caller(), Ordering::Relaxed);
         self.guards.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +144,7 @@ impl<T: fmt::Debug + ?Sized> fmt::Debug for ReentrantMutex<T> {
     }
 }
 
-/// One of the holder's locks, held until this drops. Unlocking never suspends.
+/// Holds one of the holder's locks until it drops. Unlocking never suspends.
 #[must_use = "the mutex is unlocked when the guard drops"]
 pub struct ReentrantMutexGuard<'a, T: ?Sized> {
     mutex: &'a ReentrantMutex<T>,

@@ -1,4 +1,4 @@
-//! A lock that many may read or one may write.
+//! A lock for many readers or one writer.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
@@ -11,20 +11,20 @@ use crate::select::Selectable;
 use crate::waiting::Semaphore;
 use crate::{Canceled, Io};
 
-/// Many readers or one writer, of any kind of context. May be held over blocking calls; not
-/// recursive: a reader that reads again can wait for a writer that waits for it.
+/// A lock for many readers or one writer, for contexts of any kind. May be held across blocking calls; not recursive: a
+/// reader that reads again can wait for a writer that waits for it.
 ///
-/// A waiting writer keeps new readers out, so that writers do not starve; those who wait are served
-/// in the order in which they came, so that readers do not starve either. It has no poison.
+/// A waiting writer keeps new readers out, so writers do not starve. Waiters are served in order of arrival, so readers
+/// do not starve either. There is no poisoning.
 ///
-/// Readers share the value, so it has to be [`Sync`] for the lock to be:
+/// Readers share the value, so the lock is [`Sync`] only if the value is:
 ///
 /// ```compile_fail
 /// fn shared<T: Sync>() {}
 /// shared::<iolite_io::sync::RwLock<std::cell::Cell<u32>>>();
 /// ```
 pub struct RwLock<T: ?Sized> {
-    /// A reader has one permit, the writer all.
+    /// A reader takes one permit, the writer all.
     free: Semaphore,
     value: UnsafeCell<T>,
 }
@@ -32,10 +32,10 @@ pub struct RwLock<T: ?Sized> {
 /// All permits.
 const ALL: usize = Semaphore::PERMITS_MAX;
 
-// SAFETY: a shared lock gives access to the value through guards alone. A guard for writing is made of all permits, one for
-// reading of one, and both give them back when they drop: so there is one writer, and `T: Send` lets it have the value on
-// its thread, or there are readers, and `T: Sync` lets them share it. Giving permits back and taking them order what the
-// last holders did before what the next ones do.
+// SAFETY: a shared lock gives access to the value only through guards. A guard for writing takes all permits, one for
+// reading takes one, and both give them back when they drop. So either there is one writer, and `T: Send` lets it have
+// the value on its thread, or there are readers, and `T: Sync` lets them share it. Giving back and taking permits order
+// the accesses of the last holders before those of the next ones.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T> RwLock<T> {
@@ -44,18 +44,18 @@ impl<T> RwLock<T> {
         Self { free: Semaphore::new(ALL), value: UnsafeCell::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Waits until nobody writes, nor waits to write, and locks for reading.
+    /// Waits until no context writes or waits to write, and locks for reading.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it need not wait. A canceled wait leaves the lock as it was.
+    /// A cancellation point, even if it does not have to wait. A canceled wait does not change the lock.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl<T: ?Sized> RwLock<T> {
         self.read_until(io, Until::Canceled)
     }
 
-    /// As [`read`](Self::read), whatever is requested meanwhile.
+    /// Locks for reading like [`read`](Self::read). Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -73,7 +73,7 @@ impl<T: ?Sized> RwLock<T> {
         uncancelable(|until| self.read_until(io, until))
     }
 
-    /// The lock for reading, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that locks for reading. For [`select`](crate::Io#method.select).
     pub fn on_read(&self) -> impl Selectable<Output = RwLockReadGuard<'_, T>> + '_ {
         self.free.on_acquire().map(|permit| {
             permit.forget();
@@ -81,18 +81,18 @@ impl<T: ?Sized> RwLock<T> {
         })
     }
 
-    /// Locks for reading if nobody writes, nor waits.
+    /// Locks for reading if no context writes or waits.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         self.free.try_acquire()?.forget();
         Some(RwLockReadGuard { lock: self })
     }
 
-    /// Waits until nobody reads or writes, and locks for writing.
+    /// Waits until no context reads or writes, and locks for writing.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when it need not wait. A canceled wait leaves the lock as it was, and lets
-    /// in the readers that waited behind it.
+    /// A cancellation point, even if it does not have to wait. A canceled wait does not change the lock, and admits the
+    /// readers that waited behind it.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl<T: ?Sized> RwLock<T> {
         self.write_until(io, Until::Canceled)
     }
 
-    /// As [`write`](Self::write), whatever is requested meanwhile.
+    /// Locks for writing like [`write`](Self::write). Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -110,7 +110,7 @@ impl<T: ?Sized> RwLock<T> {
         uncancelable(|until| self.write_until(io, until))
     }
 
-    /// The lock for writing, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that locks for writing. For [`select`](crate::Io#method.select).
     pub fn on_write(&self) -> impl Selectable<Output = RwLockWriteGuard<'_, T>> + '_ {
         self.free.on_acquire_many(ALL).map(|permit| {
             permit.forget();
@@ -118,13 +118,13 @@ impl<T: ?Sized> RwLock<T> {
         })
     }
 
-    /// Locks for writing if nobody reads or writes, nor waits.
+    /// Locks for writing if no context reads, writes or waits.
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
         self.free.try_acquire_many(ALL)?.forget();
         Some(RwLockWriteGuard { lock: self })
     }
 
-    /// The value, without locking: the exclusive borrow is lock enough.
+    /// Returns the value without locking, because the exclusive borrow excludes all guards.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
@@ -161,7 +161,7 @@ impl<T: fmt::Debug + ?Sized> fmt::Debug for RwLock<T> {
     }
 }
 
-/// The lock for reading, held until this drops. Unlocking never suspends.
+/// Holds the lock for reading until it drops. Unlocking never suspends.
 #[must_use = "the lock is released when the guard drops"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
@@ -171,8 +171,8 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard has a permit, so nobody has all of them, and no guard for writing is there. `get_mut` and
-        // `into_inner` need the lock exclusively.
+        // SAFETY: this guard has a permit, so no guard has all of them, and there is no guard for writing. `get_mut`
+        // and `into_inner` need the lock exclusively.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -189,15 +189,15 @@ impl<T: fmt::Debug + ?Sized> fmt::Debug for RwLockReadGuard<'_, T> {
     }
 }
 
-/// The lock for writing, held until this drops. Unlocking never suspends.
+/// Holds the lock for writing until it drops. Unlocking never suspends.
 #[must_use = "the lock is released when the guard drops"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
 }
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
-    /// Goes on reading, without letting a writer in between. Lets in the readers that wait, up to the next
-    /// writer.
+    /// Converts the guard to one for reading without letting a writer in between. Admits the waiting readers, up to the
+    /// next writer.
     pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
         let lock = self.lock;
         mem::forget(self);
@@ -210,15 +210,16 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard has all permits, so no other guard is there; `get_mut` and `into_inner` need the lock
-        // exclusively. `&self` keeps `deref_mut` of this one away.
+        // SAFETY: this guard has all permits, so there is no other guard; `get_mut` and `into_inner` need the lock
+        // exclusively. `&self` excludes `deref_mut` of this guard.
         unsafe { &*self.lock.value.get() }
     }
 }
 
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as for `deref`, there is no other guard; `&mut self` keeps every reference out that this one gave.
+        // SAFETY: as in `deref`, there is no other guard; `&mut self` excludes every reference that this guard gave
+        // out.
         unsafe { &mut *self.lock.value.get() }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may be sent and shared: the compiler is the test.
+//! Which types are `Send` and `Sync`: the compiler is the test.
 
 use std::cell::Cell;
 

@@ -1,4 +1,4 @@
-//! Waiting in one queue. (In many: [`Queued`](super::queued::Queued).)
+//! Waiting in one queue. ([`Queued`](super::queued::Queued) waits in many.)
 #![allow(unsafe_code)]
 
 use std::sync::MutexGuard;
@@ -9,10 +9,10 @@ use crate::primitive::Lock;
 use crate::waiting::{Place, WaitQueue};
 use crate::{Canceled, Io};
 
-/// A waiter that gave up, and was given nothing.
+/// The end of a waiter that gave up without having been served.
 #[derive(Debug)]
 pub(super) struct GaveUp<V> {
-    /// What it had brought.
+    /// The value that it had brought.
     pub(super) brought: Option<V>,
     pub(super) why: Canceled,
 }
@@ -23,19 +23,17 @@ impl<V> From<GaveUp<V>> for Canceled {
     }
 }
 
-/// Links the caller into a queue, releases the lock, and waits; returns the value with which the
-/// waiter was served.
+/// Links the caller into a queue, releases the lock, and waits. Returns the value with which the waiter was served.
 ///
 /// The caller has passed its cancellation point already.
 ///
 /// # Errors
 ///
-/// [`GaveUp`]: the place was left, and the lock released since. If others wait behind it for
-/// something that is there already, it is on the caller to serve them.
+/// [`GaveUp`]: the waiter has left the queue, and the lock was released since. If others that wait behind it can be served already, the caller has to serve them.
 ///
 /// # Panics
 ///
-/// Inside `no_suspend`, before anything is linked.
+/// Panics inside `no_suspend`, before anything is linked.
 pub(super) fn wait<S, V>(
     io: &dyn Io,
     lock: &Lock<S>,

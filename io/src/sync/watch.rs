@@ -1,4 +1,4 @@
-//! A value whose changes are watched.
+//! A value whose changes can be waited for.
 
 use std::fmt;
 use std::mem;
@@ -12,8 +12,8 @@ use crate::select::Selectable;
 use crate::waiting::{Choice, WaitQueue};
 use crate::{Canceled, Io};
 
-/// Makes a channel that holds one value, the latest. Receivers wait for a change and see the value as it is
-/// then: changes in between are not seen, the last one always is.
+/// Makes a channel that holds one value, the latest. Receivers wait for a change and get the current value: they miss
+/// intermediate values, but never the last one.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let state = State {
         value: Arc::new(value),
@@ -32,7 +32,7 @@ pub struct Sender<T> {
     shared: Arc<Lock<State<T>>>,
 }
 
-/// The end of a watch [`channel`] that sees the value. A clone has seen what this one has.
+/// The end of a watch [`channel`] that gets the value. A clone has seen the changes that its original has seen.
 pub struct Receiver<T> {
     shared: Arc<Lock<State<T>>>,
     seen: u64,
@@ -40,7 +40,7 @@ pub struct Receiver<T> {
 
 struct State<T> {
     value: Arc<T>,
-    /// How often it was changed.
+    /// The number of changes.
     version: u64,
     senders: usize,
     receivers: usize,
@@ -50,7 +50,7 @@ struct State<T> {
 }
 
 impl<T> Sender<T> {
-    /// Changes the value, and returns the one before. Never suspends; from any thread.
+    /// Changes the value, and returns the previous one. Never suspends; works from any thread.
     pub fn send(&self, value: T) -> Arc<T> {
         let mut state = self.shared.lock();
         let before = mem::replace(&mut state.value, Arc::new(value));
@@ -61,24 +61,24 @@ impl<T> Sender<T> {
         before
     }
 
-    /// The value as it is now.
+    /// Returns the current value.
     pub fn get(&self) -> Arc<T> {
         self.shared.lock().value.clone()
     }
 
-    /// Makes a receiver that has seen the value as it is now.
+    /// Makes a receiver that has seen the current value.
     pub fn subscribe(&self) -> Receiver<T> {
         let mut state = self.shared.lock();
         state.receivers += 1;
         Receiver { seen: state.version, shared: self.shared.clone() }
     }
 
-    /// Waits until nobody receives: the last receiver is gone. A receiver that is
-    /// [subscribed](Self::subscribe) later opens it again.
+    /// Waits until the last receiver is gone. A receiver that [subscribes](Self::subscribe) later opens the channel
+    /// again.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when nobody receives.
+    /// A cancellation point, even if there is no receiver.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl<T> Sender<T> {
         self.closed_until(io, Until::Canceled)
     }
 
-    /// As [`closed`](Self::closed), whatever is requested meanwhile.
+    /// Waits until the last receiver is gone. Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -96,12 +96,12 @@ impl<T> Sender<T> {
         uncancelable(|until| self.closed_until(io, until));
     }
 
-    /// What [`closed`](Self::closed) waits for, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that is ready when the last receiver is gone. For [`select`](crate::Io#method.select).
     ///
     /// ```
     /// use iolite_io::{Canceled, Io, sync::{mpmc::Receiver, watch}, select::OneOf2};
     ///
-    /// /// Shows the sum of what comes in, for as long as somebody looks.
+    /// /// Publishes the sum of the incoming numbers for as long as there is a receiver.
     /// fn sum(io: &dyn Io, numbers: &Receiver<u64>, sum: &watch::Sender<u64>) -> Result<(), Canceled> {
     ///     while let OneOf2::Second(Ok(number)) = io.select((sum.on_closed(), numbers.on_recv()))? {
     ///         sum.send(*sum.get() + number);
@@ -113,12 +113,12 @@ impl<T> Sender<T> {
         Queued::new(Closing(&self.shared))
     }
 
-    /// Whether nobody receives.
+    /// Returns true if there is no receiver.
     pub fn is_closed(&self) -> bool {
         self.receiver_count() == 0
     }
 
-    /// How many receivers there are.
+    /// Returns the number of receivers.
     pub fn receiver_count(&self) -> usize {
         self.shared.lock().receivers
     }
@@ -129,30 +129,31 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The value as it is now. It does not count as seen.
+    /// Returns the current value, which does not count as seen.
     pub fn get(&self) -> Arc<T> {
         self.shared.lock().value.clone()
     }
 
-    /// Whether there is a change that was not seen.
+    /// Returns true if there is a change that this receiver has not seen.
     pub fn has_changed(&self) -> bool {
         self.shared.lock().version != self.seen
     }
 
-    /// Waits until the value is another one than was seen last, and sees it.
+    /// Waits until the value differs from the one that was seen last, and returns it. It then counts as seen.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when the value has changed. A canceled call has seen nothing.
+    /// A cancellation point, even if the value has changed. A canceled call has seen nothing.
     ///
     /// # Errors
     ///
-    /// Canceled; or closed, once the last value was seen and all senders are gone.
+    /// Returns an error if the call was canceled, or if the channel is closed: the last value was seen and all senders
+    /// are gone.
     pub fn changed(&mut self, io: &dyn Io) -> Result<Arc<T>, RecvError> {
         self.changed_until(io, Until::Canceled)
     }
 
-    /// As [`changed`](Self::changed), whatever is requested meanwhile.
+    /// Waits for a change like [`changed`](Self::changed). Requests do not end the wait.
     ///
     /// # Cancellation
     ///
@@ -160,16 +161,16 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// Closed.
+    /// Returns an error if the channel is closed.
     pub fn changed_uncancelable(&mut self, io: &dyn Io) -> Result<Arc<T>, RecvError> {
         self.changed_until(io, Until::Served)
     }
 
-    /// A change, as one of many things to [wait for](crate::Io#method.select).
+    /// Returns a source that waits for a change; its output is the value. For [`select`](crate::Io#method.select).
     ///
     /// # Errors
     ///
-    /// Of what it comes to: closed.
+    /// The output is an error if the channel is closed.
     pub fn on_changed(&mut self) -> impl Selectable<Output = Result<Arc<T>, RecvError>> + '_ {
         Queued::new(Changing(self))
     }
@@ -180,7 +181,8 @@ impl<T> Receiver<T> {
 }
 
 impl<T> State<T> {
-    /// The value, if it is another one than was seen; `None` when it still can become one.
+    /// Returns the value if it differs from the one that was seen, an error if the channel is closed, and `None` if the
+    /// value can still change.
     fn see(&self, seen: &mut u64) -> Option<Result<Arc<T>, RecvError>> {
         if self.version != *seen {
             *seen = self.version;

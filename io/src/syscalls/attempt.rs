@@ -21,7 +21,7 @@ const POSITION: u64 = u64::MAX;
 ///
 /// # Errors
 ///
-/// Those of `readv`.
+/// The errors of `readv`.
 pub fn try_read(file: &Descriptor, buffers: &mut [IoSliceMut<'_>]) -> rustix::io::Result<usize> {
     if file.waiting() != Waiting::CannotBeRefused {
         match preadv2(file, buffers, POSITION, ReadWriteFlags::NOWAIT) {
@@ -36,7 +36,7 @@ pub fn try_read(file: &Descriptor, buffers: &mut [IoSliceMut<'_>]) -> rustix::io
 ///
 /// # Errors
 ///
-/// Those of `writev`.
+/// The errors of `writev`.
 pub fn try_write(file: &Descriptor, buffers: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     if file.waiting() != Waiting::CannotBeRefused {
         match pwritev2(file, buffers, POSITION, ReadWriteFlags::NOWAIT) {
@@ -68,7 +68,7 @@ pub fn waiting_of(file: &Descriptor) -> rustix::io::Result<Waiting> {
 ///
 /// # Errors
 ///
-/// Those of `statx`.
+/// The errors of `statx`.
 pub fn file_type(file: &Descriptor) -> rustix::io::Result<FileType> {
     let told = statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)?;
     Ok(FileType::from_raw_mode(told.stx_mode.into()))

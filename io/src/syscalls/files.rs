@@ -94,7 +94,7 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
 ///
 /// # Errors
 ///
-/// Those of `open` and `openat2`, `EINTR` included: a FIFO waits for its other end.
+/// The errors of `open` and `openat2`, `EINTR` included: a FIFO waits for its other end.
 pub fn open_file(at: PathAt<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
     let (flags, mode) = open_flags(options)?;
     let file = match at.directory {

@@ -119,7 +119,7 @@ impl Default for AddressBuffer {
 ///
 /// # Errors
 ///
-/// Those of `recvmsg`; `EAGAIN` when there is none and it does not wait.
+/// The errors of `recvmsg`; `EAGAIN` when there is none and it does not wait.
 pub fn receive_message(
     socket: &Descriptor,
     buffers: &mut [IoSliceMut<'_>],
@@ -156,7 +156,7 @@ pub fn receive_message(
 ///
 /// # Errors
 ///
-/// Those of `sendmsg`; `EAGAIN` when there is no room and it does not wait.
+/// The errors of `sendmsg`; `EAGAIN` when there is no room and it does not wait.
 pub fn send_message(
     socket: &Descriptor,
     buffers: &[IoSlice<'_>],
@@ -187,7 +187,7 @@ fn control_bytes(descriptors: usize) -> usize {
 ///
 /// # Errors
 ///
-/// Those of `recvmmsg`; `EAGAIN` when there is none.
+/// The errors of `recvmmsg`; `EAGAIN` when there is none.
 pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Result<usize> {
     let mut senders: [AddressBuffer; MESSAGES_MAX] = array::from_fn(|_| AddressBuffer::new());
     let mut buffers: [IoSliceMut<'_>; MESSAGES_MAX] = array::from_fn(|_| IoSliceMut::new(&mut []));
@@ -226,7 +226,7 @@ pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Re
 ///
 /// # Errors
 ///
-/// Those of `sendmmsg`; `EAGAIN` when there is no room.
+/// The errors of `sendmmsg`; `EAGAIN` when there is no room.
 pub fn try_send_many(socket: &Descriptor, messages: &[OutgoingMessage<'_>]) -> io::Result<usize> {
     send_many(socket, messages, SocketWait::Refused)
 }

@@ -59,7 +59,7 @@ pub fn perform_nonblocking(operation: Operation<'_>) -> Result<io::Result<Output
 ///
 /// # Errors
 ///
-/// Those of `connect`.
+/// The errors of `connect`.
 pub fn begin_connect(socket: &Descriptor, address: &Address) -> rustix::io::Result<()> {
     let _nonblocking = socket.nonblocking()?;
     connect(socket, address)
@@ -70,7 +70,7 @@ pub fn begin_connect(socket: &Descriptor, address: &Address) -> rustix::io::Resu
 ///
 /// # Errors
 ///
-/// Those of `connect`.
+/// The errors of `connect`.
 pub fn connect(socket: &Descriptor, address: &Address) -> rustix::io::Result<()> {
     net::connect(socket, &kernel_address(address))
 }
@@ -123,7 +123,7 @@ pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
 ///
 /// # Errors
 ///
-/// Those of `cachestat`: `ENOSYS` before Linux 6.5; `EPERM` for files that the process may not write to.
+/// The errors of `cachestat`: `ENOSYS` before Linux 6.5; `EPERM` for files that the process may not write to.
 pub(super) fn cached_pages(file: &Descriptor, part: Range<u64>) -> rustix::io::Result<u64> {
     // libc lacks it. The numbers of system calls since Linux 5.1 are in the same order everywhere.
     const CACHESTAT: libc::c_long = libc::SYS_pidfd_open + 17;
@@ -143,7 +143,7 @@ pub(super) fn cached_pages(file: &Descriptor, part: Range<u64>) -> rustix::io::R
 ///
 /// # Errors
 ///
-/// Those of `close`, `EINTR` excepted: Linux has closed the descriptor then.
+/// The errors of `close`, `EINTR` excepted: Linux has closed the descriptor then.
 pub fn close(descriptor: Descriptor) -> io::Result<()> {
     let raw = OwnedFd::from(descriptor).into_raw_fd();
     // SAFETY: `raw` was owned by the descriptor that the caller gave up, and `into_raw_fd` made it ours without closing

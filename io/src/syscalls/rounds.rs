@@ -77,7 +77,7 @@ impl<'a> Rounds<'a> {
     ///
     /// # Errors
     ///
-    /// Those of `poll` and `epoll`.
+    /// The errors of `poll` and `epoll`.
     pub fn next(&mut self, interest: Interest) -> io::Result<Round<'_>> {
         let Some(descriptor) = self.side(interest) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a descriptor cannot be waited for in this way"));
@@ -149,7 +149,7 @@ impl<'a> Rounds<'a> {
 ///
 /// # Errors
 ///
-/// Those of `poll`.
+/// The errors of `poll`.
 pub fn is_ready(descriptor: &Descriptor, interest: Interest) -> io::Result<bool> {
     let told = look(descriptor, interest)?;
     Ok(match interest {
@@ -162,7 +162,7 @@ pub fn is_ready(descriptor: &Descriptor, interest: Interest) -> io::Result<bool>
 ///
 /// # Errors
 ///
-/// Those of `poll`.
+/// The errors of `poll`.
 pub fn expect_ready(descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
     if is_ready(descriptor, interest)? { Ok(()) } else { Err(Errno::AGAIN.into()) }
 }

@@ -52,7 +52,7 @@ pub fn perform_attempt(attempt: Attempt<'_>) -> io::Result<Output> {
 ///
 /// # Errors
 ///
-/// Those of `accept4`.
+/// The errors of `accept4`.
 pub fn accept(listener: &Descriptor) -> io::Result<Output> {
     let (connection, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC)?;
     let peer = peer.map(address_from_kernel).transpose()?;

@@ -57,7 +57,7 @@ enum Kind {
 ///
 /// # Errors
 ///
-/// Those of `splice` and `sendfile`; `EINVAL` for descriptors that do not go together. `EINTR` where the disk is
+/// The errors of `splice` and `sendfile`; `EINVAL` for descriptors that do not go together. `EINTR` where the disk is
 /// waited for, which on some file systems is a server.
 pub fn try_splice<'a>(
     from: &'a Descriptor,

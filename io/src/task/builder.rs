@@ -1,4 +1,4 @@
-//! Tasks that ask for something: a name, a stack, a place.
+//! Starting tasks with options: a name, a stack size, a placement.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use crate::runnable::{Parcel, Placement, SpawnError, SpawnErrorKind, SpawnMode, 
 use crate::sealed::TOKEN;
 use crate::{Io, context};
 
-/// A task about to be started that asks for a name, a stack or a place; from
-/// [`io.task()`](crate::Io#method.task) or [`group.task()`](crate::Group::task).
+/// Sets a name, a stack size or a placement for a task and then starts it; from [`io.task()`](crate::Io#method.task) or
+/// [`group.task()`](crate::Group::task).
 ///
-/// It has the same ways to start as the `Io` or the group, without options. All of them may fail
-/// here: no task starts without what it asks for.
+/// It has the same ways to start a task as the `Io` or the group. All of them may fail here, because no task starts
+/// without the options that it asks for.
 ///
 /// ```
 /// use iolite_io::{Io, task::Placement};
@@ -34,7 +34,7 @@ use crate::{Io, context};
 ///     Ok(())
 /// }
 /// ```
-#[must_use = "it starts nothing by itself"]
+#[must_use = "a builder starts no task by itself"]
 pub struct TaskBuilder<S> {
     pub(super) spawner: S,
     options: Option<Box<TaskOptions>>,
@@ -51,26 +51,25 @@ impl<S> TaskBuilder<S> {
         Self { spawner, options: None }
     }
 
-    /// What the task is called in reports. Default: the path of its closure.
+    /// Sets the name of the task in reports. Default: the path of its closure.
     pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
         self.options.get_or_insert_default().name = Some(name.into());
         self
     }
 
-    /// How much stack the task has at least, in bytes, from 32 KiB to 1 GiB. Default: the backend's
-    /// `stack_size`.
+    /// Sets the minimum size of the task's stack in bytes, from 32 KiB to 1 GiB. Default: the backend's `stack_size`.
     ///
-    /// [What the closure owns and returns](crate::Io#method.spawn_async) is copied on it, too, and on the stack of who starts
-    /// the task.
+    /// [The values that the closure owns and returns](crate::Io#method.spawn_async) are copied on this stack too, and
+    /// on the stack of the caller that starts the task.
     ///
-    /// On `threaded` a task that asks for more than the workers have gets a thread of its own,
-    /// which counts against the same limit and ends with it.
+    /// On `threaded`, a task that asks for a larger stack than the workers have gets a thread of its own, which counts
+    /// against the same limit and ends with the task.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.options.get_or_insert_default().stack_size = Some(bytes);
         self
     }
 
-    /// On which executor the task runs. Default: [`Placement::Anywhere`].
+    /// Sets the executor on which the task runs. Default: [`Placement::Anywhere`].
     pub fn placement(mut self, placement: Placement) -> Self {
         self.options.get_or_insert_default().placement = placement;
         self
@@ -78,21 +77,21 @@ impl<S> TaskBuilder<S> {
 }
 
 impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
-    /// As [`io.spawn_async`](crate::Io#method.spawn_async). Without a free unit of concurrency it
-    /// runs inline only if it asks neither for a stack nor for an executor.
+    /// Starts the task, which may run on top of the caller; see [`io.spawn_async`](crate::Io#method.spawn_async). If no
+    /// unit of concurrency is free, the task runs inline only if it asks for neither a stack nor an executor.
     ///
     /// # Cancellation
     ///
-    /// As [`io.spawn_async`](crate::Io#method.spawn_async).
+    /// Not a cancellation point; see [`io.spawn_async`](crate::Io#method.spawn_async).
     ///
     /// # Errors
     ///
-    /// When what it asks for cannot be had, or no unit is free for it; the closure comes back in
-    /// the error.
+    /// Returns an error if the options cannot be met, or if the task needs a unit of concurrency and none is free. The
+    /// error hands the closure back.
     ///
     /// # Panics
     ///
-    /// As [`io.spawn_async`](crate::Io#method.spawn_async).
+    /// See [`io.spawn_async`](crate::Io#method.spawn_async).
     #[track_caller]
     pub fn spawn_async<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
@@ -104,11 +103,13 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         parcel.unless_refused(started)
     }
 
-    /// As [`io.spawn_concurrent`](crate::Io#method.spawn_concurrent).
+    /// Starts the task, which makes progress beside the caller; see
+    /// [`io.spawn_concurrent`](crate::Io#method.spawn_concurrent).
     ///
     /// # Errors
     ///
-    /// When what it asks for cannot be had, or no unit is free; the closure comes back in the error.
+    /// Returns an error if the options cannot be met or no unit of concurrency is free. The error hands the closure
+    /// back.
     #[track_caller]
     pub fn spawn_concurrent<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
@@ -120,13 +121,13 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         parcel.unless_refused(started)
     }
 
-    /// As [`io.spawn_thread`](crate::Io#method.spawn_thread): on a thread with the task's name and
-    /// stack, which is on no executor, whatever its placement.
+    /// Starts the task on an operating-system thread with the task's name and stack size; see
+    /// [`io.spawn_thread`](crate::Io#method.spawn_thread). The thread belongs to no executor, whatever the placement.
     ///
     /// # Errors
     ///
-    /// When what it asks for cannot be had, or the system gives no thread; the closure comes back
-    /// in the error.
+    /// Returns an error if the options cannot be met or the system provides no thread. The error hands the closure
+    /// back.
     #[track_caller]
     pub fn spawn_thread<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
     where
@@ -152,7 +153,7 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
         self.spawn(SpawnMode::Waiting, closure)
     }
 
-    /// Starts a task whose closure is in the parcel, and stays there where it is refused.
+    /// Starts a task whose closure is in the parcel. If the task is refused, the closure stays there.
     #[track_caller]
     pub(crate) fn spawn<F, T>(self, how: SpawnMode, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
     where
@@ -164,9 +165,9 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     }
 }
 
-/// Whatever starts tasks: an `&dyn` [`Io`] or a [`Group`](crate::Group), and nothing else.
+/// Starts tasks: an `&dyn` [`Io`] or a [`Group`](crate::Group). No other type implements this trait.
 ///
-/// Generic code starts tasks through a [`TaskBuilder`], which checks what they ask for, and cannot get around it:
+/// Generic code starts tasks through a [`TaskBuilder`], which checks their options. It cannot bypass that check:
 ///
 /// ```compile_fail,E0061
 /// use iolite_io::{backend::SpawnMode, task::Spawner};
@@ -187,11 +188,11 @@ pub(crate) mod sealed {
     use crate::sealed::Token;
 
     pub trait Spawn<'scope> {
-        /// What stands for a task that was started.
+        /// The handle of a task that was started.
         type Handle<T: Send + 'scope>;
 
-        /// Starts a task whose options were checked. Its closure is taken out of the parcel, and comes back there
-        /// where the task is refused.
+        /// Starts a task whose options were checked. Takes its closure out of the parcel, and puts it back if the task
+        /// is refused.
         #[track_caller]
         fn spawn<F, T>(
             self,

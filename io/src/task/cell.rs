@@ -1,23 +1,22 @@
 //! The one allocation of a task: its cancellation state, its closure, and later its result.
 //!
-//! Who may touch the slot, and when:
+//! The slot may be touched, in this order, by
 //!
-//! - who has the task's [`Turn`], until it is over: there is one of each task, and it is consumed by
-//!   running the task, by abandoning it, or by taking its closure back. Running ends with
-//!   [`JoinWord::end`];
-//! - after that, the join handle; there is one, and it is consumed by joining, which waits for
-//!   [`JoinWord::finish`], or by dropping, which does not;
-//! - where the handle was dropped first, the runner again, which drops the result **before** the task
-//!   leaves the group: results may borrow what the group's scope borrows.
+//! - the holder of the task's [`Turn`], until the turn is over. Each task has one turn. It is consumed by running the
+//!   task, by abandoning it, or by taking its closure back. Running ends with [`JoinWord::end`];
+//! - after that, the join handle. There is one, and it is consumed by joining, which waits for [`JoinWord::finish`], or
+//!   by dropping, which does not;
+//! - if the handle was dropped first, the runner again, which drops the result **before** the task leaves the group,
+//!   because results may borrow what the group's scope borrows.
 //!
-//! A task that waits in a queue of its backend may be begun by who joins it: the queue gives its `Start`
-//! to one of the two, so there still is one runner. Where the joiner is, it waits below the task on the
-//! same context, and nobody but that context touches the join word.
+//! A task that waits in a queue of its backend may be begun by the context that joins it. The queue gives its `Start`
+//! to one of the two, so there is still one runner. A joiner that begins the task waits below it on the same context,
+//! and no other context touches the join word.
 //!
-//! What a task leaves behind is the program's: values of its own, a result that nobody will take, a
-//! panic. Its destructors may wait, panic and use values of the task's own, so all of it is dropped
-//! while the task still counts as running, on its context, inside of a catch. Only then does the runner give
-//! back what the task occupied, which whoever joins finds free.
+//! A task can leave values of the program behind: its task-local values, a result that nobody takes, a panic. Their
+//! destructors may wait, panic and use task-local values. So all of them are dropped while the task still counts as
+//! running, on its context, inside of a catch. Only then does the runner give back the resources of the task, so that a
+//! joiner finds them free.
 #![allow(unsafe_code)]
 
 use std::any::{Any, type_name};
@@ -39,24 +38,25 @@ use crate::runnable::{Membership, Owned, Owner, Owners, Parcel, Run, TaskOptions
 
 pub(crate) type Watch = join::Watch<WakeBlock>;
 
-/// A task as its join handle sees it.
+/// A task as seen by its join handle.
 pub(crate) trait Outcome<T>: Owned + Send + Sync {
     fn state(&self) -> &TaskState;
     fn is_done(&self) -> bool;
-    /// Waits for the task to end, passing requests to the waiter on.
+    /// Waits for the task to end and passes requests to the waiter on to it.
     fn wait(&self, io: &dyn Io);
-    /// From now on the end of the task wakes that context; unless it has ended. For the only handle.
+    /// Registers `waiter` to be woken when the task ends. Returns `None` if it has ended. Called only by the only
+    /// handle.
     fn watch(&self, waiter: Unparker) -> Option<Watch>;
-    /// As before the [`watch`](Self::watch) that returned this.
+    /// Reverts the [`watch`](Self::watch) that returned `watch`.
     fn unwatch(&self, watch: Watch);
-    /// Where the result is, or else the panic.
+    /// Returns a pointer to the result, or else the panic.
     ///
     /// # Safety
     ///
     /// The caller consumes the only handle, and [`is_done`](Self::is_done). It reads the result, once, before it drops
     /// the owner.
     unsafe fn take(&self) -> thread::Result<*mut T>;
-    /// Gives the handle up: whoever comes last disposes of the result.
+    /// Gives the handle up. The later of handle and runner disposes of the result.
     ///
     /// # Safety
     ///
@@ -69,22 +69,21 @@ pub(crate) struct TaskCell<B, F, T> {
     slot: Slot<B, F, T>,
 }
 
-/// What does not depend on what the task runs.
+/// The part of a cell that does not depend on what the task runs.
 struct Head {
     owners: Owners,
     node: Node<TaskState>,
     join: JoinWord<WakeBlock>,
     group: Option<Arc<dyn Membership>>,
-    /// `None`: it asks for nothing.
+    /// `None` if the task asks for nothing.
     options: Option<Box<TaskOptions>>,
-    /// Where the program has started it.
+    /// The place in the program where it was started.
     site: &'static Location<'static>,
-    /// The ticket under which a joiner may find the task's `Start`, or 0. Written before the start is
-    /// put there, read by the handle, which is made after that; a stale one finds nothing.
+    /// The ticket under which a joiner may find the task's `Start`, or 0. It is written before the `Start` is put there
+    /// and read by the handle, which is made after that. A stale ticket finds nothing.
     offered: AtomicU64,
-    /// The block of the context that waits in the handle's `wait` for the task to be begun on top of
-    /// itself; null otherwise. Written by the handle; only who runs on that very context may find
-    /// its own block here.
+    /// The wake block of the context that waits in the handle's `wait` for the task to be begun on top of it; null
+    /// otherwise. Written by the handle. Only a runner on that very context can find its own block here.
     joiner: AtomicPtr<WakeBlock>,
 }
 
@@ -109,17 +108,17 @@ impl Head {
     }
 }
 
-// SAFETY: the slot is touched by one at a time, by the module's page, and what it holds may go from thread to
-// thread: the body and the closure, which were made where the task was started, are called by the runner, and the
-// result goes to who joins. All else in the cell is `Send` and `Sync` by itself, but for the node, which the group
-// links under its lock.
+// SAFETY: only one party touches the slot at a time, as the module's page says, and the content of the slot may move
+// between threads: the body and the closure, which were made where the task was started, are called by the runner, and
+// the result goes to the joiner. Everything else in the cell is `Send` and `Sync` by itself, except for the node, which
+// the group links under its lock.
 unsafe impl<B: Send, F: Send, T: Send> Send for TaskCell<B, F, T> {}
-// SAFETY: who shares a cell gets no reference into the slot: each method that touches it asks for the turn or for
-// the handle, and the join word hands it from one to the other.
+// SAFETY: sharing a cell gives no reference into the slot: each method that touches it requires the turn or the handle,
+// and the join word passes the slot from one to the other.
 unsafe impl<B: Send, F: Send, T: Send> Sync for TaskCell<B, F, T> {}
 
 impl<T> TaskCell<(), (), T> {
-    /// A task that ended with `result`.
+    /// Makes the cell of a task that ended with `result`.
     #[track_caller]
     pub(crate) fn finished(result: thread::Result<T>) -> Owner<Self> {
         let head = Head::new(JoinWord::done(), None, None, Vec::new(), Location::caller());
@@ -134,8 +133,8 @@ impl<T> TaskCell<(), (), T> {
 }
 
 impl<B: Body<F, T> + Send, F: Send, T: Send> TaskCell<B, F, T> {
-    /// Makes the cell, in the group if there is one, with the timeouts that it takes over, and returns the turn to
-    /// begin it, and the owner of which one handle is to be made. The closure is taken.
+    /// Makes the cell and enters it into the group if there is one. The task takes over the `inherited` timeouts. The
+    /// closure is taken. Returns the turn to begin the task, and the owner from which the one handle is to be made.
     #[track_caller]
     pub(crate) fn new<'a>(
         body: B,
@@ -167,16 +166,16 @@ impl<B: Body<F, T> + Send, F: Send, T: Send> TaskCell<B, F, T> {
         (unsafe { Turn::new(cell.into_run()) }, other)
     }
 
-    /// Takes the closure of the task whose turn this is, which then never runs, back into that parcel.
+    /// Takes the closure of the task back into `closure`; the task then never runs.
     ///
     /// # Panics
     ///
-    /// When it is another task's turn, which then is abandoned.
+    /// Panics if it is another task's turn, which is then abandoned.
     pub(crate) fn take_back(&self, turn: Turn<'_>, closure: &mut Parcel<F>) {
         assert!(turn.is_of(ptr::from_ref(self).cast()), "the turn of another task");
-        // Last, and also where the destructor of what is left of the body panics.
+        // Runs last, even if a destructor of the rest of the body panics.
         let _leave = OnDrop(|| self.leave());
-        // It keeps the cell alive until the node has left.
+        // The owner keeps the cell alive until the node has left.
         let _owner = turn.give_up();
         // SAFETY: the turn was given up here, without running the task.
         unsafe { self.slot.take_unstarted(closure) }.refused();
@@ -184,16 +183,16 @@ impl<B: Body<F, T> + Send, F: Send, T: Send> TaskCell<B, F, T> {
 }
 
 impl<B, F, T> TaskCell<B, F, T> {
-    /// Completes the task, whose result or panic is in the slot; `guard` is there where it ran.
+    /// Completes the task, whose result or panic is in the slot. `guard` is `Some` if the task ran.
     ///
     /// # Safety
     ///
     /// It is the runner's turn, and this is the end of it.
     unsafe fn complete(&self, context: &Context, guard: Option<TaskGuard<'_>>, ended: &mut dyn FnMut()) {
-        // An `Io`'s, which may do what it likes: the task completes all the same.
+        // The callback belongs to an `Io` and may do anything. The task completes even if it panics.
         let mut ended = || catch_unwind(AssertUnwindSafe(&mut *ended));
         let told = if self.head.joiner.load(Ordering::Relaxed) == context.unparker().as_ptr() {
-            // The handle waits below, on this context, so nobody else looks at the word meanwhile.
+            // The handle waits below, on this context, so nobody else looks at the word.
             drop(guard);
             let told = ended();
             self.head.join.finish_here();
@@ -230,13 +229,13 @@ impl<B, F, T> TaskCell<B, F, T> {
         }
     }
 
-    /// Drops a result that nobody will take; its panic becomes the group's.
+    /// Drops a result that nobody will take. A panic in it becomes the group's.
     ///
     /// # Safety
     ///
-    /// The slot is the caller's, and nobody comes after it.
+    /// The slot is the caller's, and nobody touches it after the call.
     unsafe fn dispose(&self) {
-        // SAFETY: the caller's, by its promise.
+        // SAFETY: the slot is the caller's, as this function requires.
         let panic = unsafe { self.slot.empty() };
         match (panic, &self.head.group) {
             (Some(panic), Some(group)) => group.panicked(panic, &|| self.who()),
@@ -245,18 +244,18 @@ impl<B, F, T> TaskCell<B, F, T> {
         }
     }
 
-    /// What the task is called in reports: its name, or else the path of its closure.
+    /// Returns the task's name in reports: its own name, or else the path of its closure.
     fn name(&self) -> &str {
         let options = self.head.options.as_deref();
         options.and_then(|options| options.name.as_deref()).unwrap_or_else(|| type_name::<F>())
     }
 
-    /// The task, in a report about it.
+    /// Describes the task in a report.
     fn who(&self) -> String {
         format!("the task {}, started at {},", self.name(), self.head.site)
     }
 
-    /// Tells of a panic of the closure, which its body may have caught. Not of one that its group tells of.
+    /// Reports a panic of the closure, which its body may have caught, unless the task's group reports it.
     #[cold]
     fn tell_panic(&self, report: &Report, panic: Option<&(dyn Any + Send)>) {
         if self.head.group.as_ref().is_some_and(|group| group.contains_panics()) {
@@ -283,7 +282,7 @@ impl<B, F, T> Owned for TaskCell<B, F, T> {
 }
 
 impl<'a, B: Body<F, T> + Send + 'a, F: Send + 'a, T: Send + 'a> Owner<TaskCell<B, F, T>> {
-    /// The cell as its runner sees it.
+    /// Converts the cell to the runner's view of it.
     fn into_run(self) -> Owner<dyn Run + 'a> {
         // SAFETY: the closure returns its argument, coerced to the trait.
         unsafe { self.unsize(|cell| cell as NonNull<dyn Run + 'a>) }
@@ -291,7 +290,7 @@ impl<'a, B: Body<F, T> + Send + 'a, F: Send + 'a, T: Send + 'a> Owner<TaskCell<B
 }
 
 impl<'a, B: Send + 'a, F: Send + 'a, T: Send + 'a> Owner<TaskCell<B, F, T>> {
-    /// The cell as its join handle sees it.
+    /// Converts the cell to the join handle's view of it.
     pub(crate) fn into_outcome(self) -> Owner<dyn Outcome<T> + 'a> {
         // SAFETY: the closure returns its argument, coerced to the trait.
         unsafe { self.unsize(|cell| cell as NonNull<dyn Outcome<T> + 'a>) }
@@ -309,7 +308,8 @@ impl<B: Body<F, T> + Send, F: Send, T: Send> Run for TaskCell<B, F, T> {
             }))
             .err();
             if panic.is_some() {
-                // What the closure has returned, where the panic is that of a local. SAFETY: as above.
+                // Drops the value that the closure returned, if the panic is that of a task-local value. SAFETY: as
+                // above.
                 unsafe { self.slot.empty() }.into_iter().for_each(drop_panic);
             }
             context.drop_locals_after_panic();
@@ -364,7 +364,8 @@ impl<B: Send, F: Send, T: Send> Outcome<T> for TaskCell<B, F, T> {
     }
 
     fn wait(&self, io: &dyn Io) {
-        // Tasks that have ended, or that the joiner begins by itself, could be started and joined without end.
+        // Without this point, a loop that starts and joins tasks that have ended, or that the joiner begins by itself,
+        // would never reach one.
         context::current(Context::pass_point);
         if self.is_done() {
             return;

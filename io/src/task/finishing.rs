@@ -1,4 +1,4 @@
-//! The end of a task as one of many things to wait for.
+//! The end of a task as a source of `select`.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use crate::context::Unparker;
 use crate::sealed::Token;
 use crate::select::{Fact, Selectable};
 
-/// The end of a task whose only handle is borrowed exclusively.
+/// Waits for the end of a task whose only handle is exclusively borrowed.
 pub(crate) struct Finishing<'a, T> {
     outcome: &'a (dyn Outcome<T> + 'a),
     watch: Cell<Option<Watch>>,

@@ -1,4 +1,4 @@
-//! The join word of a task: who may touch the task's slot, as one atomic.
+//! The join word of a task: one atomic that says who may touch the task's slot.
 //!
 //! ```text
 //!                  watch (handle)
@@ -21,16 +21,16 @@ use std::ptr;
 
 use crate::primitive::{AtomicPtr, Ordering};
 
-/// The word; `W` is what a waiter is woken by.
+/// The word. `W` is the type through which a waiter is woken.
 #[derive(Debug)]
 pub(crate) struct JoinWord<W>(AtomicPtr<W>);
 
-/// What a runner finds when its task has ended.
+/// The state that a runner finds when its task has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End<W> {
-    /// The handle is gone: the result is the runner's.
+    /// The handle is gone, so the result stays with the runner.
     Detached,
-    /// The result is the handle's from now on; this one waits for it, if somebody does.
+    /// The result belongs to the handle from now on. The pointer is the waiter, if there is one.
     Handed(Option<*mut W>),
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum End<W> {
 #[derive(Debug)]
 pub(crate) struct Watch<W> {
     waiter: *mut W,
-    /// The word in whose place it is.
+    /// The word that the waiter has replaced.
     before: *mut W,
 }
 
@@ -60,52 +60,54 @@ impl<W> JoinWord<W> {
     /// The result is in the slot. Set by the runner, in `end`.
     const ENDED: *mut W = ptr::without_provenance_mut(3);
 
-    /// The word of a task that has not ended.
+    /// Makes the word of a task that has not ended.
     pub(crate) fn new() -> Self {
         Self(AtomicPtr::new(Self::RUNNING))
     }
 
-    /// The word of a task that ended before it had a handle.
+    /// Makes the word of a task that ended before it had a handle.
     pub(crate) fn done() -> Self {
         Self(AtomicPtr::new(Self::DONE))
     }
 
-    /// Whether the result is there to be taken. For the handle.
+    /// Returns true if the result can be taken. For the handle.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         // Acquire: pairs with the Release of `finish`.
         self.0.load(Ordering::Acquire) == Self::DONE
     }
 
-    /// The result is in the slot. For the runner, once.
+    /// Says that the result is in the slot. Called by the runner, once.
     #[inline]
     #[must_use]
     pub(crate) fn end(&self) -> End<W> {
-        // Release: publishes the slot to the handle, which may be detached before `finish`. No Acquire: of a waiter nothing
-        // is touched before `finish`, whose Acquire reaches back to the waiter's Release over this update.
+        // Release: publishes the slot to the handle, which may be detached before `finish`. No Acquire is needed: the
+        // waiter is not touched before `finish`, whose Acquire reaches back to the waiter's Release over this update.
         let word = self.0.swap(Self::ENDED, Ordering::Release);
         if word == Self::DETACHED { End::Detached } else { End::Handed(Self::waiter(word)) }
     }
 
-    /// What the task occupied is free. For the runner, once, after an `end` that handed the result over; returns who
-    /// has begun to wait since. That one is to be woken after this, and the one that `end` has returned.
+    /// Says that the resources of the task are free. Called by the runner, once, after an `end` that handed the result
+    /// over. Returns the waiter that has come since. The runner wakes that one, and the one that `end` returned, after
+    /// this call.
     #[inline]
     #[must_use]
     pub(crate) fn finish(&self) -> Option<*mut W> {
-        // Release: what was given back is free for who sees `DONE`. Acquire: the waiters are initialized. A handle that was detached
-        // since `end` has disposed of the result, and the word does not matter any more.
+        // Release: the freed resources are free for a thread that sees `DONE`. Acquire: the waiters are initialized. A
+        // handle that was detached since `end` has disposed of the result, and the word does not matter any more.
         Self::waiter(self.0.swap(Self::DONE, Ordering::AcqRel))
     }
 
-    /// Both in one, where the handle waits below the task on the same context, so that nobody else looks.
+    /// Does `end` and `finish` in one step, for a handle that waits below the task on the same context, so that nobody
+    /// else looks.
     #[inline]
     pub(crate) fn finish_here(&self) {
         // Relaxed: the same thread reads it.
         self.0.store(Self::DONE, Ordering::Relaxed);
     }
 
-    /// From now on the end of the task wakes `waiter`; `None` where it has ended. For the handle, which watches once
-    /// at a time.
+    /// Registers `waiter` to be woken when the task ends. Returns `None` if it has ended. Called by the handle, which
+    /// has at most one watch at a time.
     pub(crate) fn watch(&self, waiter: *mut W) -> Option<Watch<W>> {
         // Release: the waiter is initialized. Acquire on failure: the task has ended.
         let announce = |word| self.0.compare_exchange(word, waiter, Ordering::Release, Ordering::Acquire);
@@ -114,18 +116,18 @@ impl<W> JoinWord<W> {
         announced.ok().map(|before| Watch { waiter, before })
     }
 
-    /// Takes a waiter out again. For the handle.
+    /// Removes a waiter. Called by the handle.
     pub(crate) fn unwatch(&self, Watch { waiter, before }: Watch<W>) {
-        // It fails where the task has taken it out. Relaxed: it publishes nothing but the word itself, and an update keeps
-        // what `end` has published there for a `detach` that follows.
+        // It fails if the task has removed the waiter. Relaxed: it publishes nothing but the word itself, and as a
+        // read-modify-write it keeps what `end` has published there for a later `detach`.
         let _ = self.0.compare_exchange(waiter, before, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The handle goes; whether the result is there, and so its to dispose of.
+    /// Marks the handle as gone. Returns true if the result is in the slot, so that the handle has to dispose of it.
     #[must_use]
     pub(crate) fn detach(&self) -> bool {
-        // Acquire: pairs with the Release of `end` and `finish`. No Release: a handle that goes has touched nothing that
-        // the runner touches.
+        // Acquire: pairs with the Release of `end` and `finish`. No Release is needed: a handle that goes has touched
+        // nothing that the runner touches.
         let word = self.0.swap(Self::DETACHED, Ordering::Acquire);
         word == Self::ENDED || word == Self::DONE
     }

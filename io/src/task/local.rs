@@ -1,4 +1,4 @@
-//! Values of which each task has its own.
+//! Task-local values.
 
 use std::fmt;
 use std::ptr;
@@ -6,15 +6,14 @@ use std::rc::Rc;
 
 use crate::context::{self, Locals};
 
-/// A value of which each task has its own; made by [`fiber_local!`](crate::fiber_local).
+/// A task-local value: each task has its own. Made by [`fiber_local!`](crate::fiber_local).
 ///
-/// It is made when the task asks for it first, and dropped when the task ends, before whoever joins it
-/// knows. A task stays on its thread, so the value need not be `Send`. A task that runs inline, on top of
-/// another, has its own too. Outside of every task the value is the thread's.
+/// The value is made when the task first asks for it, and dropped when the task ends, before a joiner learns of the
+/// end. A task stays on its thread, so the value need not be `Send`. A task that runs inline, on top of another, has
+/// its own value too. Outside of every task, the value belongs to the thread.
 ///
-/// Use it for what concerns everything that a task does and nothing that it returns: the number of the
-/// request that it serves, for a logger. It does not pass to the tasks that a task starts; hand
-/// them what they need.
+/// Use it for a fact that concerns everything that a task does but nothing that it returns, such as the number of the
+/// request that it serves, for a logger. The tasks that a task starts do not inherit it; pass them what they need.
 pub struct FiberLocal<T: 'static> {
     make: fn() -> T,
 }
@@ -31,10 +30,10 @@ impl<T> FiberLocal<T> {
         Self { make }
     }
 
-    /// Calls `f` with the running task's value, which is made if it is not there yet.
+    /// Calls `f` with the value of the running task, which is made if it does not exist yet.
     ///
-    /// The values are dropped in the order opposite to that in which they were made. In the destructor of
-    /// one that was made earlier the value is a new one, and so it may be when a thread ends.
+    /// Values are dropped in the reverse order of their creation. The destructor of an earlier value that asks for this
+    /// one gets a new value; the same may happen when a thread ends.
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         f(&context::current(|context| context.locals(|locals| self.find(locals)).unwrap_or_else(|| self.make())))
     }
@@ -47,7 +46,7 @@ impl<T> FiberLocal<T> {
 
     #[cold]
     fn make(&'static self) -> Rc<T> {
-        // Outside of the borrow: it may use other values, or this one, which then is there first.
+        // Outside of the borrow: `make` may use other values, or this one, which then exists first.
         let value = Rc::new((self.make)());
         context::current(|context| {
             context.locals(|locals| {
@@ -60,14 +59,14 @@ impl<T> FiberLocal<T> {
     }
 }
 
-/// Declares values of which each task has its own: as `thread_local!`, for tasks.
+/// Declares task-local values, like `thread_local!` for tasks.
 ///
 /// ```
 /// use std::cell::Cell;
 /// use iolite_io::{Io, fiber_local};
 ///
 /// fiber_local! {
-///     /// The request that the task serves.
+/// /// The number of the request that the task serves.
 ///     static REQUEST: Cell<u64> = Cell::new(0);
 /// }
 ///

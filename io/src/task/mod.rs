@@ -1,4 +1,4 @@
-//! Tasks that an [`Io`](crate::Io) starts for whoever holds their handle.
+//! Tasks that an [`Io`](crate::Io) starts and whose handle the program holds.
 
 mod join;
 mod slot;

@@ -1,7 +1,7 @@
-//! The slot of a task's cell: its closure, and later what it has returned, or its panic.
+//! The slot of a task's cell: its closure, and later its return value or its panic.
 //!
-//! Whatever is in it is put there in place and moved out of it once, so that large closures and results are not copied
-//! from frame to frame. Who may touch it when is on the page of the [cell](super::cell).
+//! Each content is put there in place and moved out of it once, so that large closures and results are not copied from
+//! frame to frame. The page of the [cell](super::cell) says who may touch it when.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -17,7 +17,7 @@ use crate::runnable::Parcel;
 pub(crate) trait Body<F, T>: Sized {
     /// Takes the closure and calls it.
     fn call(self, closure: &mut Parcel<F>) -> T;
-    /// The task never runs: its closure goes back to who has started it.
+    /// Called for a task that never runs and whose closure goes back to its starter.
     fn refused(self) {}
 }
 
@@ -43,13 +43,14 @@ union Content<B, F, T> {
     panic: ManuallyDrop<Panic>,
 }
 
-/// What a task will run.
+/// The closure of a task that has not begun, and the body that calls it.
 struct Unstarted<B, F> {
     body: B,
     closure: Parcel<F>,
 }
 
-/// Every method asks the caller to have the slot: by the page of the cell, nobody else touches it meanwhile.
+/// Every method requires that the caller has the slot: as the page of the cell says, nobody else touches it during the
+/// call.
 impl<B, F, T> Slot<B, F, T> {
     /// Makes, in place, the slot of a task that will run `body` with the closure, which is taken.
     ///
@@ -98,15 +99,16 @@ impl<B, F, T> Slot<B, F, T> {
         unsafe { (&raw mut (*self.content.get()).panic).cast() }
     }
 
-    /// Takes the body and the closure, which goes into that parcel.
+    /// Takes the body, and moves the closure into `closure`.
     ///
     /// # Safety
     ///
     /// The caller has the slot, whose task has not begun.
     pub(super) unsafe fn take_unstarted(&self, closure: &mut Parcel<F>) -> B {
         assert_eq!(self.holds.replace(Holds::Nothing), Holds::Unstarted, "a task begins once");
-        // SAFETY: the caller has the slot, and its field is this one, as was just asked; nobody reads it again. The
-        // closure goes into another parcel, which is empty since it came from there; the one that stays behind is empty.
+        // SAFETY: the caller has the slot, and its field is this one, as was just checked; nobody reads it again. The
+        // closure goes into another parcel, which is empty since it came from there; the one that stays behind is
+        // empty.
         unsafe {
             let unstarted = self.unstarted();
             (*unstarted).closure.move_to(closure);
@@ -114,8 +116,8 @@ impl<B, F, T> Slot<B, F, T> {
         }
     }
 
-    /// Calls the closure, through the body, and puts what it returns where the closure was. When it unwinds, nothing
-    /// is left in the slot.
+    /// Calls the closure through the body, and puts the return value where the closure was. If it unwinds, the slot is
+    /// left empty.
     ///
     /// # Safety
     ///
@@ -125,8 +127,8 @@ impl<B, F, T> Slot<B, F, T> {
         B: Body<F, T>,
     {
         assert_eq!(self.holds.replace(Holds::Nothing), Holds::Unstarted, "a task begins once");
-        // SAFETY: the caller has the slot, and its field is this one, as was just asked. `call` is the last to touch it,
-        // before the value is written into its place.
+        // SAFETY: the caller has the slot, and its field is this one, as was just checked. `call` is the last to touch
+        // it, before the value is written into its place.
         unsafe { self.put_value(Unstarted::call(self.unstarted())) };
     }
 
@@ -153,7 +155,8 @@ impl<B, F, T> Slot<B, F, T> {
         self.holds.set(Holds::Panic);
     }
 
-    /// Where the value is, or else the panic. Whoever calls this reads the value, which is no more the slot's.
+    /// Returns a pointer to the value, or else the panic. The caller has to read the value, which no longer belongs to
+    /// the slot.
     ///
     /// # Safety
     ///
@@ -169,7 +172,7 @@ impl<B, F, T> Slot<B, F, T> {
         }
     }
 
-    /// Drops what is in the slot. Returns the panic that was in it, or that a destructor has thrown.
+    /// Drops the content of the slot. Returns the panic that was in it, or that a destructor has thrown.
     ///
     /// # Safety
     ///
@@ -194,23 +197,23 @@ impl<B, F, T> Slot<B, F, T> {
 }
 
 impl<B, F> Unstarted<B, F> {
-    /// Calls the closure through the body, after which nothing is left of either.
+    /// Calls the closure through the body. Nothing is left of either after that.
     ///
     /// # Safety
     ///
-    /// `this` is valid, and nobody looks at it afterwards.
+    /// `this` is valid, and nobody uses it afterwards.
     #[inline]
     unsafe fn call<T>(this: *mut Self) -> T
     where
         B: Body<F, T>,
     {
-        /// Drops a closure that the body has not taken, also in an unwinding.
+        /// Drops a closure that the body has not taken, also during unwinding.
         struct Left<F>(*mut Parcel<F>);
 
         impl<F> Drop for Left<F> {
             #[inline]
             fn drop(&mut self) {
-                // SAFETY: it points into what `call` was given, whose parcel is initialized and is not used any more.
+                // SAFETY: it points into the argument of `call`, whose parcel is initialized and is not used any more.
                 unsafe { ptr::drop_in_place(self.0) };
             }
         }
@@ -226,7 +229,7 @@ impl<B, F> Unstarted<B, F> {
 
 impl<B, F, T> Drop for Slot<B, F, T> {
     fn drop(&mut self) {
-        // SAFETY: who drops the slot has it.
+        // SAFETY: dropping the slot takes it exclusively, so the caller has it.
         unsafe { self.empty() }.into_iter().for_each(drop_panic);
     }
 }

@@ -14,23 +14,24 @@ use crate::runnable::{Owner, Parcel, Refused, SpawnError, SpawnErrorKind, SpawnM
 use crate::sealed::Token;
 
 impl<'io> dyn Io + 'io {
-    /// Starts a task that may run on top of the caller: order does not matter. It does so at once when no
-    /// unit of concurrency is free, and in its [`join`](Task::join), on top of who joins, when nobody has
-    /// begun it by then. The closure is handed the [`handle`](Io::handle) of this `Io`; where there is
-    /// none, it runs inline.
+    /// Starts a task that may run on top of the caller, for work whose order does not matter.
     ///
-    /// What the closure owns and what it returns is moved, and each takes several times its size of the stacks of caller and
-    /// task in a build without optimization. So put what is larger than 16 KiB into a [`Box`], or ask for a
-    /// [larger stack](crate::TaskBuilder::stack_size): this holds for every way to start a task.
+    /// If no unit of concurrency is free, the task runs at once on top of the caller. If nobody has begun it by the
+    /// time of its [`join`](Task::join), it runs on top of the joiner. The closure is given the [`handle`](Io::handle)
+    /// of this `Io`; if this `Io` has no handle, the task runs inline.
+    ///
+    /// The values that the closure owns and returns are moved. In a build without optimization, each takes several
+    /// times its size on the stacks of caller and task. So put values of more than 16 KiB into a [`Box`], or ask for a
+    /// [larger stack](crate::TaskBuilder::stack_size). This holds for every way to start a task.
     ///
     /// # Cancellation
     ///
-    /// Not a cancellation point. What is requested of the caller reaches the task that runs on top of it too.
+    /// Not a cancellation point. A request to the caller also reaches a task that runs on top of it.
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 40 (a recursion through `spawn_async` without a free
-    /// unit). A panic of the closure goes to who joins, also if it ran inline.
+    /// Panics if inline tasks nest deeper than 40, for example in a recursion through `spawn_async` without a free unit
+    /// of concurrency. A panic of the closure goes to the joiner, even if the task ran inline.
     #[track_caller]
     pub fn spawn_async<F, T>(&self, closure: F) -> Task<T>
     where
@@ -45,7 +46,7 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Errors
     ///
-    /// When no unit of concurrency is free; the closure comes back in the error.
+    /// Returns an error if no unit of concurrency is free. The error hands the closure back.
     #[track_caller]
     pub fn spawn_concurrent<F, T>(&self, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
@@ -65,8 +66,8 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Errors
     ///
-    /// When the caller is canceled, the runtime shuts down, or the system gives no thread; the
-    /// closure comes back in the error.
+    /// Returns an error if the caller is canceled, the runtime shuts down, or the system provides no thread. The error
+    /// hands the closure back.
     #[track_caller]
     pub fn spawn_waiting<F, T>(&self, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
@@ -76,12 +77,12 @@ impl<'io> dyn Io + 'io {
         self.task().spawn_waiting(closure)
     }
 
-    /// Starts a task on an operating-system thread of its own, named `name`, which it may block
-    /// with calls that know nothing of `Io`. Calls through `io` work there as everywhere.
+    /// Starts a task on an operating-system thread of its own, named `name`. The task may block the thread with calls
+    /// that know nothing of `Io`. Calls through `io` work there as everywhere.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread; the closure comes back in the error.
+    /// Returns an error if the system provides no thread. The error hands the closure back.
     #[track_caller]
     pub fn spawn_thread<F, T>(&self, name: &str, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
@@ -91,14 +92,14 @@ impl<'io> dyn Io + 'io {
         self.task().name(name).spawn_thread(closure)
     }
 
-    /// A task that asks for a name, a stack size or a place, about to be started.
+    /// Returns a builder for a task with a name, a stack size or a placement.
     pub fn task(&self) -> TaskBuilder<&(dyn Io + 'io)> {
         TaskBuilder::new(self)
     }
 }
 
 impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
-    /// As [`io.spawn_waiting`](crate::Io#method.spawn_waiting).
+    /// Waits for a unit of concurrency, then starts the task; see [`io.spawn_waiting`](crate::Io#method.spawn_waiting).
     ///
     /// # Cancellation
     ///
@@ -106,8 +107,8 @@ impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
     ///
     /// # Errors
     ///
-    /// When what it asks for cannot be had, and as `io.spawn_waiting`; the closure comes back in
-    /// the error.
+    /// Returns an error if the options cannot be met, the caller is canceled, the runtime shuts down, or the system
+    /// provides no thread. The error hands the closure back.
     #[track_caller]
     pub fn spawn_waiting<F, T>(self, closure: F) -> Result<Task<T>, SpawnError<F>>
     where
@@ -151,7 +152,7 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     }
 }
 
-/// Runs the closure now, as a task on top of the caller.
+/// Runs the closure at once, as a task on top of the caller.
 #[track_caller]
 fn run_inline<F, T>(io: &dyn Io, options: Option<Box<TaskOptions>>, closure: &mut Parcel<F>) -> Task<T>
 where
@@ -160,19 +161,19 @@ where
 {
     let (turn, cell) = TaskCell::new(TaskIo::Borrowed(io), closure, None, options, context::inheritable_scopes());
     let run = turn.run(&mut || {});
-    // SAFETY: it was its turn, so it is done, and `cell` is the only handle; the result is read once.
+    // SAFETY: the turn was used, so the task is done, and `cell` is the only handle; the result is read once.
     #[allow(unsafe_code)]
     let result = unsafe { cell.take().map(|value| value.read()) };
     if let Err(too_deep) = run {
-        // It was abandoned; what its closure's destructor has panicked with goes with the result.
+        // The task was abandoned. If the destructor of its closure has panicked, that panic is dropped with the result.
         result.err().into_iter().for_each(drop_panic);
         panic!("{too_deep}");
     }
     Task { outcome: Some(TaskCell::finished(result).into_outcome()) }
 }
 
-/// Offers a task to `io`. If `io` refuses, its closure comes back into the parcel, unless it may run inline as well:
-/// an `Io` that starts nothing any more still has the calling context to run it on.
+/// Offers a task to `io`. If `io` refuses it, the closure comes back into the parcel, unless the task may also run
+/// inline: an `Io` that starts nothing any more still has the calling context to run it on.
 pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
     io: &dyn Io,
     how: SpawnMode,
@@ -180,7 +181,7 @@ pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
     cell: &Owner<TaskCell<B, F, T>>,
     closure: &mut Parcel<F>,
 ) -> Result<(), SpawnErrorKind> {
-    /// Stands for the handle until there is one: an `Io` that panics may have started the task.
+    /// Stands in for the handle until it exists, because an `Io` that panics may have started the task.
     struct Handle<'a, T>(&'a dyn Outcome<T>);
 
     impl<T> Drop for Handle<'_, T> {
@@ -196,7 +197,7 @@ pub(crate) fn start<B: Body<F, T> + Send, F: Send, T: Send>(
     let handle = Handle(&**cell);
     if let Err(Refused { start, kind }) = io.start(Start::new(turn), how) {
         let turn = start.into_turn();
-        // Another one is dropped by the panic, and so abandoned: whoever waits for it is told.
+        // The turn of another task is dropped by the panic and so abandoned, and its joiner learns of it.
         assert!(turn.is_of(cell.address()), "an Io refused another task than the one that it was asked to start");
         if how == SpawnMode::Async && turn.task().options().may_run_inline() {
             Start::new(turn).run();

@@ -1,4 +1,4 @@
-//! The `Io` that a task is handed, and how its closure is called with it.
+//! The `Io` that a task is given, and how its closure is called with it.
 
 use std::mem;
 use std::ops::Deref;
@@ -11,7 +11,7 @@ use crate::context;
 use crate::dropping::drop_panic;
 use crate::runnable::Parcel;
 
-/// The `Io` that a task is handed.
+/// The `Io` that a task is given.
 #[derive(Clone)]
 pub(crate) enum TaskIo<'a> {
     Borrowed(&'a (dyn Io + 'a)),
@@ -29,9 +29,9 @@ impl<'a> Deref for TaskIo<'a> {
     }
 }
 
-/// Takes a task's closure and calls it; where it unwinds, its runner finds where to tell of that.
+/// Takes a task's closure and calls it. If the closure unwinds, notes where its runner reports the panic.
 pub(crate) fn call_reporting<T, F: FnOnce(&dyn Io) -> T>(closure: &mut Parcel<F>, io: &dyn Io) -> T {
-    /// Stands for the closure; dropped where that unwinds.
+    /// Stands for the running closure; dropped if it unwinds.
     struct Calling<'a>(&'a dyn Io);
 
     impl Drop for Calling<'_> {
@@ -48,14 +48,14 @@ pub(crate) fn call_reporting<T, F: FnOnce(&dyn Io) -> T>(closure: &mut Parcel<F>
 
 #[cold]
 fn note_report(io: &dyn Io) {
-    // An `Io`'s, which may do what it likes; in an unwinding, where a panic of it would end the process.
+    // `report` belongs to an `Io` and may do anything. During unwinding, a panic of it would end the process.
     match catch_unwind(AssertUnwindSafe(|| io.report())) {
         Ok(report) => context::current(|context| context.set_report(report)),
         Err(panic) => drop_panic(panic),
     }
 }
 
-/// The body of a task whose result is what its closure returns.
+/// The body of a task whose result is the return value of its closure.
 impl<F: FnOnce(&dyn Io) -> T, T> Body<F, T> for TaskIo<'_> {
     fn call(self, closure: &mut Parcel<F>) -> T {
         call_reporting(closure, &*self)

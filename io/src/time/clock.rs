@@ -4,28 +4,29 @@ use std::time::Duration;
 
 use crate::sys::clock::{self, ClockId};
 
-/// A clock, as [`Io::time`](crate::Io::time) reads it.
+/// A clock that [`Io::time`](crate::Io::time) can read.
 ///
-/// Sleeps, timeouts and deadlines go by [`Monotonic`](Self::Monotonic); [`Io::sleep_until_time`] waits for the two others
-/// that go on by themselves.
+/// Sleeps, timeouts and deadlines use [`Monotonic`](Self::Monotonic). [`Io::sleep_until_time`] waits for the two other
+/// clocks that advance independently of the program.
 ///
 /// [`Io::sleep_until_time`]: crate::Io#method.sleep_until_time
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clock {
-    /// Goes forward, from some beginning, and stands still while the machine is suspended. That of [`Instant`](super::Instant).
+    /// Counts forward from an unspecified start and stands still while the machine is suspended.
+    /// [`Instant`](super::Instant) belongs to this clock.
     Monotonic,
-    /// As `Monotonic`, and goes on while the machine is suspended.
+    /// Like `Monotonic`, but goes on while the machine is suspended.
     Boot,
-    /// The time of day: since the beginning of 1970, UTC. Can be set, also backwards.
+    /// The time of day, counted from the beginning of 1970, UTC. Can be set, even backwards.
     Real,
-    /// What this process has used of processors.
+    /// The processor time that this process has used.
     ProcessCpu,
-    /// What the calling thread has used of a processor. Fibers of an executor share its thread.
+    /// The processor time that the calling thread has used. The fibers of an executor share its thread.
     ThreadCpu,
 }
 
 impl Clock {
-    /// The smallest step in which the system's clock goes.
+    /// Returns the smallest step of the system's clock.
     pub fn resolution(self) -> Duration {
         clock::resolution(self.id())
     }

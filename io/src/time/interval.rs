@@ -1,4 +1,4 @@
-//! Ticks at equal distances.
+//! Ticks at a fixed period.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::sealed::Token;
 use crate::select::{Fact, Selectable};
 
 impl<'io> dyn Io + 'io {
-    /// Ticks every `period`, the first of them now.
+    /// Makes an interval that ticks every `period`, for the first time now.
     ///
     /// ```
     /// use std::time::Duration;
@@ -26,16 +26,16 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Panics
     ///
-    /// When `period` is zero.
+    /// Panics if `period` is zero.
     pub fn interval(&self, period: Duration) -> Interval {
         Interval::new(self.now(), period)
     }
 }
 
-/// Ticks at equal distances; from [`io.interval`](crate::Io#method.interval).
+/// Ticks at a fixed period; from [`io.interval`](crate::Io#method.interval).
 ///
-/// Ticks lie on a fixed grid, so that the time that is spent between them does not add up. What happens
-/// when a tick was missed, [`MissedTicks`] says.
+/// Ticks lie on a fixed grid, so the time that the program spends between them does not add up. [`MissedTicks`] says
+/// what happens when the program comes too late for a tick.
 #[derive(Clone, Debug)]
 pub struct Interval {
     next: Instant,
@@ -43,41 +43,41 @@ pub struct Interval {
     missed: MissedTicks,
 }
 
-/// What an [`Interval`] does when its user comes after the next tick.
+/// Says what an [`Interval`] does when its user comes after the next tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTicks {
-    /// Makes up for the missed ones: they come at once, one after the other.
+    /// Makes up for the missed ticks: they come at once, one after the other.
     #[default]
     Burst,
-    /// Goes on from here: one comes at once, and the grid moves with it.
+    /// Delays the grid: one tick comes at once, and the grid moves with it.
     Delay,
-    /// Leaves them out: one comes at once, and the next where the grid has it.
+    /// Skips the missed ticks: one tick comes at once, and the next one at its place on the grid.
     Skip,
 }
 
 impl Interval {
-    /// The first tick comes at `first`, each other one `period` later.
+    /// Makes an interval whose first tick comes at `first` and each other tick one `period` later.
     ///
     /// # Panics
     ///
-    /// When `period` is zero.
+    /// Panics if `period` is zero.
     pub fn new(first: Instant, period: Duration) -> Self {
         assert!(!period.is_zero(), "the period of an interval is zero: its ticks would come without end");
         Self { next: first, period, missed: MissedTicks::default() }
     }
 
-    /// What happens when a tick was missed. Default: [`MissedTicks::Burst`].
+    /// Sets what happens when a tick was missed. Default: [`MissedTicks::Burst`].
     pub fn missed_ticks(mut self, missed: MissedTicks) -> Self {
         self.missed = missed;
         self
     }
 
-    /// The distance of the ticks.
+    /// Returns the period between ticks.
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// When the next tick comes.
+    /// Returns the instant of the next tick.
     pub fn next(&self) -> Instant {
         self.next
     }
@@ -96,13 +96,13 @@ impl Interval {
         Ok(self.take(io.now()))
     }
 
-    /// The next tick, as one of many things to [wait for](crate::Io#method.select). It is taken when it is the one
-    /// that came.
+    /// Returns a source that is ready at the next tick. The tick is taken only if this source is. For
+    /// [`select`](crate::Io#method.select).
     pub fn on_tick(&mut self) -> impl Selectable<Output = Instant> + '_ {
         Ticking(self)
     }
 
-    /// Takes the next tick at `now`, which is not before it.
+    /// Takes the next tick at `now`, which must not be before it.
     fn take(&mut self, now: Instant) -> Instant {
         let tick = self.next;
         self.next = match self.missed {
@@ -118,13 +118,13 @@ impl Interval {
         tick
     }
 
-    /// The next tick comes a period from now.
+    /// Moves the grid: the next tick comes one period from now.
     pub fn reset(&mut self, io: &dyn Io) {
         self.next = io.now() + self.period;
     }
 }
 
-/// The next tick of an interval on its way.
+/// The next tick of an interval as a source.
 pub(crate) struct Ticking<'a>(&'a mut Interval);
 
 impl Selectable for Ticking<'_> {
@@ -152,7 +152,7 @@ mod tests {
     use super::{Interval, MissedTicks};
     use crate::time::Instant;
 
-    /// The ticks that somebody takes who comes at these instants.
+    /// Returns the ticks that a user gets who asks for one at each of these instants.
     fn ticks(missed: MissedTicks, come_at: &[u64]) -> Vec<u64> {
         let mut interval = Interval::new(Instant::from_nanos(100), Duration::from_nanos(10)).missed_ticks(missed);
         come_at.iter().map(|now| interval.take(Instant::from_nanos(*now)).as_nanos()).collect()

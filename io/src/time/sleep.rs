@@ -28,7 +28,7 @@ impl<'io> dyn Io + 'io {
         self.sleep_until(self.now() + duration)
     }
 
-    /// Waits until `deadline`. If it has passed, lets others run once, as [`yield_now`](Io::yield_now) does.
+    /// Waits until `deadline`. If it has passed, lets other tasks run once, like [`yield_now`](Io::yield_now).
     ///
     /// # Cancellation
     ///
@@ -45,8 +45,8 @@ impl<'io> dyn Io + 'io {
         }
     }
 
-    /// Waits until `clock` shows `time`, also when it is set meanwhile, or goes on while the machine is suspended;
-    /// returns at once if that has passed. Takes a descriptor for as long as it waits.
+    /// Waits until `clock` shows `time`, and returns at once if that has passed. Notices when the clock is set during
+    /// the wait, or goes on while the machine is suspended. Uses a file descriptor for the duration of the wait.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -64,12 +64,13 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Errors
     ///
-    /// [`Canceled`]; [`io::ErrorKind::InvalidInput`] for the clocks of used time; when no descriptor is left.
+    /// [`Canceled`]; [`io::ErrorKind::InvalidInput`] for a clock of processor time; an error of the system if no
+    /// descriptor is left.
     pub fn sleep_until_time(&self, clock: Clock, time: Duration) -> io::Result<()> {
         sleep_until_time(self, clock, time)
     }
 
-    /// The time of day.
+    /// Returns the time of day.
     pub fn system_time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.time(Clock::Real)
     }
