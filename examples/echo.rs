@@ -34,7 +34,7 @@ fn serve(io: &dyn Io, listener: &TcpListener) -> io::Result<()> {
         loop {
             match incoming.next(io) {
                 // At the limit: waits for a slot.
-                Ok(stream) => drop(group.spawn_waiting(io, move |io| {
+                Ok(stream) => drop(group.spawn_waiting(move |io| {
                     if let Err(error) = echo(io, &stream) {
                         eprintln!("echo: {}", ErrorChain::new(&error));
                     }

@@ -63,7 +63,7 @@ fn serve(io: &dyn Io, publish: &TcpListener, subscribe: &TcpListener) -> io::Res
         let mut publishers = publish.incoming(io);
         loop {
             let Some(stream) = next(io, &mut publishers)? else { continue };
-            drop(group.spawn_waiting(io, move |io| {
+            drop(group.spawn_waiting(move |io| {
                 if let Err(error) = publish_from(io, &stream, pool, subscribers) {
                     eprintln!("publisher: {}", ErrorChain::new(&error));
                 }
@@ -94,7 +94,7 @@ fn accept_subscribers<'scope>(
         let Some(stream) = next(io, &mut incoming)? else { continue };
         let (sender, receiver) = channel(BACKLOG);
         subscribers.lock(io)?.push(sender);
-        drop(group.spawn_waiting(io, move |io| {
+        drop(group.spawn_waiting(move |io| {
             if let Err(error) = send_to(io, &stream, &receiver) {
                 eprintln!("subscriber: {}", ErrorChain::new(&error));
             }

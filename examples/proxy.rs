@@ -33,7 +33,7 @@ fn serve(io: &dyn Io, listener: &TcpListener, upstream: &str) -> io::Result<()> 
     io.group(|group| {
         loop {
             match incoming.next(io) {
-                Ok(client) => drop(group.spawn_waiting(io, move |io| match pass_on(io, &client, upstream) {
+                Ok(client) => drop(group.spawn_waiting(move |io| match pass_on(io, &client, upstream) {
                     Ok((up, down)) => println!("{up} bytes up, {down} down"),
                     Err(error) => eprintln!("proxy: {}", ErrorChain::new(&error)),
                 })?),

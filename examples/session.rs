@@ -55,7 +55,7 @@ fn accept<'scope>(
     loop {
         let (stream, peer) = listener.accept(io)?;
         let lines = room.lines.subscribe();
-        drop(group.spawn_waiting(io, move |io| {
+        drop(group.spawn_waiting(move |io| {
             if let Err(error) = session(io, &stream, room, lines) {
                 eprintln!("{peer}: {}", ErrorChain::new(&error));
             }

@@ -48,7 +48,7 @@ fn serve(io: &dyn Io, listener: &TcpListener, folder: &Dir) -> io::Result<()> {
     io.group(|group| {
         loop {
             match incoming.next(io) {
-                Ok(stream) => drop(group.spawn_waiting(io, move |io| {
+                Ok(stream) => drop(group.spawn_waiting(move |io| {
                     if let Err(error) = converse(io, &stream, folder) {
                         eprintln!("static_files: {}", ErrorChain::new(&error));
                     }

@@ -82,7 +82,7 @@
 //!         group.contain_panics();
 //!         loop {
 //!             let (stream, peer) = listener.accept(io)?;
-//!             group.spawn_waiting(io, move |io| {
+//!             group.spawn_waiting(move |io| {
 //!                 if let Err(error) = echo(io, &stream) {
 //!                     eprintln!("{peer}: {}", ErrorChain::new(&error));
 //!                 }

@@ -53,7 +53,7 @@ fn a_long_group_of_short_tasks_stays_small(on: &On) {
                 for _ in 0..times {
                     // What the closure owns would be seen if it were kept.
                     let owned = vec![1_u8; 512];
-                    let member = group.spawn_waiting(io, move |_| ran.fetch_add(owned.len(), Ordering::Relaxed));
+                    let member = group.spawn_waiting(move |_| ran.fetch_add(owned.len(), Ordering::Relaxed));
                     drop(member.expect("a slot, in the end"));
                     live_most = live_most.max(group.len());
                 }

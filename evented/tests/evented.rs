@@ -96,7 +96,7 @@ fn an_echo_of_many_connections_is_whole() {
                 io.group(|connections| {
                     loop {
                         let (stream, _) = listener.accept(io)?;
-                        connections.spawn_waiting(io, move |io| {
+                        connections.spawn_waiting(move |io| {
                             let mut buffer = [0; 512];
                             while let Ok(count @ 1..) = stream.read(io, &mut buffer) {
                                 stream.write_all(io, &buffer[..count]).unwrap();

@@ -104,12 +104,14 @@ impl<'scope, 'env> Group<'scope, 'env> {
     /// [`SpawnErrorKind::ShutDown`](crate::SpawnErrorKind::ShutDown), or when the system gives no
     /// thread; the closure comes back in the error.
     #[track_caller]
-    pub fn spawn_waiting<F, T>(&self, io: &dyn Io, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
+    pub fn spawn_waiting<F, T>(&self, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.task().spawn_waiting(io, closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// A member that asks for a name, a stack size or a place, about to be started.
@@ -188,7 +190,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///         group.contain_panics();
     ///         loop {
     ///             let (stream, _) = listener.accept(io)?;
-    ///             group.task().name("handler").spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
+    ///             group.task().name("handler").spawn_waiting(move |io| stream.write_all(io, b"hello"))?;
     ///         }
     ///     })
     /// }
@@ -266,11 +268,15 @@ impl<'scope, 'env> Group<'scope, 'env> {
     }
 }
 
-impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
-    type Handle<T: Send + 'scope> = ScopedTask<'scope, T>;
+impl<'scope, T: Send + 'scope> sealed::Spawn<'scope, T> for &Group<'scope, '_> {
+    type Handle = ScopedTask<'scope, T>;
+
+    fn io(&self, _: Token) -> &dyn Io {
+        &*self.io
+    }
 
     #[track_caller]
-    fn spawn<F, T>(
+    fn spawn<F>(
         self,
         how: SpawnMode,
         options: Option<Box<TaskOptions>>,
@@ -279,7 +285,6 @@ impl<'scope> sealed::Spawn<'scope> for &Group<'scope, '_> {
     ) -> Result<ScopedTask<'scope, T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
     {
         self.start(how, options, context::inheritable_scopes(), self.io.clone(), closure)
     }
@@ -311,29 +316,6 @@ impl<'io> dyn Io + 'io {
         body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> Result<T, E>,
     ) -> Result<T, E> {
         run_scope(self, body)
-    }
-}
-
-impl<'scope> TaskBuilder<&Group<'scope, '_>> {
-    /// As [`group.spawn_waiting`](crate::Group::spawn_waiting).
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// When what it asks for cannot be had, and as `group.spawn_waiting`; the closure comes back in
-    /// the error.
-    #[track_caller]
-    pub fn spawn_waiting<F, T>(self, io: &dyn Io, closure: F) -> Result<ScopedTask<'scope, T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        let mut parcel = Parcel::of(closure);
-        let started = self.spawn_waiting_here(io, &mut parcel);
-        parcel.unless_refused(started)
     }
 }
 

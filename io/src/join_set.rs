@@ -10,9 +10,10 @@ use crate::context::{self, Unparker, WaitEnd, Waiters};
 use crate::dropping::drop_quietly;
 use crate::group::{Group, run_to_end};
 use crate::primitive::Lock;
-use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, SpawnMode};
+use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
+use crate::sealed::Token;
 use crate::select::{OnPolled, Polled, Selectable};
-use crate::task::{Body, TaskIo, call_reporting};
+use crate::task::{Body, TaskBuilder, TaskIo, call_reporting, sealed};
 use crate::waiting::Choice;
 
 /// A set of tasks whose results are taken in the order in which the tasks end, each once; from
@@ -48,7 +49,7 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline");
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline");
     }
 
     /// Starts a task as [`Group::spawn_concurrent`](crate::Group::spawn_concurrent) does.
@@ -62,7 +63,7 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(SpawnMode::Concurrent, &mut parcel);
+        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -76,25 +77,41 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
     ///
     /// The errors of [`Group::spawn_waiting`](crate::Group::spawn_waiting). The error hands the closure back.
     #[track_caller]
-    pub fn spawn_waiting<F>(&self, io: &dyn Io, closure: F) -> Result<(), SpawnError<F>>
+    pub fn spawn_waiting<F>(&self, closure: F) -> Result<(), SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = match io.check_cancel() {
-            Ok(()) => self.spawn(SpawnMode::Waiting, &mut parcel),
-            Err(canceled) => Err(canceled.into()),
-        };
+        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
         parcel.unless_refused(started)
     }
 
+    /// Returns a builder for a task with a name, a stack size or a placement.
+    pub fn task(&self) -> TaskBuilder<&Self> {
+        TaskBuilder::new(self)
+    }
+}
+
+impl<'scope, T: Send + 'scope> sealed::Spawn<'scope, T> for &JoinSet<'scope, '_, T> {
+    type Handle = ();
+
+    fn io(&self, _: Token) -> &dyn Io {
+        &**self.group.io()
+    }
+
     #[track_caller]
-    fn spawn<F>(&self, how: SpawnMode, closure: &mut Parcel<F>) -> Result<(), SpawnErrorKind>
+    fn spawn<F>(
+        self,
+        how: SpawnMode,
+        options: Option<Box<TaskOptions>>,
+        closure: &mut Parcel<F>,
+        _: Token,
+    ) -> Result<(), SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let body = Entrant { io: self.group.io().clone(), pending: Pending::of(&self.results) };
-        self.group.start(how, None, context::inheritable_scopes(), body, closure).map(drop)
+        self.group.start(how, options, context::inheritable_scopes(), body, closure).map(drop)
     }
 }
 
@@ -302,7 +319,7 @@ impl<'io> dyn Io + 'io {
     /// fn fastest(io: &dyn Io, mirrors: &[(String, u16)]) -> std::io::Result<Option<TcpStream>> {
     ///     io.join_set(|set| {
     ///         for (host, port) in mirrors {
-    ///             set.spawn_waiting(io, |io| TcpStream::connect(io, (host.as_str(), *port)))?;
+    ///             set.spawn_waiting(|io| TcpStream::connect(io, (host.as_str(), *port)))?;
     ///         }
     ///         while let Some(connected) = set.next(io)? {
     ///             if let Ok(stream) = connected {

@@ -9,9 +9,10 @@ use crate::context;
 use crate::dropping::drop_quietly;
 use crate::group::{Group, GroupShared, ScopedTask, run_to_end};
 use crate::primitive::Lock;
-use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, SpawnMode};
+use crate::runnable::{Parcel, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
+use crate::sealed::Token;
 use crate::select::Selectable;
-use crate::task::{Body, TaskIo, call_reporting};
+use crate::task::{Body, TaskBuilder, TaskIo, call_reporting, sealed};
 
 /// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
 pub struct TryGroup<'scope, 'env, E> {
@@ -42,7 +43,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
     }
 
     /// Starts a member as [`Group::spawn_concurrent`] does. Joining it returns `Canceled` if the member has failed.
@@ -57,7 +58,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = self.spawn(SpawnMode::Concurrent, &mut parcel);
+        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -71,35 +72,46 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
     ///
     /// The errors of [`Group::spawn_waiting`]. The error hands the closure back.
     #[track_caller]
-    pub fn spawn_waiting<F, T>(
-        &self,
-        io: &dyn Io,
-        closure: F,
-    ) -> Result<ScopedTask<'scope, Result<T, Canceled>>, SpawnError<F>>
+    pub fn spawn_waiting<F, T>(&self, closure: F) -> Result<ScopedTask<'scope, Result<T, Canceled>>, SpawnError<F>>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        let started = match io.check_cancel() {
-            Ok(()) => self.spawn(SpawnMode::Waiting, &mut parcel),
-            Err(canceled) => Err(canceled.into()),
-        };
+        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
         parcel.unless_refused(started)
     }
 
+    /// Returns a builder for a member with a name, a stack size or a placement.
+    pub fn task(&self) -> TaskBuilder<&Self> {
+        TaskBuilder::new(self)
+    }
+}
+
+impl<'scope, T, E> sealed::Spawn<'scope, Result<T, E>> for &TryGroup<'scope, '_, E>
+where
+    T: Send + 'scope,
+    E: Send + 'scope,
+{
+    type Handle = ScopedTask<'scope, Result<T, Canceled>>;
+
+    fn io(&self, _: Token) -> &dyn Io {
+        &**self.group.io()
+    }
+
     #[track_caller]
-    fn spawn<F, T>(
-        &self,
+    fn spawn<F>(
+        self,
         how: SpawnMode,
+        options: Option<Box<TaskOptions>>,
         closure: &mut Parcel<F>,
-    ) -> Result<ScopedTask<'scope, Result<T, Canceled>>, SpawnErrorKind>
+        _: Token,
+    ) -> Result<Self::Handle, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
-        T: Send + 'scope,
     {
         let body = MayFail { io: self.group.io().clone(), failure: self.failure.clone() };
-        self.group.start(how, None, context::inheritable_scopes(), body, closure)
+        self.group.start(how, options, context::inheritable_scopes(), body, closure)
     }
 }
 

@@ -28,7 +28,7 @@ fn an_echo_server_answers_and_is_canceled() {
                 io.group(|group| -> std::io::Result<()> {
                     loop {
                         let (stream, _) = listener.accept(io)?;
-                        group.spawn_waiting(io, move |io| {
+                        group.spawn_waiting(move |io| {
                             let mut buffer = [0; 1024];
                             // Ends with the connection, or with the server.
                             while let Ok(count @ 1..) = stream.read(io, &mut buffer) {

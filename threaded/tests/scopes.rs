@@ -215,7 +215,7 @@ fn many_short_members_leave_nothing_in_a_long_group() {
     threaded(1, 4).run(|io| {
         io.group(|group| {
             for _ in 0..5_000 {
-                group.spawn_waiting(io, |_| ()).unwrap();
+                group.spawn_waiting(|_| ()).unwrap();
                 // The four that have slots, and those of the same workers that are on their way out.
                 assert!(group.len() <= 8);
             }

@@ -50,7 +50,7 @@ impl Backend {
             io.group(|group| {
                 loop {
                     let (stream, _) = listener.accept(io)?;
-                    group.spawn_waiting(io, move |io| echo(io, &stream, buffer_bytes))?;
+                    group.spawn_waiting(move |io| echo(io, &stream, buffer_bytes))?;
                 }
             })
         })
@@ -67,7 +67,7 @@ impl Backend {
             io.group(|group| {
                 loop {
                     let (stream, pool) = (incoming.next(io)?, &pool);
-                    group.spawn_waiting(io, move |io| echo_incoming(io, &stream, pool))?;
+                    group.spawn_waiting(move |io| echo_incoming(io, &stream, pool))?;
                 }
             })
         })
@@ -80,7 +80,7 @@ impl Backend {
             io.group(|group| {
                 loop {
                     let (stream, _) = listener.accept(io)?;
-                    group.spawn_waiting(io, move |io| pump(io, &stream, piece_bytes, way))?;
+                    group.spawn_waiting(move |io| pump(io, &stream, piece_bytes, way))?;
                 }
             })
         })
@@ -93,7 +93,7 @@ impl Backend {
             io.group(|group| {
                 loop {
                     let (stream, _) = listener.accept(io)?;
-                    group.spawn_waiting(io, move |io| answer_files(io, &stream, folder))?;
+                    group.spawn_waiting(move |io| answer_files(io, &stream, folder))?;
                 }
             })
         })
@@ -106,7 +106,7 @@ impl Backend {
             io.group(|group| {
                 loop {
                     let (client, _) = listener.accept(io)?;
-                    group.spawn_waiting(io, move |io| pass_on(io, &client, origin))?;
+                    group.spawn_waiting(move |io| pass_on(io, &client, origin))?;
                 }
             })
         })
@@ -217,7 +217,7 @@ fn yields(io: &dyn Io, seconds: f64) -> io::Result<Figures> {
     while watch.goes_on(2 * YIELDS) {
         io.group(|group| {
             for _ in 0..2 {
-                group.spawn_waiting(io, |io| (0..YIELDS).for_each(|_| io.yield_now()))?;
+                group.spawn_waiting(|io| (0..YIELDS).for_each(|_| io.yield_now()))?;
             }
             io::Result::Ok(())
         })?;
@@ -295,7 +295,7 @@ fn offload(io: &dyn Io, in_flight: u32, seconds: f64) -> io::Result<Figures> {
                 }
                 io::Result::Ok(())
             };
-            let tasks = (0..in_flight).map(|_| Ok(group.spawn_waiting(io, call)?)).collect::<io::Result<Vec<_>>>()?;
+            let tasks = (0..in_flight).map(|_| Ok(group.spawn_waiting(call)?)).collect::<io::Result<Vec<_>>>()?;
             tasks.into_iter().try_for_each(|task| task.join(io))
         })?;
     }

@@ -108,7 +108,7 @@ fn a_group_that_has_failed_starts_nothing_until_that_is_told(on: &On) {
         until(io, || group.is_empty());
         let refused = [
             group.spawn_concurrent(|_| ()).map_err(SpawnErrorKind::from),
-            group.spawn_waiting(io, |_| ()).map_err(SpawnErrorKind::from),
+            group.spawn_waiting(|_| ()).map_err(SpawnErrorKind::from),
         ];
         for refused in refused {
             let kind = refused.expect_err("the group has failed");
@@ -189,7 +189,7 @@ fn panics_in_a_member(io: &dyn Io) -> (&'static str, u32) {
     let mut line = 0;
     let panic = panic_of(|| {
         scope(io, |group| {
-            let member = group.spawn_waiting(io, |_| panic_quietly("a bug"));
+            let member = group.spawn_waiting(|_| panic_quietly("a bug"));
             line = line!() - 1;
             drop(member.expect("not canceled"));
         });
@@ -267,7 +267,7 @@ fn a_server_survives_a_handler(on: &On) {
                 group.contain_panics();
                 loop {
                     let (stream, _) = listener.accept(io)?;
-                    group.spawn_waiting(io, move |io| {
+                    group.spawn_waiting(move |io| {
                         let mut buffer = [0; 64];
                         while let Ok(count @ 1..) = stream.read(io, &mut buffer) {
                             if &buffer[..count] == b"boom" {

@@ -58,7 +58,7 @@ fn members_return_their_results(on: &On) {
             let members = [
                 group.spawn_async(|_| 1),
                 group.spawn_concurrent(|_| 2).expect("concurrent"),
-                group.spawn_waiting(io, |_| 4).expect("waiting"),
+                group.spawn_waiting(|_| 4).expect("waiting"),
             ];
             members.into_iter().map(|member| member.join(io)).sum()
         });
@@ -340,7 +340,7 @@ fn an_owned_group_waits_cancels_and_counts(on: &On) {
     on.run(|io| {
         let group = OwnedGroup::new(io.handle().expect("a backend has a handle"));
         let member = group.spawn_async(|_| 1);
-        let waited = group.spawn_waiting(io, |_| 2).expect("waiting");
+        let waited = group.spawn_waiting(|_| 2).expect("waiting");
         group.wait(io).expect("not canceled");
         assert_eq!((member.join(io), waited.join(io), group.is_empty()), (1, 2, true));
 

@@ -74,7 +74,7 @@ fn tasks_may_be_started_between_results(on: &On) {
             while let Some(number) = set.next(io).expect("nobody stops it") {
                 sum += number;
                 if number > 0 {
-                    set.spawn_waiting(io, move |_| number - 1).expect("a slot gets free");
+                    set.spawn_waiting(move |_| number - 1).expect("a slot gets free");
                 }
             }
             sum

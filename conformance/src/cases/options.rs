@@ -15,6 +15,7 @@ use crate::tools::{ExpectCanceled, rounds, scope};
 pub(crate) const CASES: &[Case] = cases![
     a_task_has_the_stack_that_it_asks_for,
     a_member_has_the_stack_that_it_asks_for,
+    a_member_of_every_kind_of_group_has_the_stack_that_it_asks_for,
     tasks_with_different_stacks_run_side_by_side,
     a_stack_out_of_range_is_refused_and_the_closure_comes_back,
     an_executor_that_there_is_not_is_refused_and_the_closure_comes_back,
@@ -65,12 +66,39 @@ fn a_member_has_the_stack_that_it_asks_for(on: &On) {
             let members = [
                 task().spawn_async(use_two_mebibytes),
                 task().spawn_concurrent(use_two_mebibytes),
-                task().spawn_waiting(io, use_two_mebibytes),
+                task().spawn_waiting(use_two_mebibytes),
                 task().spawn_thread(use_two_mebibytes),
             ];
             members.into_iter().map(|member| member.expect("started").join(io)).sum()
         });
         assert_eq!(depths, 4 * 2048);
+    });
+}
+
+fn a_member_of_every_kind_of_group_has_the_stack_that_it_asks_for(on: &On) {
+    on.async_limit(4).run(|io| {
+        let sum = io.try_group(|group| -> io::Result<usize> {
+            let task = || group.task().stack_size(16 << 20);
+            let use_stack = |io: &dyn Io| Ok(use_two_mebibytes(io));
+            let members = [
+                task().spawn_async(use_stack)?,
+                task().spawn_concurrent(use_stack)?,
+                task().spawn_waiting(use_stack)?,
+                task().spawn_thread(use_stack)?,
+            ];
+            members.into_iter().try_fold(0, |sum, member| Ok(sum + member.join(io)?))
+        });
+        assert_eq!(sum.expect("all have started"), 4 * 2048);
+
+        let results = io.join_set(|set| -> io::Result<Vec<usize>> {
+            let task = || set.task().stack_size(16 << 20);
+            task().spawn_async(use_two_mebibytes)?;
+            task().spawn_concurrent(use_two_mebibytes)?;
+            task().spawn_waiting(use_two_mebibytes)?;
+            task().spawn_thread(use_two_mebibytes)?;
+            Ok(set.next_many(io, 4)?)
+        });
+        assert_eq!(results.expect("all have started"), [2048; 4]);
     });
 }
 
@@ -144,7 +172,7 @@ fn a_member_that_is_refused_is_not_waited_for(on: &On) {
                 for error in [
                     task().spawn_async(body(held())).err(),
                     task().spawn_concurrent(body(held())).err(),
-                    task().spawn_waiting(io, body(held())).err(),
+                    task().spawn_waiting(body(held())).err(),
                     task().spawn_thread(body(held())).err(),
                 ] {
                     drop((error.expect("refused").closure)(io));
@@ -204,7 +232,7 @@ fn spawn_waiting_with_options_is_a_cancellation_point(on: &On) {
                 scope(io, |inner| {
                     let waiting = Event::new();
                     waiting.wait(io).expect_canceled("asked to");
-                    let member = inner.task().stack_size(1 << 20).spawn_waiting(io, |_| 7).expect("started");
+                    let member = inner.task().stack_size(1 << 20).spawn_waiting(|_| 7).expect("started");
                     member.join(io)
                 })
             });

@@ -339,9 +339,9 @@ fn a_slot_is_taken_or_free(on: &On, by: By) {
             let spawned = scope(io, |group| {
                 let holder = concurrently(group, |io| end.wait_uncancelable(io));
                 let ran = &ran;
-                let spawn = |io: &dyn Io| {
+                let spawn = |_: &dyn Io| {
                     let task = move |_: &dyn Io| ran.fetch_add(1, Ordering::SeqCst);
-                    Ok(group.spawn_waiting(io, task).map(drop)?)
+                    Ok(group.spawn_waiting(task).map(drop)?)
                 };
                 let spawned = by.ends(io, start, spawn, || end.set()).is_some();
                 holder.join(io);
@@ -365,7 +365,7 @@ fn assert_all_free(io: &dyn Io, units: usize) {
             move |io: &dyn Io| end.wait_uncancelable(io)
         };
         for _ in 0..units {
-            group.spawn_waiting(io, wait()).expect("it is free, or soon");
+            group.spawn_waiting(wait()).expect("it is free, or soon");
         }
         let refused = group.spawn_concurrent(wait()).expect_err("there are no more");
         assert!(matches!(refused.kind, SpawnErrorKind::ConcurrencyUnavailable(_)));
@@ -403,7 +403,7 @@ fn a_task_that_starts_in_a_canceled_group_is_canceled(on: &On, how: Spawn) {
                     match how {
                         Spawn::Async => io::Result::Ok(group.spawn_async(child)),
                         Spawn::Concurrent => Ok(group.spawn_concurrent(child).expect("a unit is free")),
-                        Spawn::Waiting => Ok(group.spawn_waiting(io, child)?),
+                        Spawn::Waiting => Ok(group.spawn_waiting(child)?),
                     }
                     .map(drop)
                 });

@@ -213,7 +213,7 @@ fn every_result_is_accounted_for(on: &On) {
                     concurrently(takers, move |io| take(io, results, random))
                 });
                 for number in 0..count {
-                    results.spawn_waiting(io, move |_| number).expect("a unit comes to be free");
+                    results.spawn_waiting(move |_| number).expect("a unit comes to be free");
                     takers[random.below(3) as usize].request_cancel();
                 }
                 last.set();

@@ -68,7 +68,7 @@ fn an_echo_server_serves_several_clients(on: &On) {
                 io.group(|connections| -> io::Result<()> {
                     loop {
                         let (stream, _) = listener.accept(io)?;
-                        drop(connections.spawn_waiting(io, move |io| echo(io, &stream))?);
+                        drop(connections.spawn_waiting(move |io| echo(io, &stream))?);
                     }
                 })
             });
@@ -482,7 +482,7 @@ fn each_executor_accepts_at_one_address(on: &On) {
                     let (stream, _) = listener.accept(io)?;
                     let served = &served;
                     let connection = connections.task().placement(Placement::Here);
-                    connection.spawn_waiting(io, move |io| {
+                    connection.spawn_waiting(move |io| {
                         assert!(io.backend().executors == 1 || thread::current().id() == acceptor);
                         *served.lock().expect("nobody panics with it") += 1;
                         stream.write_all(io, b"hello").expect("sent");

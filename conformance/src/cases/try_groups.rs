@@ -49,7 +49,7 @@ fn the_values_of_members_come_out(on: &On) {
             let members = [
                 group.spawn_async(|_| Ok(1)),
                 group.spawn_concurrent(|_| Ok(2)).expect("concurrent"),
-                group.spawn_waiting(io, |_| Ok(4)).expect("waiting"),
+                group.spawn_waiting(|_| Ok(4)).expect("waiting"),
             ];
             members.into_iter().try_fold(0, |sum, member| Ok(sum + member.join(io)?))
         });

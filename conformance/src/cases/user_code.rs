@@ -258,7 +258,7 @@ fn a_result_that_nobody_takes_is_dropped_in_its_task(on: &On) {
         dropped.wait(io).expect("not canceled");
         // Its slot is free when nothing of it is left.
         scope(io, |group| {
-            let both = [(); 2].map(|()| group.spawn_waiting(io, |_| {}).expect("there is room"));
+            let both = [(); 2].map(|()| group.spawn_waiting(|_| {}).expect("there is room"));
             both.into_iter().for_each(|member| member.join(io));
         });
         until(io, || told.load(Ordering::SeqCst) == 110);

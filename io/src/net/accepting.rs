@@ -30,7 +30,7 @@ impl<F: Family> TypedSocket<F, Listener> {
     ///     io.group(|group| {
     ///         while let OneOf2::Second(accepted) = io.select((stop.on_wait(), listener.on_accept()))? {
     ///             let (stream, _) = accepted?;
-    ///             group.spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
+    ///             group.spawn_waiting(move |io| stream.write_all(io, b"hello"))?;
     ///         }
     ///         Ok(())
     ///     })

@@ -168,7 +168,7 @@ impl TcpListener {
     ///         loop {
     ///             let (stream, _) = listener.accept(io)?;
     ///             let connection = group.task().placement(Placement::Here);
-    ///             connection.spawn_waiting(io, move |io| stream.write_all(io, b"hello"))?;
+    ///             connection.spawn_waiting(move |io| stream.write_all(io, b"hello"))?;
     ///         }
     ///     })
     /// }

@@ -30,7 +30,7 @@ use crate::{Canceled, Io};
 ///     stop.run(io, |io| loop {
 ///         let (stream, _) = listener.accept(io)?; // `Canceled`, once a caller has called `stop.cancel()`
 ///         let own = stop.child_token();
-///         sessions.spawn_waiting(io, move |io| {
+///         sessions.spawn_waiting(move |io| {
 ///             let _all = own.clone().drop_guard(); // cancels what the session leaves behind
 ///             own.run(io, |io| session(io, &stream))
 ///         })?;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use crate::Io;
 use crate::runnable::{Parcel, Placement, SpawnError, SpawnErrorKind, SpawnMode, TaskOptions};
 use crate::sealed::TOKEN;
-use crate::{Io, context};
 
 /// Sets a name, a stack size or a placement for a task and then starts it; from [`io.task()`](crate::Io#method.task) or
 /// [`group.task()`](crate::Group::task).
@@ -76,7 +76,7 @@ impl<S> TaskBuilder<S> {
     }
 }
 
-impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
+impl<S> TaskBuilder<S> {
     /// Starts the task, which may run on top of the caller; see [`io.spawn_async`](crate::Io#method.spawn_async). If no
     /// unit of concurrency is free, the task runs inline only if it asks for neither a stack nor an executor.
     ///
@@ -93,10 +93,10 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     ///
     /// See [`io.spawn_async`](crate::Io#method.spawn_async).
     #[track_caller]
-    pub fn spawn_async<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    pub fn spawn_async<'scope, F, T>(self, closure: F) -> Result<S::Handle, SpawnError<F>>
     where
+        S: Spawner<'scope, T>,
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
         let started = self.spawn(SpawnMode::Async, &mut parcel);
@@ -111,13 +111,34 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     /// Returns an error if the options cannot be met or no unit of concurrency is free. The error hands the closure
     /// back.
     #[track_caller]
-    pub fn spawn_concurrent<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    pub fn spawn_concurrent<'scope, F, T>(self, closure: F) -> Result<S::Handle, SpawnError<F>>
     where
+        S: Spawner<'scope, T>,
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
         let started = self.spawn(SpawnMode::Concurrent, &mut parcel);
+        parcel.unless_refused(started)
+    }
+
+    /// Waits for a unit of concurrency, then starts the task; see [`io.spawn_waiting`](crate::Io#method.spawn_waiting).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation point.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the options cannot be met, the caller is canceled, the runtime shuts down, or the system
+    /// provides no thread. The error hands the closure back.
+    #[track_caller]
+    pub fn spawn_waiting<'scope, F, T>(self, closure: F) -> Result<S::Handle, SpawnError<F>>
+    where
+        S: Spawner<'scope, T>,
+        F: FnOnce(&dyn Io) -> T + Send + 'scope,
+    {
+        let mut parcel = Parcel::of(closure);
+        let started = self.spawn(SpawnMode::Waiting, &mut parcel);
         parcel.unless_refused(started)
     }
 
@@ -129,56 +150,50 @@ impl<'scope, S: Spawner<'scope>> TaskBuilder<S> {
     /// Returns an error if the options cannot be met or the system provides no thread. The error hands the closure
     /// back.
     #[track_caller]
-    pub fn spawn_thread<F, T>(self, closure: F) -> Result<S::Handle<T>, SpawnError<F>>
+    pub fn spawn_thread<'scope, F, T>(self, closure: F) -> Result<S::Handle, SpawnError<F>>
     where
+        S: Spawner<'scope, T>,
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
         let started = self.spawn(SpawnMode::Thread, &mut parcel);
         parcel.unless_refused(started)
     }
 
-    #[track_caller]
-    pub(crate) fn spawn_waiting_here<F, T>(
-        self,
-        io: &dyn Io,
-        closure: &mut Parcel<F>,
-    ) -> Result<S::Handle<T>, SpawnErrorKind>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        context::current(|context| context.check(io))?;
-        self.spawn(SpawnMode::Waiting, closure)
-    }
-
     /// Starts a task whose closure is in the parcel. If the task is refused, the closure stays there.
     #[track_caller]
-    pub(crate) fn spawn<F, T>(self, how: SpawnMode, closure: &mut Parcel<F>) -> Result<S::Handle<T>, SpawnErrorKind>
+    pub(crate) fn spawn<'scope, F, T>(
+        self,
+        how: SpawnMode,
+        closure: &mut Parcel<F>,
+    ) -> Result<S::Handle, SpawnErrorKind>
     where
+        S: Spawner<'scope, T>,
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
-        T: Send + 'scope,
     {
+        if how == SpawnMode::Waiting {
+            self.spawner.io(TOKEN).check_cancel()?;
+        }
         self.options.as_ref().map_or(Ok(()), |options| options.check_stack())?;
         self.spawner.spawn(how, self.options, closure, TOKEN)
     }
 }
 
-/// Starts tasks: an `&dyn` [`Io`] or a [`Group`](crate::Group). No other type implements this trait.
+/// Starts tasks whose closures return `T`: an `&dyn` [`Io`], a [`Group`](crate::Group), a [`TryGroup`](crate::TryGroup),
+/// or a [`JoinSet`](crate::JoinSet). No other type implements this trait.
 ///
 /// Generic code starts tasks through a [`TaskBuilder`], which checks their options. It cannot bypass that check:
 ///
 /// ```compile_fail,E0061
 /// use iolite_io::{backend::SpawnMode, task::Spawner};
 ///
-/// fn start<'scope, S: Spawner<'scope>>(spawner: S) {
+/// fn start<'scope, S: Spawner<'scope, ()>>(spawner: S) {
 ///     let _ = spawner.spawn(SpawnMode::Async, None, |_| ());
 /// }
 /// ```
-pub trait Spawner<'scope>: sealed::Spawn<'scope> {}
+pub trait Spawner<'scope, T>: sealed::Spawn<'scope, T> {}
 
-impl<'scope, S: sealed::Spawn<'scope>> Spawner<'scope> for S {}
+impl<'scope, T, S: sealed::Spawn<'scope, T>> Spawner<'scope, T> for S {}
 
 pub(crate) mod sealed {
     use crate::Io;
@@ -187,22 +202,24 @@ pub(crate) mod sealed {
     use crate::runnable::{Parcel, TaskOptions};
     use crate::sealed::Token;
 
-    pub trait Spawn<'scope> {
+    pub trait Spawn<'scope, T> {
         /// The handle of a task that was started.
-        type Handle<T: Send + 'scope>;
+        type Handle;
+
+        /// Returns the `Io` that the task is started with.
+        fn io(&self, token: Token) -> &dyn Io;
 
         /// Starts a task whose options were checked. Takes its closure out of the parcel, and puts it back if the task
         /// is refused.
         #[track_caller]
-        fn spawn<F, T>(
+        fn spawn<F>(
             self,
             how: SpawnMode,
             options: Option<Box<TaskOptions>>,
             closure: &mut Parcel<F>,
             token: Token,
-        ) -> Result<Self::Handle<T>, SpawnErrorKind>
+        ) -> Result<Self::Handle, SpawnErrorKind>
         where
-            F: FnOnce(&dyn Io) -> T + Send + 'scope,
-            T: Send + 'scope;
+            F: FnOnce(&dyn Io) -> T + Send + 'scope;
     }
 }

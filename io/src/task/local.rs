@@ -77,7 +77,7 @@ impl<T> FiberLocal<T> {
 /// fn serve(io: &dyn Io, requests: u64) -> Result<(), std::io::Error> {
 ///     io.group(|group| {
 ///         for number in 1..=requests {
-///             group.spawn_waiting(io, move |_| {
+///             group.spawn_waiting(move |_| {
 ///                 REQUEST.with(|request| request.set(number));
 ///                 log("begins");
 ///             })?;

@@ -74,7 +74,9 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.task().spawn_waiting(closure)
+        let mut parcel = Parcel::of(closure);
+        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
+        parcel.unless_refused(started)
     }
 
     /// Starts a task on an operating-system thread of its own, named `name`. The task may block the thread with calls
@@ -98,35 +100,15 @@ impl<'io> dyn Io + 'io {
     }
 }
 
-impl<'a, 'io> TaskBuilder<&'a (dyn Io + 'io)> {
-    /// Waits for a unit of concurrency, then starts the task; see [`io.spawn_waiting`](crate::Io#method.spawn_waiting).
-    ///
-    /// # Cancellation
-    ///
-    /// A cancellation point.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the options cannot be met, the caller is canceled, the runtime shuts down, or the system
-    /// provides no thread. The error hands the closure back.
-    #[track_caller]
-    pub fn spawn_waiting<F, T>(self, closure: F) -> Result<Task<T>, SpawnError<F>>
-    where
-        F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let io = self.spawner;
-        let mut parcel = Parcel::of(closure);
-        let started = self.spawn_waiting_here(io, &mut parcel);
-        parcel.unless_refused(started)
+impl<'io, T: Send + 'static> sealed::Spawn<'static, T> for &(dyn Io + 'io) {
+    type Handle = Task<T>;
+
+    fn io(&self, _: Token) -> &dyn Io {
+        *self
     }
-}
-
-impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
-    type Handle<T: Send + 'static> = Task<T>;
 
     #[track_caller]
-    fn spawn<F, T>(
+    fn spawn<F>(
         self,
         how: SpawnMode,
         options: Option<Box<TaskOptions>>,
@@ -135,7 +117,6 @@ impl<'io> sealed::Spawn<'static> for &(dyn Io + 'io) {
     ) -> Result<Task<T>, SpawnErrorKind>
     where
         F: FnOnce(&dyn Io) -> T + Send + 'static,
-        T: Send + 'static,
     {
         match self.handle() {
             Some(handle) => {
