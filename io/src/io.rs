@@ -15,9 +15,29 @@ use crate::Canceled;
 
 /// Performs a program's input and output and runs its tasks.
 ///
-/// A function that does I/O takes an `&dyn Io` and passes it on to the functions that it calls. Programs mostly call
-/// the methods of `dyn Io` below and the types of [`crate::net`], [`crate::fs`] and [`crate::sync`]. All of these are
-/// written once, on top of the methods of this trait.
+/// A function that does I/O takes an `&dyn Io` and passes it on to the functions that it calls.
+///
+/// # For programs
+///
+/// Programs call these methods of `dyn Io`, and the types of [`crate::net`], [`crate::fs`] and [`crate::sync`], which take
+/// an `&dyn Io`. All of these are written once, on top of the methods of this trait.
+///
+/// | to | call |
+/// |---|---|
+/// | start a task | [`spawn_async`](#method.spawn_async) if only its result is wanted, [`spawn_concurrent`](#method.spawn_concurrent) or [`spawn_waiting`](#method.spawn_waiting) if somebody waits for what it does, [`spawn_thread`](#method.spawn_thread) if it blocks its thread |
+/// | give a task a name, a stack size or a placement | [`task`](#method.task) |
+/// | run tasks that borrow, in a scope | [`group`](#method.group); [`try_group`](#method.try_group) stops at the first error, [`join_set`](#method.join_set) returns results as they come |
+/// | wait for one of several things | [`select`](#method.select), or the macro [`select!`](crate::select!) |
+/// | limit the time of a region | [`timeout`](#method.timeout), [`timeout_at`](#method.timeout_at); [`timeout_any`](#method.timeout_any) for errors of other crates |
+/// | sleep | [`sleep`](#method.sleep), [`sleep_until`](#method.sleep_until), [`sleep_until_time`](#method.sleep_until_time), [`interval`](#method.interval) |
+/// | ask for the time | [`now`](Self::now), [`system_time`](#method.system_time), [`time`](Self::time) |
+/// | respond to cancellation | [`check_cancel`](#method.check_cancel), [`recancel`](#method.recancel), [`shield`](#method.shield) |
+/// | run a closure that blocks | [`offload`](#method.offload) |
+/// | have several operations under way | [`batch`](#method.batch), [`CompletionQueue`](crate::completion::CompletionQueue) |
+/// | let other tasks run | [`yield_now`](Self::yield_now) |
+/// | get random bytes | [`random`](Self::random) |
+/// | list the tasks that run | [`dump`](#method.dump) |
+/// | keep the `Io` in a struct | [`handle`](Self::handle) |
 ///
 /// # For implementers
 ///
