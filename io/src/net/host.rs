@@ -191,7 +191,7 @@ impl ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no address will do")?;
+        f.write_str("none of the addresses could be connected to")?;
         for (number, (address, error)) in self.attempts.iter().enumerate() {
             let separator = if number == 0 { ": " } else { "; " };
             write!(f, "{separator}{address}: {}", ErrorChain::new(error))?;
@@ -287,7 +287,7 @@ mod tests {
             (address(2), error(io::ErrorKind::ConnectionRefused)),
         ]);
         assert_eq!(both.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(both.to_string(), "no address will do: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused");
+        assert_eq!(both.to_string(), "none of the addresses could be connected to: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused");
         let one = ConnectError::error(vec![(
             address(1),
             io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error()),

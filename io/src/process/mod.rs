@@ -85,7 +85,7 @@ pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
 /// # Cancellation
 ///
 /// A cancellation point. After a cancellation the program has been killed and has ended, and its output is dropped. To
-/// keep the output, [spawn](spawn) the program and wait [with output](Child::wait_with_output); after a cancellation
+/// keep the output, [`spawn`] the program and wait [with output](Child::wait_with_output); after a cancellation
 /// kill it, wait for it, and take [the collected output](Child::take_collected).
 ///
 /// # Errors
