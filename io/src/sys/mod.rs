@@ -1,4 +1,4 @@
-//! What stands between this crate and the C library.
+//! The interface to the C library.
 
 pub(crate) mod per_process;
 pub(crate) mod signal_handler;
