@@ -4,7 +4,6 @@
 //! signal handler takes no lock, and the kernel reports both only through descriptors. And a child whose handle was
 //! dropped has no context that waits for it. The thread belongs to the process and to no runtime, so contexts can wait
 //! through any `Io`. It runs while something is watched, and for a moment longer.
-//! which `Io` a context waits. It runs while something is watched, and for a moment longer.
 
 use std::collections::BTreeMap;
 use std::io;

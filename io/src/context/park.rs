@@ -1,4 +1,4 @@
-//! How a context sleeps: what a backend writes, and what a wait calls.
+//! How a context sleeps: the trait that a backend implements, and the trait through which a wait calls it.
 
 use super::block::WakeBlock;
 use crate::time::Instant;
@@ -29,14 +29,14 @@ pub trait Park {
     }
 }
 
-/// What a wait needs of the `Io` that it was handed. Every [`Io`](crate::Io) implements it.
+/// The methods of an `Io` that a wait needs. Every [`Io`](crate::Io) implements it.
 pub trait Wait {
-    /// As [`Io::park`](crate::Io::park).
+    /// Does the same as [`Io::park`](crate::Io::park).
     fn park(&self, deadline: Option<Instant>);
 
-    /// As [`Io::yield_now`](crate::Io::yield_now).
+    /// Does the same as [`Io::yield_now`](crate::Io::yield_now).
     fn yield_now(&self);
 
-    /// As [`Io::now`](crate::Io::now).
+    /// Does the same as [`Io::now`](crate::Io::now).
     fn now(&self) -> Instant;
 }

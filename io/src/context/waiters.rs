@@ -2,7 +2,7 @@
 
 use super::block::Unparker;
 
-/// Contexts that wait for a change. The list lives under the lock of what changes.
+/// Contexts that wait for a change. The list lives under the lock of the object that changes.
 ///
 /// A change wakes all of them and empties the list. A context that finds that it still has to wait enters again, before it
 /// releases the lock.

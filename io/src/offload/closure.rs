@@ -32,7 +32,6 @@ impl<'io> dyn Io + 'io {
     ///
     /// [`Canceled`]; an error if the system provides no thread or the runtime has shut down. The closure has not run in
     /// any of these cases.
-    /// not run then.
     ///
     /// # Panics
     ///

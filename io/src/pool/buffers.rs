@@ -25,7 +25,6 @@ use crate::waiting::Semaphore;
 /// [`File::read_pooled_at`](crate::fs::File::read_pooled_at) and [`write_pooled_at`](crate::fs::File::write_pooled_at)
 /// can save the kernel some work in each call by telling it once where the buffers are. The kernel then keeps all of
 /// the pool in memory, so make a pool for files alone, and no larger than needed.
-/// files alone, no larger than is used.
 #[derive(Clone)]
 pub struct BufferPool {
     pub(crate) shared: Arc<Shared>,

@@ -60,7 +60,6 @@ use crate::operation::Operation;
 /// unrelated process, which is left alone. If the same ID went to another child of this process in that moment, that
 /// child is taken for the program. This cannot be avoided: std returns only the ID, and its `create_pidfd`, which
 /// leaves no such moment, is not stable.
-/// `create_pidfd`, which leaves no such moment, is not stable.
 ///
 /// # Cancellation
 ///

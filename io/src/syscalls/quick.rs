@@ -20,7 +20,6 @@ use crate::operation::{Address, Domain, OpenOptions, Operation, OptionName, Opti
 ///
 /// The operations that never block are `Nop`, `Socket`, `SocketPair`, `Bind`, `Listen`, `Shutdown`, `SetOption`,
 /// `GetOption`, `LocalAddress`, `PeerAddress` and `Seek`.
-/// `LocalAddress`, `PeerAddress` and `Seek`.
 ///
 /// # Cancellation
 ///
