@@ -52,9 +52,9 @@ type CallIn = dyn Fn() + Send + Sync;
 impl BufferPool {
     /// Makes `count` buffers of `bytes` bytes each.
     ///
-    /// Panics if either is 0, or if the total size is more than the address space.
+    /// # Panics
     ///
-    /// When either is 0, or both together are more than there can be.
+    /// Panics if either is 0, or if the total size is more than the address space.
     pub fn new(count: usize, bytes: usize) -> Self {
         let free = Piece::allocate(count, bytes);
         Self {

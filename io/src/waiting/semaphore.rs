@@ -47,6 +47,8 @@ impl Semaphore {
 
     /// Takes `count` permits if they are free and nobody waits.
     ///
+    /// # Panics
+    ///
     /// Panics if `count` is more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     #[inline]
     pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
