@@ -287,7 +287,10 @@ mod tests {
             (address(2), error(io::ErrorKind::ConnectionRefused)),
         ]);
         assert_eq!(both.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(both.to_string(), "none of the addresses can be used: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused");
+        assert_eq!(
+            both.to_string(),
+            "none of the addresses can be used: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused"
+        );
         let one = ConnectError::error(vec![(
             address(1),
             io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error()),

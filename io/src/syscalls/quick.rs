@@ -177,7 +177,8 @@ fn socket_pair(domain: Domain, kind: SocketType, protocol: i32) -> io::Result<Ou
 type RustixSocket = (AddressFamily, net::SocketType, Option<Protocol>);
 
 fn rustix_socket(domain: Domain, kind: SocketType, protocol: i32) -> io::Result<RustixSocket> {
-    let number = |number: i32| u32::try_from(number).map_err(|_| invalid("the number of a socket type or protocol is negative"));
+    let number =
+        |number: i32| u32::try_from(number).map_err(|_| invalid("the number of a socket type or protocol is negative"));
     let family = u16::try_from(i32::from(domain)).map_err(|_| io::Error::from(Errno::AFNOSUPPORT))?;
     let protocol = std::num::NonZero::new(number(protocol)?).map(Protocol::from_raw);
     Ok((AddressFamily::from_raw(family), net::SocketType::from_raw(number(kind.into())?), protocol))
