@@ -243,7 +243,7 @@ impl BatchCompletion<'_> {
 
 /// An operation that was added, with everything that it has borrowed.
 enum Added<'a> {
-    /// As data.
+    /// Added as data.
     Operation(Operation<'a>),
     /// By [`Batch::add_write`].
     Write { file: &'a Descriptor, source: Source<'a>, offset: Option<u64> },

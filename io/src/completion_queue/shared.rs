@@ -51,7 +51,7 @@ pub(super) struct Timer<T> {
     pub(super) tag: T,
     /// The period after which it fires again, and the function that copies its tag.
     pub(super) again: Option<(Duration, fn(&T) -> T)>,
-    /// When it was canceled: later ticks do not come out.
+    /// The instant at which it was canceled: later ticks do not come out.
     pub(super) canceled_at: Option<Instant>,
 }
 

@@ -1,7 +1,7 @@
-//! The context itself, and which one is current.
+//! The context itself, and the current context.
 //!
 //! The current context is kept in one thread-local cell, which an executor swaps around each switch of fibers with
-//! [`set_current`]. A thread that was never told otherwise is a context of its own.
+//! [`set_current`]. Every other thread is a context of its own.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -42,7 +42,7 @@ pub struct Context {
     pub(super) in_panic_hook: Cell<bool>,
     /// The runtimes of the tasks that run on this context, the innermost last. The addresses are only compared.
     runtimes: RefCell<Vec<*const ()>>,
-    /// Where a task whose closure has just unwound reports its panic.
+    /// The function to which a task reports whose closure has just unwound.
     report: Cell<Option<Report>>,
 }
 

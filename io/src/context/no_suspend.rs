@@ -21,8 +21,9 @@ impl Context {
         );
     }
 
-    /// Panics inside [`no_suspend`](crate::no_suspend()). There a call that may wait is refused even if it need not wait this
-    /// time, since that depends on what others do. A panic hook gets through: nobody could stop the panic there.
+    /// Panics inside [`no_suspend`](crate::no_suspend()). There, a call that may wait is refused even if it does not
+    /// have to wait this time, since that depends on what others do. A panic hook gets through, because nothing could
+    /// stop the panic there.
     #[inline]
     pub(crate) fn assert_outside_no_suspend(&self) {
         if self.no_suspend.get() != 0 {

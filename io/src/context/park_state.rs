@@ -60,7 +60,7 @@ impl ParkState {
     /// Announces that the owner is awake again, for whatever reason, and consumes the token. Returns true if there was
     /// one.
     pub(crate) fn end_park(&self) -> bool {
-        // No Release: an owner that is awake tells wakers nothing.
+        // No Release: an owner that is awake publishes nothing to wakers.
         self.bits.fetch_and(!(PARKED | NOTIFIED), Ordering::Acquire) & NOTIFIED != 0
     }
 

@@ -11,7 +11,7 @@ use crate::time::Instant;
 
 /// The group of a scope whose body runs.
 pub(crate) trait HasFailed: fmt::Debug + Send + Sync {
-    /// Returns true once the group has failed, until it has told of that.
+    /// Returns true once the group has failed, until it has reported that.
     fn has_failed(&self) -> bool;
 }
 

@@ -84,7 +84,7 @@ impl Node {
         self.is_canceled() && self.state.lock().canceled
     }
 
-    /// Wakes that context when the token is canceled. A token that is canceled already wakes nobody.
+    /// Registers a context that is woken when the token is canceled. A token that is canceled already wakes none.
     pub(crate) fn bind(&self, context: Unparker) -> Bound {
         Bound(self.state.lock().bound.insert(context))
     }

@@ -10,14 +10,14 @@ use super::block::Unparker;
 pub(crate) struct Waiters(Vec<Unparker>);
 
 impl Waiters {
-    /// Adds a context that the next change wakes. A context that is there already is not added again.
+    /// Adds a context that the next change wakes. A context that is in the list already is not added again.
     pub(crate) fn enter(&mut self, waiter: Unparker) {
         if !self.0.contains(&waiter) {
             self.0.push(waiter);
         }
     }
 
-    /// Removes a context, if it is there.
+    /// Removes a context if it is in the list.
     pub(crate) fn leave(&mut self, waiter: Unparker) {
         self.0.retain(|other| *other != waiter);
     }

@@ -95,9 +95,9 @@ impl Piece {
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
-        // SAFETY: `allocate` gave this piece `bytes` bytes of memory that was zeroed, to it alone, and `self.memory` keeps
-        // them for as long as `self` is borrowed. What writes them has a `&mut Piece`, so nobody does meanwhile. A default
-        // piece has 0 bytes at a dangling pointer, which is not null and aligned for bytes.
+        // SAFETY: `allocate` gave this piece `bytes` bytes of memory that was zeroed, to it alone, and `self.memory`
+        // keeps them for as long as `self` is borrowed. They are written only through a `&mut Piece`, so not during the
+        // borrow. A default piece has 0 bytes at a dangling pointer, which is not null and aligned for bytes.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
     }
 

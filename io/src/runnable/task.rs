@@ -58,6 +58,6 @@ pub(crate) trait Membership: fmt::Debug + Send + Sync {
     /// Takes the panic of the member that `who` names, which has no handle.
     fn panicked(&self, panic: Box<dyn Any + Send>, who: &dyn Fn() -> String);
 
-    /// Returns true if the group, and not the member's runner, tells of panics.
+    /// Returns true if the group, and not the member's runner, reports panics.
     fn contains_panics(&self) -> bool;
 }

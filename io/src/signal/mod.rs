@@ -119,7 +119,7 @@ impl fmt::Display for Signal {
 
 /// Watches signals from its creation until it is dropped. Has a descriptor of its own.
 ///
-/// As in the kernel, a signal that arrives several times before it is taken counts once.
+/// A signal that arrives several times before it is taken counts once, as in the kernel.
 #[derive(Debug)]
 pub struct Signals {
     signals: Vec<Signal>,

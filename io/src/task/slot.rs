@@ -13,7 +13,7 @@ use std::ptr;
 use crate::dropping::drop_panic;
 use crate::runnable::Parcel;
 
-/// How a task calls its closure.
+/// Says how a task calls its closure.
 pub(crate) trait Body<F, T>: Sized {
     /// Takes the closure and calls it.
     fn call(self, closure: &mut Parcel<F>) -> T;
