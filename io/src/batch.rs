@@ -245,9 +245,9 @@ impl BatchCompletion<'_> {
 enum Added<'a> {
     /// Added as data.
     Operation(Operation<'a>),
-    /// By [`Batch::add_write`].
+    /// Added by [`Batch::add_write`].
     Write { file: &'a Descriptor, source: Source<'a>, offset: Option<u64> },
-    /// By [`Batch::add_send`].
+    /// Added by [`Batch::add_send`].
     Send { socket: &'a Descriptor, source: Source<'a> },
 }
 

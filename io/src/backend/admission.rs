@@ -14,11 +14,11 @@ use crate::{Io, SpawnErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a slot is given back by `Admission::release`"]
 pub enum Slot {
-    /// `async_limit`.
+    /// Counts against `async_limit`.
     Async,
-    /// `concurrent_limit`.
+    /// Counts against `concurrent_limit`.
     Concurrent,
-    /// No limit: the main task, tasks on threads of their own, and tasks that run inline.
+    /// Counts against no limit: the main task, tasks on threads of their own, and tasks that run inline.
     Uncounted,
 }
 

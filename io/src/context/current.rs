@@ -382,8 +382,6 @@ impl Drop for ThreadContext {
 /// # Panics
 ///
 /// Panics inside [`no_suspend`](crate::no_suspend()).
-///
-/// Inside [`no_suspend`](crate::no_suspend()).
 #[inline]
 pub fn park(deadline: Option<Instant>) {
     current(|context| {

@@ -63,7 +63,7 @@ impl Requests {
 
     /// Clears `REQUESTED` and returns what was pending. Only the task itself calls this.
     pub(crate) fn take(&self) -> u32 {
-        // Acquire: what the canceler did before. Release: a canceler whose update comes later sees where the task runs.
+        // Acquire: receives what the canceler did before. Release: a canceler whose update comes later sees where the task runs.
         self.word.fetch_and(!REQUESTED, Ordering::AcqRel) & (REQUESTED | TORN_DOWN)
     }
 

@@ -7,13 +7,13 @@ use super::block::Unparker;
 use super::requests::{REQUESTED, Requests};
 use super::scopes::Inherited;
 
-/// The cancellation state of one task. The task shares it with everybody who may cancel it.
+/// The cancellation state of one task. The task shares it with everything that may cancel it.
 #[derive(Debug)]
 pub(crate) struct TaskState {
     requests: Requests,
-    /// The task on top of which this one runs, as its inline child. Null for none, and where that task was shielded when
-    /// this one began. Requests to the task below are requests to this one, too: the child looks for them, on the context
-    /// of both, where their wakes arrive. Only the running task touches this and `seen`.
+    /// The task on top of which this one runs, as its inline child. Null if there is none, or if that task was shielded
+    /// when this one began. Requests to the task below are also requests to this one: the child checks for them, on the
+    /// context of both, where their wakes arrive. Only the running task touches this and `seen`.
     below: AtomicPtr<TaskState>,
     /// The number of requests to the tasks below that were delivered to this one, or had been made when it began.
     seen: AtomicU32,

@@ -5,7 +5,7 @@
 //! | | carried by | costs while it waits |
 //! |---|---|---|
 //! | at first, and after each chunk of less than 8 KiB | 8 KiB of the stack | nothing more |
-//! | after a full one | 64 KiB of memory | these |
+//! | after a full chunk | 64 KiB of memory | that memory |
 //! | after 1 MiB of large chunks | a pipe of 1 MiB, which the kernel fills and empties by `splice` | two descriptors |
 //!
 //! From a file to a socket the kernel copies by itself (`sendfile`), whatever the number of bytes, unless it refuses.

@@ -37,7 +37,7 @@ impl<F> Parcel<F> {
     /// Panics if there is none.
     #[inline]
     pub(crate) fn take(&mut self) -> F {
-        assert!(self.is_there, "what a parcel holds is taken once");
+        assert!(self.is_there, "the value of a parcel is taken once");
         self.is_there = false;
         // SAFETY: the value was there, which only `of` and `move_to` say, after they have written it; and it is not
         // there any more, so nobody reads or drops it again.
@@ -51,7 +51,7 @@ impl<F> Parcel<F> {
     /// `place` is valid for writes, and is not this parcel. If it is a parcel already, it holds nothing.
     #[inline]
     pub(crate) unsafe fn move_to(&mut self, place: *mut Self) {
-        assert!(self.is_there, "what a parcel holds is taken once");
+        assert!(self.is_there, "the value of a parcel is taken once");
         self.is_there = false;
         // SAFETY: the value is there, and is not any more, as in `take`; the place is another one, valid for both fields.
         unsafe {

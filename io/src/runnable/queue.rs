@@ -29,7 +29,7 @@ const TICKETS: u64 = 1 << 40;
 pub struct UnstartedQueue<T> {
     /// The ticket of the first entry, or of the next one if there is none.
     first: u64,
-    /// The first and the last entry are there. Those in between may have been taken.
+    /// The first and the last entry are `Some`. Those in between may have been taken.
     entries: VecDeque<Option<T>>,
     len: usize,
 }
@@ -87,7 +87,7 @@ impl<T> UnstartedQueue<T> {
         Some(task)
     }
 
-    /// Makes sure that the first and the last entry are there.
+    /// Makes sure that the first and the last entry are `Some`.
     #[inline]
     fn close_gaps(&mut self) {
         if self.entries.len() > self.len {

@@ -32,9 +32,9 @@ pub enum Spliced<'a> {
 /// Says whether a thread may block for a disk. No request can end such a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskWait {
-    /// It may.
+    /// The thread may block.
     Allowed,
-    /// It may not.
+    /// The thread may not block.
     Refused,
 }
 

@@ -24,7 +24,7 @@ pub(crate) trait Body<F, T>: Sized {
 type Panic = Box<dyn Any + Send>;
 
 pub(super) struct Slot<B, F, T> {
-    /// Which field of `content` is initialized.
+    /// Says which field of `content` is initialized.
     holds: Cell<Holds>,
     content: UnsafeCell<Content<B, F, T>>,
 }
