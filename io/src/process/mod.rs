@@ -11,7 +11,7 @@
 //!     let mut command = Command::new("sort");
 //!     let mut child = process::spawn(io, command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
 //!     let stdin = child.stdin.take().expect("piped");
-//!     stdin.write_all(io, text)?; // `sort` writes nothing before it has read all
+//!     stdin.write_all(io, text)?; // `sort` writes nothing until it has read all of its input
 //!     drop(stdin);
 //!     Ok(child.wait_with_output(io)?.stdout)
 //! }
