@@ -1,4 +1,4 @@
-//! Operations that are under way together.
+//! Batches of operations that are in flight together.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,39 +18,41 @@ use crate::primitive::Lock;
 use crate::runnable::{Parcel, SpawnErrorKind, SpawnMode};
 use crate::task::{Body, TaskIo};
 
-/// Operations that are under way together and complete in any order; from [`io.batch`](crate::Io#method.batch).
+/// A set of operations that are in flight together and complete in any order; from
+/// [`io.batch`](crate::Io#method.batch).
 ///
-/// Each has an index, which is the caller's: into a table of what the operations are about. It comes back in the
-/// [`BatchCompletion`], with what the operation had borrowed, and can be used again at once.
+/// Each operation has an index that the caller chooses, for example into a table of what the operations are about. The
+/// index comes back in the [`BatchCompletion`], together with the buffers that the operation had borrowed, and can be
+/// reused at once.
 pub struct Batch<'scope, 'env> {
     group: Group<'scope, 'env>,
     results: Arc<Results<BatchCompletion<'scope>>>,
-    /// What nobody has begun.
+    /// Operations that have not begun.
     added: Lock<VecDeque<(usize, Added<'scope>)>>,
 }
 
-/// How an operation of a [`Batch`] ended.
+/// A completed operation of a [`Batch`].
 #[derive(Debug)]
 pub struct BatchCompletion<'a> {
     /// The index with which it was added.
     pub index: usize,
-    /// What it came to.
+    /// The result of the operation.
     pub result: io::Result<Output>,
-    /// What it had borrowed for itself alone.
+    /// The buffers that it had exclusively borrowed.
     pub lent: Buffers<'a>,
 }
 
-/// What an operation has borrowed for itself alone, and gives back, whole and however it ended.
+/// The buffers that an operation had exclusively borrowed. It gives them back whole, however it ended.
 ///
-/// Only the end of the scope gives back what an operation that was [added](Batch::add) as data reads from, such as
-/// the buffer of [`Operation::Write`]: it may be shared, so nobody can tell when it is free. What is to be read into
-/// again is written with [`add_write`](Batch::add_write) or [`add_send`](Batch::add_send). Nor do these come back
-/// sooner: the places of an [`Operation::File`], the command of [`Operation::Spawn`], the closure of
-/// [`Operation::Offload`], and what an [`Operation::Native`] is about.
+/// If an operation was [added](Batch::add) as data, the memory that it reads from, such as the buffer of
+/// [`Operation::Write`], is only given back by the end of the scope: it may be shared, so the batch cannot tell when it
+/// is free. To reuse a buffer that is written, use [`add_write`](Batch::add_write) or [`add_send`](Batch::add_send).
+/// The following also come back only at the end of the scope: the locations of an [`Operation::File`], the command of
+/// [`Operation::Spawn`], the closure of [`Operation::Offload`], and the subject of an [`Operation::Native`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Buffers<'a> {
-    /// Nothing that comes back before the end of the scope.
+    /// No buffer comes back before the end of the scope.
     Nothing,
     /// The buffer of [`Operation::Read`], [`Operation::Receive`], [`Batch::add_write`] or [`Batch::add_send`].
     Buffer(&'a mut [u8]),
@@ -70,21 +72,21 @@ impl fmt::Debug for Batch<'_, '_> {
 }
 
 impl<'scope> Batch<'scope, '_> {
-    /// Adds an operation, which the next wait begins. Never waits.
+    /// Adds an operation, which the next wait will begin. Never waits.
     pub fn add(&self, index: usize, operation: Operation<'scope>) {
         self.push(index, Added::Operation(operation));
     }
 
-    /// Adds an [`Operation::Write`] of the `bytes` of `buffer`, which comes back whole, as [`Buffers::Buffer`], and can
-    /// be read into again. `offset` is in bytes; `None` for the file's position, which moves.
+    /// Adds an [`Operation::Write`] of the `bytes` of `buffer`. The buffer comes back whole, as [`Buffers::Buffer`],
+    /// and can be used for reads again. `offset` is in bytes; `None` stands for the position of the file, which moves.
     ///
-    /// Answered with [`Output::Count`], which may be short: the rest is to be added again.
+    /// The result is [`Output::Count`], which may be short; in that case add the rest again.
     ///
     /// ```
     /// use iolite_io::fs::File;
     /// use iolite_io::{completion::{Batch, BatchCompletion, Buffers}, operation::Output};
     ///
-    /// /// Goes on with what a read at `offset` has brought: the same buffer, the other way.
+    /// /// Writes back the bytes that a read at `offset` has brought, from the same buffer.
     /// fn write_back<'scope>(batch: &Batch<'scope, '_>, file: &'scope File, read: BatchCompletion<'scope>, offset: u64) {
     ///     if let (Ok(Output::Count(count)), Buffers::Buffer(buffer)) = (read.result, read.lent) {
     ///         batch.add_write(read.index, file.as_ref(), buffer, 0..count, Some(offset));
@@ -94,7 +96,7 @@ impl<'scope> Batch<'scope, '_> {
     ///
     /// # Panics
     ///
-    /// When `bytes` are not all in `buffer`.
+    /// Panics if `bytes` are not all in `buffer`.
     pub fn add_write(
         &self,
         index: usize,
@@ -106,14 +108,15 @@ impl<'scope> Batch<'scope, '_> {
         self.push(index, Added::Write { file, source: Source::new(buffer, bytes), offset });
     }
 
-    /// Adds an [`Operation::Send`] of the `bytes` of `buffer`, which comes back whole, as [`Buffers::Buffer`], and can
-    /// be received into again.
+    /// Adds an [`Operation::Send`] of the `bytes` of `buffer`. The buffer comes back whole, as [`Buffers::Buffer`], and
+    /// can be used for receiving again.
     ///
-    /// Answered with [`Output::Count`]; short only when it ended early: the rest is to be added again.
+    /// The result is [`Output::Count`], which is short only if the operation ended early; in that case add the rest
+    /// again.
     ///
     /// # Panics
     ///
-    /// When `bytes` are not all in `buffer`.
+    /// Panics if `bytes` are not all in `buffer`.
     pub fn add_send(&self, index: usize, socket: &'scope Descriptor, buffer: &'scope mut [u8], bytes: Range<usize>) {
         self.push(index, Added::Send { socket, source: Source::new(buffer, bytes) });
     }
@@ -122,14 +125,15 @@ impl<'scope> Batch<'scope, '_> {
         self.added.lock().push_back((index, added));
     }
 
-    /// Begins what was added, and waits until something has completed, if anything can. Where no unit of
-    /// concurrency is free, operations run one after the other, in the order in which they were added, on
-    /// top of the caller; so this never fails for want of one.
+    /// Begins the added operations and waits until one has completed, if there is one that can.
+    ///
+    /// If no unit of concurrency is free, operations run one after the other, in the order in which they were added, on
+    /// top of the caller. So this never fails for lack of a unit.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; so is the timeout around it one for this wait and not for the operations: they
-    /// stay under way. But one that runs on top of the caller ends with it, and completes with that error.
+    /// A cancellation point. A request, or a timeout around the call, ends this wait but not the operations, which stay
+    /// in flight. Only an operation that runs on top of the caller ends too, and completes with that error.
     ///
     /// # Errors
     ///
@@ -142,16 +146,16 @@ impl<'scope> Batch<'scope, '_> {
         self.results.wait(io, 1)
     }
 
-    /// Begins all that was added, at once, and waits until something has completed, if anything can.
+    /// Begins all added operations at once, and waits until one has completed, if there is one that can.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, which leaves the operations under way; so does a timeout around it.
+    /// A cancellation point. A request, or a timeout around the call, leaves the operations in flight.
     ///
     /// # Errors
     ///
-    /// [`Canceled`]; [`ConcurrencyUnavailable`](crate::error::ConcurrencyUnavailable) when there are fewer units of
-    /// concurrency than operations: those that have not begun stay added.
+    /// [`Canceled`]; [`ConcurrencyUnavailable`](crate::error::ConcurrencyUnavailable) if there are fewer units of
+    /// concurrency than operations. Operations that have not begun stay added.
     pub fn wait_concurrent(&self, io: &dyn Io) -> io::Result<()> {
         io.check_cancel()?;
         self.begin()?;
@@ -163,19 +167,20 @@ impl<'scope> Batch<'scope, '_> {
         self.results.take()
     }
 
-    /// Whether nothing is added, under way or completed.
+    /// Returns true if no operation is added, in flight or completed.
     pub fn is_empty(&self) -> bool {
-        // Under one lock: what leaves `added`, or comes back, is pending meanwhile.
+        // Under one lock: an operation that leaves `added`, or comes back to it, counts as pending in between.
         let added = self.added.lock();
         added.is_empty() && self.results.is_empty()
     }
 
-    /// Cancels everything, waits until nothing is under way, and returns what was canceled, with what it had
-    /// borrowed. What had succeeded all the same stays for [`next`](Self::next). The batch can be used again.
+    /// Cancels all operations, waits until none is in flight, and returns those that were canceled, with the buffers
+    /// that they had borrowed. Operations that succeeded nevertheless stay for [`next`](Self::next). The batch can be
+    /// used again.
     ///
     /// # Cancellation
     ///
-    /// Not ended by a request: the caller's next cancellation point returns it.
+    /// A request does not end the wait; the caller's next cancellation point returns it.
     pub fn cancel(&self, io: &dyn Io) -> Vec<BatchCompletion<'scope>> {
         let added = std::mem::take(&mut *self.added.lock());
         self.group.cancel(io);
@@ -188,13 +193,13 @@ impl<'scope> Batch<'scope, '_> {
         canceled.into_iter().chain(not_begun).collect()
     }
 
-    /// Begins what was added, as much of it as there are units of concurrency.
+    /// Begins as many of the added operations as there are units of concurrency.
     fn begin(&self) -> Result<(), SpawnErrorKind> {
         context::current(|context| context.assert_may_suspend());
         while let Some(first) = self.take_added() {
             let body = Under { io: self.group.io().clone() };
             let mut parcel = Parcel::of(first);
-            // No timeout passes to it: it outlives the wait that begins it.
+            // The task inherits no timeout, because it outlives the wait that begins it.
             if let Err(kind) = self.group.start(SpawnMode::Concurrent, None, Vec::new(), body, &mut parcel) {
                 let First { index, added, pending } = parcel.take();
                 self.added.lock().push_front((index, added));
@@ -211,11 +216,11 @@ impl<'scope> Batch<'scope, '_> {
         Some(First { index, added, pending: Pending::of(&self.results) })
     }
 
-    /// Performs what was added first, on the calling context.
+    /// Performs the operation that was added first, on the calling context.
     fn perform_first(&self, io: &dyn Io) -> Result<(), Canceled> {
         let Some(First { index, added, pending }) = self.take_added() else { return Ok(()) };
         let mut completion = added.perform(io, index);
-        // The caller's request, or its timeout's: it is the caller who is told.
+        // If the request is that of the caller, or of its timeout, the caller is told.
         let mut canceled = Ok(());
         completion.result = completion.result.map_err(|error| match Canceled::from_error(error) {
             Ok(own) => {
@@ -230,24 +235,24 @@ impl<'scope> Batch<'scope, '_> {
 }
 
 impl BatchCompletion<'_> {
-    /// Whether it was canceled before it came to anything.
+    /// Returns true if the operation was canceled before it achieved anything.
     pub fn is_canceled(&self) -> bool {
         self.result.as_ref().is_err_and(Canceled::is_in)
     }
 }
 
-/// An operation that was added, with all that it has borrowed.
+/// An operation that was added, with everything that it has borrowed.
 enum Added<'a> {
-    /// As data.
+    /// Added as data.
     Operation(Operation<'a>),
-    /// By [`Batch::add_write`].
+    /// Added by [`Batch::add_write`].
     Write { file: &'a Descriptor, source: Source<'a>, offset: Option<u64> },
-    /// By [`Batch::add_send`].
+    /// Added by [`Batch::add_send`].
     Send { socket: &'a Descriptor, source: Source<'a> },
 }
 
 impl<'a> Added<'a> {
-    /// Performs it and keeps what it had borrowed.
+    /// Performs the operation and keeps the buffers that it had borrowed.
     fn perform(self, io: &dyn Io, index: usize) -> BatchCompletion<'a> {
         let (result, lent) = match self {
             Self::Operation(operation) => perform(io, operation),
@@ -263,7 +268,7 @@ impl<'a> Added<'a> {
         BatchCompletion { index, result, lent }
     }
 
-    /// What it has borrowed, when it is not performed.
+    /// Returns the buffers of an operation that is not performed.
     fn into_lent(self) -> Buffers<'a> {
         match self {
             Self::Operation(operation) => Buffers::by(operation),
@@ -272,10 +277,10 @@ impl<'a> Added<'a> {
     }
 }
 
-/// A buffer of which some bytes are written.
+/// A buffer and the part of it that is written.
 struct Source<'a> {
     buffer: &'a mut [u8],
-    /// Within `buffer`.
+    /// A range within `buffer`.
     bytes: Range<usize>,
 }
 
@@ -296,7 +301,7 @@ impl<'a> Source<'a> {
 }
 
 impl<'a> Buffers<'a> {
-    /// What an operation that was not performed has borrowed.
+    /// Returns the buffers that an operation borrowed which was not performed.
     fn by(operation: Operation<'a>) -> Self {
         match operation {
             Operation::Read { buffer, .. }
@@ -311,7 +316,7 @@ impl<'a> Buffers<'a> {
     }
 }
 
-/// Performs an operation and keeps what it had borrowed.
+/// Performs an operation and keeps the buffers that it had borrowed.
 fn perform<'a>(io: &dyn Io, operation: Operation<'a>) -> (io::Result<Output>, Buffers<'a>) {
     match operation {
         Operation::Read { file, buffer, memory, offset } => {
@@ -346,12 +351,13 @@ fn perform<'a>(io: &dyn Io, operation: Operation<'a>) -> (io::Result<Output>, Bu
     }
 }
 
-/// The same buffers, for a while.
+/// Borrows the same buffers for a shorter time.
 fn reborrow<'a>(buffers: &'a mut [IoSliceMut<'_>]) -> Vec<IoSliceMut<'a>> {
     buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect()
 }
 
-/// What was added first, on its way: no more among what is added, and pending since.
+/// The operation that was added first, on its way to a task: it is no longer among the added ones, and counts as
+/// pending.
 struct First<'scope> {
     index: usize,
     added: Added<'scope>,
@@ -371,13 +377,13 @@ impl<'scope> Body<First<'scope>, ()> for Under<'_> {
 }
 
 impl<'io> dyn Io + 'io {
-    /// Runs `body` with a batch of operations, then cancels those that are still under way, and returns when
-    /// all have ended. The batch lends the buffers of its operations for that time.
+    /// Runs `body` with a batch of operations, cancels those that are in flight when `body` ends, and returns when all
+    /// have ended. The batch borrows the buffers of its operations for that time.
     ///
     /// ```
     /// use iolite_io::{Io, fs::File, completion::Buffers, operation::{Operation, Output}};
     ///
-    /// /// Reads pages of a file, eight at a time, in whatever order they come.
+    /// /// Reads the pages of a file, eight at a time, in whatever order they arrive.
     /// fn checksum(io: &dyn Io, file: &File, pages: u64) -> std::io::Result<u64> {
     ///     let mut buffers = [[0; 4096]; 8];
     ///     io.batch(|batch| {
@@ -406,16 +412,16 @@ impl<'io> dyn Io + 'io {
     /// }
     /// ```
     ///
-    /// What was read is written from the same buffer by [`Batch::add_write`] or [`Batch::add_send`], and the buffer
-    /// comes back once more: `examples/copy.rs` copies a file so.
+    /// To write the bytes from the buffer into which they were read, use [`Batch::add_write`] or [`Batch::add_send`];
+    /// the buffer then comes back once more. `examples/copy.rs` copies a file this way.
     ///
     /// # Cancellation
     ///
-    /// The final wait is not ended by a request to the caller, whose next cancellation point returns it.
+    /// A request to the caller does not end the final wait; the caller's next cancellation point returns it.
     ///
     /// # Errors
     ///
-    /// The body's.
+    /// The error of the body.
     pub fn batch<'env, T, E>(
         &'env self,
         body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> Result<T, E>,
@@ -424,7 +430,7 @@ impl<'io> dyn Io + 'io {
     }
 }
 
-/// Runs `body` with a batch, then cancels what is left of it and waits.
+/// Runs `body` with a batch, then cancels the remaining operations and waits for them.
 fn run_scope<'env, T, E>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> Result<T, E>,

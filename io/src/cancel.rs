@@ -53,7 +53,7 @@ pub struct Canceled {
 /// The origin of a `Canceled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// Somebody asked the task to stop.
+    /// The task was asked to stop.
     Requested,
     /// A timeout around the call has passed.
     TimedOut(TimeoutId),

@@ -1,4 +1,4 @@
-//! The one handle type behind sockets and files.
+//! The one type behind the handles of sockets and files.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -12,58 +12,57 @@ use crate::primitive::Lock;
 
 /// An open socket or file of the operating system, closed when dropped.
 ///
-/// Every handle of the vocabulary (a [`TcpStream`](crate::net::TcpStream), a
-/// [`File`](crate::fs::File)) is one of these and nothing else; a simulation will put its own
-/// things in their place here.
+/// Every handle in this crate (a [`TcpStream`](crate::net::TcpStream), a [`File`](crate::fs::File)) consists of a
+/// descriptor and nothing else. A simulation will substitute its own objects here.
 pub struct Descriptor {
     fd: OwnedFd,
     nonblocking: Lock<Attempts>,
-    /// A [`Waiting`], of which whoever finds it out takes note. Relaxed: it publishes nothing but itself.
+    /// A [`Waiting`], set by the first caller that determines it. Relaxed: it publishes nothing but itself.
     waiting: AtomicU8,
-    /// What the last calls say of the next ones: bits of [`Ready`]. Relaxed: hints.
+    /// Bits of [`Ready`]: what the last calls say about the next ones. Relaxed: these are hints.
     ready: AtomicU8,
-    /// The same file in non-blocking mode; `None` where it cannot be opened once more.
+    /// The same file in non-blocking mode; `None` if it cannot be opened a second time.
     stand_in: OnceLock<Option<OwnedFd>>,
 }
 
-/// How reading and writing at the position of a descriptor wait.
+/// Says how reads and writes at the position of a descriptor wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Waiting {
-    /// Nobody has found out yet.
+    /// Not determined yet.
     Unknown,
-    /// For the disk alone.
+    /// They wait only for the disk.
     ForDisk,
-    /// Perhaps for somebody, unless the call says that it does not wait (`RWF_NOWAIT`).
+    /// They may wait for another party, unless the call asks not to wait (`RWF_NOWAIT`).
     CanBeRefused,
-    /// Perhaps for somebody, and no call can say that it does not wait.
+    /// They may wait for another party, and no call can ask not to wait.
     CannotBeRefused,
 }
 
-/// What a descriptor seems to be ready for, judging by the last call.
+/// The operation for which a descriptor seems to be ready, judging by the last call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Ready {
     /// There is more to receive.
     ToReceive = 1,
-    /// There is room for what is sent.
+    /// There is room to send.
     ToSend = 2,
 }
 
-/// Attempts under way that must not block, whatever the descriptor's mode is.
+/// Attempts in progress that must not block, whatever the mode of the descriptor.
 #[derive(Debug, Default)]
 struct Attempts {
     count: usize,
-    /// The last one makes it blocking again.
+    /// If true, the last attempt makes the descriptor blocking again.
     was_blocking: bool,
 }
 
-/// While it is there, the descriptor is non-blocking.
+/// Keeps the descriptor non-blocking until it is dropped.
 #[derive(Debug)]
 pub(crate) struct NonBlocking<'a>(&'a Descriptor);
 
 impl Descriptor {
-    /// Makes it non-blocking for a moment, for calls that have no flag of their own to say so.
+    /// Makes the descriptor non-blocking for a moment, for calls that have no flag for that.
     pub(crate) fn nonblocking(&self) -> rustix::io::Result<NonBlocking<'_>> {
         let mut attempts = self.nonblocking.lock();
         if attempts.count == 0 {
@@ -79,43 +78,43 @@ impl Descriptor {
 }
 
 impl Descriptor {
-    /// What was found out about how it waits.
+    /// Returns what is known about how it waits.
     pub(crate) fn waiting(&self) -> Waiting {
         const FOUND: [Waiting; 4] =
             [Waiting::Unknown, Waiting::ForDisk, Waiting::CanBeRefused, Waiting::CannotBeRefused];
         FOUND[usize::from(self.waiting.load(Ordering::Relaxed))]
     }
 
-    /// Takes note of how it waits.
+    /// Records how it waits.
     pub(crate) fn set_waiting(&self, waiting: Waiting) {
         self.waiting.store(waiting as u8, Ordering::Relaxed);
     }
 
-    /// Whether it seems to be ready: an attempt that does not wait is worth its call.
+    /// Returns true if it seems to be ready, so that an attempt that does not wait is worth its call.
     #[inline]
     pub(crate) fn seems(&self, ready: Ready) -> bool {
         self.ready.load(Ordering::Relaxed) & ready as u8 != 0
     }
 
-    /// Takes note of whether it seems to be ready.
+    /// Records whether it seems to be ready.
     #[inline]
     pub(crate) fn set_seems(&self, ready: Ready, seems: bool) {
         let before = self.ready.load(Ordering::Relaxed);
         let now = if seems { before | ready as u8 } else { before & !(ready as u8) };
         if now != before {
-            // Of two at the same time one may be lost.
+            // If two are set at the same time, one may be lost.
             self.ready.store(now, Ordering::Relaxed);
         }
     }
 
-    /// Another descriptor of the same pipe or terminal, in non-blocking mode; `None` for everything else, which to open
-    /// once more may mean something, and where the system does not open it.
+    /// Returns another descriptor of the same pipe or terminal, in non-blocking mode. Returns `None` for every other
+    /// file, for which a second open may have effects, and if the system does not open it.
     pub(crate) fn stand_in(&self) -> Option<BorrowedFd<'_>> {
         self.stand_in.get_or_init(|| self.open_once_more().ok().flatten()).as_ref().map(AsFd::as_fd)
     }
 
     fn open_once_more(&self) -> rustix::io::Result<Option<OwnedFd>> {
-        // A new terminal's other side comes of each time that it is opened.
+        // Each open of this file makes a new terminal.
         const PTMX: (u32, u32) = (5, 2);
         let stat = fstat(&self.fd)?;
         let may = match FileType::from_raw_mode(stat.st_mode) {
@@ -134,7 +133,7 @@ impl Descriptor {
     }
 }
 
-/// A path that leads to an open file, whatever became of its name.
+/// Returns a path that leads to an open file even if its name has changed.
 pub(crate) fn path_of(file: &Descriptor) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
@@ -150,7 +149,7 @@ impl Drop for NonBlocking<'_> {
         let mut attempts = self.0.nonblocking.lock();
         attempts.count -= 1;
         if attempts.count == 0 && attempts.was_blocking {
-            // What worked when it was made works now.
+            // These calls worked when the guard was made, so they work now.
             let _ = fcntl_getfl(self.0).and_then(|flags| fcntl_setfl(self.0, flags - OFlags::NONBLOCK));
         }
     }

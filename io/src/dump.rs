@@ -1,4 +1,4 @@
-//! What a runtime has under way, for who looks for a task that does not end.
+//! Dumps of the tasks of a runtime, for finding a task that does not end.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use crate::Io;
 use crate::runnable::TaskRef;
 
 impl<'io> dyn Io + 'io {
-    /// The tasks that have begun and have not ended, by their names, and which of them were asked to stop: for who
-    /// looks for the one that a join or a shutdown waits for. Never waits for a task, also where one computes and
-    /// lets no other run.
+    /// Returns the tasks that have begun and have not ended, with their names, and says which of them were asked to
+    /// stop. Use it to find the task for which a join or a shutdown waits. Never waits for a task, even if one computes
+    /// and lets no other task run.
     ///
     /// ```
     /// use std::time::Duration;
     /// use iolite_io::Io;
     ///
-    /// /// Lets a peer go; says who is still there when that takes long.
+    /// /// Waits for a session to end, and says which tasks remain if that takes long.
     /// fn stop(io: &dyn Io, session: iolite_io::Task<()>) -> std::io::Result<()> {
     ///     session.request_cancel();
     ///     let deadline = io.now() + Duration::from_secs(5);
@@ -27,18 +27,18 @@ impl<'io> dyn Io + 'io {
     /// }
     /// ```
     ///
-    /// Tasks that wait for their turn may be missing, and so may those that run on top of others. A runtime that shuts
-    /// down tells by itself which tasks it waits for, after its `shutdown_grace`.
+    /// Tasks that have not begun may be missing, and so may tasks that run on top of others. When a runtime shuts down,
+    /// it reports by itself which tasks it waits for, after its `shutdown_grace`.
     pub fn dump(&self) -> Dump {
         Dump::of(&self.tasks())
     }
 }
 
-/// The tasks that have begun and have not ended, at one moment; from [`io.dump()`](crate::Io#method.dump). Prints a line
-/// for each.
+/// The tasks that have begun and have not ended, at one moment; from [`io.dump()`](crate::Io#method.dump). Prints one
+/// line for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump {
-    /// In no order.
+    /// The tasks, in no particular order.
     pub tasks: Vec<DumpedTask>,
 }
 
@@ -46,9 +46,10 @@ pub struct Dump {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DumpedTask {
-    /// What it is called: its name, or else the path of its closure.
+    /// The name of the task, or else the path of its closure.
     pub name: String,
-    /// It was asked to stop. If it goes on for long after that, it may be what a join, a group or a shutdown waits for.
+    /// True if the task was asked to stop. If it goes on for long after that, it may be the task for which a join, a
+    /// group or a shutdown waits.
     pub is_canceled: bool,
 }
 

@@ -1,17 +1,18 @@
-//! An error with all its causes, in one line.
+//! Printing an error with all its causes in one line.
 //!
-//! One rule holds for every error type of the workspace: `Display` says this level only,
-//! [`source`](std::error::Error::source) is the next one, and no text is said twice. A type that only passes another
-//! error on (an enum of errors, an error with the value that could not be handed over) is no level of its own: it has the
-//! `Display` and the `source` of what it holds. Whoever tells a user prints the chain.
+//! One rule holds for every error type of the workspace: `Display` describes this level only,
+//! [`source`](std::error::Error::source) is the next one, and no text is repeated. A type that only passes another
+//! error on (an enum of errors, an error with the value that could not be handed over) is not a level of its own: it
+//! has the `Display` and the `source` of the error that it holds. To show an error to a user, print the chain.
 
 use std::error::Error;
 use std::fmt;
 
-/// An error and its [sources](std::error::Error::source), from the outermost to the innermost, with `: ` between them.
+/// Prints an error and its [sources](std::error::Error::source), from the outermost to the innermost, with `: ` between
+/// them.
 ///
-/// The `Display` of an error says one level, as is usual since `source` exists: that of a `write_all` says how far it came,
-/// and the broken pipe is its source. This is what to print for a user.
+/// The `Display` of an error describes one level, as has been usual since `source` exists. For example, the error of a
+/// `write_all` says how far it came, and the broken pipe is its source. Print this chain to show the error to a user.
 ///
 /// ```
 /// use iolite_io::ErrorChain;
@@ -20,13 +21,13 @@ use std::fmt;
 /// assert_eq!(ErrorChain::new(&error).to_string(), "timed out");
 /// ```
 ///
-/// Errors of other crates may repeat their source in their own text. A source that stands at the end of what was said
-/// before it is not said again.
+/// Errors of other crates may repeat their source in their own text. A source that already stands at the end of the
+/// text before it is not repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorChain<'a>(&'a (dyn Error + 'a));
 
 impl<'a> ErrorChain<'a> {
-    /// The chain that begins with `error`.
+    /// Makes the chain that begins with `error`.
     pub fn new(error: &'a (dyn Error + 'a)) -> Self {
         Self(error)
     }
@@ -49,24 +50,26 @@ impl fmt::Display for ErrorChain<'_> {
     }
 }
 
-/// What a program or a maker may fail with: an error whose [sources](std::error::Error::source) can be told.
+/// An error with which a program or a maker may fail, whose [sources](std::error::Error::source) can be printed.
 ///
-/// These are all types that are an [`Error`], texts, `Box<dyn Error>` with or without `Send` and `Sync`, and those of
-/// `anyhow` and `eyre`. `Via` says which of two ways leads to the error; it is always inferred.
+/// It is implemented for all types that implement [`Error`], for texts, for `Box<dyn Error>` with or without `Send` and
+/// `Sync`, and for the errors of `anyhow` and `eyre`. `Via` says which of two conversions is used; it is always
+/// inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no error",
     note = "it has to implement `std::error::Error`, or to convert into `Box<dyn std::error::Error>`"
 )]
 pub trait IntoError<Via> {
-    /// The error.
+    /// Returns the error.
     fn into_error(self) -> Box<dyn Error>;
 }
 
-/// The way of [`IntoError`] for what std converts.
+/// The conversion of [`IntoError`] for types that std converts.
 #[derive(Debug)]
 pub struct ByConversion;
 
-/// The way of [`IntoError`] for what std does not convert, since it would only have to forget `Send` and `Sync`.
+/// The conversion of [`IntoError`] for boxes that std does not convert, because it would only have to drop `Send` and
+/// `Sync`.
 #[derive(Debug)]
 pub struct ByForgetting;
 

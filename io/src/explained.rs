@@ -1,11 +1,11 @@
-//! An error of the system, with what it means here.
+//! Errors of the system, with an explanation.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// An error that says `what` went wrong, and has `source` as its source. It has the kind of an `io::Error`, and no errno:
-/// the source's would read like one of the call that was to be made.
+/// Makes an error that says `what` went wrong and has `source` as its source. It has a kind but no errno, because the
+/// errno of the source would look like one of the requested call.
 pub fn explained(
     kind: io::ErrorKind,
     what: impl Into<String>,

@@ -1,9 +1,9 @@
 //! The fd watcher: a thread that waits for descriptors on behalf of contexts that perform no operation on them.
 //!
-//! A context that waits for several things at once parks, and neither a signal nor the end of a child can wake it: a
-//! handler of signals takes no lock, and the kernel reports both through descriptors alone. A child whose handle was
-//! dropped has nobody who waits for it. The thread belongs to the process and to no runtime, so it does not matter through
-//! which `Io` a context waits. It runs while something is watched, and for a moment longer.
+//! A context that waits for several sources parks, and neither a signal nor the end of a child can wake it directly: a
+//! signal handler takes no lock, and the kernel reports both only through descriptors. And a child whose handle was
+//! dropped has no context that waits for it. The thread belongs to the process and to no runtime, so contexts can wait
+//! through any `Io`. It runs while something is watched, and for a moment longer.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,14 +19,14 @@ use crate::operation::Interest;
 use crate::primitive::Lock;
 use crate::sys::per_process::PerProcess;
 
-/// For how long the thread waits for more when it has nothing to watch.
+/// The time that the thread waits for new descriptors when it has none to watch.
 const IDLE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// The fd watcher of the process.
 #[derive(Default)]
 struct FdWatcher {
-    /// All that is watched, as one descriptor. Adding to it need not wake the thread: a wait that has begun before also
-    /// reports what is added.
+    /// An epoll set of everything that is watched. Adding a descriptor does not have to wake the thread: a wait in
+    /// progress also reports descriptors that are added later.
     set: OnceLock<OwnedFd>,
     watched: Lock<Watched>,
 }
@@ -35,27 +35,27 @@ static FD_WATCHER: PerProcess<FdWatcher> = PerProcess::new();
 
 #[derive(Default)]
 struct Watched {
-    /// By numbers that the events carry too. A number is used once.
+    /// The watchers by number; events carry the same numbers. A number is used once.
     watchers: BTreeMap<u64, Watcher>,
     last: u64,
     /// Set while the thread runs and will look at `watchers` once more.
     has_thread: bool,
 }
 
-/// What the thread does when a descriptor can be read from.
+/// Says what the thread does when a descriptor becomes readable.
 enum Watcher {
-    /// It wakes a context, each time.
+    /// Wakes a context, each time.
     Context(Unparker),
-    /// It waits for a process, and then forgets it.
+    /// Reaps a process and then forgets it.
     Orphan(Box<dyn Orphan>),
 }
 
 /// A process whose handle was dropped.
 pub(crate) trait Orphan: Send {
-    /// The descriptor that can be read from when the process has ended.
+    /// Returns the descriptor that becomes readable when the process has ended.
     fn descriptor(&self) -> BorrowedFd<'_>;
 
-    /// Waits for the process if it has ended. Returns true if nothing is left to wait for.
+    /// Reaps the process if it has ended. Returns true if nothing is left to wait for.
     fn has_ended(&self) -> bool;
 }
 
@@ -63,30 +63,30 @@ pub(crate) trait Orphan: Send {
 #[derive(Debug)]
 pub(crate) struct Watch(u64);
 
-/// Makes sure that nothing below will need another descriptor.
+/// Makes sure that the functions below will not need another descriptor.
 ///
 /// # Errors
 ///
-/// When none is left.
+/// Returns an error if no descriptor is left.
 pub(crate) fn prepare() -> io::Result<()> {
     set().map(drop)
 }
 
-/// Wakes `waiter` when the descriptor can be read from, and each time that there is more to read. A descriptor is watched
-/// once at a time.
+/// Wakes `waiter` when the descriptor becomes readable, and each time that more arrives. A descriptor can be watched
+/// only once at a time.
 ///
 /// # Errors
 ///
-/// When the system has no thread or no memory for that.
+/// Returns an error if the system has no thread or no memory for the watch.
 pub(crate) fn watch(descriptor: BorrowedFd<'_>, waiter: Unparker) -> io::Result<Watch> {
     watch_for(descriptor, Interest::Readable, waiter)
 }
 
-/// Does the same as [`watch`], for that interest.
+/// Does the same as [`watch`], for `interest`.
 ///
 /// # Errors
 ///
-/// As `watch`.
+/// See [`watch`].
 pub(crate) fn watch_for(descriptor: BorrowedFd<'_>, interest: Interest, waiter: Unparker) -> io::Result<Watch> {
     let set = set()?;
     let mut watched = watched();
@@ -104,17 +104,17 @@ pub(crate) fn unwatch(descriptor: BorrowedFd<'_>, watch: &Watch) {
     }
 }
 
-/// Takes over a process whose handle is dropped, so that it leaves no zombie.
+/// Takes over a process whose handle was dropped, so that it leaves no zombie.
 pub(crate) fn adopt(orphan: impl Orphan + 'static) {
     let Ok(set) = set() else { return };
     if orphan.has_ended() {
         return;
     }
     let mut watched = watched();
-    // Where the kernel has no memory for that, the process stays a zombie.
+    // If the kernel has no memory for that, the process stays a zombie.
     let Ok(number) = watched.add(set, orphan.descriptor(), Interest::Readable) else { return };
     watched.watchers.insert(number, Watcher::Orphan(Box::new(orphan)));
-    // Where the system gives no thread, the next one that is started will do.
+    // If the system provides no thread now, the next thread that is started reaps the process.
     let _ = watched.start_thread(set);
 }
 
@@ -122,7 +122,7 @@ fn set() -> io::Result<&'static OwnedFd> {
     let set = &FD_WATCHER.get().set;
     match set.get() {
         Some(set) => Ok(set),
-        // Of two that are made at the same time one is closed again.
+        // If two threads make one at the same time, one of the two is closed again.
         None => {
             epoll::create(epoll::CreateFlags::CLOEXEC).map(|made| set.get_or_init(|| made)).map_err(io::Error::from)
         }
@@ -133,16 +133,16 @@ fn watched() -> MutexGuard<'static, Watched> {
     FD_WATCHER.get().watched.lock()
 }
 
-/// Takes a descriptor out of the set. To close it is not enough: a program that is being started has a duplicate for a
-/// moment.
+/// Removes a descriptor from the set. Closing it is not enough, because a program that is being started has a duplicate
+/// for a moment.
 fn remove(set: &OwnedFd, descriptor: BorrowedFd<'_>) {
-    // It fails for what is not in the set.
+    // Fails if the descriptor is not in the set.
     let _ = epoll::delete(set, descriptor);
 }
 
 impl Watched {
-    /// Adds a descriptor and returns the number of its events. There is one event for what is there already, and one for
-    /// each time that more comes (edge-triggered), whether or not anybody has read.
+    /// Adds a descriptor and returns the number of its events. There is one event for data that is available already,
+    /// and one each time that more arrives (edge-triggered), whether or not it was read in between.
     fn add(&mut self, set: &OwnedFd, descriptor: BorrowedFd<'_>, interest: Interest) -> io::Result<u64> {
         self.last += 1;
         let events = match interest {
@@ -169,13 +169,13 @@ impl Watched {
                 remove(set, orphan.descriptor());
                 self.watchers.remove(&number);
             }
-            // The process goes on; or the event is older than the end of a watch.
+            // The process goes on, or the event is older than the end of a watch.
             Some(Watcher::Orphan(_)) | None => {}
         }
     }
 }
 
-/// The thread.
+/// The body of the thread.
 fn run(set: &OwnedFd) {
     let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
     loop {

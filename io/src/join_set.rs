@@ -49,7 +49,7 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline");
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("a task without options may run inline");
     }
 
     /// Starts a task as [`Group::spawn_concurrent`](crate::Group::spawn_concurrent) does.

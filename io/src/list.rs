@@ -13,8 +13,8 @@ pub(crate) struct Node<T> {
     pub(crate) value: T,
 }
 
-// SAFETY: the links are plain addresses, which belong to no thread. Only methods of `List` follow them, and whoever calls those
-// answers for what they lead to.
+// SAFETY: the links are plain addresses, which belong to no thread. Only methods of `List` follow them, and their
+// callers answer for what they lead to.
 unsafe impl<T: Send> Send for Node<T> {}
 // SAFETY: through `&Node` others reach the value, which is `Sync`. The cells of the links are private to this file, where
 // only methods of `List` touch them: by `&mut List` those that write, by `&List` those that read. A node is in one list at a
@@ -35,7 +35,7 @@ pub(crate) struct List<T> {
     len: usize,
 }
 
-// SAFETY: the list hands out its nodes as pointers only; who dereferences them answers for it.
+// SAFETY: the list hands out its nodes only as pointers; code that dereferences them answers for it.
 unsafe impl<T: Send> Send for List<T> {}
 
 impl<T> Default for List<T> {
@@ -77,42 +77,43 @@ impl<T> List<T> {
         self.len += 1;
     }
 
-    /// The first node.
+    /// Returns the first node.
     pub(crate) fn first(&self) -> Option<NonNull<Node<T>>> {
         self.head
     }
 
-    /// The node after `node`.
+    /// Returns the node after `node`.
     ///
     /// # Safety
     ///
     /// `node` is in this list.
     pub(crate) unsafe fn after(&self, node: NonNull<Node<T>>) -> Option<NonNull<Node<T>>> {
-        // SAFETY: the node is in this list, by this function's contract, so whoever put it there keeps it alive.
+        // SAFETY: the node is in this list, by this function's contract, so the code that put it there keeps it alive.
         unsafe { node.as_ref() }.next.get()
     }
 
-    /// Unlinks `node`; `false` when it was not linked.
+    /// Unlinks `node`. Returns false if it was not linked.
     ///
     /// # Safety
     ///
     /// `node` is alive and in this list or in none.
     pub(crate) unsafe fn remove(&mut self, node: NonNull<Node<T>>) -> bool {
-        // SAFETY: the node is alive, by this function's contract, and only shared references are made to it meanwhile.
+        // SAFETY: the node is alive, by this function's contract, and only shared references are made to it during the
+        // call.
         let links = unsafe { node.as_ref() };
         if !links.linked.replace(false) {
             return false;
         }
         let (prev, next) = (links.prev.take(), links.next.take());
         match prev {
-            // SAFETY: it comes before a node of this list, so it is in the list too (its own removal would have replaced the
-            // link that was read here), and whoever put it there keeps it alive until then.
+            // SAFETY: it comes before a node of this list, so it is in the list too (its own removal would have
+            // replaced the link that was read here), and the code that put it there keeps it alive until then.
             Some(prev) => unsafe { prev.as_ref() }.next.set(next),
             None => self.head = next,
         }
         match next {
-            // SAFETY: it comes after a node of this list, so it is in the list too (its own removal would have replaced the
-            // link that was read here), and whoever put it there keeps it alive until then.
+            // SAFETY: it comes after a node of this list, so it is in the list too (its own removal would have replaced
+            // the link that was read here), and the code that put it there keeps it alive until then.
             Some(next) => unsafe { next.as_ref() }.prev.set(prev),
             None => self.tail = prev,
         }
@@ -124,8 +125,9 @@ impl<T> List<T> {
     pub(crate) fn for_each(&self, mut f: impl FnMut(&T)) {
         let mut next = self.head;
         while let Some(node) = next {
-            // SAFETY: `next` was read from the head or a node of this list, which is borrowed, so that none is removed until
-            // this returns (`f` cannot reach it); whoever put a node there keeps it alive until it is removed.
+            // SAFETY: `next` was read from the head or a node of this list, which is borrowed, so that none is removed
+            // until this returns (`f` cannot reach it); the code that put a node there keeps it alive until it is
+            // removed.
             let node = unsafe { node.as_ref() };
             next = node.next.get();
             f(&node.value);

@@ -1,5 +1,5 @@
-//! What the lock-free files stand on, which the models in `tests/` replace by loom's; and a mutex for short critical
-//! sections that never suspend.
+//! The atomics and cells of the lock-free files, which the models in `tests/` replace by loom's; and a mutex for short
+//! critical sections that never suspend.
 
 use std::ptr;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
@@ -25,10 +25,10 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A std mutex that does not know poison.
+/// A std mutex that ignores poisoning.
 ///
-/// std's panic count belongs to the thread and not to the fiber, so poison would say nothing here.
-/// Nobody may suspend while holding the guard.
+/// std counts panics per thread and not per fiber, so poisoning would say nothing here. No context may suspend while it
+/// holds the guard.
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(sync::Mutex<T>);
 
@@ -42,7 +42,7 @@ impl<T> Lock<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether who locks both locks this one first.
+    /// Returns true if `self` has to be locked before `other`.
     pub(crate) fn comes_before(&self, other: &Self) -> bool {
         ptr::from_ref(self) < ptr::from_ref(other)
     }

@@ -4,7 +4,7 @@
 //! use std::io::{BufRead, BufReader};
 //! use iolite_io::{Io, stdio};
 //!
-//! /// Repeats what is typed; other tasks run meanwhile.
+//! /// Repeats every line that is typed, while other tasks run.
 //! fn repeat(io: &dyn Io) -> std::io::Result<()> {
 //!     for line in BufReader::new(stdio::stdin().with(io)).lines() {
 //!         stdio::stdout().write_all(io, format!("{}\n", line?).as_bytes())?;
@@ -13,11 +13,13 @@
 //! }
 //! ```
 //!
-//! The standard streams are unbuffered and lock nothing. They are beside std's own, which keep bytes in buffers: read
-//! with one or the other. `println!` blocks its thread, and every fiber on it, until whoever reads has made room.
+//! The standard streams are unbuffered and take no locks. They are independent of std's own, which keep bytes in
+//! buffers: read through one of the two only. `println!` blocks its thread, and every fiber on it, until the reader has
+//! made room.
 //!
-//! Other processes may share what is behind them. So their mode (`O_NONBLOCK`) is never changed: on `evented`, a
-//! terminal, which has no other means to be read and written without waiting, is opened once more for that.
+//! Other processes may share the files behind these streams. So their mode (`O_NONBLOCK`) is never changed. On
+//! `evented`, a terminal is opened a second time instead, because it offers no other way to read and write without
+//! waiting.
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -31,52 +33,53 @@ use crate::descriptor::Descriptor;
 use crate::operation::Operation;
 use crate::stream::{self, BoundStream, ByteStream, OwnedStream};
 
-/// What bytes are read from: standard input, the read end of a pipe, the output of a child process.
+/// A stream to read from: standard input, the read end of a pipe, the output of a child process.
 #[derive(Debug)]
 pub struct InputStream(Descriptor);
 
-/// What bytes are written to: standard output and error, the write end of a pipe, the input of a child process.
+/// A stream to write to: standard output and error, the write end of a pipe, the input of a child process.
 #[derive(Debug)]
 pub struct OutputStream(Descriptor);
 
-/// The standard input of this process.
+/// Returns the standard input of this process.
 pub fn stdin() -> &'static InputStream {
     static STDIN: OnceLock<InputStream> = OnceLock::new();
     STDIN.get_or_init(|| InputStream(standard(0)))
 }
 
-/// The standard output of this process.
+/// Returns the standard output of this process.
 pub fn stdout() -> &'static OutputStream {
     static STDOUT: OnceLock<OutputStream> = OnceLock::new();
     STDOUT.get_or_init(|| OutputStream(standard(1)))
 }
 
-/// The standard error of this process.
+/// Returns the standard error of this process.
 pub fn stderr() -> &'static OutputStream {
     static STDERR: OnceLock<OutputStream> = OnceLock::new();
     STDERR.get_or_init(|| OutputStream(standard(2)))
 }
 
-/// For values in statics, which are never dropped.
+/// Makes a stream for a static, which is never dropped.
 fn standard(number: RawFd) -> Descriptor {
-    // SAFETY: the number is open: before `main` std opens what is not there of the three, and it lends them to everybody
-    // for ever (`std::io::Stdout` is `AsFd` for any lifetime), so that whoever closes one breaks std's rules first. It is not
-    // owned in the sense that it would be closed twice: the value goes into a static, which is never dropped.
+    // SAFETY: the number is open: before `main`, std opens those of the three that are closed, and it lends them to
+    // everyone for ever (`std::io::Stdout` is `AsFd` for any lifetime), so that code which closes one breaks std's
+    // rules first. It is not owned in the sense that it would be closed twice: the value goes into a static, which is
+    // never dropped.
     unsafe { OwnedFd::from_raw_fd(number) }.into()
 }
 
-/// Makes a pipe: what is written to the one end is read from the other. Both are closed on exec.
+/// Makes a pipe: bytes that are written to one end are read from the other. Both ends are closed on exec.
 ///
 /// # Errors
 ///
-/// When no descriptors are left.
+/// Returns an error if no descriptors are left.
 pub fn pipe() -> io::Result<(InputStream, OutputStream)> {
     let (input, output) = io::pipe()?;
     Ok((OwnedFd::from(input).into(), OwnedFd::from(output).into()))
 }
 
 impl InputStream {
-    /// Reads what is there, at least one byte; 0 at the end.
+    /// Reads the available bytes, at least one, and returns their number; 0 at the end.
     ///
     /// # Cancellation
     ///
@@ -97,17 +100,17 @@ impl InputStream {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] when the end comes first; the errors of `read`. An error after the first byte
+    /// [`io::ErrorKind::UnexpectedEof`] if the stream ends first; the errors of `read`. An error after the first byte
     /// carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
         stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
     }
 
-    /// Reads to the end and appends to `bytes`; how many were read.
+    /// Reads to the end, appends the bytes to `bytes`, and returns their number.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was read by then is in `bytes`.
+    /// A cancellation point. The bytes that were read before it are in `bytes`.
     ///
     /// # Errors
     ///
@@ -118,7 +121,7 @@ impl InputStream {
 }
 
 impl OutputStream {
-    /// Writes some of `buffer`.
+    /// Writes some of `buffer`, and returns the number of bytes.
     ///
     /// # Cancellation
     ///
@@ -126,7 +129,7 @@ impl OutputStream {
     ///
     /// # Errors
     ///
-    /// The errors of `write`: [`io::ErrorKind::BrokenPipe`] when nobody reads any more.
+    /// The errors of `write`: [`io::ErrorKind::BrokenPipe`] if there is no reader any more.
     pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         ByteStream::write(self, io, buffer)
     }
@@ -139,22 +142,23 @@ impl OutputStream {
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write). An error after the first byte carries an [`Incomplete`](crate::Incomplete).
+    /// The errors of [`write`](Self::write). An error after the first byte carries an
+    /// [`Incomplete`](crate::Incomplete).
     pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
         ByteStream::write_all(self, io, buffer)
     }
 }
 
-/// What both ends have in common. Reading what is for writing fails as the system says.
+/// Implements the methods that both ends have. Reading from an end for writing fails with the error of the system.
 macro_rules! end {
     ($end:ident) => {
         impl $end {
-            /// The stream as [`std::io::Read`] and [`std::io::Write`].
+            /// Returns the stream as a [`std::io::Read`] and [`std::io::Write`].
             pub fn with<'a>(&'a self, io: &'a dyn Io) -> BoundStream<'a, Self> {
                 BoundStream::new(self, io)
             }
 
-            /// As [`with`](Self::with), but it owns the stream and keeps the `Io`.
+            /// Converts the stream like [`with`](Self::with), but owns it and keeps the `Io`.
             pub fn into_with(self, io: Arc<dyn Io>) -> OwnedStream<Self> {
                 OwnedStream::new(self, io)
             }
@@ -180,7 +184,8 @@ macro_rules! end {
                 first.map_or(Ok(0), |buffer| ByteStream::write(self, io, buffer))
             }
 
-            /// Of pipes only: moving bytes to and from a socket would change its mode, which others may share.
+            /// Returns the descriptor of pipes only. Moving bytes to and from a socket would change its mode, which
+            /// other processes may share.
             fn descriptor(&self) -> Option<&Descriptor> {
                 let mode = fstat(&self.0).ok()?.st_mode;
                 (FileType::from_raw_mode(mode) == FileType::Fifo).then_some(&self.0)

@@ -43,7 +43,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("a task without options may run inline")
     }
 
     /// Starts a member as [`Group::spawn_concurrent`] does. Joining it returns `Canceled` if the member has failed.

@@ -1,7 +1,6 @@
 //! Memory safety does not depend on what an `Io` does, nor on where a wait panics.
 //!
-//! What would be a use after free shows as an order here: a result that borrows from a scope is
-//! dropped after the scope has ended.
+//! A use after free shows as an order here: a result that borrows from a scope is dropped after the scope has ended.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,15 +19,15 @@ use iolite_io::{
     operation::{Operation, Output},
 };
 
-/// What the `Io` of a test does with a task that it is to start.
+/// Says what the `Io` of a test does with a task that it is asked to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Starts {
     Well,
-    /// Starts it, and then panics all the same.
+    /// Starts it, and panics nevertheless.
     AndPanics,
     /// Starts it, and refuses the one that it got before, which it kept.
     AndRefusesAnother,
-    /// Refuses it, as a runtime does that has shut down.
+    /// Refuses it, like a runtime that has shut down.
     Nothing,
 }
 
@@ -89,7 +88,7 @@ impl Io for Hostile {
     }
 }
 
-/// A result that could borrow from the scope of its group; tells when it is dropped too late.
+/// A result that could borrow from the scope of its group. Records when it is dropped too late.
 #[derive(Clone, Default)]
 struct Borrows {
     scope_over: Arc<AtomicBool>,
@@ -104,7 +103,7 @@ impl Drop for Borrows {
     }
 }
 
-/// Runs `body` in a group, whose members return clones of what `body` is given.
+/// Runs `body` in a group whose members return clones of the value that `body` is given.
 fn no_result_is_dropped_late(starts: Starts, body: impl for<'s> FnOnce(&'s Group<'s, '_>, &dyn Io, Borrows)) {
     let (scope_over, late) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let result = Borrows { scope_over: scope_over.clone(), late: late.clone() };
@@ -235,7 +234,7 @@ fn a_panic_of_the_clock_unlinks_no_waiter_behind_its_back() {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let _: Result<(), _> = io.timeout(Duration::from_secs(1), |io| event.wait(io));
         }));
-        // Serves whoever is linked.
+        // Serves every waiter that is linked.
         event.set();
         println!("went on");
         return;
@@ -284,7 +283,7 @@ fn a_panic_whose_destructor_panics_does_not_reach_the_runner() {
     let io: &dyn Io = &hostile;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         io.group(|group| {
-            // The group takes the first; the others are nobody's.
+            // The group takes the first panic; the others belong to nothing.
             for _ in 0..3 {
                 let member = group.spawn_async(|_| resume_unwind(Box::new(Chain(2))));
                 let member: iolite_io::ScopedTask<'_, ()> = member;

@@ -1,5 +1,5 @@
 //! Models of a call that blocks its thread: loom runs `context/call_word.rs` and `context/park_state.rs` themselves
-//! through every interleaving, around a kernel that loses each signal that comes while no call blocks.
+//! through every interleaving, around a kernel that loses each signal that arrives while no call blocks.
 
 #[path = "../src/context/call_word.rs"]
 mod call_word;
@@ -18,25 +18,25 @@ use loom::thread;
 use park_state::ParkState;
 use primitive::{AtomicU32, Guarded, Ordering, explore};
 
-/// Who repeats a signal.
+/// Says who repeats a signal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeats {
     Kernel,
     Waker,
 }
 
-/// What the kernel knows of the thread.
+/// The kernel's state of the thread.
 #[derive(Default)]
 struct Kernel {
-    /// Something has arrived for the call.
+    /// True if something has arrived for the call.
     arrived: bool,
-    /// A call of ours blocks.
+    /// True if a call of ours blocks.
     blocks: bool,
-    /// A signal came while it did.
+    /// True if a signal came while the call blocked.
     interrupted: bool,
-    /// A timer signals, again and again.
+    /// True if a timer signals repeatedly.
     timer: bool,
-    /// Other code makes calls, which no signal of ours may interrupt.
+    /// True if other code makes calls, which no signal of ours may interrupt.
     foreign: bool,
 }
 
@@ -46,11 +46,11 @@ impl Kernel {
     }
 }
 
-/// A thread, as in `context/thread.rs`, `context/call.rs` and `context/signal.rs`.
+/// A thread, as in `context/thread.rs`, `context/call.rs` and `sys/wake_signal.rs`.
 struct Owner {
     park: ParkState,
     word: CallWord,
-    /// Which thread it is: written by the owner before it enters, read by who interrupts.
+    /// The identity of the thread: written by the owner before it enters, read by a waker that interrupts.
     id: Guarded,
     signaling: Mutex<()>,
     repeats: Repeats,
@@ -75,7 +75,7 @@ impl Owner {
         self.kernel.lock().unwrap()
     }
 
-    /// Makes a call, which blocks until something arrives; `false` when it was interrupted.
+    /// Makes a call, which blocks until something arrives. Returns false if it was interrupted.
     fn call(&self) -> bool {
         self.enter();
         let arrived = self.park.begin_park() && self.block();
@@ -112,7 +112,7 @@ impl Owner {
         self.wake.notify_one();
     }
 
-    /// Other code runs on the thread.
+    /// Runs other code on the thread.
     fn other_code(&self) {
         self.kernel().foreign = true;
         thread::yield_now();
@@ -149,14 +149,14 @@ impl Owner {
     fn signal(&self) {
         let mut kernel = self.kernel();
         assert!(!kernel.foreign, "a signal of ours interrupts other code");
-        // Otherwise the handler returns at once, and nothing remembers that.
+        // Otherwise the handler returns at once, and nothing remembers the signal.
         kernel.interrupted = kernel.blocks;
         drop(kernel);
         self.wake.notify_one();
     }
 }
 
-/// The request is there for who was woken, and no call sleeps over it.
+/// The woken thread finds the request, and no call sleeps over it.
 fn a_token_ends_the_call(repeats: Repeats) {
     explore(2, move || {
         let owner = Owner::new(repeats);
@@ -190,7 +190,7 @@ fn a_token_ends_the_call_that_the_waker_interrupts() {
     a_token_ends_the_call(Repeats::Waker);
 }
 
-/// A waker that comes late finds the thread outside or in its next call, and says truly which thread that is.
+/// A late waker finds the thread outside or in its next call, and identifies the thread correctly.
 fn a_late_waker_disturbs_nobody(repeats: Repeats) {
     explore(2, move || {
         let owner = Owner::new(repeats);
@@ -222,7 +222,7 @@ fn a_late_waker_disturbs_nobody_by_itself() {
     a_late_waker_disturbs_nobody(Repeats::Waker);
 }
 
-/// Wakers that come late meet a thread that is in its next call; the block may be another thread's by then.
+/// Late wakers meet a thread that is in its next call. The block may belong to another thread by then.
 #[test]
 fn who_interrupts_knows_which_thread_it_is() {
     loom::model(|| {

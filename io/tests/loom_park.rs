@@ -1,5 +1,5 @@
 //! Models of the park token, and of the stack through which wakers reach an executor: loom runs `context/park_state.rs`
-//! and `context/wake_stack.rs` themselves through every interleaving. A wake-up that is lost shows as a deadlock.
+//! and `context/wake_stack.rs` themselves through every interleaving. A lost wake-up shows as a deadlock.
 #![allow(unsafe_code)]
 
 #[path = "../src/context/park_state.rs"]
@@ -15,7 +15,7 @@ mod context {
     use crate::park_state::ParkState;
     use crate::primitive::{AtomicPtr, Guarded, Ordering};
 
-    /// A wake block of the model; leaked, as wake blocks are.
+    /// A wake block of the model; leaked, like wake blocks.
     #[derive(Debug)]
     pub(crate) struct WakeBlock {
         pub(crate) state: ParkState,
@@ -123,11 +123,11 @@ fn a_thread_misses_no_wake_up() {
     });
 }
 
-/// A fiber's wake block and its executor: whoever has to wake puts the block into a list that has
-/// room for it once.
+/// A fiber's wake block and its executor: a waker that has to wake puts the block into a list that has room for it
+/// once.
 struct FiberBlock {
     state: ParkState,
-    /// Whether the block is in the executor's list.
+    /// True if the block is in the executor's list.
     listed: Mutex<bool>,
     wake: Condvar,
 }
@@ -139,7 +139,7 @@ impl FiberBlock {
         Arc::new(Self { state, listed: Mutex::new(false), wake: Condvar::new() })
     }
 
-    /// What the executor does from when the fiber parks until it runs again.
+    /// The work of the executor from when the fiber parks until it runs again.
     fn park(&self) {
         if self.state.take_token() {
             return;
@@ -179,7 +179,7 @@ fn a_fiber_misses_no_wake_up_and_is_never_listed_twice() {
                 })
             })
             .collect();
-        // It sleeps, and something else ends that: a deadline, a completion.
+        // The fiber sleeps, and something else ends that: a deadline, or a completion.
         block.state.take_token();
         while happened.load(Ordering::Relaxed) < 2 {
             block.park();
@@ -241,11 +241,11 @@ fn a_token_that_comes_with_the_deadline_is_consumed_once() {
     });
 }
 
-/// What weaker orderings of the token and of the stack break.
+/// Cases that weaker orderings of the token and of the stack break.
 mod orders {
     use super::*;
 
-    /// A waiter, and one waker that does something first.
+    /// A waiter, and one waker that writes something first.
     fn what_came_before_the_token_is_seen(takes: impl Fn(&ParkState) -> bool + Send + Sync + 'static) {
         explore(3, move || {
             let shared = Arc::new((ParkState::new(), Guarded::new()));
@@ -337,7 +337,7 @@ mod orders {
         });
     }
 
-    /// After `woken` the block is the next waker's, and so is its link.
+    /// After `woken`, the block and its link belong to the next waker.
     #[test]
     fn a_block_can_be_pushed_again_when_it_was_taken() {
         explore(2, || {

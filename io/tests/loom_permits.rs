@@ -1,6 +1,5 @@
-//! Models of the semaphore: loom runs `waiting/permits.rs` itself, around a queue as in `waiting/semaphore.rs`,
-//! through every interleaving. A wake-up that is lost shows as a deadlock, a permit that is lost in the count
-//! at the end.
+//! Models of the semaphore: loom runs `waiting/permits.rs` itself, around a queue as in `waiting/semaphore.rs`, through
+//! every interleaving. A lost wake-up shows as a deadlock, a lost permit in the count at the end.
 
 #[path = "../src/waiting/permits.rs"]
 #[allow(dead_code)]
@@ -24,9 +23,9 @@ struct Semaphore {
 
 #[derive(Default)]
 struct Queue {
-    /// Who, and how many permits they want.
+    /// Waiters, and the number of permits that they want.
     waiting: VecDeque<(usize, usize)>,
-    /// Who was popped, and has not seen it.
+    /// Waiters that were popped and have not seen it.
     served: Vec<usize>,
 }
 
@@ -39,7 +38,7 @@ impl Semaphore {
         })
     }
 
-    /// Takes permits; one that is impatient gives up where it would have to wait.
+    /// Takes permits. An impatient caller gives up instead of waiting.
     fn acquire(&self, who: usize, count: usize, impatient: bool) -> bool {
         if self.permits.take(count) {
             return true;
@@ -59,7 +58,7 @@ impl Semaphore {
         true
     }
 
-    /// Whoever removes the node decides.
+    /// Gives up, unless another thread has removed the node, which decides.
     fn give_up(&self, who: usize) -> bool {
         let mut queue = self.queue.lock().unwrap();
         let index = queue.waiting.iter().position(|(waiting, _)| *waiting == who);
@@ -95,7 +94,7 @@ impl Semaphore {
     }
 }
 
-/// Two who want a permit each, beside one who wants `count`, which is how many there are.
+/// Two contexts want a permit each, beside one that wants `count`, which is the number of permits.
 fn all_come_through(count: usize) {
     explore(2, move || {
         let semaphore = Semaphore::new(count);
@@ -120,7 +119,7 @@ fn every_waiter_is_served_and_every_permit_comes_back() {
     all_come_through(1);
 }
 
-/// A writer and two readers, as a lock has them.
+/// A writer and two readers, as in a lock.
 #[test]
 fn who_wants_many_and_who_wants_one_are_served() {
     all_come_through(2);
@@ -139,12 +138,13 @@ fn a_waiter_that_gives_up_leaves_its_permit_to_the_others() {
         let took = usize::from(semaphore.acquire(0, 1, true));
         releasers.into_iter().for_each(|releaser| releaser.join().unwrap());
         assert_eq!(semaphore.permits.free() + took, 2);
-        // The next one waits for nothing.
+        // The next context does not wait.
         assert!(semaphore.acquire(1, 1, false));
     });
 }
 
-/// What weaker orderings of the word break: one at a time touches what the only permit is for.
+/// Cases that weaker orderings of the word break: only one context at a time touches the value that the only permit
+/// guards.
 mod orders {
     use super::*;
 
@@ -160,7 +160,7 @@ mod orders {
             Arc::new(Self { permits, queue: Mutex::new(()), it: Guarded::new() })
         }
 
-        /// Under the lock, as one that would wait; whether it got the permit.
+        /// Takes the permit under the lock, like a context that would wait. Returns true if it got the permit.
         fn take_or_leave(&self) -> bool {
             let _queue = self.queue.lock().unwrap();
             let took = self.permits.take_or_wait(1);
@@ -170,7 +170,7 @@ mod orders {
             took
         }
 
-        /// As a wait for many things takes it.
+        /// Takes the permit like a `select`.
         fn look_and_take(&self) -> bool {
             let _queue = self.queue.lock().unwrap();
             let free = self.permits.free_to_wait();
@@ -178,14 +178,14 @@ mod orders {
             free == 1
         }
 
-        /// As one that finds others in the queue, which then get nothing.
+        /// Settles like a context that finds others in the queue, which then get nothing.
         fn settle(&self) {
             let _queue = self.queue.lock().unwrap();
             self.permits.settle(1, false);
         }
     }
 
-    /// One gives the permit back, without the lock, and another one takes it.
+    /// One context gives the permit back, without the lock, and another one takes it.
     fn hand_over(take: fn(&Owned) -> bool, give: fn(&Owned)) {
         explore(3, move || {
             let owned = Owned::new();
@@ -230,7 +230,7 @@ mod orders {
         hand_over(|owned| owned.permits.take(1), Owned::settle);
     }
 
-    /// Permits that were given back before somebody waited are passed on by who gives one more.
+    /// A context that gives one more permit passes on permits that were given back before another began to wait.
     #[test]
     fn what_is_passed_on_was_given_before() {
         explore(2, || {
@@ -257,7 +257,7 @@ mod orders {
     }
 }
 
-/// The one who gives up had kept out one who wants less than is free.
+/// A context that gives up had kept out another one that wants fewer permits than are free.
 #[test]
 fn who_gives_up_lets_those_behind_in() {
     explore(2, || {

@@ -18,7 +18,7 @@ use requests::{REQUESTED, Requests, TORN_DOWN};
 
 struct Task {
     requests: Requests,
-    /// What the canceler does before.
+    /// Written by the canceler before its request.
     why: Guarded,
 }
 
@@ -65,7 +65,7 @@ fn who_begins_takes_a_request_or_is_woken() {
     a_request_is_seen_or_wakes(|requests| requests.take() != 0);
 }
 
-/// One that runs on top of the task looks for the task's requests.
+/// A task that runs on top of another looks for the requests to that one.
 #[test]
 fn who_begins_on_top_sees_a_request_or_is_woken() {
     a_request_is_seen_or_wakes(|requests| requests.sticky_and_count() != (0, 0));

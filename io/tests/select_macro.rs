@@ -1,4 +1,4 @@
-//! What the arms of `select!` may be.
+//! The forms of the arms of `select!`.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Which tasks a runtime admits, and how it sees that none is left.
+//! The admission of tasks to a runtime, and the detection that none is left.
 //!
-//! A task takes a [`Slot`] before it is admitted: one of `async_limit`, one of `concurrent_limit`, or none that is limited.
-//! Whoever runs the task gives the slot back when the task has ended. An [`Admission`] counts all of them, so that a
-//! runtime that ends sees when the last one is free: see [`Closing`] for why it misses none.
+//! A task takes a [`Slot`] before it is admitted: one of `async_limit`, one of `concurrent_limit`, or an uncounted one.
+//! The runner of the task gives the slot back when the task has ended. An [`Admission`] counts all of them, so that a
+//! runtime that ends sees when the last one is free; [`Closing`] says why it misses none.
 
 use super::closing::{Closing, Count};
 use crate::runnable::{ConcurrencyUnavailable, ShutDown};
@@ -10,19 +10,19 @@ use crate::runnable::{SpawnMode, Start};
 use crate::sync::Semaphore;
 use crate::{Io, SpawnErrorKind};
 
-/// What a task is counted against, from its admission to its end.
+/// The limit against which a task counts, from its admission to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a slot is given back by `Admission::release`"]
 pub enum Slot {
-    /// `async_limit`.
+    /// Counts against `async_limit`.
     Async,
-    /// `concurrent_limit`.
+    /// Counts against `concurrent_limit`.
     Concurrent,
-    /// No limit: the main task, tasks on threads of their own, and tasks that run inline.
+    /// Counts against no limit: the main task, tasks on threads of their own, and tasks that run inline.
     Uncounted,
 }
 
-/// The tasks of a runtime, as far as they are counted.
+/// The limits and the counted tasks of a runtime.
 #[derive(Debug)]
 pub struct Admission {
     async_limit: usize,
@@ -34,7 +34,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Makes an admission with these limits, each cut to [`Semaphore::PERMITS_MAX`].
+    /// Makes an admission with these limits, each capped at [`Semaphore::PERMITS_MAX`].
     pub fn new(async_limit: usize, concurrent_limit: usize) -> Self {
         let [async_limit, concurrent_limit] =
             [async_limit, concurrent_limit].map(|limit| limit.min(Semaphore::PERMITS_MAX));
@@ -48,8 +48,8 @@ impl Admission {
         }
     }
 
-    /// Takes the slot of a task that is to be started in this mode. [`Slot::Uncounted`] for [`SpawnMode::Async`] means that
-    /// no unit of concurrency is free, and that the task runs inline.
+    /// Takes the slot for a task that is to be started in `mode`. For [`SpawnMode::Async`], [`Slot::Uncounted`] means
+    /// that no unit of concurrency is free and the task runs inline.
     ///
     /// # Cancellation
     ///
@@ -57,7 +57,7 @@ impl Admission {
     ///
     /// # Errors
     ///
-    /// The limit that is reached; [`ShutDown`]; [`Canceled`](crate::Canceled).
+    /// The limit that was reached; [`ShutDown`]; [`Canceled`](crate::Canceled).
     #[inline]
     pub fn take(&self, io: &dyn Io, start: &Start, mode: SpawnMode) -> Result<Slot, SpawnErrorKind> {
         if mode == SpawnMode::Async {
@@ -70,13 +70,13 @@ impl Admission {
                 None => Err(limit_reached("async_limit", self.async_limit)),
             };
         }
-        // Before the limits: no slot would become free.
+        // Before the limits, because no slot would become free.
         if self.is_closing() {
             return Err(SpawnErrorKind::ShutDown(ShutDown));
         }
         match mode {
             SpawnMode::Async | SpawnMode::Thread => Ok(Slot::Uncounted),
-            // Nobody would ever free one.
+            // No slot would ever become free.
             SpawnMode::Waiting if self.concurrent_limit > 0 => {
                 self.concurrent_slots.acquire(io)?.forget();
                 Ok(Slot::Concurrent)
@@ -91,8 +91,8 @@ impl Admission {
         }
     }
 
-    /// Admits a task for which a slot was taken. From now on the task is counted until its slot is
-    /// [released](Self::release), which the caller does at once where this fails.
+    /// Admits a task for which a slot was taken. From then on the task is counted until its slot is
+    /// [released](Self::release). If this fails, the caller releases the slot at once.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Admission {
         if self.is_closing() { Err(ShutDown) } else { Ok(()) }
     }
 
-    /// Admits a task also after the admission was closed: one that ends what the runtime has.
+    /// Admits a task even after the admission was closed: a task that ends what the runtime has.
     #[inline]
     pub fn admit_at_the_end(&self, slot: Slot) {
         if slot == Slot::Uncounted {
@@ -111,8 +111,8 @@ impl Admission {
         }
     }
 
-    /// Counts an admitted task out. Returns true if the admission is closed and no task is left: then the caller wakes those
-    /// who wait for that.
+    /// Removes an admitted task from the count. Returns true if the admission is closed and no task is left; the caller
+    /// then wakes the contexts that wait for that.
     #[inline]
     pub fn release(&self, slot: Slot) -> bool {
         match slot {
@@ -123,19 +123,19 @@ impl Admission {
         self.is_over()
     }
 
-    /// Admits no task any more. Returns false if it was closed before.
+    /// Stops admitting tasks. Returns false if the admission was closed before.
     pub fn close(&self) -> bool {
         self.closing.begin()
     }
 
-    /// Whether no task is admitted any more.
+    /// Returns true if no task is admitted any more.
     #[inline]
     pub fn is_closing(&self) -> bool {
         self.closing.has_begun()
     }
 
-    /// Whether no task is admitted any more and every one has ended. It stays so, except that tasks which are about to be
-    /// refused count for a moment.
+    /// Returns true if no task is admitted any more and every task has ended. It stays true, except that a task that is
+    /// about to be refused counts for a moment.
     #[inline]
     pub fn is_over(&self) -> bool {
         self.is_closing()
@@ -144,7 +144,8 @@ impl Admission {
             && self.async_slots.available() == self.async_limit
     }
 
-    /// The refusal of a task for which the system has no thread, and against which limit the task was counted.
+    /// Makes the refusal of a task for which the system has no thread, naming the limit against which the task was
+    /// counted.
     #[cold]
     pub fn refused_by_system(&self, slot: Slot, error: std::io::Error) -> SpawnErrorKind {
         let (limit, value) = match slot {

@@ -7,24 +7,24 @@ use std::thread;
 use crate::context::claim_thread;
 use crate::primitive::Lock;
 
-/// Starts a thread that runs `body` with `job`; the system decides about its stack where `stack_bytes` is none. A name may
-/// contain anything: the system is told what it can take of it.
+/// Starts a thread that runs `body` with `job`. If `stack_bytes` is `None`, the system chooses the size of the stack.
+/// The name may contain anything; the system gets as much of it as it accepts.
 ///
 /// # Errors
 ///
-/// The job, and why the system starts no thread.
+/// Returns the job, and the reason why the system started no thread.
 pub fn spawn_with<J: Send + 'static>(
     name: &str,
     stack_bytes: Option<usize>,
     job: J,
     body: impl FnOnce(J) + Send + 'static,
 ) -> Result<(), (J, io::Error)> {
-    // An interior NUL is a panic of std's.
+    // std panics on an interior NUL.
     let mut thread = thread::Builder::new().name(name.replace('\0', ""));
     if let Some(bytes) = stack_bytes {
         thread = thread.stack_size(bytes);
     }
-    // Shared, rather than in the thread's closure, which a failing spawn drops.
+    // Shared instead of owned by the thread's closure, which a failing spawn drops.
     let place = Arc::new(Lock::new(Some(job)));
     let handed = place.clone();
     let spawned = thread.spawn(move || {

@@ -1,18 +1,18 @@
-//! The tasks that a runtime knows, for its shutdown and for those who ask what runs.
+//! The live tasks of a runtime, for its shutdown and for dumps.
 
 use slab::Slab;
 
 use crate::runnable::TaskRef;
 
-/// Tasks that have been entered and have not ended. The owner holds it under whatever lock it has.
+/// Tasks that were entered and have not ended. The owner keeps it under a lock of its own.
 #[derive(Debug, Default)]
 pub struct LiveTasks {
-    /// Each with the number of those that were entered before it.
+    /// Each task with the number of tasks that were entered before it.
     tasks: Slab<(u64, TaskRef)>,
     entered: u64,
 }
 
-/// Where a task is among the live ones.
+/// The position of a task among the live ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a task has to be removed when it has ended"]
 pub struct LiveIndex(usize);
@@ -30,25 +30,25 @@ impl LiveTasks {
     ///
     /// # Panics
     ///
-    /// When it was removed before.
+    /// Panics if it was removed before.
     #[inline]
     #[must_use = "drop it outside of the lock"]
     pub fn remove(&mut self, LiveIndex(index): LiveIndex) -> TaskRef {
         self.tasks.remove(index).1
     }
 
-    /// How many there are.
+    /// Returns the number of live tasks.
     pub fn len(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Whether there is none.
+    /// Returns true if there is no live task.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// All of them, in the order in which they were entered: parents before the tasks that they have started, as
-    /// [`TaskRef::tear_down`] wants them.
+    /// Returns all live tasks in the order in which they were entered: parents before the tasks that they have started,
+    /// as [`TaskRef::tear_down`] requires.
     pub fn all(&self) -> Vec<TaskRef> {
         let mut tasks: Vec<_> = self.tasks.iter().map(|(_, entry)| entry).collect();
         tasks.sort_unstable_by_key(|(number, _)| *number);

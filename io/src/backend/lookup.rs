@@ -1,4 +1,4 @@
-//! Name lookups: on a few threads, each name once at a time.
+//! Name lookups on a few threads; a name is looked up only once at a time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,10 +14,10 @@ use crate::primitive::Lock;
 use crate::sync::Event;
 use crate::{Io, TimedOut};
 
-/// Looks host names up as the system's configuration says (`/etc/hosts`, DNS), on a small pool of threads.
+/// Looks up host names as the system's configuration says (`/etc/hosts`, DNS), on a small pool of threads.
 ///
-/// Who asks for a name that is being looked up waits for the same answer. A lookup cannot be stopped: when
-/// nobody waits for it any more it goes on, and keeps its thread until it ends.
+/// A caller that asks for a name that is already being looked up waits for the same answer. A lookup cannot be stopped:
+/// if its callers are gone, it goes on and keeps its thread until it ends.
 pub struct Lookups {
     pool: BlockingPool,
     timeout: Duration,
@@ -25,24 +25,24 @@ pub struct Lookups {
     flights: Flights,
 }
 
-/// The addresses of a host, with any port.
+/// Looks up the addresses of a host, with any port.
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// What is being looked up.
+/// The lookups in progress, by name.
 type Flights = Arc<Lock<HashMap<String, Arc<Flight>>>>;
 
-/// One lookup and all who wait for it.
+/// One lookup and its waiters.
 #[derive(Default)]
 struct Flight {
-    /// There is none when it landed without: nobody had begun it before its beginner was canceled.
+    /// `None` after landing if there was no lookup: its beginner was canceled before the lookup began.
     answer: Lock<Option<Answer>>,
     landed: Event,
 }
 
-/// As the result of a lookup, for several who ask.
+/// The result of a lookup, in a form that several callers can share.
 type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
-/// Ends a flight when it is dropped, whether there is an answer or not.
+/// Ends a flight when it is dropped, with or without an answer.
 struct Landing {
     host: String,
     flight: Arc<Flight>,
@@ -56,7 +56,7 @@ impl fmt::Debug for Lookups {
 }
 
 impl Default for Lookups {
-    /// On up to [`LIMIT_DEFAULT`](Self::LIMIT_DEFAULT) threads, each call for at most
+    /// Makes lookups on up to [`LIMIT_DEFAULT`](Self::LIMIT_DEFAULT) threads; each call takes at most
     /// [`TIMEOUT_DEFAULT`](Self::TIMEOUT_DEFAULT).
     fn default() -> Self {
         Self::new(Self::LIMIT_DEFAULT, Self::TIMEOUT_DEFAULT)
@@ -64,13 +64,13 @@ impl Default for Lookups {
 }
 
 impl Lookups {
-    /// How many threads look names up at most by default.
+    /// The default maximum number of threads.
     pub const LIMIT_DEFAULT: usize = 4;
 
-    /// How long a caller waits by default: longer than the system's own patience with two servers.
+    /// The default timeout of a call, which is longer than the system's own timeouts with two servers.
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-    /// On up to `limit` threads, at least one, each call for at most `timeout`.
+    /// Makes lookups on up to `limit` threads, but at least one; each call takes at most `timeout`.
     pub fn new(limit: usize, timeout: Duration) -> Self {
         Self::with(limit, timeout, |host| (host, 0).to_socket_addrs().map(Iterator::collect))
     }
@@ -84,16 +84,15 @@ impl Lookups {
         Self { pool, timeout, look_up: Arc::new(look_up), flights: Flights::default() }
     }
 
-    /// The addresses of a host, in the order in which to try them.
+    /// Returns the addresses of a host in the order in which to try them.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the lookup goes on unobserved.
+    /// A cancellation point. The lookup goes on in the background.
     ///
     /// # Errors
     ///
-    /// The errors of `getaddrinfo`; [`io::ErrorKind::TimedOut`] after the time that a lookup may take. They name
-    /// the host.
+    /// The errors of `getaddrinfo`; [`io::ErrorKind::TimedOut`] after the timeout of the lookup. They name the host.
     pub fn resolve(&self, io: &dyn Io, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = io.timeout(self.timeout, |io| self.wait(io, host)).map_err(|error| {
             if error.get_ref().is_some_and(|source| source.is::<TimedOut>()) {
@@ -125,7 +124,7 @@ impl Lookups {
         }
     }
 
-    /// The lookup of `host` that is under way, or a new one, which is then the caller's to begin.
+    /// Returns the lookup of `host` that is in progress, or a new one, which the caller then has to begin.
     fn board(&self, host: &str) -> (Arc<Flight>, Option<Landing>) {
         match self.flights.lock().entry(host.to_owned()) {
             Entry::Occupied(entry) => (entry.get().clone(), None),
@@ -137,7 +136,7 @@ impl Lookups {
         }
     }
 
-    /// Begins a lookup, once a thread is free.
+    /// Begins a lookup once a thread is free.
     fn begin(&self, io: &dyn Io, landing: Landing) -> io::Result<()> {
         let look_up = self.look_up.clone();
         self.pool.start(io, move || {
@@ -150,7 +149,7 @@ impl Lookups {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        // First, so that who comes now looks again.
+        // First, so that a later caller starts a new lookup.
         self.flights.lock().remove(&self.host);
         self.flight.landed.set();
     }
@@ -172,7 +171,7 @@ mod tests {
         SocketAddr::from(([127, 0, 0, last], 0))
     }
 
-    /// Lookups that are counted, and answered one by one.
+    /// Makes lookups that the test counts and answers one by one.
     fn answered(limit: usize, timeout: Duration) -> (Lookups, mpsc::Sender<io::Result<u8>>, Arc<AtomicUsize>) {
         let (answer, answers) = mpsc::channel();
         let answers = Lock::new(answers);
@@ -208,7 +207,7 @@ mod tests {
                     })
                 })
                 .collect();
-            // The table, the landing, and all callers.
+            // The table, the landing, and all callers hold it.
             until(|| waiting(&lookups, "host") == 10);
             answer.send(Ok(7)).unwrap();
             for (caller, port) in callers.into_iter().zip(1..) {
@@ -216,7 +215,7 @@ mod tests {
             }
         });
         assert_eq!(begun.load(Ordering::SeqCst), 1);
-        // An answer is not kept.
+        // Answers are not cached.
         answer.send(Ok(8)).unwrap();
         assert_eq!(lookups.resolve(IO, "host", 0).unwrap(), [address(8)]);
     }
@@ -253,7 +252,7 @@ mod tests {
         thread::scope(|scope| {
             let other = scope.spawn(|| lookups.resolve(IO, "other", 1));
             until(|| begun.load(Ordering::SeqCst) == 1);
-            // The only thread is taken.
+            // The only thread is busy.
             let first = scope.spawn(|| {
                 IO.timeout(Duration::from_millis(20), |io| match lookups.resolve(io, "host", 1) {
                     Err(error) if Canceled::is_in(&error) => Err::<(), _>(error),

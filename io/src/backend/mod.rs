@@ -1,4 +1,4 @@
-//! What an implementer of [`Io`] needs, and nobody else: starts, contexts, blocks, helpers.
+//! For implementers of [`Io`] only: starts, contexts, wake blocks, helpers.
 
 mod admission;
 mod closing;

@@ -9,26 +9,26 @@ use crate::runnable::{Owner, Parcel, Start, TaskOptions};
 use crate::task::{Body, Outcome, TaskCell};
 
 impl Start {
-    /// A task that runs `body` and is not started through an `Io`, such as the main task of a runtime; `name` is what it is
-    /// called in reports.
+    /// Makes a task that runs `body` and is not started through an `Io`, such as the main task of a runtime. `name` is
+    /// its name in reports.
     ///
     /// # Safety
     ///
-    /// The `Start` is run, or dropped, before anything that `body` and `T` borrow ends. If `body` or `T` is not
-    /// `Send`, that happens on the calling thread, where the outcome is taken or dropped too.
+    /// The `Start` is run, or dropped, before anything ends that `body` and `T` borrow. If `body` or `T` is not `Send`,
+    /// that happens on the calling thread, where the outcome is taken or dropped too.
     pub unsafe fn scoped<'a, T: 'a>(name: &str, body: impl FnOnce() -> T + 'a) -> (Self, ScopedOutcome<'a, T>) {
         let options = TaskOptions { name: Some(name.into()), ..TaskOptions::default() };
         let mut parcel = Parcel::of(AssumeSend(body));
         let (turn, cell) =
             TaskCell::new(OnItsThread, &mut parcel, None, Some(Box::new(options)), context::inheritable_scopes());
-        // SAFETY: the caller says that the turn is over before 'a ends; the result belongs to the outcome, which
-        // takes it or disposes of it, within 'a.
+        // SAFETY: the caller promises that the turn is over before 'a ends. The result belongs to the outcome, which
+        // takes it or disposes of it within 'a.
         let turn = unsafe { turn.assume_static() };
         (Self::new(turn), ScopedOutcome(Some(cell.into_outcome())))
     }
 }
 
-/// Something that stays on its thread, by the promise of [`Start::scoped`]'s caller.
+/// A value that stays on its thread, as the caller of [`Start::scoped`] promises.
 struct AssumeSend<T>(T);
 
 // SAFETY: the caller of `Start::scoped`, which alone makes these, promises that a body or a result that is not `Send`
@@ -54,21 +54,21 @@ impl<T> fmt::Debug for ScopedOutcome<'_, T> {
 }
 
 impl<T> ScopedOutcome<'_, T> {
-    /// Whether the task has ended.
+    /// Returns true if the task has ended.
     pub fn is_done(&self) -> bool {
         self.0.as_ref().is_some_and(|outcome| outcome.is_done())
     }
 
-    /// The result, after the task has ended.
+    /// Returns the result of the task, which has to have ended.
     ///
     /// # Panics
     ///
-    /// Before it has.
+    /// Panics if the task has not ended.
     pub fn take(mut self) -> thread::Result<T> {
         assert!(self.is_done(), "the result of a task that has not ended");
         let outcome = self.0.take().expect("it is consumed here");
-        // SAFETY: the task is done, as was just asked, and `scoped` made one handle, which is consumed here; the result is
-        // read once.
+        // SAFETY: the task is done, as was just checked, and `scoped` made one handle, which is consumed here; the
+        // result is read once.
         unsafe { outcome.take().map(|value| value.read().0) }
     }
 }

@@ -1,4 +1,4 @@
-//! What a shutdown tells the program.
+//! Reports of a shutdown to the program.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::context::{Report, tell};
 use crate::runnable::TaskRef;
 
-/// How many tasks a line names.
+/// The maximum number of tasks that one line names.
 const NAMES_MAX: usize = 10;
 
-/// What a runtime tells its program, above all about its shutdown: for which tasks it waits, or that nobody waits.
+/// Reports events of a runtime to its program, above all about its shutdown: for which tasks it waits, or that nobody
+/// waits.
 pub struct ShutdownReport {
     report: Option<Report>,
     grace: Duration,
@@ -24,35 +25,35 @@ impl fmt::Debug for ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Tells `report`. Tasks may take `grace` to end before they are named.
+    /// Reports to `report`. Tasks may take `grace` to end before they are named.
     pub fn new(report: Option<Report>, grace: Duration) -> Self {
         Self { report, grace, told: AtomicBool::new(false) }
     }
 
-    /// How long tasks may take to end before they are named.
+    /// Returns the time that tasks may take to end before they are named.
     pub fn grace(&self) -> Duration {
         self.grace
     }
 
-    /// Where reports go.
+    /// Returns the function that receives reports.
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
     }
 
-    /// Tells a line.
+    /// Reports a line.
     pub fn tell(&self, line: &str) {
         tell(self.report.as_ref(), line);
     }
 
-    /// Names the tasks that have not ended, if there are any, and unless some were named before.
+    /// Names the tasks that have not ended, if there are any and none were named before.
     pub fn tell_stuck(&self, tasks: &[TaskRef]) {
-        // Relaxed: the update decides who tells, and nothing else.
+        // Relaxed: the update only decides who reports.
         if !tasks.is_empty() && !self.told.swap(true, Ordering::Relaxed) {
             tell_stuck(self.report.as_ref(), tasks, self.grace);
         }
     }
 
-    /// Tells that the runtime was dropped by one of its own tasks, which cannot wait for it.
+    /// Reports that the runtime was dropped by one of its own tasks, which cannot wait for it.
     pub fn tell_dropped_by_own_task(&self) {
         self.tell(
             "the runtime was dropped by one of its own tasks: its shutdown goes on without anybody waiting for it",
@@ -60,7 +61,7 @@ impl ShutdownReport {
     }
 }
 
-/// Tells, in one line, for which tasks a shutdown has waited so long; nothing, if there are none.
+/// Reports in one line the tasks for which a shutdown has waited this long. Reports nothing if there are none.
 fn tell_stuck(report: Option<&Report>, tasks: &[TaskRef], waited: Duration) {
     if tasks.is_empty() {
         return;

@@ -1,25 +1,26 @@
-//! What comes out of a queue.
+//! The entries of a completion queue.
 
-/// What happened, from a [`CompletionQueue`](crate::completion::CompletionQueue).
+/// A completed operation or a timer that fired, from a [`CompletionQueue`](crate::completion::CompletionQueue).
 #[derive(Debug)]
 pub struct Completion<T, R> {
-    /// Which operation or timer this is about.
+    /// The operation or the timer.
     pub id: OperationId,
-    /// The tag that it was given.
+    /// The tag with which it was submitted or set.
     pub tag: T,
-    /// What happened.
+    /// The kind of the event.
     pub kind: CompletionKind<R>,
 }
 
-/// What happened to an operation or a timer of a [`CompletionQueue`](crate::completion::CompletionQueue).
+/// The event of an operation or a timer of a [`CompletionQueue`](crate::completion::CompletionQueue).
 #[derive(Debug, PartialEq, Eq)]
 pub enum CompletionKind<R> {
     /// The timer has fired.
     Timer,
-    /// The operation has ended with this.
+    /// The operation has ended with this result.
     Operation(R),
 }
 
-/// An operation or a timer of a [`CompletionQueue`](crate::completion::CompletionQueue), for [`cancel`](crate::completion::CompletionQueue::cancel). Never used twice.
+/// Identifies an operation or a timer of a [`CompletionQueue`](crate::completion::CompletionQueue), for
+/// [`cancel`](crate::completion::CompletionQueue::cancel). Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OperationId(pub(super) u64);

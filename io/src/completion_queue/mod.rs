@@ -1,4 +1,4 @@
-//! A queue of what has happened: operations that have ended, and timers.
+//! A queue of completions: operations that have ended, and timers that have fired.
 
 mod completion;
 mod queue;

@@ -1,4 +1,4 @@
-//! A queue of what has happened: operations that have ended, timers that have fired.
+//! A queue of completions: operations that have ended, and timers that have fired.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,11 +19,12 @@ use crate::task::{Body, TaskIo, call_reporting};
 use crate::time::Instant;
 use crate::waiting::Choice;
 
-/// A queue of what has happened: the heart of a program that is an event loop.
+/// A queue of completions, for programs that are built around an event loop.
 ///
-/// Operations are submitted and timers set with a tag; each end and each tick comes out with it, in the order in
-/// which they happened. An operation is a closure that owns what it needs, its buffer above all, and
-/// returns what is to come back: the queue is no scope, so nothing can be lent to it.
+/// Operations are submitted and timers are set with a tag. Each end of an operation and each tick of a timer comes out
+/// of the queue with its tag, in the order in which they happened. An operation is a closure that owns what it needs,
+/// above all its buffer, and returns what the program needs back: the queue is not a scope, so nothing can be lent to
+/// it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -59,8 +60,8 @@ use crate::waiting::Choice;
 /// }
 /// ```
 ///
-/// Dropping it requests cancellation of its operations, for good, and does not wait;
-/// [`close`](Self::close) waits. What had happened and was not taken is dropped.
+/// Dropping the queue requests permanent cancellation of its operations and does not wait; [`close`](Self::close)
+/// waits. Completions that were not taken are dropped.
 pub struct CompletionQueue<T, R> {
     io: Arc<dyn Io>,
     operations: OwnedGroup,
@@ -79,17 +80,18 @@ impl<T, R> fmt::Debug for CompletionQueue<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
-    /// Makes a queue whose operations are handed `io`, an [`Io::handle`](crate::Io::handle), whose clock its
-    /// timers follow.
+    /// Makes a queue whose operations are given `io`, an [`Io::handle`](crate::Io::handle). Its timers follow the clock
+    /// of `io`.
     pub fn new(io: Arc<dyn Io>) -> Self {
         Self { operations: OwnedGroup::new(io.clone()), io, shared: Arc::default() }
     }
 
-    /// Begins an operation, beside the caller. From any thread; never waits.
+    /// Begins an operation beside the caller. Works from any thread; never waits.
     ///
     /// # Errors
     ///
-    /// When no unit of concurrency is free, or the runtime shuts down; the operation comes back in the error.
+    /// Returns an error if no unit of concurrency is free or the runtime shuts down. The error hands the operation
+    /// back.
     #[track_caller]
     pub fn submit<F>(&self, tag: T, operation: F) -> Result<OperationId, SpawnError<F>>
     where
@@ -99,7 +101,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         let end = End { shared: Some(self.shared.clone()), io: self.io.clone(), id };
         let body = Submitted { io: self.operations.io().clone(), end };
         let mut parcel = Parcel::of(operation);
-        // No timeout passes to it: it may outlive the caller.
+        // The task inherits no timeout, because it may outlive the caller.
         let started = self.operations.start(SpawnMode::Concurrent, None, Vec::new(), body, &mut parcel);
         parcel.unless_refused(started.map(|member| {
             self.shared.began(id, member);
@@ -107,17 +109,17 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         }))
     }
 
-    /// Fires once, `after` from now. Never waits.
+    /// Sets a timer that fires once, `after` from now. Never waits.
     pub fn timer(&self, after: Duration, tag: T) -> OperationId {
         self.shared.set_timer(self.io.now() + after, Timer { tag, again: None, canceled_at: None })
     }
 
-    /// Fires every `period` from now on, the first time after one. All times that have passed are told, one by
-    /// one, however late they are asked for. Never waits.
+    /// Sets a timer that fires every `period`, for the first time one `period` from now. All ticks that have passed
+    /// come out one by one, however late the program takes them. Never waits.
     ///
     /// # Panics
     ///
-    /// When `period` is zero.
+    /// Panics if `period` is zero.
     pub fn timer_every(&self, period: Duration, tag: T) -> OperationId
     where
         T: Copy,
@@ -127,7 +129,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         self.shared.set_timer(self.io.now() + period, Timer { tag, again: Some((period, again)), canceled_at: None })
     }
 
-    /// Waits until something happens, and takes the oldest of it.
+    /// Waits until there is a completion, and takes the oldest.
     ///
     /// # Cancellation
     ///
@@ -139,7 +141,7 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of the operation whose turn it is.
+    /// Resumes the panic of an operation when its completion is taken.
     pub fn wait(&self, io: &dyn Io) -> Result<Completion<T, R>, Canceled> {
         match self.wait_until(io, None) {
             Ok(completion) => Ok(completion),
@@ -148,17 +150,17 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
         }
     }
 
-    /// What [`wait`](Self::wait) returns, as one of many things to [wait for](crate::Io#method.select). What loses
-    /// takes nothing. The panic of an operation whose turn it is comes out of the wait that takes it.
+    /// Returns a source that takes the oldest completion. For [`select`](crate::Io#method.select). If it loses, it
+    /// takes nothing. The panic of an operation is resumed by the wait that takes its completion.
     pub fn on_wait(&self) -> impl Selectable<Output = Completion<T, R>> + '_ {
         OnPolled::of(Waiting(self)).map(Ready::tell)
     }
 
-    /// As [`wait`](Self::wait), for at most `duration`.
+    /// Waits like [`wait`](Self::wait), for at most `duration`.
     ///
     /// # Cancellation
     ///
-    /// As `wait`.
+    /// A cancellation point. A canceled wait takes nothing.
     ///
     /// # Errors
     ///
@@ -166,49 +168,51 @@ impl<T: Send + 'static, R: Send + 'static> CompletionQueue<T, R> {
     ///
     /// # Panics
     ///
-    /// As `wait`.
+    /// Resumes the panic of an operation when its completion is taken.
     pub fn wait_timeout(&self, io: &dyn Io, duration: Duration) -> Result<Completion<T, R>, WaitError> {
         self.wait_until(io, Some(io.now() + duration))
     }
 
-    /// Takes the oldest of what has happened. Never waits.
+    /// Takes the oldest completion if there is one. Never waits.
     ///
     /// # Panics
     ///
-    /// As [`wait`](Self::wait).
+    /// Resumes the panic of an operation when its completion is taken.
     pub fn poll(&self) -> Option<Completion<T, R>> {
         self.take(None).map(Ready::tell)
     }
 
-    /// Requests cancellation of an operation, whose end still comes out, or ends a timer: what it has fired
-    /// still comes out, and nothing more. Whether there was something to cancel. Again, and for what has
-    /// ended, it does nothing. Never waits.
+    /// Requests cancellation of an operation, or ends a timer. Never waits.
+    ///
+    /// The end of the operation still comes out of the queue. So do the ticks that the timer has had by then, but no
+    /// later ones. Returns true if there was something to cancel; does nothing if the operation or timer was canceled
+    /// before or has ended.
     pub fn cancel(&self, id: OperationId) -> bool {
         self.shared.cancel(id, self.io.now())
     }
 
-    /// As [`cancel`](Self::cancel), of everything.
+    /// Cancels all operations and timers, like [`cancel`](Self::cancel).
     pub fn cancel_all(&self) {
         self.shared.cancel_all(self.io.now());
     }
 
-    /// Whether nothing is under way, no timer is set, and nothing is left to take.
+    /// Returns true if no operation is in flight, no timer is set, and no completion is left to take.
     pub fn is_empty(&self) -> bool {
         let state = self.shared.0.lock();
         state.ended.is_empty() && state.operations.is_empty() && state.timers.is_empty()
     }
 
-    /// Cancels everything and waits until no operation is under way; what happened is dropped.
+    /// Cancels everything and waits until no operation is in flight. Completions that were not taken are dropped.
     ///
     /// # Cancellation
     ///
-    /// Not ended by a request: the caller's next cancellation point returns it.
+    /// A request does not end the wait; the caller's next cancellation point returns it.
     pub fn close(self, io: &dyn Io) {
         self.operations.cancel(io);
     }
 
     fn take(&self, comer: Option<&Choice>) -> Option<Ready<T, R>> {
-        // Before the lock: the clock may be somebody's decorator.
+        // Before the lock, because the clock may belong to a decorator of the program.
         let now = self.io.now();
         self.shared.0.lock().take(now, comer)
     }
@@ -257,9 +261,9 @@ impl<T: Send + 'static, R: Send + 'static> Polled for Waiting<'_, T, R> {
     }
 }
 
-/// The end of an operation, which comes out of the queue whatever happens to its task.
+/// Puts the end of an operation into the queue, whatever happens to its task.
 struct End<T, R> {
-    /// Where it is told; `None` afterwards.
+    /// The queue that receives the end; `None` afterwards.
     shared: Option<Arc<Shared<T, R>>>,
     io: Arc<dyn Io>,
     id: OperationId,
@@ -268,7 +272,7 @@ struct End<T, R> {
 impl<T, R> End<T, R> {
     fn tell(&mut self, result: thread::Result<R>) {
         if let Some(shared) = self.shared.take() {
-            // Its end comes out also where the clock, an `Io`'s, panics.
+            // The end comes out even if the clock, which belongs to an `Io`, panics.
             let now = catch_unwind(AssertUnwindSafe(|| self.io.now()));
             shared.end(self.id, result, *now.as_ref().unwrap_or(&Instant::ZERO));
             now.err().into_iter().for_each(drop_panic);
@@ -284,7 +288,7 @@ impl<T, R> Drop for End<T, R> {
     }
 }
 
-/// The body of an operation's task.
+/// The body of the task of an operation.
 struct Submitted<T, R> {
     io: TaskIo<'static>,
     end: End<T, R>,
@@ -298,7 +302,7 @@ impl<F: FnOnce(&dyn Io) -> R, T, R> Body<F, ()> for Submitted<T, R> {
     }
 
     fn refused(mut self) {
-        // Its caller is told.
+        // The caller learns of the refusal.
         if let Some(shared) = self.end.shared.take() {
             shared.forget(self.end.id);
         }

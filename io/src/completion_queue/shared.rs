@@ -1,4 +1,4 @@
-//! What a queue and its operations share: operations under way, timers, and what has happened.
+//! The state that a queue and its operations share: operations in flight, timers, and completions.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem;
@@ -17,14 +17,14 @@ pub(super) struct Shared<T, R>(pub(super) Lock<State<T, R>>);
 
 pub(super) struct State<T, R> {
     ids: u64,
-    /// Operations that have ended, with the times, which only grow.
+    /// Operations that have ended, with their times, in increasing order.
     pub(super) ended: VecDeque<(Instant, Ready<T, R>)>,
     /// Operations that have not ended.
     pub(super) operations: HashMap<OperationId, Operation<T>>,
-    /// Each at the first time that was not told. Those that have passed are told from here, one by one, and so take no
-    /// memory, however many they are.
+    /// The timers, each at the first of its ticks that was not taken. Ticks that have passed are taken from here one by
+    /// one, and so take no memory, however many there are.
     pub(super) timers: BTreeMap<(Instant, OperationId), Timer<T>>,
-    /// Where a timer is among them.
+    /// The position of each timer in `timers`.
     deadlines: HashMap<OperationId, Instant>,
     pub(super) waiters: Waiters,
 }
@@ -40,18 +40,18 @@ pub(super) struct Operation<T> {
     task: OperationTask,
 }
 
-/// The task of an operation, to cancel it.
+/// The task of an operation, for canceling it.
 pub(super) enum OperationTask {
-    /// It is being started; `true`: to be canceled.
+    /// The task is being started; `true` if it has to be canceled.
     Starting(bool),
     Started(ScopedTask<'static, ()>),
 }
 
 pub(super) struct Timer<T> {
     pub(super) tag: T,
-    /// When it fires again, and how its tag is copied.
+    /// The period after which it fires again, and the function that copies its tag.
     pub(super) again: Option<(Duration, fn(&T) -> T)>,
-    /// It was canceled then: later times are not told.
+    /// The instant at which it was canceled: later ticks do not come out.
     pub(super) canceled_at: Option<Instant>,
 }
 
@@ -76,7 +76,7 @@ impl<T, R> Shared<T, R> {
         id
     }
 
-    /// Remembers the task of an operation that has begun, and maybe ended.
+    /// Stores the task of an operation that has begun, and may have ended.
     pub(super) fn began(&self, id: OperationId, member: ScopedTask<'static, ()>) {
         let mut state = self.0.lock();
         if let Some(operation) = state.operations.get_mut(&id) {
@@ -87,15 +87,15 @@ impl<T, R> Shared<T, R> {
         }
     }
 
-    /// Takes an operation out that was not begun.
+    /// Removes an operation that was not begun.
     pub(super) fn forget(&self, id: OperationId) {
-        // It is dropped outside of the lock.
+        // Dropped outside of the lock.
         let _operation = self.0.lock().operations.remove(&id);
     }
 
     pub(super) fn end(&self, id: OperationId, result: thread::Result<R>, now: Instant) {
         let mut result = Some(result);
-        // In one step: it is under way, or there to be taken. Its task is dropped outside of the lock.
+        // In one step: the operation is either in flight or ready to be taken. Its task is dropped outside of the lock.
         let _task = self.change(|state| {
             let Operation { tag, task } = state.operations.remove(&id)?;
             let kind = result.take().map(CompletionKind::Operation)?;
@@ -118,7 +118,7 @@ impl<T, R> Shared<T, R> {
         let (is_timer, timer) = state.cancel_timer(id, now);
         let is_operation = state.operations.get_mut(&id).map(Operation::cancel).is_some();
         drop(state);
-        // Outside of the lock: its tag is the program's.
+        // Outside of the lock, because its tag belongs to the program.
         drop(timer);
         is_timer || is_operation
     }
@@ -132,7 +132,7 @@ impl<T, R> Shared<T, R> {
         drop(timers);
     }
 
-    /// Changes the state and wakes who waits for that.
+    /// Changes the state and wakes those that wait for the change.
     pub(super) fn change<U>(&self, change: impl FnOnce(&mut State<T, R>) -> U) -> U {
         let mut state = self.0.lock();
         let value = change(&mut state);
@@ -154,8 +154,8 @@ impl<T, R> State<T, R> {
         self.timers.insert((deadline, id), timer);
     }
 
-    /// Ends a timer, of which the times up to `now` are still told. Whether there was one that had not ended, and the
-    /// timer, if nothing of it is left to tell.
+    /// Ends a timer, whose ticks up to `now` still come out. Returns true if there was a timer that had not ended; also
+    /// returns the timer if it has no tick left.
     pub(super) fn cancel_timer(&mut self, id: OperationId, now: Instant) -> (bool, Option<Timer<T>>) {
         let Some(deadline) = self.deadlines.get(&id).copied() else { return (false, None) };
         let Some(timer) = self.timers.get_mut(&(deadline, id)) else { return (false, None) };
@@ -170,16 +170,16 @@ impl<T, R> State<T, R> {
         }
     }
 
-    /// When the next timer fires.
+    /// Returns the instant at which the next timer fires.
     pub(super) fn fires_at(&self) -> Option<Instant> {
         self.timers.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
-    /// Takes the oldest of what has happened, if `comer` has not been decided elsewhere, which it decides. `comer` is
-    /// woken when there is something, if nothing is.
+    /// Takes the oldest completion if `comer` has not been decided elsewhere, and decides `comer`. If there is none,
+    /// `comer` is woken when there is one.
     pub(super) fn take(&mut self, now: Instant, comer: Option<&Choice>) -> Option<Ready<T, R>> {
         let ended_at = self.ended.front().map(|(at, _)| *at);
-        // An operation may have ended after its taker looked at the clock; what fired before comes out before.
+        // An operation may have ended after the caller read the clock; ticks before that end come out first.
         let until = ended_at.unwrap_or(now);
         let fires = self.fires_at().is_some_and(|at| at <= until);
         if !fires && ended_at.is_none() {
@@ -192,7 +192,7 @@ impl<T, R> State<T, R> {
         if fires { self.tick() } else { self.ended.pop_front().map(|(_, ready)| ready) }
     }
 
-    /// Takes the first time of the first timer.
+    /// Takes the first tick of the first timer.
     pub(super) fn tick(&mut self) -> Option<Ready<T, R>> {
         let ((deadline, id), timer) = self.timers.pop_first()?;
         self.deadlines.remove(&id);
@@ -282,7 +282,7 @@ mod tests {
         end(20, 20);
         end(21, 19);
         end(40, 40);
-        // The clock of who takes is behind that of the ends.
+        // The clock of the caller is behind that of the ends.
         let take = || shared.0.lock().take(Instant::from_nanos(5), None).map(|ready| ready.tag);
         assert!(!shared.cancel(fired, Instant::from_nanos(15)), "it has fired, and is still told");
         assert_eq!((take(), take(), take(), take(), take()), (Some(10), Some(20), Some(21), Some(30), Some(40)));

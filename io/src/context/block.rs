@@ -1,4 +1,4 @@
-//! Wake blocks: where a context is woken, valid for the whole life of the process.
+//! Wake blocks, through which contexts are woken, and which stay valid for the whole life of the process.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -9,17 +9,16 @@ use super::thread_parker::ThreadParker;
 
 /// The park token of one context, and the way to wake that context.
 ///
-/// Blocks are leaked and reused, never freed: a waker that comes late finds a block, at worst
-/// somebody else's, who then wakes once for nothing. Every wait is a loop over its own condition,
-/// so that is harmless.
+/// Blocks are leaked and reused, never freed. A late waker still finds a block, at worst that of another context, which
+/// then wakes once without a reason. That is harmless, because every wait is a loop over its own condition.
 #[derive(Debug)]
 pub struct WakeBlock {
     state: ParkState,
     target: Target,
-    /// The next block of the [`WakeStack`](super::WakeStack) that holds this one; written by the waker whose
-    /// `notify` said that it has to wake, and by nobody else until `woken`.
+    /// The next block of the [`WakeStack`](super::WakeStack) that holds this one. Only the waker whose `notify` said
+    /// that it has to wake writes this, until `woken`.
     pub(super) next: AtomicPtr<WakeBlock>,
-    /// What the owning backend keeps here to find its fiber again; only the owner's thread reads it.
+    /// A word with which the owning backend finds its fiber again; only the owner's thread reads it.
     owner: AtomicUsize,
 }
 
@@ -29,10 +28,10 @@ enum Target {
     Backend(&'static dyn Wake),
 }
 
-/// How a backend is told that one of its parked contexts has to run.
+/// Tells a backend that one of its parked contexts has to run.
 pub trait Wake: Sync + std::fmt::Debug {
-    /// Makes the owner of `block` ready if it is parked and runs on the calling thread; else `false`.
-    /// It needs no token then: what it waits for is there when it goes on.
+    /// Makes the owner of `block` ready if it is parked and belongs to the calling thread; otherwise returns false. The
+    /// owner then needs no token, because the condition for which it waits is true when it goes on.
     ///
     /// Must not block and must not panic.
     fn wake_here(&self, block: &'static WakeBlock) -> bool {
@@ -42,8 +41,8 @@ pub trait Wake: Sync + std::fmt::Debug {
 
     /// Brings `block` to the executor that owns it, from any thread.
     ///
-    /// The block is the caller's until the executor says [`WakeBlock::woken`]; a [`WakeStack`](super::WakeStack) is
-    /// the usual vehicle. Must not block and must not panic.
+    /// The block belongs to the caller until the executor calls [`WakeBlock::woken`]; a [`WakeStack`](super::WakeStack)
+    /// is the usual means. Must not block and must not panic.
     fn wake(&self, block: &'static WakeBlock);
 }
 
@@ -66,15 +65,15 @@ impl WakeBlock {
         }))
     }
 
-    /// Announces that the owner goes to sleep; `false` says that a token was there, was consumed,
-    /// and that the owner has to go on. Call it when the owner's context is saved.
+    /// Announces that the owner goes to sleep. Returns false if there was a token, which is consumed; the owner then
+    /// has to go on. Call it when the owner's context is saved.
     #[must_use]
     #[inline]
     pub fn begin_park(&self) -> bool {
         self.state.begin_park()
     }
 
-    /// Announces that the owner runs again and consumes the token; says whether there was one.
+    /// Announces that the owner runs again, and consumes the token. Returns true if there was one.
     #[inline]
     pub fn end_park(&self) -> bool {
         self.state.end_park()
@@ -82,30 +81,30 @@ impl WakeBlock {
 
     /// Consumes the token, if there is one, and leaves the block parked.
     ///
-    /// For executors, which call [`begin_park`](Self::begin_park) once, when they take the block, so
-    /// that each token is told to them, and this on the owner's thread before they let it sleep.
+    /// For executors, which call [`begin_park`](Self::begin_park) once, when they take the block, so that every token
+    /// is reported to them. They call this on the owner's thread before they let the owner sleep.
     #[inline]
     pub fn take_token(&self) -> bool {
         self.state.take_token()
     }
 
-    /// Ends a wake that [`Wake::wake`] began; the owner is to be made ready **after** it.
+    /// Ends a wake that [`Wake::wake`] began. Make the owner ready **after** this call.
     #[inline]
     pub fn woken(&self) {
         self.state.woken();
     }
 
-    /// Whether a waker still holds this block, so that its owner must not give it up yet.
+    /// Returns true if a waker still holds this block, so that its owner must not give it up yet.
     pub fn is_queued(&self) -> bool {
         self.state.is_queued()
     }
 
-    /// Whether a token waits for the owner.
+    /// Returns true if a token waits for the owner.
     pub fn is_notified(&self) -> bool {
         self.state.is_notified()
     }
 
-    /// Forgets what an earlier owner left. The new owner calls it first.
+    /// Clears the state of an earlier owner. The new owner calls it first.
     pub fn reset(&self) {
         self.state.reset();
     }
@@ -119,13 +118,13 @@ impl WakeBlock {
         self.owner.store(owner, Ordering::Relaxed);
     }
 
-    /// The word set last by [`set_owner`](Self::set_owner); for the owner's own thread.
+    /// Returns the word that was last set by [`set_owner`](Self::set_owner); for the owner's own thread.
     #[inline]
     pub fn owner(&self) -> usize {
         self.owner.load(Ordering::Relaxed)
     }
 
-    /// Whether `target` is what wakes this block: it was made by [`leak`](Self::leak) with it.
+    /// Returns true if `target` wakes this block: it was made by [`leak`](Self::leak) with it.
     #[inline]
     pub fn is_woken_by(&self, target: &'static dyn Wake) -> bool {
         matches!(self.target, Target::Backend(own) if ptr::addr_eq(own, target))
@@ -143,12 +142,12 @@ impl WakeBlock {
     }
 }
 
-/// Leaves a token with one context. Copyable, usable from any thread, valid for ever.
+/// Leaves a token with one context. Copyable, usable from any thread, and valid for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct Unparker(pub(super) &'static WakeBlock);
 
 impl PartialEq for Unparker {
-    /// Whether both wake the same context.
+    /// Returns true if both wake the same context.
     fn eq(&self, other: &Self) -> bool {
         ptr::eq(self.0, other.0)
     }

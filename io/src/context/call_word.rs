@@ -1,4 +1,4 @@
-//! Whether a thread is in a system call that its wakers have to interrupt, as one atomic word.
+//! An atomic word that says whether a thread is in a system call that its wakers have to interrupt.
 //!
 //! ```text
 //!             enter                interrupt
@@ -16,7 +16,7 @@ use crate::primitive::{AtomicU32, Ordering};
 const OUTSIDE: u32 = 0;
 /// The owner is in a system call, or on its way into or out of it.
 const INSIDE: u32 = 1;
-/// A waker has undertaken to interrupt the call.
+/// A waker is going to interrupt the call.
 const INTERRUPTED: u32 = 2;
 
 /// The state word of a call.
@@ -30,27 +30,28 @@ impl Default for CallWord {
 }
 
 impl CallWord {
-    /// The owner is about to make a call. From now on its wakers signal.
+    /// Says that the owner is about to make a call. From now on its wakers signal.
     pub(crate) fn enter(&self) {
-        // Release: whoever interrupts sees which thread it is.
+        // Release: a waker that interrupts sees which thread it is.
         self.0.store(INSIDE, Ordering::Release);
     }
 
-    /// Undertakes to interrupt the call. `false`: there is none, or another waker has done so.
+    /// Claims the right to interrupt the call. Returns false if there is no call, or another waker has claimed it.
     #[must_use]
     pub(crate) fn interrupt(&self) -> bool {
         // Acquire: see `enter`. Relaxed on failure: nothing is done then.
         self.0.compare_exchange(INSIDE, INTERRUPTED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// The owner is back from its call. `true`: a waker signals, and the owner has to wait until it has ended that.
+    /// Says that the owner is back from its call. Returns true if a waker signals; the owner then has to wait until the
+    /// waker has finished.
     #[must_use]
     pub(crate) fn leave(&self) -> bool {
-        // Relaxed: what the waker leaves behind is handed over by the lock that it signals under.
+        // Relaxed: the lock under which the waker signals hands over what the waker leaves behind.
         self.0.swap(OUTSIDE, Ordering::Relaxed) == INTERRUPTED
     }
 
-    /// Whether the owner has not left the call that the caller interrupts.
+    /// Returns true if the owner has not left the call that the caller interrupts.
     pub(crate) fn is_interrupted(&self) -> bool {
         // Relaxed: it only ends a loop.
         self.0.load(Ordering::Relaxed) == INTERRUPTED

@@ -1,7 +1,7 @@
-//! The context itself, and which one is current.
+//! The context itself, and the current context.
 //!
 //! The current context is kept in one thread-local cell, which an executor swaps around each switch of fibers with
-//! [`set_current`]. A thread that was never told otherwise is a context of its own.
+//! [`set_current`]. Every other thread is a context of its own.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -24,7 +24,7 @@ use crate::dropping::drop_panic;
 use crate::primitive::Lock;
 use crate::time::Instant;
 
-/// A fiber, a pool worker or a plain thread, with its wake block and what runs on it.
+/// A fiber, a pool worker or a plain thread, with its wake block and the state of the task that runs on it.
 pub struct Context {
     /// No other context of the process has this number, neither now nor later.
     id: ContextId,
@@ -42,11 +42,11 @@ pub struct Context {
     pub(super) in_panic_hook: Cell<bool>,
     /// The runtimes of the tasks that run on this context, the innermost last. The addresses are only compared.
     runtimes: RefCell<Vec<*const ()>>,
-    /// Where a task reports to whose closure has just unwound.
+    /// The function to which a task reports whose closure has just unwound.
     report: Cell<Option<Report>>,
 }
 
-/// Names a context of the process. No other context ever has the same one, also not after the end of this one.
+/// Names a context of the process. No other context ever has the same number, even after the end of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContextId(u64);
 
@@ -99,8 +99,8 @@ impl Context {
         self.id
     }
 
-    /// Returns the context's wake block to the backend that made it, which is the one whose `target` wakes it. Anybody else
-    /// could reuse or queue the block at the wrong time.
+    /// Returns the context's wake block to the backend that made it, which is the one whose `target` wakes it. Other
+    /// code could reuse or queue the block at the wrong time.
     #[inline]
     pub fn block_of(&self, target: &'static dyn Wake) -> Option<&'static WakeBlock> {
         self.block.is_woken_by(target).then_some(self.block)
@@ -112,13 +112,13 @@ impl Context {
         self.block
     }
 
-    /// Returns what wakes this context.
+    /// Returns an unparker that wakes this context.
     #[inline]
     pub fn unparker(&self) -> Unparker {
         Unparker(self.block)
     }
 
-    /// Returns true if the context is a thread of its own, so that blocking it blocks nobody else.
+    /// Returns true if the context is a thread of its own, so that blocking it blocks no other context.
     pub fn is_thread(&self) -> bool {
         self.park.is_thread()
     }
@@ -189,8 +189,8 @@ impl Context {
         result
     }
 
-    /// Drops these values while the task still runs: the last one that was made first, and also those that their destructors
-    /// make.
+    /// Drops the task-local values while the task still runs, in the reverse order of their creation, including values
+    /// that their destructors make.
     #[inline]
     pub(crate) fn drop_locals(&self) {
         if let Some(locals) = self.locals.take() {
@@ -210,7 +210,7 @@ impl Context {
         }
     }
 
-    /// Notes where the task reports to, whose closure unwinds.
+    /// Notes where the task, whose closure unwinds, reports its panic.
     pub(crate) fn set_report(&self, report: Option<Report>) {
         self.report.set(report);
     }
@@ -233,7 +233,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// When inline tasks nest deeper than [`INLINE_DEPTH_MAX`].
+    /// Returns an error if inline tasks nest deeper than [`INLINE_DEPTH_MAX`].
     pub(crate) fn enter_task<'a>(&'a self, state: &'a TaskState) -> Result<TaskGuard<'a>, TooDeep> {
         let previous = self.task();
         let depth = self.inline_depth.get();
@@ -262,7 +262,7 @@ impl Context {
         self.task().requests()
     }
 
-    /// The innermost running task.
+    /// Returns the innermost running task.
     #[inline]
     pub(crate) fn task(&self) -> &TaskState {
         // SAFETY: `enter_task` puts a task here that outlives the guard, which puts the previous
@@ -271,7 +271,7 @@ impl Context {
     }
 }
 
-/// A task of a runtime runs on a context until this drops; from [`Context::enter_runtime`].
+/// Notes that a task of a runtime runs on a context until this drops; from [`Context::enter_runtime`].
 #[must_use]
 pub struct RuntimeGuard<'a>(&'a Context);
 
@@ -287,7 +287,7 @@ impl Drop for RuntimeGuard<'_> {
     }
 }
 
-/// Ends the running of a task.
+/// Ends the running of a task when it drops.
 pub(crate) struct TaskGuard<'a> {
     context: &'a Context,
     state: &'a TaskState,
@@ -314,13 +314,14 @@ pub fn current<R>(f: impl FnOnce(&Context) -> R) -> R {
     if pointer.is_null() {
         pointer = thread_context();
     }
-    // SAFETY: `set_current`'s caller keeps the context alive while it is current, and whoever runs
-    // `f` is what makes it current: a fiber's own context is there whenever the fiber runs. That of a
-    // thread is there until the thread's end.
+    // SAFETY: the caller of `set_current` keeps the context alive while it is current, and the code that runs `f` is
+    // what makes it current: a fiber's own context exists whenever the fiber runs. That of a thread exists until the
+    // thread's end.
     f(unsafe { &*pointer })
 }
 
-/// A context stays on its thread, so the address of a thread-local stays what it is over a suspension.
+/// Returns the current context, or null. A context stays on its thread, so the address of a thread-local does not
+/// change over a suspension.
 #[inline]
 fn current_pointer() -> *const Context {
     CURRENT.get()
@@ -332,8 +333,8 @@ fn thread_context() -> *const Context {
     let new = || Context::new(take_thread_block(), Rc::new(ThreadPark::default()));
     // It lives in a thread-local of this thread, whose destructor clears `CURRENT`.
     let made = THREAD.try_with(|thread| ptr::from_ref(thread.0.get_or_init(new)));
-    // Or else this is a destructor of a thread-local, after ours has run: the last context of this thread,
-    // which nobody would give back. One for all calls: who waits is woken where it registered.
+    // Otherwise this is a destructor of a thread-local, after ours has run. It gets a last context for this thread,
+    // which nobody would give back. All later calls use the same one, so that a waiter is woken where it registered.
     let context = made.unwrap_or_else(|_| Box::leak(Box::new(new())));
     CURRENT.set(context);
     context
@@ -352,7 +353,7 @@ pub unsafe fn set_current(context: *const Context) -> *const Context {
     CURRENT.replace(context)
 }
 
-/// The context of a thread, whose block goes back to the pool with the thread.
+/// The context of a thread. Its block goes back to the pool when the thread ends.
 struct ThreadContext(OnceCell<Context>);
 
 static FREE_BLOCKS: Lock<Vec<&'static WakeBlock>> = Lock::new(Vec::new());
@@ -364,7 +365,7 @@ fn take_thread_block() -> &'static WakeBlock {
 impl Drop for ThreadContext {
     fn drop(&mut self) {
         if let Some(context) = self.0.get() {
-            // While it still is the current one: their destructors may wait, or panic.
+            // While it still is the current context, because the destructors may wait or panic.
             context.drop_locals_after_panic();
         }
         if let Some(context) = self.0.take() {
@@ -374,13 +375,13 @@ impl Drop for ThreadContext {
     }
 }
 
-/// Blocks the calling context until its token arrives or the deadline passes; may return early.
+/// Blocks the calling context until its token arrives or the deadline passes. May return early.
 ///
-/// What [`Io::park`](crate::Io::park) does unless a backend or decorator does something else.
+/// This is the default of [`Io::park`](crate::Io::park).
 ///
 /// # Panics
 ///
-/// Inside [`no_suspend`](crate::no_suspend()).
+/// Panics inside [`no_suspend`](crate::no_suspend()).
 #[inline]
 pub fn park(deadline: Option<Instant>) {
     current(|context| {
@@ -389,11 +390,11 @@ pub fn park(deadline: Option<Instant>) {
     });
 }
 
-/// Lets other contexts run; what [`Io::yield_now`](crate::Io::yield_now) does.
+/// Lets other contexts run. This is the default of [`Io::yield_now`](crate::Io::yield_now).
 ///
 /// # Panics
 ///
-/// Inside [`no_suspend`](crate::no_suspend()).
+/// Panics inside [`no_suspend`](crate::no_suspend()).
 #[inline]
 pub fn yield_now() {
     current(|context| {

@@ -1,14 +1,14 @@
-//! How deep tasks may nest on one context.
+//! Limits on how deep tasks may nest on one context.
 
 use std::fmt;
 
-/// How deep inline tasks may nest on one context. A level takes about 5 KiB of stack in a debug build,
-/// before what the task itself takes: with this many, the panic comes before the end of a fiber's
-/// default stack of 256 KiB.
+/// The maximum depth of inline tasks on one context. A level takes about 5 KiB of stack in a debug build, in addition
+/// to the stack of the task itself. With this many, the panic comes before the end of a fiber's default stack of 256
+/// KiB.
 pub(super) const INLINE_DEPTH_MAX: u32 = 40;
 
-/// How deep they may nest for the innermost to begin what it joins. The rest is left to that task: it
-/// can nest about as deep as on a context of its own, whoever begins it.
+/// The maximum depth at which the innermost task may begin a task that it joins. The rest is left to that task, so that
+/// it can nest about as deep as on a context of its own, whichever context begins it.
 pub(super) const JOINED_DEPTH_MAX: u32 = 8;
 
 /// Inline tasks nest deeper than [`INLINE_DEPTH_MAX`].

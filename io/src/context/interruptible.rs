@@ -1,4 +1,4 @@
-//! System calls that block the calling thread until its token arrives. [`call`](super::call) says how.
+//! System calls that block the calling thread until its token arrives. [`call`](super::call) describes how.
 
 use std::cell::Cell;
 use std::io;
@@ -11,13 +11,13 @@ use crate::sys::wake_signal::{self, ThreadId, Unblocked};
 use crate::time::Instant;
 
 thread_local! {
-    /// The wake signal is unblocked for good in this thread.
+    /// True if the wake signal is permanently unblocked in this thread.
     static CLAIMED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the calling thread be interrupted for good, which spares each call that blocks a system call.
+/// Permanently lets the calling thread be interrupted, which saves each blocking call a system call.
 ///
-/// For the worker threads of a backend, on which nobody else blocks the signal.
+/// For the worker threads of a backend, on which no other code blocks the signal.
 pub fn claim_thread() {
     wake_signal::install();
     wake_signal::unblock();
@@ -25,29 +25,30 @@ pub fn claim_thread() {
     CLAIMED.set(true);
 }
 
-/// Makes one system call, which may block, on the calling **thread**. The context's token ends it, and is consumed.
+/// Makes one system call, which may block, on the calling **thread**. The context's token ends the call and is
+/// consumed.
 ///
 /// # Errors
 ///
-/// The errors of `call`. `EINTR` when a token was there or came, or a signal of somebody else: ask for
-/// cancellation, and call again. When `call` succeeds, what a token stands for is pending still.
+/// The errors of `call`. `EINTR` if there was a token or one came, or if another signal came: check for cancellation,
+/// and call again. If `call` succeeds, the event for which a token stands is still pending.
 ///
 /// # Panics
 ///
-/// When the calling context is no thread but a fiber.
+/// Panics if the calling context is a fiber and not a thread.
 #[inline]
 pub fn interruptible<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     make(|_| call()).unwrap_or_else(|| Err(interrupted()))
 }
 
-/// As [`interruptible`], but the deadline ends the call, too. It costs three system calls more: it is for calls that
-/// nothing else can wait for.
+/// Makes a call like [`interruptible`], but the deadline ends the call, too. It costs three system calls more, and is
+/// meant for calls for which there is no other way to wait.
 ///
-/// `None`, and nothing is done, when the kernel refuses a timer.
+/// Returns `None` without making the call if the kernel refuses a timer.
 ///
 /// # Panics
 ///
-/// As there.
+/// Panics if the calling context is a fiber and not a thread.
 pub fn interruptible_until<T>(deadline: Instant, call: impl FnOnce() -> io::Result<T>) -> Option<io::Result<T>> {
     let result = make(|thread| {
         // Dropped before the thread leaves.
@@ -57,7 +58,7 @@ pub fn interruptible_until<T>(deadline: Instant, call: impl FnOnce() -> io::Resu
     result.unwrap_or_else(|| Some(Err(interrupted())))
 }
 
-/// As the kernel says it.
+/// Makes the error with which the kernel reports an interruption.
 fn interrupted() -> io::Error {
     Errno::INTR.into()
 }
@@ -91,18 +92,18 @@ mod tests {
 
     static ONE_TEST: Lock<()> = Lock::new(());
 
-    /// Reads from a pipe to which nothing is written; what came of that.
+    /// Reads from a pipe to which nothing is written, and returns the error.
     fn read_nothing() -> io::ErrorKind {
         let (mut reader, _writer) = io::pipe().unwrap();
         interruptible(|| reader.read(&mut [0])).unwrap_err().kind()
     }
 
-    /// Runs `call` on a thread of its own, and unparks that once it sleeps.
+    /// Runs `call` on a thread of its own, and unparks that thread once it sleeps.
     fn interrupted<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
         interrupted_when(|| {}, call)
     }
 
-    /// As `interrupted`, after `prepare`, which changes the process: one test at a time.
+    /// Does the same as `interrupted`, after `prepare`, which changes the process; so only one test runs at a time.
     fn interrupted_when<T: Send + 'static>(prepare: impl FnOnce(), call: impl FnOnce() -> T + Send + 'static) -> T {
         let _one_test = ONE_TEST.lock();
         prepare();
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(interrupted(read_nothing), io::ErrorKind::Interrupted);
     }
 
-    /// A library that takes the signal over, and lets system calls go on.
+    /// A library that takes over the signal, and lets system calls go on.
     #[test]
     fn a_handler_that_was_replaced_does_not_stand_in_the_way() {
         for replace in wake_signal::testing::REPLACEMENTS {

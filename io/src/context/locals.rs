@@ -1,19 +1,19 @@
-//! The values that a task has made of its own.
+//! The task-local values of a task.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// The values that a task has made so far, by the addresses of their statics.
+/// The task-local values that were made so far, by the addresses of their statics.
 #[derive(Default)]
 pub(crate) struct Locals(pub(crate) Vec<(*const (), Rc<dyn Any>)>);
 
 impl Locals {
-    /// Takes the last that was made: it may have been made of earlier ones.
+    /// Takes the value that was made last. It may depend on earlier ones.
     pub(crate) fn pop(&mut self) -> Option<Rc<dyn Any>> {
         self.0.pop().map(|(_, value)| value)
     }
 }
 
-/// Those of the task that runs, boxed since few tasks have any.
+/// The values of the running task, boxed because few tasks have any.
 pub(crate) type LocalsCell = Cell<Option<Box<Locals>>>;

@@ -1,13 +1,12 @@
-//! Contexts: what can park. A fiber, a pool worker or a plain thread.
+//! Contexts, which can park: a fiber, a pool worker or a plain thread.
 //!
-//! An [`Io`] performs; the *calling context* parks. That is why a fiber of one backend can lock a
-//! mutex that a thread of another backend holds, and call through any `Io` it was handed: whoever
-//! wakes it needs only its [`Unparker`], and need not know what it wakes.
+//! An [`Io`] performs; the *calling context* parks. Therefore a fiber of one backend can lock a mutex that a thread of
+//! another backend holds, and can call through any `Io` that it was given. A waker needs only the context's
+//! [`Unparker`], and does not have to know what kind of context it wakes.
 //!
-//! The current context is kept in one thread-local cell, which an executor swaps around each
-//! switch of fibers with [`set_current`]. A thread that was never told otherwise is a context of
-//! its own. On a context runs at most one task, and on top of it inline children
-//! ([`crate::backend::Start::run`]).
+//! The current context is kept in one thread-local cell, which an executor swaps around each switch of fibers with
+//! [`set_current`]. Every other thread is a context of its own. At most one task runs on a context, and inline children
+//! run on top of it ([`crate::backend::Start::run`]).
 
 mod park;
 mod park_state;

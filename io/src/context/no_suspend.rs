@@ -11,7 +11,7 @@ impl Context {
         self.no_suspend.get() == 0 && !self.in_panic_hook.get()
     }
 
-    /// Panics where nothing may suspend. Every wait calls this before it begins.
+    /// Panics if suspending is not allowed. Every wait calls this before it begins.
     #[inline]
     pub(crate) fn assert_may_suspend(&self) {
         assert!(
@@ -21,8 +21,9 @@ impl Context {
         );
     }
 
-    /// Panics inside [`no_suspend`](crate::no_suspend()). There a call that may wait is refused even if it need not wait this
-    /// time, since that depends on what others do. A panic hook gets through: nobody could stop the panic there.
+    /// Panics inside [`no_suspend`](crate::no_suspend()). There, a call that may wait is refused even if it does not
+    /// have to wait this time, since that depends on what others do. A panic hook gets through, because nothing could
+    /// stop the panic there.
     #[inline]
     pub(crate) fn assert_outside_no_suspend(&self) {
         if self.no_suspend.get() != 0 {
@@ -42,15 +43,14 @@ impl Drop for NoSuspend<'_> {
 
 /// Runs `f`, in which every blocking call panics.
 ///
-/// For sections that rely on per-thread nesting (`scoped_tls`, FFI handle scopes, a std lock held
-/// over calls into unknown code): another fiber of the same thread must not run in the middle of
-/// them. It panics in every build and in every kind of context, so that a program tested on threads
-/// does not deadlock on fibers.
+/// For sections that rely on per-thread nesting (`scoped_tls`, FFI handle scopes, a std lock held over calls into
+/// unknown code): another fiber of the same thread must not run in the middle of them. It panics in every build and in
+/// every kind of context, so that a program tested on threads does not deadlock on fibers.
 ///
 /// # Panics
 ///
-/// Whatever `f` does; and any call in `f` panics that could wait, also one that need not this time: a cancellation
-/// point, a join, and the `*_uncancelable` forms.
+/// Panics if `f` panics. In addition, every call in `f` that could wait panics, even if it does not have to wait this
+/// time: a cancellation point, a join, and the `*_uncancelable` forms.
 pub fn no_suspend<R>(f: impl FnOnce() -> R) -> R {
     current(|context| {
         context.no_suspend.set(context.no_suspend.get() + 1);

@@ -11,32 +11,30 @@
 //!  NOTIFIED ──begin_park──▶ empty  ◀──────────────end_park────────────
 //! ```
 //!
-//! Whoever turns `PARKED` into `PARKED|NOTIFIED` while `QUEUED` is clear sets `QUEUED` in the same
-//! step and must wake the owner; everybody else's token is picked up by that wake. `QUEUED` also
-//! says that a waker still holds the block, so that the owner's memory is not given to another
-//! context meanwhile.
+//! The waker that turns `PARKED` into `PARKED|NOTIFIED` while `QUEUED` is clear sets `QUEUED` in the same step and must
+//! wake the owner; the tokens of all others are picked up by that wake. `QUEUED` also says that a waker still holds the
+//! block, so that the owner's memory is not given to another context during that time.
 //!
-//! An executor stays `PARKED` for as long as its context lives: whoever leaves a token then comes to
-//! it, and it knows without an atomic whether the context sleeps. It asks `take_token` before it lets
-//! one sleep, which costs a load where there is none. The models of `tests/loom_park.rs` run this
-//! very file under loom.
+//! An executor stays `PARKED` for as long as its context lives. So every waker that leaves a token comes to it, and it
+//! knows without an atomic whether the context sleeps. It calls `take_token` before it lets a context sleep, which
+//! costs a load if there is no token. The models of `tests/loom_park.rs` run this very file under loom.
 
 use crate::primitive::{AtomicU32, Ordering};
 
 /// The owner sleeps, or is about to; set and cleared by the owner.
 const PARKED: u32 = 1;
-/// A token is there; set by wakers, consumed by the owner.
+/// There is a token; set by wakers, consumed by the owner.
 const NOTIFIED: u32 = 2;
-/// A waker is on its way to the owner; set by the waker that has to wake, cleared when it did.
+/// A waker is on its way to the owner; set by the waker that has to wake, cleared when it has done so.
 const QUEUED: u32 = 4;
 
 /// The state word of a park token.
 #[derive(Debug)]
 pub(crate) struct ParkState {
-    /// `PARKED | NOTIFIED | QUEUED`. A waker's Release in `notify` publishes what the owner waits for; the owner
-    /// receives it where it consumes the token, in `begin_park`, `end_park` and `take_token`, by their Acquire.
-    /// The Release of `begin_park` publishes how the owner is to be woken, that of `woken` that the block is free
-    /// again, both to the Acquire of a `notify` that says to wake.
+    /// `PARKED | NOTIFIED | QUEUED`. A waker's Release in `notify` publishes the data for which the owner waits; the
+    /// owner receives it when it consumes the token, in `begin_park`, `end_park` and `take_token`, by their Acquire.
+    /// The Release of `begin_park` publishes how the owner is to be woken, and that of `woken` publishes that the block
+    /// is free again, both to the Acquire of a `notify` that says to wake.
     bits: AtomicU32,
 }
 
@@ -45,8 +43,8 @@ impl ParkState {
         Self { bits: AtomicU32::new(0) }
     }
 
-    /// Announces that the owner goes to sleep. `false`: a token was there; it is consumed, and the
-    /// owner goes on.
+    /// Announces that the owner goes to sleep. Returns false if there was a token; it is consumed, and the owner goes
+    /// on.
     #[must_use]
     pub(crate) fn begin_park(&self) -> bool {
         let mut bits = self.bits.load(Ordering::Relaxed);
@@ -59,10 +57,10 @@ impl ParkState {
         }
     }
 
-    /// Announces that the owner is awake again, for whatever reason, and consumes the token.
-    /// Returns whether there was one.
+    /// Announces that the owner is awake again, for whatever reason, and consumes the token. Returns true if there was
+    /// one.
     pub(crate) fn end_park(&self) -> bool {
-        // No Release: an owner that is awake tells wakers nothing.
+        // No Release: an owner that is awake publishes nothing to wakers.
         self.bits.fetch_and(!(PARKED | NOTIFIED), Ordering::Acquire) & NOTIFIED != 0
     }
 
@@ -72,14 +70,14 @@ impl ParkState {
         self.is_notified() && self.bits.fetch_and(!NOTIFIED, Ordering::Acquire) & NOTIFIED != 0
     }
 
-    /// Whether a token is there. Only a hint unless the owner asks.
+    /// Returns true if there is a token. Only a hint unless the owner calls it.
     #[inline]
     pub(crate) fn is_notified(&self) -> bool {
-        // Relaxed: what the token publishes is received by consuming it.
+        // Relaxed: consuming the token receives what it publishes.
         self.bits.load(Ordering::Relaxed) & NOTIFIED != 0
     }
 
-    /// Leaves a token. `true`: the owner sleeps, and the caller has to wake it and then say
+    /// Leaves a token. Returns true if the owner sleeps; the caller then has to wake it and call
     /// [`woken`](Self::woken).
     #[must_use]
     pub(crate) fn notify(&self) -> bool {
@@ -101,9 +99,9 @@ impl ParkState {
         self.bits.fetch_and(!QUEUED, Ordering::Release);
     }
 
-    /// Whether a waker is still on its way to the owner. For the owner, or on the owner's thread.
+    /// Returns true if a waker is still on its way to the owner. For the owner, or on the owner's thread.
     pub(crate) fn is_queued(&self) -> bool {
-        // Relaxed: it is that thread which says `woken` of what wakers bring to it.
+        // Relaxed: this thread is the one that calls `woken` for what wakers bring to it.
         self.bits.load(Ordering::Relaxed) & QUEUED != 0
     }
 

@@ -1,4 +1,4 @@
-//! Cancellation points: what a context asks before and within each wait.
+//! Cancellation points: the checks of a context before and during each wait.
 
 use super::current::Context;
 use super::park::Wait;
@@ -10,33 +10,33 @@ use crate::time::Instant;
 impl Context {
     /// A bare cancellation point: delivers a pending request, once.
     ///
-    /// It counts as a call that need not wait: after a number of these, and sooner when the context has run for long, it
-    /// lets other contexts of the same executor run first. A wait that has begun asks with
+    /// It counts as a call that does not have to wait: after a number of these, and sooner if the context has run for
+    /// long, it lets other contexts of the same executor run first. A wait that has begun uses
     /// [`check_within_wait`](Self::check_within_wait) instead.
     ///
     /// # Errors
     ///
-    /// [`Canceled`] when the running task was asked to stop or one of its timeouts has passed; and
-    /// inside a panic hook, where nothing may suspend.
+    /// [`Canceled`] if the running task was asked to stop or one of its timeouts has passed, and inside a panic hook,
+    /// where nothing may suspend.
     ///
     /// # Panics
     ///
-    /// Inside [`no_suspend`](crate::no_suspend()).
+    /// Panics inside [`no_suspend`](crate::no_suspend()).
     #[inline]
     pub fn check(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
         self.check_costing(turn::POINT, io)
     }
 
-    /// The cancellation point of [`Io::operate`](crate::Io::operate). As [`check`](Self::check), and counts for more: an operation that does
-    /// not wait takes a system call of the calling thread.
+    /// The cancellation point of [`Io::operate`](crate::Io::operate). It works like [`check`](Self::check), but counts
+    /// for more, because an operation that does not wait takes a system call of the calling thread.
     ///
     /// # Errors
     ///
-    /// As `check`.
+    /// See `check`.
     ///
     /// # Panics
     ///
-    /// As `check`.
+    /// See `check`.
     #[inline]
     pub fn check_operation(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
         self.check_costing(turn::OPERATION, io)
@@ -69,16 +69,16 @@ impl Context {
         self.deliver(now)
     }
 
-    /// Delivers a pending request, once, in the middle of a wait whose beginning was a point. Never lets others run: its
-    /// caller may rely on what it has seen until it parks.
+    /// Delivers a pending request, once, in the middle of a wait whose beginning was a point. Never lets others run,
+    /// because its caller may rely on what it has seen until it parks.
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check).
+    /// See [`check`](Self::check).
     ///
     /// # Panics
     ///
-    /// As `check`.
+    /// See `check`.
     #[inline]
     pub fn check_within_wait(&self, io: &(impl Wait + ?Sized)) -> Result<(), Canceled> {
         if self.is_undisturbed() { Ok(()) } else { self.check_slow(true, &|| io.now()) }
@@ -91,7 +91,7 @@ impl Context {
         if let Some(cause) = self.scopes.borrow().aborted() {
             return Err(Canceled::of(cause));
         }
-        // Outside the borrow: `now` may be somebody's decorator and call back.
+        // Outside the borrow, because `now` may belong to a decorator and call back.
         if self.scopes.borrow().deadline().is_none() {
             return Ok(());
         }
@@ -102,11 +102,11 @@ impl Context {
         }
     }
 
-    /// Takes a delivered request back, so that the next cancellation point returns it again.
+    /// Hands a delivered request back, so that the next cancellation point returns it again.
     pub fn recancel(&self, canceled: Canceled) {
         match canceled.into_cause() {
             Cause::TimedOut(id) if self.scopes.borrow_mut().rearm(id) => {}
-            // Nobody requested anything.
+            // There was no request.
             Cause::PanicHook => {}
             // Every later point of the scope returns `Canceled` in any case.
             Cause::Aborted | Cause::Token => {}
@@ -139,10 +139,11 @@ impl Context {
     }
 }
 
-/// The requests to a waiter that were passed on to what it waits for. Each request is passed on as often as it is made.
+/// The requests to a waiter that were passed on to the tasks for which it waits. Each request is passed on as often as
+/// it is made.
 #[derive(Debug, Default)]
 pub(super) struct PassedOn {
     requests: u32,
-    /// How many requests had been made when it was looked last.
+    /// The number of requests when it was last checked.
     count: Option<u32>,
 }

@@ -1,6 +1,6 @@
-//! Where a runtime reports.
+//! The function to which a runtime reports.
 
 use std::sync::Arc;
 
-/// Called with one line of text when something needs telling.
+/// A function that is called with one line of text for each event that a runtime reports.
 pub type Report = Arc<dyn Fn(&str) + Send + Sync>;

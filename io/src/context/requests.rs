@@ -1,9 +1,9 @@
 //! The requests to a task, and where they reach it.
 //!
-//! A canceler writes its request and then looks where the task runs; the task says where it runs and then looks for
+//! A canceler writes its request and then checks where the task runs; the task says where it runs and then checks for
 //! requests. All of these accesses are SeqCst, so one of the two sees the other: the task finds the request before it
-//! parks, or the canceler finds the context to wake. What the canceler did before comes before what the task does about
-//! it.
+//! parks, or the canceler finds the context to wake. The actions of the canceler before its request happen before the
+//! reaction of the task.
 //!
 //! The models of `tests/loom_requests.rs` run this very file under loom.
 #![allow(unsafe_code)]
@@ -63,7 +63,7 @@ impl Requests {
 
     /// Clears `REQUESTED` and returns what was pending. Only the task itself calls this.
     pub(crate) fn take(&self) -> u32 {
-        // Acquire: what the canceler did before. Release: a canceler whose update comes later sees where the task runs.
+        // Acquire: receives what the canceler did before. Release: a canceler whose update comes later sees where the task runs.
         self.word.fetch_and(!REQUESTED, Ordering::AcqRel) & (REQUESTED | TORN_DOWN)
     }
 

@@ -11,11 +11,11 @@ use crate::time::Instant;
 
 /// The group of a scope whose body runs.
 pub(crate) trait HasFailed: fmt::Debug + Send + Sync {
-    /// Returns true once the group has failed, until it has told of that.
+    /// Returns true once the group has failed, until it has reported that.
     fn has_failed(&self) -> bool;
 }
 
-/// What encloses the place where a task was started, and binds the task, too.
+/// A scope that encloses the place where a task was started, and that binds the task, too.
 #[derive(Clone, Debug)]
 pub(crate) enum Inherited {
     Timeout(InheritedTimeout),
@@ -25,7 +25,8 @@ pub(crate) enum Inherited {
 
 /// A timeout that encloses the place where a task was started.
 ///
-/// The task has its own copy, and finds out by itself that the deadline has passed, wherever its parent is at that time.
+/// The task has its own copy, and finds out by itself that the deadline has passed, whatever its parent does at that
+/// time.
 #[derive(Clone, Debug)]
 pub(crate) struct InheritedTimeout {
     id: TimeoutId,
@@ -33,10 +34,10 @@ pub(crate) struct InheritedTimeout {
     shared: Arc<Shared>,
 }
 
-/// What the scope of a timeout shares with the tasks that were started in it.
+/// The state that the scope of a timeout shares with the tasks that were started in it.
 ///
-/// Both are Relaxed: they say that a deadline binds no longer, or that it has reached a task, and publish nothing else.
-/// Whoever knows by other means that the scope, or the task, has ended also sees the flag.
+/// Both flags are Relaxed: they say that a deadline no longer binds, or that it has reached a task, and publish nothing
+/// else. A thread that knows by other means that the scope, or the task, has ended also sees the flag.
 #[derive(Debug, Default)]
 struct Shared {
     /// Set when the scope has ended. It binds a task that outlives it no longer.
@@ -198,7 +199,7 @@ impl Scopes {
         })
     }
 
-    /// Takes a delivered request back. Returns false if this task is not in the scope of that timeout.
+    /// Hands a delivered request back. Returns false if this task is not in the scope of that timeout.
     pub(super) fn rearm(&mut self, wanted: TimeoutId) -> bool {
         // Innermost first: an inline task has scopes of its own for the timeouts of the one below.
         let found =

@@ -1,4 +1,4 @@
-//! Giving way for a moment before going to sleep.
+//! Spin waits: giving the processor away for a moment before going to sleep.
 
 use std::cell::Cell;
 use std::thread;
@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use crate::time::monotonic_now;
 
-/// How often the processor is given away before its thread sleeps.
+/// The number of times that a thread gives the processor away before it sleeps.
 const YIELDS: u32 = 4;
 
-/// When the processor is back only after this, somebody had it who has nothing to do with it, and would
-/// not have had it from a thread that sleeps and is woken.
+/// If the processor comes back only after this time, an unrelated thread had it, which would not have had it from a
+/// thread that sleeps and is woken.
 const WAIT_MAX: Duration = Duration::from_micros(500);
 
-/// How many times a thread sleeps at once and is woken, at most, after waiting did not pay.
+/// The maximum number of times that a thread sleeps at once and is woken after a wait did not pay off.
 const SKIPS_MAX: u32 = 255;
 
-/// Whether a thread that is about to sleep gives the processor away for a moment first, since what
-/// other threads owe it may come meanwhile. Then it need not sleep, and nobody has to wake it: a system
-/// call less for each, and on a shared processor two threads that answer each other just take turns.
+/// Decides whether a thread that is about to sleep gives the processor away for a moment first, because other threads
+/// may complete their part in that time. Then it does not have to sleep, and no thread has to wake it. This saves each
+/// side a system call, and on a shared processor two threads that answer each other just take turns.
 ///
-/// It learns: a thread that nobody wakes never waits, and each time that waiting was in vain, it sleeps
-/// and is woken twice as often before it tries again. Belongs to one thread.
+/// It learns: a thread that is never woken never waits, and each time that a wait was in vain, the thread sleeps and is
+/// woken twice as often before it tries again. Belongs to one thread.
 #[derive(Debug)]
 pub struct SpinWait {
-    /// How many times others have yet to wake the thread before it waits.
+    /// The number of times that others still have to wake the thread before it waits.
     skips: Cell<u32>,
-    /// How many times those were, at first.
+    /// The value from which `skips` last counted down.
     skips_last: Cell<u32>,
 }
 
-/// What came of waiting.
+/// The result of a wait.
 #[derive(Clone, Copy)]
 enum Outcome {
     Paid,
     InVain,
-    /// Somebody else had the processor for long.
+    /// Another thread had the processor for long.
     TooLong,
 }
 
@@ -46,7 +46,7 @@ impl Default for SpinWait {
 }
 
 impl SpinWait {
-    /// Whether to [`wait`](Self::wait) before the thread sleeps.
+    /// Returns true if the thread should [`wait`](Self::wait) before it sleeps.
     #[inline]
     pub fn pays(&self) -> bool {
         self.skips.get() == 0
@@ -58,7 +58,7 @@ impl SpinWait {
         self.skips.set(self.skips.get().saturating_sub(1));
     }
 
-    /// Gives the processor away a bounded number of times, until it is `ready`; whether it is.
+    /// Gives the processor away a bounded number of times, until `ready` returns true. Returns true if it did.
     pub fn wait(&self, ready: impl Fn() -> bool) -> bool {
         let begun = monotonic_now();
         let mut is_ready = false;
@@ -94,7 +94,7 @@ impl SpinWait {
 mod tests {
     use super::*;
 
-    /// How often the thread has to be woken before it waits.
+    /// Returns the number of times that the thread has to be woken before it waits.
     fn skipped(spin_wait: &SpinWait) -> u32 {
         (0..)
             .find(|_| {

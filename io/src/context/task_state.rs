@@ -7,15 +7,15 @@ use super::block::Unparker;
 use super::requests::{REQUESTED, Requests};
 use super::scopes::Inherited;
 
-/// The cancellation state of one task. The task shares it with everybody who may cancel it.
+/// The cancellation state of one task. The task shares it with everything that may cancel it.
 #[derive(Debug)]
 pub(crate) struct TaskState {
     requests: Requests,
-    /// The task on top of which this one runs, as its inline child. Null for none, and where that task was shielded when
-    /// this one began. Requests to the task below are requests to this one, too: the child looks for them, on the context
-    /// of both, where their wakes arrive. Only the running task touches this and `seen`.
+    /// The task on top of which this one runs, as its inline child. Null if there is none, or if that task was shielded
+    /// when this one began. Requests to the task below are also requests to this one: the child checks for them, on the
+    /// context of both, where their wakes arrive. Only the running task touches this and `seen`.
     below: AtomicPtr<TaskState>,
-    /// How many requests to the tasks below were delivered to this one, or were there when it began.
+    /// The number of requests to the tasks below that were delivered to this one, or had been made when it began.
     seen: AtomicU32,
     inherited: Vec<Inherited>,
     /// The group of which the task is a member, or null. The address is only compared.
@@ -33,7 +33,8 @@ impl TaskState {
         }
     }
 
-    /// Returns the state that stands for "no task": that of a plain thread outside of every task. Nobody can cancel it.
+    /// Returns the state that stands for "no task": that of a plain thread outside of every task. It cannot be
+    /// canceled.
     pub(crate) fn none() -> &'static TaskState {
         static NONE: TaskState = TaskState::new(Vec::new());
         &NONE
@@ -153,8 +154,8 @@ impl TaskState {
         true
     }
 
-    /// Begins to run on `context`, on top of `below`. Requests to `below` reach this task, also those that are pending now,
-    /// unless `below` is shielded.
+    /// Begins to run on `context`, on top of `below`. Requests to `below` reach this task, including those that are
+    /// pending now, unless `below` is shielded.
     pub(crate) fn begin(&self, context: Unparker, below: &TaskState, shielded: bool) {
         self.requests.begin(context);
         if below.is_none() || shielded {

@@ -1,4 +1,4 @@
-//! Reporting.
+//! Reporting events to the program.
 
 use std::any::Any;
 use std::mem;
@@ -7,18 +7,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::no_suspend::no_suspend;
 use super::report::Report;
 
-/// Tells a line, if there is somebody to tell. What the program makes of it neither suspends the caller nor unwinds
+/// Reports a line if there is a `report`. Whatever the program does with it, it neither suspends the caller nor unwinds
 /// it: a panic of the report ends here.
 pub fn tell(report: Option<&Report>, line: &str) {
     if let Some(report) = report
         && let Err(panic) = catch_unwind(AssertUnwindSafe(|| no_suspend(|| report(line))))
     {
-        // The panic hook has told it; its destructor may panic again.
+        // The panic hook has reported it; its destructor may panic again.
         mem::forget(panic);
     }
 }
 
-/// What a panic says, where that is text.
+/// Returns the message of a panic if it is text.
 pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a value that is not text")

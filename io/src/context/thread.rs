@@ -34,16 +34,16 @@ impl Park for ThreadPark {
 }
 
 thread_local! {
-    /// Whether the thread is one of a pool's: it ends when there is nothing to do for it.
+    /// True if the thread belongs to a pool: it ends when there is nothing to do for it.
     static IS_OF_POOL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says that the calling thread is one of a pool's.
+/// Marks the calling thread as belonging to a pool.
 pub(crate) fn mark_thread_of_pool() {
     IS_OF_POOL.set(true);
 }
 
-/// Whether the calling thread is one of a pool's, and not the program's own.
+/// Returns true if the calling thread belongs to a pool, and is not the program's own.
 pub(crate) fn is_thread_of_pool() -> bool {
     IS_OF_POOL.get()
 }

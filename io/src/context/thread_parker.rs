@@ -1,4 +1,4 @@
-//! What wakes a thread: a condition variable, or a signal that interrupts its system call.
+//! The means to wake a thread: a condition variable, or a signal that interrupts its system call.
 
 use std::sync::Condvar;
 
@@ -6,11 +6,11 @@ use super::call::{Call, Signaling};
 use super::park_state::ParkState;
 use crate::time::{Instant, monotonic_now};
 
-/// What a thread's wake block needs to wake it.
+/// The part of a thread's wake block with which the thread is woken.
 #[derive(Debug, Default)]
 pub(super) struct ThreadParker {
     call: Call,
-    /// The condition variable's lock too.
+    /// Also the lock of the condition variable.
     signaling: Signaling,
     wake: Condvar,
 }
@@ -19,8 +19,8 @@ impl ThreadParker {
     pub(super) fn wake(&self) {
         let mut signaling = self.signaling.lock();
         if !self.call.interrupt(&mut signaling) {
-            // First: the woken thread would otherwise run into the lock and sleep again. It is in the
-            // wait already, or saw its token under the lock.
+            // First, because the woken thread would otherwise run into the lock and sleep again. It is in the wait
+            // already, or saw its token under the lock.
             drop(signaling);
             self.wake.notify_one();
         }
@@ -30,8 +30,7 @@ impl ThreadParker {
         (&self.call, &self.signaling)
     }
 
-    /// Blocks the thread until its token is there or the deadline passes; whether it was woken out of
-    /// its sleep.
+    /// Blocks the thread until its token arrives or the deadline passes. Returns true if it was woken out of its sleep.
     pub(super) fn park(&self, state: &ParkState, deadline: Option<Instant>) -> bool {
         if !state.begin_park() {
             return false;

@@ -1,4 +1,4 @@
-//! What a cancellation token and the contexts that it binds share.
+//! The state that a cancellation token shares with the contexts that it binds.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,12 @@ use std::sync::{Arc, Weak};
 use super::block::Unparker;
 use crate::primitive::Lock;
 
-/// A token. It keeps those above it alive, which know it by its place.
+/// A token. It keeps the tokens above it alive, and they know it by its place among their children.
 pub(crate) struct Node {
-    /// As in `state`, for cancellation points, which look often. Written under the lock of `state`.
+    /// The same as in `state`, for cancellation points, which check often. Written under the lock of `state`.
     canceled: AtomicBool,
     state: Lock<State>,
-    /// The token above, and which of its children this one is.
+    /// The token above, and the index of this one among its children.
     parent: Option<(Arc<Node>, usize)>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Node {
 struct State {
     canceled: bool,
     children: Slots<Weak<Node>>,
-    /// The contexts that the token wakes: they run something that it cancels, or wait for it.
+    /// The contexts that the token wakes: they run code that it cancels, or wait for it.
     bound: Slots<Unparker>,
 }
 
@@ -55,7 +55,7 @@ impl Node {
 
     /// Cancels this token and those below it.
     pub(crate) fn cancel(self: &Arc<Self>) {
-        // A list, since the tokens below may be deeper than the stack.
+        // A list instead of recursion, because the tokens below may be deeper than the stack.
         let mut nodes = vec![self.clone()];
         while let Some(node) = nodes.pop() {
             let mut state = node.state.lock();
@@ -63,7 +63,7 @@ impl Node {
                 continue;
             }
             state.canceled = true;
-            // Relaxed: whoever is woken below sees it by that; others see it soon.
+            // Relaxed: a context that is woken below sees it through the wake; others see it soon.
             node.canceled.store(true, Ordering::Relaxed);
             let bound: Vec<Unparker> = state.bound.iter().copied().collect();
             nodes.extend(state.children.iter().filter_map(Weak::upgrade));
@@ -84,12 +84,12 @@ impl Node {
         self.is_canceled() && self.state.lock().canceled
     }
 
-    /// Wakes that context when the token is canceled. A token that is canceled already wakes nobody.
+    /// Registers a context that is woken when the token is canceled. A token that is canceled already wakes none.
     pub(crate) fn bind(&self, context: Unparker) -> Bound {
         Bound(self.state.lock().bound.insert(context))
     }
 
-    /// Ends that. The token may still wake the context once.
+    /// Stops waking that context. The token may still wake it once.
     pub(crate) fn unbind(&self, bound: Bound) {
         self.state.lock().bound.remove(bound.0);
     }
@@ -102,7 +102,8 @@ impl fmt::Debug for Node {
 }
 
 impl Drop for Node {
-    /// Leaves the tokens above, and drops those that nobody else has, one after the other: they may be higher than the stack.
+    /// Leaves the tokens above, and drops those that nothing else holds, one after the other, because there may be more
+    /// of them than the stack has room for.
     fn drop(&mut self) {
         let mut next = self.parent.take();
         while let Some((parent, slot)) = next {
@@ -112,7 +113,7 @@ impl Drop for Node {
     }
 }
 
-/// Things by their numbers, which are used again.
+/// Values with numbers that are reused.
 struct Slots<T> {
     slots: Vec<Option<T>>,
     free: Vec<usize>,

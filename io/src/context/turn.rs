@@ -1,4 +1,4 @@
-//! How far a context goes before it lets others run, at points where it need not wait.
+//! Turns: how far a context goes before it lets others run, at points where it does not have to wait.
 //!
 //! Contexts that share a thread take turns where they wait. A context that always finds what it asks for would never
 //! wait, so every call that could have waited counts against its turn. When the count is used up, the context asks its
@@ -6,29 +6,29 @@
 
 use std::cell::Cell;
 
-/// What a point costs.
+/// The cost of a point.
 pub(super) const POINT: u32 = 1;
 
-/// What an operation costs: without a wait it is a system call of the calling thread.
+/// The cost of an operation: without a wait it is a system call of the calling thread.
 pub(super) const OPERATION: u32 = 2;
 
-/// How much a turn costs between two looks at the time, at most: a look takes as long as one or two points.
+/// The maximum cost between two looks at the time: a look takes as long as one or two points.
 const STEP_MAX: u32 = 32;
 
-/// How many looks end a turn, however short it was.
+/// The number of looks that end a turn, however short it was.
 const LOOKS_MAX: u32 = 4;
 
-/// Where the looks are counted in the word of a turn; what is left is below.
+/// The unit in which the word of a turn counts looks; the bits below hold the remaining cost.
 const LOOK: u32 = 1 << 16;
 
 /// The turn of one context.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// What is left until the next look, and how many looks there were, times `LOOK`: one word, which is written each time
-    /// the context is resumed.
+    /// The cost that remains until the next look, and the number of looks so far, times `LOOK`: one word, which is
+    /// written each time that the context is resumed.
     word: Cell<u32>,
-    /// How much there is between two looks. It becomes small where the points of the context turn out to be far apart in
-    /// time, and grows again while they are not.
+    /// The cost between two looks. It shrinks if the points of the context are far apart in time, and grows again if
+    /// they are not.
     step: Cell<u32>,
 }
 
@@ -39,13 +39,13 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// Begins a turn: the context runs after others could.
+    /// Begins a turn: the context runs after others could run.
     #[inline]
     pub(super) fn begin(&self) {
         self.word.set(self.step.get());
     }
 
-    /// Counts a call that could have waited; `false` when it is time for a look.
+    /// Counts a call that could have waited. Returns false if it is time for a look.
     #[inline]
     #[must_use]
     pub(super) fn spend(&self, cost: u32) -> bool {
@@ -57,7 +57,7 @@ impl Turn {
         is_left
     }
 
-    /// What a look comes to: whether the context gives way now.
+    /// Records the result of a look. Returns true if the context gives way now.
     pub(super) fn look(&self, has_run_long: bool) -> bool {
         let looks = self.word.get() / LOOK + 1;
         self.step.set(if has_run_long { POINT } else { (self.step.get() * 2).min(STEP_MAX) });
@@ -65,7 +65,7 @@ impl Turn {
         has_run_long || looks >= LOOKS_MAX
     }
 
-    /// Has the next look come as late as possible: nobody else waits for the thread.
+    /// Delays the next look as long as possible, because no other context waits for the thread.
     pub(super) fn prolong(&self) {
         self.word.set(LOOK - 1);
     }
@@ -75,7 +75,7 @@ impl Turn {
 mod tests {
     use super::*;
 
-    /// How many points pass before the turn is over.
+    /// Returns the number of points that pass before the turn is over.
     fn points(turn: &Turn, cost: u32, has_run_long: impl Fn(u32) -> bool) -> u32 {
         turn.begin();
         for points in 1.. {

@@ -1,4 +1,4 @@
-//! The one loop in which every wait of the vocabulary sleeps.
+//! The one loop in which every wait of this crate sleeps.
 
 use super::current::current;
 use super::park::Wait;
@@ -49,8 +49,8 @@ pub(crate) fn wait(
     })
 }
 
-/// Waits until `ready` returns true, whatever is requested meanwhile. Calls `requested` once with each request to the
-/// waiter (bits of [`TaskState`](super::TaskState)), so that the caller can copy it to what it waits for.
+/// Waits until `ready` returns true. Requests do not end the wait. Calls `requested` once with each request to the
+/// waiter (bits of [`TaskState`](super::TaskState)), so that the caller can copy it to the tasks for which it waits.
 pub(crate) fn wait_uncancelable(
     io: &(impl Wait + ?Sized),
     mut ready: impl FnMut() -> bool,

@@ -11,8 +11,8 @@ use crate::primitive::{AtomicPtr, Ordering};
 /// Intrusive, so pushing never allocates.
 #[derive(Debug)]
 pub struct WakeStack {
-    /// SeqCst on push and in `is_empty`: a waker pushes and then looks whether the executor sleeps; the executor
-    /// announces its sleep and then looks here. Release on push, Acquire in `drain`: what a waker did before, and
+    /// SeqCst on push and in `is_empty`: a waker pushes and then checks whether the executor sleeps; the executor
+    /// announces its sleep and then checks here. Release on push, Acquire in `drain`: earlier actions of a waker, and
     /// the links, are visible to the executor.
     head: AtomicPtr<WakeBlock>,
 }
@@ -24,7 +24,7 @@ impl Default for WakeStack {
 }
 
 impl WakeStack {
-    /// Adds a block. Only from within [`Wake::wake`](super::Wake::wake), which has it exclusively.
+    /// Adds a block. Called only from within [`Wake::wake`](super::Wake::wake), which has the block exclusively.
     pub fn push(&self, block: &'static WakeBlock) {
         let pointer = ptr::from_ref(block).cast_mut();
         let mut head = self.head.load(Ordering::Relaxed);
@@ -37,19 +37,18 @@ impl WakeStack {
         }
     }
 
-    /// Whether there is nothing to take.
+    /// Returns true if there is nothing to take.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.load(Ordering::SeqCst).is_null()
     }
 
-    /// Takes all blocks, the one pushed first first, and ends each one's wake before it is given
-    /// to `ready`.
+    /// Takes all blocks, in the order in which they were pushed, and ends each one's wake before passing it to `ready`.
     pub fn drain(&self, mut ready: impl FnMut(&'static WakeBlock)) {
         if self.head.load(Ordering::Relaxed).is_null() {
             return;
         }
-        // No Release: of an empty stack wakers want nothing.
+        // No Release is needed: wakers want nothing from an empty stack.
         let mut newest = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         let mut oldest = ptr::null_mut::<WakeBlock>();
         while !newest.is_null() {

@@ -1,23 +1,23 @@
 //! Copying from one stream to another.
 //!
-//! What carries the bytes depends on how many come at once:
+//! The means of transport depends on how many bytes arrive at once:
 //!
 //! | | carried by | costs while it waits |
 //! |---|---|---|
 //! | at first, and after each chunk of less than 8 KiB | 8 KiB of the stack | nothing more |
-//! | after a full one | 64 KiB of memory | these |
+//! | after a full chunk | 64 KiB of memory | that memory |
 //! | after 1 MiB of large chunks | a pipe of 1 MiB, which the kernel fills and empties by `splice` | two descriptors |
 //!
-//! From a file to a socket the kernel copies by itself (`sendfile`), however many bytes there are, unless it refuses.
+//! From a file to a socket the kernel copies by itself (`sendfile`), whatever the number of bytes, unless it refuses.
 //!
-//! So a connection on which little is said costs little, and a large transfer does not pass through
-//! the program's memory. A smaller pipe would not pay: `evented` has files spliced by a thread of the
-//! kernel, and two switches are worth a MiB. Where there is no pipe to be had (no descriptor is
-//! free, the user has too many pages in pipes) or the kernel refuses (`EINVAL`: one side is neither
-//! a socket nor a pipe nor on a disk, or is appended to), memory carries all of it.
+//! So a quiet connection costs little, and a large transfer does not pass through the program's memory. A smaller pipe
+//! would not pay off: on `evented`, a thread of the kernel splices files, and its two thread switches pay off only for
+//! a MiB at once. If no pipe is available (no descriptor is free, or the user has too many pages in pipes) or the
+//! kernel refuses (`EINVAL`: one side is neither a socket nor a pipe nor on a disk, or is opened for appending), all
+//! bytes go through memory.
 //!
-//! What is in the pipe when the copy fails is taken out of it and given back with the error. That
-//! waits for nobody: the bytes are there.
+//! If the copy fails, the bytes in the pipe are taken out of it and returned with the error. That does not wait,
+//! because the bytes have arrived.
 
 mod pipe;
 
@@ -38,33 +38,33 @@ use pipe::{PIPE_BYTES, Pipe};
 
 const SMALL_BYTES: usize = 8 << 10;
 const LARGE_BYTES: usize = 64 << 10;
-/// How much of a file the kernel sends at once: what others wait for.
+/// The number of bytes of a file that the kernel sends at once, and for which other tasks have to wait.
 const DIRECT_BYTES: usize = 256 << 10;
 
-/// Copies what comes from `from` to `to`, until `from` ends; how many bytes.
+/// Copies from `from` to `to` until `from` ends. Returns the number of bytes.
 ///
-/// Files that go to a socket, and large transfers between sockets, pipes and files on disks, are left to the kernel, where
-/// it can do them; all others pass through a buffer. What arrives is passed on at once.
+/// Transfers from files to sockets, and large transfers between sockets, pipes and files on disks, are left to the
+/// kernel if it supports them; all others pass through a buffer. Bytes are passed on as they arrive.
 ///
-/// Where the kernel copies from or to a socket, the socket is non-blocking (`O_NONBLOCK`) for moments.
-/// Whoever uses a duplicate of its descriptor outside of this library must not change that meanwhile.
+/// While the kernel copies from or to a socket, the socket is non-blocking (`O_NONBLOCK`) for moments. Code that uses a
+/// duplicate of its descriptor outside of this library must not change the mode during that time.
 ///
 /// # Cancellation
 ///
-/// A cancellation point. The error tells how many bytes were written, and what was read and not
-/// written: [`Incomplete::count_of`], [`Incomplete::unwritten_of`]. So no byte is lost, and whoever
-/// writes the latter can go on where the copy ended.
+/// A cancellation point. The error says how many bytes were written, and which bytes were read but not written:
+/// [`Incomplete::count_of`], [`Incomplete::unwritten_of`]. So no byte is lost, and a caller that writes the latter can
+/// continue where the copy ended.
 ///
 /// # Errors
 ///
-/// Those of reading and writing. An error after the first byte carries an [`Incomplete`], as above.
+/// The errors of reading and writing. An error after the first byte carries an [`Incomplete`], as described above.
 ///
 /// # Examples
 ///
 /// ```
 /// use iolite_io::{Io, copy, net::TcpStream};
 ///
-/// /// Passes on what one side says to the other, and then that it has finished.
+/// /// Copies from one peer to the other until the first has finished, and then tells the second.
 /// fn one_way(io: &dyn Io, from: &TcpStream, to: &TcpStream) -> std::io::Result<u64> {
 ///     let count = copy(io, from, to)?;
 ///     to.shutdown(io, std::net::Shutdown::Write)?;
@@ -75,20 +75,20 @@ pub fn copy(io: &dyn Io, from: &dyn ByteStream, to: &dyn ByteStream) -> io::Resu
     copy_at_most(io, from, to, u64::MAX)
 }
 
-/// As [`copy`](crate::copy()), but ends after `bytes_max` bytes: none beyond them is read.
+/// Copies like [`copy`](crate::copy()), but stops after `bytes_max` bytes and reads none beyond them.
 ///
 /// # Cancellation
 ///
-/// As `copy`.
+/// See `copy`.
 ///
 /// # Errors
 ///
-/// As `copy`.
+/// See `copy`.
 pub fn copy_at_most(io: &dyn Io, from: &dyn ByteStream, to: &dyn ByteStream, bytes_max: u64) -> io::Result<u64> {
     Copy::new(io, Source::Stream(from), to, bytes_max).run()
 }
 
-/// Copies a part of a file whose position is left alone.
+/// Copies a part of a file without changing the position of the file.
 pub(crate) fn file_range(io: &dyn Io, file: &File, range: Range<u64>, to: &dyn ByteStream) -> io::Result<u64> {
     let bytes_max = range.end.saturating_sub(range.start);
     Copy::new(io, Source::FileAt(file, range.start), to, bytes_max).run()
@@ -96,7 +96,7 @@ pub(crate) fn file_range(io: &dyn Io, file: &File, range: Range<u64>, to: &dyn B
 
 enum Source<'a> {
     Stream(&'a dyn ByteStream),
-    /// From there on, in bytes.
+    /// A file and the offset of the next read in bytes.
     FileAt(&'a File, u64),
 }
 
@@ -104,17 +104,17 @@ struct Copy<'a> {
     io: &'a dyn Io,
     from: Source<'a>,
     to: &'a dyn ByteStream,
-    /// How many bytes may still be read.
+    /// The number of bytes that may still be read.
     left: u64,
     written: u64,
-    /// How many bytes came since the last small chunk.
+    /// The number of bytes since the last small chunk.
     streak: usize,
     /// Empty until it is needed.
     large: Vec<u8>,
     pipe: Option<Pipe>,
-    /// There is no pipe to be had, or it is of no use.
+    /// True if no pipe is available or it would be of no use.
     no_pipe: bool,
-    /// Whether the kernel needs no pipe: from a file to a socket.
+    /// True if the kernel needs no pipe: from a file to a socket.
     is_direct: bool,
 }
 
@@ -127,7 +127,7 @@ impl<'a> Copy<'a> {
 
     fn run(mut self) -> io::Result<u64> {
         if self.left == 0 {
-            // Else the first read is the cancellation point.
+            // Otherwise the first read is the cancellation point.
             self.io.check_cancel()?;
         }
         let mut small = [0; SMALL_BYTES];
@@ -141,7 +141,7 @@ impl<'a> Copy<'a> {
         Ok(self.written)
     }
 
-    /// Copies what comes at once; how many bytes, 0 at the end.
+    /// Copies the bytes that arrive at once. Returns their number, 0 at the end.
     fn chunk(&mut self, small: &mut [u8]) -> io::Result<usize> {
         if self.is_direct
             && let Some(count) = self.directly()?
@@ -164,7 +164,7 @@ impl<'a> Copy<'a> {
         result
     }
 
-    /// `None` when the bytes have to go another way.
+    /// Returns `None` if the bytes have to go another way.
     fn directly(&mut self) -> io::Result<Option<usize>> {
         let Some((from, to)) = self.from.descriptor().zip(self.to.descriptor()) else { return Ok(None) };
         let bytes = self.at_most(DIRECT_BYTES);
@@ -190,7 +190,7 @@ impl<'a> Copy<'a> {
         Ok(count)
     }
 
-    /// `None` when the bytes have to go through memory.
+    /// Returns `None` if the bytes have to go through memory.
     fn through_pipe(&mut self) -> io::Result<Option<usize>> {
         let Some((from, to)) = self.from.descriptor().zip(self.to.descriptor()) else { return Ok(None) };
         let Some(pipe) = self.take_pipe() else { return Ok(None) };
@@ -220,7 +220,7 @@ impl<'a> Copy<'a> {
         Ok(Some(count))
     }
 
-    /// The pipe, for one chunk: whoever does not put it back does without one from then on.
+    /// Takes the pipe for one chunk. If it is not put back, the copy goes on without a pipe.
     fn take_pipe(&mut self) -> Option<Pipe> {
         if self.no_pipe {
             return None;
@@ -248,14 +248,14 @@ impl<'a> Copy<'a> {
         result.map_err(|error| self.failed(&bytes[count..], error))
     }
 
-    /// The error with which the copy ends.
+    /// Makes the error with which the copy ends.
     #[cold]
     fn failed(&self, unwritten: &[u8], error: io::Error) -> io::Error {
         let source = match error.downcast::<Incomplete>() {
             Ok(incomplete) => incomplete.source,
             Err(error) => error,
         };
-        // A file that is read at an offset has them still.
+        // A file that is read at an offset still has them.
         let unwritten = if let Source::FileAt(..) = self.from { &[] } else { unwritten };
         Incomplete::error(self.written as usize, unwritten.to_vec(), source)
     }
@@ -294,7 +294,7 @@ fn splice(
     io.operate(Operation::Splice { from, from_offset, to, bytes })?.count(bytes)
 }
 
-/// Whether the kernel, or the `Io`, does not move such bytes. None was moved.
+/// Returns true if the error says that the kernel or the `Io` does not move such bytes. In that case none was moved.
 fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || Errno::from_io_error(error) == Some(Errno::INVAL)
 }

@@ -5,7 +5,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::descriptor::Descriptor;
 
-/// How many bytes are in the pipe at most: as many as a user without privileges may ask for.
+/// The capacity of the pipe: the largest that a user without privileges may request.
 pub(super) const PIPE_BYTES: usize = 1 << 20;
 
 pub(super) struct Pipe {
@@ -14,7 +14,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// `None` where the system gives none, or only a smaller one.
+    /// Returns `None` if the system provides no pipe, or only a smaller one.
     pub(super) fn new() -> Option<Self> {
         let (exit, entrance) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         fcntl_setpipe_size(&entrance, PIPE_BYTES).ok()?;
@@ -29,7 +29,7 @@ impl Pipe {
         &self.exit
     }
 
-    /// Takes out the last `count` bytes, without waiting: they are there, if the `Io` counts right.
+    /// Takes out the last `count` bytes without waiting. They are in the pipe if the `Io` counts correctly.
     pub(super) fn take(self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         let mut filled = 0;

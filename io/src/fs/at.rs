@@ -1,4 +1,4 @@
-//! Places in a directory for calls that must not lead out of it.
+//! Locations in a directory, for calls that must not lead out of it.
 
 use std::io;
 use std::path::Path;
@@ -11,12 +11,12 @@ use crate::descriptor::Descriptor;
 use crate::operation::{OpenOptions, PathAt};
 
 impl PathAt<'_> {
-    /// Hands `f` the same place such that no path in it leads out of the directory: as a single name
-    /// in the directory where it is, perhaps with slashes behind it. For calls that do not look up what has the name.
+    /// Calls `f` with the same location, resolved so that no path leads out of the directory: as a single name in its
+    /// parent directory, possibly followed by slashes. For calls that do not look up the file of that name.
     ///
     /// # Errors
     ///
-    /// `EXDEV` when the path leaves the directory, `EINVAL` when it ends in no name (`..`).
+    /// `EXDEV` if the path leaves the directory, `EINVAL` if it does not end in a name (`..`).
     pub(super) fn with_name<T>(self, io: &dyn Io, f: impl FnOnce(PathAt<'_>) -> io::Result<T>) -> io::Result<T> {
         if self.directory.is_none() {
             return f(self);
@@ -29,8 +29,8 @@ impl PathAt<'_> {
         f(PathAt { directory: Some(&folder), path: name })
     }
 
-    /// As [`with_name`](Self::with_name), for calls that look up what has the name: a slash behind the name of a link
-    /// makes them follow it, which must not lead out of the directory.
+    /// Does the same as [`with_name`](Self::with_name), for calls that look up the file. A slash after the name of a
+    /// link makes such calls follow the link, which must not lead out of the directory.
     pub(super) fn with_name_looked_up<T>(
         self,
         io: &dyn Io,
@@ -43,7 +43,7 @@ impl PathAt<'_> {
         self.with_name(io, f)
     }
 
-    /// Opens the file for nothing but to say which one it is (`O_PATH`).
+    /// Opens the file only to identify it (`O_PATH`).
     pub(super) fn open_path(self, io: &dyn Io, flags: OFlags) -> io::Result<Descriptor> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags((OFlags::PATH | flags).bits() as i32);

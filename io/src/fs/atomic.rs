@@ -1,4 +1,4 @@
-//! Files that take the place of others as a whole.
+//! Files that replace other files as a whole.
 
 use std::ffi::OsString;
 use std::fs::Permissions;
@@ -17,23 +17,24 @@ use crate::Io;
 use crate::descriptor::{Descriptor, path_of};
 use crate::operation::{AsPathAt, FileTarget, Metadata, Rename};
 
-/// A file that is written beside another and takes its place when it is complete: whoever opens the name finds the
-/// old one or the new one, and so does the computer that lost its power in between.
+/// A file that is written beside another one and replaces it when it is complete. A program that opens the name finds
+/// either the old file or the new one, and so does a computer that lost power in between.
 ///
-/// Until then it has a name of its own in the same folder. Dropping it instead removes it, on the calling thread, as
-/// dropping a file closes it; so nothing is left behind by errors and cancellations.
+/// Until then the new file has a temporary name in the same folder. Dropping this value removes the new file, on the
+/// calling thread, just as dropping a file closes it, so that errors and cancellations leave nothing behind.
 ///
-/// # What it has of the old file
+/// # Attributes that it takes from the old file
 ///
-/// A regular file's owner, group, permissions and extended attributes, access control lists among them. Not what the kernel
-/// takes from a file that is written to (its capabilities), and no attribute that this process may not set or the file
-/// system does not have. Where the process may not give the file to the old one's owner and group, it has the process's;
-/// then nobody can run it with its owner's or its group's rights (it has no set-user-ID and no set-group-ID bit), and a
-/// group that is another has no rights that others have not.
+/// From a regular file, it takes the owner, group, permissions and extended attributes, including access control lists.
+/// It does not take what the kernel removes from a file that is written to (its capabilities), nor an attribute that
+/// this process may not set or that the file system does not support. If the process may not give the file to the old
+/// owner and group, the file has those of the process. In that case nobody can run it with the rights of its owner or
+/// group (its set-user-ID and set-group-ID bits are cleared), and a group that differs from the old one gets no rights
+/// that others do not have.
 ///
-/// A symbolic link is not followed: the new file takes its place, wherever it leads, as a file that is new. So it does with
-/// what is neither a link nor a regular file, directories excepted, which nothing replaces. Other names of the old file
-/// (hard links) keep the old file.
+/// A symbolic link is not followed: the new file replaces the link, wherever it leads, and takes nothing from it. The
+/// same holds for anything else that is not a regular file, except directories, which cannot be replaced. Other names
+/// of the old file (hard links) keep the old file.
 ///
 /// ```
 /// use iolite_io::{Io, fs::AtomicFile};
@@ -50,14 +51,14 @@ use crate::operation::{AsPathAt, FileTarget, Metadata, Rename};
 pub struct AtomicFile {
     file: File,
     folder: Dir,
-    /// The name that it is to have in the folder.
+    /// The name that the file will have in the folder.
     name: OsString,
-    /// The name that it has; `None` when it has that one.
+    /// The name that it has now; `None` once it has its final name.
     temporary: Option<String>,
 }
 
 impl AtomicFile {
-    /// Makes a file that is to have the name `path`, open for reading and writing.
+    /// Makes a file that will have the name `path`, and opens it for reading and writing.
     ///
     /// # Cancellation
     ///
@@ -65,8 +66,8 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// The errors of `open`, `chown`, `chmod` and `setxattr`; [`io::ErrorKind::IsADirectory`] for a path that ends in a slash
-    /// or in `.`.
+    /// The errors of `open`, `chown`, `chmod` and `setxattr`; [`io::ErrorKind::IsADirectory`] for a path that ends in a
+    /// slash or in `.`.
     pub fn create(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         let at = path.locate();
         let (folder, name) = at.split().ok_or(Errno::INVAL)?;
@@ -84,22 +85,22 @@ impl AtomicFile {
         Ok(atomic)
     }
 
-    /// Gives the new file what the old one has beside its content.
+    /// Copies the attributes of the old file to the new one.
     fn take_after(&self, io: &dyn Io, old: &Descriptor) -> io::Result<()> {
         let metadata = metadata_of(io, FileTarget::Open(old))?;
         if !metadata.is_file() {
             return Ok(());
         }
         let file = self.file.handle();
-        // First: only the owner of a file may set some of them.
+        // First, because only the owner of a file may set some of them.
         call(io, || copy_attributes(old, file))??;
         let (has_user, has_group) = self.take_owner(io, &metadata)?;
-        // Last: setting the owner takes some of its bits.
+        // Last, because setting the owner clears some of the bits.
         let mode = mode_after(metadata.mode(), has_user, has_group);
         self.file.set_permissions(io, Permissions::from_mode(mode))
     }
 
-    /// Gives the new file the old one's user and group, and says which of the two it has now.
+    /// Gives the new file the old one's user and group. Returns for each of the two whether the new file now has it.
     fn take_owner(&self, io: &dyn Io, old: &Metadata) -> io::Result<(bool, bool)> {
         let new = self.file.metadata(io)?;
         let has = (new.uid() == old.uid(), new.gid() == old.gid());
@@ -109,34 +110,35 @@ impl AtomicFile {
         Ok((has.0, has.1 || may(self.file.set_owner(io, None, Some(old.gid())))?))
     }
 
-    /// The file.
+    /// Returns the new file.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Brings the file to the disk and gives it its name, in place of the file that has it.
+    /// Writes the file to the disk and gives it its name, in place of the file that had it.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point until the file is on the disk; it is removed then, and the old one is as it was.
+    /// A cancellation point until the file is on the disk. After a cancellation the new file is removed, and the old
+    /// one is unchanged.
     ///
     /// # Errors
     ///
-    /// The errors of `fsync` and `rename`, with which the old file is as it was; those of bringing the name to the disk, after
-    /// which either of them may be there when the power is lost.
+    /// The errors of `fsync` and `rename`, after which the old file is unchanged. If writing the name to the disk
+    /// fails, either of the two files may exist after a loss of power.
     pub fn commit(self, io: &dyn Io) -> io::Result<()> {
         self.commit_as(io, Rename::Replace)
     }
 
-    /// As [`commit`](Self::commit), unless a file has the name.
+    /// Commits like [`commit`](Self::commit), but fails if a file has the name.
     ///
     /// # Cancellation
     ///
-    /// As [`commit`](Self::commit).
+    /// See [`commit`](Self::commit).
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit); [`io::ErrorKind::AlreadyExists`].
+    /// The errors of [`commit`](Self::commit); [`io::ErrorKind::AlreadyExists`].
     pub fn commit_new(self, io: &dyn Io) -> io::Result<()> {
         self.commit_as(io, Rename::NoReplace)
     }
@@ -156,28 +158,29 @@ impl AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
-            // Nobody could be told.
+            // There is nobody to report an error to.
             let _ = unlinkat(&self.folder, temporary.as_str(), AtFlags::empty());
         }
     }
 }
 
-/// Writes a whole file, so that whoever opens it finds the old content or the new: see [`AtomicFile`].
+/// Writes a whole file so that other programs see either the old content or the new one; see [`AtomicFile`].
 ///
 /// # Cancellation
 ///
-/// A cancellation point; the old file is as it was then.
+/// A cancellation point, after which the old file is unchanged.
 ///
 /// # Errors
 ///
-/// Those of [`AtomicFile`] and of `write`.
+/// The errors of [`AtomicFile`] and of `write`.
 pub fn write_atomic(io: &dyn Io, path: impl AsPathAt, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let new = AtomicFile::create(io, path)?;
     new.file().write_all(io, contents.as_ref())?;
     new.commit(io)
 }
 
-/// Whether the process may do what was tried. An owner that its name space does not know is `EINVAL`.
+/// Returns false if the process was not permitted to do what it tried. An owner that is unknown in its user namespace
+/// gives `EINVAL`.
 fn may(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
@@ -186,7 +189,8 @@ fn may(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// The permission bits of a file that takes the place of one with `mode`, and has its user and its group or not.
+/// Returns the permission bits of a file that replaces one with `mode`, depending on whether it has that file's user
+/// and group.
 fn mode_after(mode: u32, has_user: bool, has_group: bool) -> u32 {
     const RUNS_AS_OWNER_OR_GROUP: u32 = 0o6000;
     let mut mode = mode & 0o7777;
@@ -194,21 +198,21 @@ fn mode_after(mode: u32, has_user: bool, has_group: bool) -> u32 {
         mode &= !RUNS_AS_OWNER_OR_GROUP;
     }
     if !has_group {
-        // What others may is all that a stranger's group may.
+        // A different group gets only the rights that others have.
         mode &= !0o070 | (mode & 0o007) << 3;
     }
     mode
 }
 
-/// What is about a content that is not there any more.
+/// Attributes that describe a content, which is replaced.
 const ABOUT_CONTENT: [&[u8]; 3] = [b"security.capability", b"security.ima", b"security.evm"];
 
 const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
-/// The most bytes that an attribute has, and that the names of all have together.
+/// The maximum size of an attribute in bytes, and of the names of all attributes together.
 const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 
-/// Copies the extended attributes of a file that is open for nothing (`O_PATH`) to one that is new.
+/// Copies the extended attributes of a file that was opened with `O_PATH` to a new file.
 fn copy_attributes(from: &Descriptor, to: &Descriptor) -> rustix::io::Result<()> {
     let path = path_of(from);
     let mut names = Vec::with_capacity(ATTRIBUTE_BYTES_MAX);
@@ -219,7 +223,7 @@ fn copy_attributes(from: &Descriptor, to: &Descriptor) -> rustix::io::Result<()>
     }
     let names: Vec<&[u8]> = names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
     if !names.contains(&ACCESS_LIST) {
-        // It may have inherited one from the folder.
+        // The new file may have inherited one from the folder.
         let inherited = fremovexattr(to, ACCESS_LIST);
         inherited.or_else(|error| if is_left_out(error) { Ok(()) } else { Err(error) })?;
     }
@@ -233,7 +237,7 @@ fn copy_attributes(from: &Descriptor, to: &Descriptor) -> rustix::io::Result<()>
     Ok(())
 }
 
-/// Whether an attribute is not there, or none that this process may read or set.
+/// Returns true if the attribute does not exist or this process may not read or set it.
 fn is_left_out(error: Errno) -> bool {
     matches!(error, Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS)
 }

@@ -11,11 +11,11 @@ use crate::descriptor::Descriptor;
 use crate::operation::{AsPathAt, FileOperation, OpenOptions, Operation, PathAt, cut};
 use crate::{Canceled, Io};
 
-/// An open directory, from which paths go on that do not leave it.
+/// An open directory, from which paths can be resolved that do not leave it.
 ///
-/// It stays the same directory when it is renamed or another takes its place. What its paths reach is beneath it,
-/// whatever they are made of: one that leads out of it, by `..`, from the root or through a
-/// link, is refused with `EXDEV` ([`CrossesDevices`](io::ErrorKind::CrossesDevices)).
+/// It stays the same directory when it is renamed or another directory takes its name. Its paths reach only what is
+/// beneath it. A path that leads out of it, by `..`, from the root or through a link, is refused with `EXDEV`
+/// ([`CrossesDevices`](io::ErrorKind::CrossesDevices)).
 ///
 /// ```
 /// use iolite_io::{Io, fs};
@@ -44,7 +44,7 @@ impl Dir {
         Self::open_with(io, path, OFlags::empty())
     }
 
-    /// As `open`; a link is refused.
+    /// Opens a directory like `open`, but refuses a link.
     pub(super) fn open_nofollow(io: &dyn Io, path: impl AsPathAt) -> io::Result<Self> {
         Self::open_with(io, path, OFlags::NOFOLLOW)
     }
@@ -55,12 +55,12 @@ impl Dir {
         options.open(io, path.locate()).map(|file| Self(file.into()))
     }
 
-    /// The place that `path` leads to from here. It need not exist. `.` is this directory.
+    /// Returns the location to which `path` leads from here. It does not have to exist. `.` is this directory.
     pub fn at<'a, P: AsRef<Path> + ?Sized>(&'a self, path: &'a P) -> PathAt<'a> {
         PathAt { directory: Some(&self.0), path: path.as_ref() }
     }
 
-    /// Brings what names this directory has to the disk.
+    /// Writes the entries of this directory to the disk.
     ///
     /// # Cancellation
     ///
@@ -78,14 +78,15 @@ impl Dir {
     }
 }
 
-/// The directory itself, as `dir.at(".")`.
+/// The directory itself, like `dir.at(".")`.
 impl AsPathAt for &Dir {
     fn locate(&self) -> PathAt<'_> {
         self.at(".")
     }
 }
 
-/// Takes over an open directory. If the descriptor is not a directory, calls on places in it fail with `NotADirectory`.
+/// Takes ownership of an open directory. If the descriptor is not a directory, calls on locations in it fail with
+/// `NotADirectory`.
 impl From<OwnedFd> for Dir {
     fn from(fd: OwnedFd) -> Self {
         Self(fd.into())
@@ -104,7 +105,7 @@ impl AsFd for Dir {
     }
 }
 
-/// How to make a directory, as in std.
+/// Options for making a directory, as in std.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirBuilder {
     recursive: bool,
@@ -118,18 +119,18 @@ impl Default for DirBuilder {
 }
 
 impl DirBuilder {
-    /// A directory whose parent exists, for everybody whom the process' mask lets in.
+    /// Makes a builder for a directory whose parent exists, with all permissions that the mask of the process allows.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Make the parents too where they are missing, and do not mind if it exists.
+    /// Also makes missing parents, and succeeds if the directory exists.
     pub fn recursive(&mut self, recursive: bool) -> &mut Self {
         self.recursive = recursive;
         self
     }
 
-    /// The permission bits of what is made, before the process' mask; 0o777 by default.
+    /// Sets the permission bits before the mask of the process is applied; 0o777 by default.
     pub fn mode(&mut self, mode: u32) -> &mut Self {
         self.mode = mode;
         self
@@ -139,7 +140,7 @@ impl DirBuilder {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; parents that were made stay.
+    /// A cancellation point. Parents that were made by then stay.
     ///
     /// # Errors
     ///
@@ -154,9 +155,9 @@ impl DirBuilder {
     }
 
     fn create_all(&self, io: &dyn Io, at: PathAt<'_>) -> io::Result<()> {
-        // From the last one upwards to the first that can be made, and down again.
+        // Upwards from the last component to the first one that can be made, and down again.
         if at.path == "" {
-            // Else the first call is the cancellation point.
+            // In every other case the first call is the cancellation point.
             return Ok(io.check_cancel()?);
         }
         let mut missing = Vec::new();
@@ -175,7 +176,7 @@ impl DirBuilder {
     fn create_or_find(&self, io: &dyn Io, at: PathAt<'_>) -> io::Result<()> {
         match self.create_one(io, at) {
             Err(error) if error.kind() == io::ErrorKind::NotFound || Canceled::is_in(&error) => Err(error),
-            // Not `AlreadyExists` alone: `.` is there too, for instance.
+            // Not only after `AlreadyExists`: `.`, for instance, gives another error although it exists.
             Err(error) => {
                 if is_dir(io, at)? {
                     Ok(())
@@ -201,15 +202,15 @@ pub fn create_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     DirBuilder::new().create(io, path)
 }
 
-/// Makes a directory and the parents that it lacks. Does not mind if it exists.
+/// Makes a directory and its missing parents. Succeeds if it exists.
 ///
 /// # Cancellation
 ///
-/// A cancellation point; parents that were made stay.
+/// A cancellation point. Parents that were made by then stay.
 ///
 /// # Errors
 ///
-/// The errors of `mkdir`; [`io::ErrorKind::AlreadyExists`] when there is something else.
+/// The errors of `mkdir`; [`io::ErrorKind::AlreadyExists`] if a file that is not a directory has the name.
 pub fn create_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(io, path)
 }

@@ -13,8 +13,8 @@ use crate::stream::{self, BoundStream, ByteStream, OwnedStream};
 
 /// An open file.
 ///
-/// Positional calls (`read_at`, `write_at`) leave the file's position alone and may go on side by
-/// side; streaming calls (`read`, `write`, `seek`) share it.
+/// Positional calls (`read_at`, `write_at`) do not use the position of the file and may run in parallel; streaming
+/// calls (`read`, `write`, `seek`) share it.
 #[derive(Debug)]
 pub struct File(Descriptor);
 
@@ -32,7 +32,7 @@ impl File {
         OpenOptions::new().read(true).open(io, path)
     }
 
-    /// Opens a file for writing, made if it does not exist and cut to length 0 if it does.
+    /// Opens a file for writing. Makes it if it does not exist and truncates it if it does.
     ///
     /// # Cancellation
     ///
@@ -45,7 +45,7 @@ impl File {
         OpenOptions::new().write(true).create(true).truncate(true).open(io, path)
     }
 
-    /// Makes a file for reading and writing.
+    /// Makes a new file and opens it for reading and writing.
     ///
     /// # Cancellation
     ///
@@ -58,21 +58,21 @@ impl File {
         OpenOptions::new().read(true).write(true).create_new(true).open(io, path)
     }
 
-    /// Nothing chosen yet: [`OpenOptions::new`].
+    /// Returns options with nothing chosen, like [`OpenOptions::new`].
     pub fn options() -> OpenOptions {
         OpenOptions::new()
     }
 
-    /// The same open file once more: both share its position and its lock.
+    /// Returns another handle to the same open file. Both share the position and the lock.
     ///
     /// # Errors
     ///
-    /// Where no descriptor is free.
+    /// Returns an error if no descriptor is free.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self(self.as_fd().try_clone_to_owned()?.into()))
     }
 
-    /// Reads at the file's position and moves it. 0 at the end of the file.
+    /// Reads at the position of the file and moves it. Returns the number of bytes, 0 at the end of the file.
     ///
     /// # Cancellation
     ///
@@ -85,7 +85,7 @@ impl File {
         self.read_from(io, buffer, None)
     }
 
-    /// Reads at `offset` bytes from the beginning. 0 at the end of the file.
+    /// Reads at `offset` bytes from the beginning. Returns the number of bytes, 0 at the end of the file.
     ///
     /// # Cancellation
     ///
@@ -98,7 +98,7 @@ impl File {
         self.read_from(io, buffer, Some(offset))
     }
 
-    /// Fills `buffer` from the file's position.
+    /// Fills `buffer` from the position of the file.
     ///
     /// # Cancellation
     ///
@@ -106,8 +106,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] when the file is too short; the errors of `read`. An error after
-    /// the first byte carries an [`Incomplete`](crate::Incomplete).
+    /// [`io::ErrorKind::UnexpectedEof`] if the file is too short; the errors of `read`. An error after the first byte
+    /// carries an [`Incomplete`](crate::Incomplete).
     pub fn read_exact(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<()> {
         stream::read_exact(io, buffer, |buffer| self.read(io, buffer))
     }
@@ -116,11 +116,11 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [`read_exact`](Self::read_exact).
+    /// See [`read_exact`](Self::read_exact).
     ///
     /// # Errors
     ///
-    /// As [`read_exact`](Self::read_exact).
+    /// See [`read_exact`](Self::read_exact).
     pub fn read_exact_at(&self, io: &dyn Io, buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
         stream::read_exact(io, buffer, |buffer| {
             let count = self.read_at(io, buffer, offset)?;
@@ -129,11 +129,11 @@ impl File {
         })
     }
 
-    /// Reads from the file's position to its end and appends to `bytes`; how many were read.
+    /// Reads from the position of the file to its end, appends the bytes to `bytes`, and returns their number.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; what was read by then is in `bytes`.
+    /// A cancellation point. The bytes that were read before it are in `bytes`.
     ///
     /// # Errors
     ///
@@ -142,22 +142,22 @@ impl File {
         stream::read_to_end(bytes, |buffer| self.read(io, buffer))
     }
 
-    /// Reads from the file's position to its end and appends to `text`; how many bytes were read.
+    /// Reads from the position of the file to its end, appends the text to `text`, and returns the number of bytes.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; no byte is lost, as after every error.
+    /// A cancellation point. No byte is lost, nor after any other error.
     ///
     /// # Errors
     ///
-    /// The errors of `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8. What was read by then is appended up to the
-    /// first byte that is no text. That and what followed it (at a cancellation, the beginning of a character) is in the
-    /// error: [`Incomplete::unwritten_of`](crate::Incomplete::unwritten_of).
+    /// The errors of `read`; [`io::ErrorKind::InvalidData`] if the file is not UTF-8. The text up to the first byte
+    /// that is not valid is appended. The error holds the rest, which at a cancellation is the beginning of a
+    /// character: [`Incomplete::unwritten_of`](crate::Incomplete::unwritten_of).
     pub fn read_to_string(&self, io: &dyn Io, text: &mut String) -> io::Result<usize> {
         stream::read_to_string(text, |buffer| self.read(io, buffer))
     }
 
-    /// As [`read`](Self::read), into several buffers, of which 64 that are not empty are used at most.
+    /// Reads like [`read`](Self::read), into several buffers. Uses at most 64 buffers that are not empty.
     ///
     /// # Cancellation
     ///
@@ -170,7 +170,7 @@ impl File {
         self.read_vectored_from(io, buffers, None)
     }
 
-    /// As [`read_at`](Self::read_at), into several buffers, of which 64 that are not empty are used at most.
+    /// Reads like [`read_at`](Self::read_at), into several buffers. Uses at most 64 buffers that are not empty.
     ///
     /// # Cancellation
     ///
@@ -183,7 +183,7 @@ impl File {
         self.read_vectored_from(io, buffers, Some(offset))
     }
 
-    /// Writes some of `buffer` at the file's position and moves it.
+    /// Writes some of `buffer` at the position of the file and moves it. Returns the number of bytes.
     ///
     /// # Cancellation
     ///
@@ -191,34 +191,33 @@ impl File {
     ///
     /// # Errors
     ///
-    /// The errors of `write`; [`io::ErrorKind::StorageFull`] when the disk is full before the first
-    /// byte.
+    /// The errors of `write`; [`io::ErrorKind::StorageFull`] if the disk is full before the first byte.
     pub fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize> {
         self.write_to(io, buffer, None)
     }
 
-    /// Writes some of `buffer` at `offset` bytes from the beginning.
+    /// Writes some of `buffer` at `offset` bytes from the beginning. Returns the number of bytes.
     ///
     /// # Cancellation
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     pub fn write_at(&self, io: &dyn Io, buffer: &[u8], offset: u64) -> io::Result<usize> {
         self.write_to(io, buffer, Some(offset))
     }
 
-    /// Reads at `offset` into the whole of a buffer of a pool, which then holds what was read; how many
-    /// bytes, 0 at the end of the file.
+    /// Reads at `offset` into a buffer of a pool, using its whole capacity. The buffer then contains the bytes that
+    /// were read. Returns their number, 0 at the end of the file.
     ///
-    /// As [`read_at`](Self::read_at), and cheaper where the backend registers the pool's memory with the kernel,
-    /// above all with `O_DIRECT`. On `evented` the first such call on a fiber of each executor does that: it
-    /// takes as long as it takes to get all of the pool into memory, where it is kept until the pool and its buffers
-    /// are gone and the executor has next nothing to do. That counts against `RLIMIT_MEMLOCK` for users
-    /// without `CAP_IPC_LOCK`. Where it cannot be done (this limit, a pool of more than 1 GiB, a
-    /// hundred other pools), and elsewhere, this is `read_at`.
+    /// Works like [`read_at`](Self::read_at), but is cheaper if the backend registers the memory of the pool with the
+    /// kernel, above all with `O_DIRECT`. On `evented` the first such call on a fiber of each executor registers it.
+    /// That takes as long as bringing all of the pool into memory, where it stays until the pool and its buffers are
+    /// gone and the executor is next idle. It counts against `RLIMIT_MEMLOCK` for users without `CAP_IPC_LOCK`. If the
+    /// memory cannot be registered (because of this limit, of a pool of more than 1 GiB, or of a hundred other pools),
+    /// and on other backends, this is the same as `read_at`.
     ///
     /// # Cancellation
     ///
@@ -226,7 +225,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// The errors of `pread`. The buffer then holds nothing.
+    /// The errors of `pread`. The buffer is then empty.
     pub fn read_pooled_at(&self, io: &dyn Io, buffer: &mut PooledBuffer, offset: u64) -> io::Result<usize> {
         buffer.set_len(0);
         let (storage, memory) = buffer.storage_and_memory_mut();
@@ -237,23 +236,24 @@ impl File {
         Ok(count)
     }
 
-    /// Writes some of what a buffer of a pool holds at `offset`; how many bytes.
+    /// Writes some of the content of a pooled buffer at `offset`. Returns the number of bytes.
     ///
-    /// As [`write_at`](Self::write_at), and cheaper as [`read_pooled_at`](Self::read_pooled_at) is.
+    /// Works like [`write_at`](Self::write_at), and is cheaper in the same cases as
+    /// [`read_pooled_at`](Self::read_pooled_at).
     ///
     /// # Cancellation
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     pub fn write_pooled_at(&self, io: &dyn Io, buffer: &PooledBuffer, offset: u64) -> io::Result<usize> {
         let write = Operation::Write { file: &self.0, buffer, memory: buffer.memory(), offset: Some(offset) };
         io.operate(write)?.count(buffer.len())
     }
 
-    /// Writes all of `buffer` at the file's position.
+    /// Writes all of `buffer` at the position of the file.
     ///
     /// # Cancellation
     ///
@@ -261,7 +261,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write). An error after the first byte carries an
+    /// The errors of [`write`](Self::write). An error after the first byte carries an
     /// [`Incomplete`](crate::Incomplete).
     pub fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
         stream::write_all(io, buffer, |buffer| self.write(io, buffer))
@@ -271,11 +271,11 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [`write_all`](Self::write_all).
+    /// See [`write_all`](Self::write_all).
     ///
     /// # Errors
     ///
-    /// As [`write_all`](Self::write_all).
+    /// See [`write_all`](Self::write_all).
     pub fn write_all_at(&self, io: &dyn Io, buffer: &[u8], mut offset: u64) -> io::Result<()> {
         stream::write_all(io, buffer, |buffer| {
             let count = self.write_at(io, buffer, offset)?;
@@ -284,33 +284,33 @@ impl File {
         })
     }
 
-    /// As [`write`](Self::write), from several buffers, of which 1,024 are used at most.
+    /// Writes like [`write`](Self::write), from several buffers, of which at most 1,024 are used.
     ///
     /// # Cancellation
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     pub fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.write_vectored_to(io, buffers, None)
     }
 
-    /// As [`write_at`](Self::write_at), from several buffers, of which 1,024 are used at most.
+    /// Writes like [`write_at`](Self::write_at), from several buffers, of which at most 1,024 are used.
     ///
     /// # Cancellation
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     pub fn write_vectored_at(&self, io: &dyn Io, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         self.write_vectored_to(io, buffers, Some(offset))
     }
 
-    /// Brings content and metadata to the disk.
+    /// Writes content and metadata to the disk.
     ///
     /// # Cancellation
     ///
@@ -318,12 +318,12 @@ impl File {
     ///
     /// # Errors
     ///
-    /// The errors of `fsync`. After an error, what was written since the last success may be lost.
+    /// The errors of `fsync`. After an error, everything that was written since the last success may be lost.
     pub fn sync_all(&self, io: &dyn Io) -> io::Result<()> {
         io.operate(Operation::Sync { file: &self.0, data_only: false })?.done()
     }
 
-    /// Brings the content to the disk, and the metadata that reading it needs.
+    /// Writes the content to the disk, and the metadata that is needed to read it.
     ///
     /// # Cancellation
     ///
@@ -350,7 +350,7 @@ impl File {
         io.operate(Operation::Seek { file: &self.0, position })?.position()
     }
 
-    /// Cuts or extends (with zeros) to `length` bytes.
+    /// Truncates the file to `length` bytes, or extends it with zeros.
     ///
     /// # Cancellation
     ///
@@ -363,7 +363,7 @@ impl File {
         io.operate(Operation::File(FileOperation::SetLength { file: &self.0, length }))?.done()
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     ///
     /// # Cancellation
     ///
@@ -376,11 +376,11 @@ impl File {
         self.metadata(io).map(|metadata| metadata.len())
     }
 
-    /// Closes it and reports what went wrong; dropping closes too.
+    /// Closes the file and reports errors. Dropping it closes it too.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; the file is closed in any case.
+    /// A cancellation point. The file is closed in any case.
     ///
     /// # Errors
     ///
@@ -389,12 +389,12 @@ impl File {
         io.operate(Operation::Close { descriptor: self.0 })?.done()
     }
 
-    /// The file as [`std::io::Read`], [`std::io::Write`] and [`std::io::Seek`].
+    /// Returns the file as a [`std::io::Read`], [`std::io::Write`] and [`std::io::Seek`].
     pub fn with<'a>(&'a self, io: &'a dyn Io) -> BoundStream<'a, Self> {
         BoundStream::new(self, io)
     }
 
-    /// As [`with`](Self::with), but it owns the file and keeps the `Io`.
+    /// Converts the file like [`with`](Self::with), but owns it and keeps the `Io`.
     pub fn into_with(self, io: Arc<dyn Io>) -> OwnedStream<Self> {
         OwnedStream::new(self, io)
     }
@@ -431,7 +431,7 @@ impl File {
     }
 }
 
-/// How many buffers one vectored read fills.
+/// The maximum number of buffers that one vectored read fills.
 const BUFFERS_MAX: usize = 64;
 
 impl ByteStream for File {
@@ -470,20 +470,20 @@ impl From<Descriptor> for File {
 }
 
 impl File {
-    /// Takes a file of std over, whatever it is and in whichever mode: calls wait on both backends also where the file does
-    /// not block, a named pipe for instance. The mode stays what it was, and so does the position.
+    /// Converts a file of std, of any kind and in any mode. A call waits on both backends even if the file is
+    /// non-blocking, such as a named pipe. The mode and the position do not change.
     pub fn from_std(file: std::fs::File) -> Self {
         Self::from(OwnedFd::from(file))
     }
 
-    /// Gives the file to std, in the mode and at the position in which it is. No call is under way on it, since every call
-    /// borrows it.
+    /// Converts the file to one of std. The mode and the position do not change. No call can be in progress on it,
+    /// because every call borrows it.
     pub fn into_std(self) -> std::fs::File {
         OwnedFd::from(self).into()
     }
 }
 
-/// As [`File::from_std`].
+/// Does the same as [`File::from_std`].
 impl From<std::fs::File> for File {
     fn from(file: std::fs::File) -> Self {
         Self::from_std(file)

@@ -1,4 +1,4 @@
-//! Advisory locks.
+//! Advisory locks on files.
 
 use std::fs::TryLockError;
 use std::io;
@@ -11,32 +11,32 @@ use super::names::perform;
 use crate::Io;
 use crate::operation::{FileOperation, Lock};
 
-/// The kernel tells that a lock is free to nobody but a thread that blocks for it, which only a signal ends, and one
-/// that comes just before the call has begun to wait ends nothing. So a lock is tried again, at first after this time,
-/// and then after twice the last one.
+/// The first pause between two attempts to lock; each later pause is twice as long. The kernel reports that a lock is
+/// free only to a thread that blocks for it. Only a signal ends such a wait, and a signal that arrives just before the
+/// call has begun to wait ends nothing.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
-/// At most so long after a lock is free its waiter finds out.
+/// The longest pause, and so the longest time after which a waiter notices that a lock is free.
 const PAUSE_MAX: Duration = Duration::from_millis(32);
 
-/// Advisory locks, as in std (`flock`): they bind those who ask for them, in all processes, belong to the open
-/// file and its duplicates, and end with the last of these. A lock takes the place of the one that the file has, which
-/// may be lost while it waits.
+/// Advisory locks, as in std (`flock`). They bind only the processes that ask for them, belong to the open file and its
+/// duplicates, and end with the last of these. A new lock replaces the one that the file has, which may be lost during
+/// the wait.
 ///
-/// The lock of a dropped file may last some milliseconds longer. A program that is being started at that moment, by
-/// whatever thread of the process, has a duplicate of each descriptor until it executes. And when a process is killed, the
-/// kernel may end its operations of io_uring, which keep their files open, only after the process can be waited for.
-/// [`unlock`](File::unlock) lets go at once, whoever has a duplicate.
+/// The lock of a dropped file may last some milliseconds longer. A program that any thread of the process is starting
+/// at that moment has a duplicate of each descriptor until it executes. And when a process is killed, the kernel may
+/// end its io_uring operations, which keep their files open, only after the process can be waited for.
+/// [`unlock`](File::unlock) releases the lock at once, even if duplicates exist.
 impl File {
-    /// Waits for the only lock of the file.
+    /// Waits for the exclusive lock of the file.
     ///
-    /// Who waits longest is not first. It is noticed that the lock is free within 32 ms: the kernel has no way to wait
-    /// for one that could be canceled, so it is tried again and again. A lock within one process is better a
-    /// [`Mutex`](crate::sync::Mutex).
+    /// Waiters are not served in order. A waiter notices within 32 ms that the lock is free: the kernel has no
+    /// cancelable way to wait for a lock, so it is tried again and again. Within one process, a
+    /// [`Mutex`](crate::sync::Mutex) is the better lock.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; there is no lock then.
+    /// A cancellation point, after which the lock was not taken.
     ///
     /// # Errors
     ///
@@ -45,11 +45,11 @@ impl File {
         self.wait_for(io, Lock::Exclusive)
     }
 
-    /// Waits for a lock that others may have too, if it is of this kind.
+    /// Waits for a shared lock, which other holders of shared locks may have at the same time.
     ///
     /// # Cancellation
     ///
-    /// As [`lock`](Self::lock).
+    /// See [`lock`](Self::lock).
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl File {
         self.wait_for(io, Lock::Shared)
     }
 
-    /// Takes the only lock of the file, if nobody else has one.
+    /// Takes the exclusive lock of the file if no other open file has a lock.
     ///
     /// # Cancellation
     ///
@@ -71,7 +71,7 @@ impl File {
         self.try_to(io, Lock::Exclusive)
     }
 
-    /// Takes a lock that others may have too, if nobody has the only one.
+    /// Takes a shared lock if no other open file has the exclusive lock.
     ///
     /// # Cancellation
     ///
@@ -84,11 +84,11 @@ impl File {
         self.try_to(io, Lock::Shared)
     }
 
-    /// Lets the lock go.
+    /// Releases the lock.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point; in [`shield`](crate::Io#method.shield) it is none. Dropping the file lets go too.
+    /// A cancellation point, except in [`shield`](crate::Io#method.shield). Dropping the file also releases the lock.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl File {
     }
 
     fn try_to(&self, io: &dyn Io, lock: Lock) -> Result<(), TryLockError> {
-        // By the errno of `flock` alone: others that want to be tried again later say nothing about the lock.
+        // Decided only by the errno of `flock`: other errors that ask for a later attempt say nothing about the lock.
         self.set_lock(io, Some(lock)).map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::WOULDBLOCK) => TryLockError::WouldBlock,
             _ => TryLockError::Error(error),

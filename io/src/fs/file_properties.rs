@@ -1,4 +1,4 @@
-//! What an open file is, beside its content.
+//! The properties of an open file, such as its metadata and its storage.
 
 use std::fs::Permissions;
 use std::io;
@@ -16,7 +16,7 @@ use crate::Io;
 use crate::operation::{Allocation, AsPathAt, FileOperation, FileTarget, FileTimes, Metadata};
 
 impl File {
-    /// What is known of the file.
+    /// Returns the metadata of the file.
     ///
     /// # Cancellation
     ///
@@ -29,7 +29,8 @@ impl File {
         metadata_of(io, FileTarget::Open(self.handle()))
     }
 
-    /// Gives the file another name, `link`, on the same file system; a [file without a name](super::temp_file) its first.
+    /// Gives the file an additional name, `link`, on the same file system. For a [file without a
+    /// name](super::temp_file) it is the first.
     ///
     /// # Cancellation
     ///
@@ -37,13 +38,13 @@ impl File {
     ///
     /// # Errors
     ///
-    /// The errors of `link`; [`io::ErrorKind::NotFound`] where the last of its names was removed.
+    /// The errors of `link`; [`io::ErrorKind::NotFound`] if the last name of the file was removed.
     pub fn hard_link(&self, io: &dyn Io, link: impl AsPathAt) -> io::Result<()> {
         let file = self.handle();
         link.locate().with_name(io, |to| perform(io, FileOperation::LinkOpen { file, to })?.done())
     }
 
-    /// Sets its permissions.
+    /// Sets the permissions of the file.
     ///
     /// # Cancellation
     ///
@@ -57,7 +58,7 @@ impl File {
         perform(io, FileOperation::SetMode { of, mode: permissions.mode() })?.done()
     }
 
-    /// Sets its user and its group; `None` leaves what is.
+    /// Sets the user and the group of the file; `None` leaves one unchanged.
     ///
     /// # Cancellation
     ///
@@ -71,7 +72,7 @@ impl File {
         perform(io, FileOperation::SetOwner { of, user, group })?.done()
     }
 
-    /// Sets its times.
+    /// Sets the times of the file.
     ///
     /// # Cancellation
     ///
@@ -85,7 +86,7 @@ impl File {
         perform(io, FileOperation::SetTimes { of, times: &times })?.done()
     }
 
-    /// Sets when its content was last changed.
+    /// Sets the time of the last change of the content.
     ///
     /// # Cancellation
     ///
@@ -98,8 +99,8 @@ impl File {
         self.set_times(io, FileTimes::new().set_modified(time))
     }
 
-    /// Finds room on the disk for a part of the file, in bytes from its beginning, so that writing there does not
-    /// fail for want of it. The file grows (with zeros) if it ends before.
+    /// Allocates storage for a part of the file, in bytes from its beginning, so that writing there does not fail for
+    /// lack of space. A file that ends before the end of the part is extended with zeros.
     ///
     /// # Cancellation
     ///
@@ -112,7 +113,7 @@ impl File {
         self.change_room(io, part, Allocation::Extend)
     }
 
-    /// As [`allocate`](Self::allocate), but the file's length stays.
+    /// Allocates storage like [`allocate`](Self::allocate), but does not change the length of the file.
     ///
     /// # Cancellation
     ///
@@ -120,12 +121,13 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`allocate`](Self::allocate).
+    /// See [`allocate`](Self::allocate).
     pub fn reserve(&self, io: &dyn Io, part: Range<u64>) -> io::Result<()> {
         self.change_room(io, part, Allocation::Reserve)
     }
 
-    /// Gives the room of a part of the file back to the disk: it reads as zeros. The length stays.
+    /// Returns the storage of a part of the file to the file system. The part then reads as zeros. The length does not
+    /// change.
     ///
     /// # Cancellation
     ///
@@ -138,7 +140,7 @@ impl File {
         self.change_room(io, part, Allocation::PunchHole)
     }
 
-    /// Tells the kernel how a part of the file will be used, so that it reads ahead, or does not.
+    /// Tells the kernel how a part of the file will be used, so that it can decide whether to read ahead.
     ///
     /// # Cancellation
     ///
@@ -149,7 +151,7 @@ impl File {
     /// The errors of `posix_fadvise`.
     pub fn advise(&self, io: &dyn Io, part: Range<u64>, advice: Advice) -> io::Result<()> {
         let length = part.end.checked_sub(part.start).ok_or(Errno::INVAL)?;
-        // The kernel takes none for all the rest.
+        // For the kernel, a length of zero means the whole rest of the file.
         let Some(length) = NonZeroU64::new(length) else { return Ok(io.check_cancel()?) };
         let advise = FileOperation::Advise { file: self.handle(), offset: part.start, length, advice };
         perform(io, advise)?.done()

@@ -1,4 +1,4 @@
-//! Files as memory.
+//! Memory-mapped files.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,22 +10,22 @@ use super::file::File;
 use super::names::call;
 use crate::Io;
 
-/// A file's content as memory, shared with everybody who maps, reads or writes the file.
+/// The content of a file as memory, shared with everyone who maps, reads or writes the file.
 ///
-/// Others change it at any time, so nobody is lent a slice of it: bytes are copied out and in, each by itself.
+/// Others can change it at any time, so no slice of it is lent: bytes are copied out and in, each by itself.
 ///
-/// A page that is not in memory yet is read from the disk when it is touched, and the thread, with its
-/// executor, waits: [`offload`](crate::Io#method.offload) what touches many of them. Who cuts the file ends the
-/// processes that touch what was cut off (SIGBUS), as with every mapping.
+/// Touching a page that is not in memory yet reads it from the disk, and the thread waits, together with its executor.
+/// [`offload`](crate::Io#method.offload) code that touches many pages. As with every mapping, truncating the file ends
+/// each process that touches the removed part (SIGBUS).
 #[derive(Debug)]
 pub struct Map {
     memory: MmapRaw,
-    /// The length of the file when it was mapped; a file without content is mapped nevertheless.
+    /// The length of the file when it was mapped. An empty file is mapped too.
     length: usize,
     access: MapAccess,
 }
 
-/// What a [`Map`] is for.
+/// The access that a [`Map`] allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapAccess {
     /// Reading.
@@ -35,7 +35,7 @@ pub enum MapAccess {
 }
 
 impl Map {
-    /// Maps a file as long as it is now. When it grows, map it again.
+    /// Maps a file at its current length. When the file grows, map it again.
     ///
     /// # Cancellation
     ///
@@ -55,17 +55,18 @@ impl Map {
         Ok(Self { memory, length, access })
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether the file had no content when it was mapped.
+    /// Returns true if the file was empty when it was mapped.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Copies what is at `offset` to `buffer`; how many bytes, fewer when the map ends before.
+    /// Copies the bytes at `offset` to `buffer`. Returns their number, which is smaller than `buffer` if the map ends
+    /// before.
     pub fn read_at(&self, buffer: &mut [u8], offset: usize) -> usize {
         let bytes = self.bytes().get(offset..).unwrap_or_default();
         for (to, from) in buffer.iter_mut().zip(bytes) {
@@ -74,11 +75,12 @@ impl Map {
         buffer.len().min(bytes.len())
     }
 
-    /// Copies `buffer` to what is at `offset`; how many bytes, fewer when the map ends before.
+    /// Copies `buffer` to the bytes at `offset`. Returns their number, which is smaller than `buffer` if the map ends
+    /// before.
     ///
     /// # Panics
     ///
-    /// When the map is for reading only.
+    /// Panics if the map is read-only.
     pub fn write_at(&self, buffer: &[u8], offset: usize) -> usize {
         assert_eq!(self.access, MapAccess::ReadWrite, "writing to a map that is for reading");
         let bytes = self.bytes().get(offset..).unwrap_or_default();
@@ -88,7 +90,7 @@ impl Map {
         buffer.len().min(bytes.len())
     }
 
-    /// Brings what was changed to the disk.
+    /// Writes changes to the disk.
     ///
     /// # Cancellation
     ///
@@ -105,12 +107,13 @@ impl Map {
     }
 
     fn bytes(&self) -> &[AtomicU8] {
-        // SAFETY: `new` mapped `length` bytes, or a page where that is 0, which are initialized, since they are a file's,
-        // and stay mapped until `memory` is dropped: with `self`, which is borrowed. `AtomicU8` has the layout of `u8`, and
-        // the one field that hands out the pointer is private, so that in this process nobody makes references to these
-        // bytes but as atomics. Other processes and the kernel may change them at any time, which atomics allow. Only
-        // `write_at` stores, after it has asked whether the mapping may be written to. A page that was cut off the file
-        // is not memory, but touching it ends the process by a signal: nothing goes on with a value that is none.
+        // SAFETY: `new` mapped `length` bytes, or a page if that is 0. They are initialized, since they belong to a
+        // file, and stay mapped until `memory` is dropped: with `self`, which is borrowed. `AtomicU8` has the layout of
+        // `u8`, and the one field that hands out the pointer is private, so that in this process nobody makes
+        // references to these bytes except as atomics. Other processes and the kernel may change them at any time,
+        // which atomics allow. Only `write_at` stores, after it has checked that the mapping may be written to. A page
+        // that was truncated from the file is not memory, but touching it ends the process by a signal, so the program
+        // does not go on with an invalid value.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast::<AtomicU8>(), self.length) }
     }
 }

@@ -1,17 +1,18 @@
 //! Files and directories over any [`Io`](crate::Io): what std's `fs` has, and more.
 //!
-//! The functions are std's, with `io` first; where std takes a path, they take whatever says where a
-//! file is ([`AsPathAt`]): a path, or a name [at a `Dir`](Dir::at), which does not lead out of that directory.
+//! The functions are those of std, with `io` as the first argument. Where std takes a path, they take any location of a
+//! file ([`AsPathAt`]): a path, or a name [in a `Dir`](Dir::at), which does not lead out of that directory.
 //!
 //! # Cancellation
 //!
-//! Every call that takes `io` is a cancellation point. What has begun in the file system is waited for and
-//! reported. Calls that take several steps (`copy`, `remove_dir_all` and others; they say so) end between two of them.
+//! Every call that takes `io` is a cancellation point. An action that has begun in the file system is waited for and
+//! reported. Calls that take several steps (`copy`, `remove_dir_all` and others; their documentation says so) can end
+//! between two of them.
 //!
 //! # Errors
 //!
-//! Those of the system calls, with their errno; as in std, they do not name the path. A path that leads out
-//! of its `Dir` is `EXDEV` ([`CrossesDevices`](std::io::ErrorKind::CrossesDevices)), a path with a zero byte
+//! The errors of the system calls, with their errno; as in std, they do not name the path. A path that leads out of its
+//! `Dir` gives `EXDEV` ([`CrossesDevices`](std::io::ErrorKind::CrossesDevices)), and a path with a zero byte
 //! [`InvalidInput`](std::io::ErrorKind::InvalidInput).
 
 mod file;

@@ -1,4 +1,4 @@
-//! Names of files: links, renaming, and what is known of the file that has a name.
+//! Names of files: links, renaming, and the properties of the file that has a name.
 
 use std::fs::Permissions;
 use std::io;
@@ -13,7 +13,7 @@ use crate::operation::{
 };
 use crate::{Canceled, Io};
 
-/// What is known of the file that a path leads to.
+/// Returns the metadata of the file to which a path leads.
 ///
 /// # Cancellation
 ///
@@ -26,7 +26,7 @@ pub fn metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata> {
     with_subject(io, path.locate(), true, |of| metadata_of(io, of))
 }
 
-/// As [`metadata`]; of a link itself, where the path leads to one.
+/// Returns the metadata of a file like [`metadata`], but does not follow a link at the end of the path.
 ///
 /// # Cancellation
 ///
@@ -39,7 +39,7 @@ pub fn symlink_metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata
     with_subject(io, path.locate(), false, |of| metadata_of(io, of))
 }
 
-/// Whether a path leads to a file. A link that leads nowhere does not.
+/// Returns true if a path leads to a file. A dangling link does not.
 ///
 /// # Cancellation
 ///
@@ -47,7 +47,7 @@ pub fn symlink_metadata(io: &dyn Io, path: impl AsPathAt) -> io::Result<Metadata
 ///
 /// # Errors
 ///
-/// The errors of `statx`, when it cannot be told.
+/// The errors of `statx` if the answer cannot be determined.
 pub fn exists(io: &dyn Io, path: impl AsPathAt) -> io::Result<bool> {
     match metadata(io, path.locate()) {
         Ok(_) => Ok(true),
@@ -56,8 +56,8 @@ pub fn exists(io: &dyn Io, path: impl AsPathAt) -> io::Result<bool> {
     }
 }
 
-/// Succeeds if this process may use a file as `access` says, by the rights with which it would open it. The
-/// answer is out of date when it comes: who wants to open a file, opens it.
+/// Succeeds if this process may use a file as `access` says, checked with the rights with which the process would open
+/// it. The answer may be out of date when it arrives: to open a file, just open it.
 ///
 /// ```
 /// use iolite_io::{Io, fs};
@@ -73,7 +73,7 @@ pub fn exists(io: &dyn Io, path: impl AsPathAt) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// The errors of `faccessat`: [`io::ErrorKind::PermissionDenied`] if it may not.
+/// The errors of `faccessat`: [`io::ErrorKind::PermissionDenied`] if the process may not.
 pub fn access(io: &dyn Io, path: impl AsPathAt, access: Access) -> io::Result<()> {
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::Access { of, access })?.done())
 }
@@ -92,7 +92,7 @@ pub fn set_permissions(io: &dyn Io, path: impl AsPathAt, permissions: Permission
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetMode { of, mode })?.done())
 }
 
-/// Sets the user and the group of a file; `None` leaves what is.
+/// Sets the user and the group of a file; `None` leaves one unchanged.
 ///
 /// # Cancellation
 ///
@@ -105,7 +105,7 @@ pub fn chown(io: &dyn Io, path: impl AsPathAt, user: Option<u32>, group: Option<
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetOwner { of, user, group })?.done())
 }
 
-/// As [`chown`]; of a link itself, where the path leads to one.
+/// Sets the user and the group like [`chown`], but does not follow a link at the end of the path.
 ///
 /// # Cancellation
 ///
@@ -131,7 +131,8 @@ pub fn set_times(io: &dyn Io, path: impl AsPathAt, times: FileTimes) -> io::Resu
     with_subject(io, path.locate(), true, |of| perform(io, FileOperation::SetTimes { of, times: &times })?.done())
 }
 
-/// Gives a file another name, in one step. A file that has it loses it; a directory takes the place of an empty one only.
+/// Renames a file in one step. A file that has the new name is replaced; a directory can only replace an empty
+/// directory.
 ///
 /// # Cancellation
 ///
@@ -144,7 +145,7 @@ pub fn rename(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result
     rename_as(io, from.locate(), to.locate(), Rename::Replace)
 }
 
-/// As [`rename`], and never takes the name from another file.
+/// Renames a file like [`rename`], but never replaces another file.
 ///
 /// # Cancellation
 ///
@@ -152,12 +153,12 @@ pub fn rename(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result
 ///
 /// # Errors
 ///
-/// The errors of `renameat2`; [`io::ErrorKind::AlreadyExists`]; `EINVAL` where the file system cannot do that.
+/// The errors of `renameat2`; [`io::ErrorKind::AlreadyExists`]; `EINVAL` if the file system does not support it.
 pub fn rename_noreplace(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<()> {
     rename_as(io, from.locate(), to.locate(), Rename::NoReplace)
 }
 
-/// Lets two files swap their names, in one step.
+/// Swaps the names of two files in one step.
 ///
 /// # Cancellation
 ///
@@ -165,7 +166,7 @@ pub fn rename_noreplace(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> 
 ///
 /// # Errors
 ///
-/// The errors of `renameat2`; `EINVAL` where the file system cannot do that.
+/// The errors of `renameat2`; `EINVAL` if the file system does not support it.
 pub fn rename_exchange(io: &dyn Io, one: impl AsPathAt, other: impl AsPathAt) -> io::Result<()> {
     rename_as(io, one.locate(), other.locate(), Rename::Exchange)
 }
@@ -174,7 +175,7 @@ pub(super) fn rename_as(io: &dyn Io, from: PathAt<'_>, to: PathAt<'_>, how: Rena
     from.with_name(io, |from| to.with_name(io, |to| perform(io, FileOperation::Rename { from, to, how })?.done()))
 }
 
-/// Gives the file `original` a second name, `link`, on the same file system. A link is not followed.
+/// Gives the file `original` an additional name, `link`, on the same file system. A link is not followed.
 ///
 /// # Cancellation
 ///
@@ -189,7 +190,7 @@ pub fn hard_link(io: &dyn Io, original: impl AsPathAt, link: impl AsPathAt) -> i
     })
 }
 
-/// Makes a symbolic link, `link`, that leads to `original`. What is in it is not looked at.
+/// Makes a symbolic link, `link`, that leads to `original`, which is not checked.
 ///
 /// # Cancellation
 ///
@@ -203,7 +204,7 @@ pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl AsPathAt) -> 
     link.locate().with_name(io, |at| perform(io, FileOperation::Symlink { target, at })?.done())
 }
 
-/// What is in a symbolic link.
+/// Returns the target of a symbolic link.
 ///
 /// # Cancellation
 ///
@@ -211,12 +212,12 @@ pub fn symlink(io: &dyn Io, original: impl AsRef<Path>, link: impl AsPathAt) -> 
 ///
 /// # Errors
 ///
-/// The errors of `readlink`; [`io::ErrorKind::InvalidInput`] when it is no link.
+/// The errors of `readlink`; [`io::ErrorKind::InvalidInput`] if the file is not a link.
 pub fn read_link(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
     path.locate().with_name_looked_up(io, |at| perform(io, FileOperation::ReadLink { at })?.path())
 }
 
-/// The path of a file from the root, without links, `.` and `..`.
+/// Returns the absolute path of a file, without links, `.` and `..`.
 ///
 /// # Cancellation
 ///
@@ -224,7 +225,7 @@ pub fn read_link(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// The errors of `realpath`; of a place [in a `Dir`](super::Dir::at) those of `openat2` and `readlink`.
+/// The errors of `realpath`; for a location [in a `Dir`](super::Dir::at), the errors of `openat2` and `readlink`.
 pub fn canonicalize(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
     let at = path.locate();
     with_subject(io, at, true, |of| match of {
@@ -236,7 +237,7 @@ pub fn canonicalize(io: &dyn Io, path: impl AsPathAt) -> io::Result<PathBuf> {
     })
 }
 
-/// Whether it is certain that there is a directory.
+/// Returns true if it is certain that `at` is a directory.
 pub(super) fn is_dir(io: &dyn Io, at: PathAt<'_>) -> Result<bool, Canceled> {
     match metadata(io, at) {
         Ok(metadata) => Ok(metadata.is_dir()),
@@ -254,7 +255,7 @@ pub(super) fn perform(io: &dyn Io, operation: FileOperation<'_>) -> io::Result<O
     io.operate(Operation::File(operation))
 }
 
-/// Makes a call that waits for the file system, and for nothing else.
+/// Makes a call that waits only for the file system.
 pub(super) fn call<T: Send>(io: &dyn Io, call: impl FnOnce() -> T + Send) -> io::Result<T> {
     let (mut call, mut value) = (Some(call), None);
     let mut job = || value = call.take().map(|call| call());
@@ -262,7 +263,7 @@ pub(super) fn call<T: Send>(io: &dyn Io, call: impl FnOnce() -> T + Send) -> io:
     value.ok_or_else(|| io::Error::other("the Io reported success but did not make the call"))
 }
 
-/// Hands `f` the file; one in a directory opened, so that no link leads out of that.
+/// Calls `f` with the file. A file in a directory is opened first, so that no link leads out of the directory.
 fn with_subject<T>(
     io: &dyn Io,
     at: PathAt<'_>,

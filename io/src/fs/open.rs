@@ -18,8 +18,7 @@ impl OpenOptions {
     ///
     /// # Errors
     ///
-    /// The errors of `open`; [`io::ErrorKind::InvalidInput`] for options that do not go together, as in
-    /// std.
+    /// The errors of `open`; [`io::ErrorKind::InvalidInput`] for invalid combinations of options, as in std.
     pub fn open(&self, io: &dyn Io, path: impl AsPathAt) -> io::Result<File> {
         let at = path.locate();
         let mut tries = 0;
@@ -31,12 +30,12 @@ impl OpenOptions {
         }
     }
 
-    /// Whether something on the way was renamed, so that the kernel cannot tell where `..` leads.
+    /// Returns true if a directory on the way was renamed, so that the kernel cannot tell where `..` leads.
     fn was_renamed(&self, at: PathAt<'_>, error: &io::Error) -> bool {
         let waits = OFlags::from_bits_retain(self.custom_flags as u32).contains(OFlags::NONBLOCK);
         at.directory.is_some() && !waits && Errno::from_io_error(error) == Some(Errno::AGAIN)
     }
 }
 
-/// How often a path in a directory is looked up while others rename what is on it.
+/// The maximum number of attempts to look up a path in a directory while others rename directories on it.
 const RENAMED_MAX: usize = 1_000;

@@ -1,4 +1,4 @@
-//! What is in a directory.
+//! Listing the content of a directory.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,9 +12,9 @@ use super::names::{perform, symlink_metadata};
 use crate::operation::{AsPathAt, Entry, FileOperation, FileType, Metadata};
 use crate::{Canceled, Io};
 
-/// The files in a directory, in no order; without `.` and `..`.
+/// Lists the files in a directory, in no particular order, without `.` and `..`.
 ///
-/// What is made or removed meanwhile may be among them or not; every other file is, once.
+/// Files that are made or removed during the iteration may or may not be returned; every other file is returned once.
 ///
 /// ```
 /// use iolite_io::{Io, fs};
@@ -30,7 +30,7 @@ use crate::{Canceled, Io};
 ///
 /// # Cancellation
 ///
-/// A cancellation point, and so is each step of the iteration. After [`Canceled`] it can go on where it was.
+/// A cancellation point, and so is each step of the iteration. The iteration can continue after [`Canceled`].
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn read_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<ReadDir<'_>> {
     Ok(ReadDir { io, folder, entries: Vec::new().into_iter(), ended: false })
 }
 
-/// The files in a directory, as they come: see [`read_dir`].
+/// An iterator over the files in a directory; see [`read_dir`].
 pub struct ReadDir<'io> {
     io: &'io dyn Io,
     folder: Arc<Folder>,
@@ -62,7 +62,7 @@ impl fmt::Debug for ReadDir<'_> {
 }
 
 impl<'io> ReadDir<'io> {
-    /// Those in a directory of which nobody reads elsewhere, since its position moves.
+    /// Iterates over a directory that nothing else reads, because reading moves its position.
     pub(super) fn of(io: &'io dyn Io, dir: Dir) -> Self {
         let folder = Arc::new(Folder { dir, path: PathBuf::new() });
         Self { io, folder, entries: Vec::new().into_iter(), ended: false }
@@ -91,7 +91,7 @@ impl Iterator for ReadDir<'_> {
             if let Err(error) = self.refill() {
                 return Some(Err(error));
             }
-            // A point also where there is something left to hand out.
+            // This is a point even if there is an entry left to return.
         } else if let Err(canceled) = self.io.check_cancel() {
             return Some(Err(canceled.into()));
         }
@@ -107,13 +107,13 @@ pub struct DirEntry {
 }
 
 impl DirEntry {
-    /// The path of the directory, as it was opened, with the name. Of a place [in a `Dir`](super::Dir::at) it is one in
-    /// that: `dir.at(&entry.path())`.
+    /// Returns the path of the directory, as it was opened, with the name appended. For a location [in a
+    /// `Dir`](super::Dir::at), the path is relative to that `Dir`: `dir.at(&entry.path())`.
     pub fn path(&self) -> PathBuf {
         self.folder.path.join(&self.entry.name)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn file_name(&self) -> OsString {
         self.entry.name.clone()
     }
@@ -122,12 +122,13 @@ impl DirEntry {
         Path::new(&self.entry.name)
     }
 
-    /// The number of the file on its device.
+    /// Returns the inode number of the file on its device.
     pub fn ino(&self) -> u64 {
         self.entry.inode
     }
 
-    /// What is known of the file; of a link itself. Looked for in the directory that was opened, wherever that is by now.
+    /// Returns the metadata of the file, or of the link itself if it is a link. The file is looked up in the directory
+    /// that was opened, even if that has been moved.
     ///
     /// # Cancellation
     ///
@@ -140,7 +141,7 @@ impl DirEntry {
         symlink_metadata(io, self.folder.dir.at(self.name()))
     }
 
-    /// What kind of file it is; where the directory does not tell, [`metadata`](Self::metadata) does.
+    /// Returns the type of the file. If the directory does not record it, asks [`metadata`](Self::metadata).
     ///
     /// # Cancellation
     ///

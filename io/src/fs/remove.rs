@@ -10,7 +10,7 @@ use super::read_dir::{DirEntry, ReadDir};
 use crate::Io;
 use crate::operation::{AsPathAt, FileOperation, PathAt};
 
-/// Removes a file's name, and the file with its last one.
+/// Removes a name of a file, and the file itself together with its last name.
 ///
 /// # Cancellation
 ///
@@ -36,19 +36,19 @@ pub fn remove_dir(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     remove(io, path.locate(), true)
 }
 
-/// Removes a directory and all that is in it. Follows no link: those in it are removed, and so is `path`, if it
-/// is one. What somebody else removes meanwhile, `path` itself too, is no error.
+/// Removes a directory and everything in it. Follows no link: links in it are removed, and so is `path` itself if it is
+/// a link. It is not an error if others remove files at the same time, even `path` itself.
 ///
-/// It holds one descriptor for each level of directories.
+/// Uses one file descriptor for each level of directories.
 ///
 /// # Cancellation
 ///
-/// A cancellation point; what was not removed by then is left.
+/// A cancellation point. The files that were not removed by then stay.
 ///
 /// # Errors
 ///
-/// The errors of `open`, `unlink` and `rmdir`; what was not removed by then is left. `EINVAL` for a path that ends in `.` or
-/// `..`, by which a directory cannot be removed; nothing in it is, then.
+/// The errors of `open`, `unlink` and `rmdir`; the files that were not removed by then stay. `EINVAL` for a path that
+/// ends in `.` or `..`, through which a directory cannot be removed; in that case nothing in it is removed.
 pub fn remove_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
     let at = path.locate();
     if at.ends_in_dot() || at.split().is_none() {
@@ -58,7 +58,7 @@ pub fn remove_dir_all(io: &dyn Io, path: impl AsPathAt) -> io::Result<()> {
         if symlink_metadata(io, at)?.is_symlink() {
             return gone(remove(io, at, false));
         }
-        // It was there.
+        // The directory existed, so from here on it is not an error if it is gone.
         gone(Dir::open_nofollow(io, at).and_then(|dir| remove_content(io, dir)).and_then(|()| remove(io, at, true)))
     })
 }
@@ -84,7 +84,7 @@ fn remove_content(io: &dyn Io, dir: Dir) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file, or opens what is a directory.
+/// Removes a file, or opens it if it is a directory.
 fn remove_entry(io: &dyn Io, dir: &Dir, entry: &DirEntry) -> io::Result<Option<Dir>> {
     let at = dir.at(entry.name());
     let file_type = match entry.file_type(io) {
@@ -93,7 +93,7 @@ fn remove_entry(io: &dyn Io, dir: &Dir, entry: &DirEntry) -> io::Result<Option<D
     };
     if file_type.is_dir() {
         match Dir::open_nofollow(io, at) {
-            // Something else has its name by now.
+            // Another file has the name by now.
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOTDIR | Errno::LOOP)) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             below => return below.map(Some),
@@ -106,7 +106,7 @@ fn remove(io: &dyn Io, at: PathAt<'_>, directory: bool) -> io::Result<()> {
     at.with_name(io, |at| perform(io, FileOperation::Remove { at, directory })?.done())
 }
 
-/// What is not there need not be removed.
+/// Treats a missing file as removed.
 fn gone(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

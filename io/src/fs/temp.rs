@@ -1,4 +1,4 @@
-//! Files that vanish.
+//! Temporary files.
 
 use std::io;
 
@@ -11,9 +11,8 @@ use super::remove::remove_file;
 use crate::Io;
 use crate::operation::{AsPathAt, OpenOptions};
 
-/// Makes a file without a name in `folder` ([`std::env::temp_dir`] is the usual one), for reading and
-/// writing by its owner. Nobody else finds it, and it is gone when it is closed, also by the end of the
-/// process.
+/// Makes a file without a name in `folder` (usually [`std::env::temp_dir`]), for reading and writing by its owner.
+/// Nobody else can find it, and it vanishes when it is closed, even if the process is killed.
 ///
 /// # Cancellation
 ///
@@ -27,7 +26,7 @@ pub fn temp_file(io: &dyn Io, folder: impl AsPathAt) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(OFlags::TMPFILE.bits() as i32);
     match options.open(io, folder) {
-        // A file system that has none such.
+        // The file system does not support such files.
         Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::ISDIR)) => {
             let dir = Dir::open(io, folder)?;
             io.shield(|io| {
@@ -40,7 +39,7 @@ pub fn temp_file(io: &dyn Io, folder: impl AsPathAt) -> io::Result<File> {
     }
 }
 
-/// Makes a file of a name that no other file in the directory has, with this beginning.
+/// Makes a file in the directory with a unique name that begins with `prefix`.
 pub(super) fn create_unique(io: &dyn Io, dir: &Dir, prefix: &str, mode: u32) -> io::Result<(File, String)> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(mode);

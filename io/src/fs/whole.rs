@@ -1,4 +1,4 @@
-//! Whole files at once.
+//! Reading, writing and copying whole files.
 
 use std::fs::Permissions;
 use std::io;
@@ -12,21 +12,22 @@ use crate::Io;
 use crate::operation::{AsPathAt, FileOperation, OpenOptions};
 use crate::stream::{ReadMore, read_all};
 
-/// How many bytes the kernel copies at once: what a request waits for.
+/// The number of bytes that the kernel copies at once, and for which a cancellation request has to wait.
 const COPY_BYTES: usize = 16 << 20;
 
 /// Reads a whole file.
 ///
 /// # Cancellation
 ///
-/// A cancellation point. What was read by then is dropped; who must not lose it, of a FIFO, opens a [`File`].
+/// A cancellation point. The bytes that were read by then are dropped. If they must not be lost, as with a FIFO, open a
+/// [`File`] instead.
 ///
 /// # Errors
 ///
 /// The errors of `open` and `read`.
 pub fn read(io: &dyn Io, path: impl AsPathAt) -> io::Result<Vec<u8>> {
     let file = File::open(io, path)?;
-    // One more, so that the end is found without more room.
+    // One more byte, so that the end is found without growing the buffer.
     let length = usize::try_from(file.len(io)?).unwrap_or(usize::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length)?;
@@ -38,22 +39,22 @@ pub fn read(io: &dyn Io, path: impl AsPathAt) -> io::Result<Vec<u8>> {
 ///
 /// # Cancellation
 ///
-/// As [`read`].
+/// A cancellation point; see [`read`].
 ///
 /// # Errors
 ///
-/// The errors of `open` and `read`; [`io::ErrorKind::InvalidData`] when it is not UTF-8, with a
-/// [`FromUtf8Error`](std::string::FromUtf8Error) that has the bytes.
+/// The errors of `open` and `read`; [`io::ErrorKind::InvalidData`] if the file is not UTF-8, with a
+/// [`FromUtf8Error`](std::string::FromUtf8Error) that holds the bytes.
 pub fn read_to_string(io: &dyn Io, path: impl AsPathAt) -> io::Result<String> {
     String::from_utf8(read(io, path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Writes a whole file, made if it does not exist and cut if it does. To leave the old one as it is until all of
-/// the new one is there, [`write_atomic`](super::write_atomic).
+/// Writes a whole file. Makes it if it does not exist and truncates it if it does.
+/// [`write_atomic`](super::write_atomic) keeps the old file until the new one is complete.
 ///
 /// # Cancellation
 ///
-/// A cancellation point; what was written by then is there.
+/// A cancellation point. The bytes that were written by then are in the file.
 ///
 /// # Errors
 ///
@@ -62,19 +63,20 @@ pub fn write(io: &dyn Io, path: impl AsPathAt, contents: impl AsRef<[u8]>) -> io
     File::create(io, path)?.write_all(io, contents.as_ref())
 }
 
-/// Copies a file and its permissions; how many bytes. File systems that can do so let both files share them.
+/// Copies a file and its permissions. Returns the number of bytes. On file systems that support it, both files share
+/// their storage.
 ///
-/// As with std, the copy has the owner that it has anyway: this process's user, or the one of the file that was there.
-/// Where that is another than the original's, the copy lets nobody run it with its owner's or its group's rights (it has
-/// no set-user-ID and no set-group-ID bit).
+/// As with std, the owner of the copy does not change: it is the user of this process, or the owner of a file that
+/// existed before. If that differs from the owner of the original, nobody can run the copy with the rights of its owner
+/// or group (its set-user-ID and set-group-ID bits are cleared).
 ///
 /// # Cancellation
 ///
-/// A cancellation point; what was copied by then is there.
+/// A cancellation point. The bytes that were copied by then are in the copy.
 ///
 /// # Errors
 ///
-/// The errors of `open`, `read` and `write`; [`io::ErrorKind::InvalidInput`] when it is no regular file.
+/// The errors of `open`, `read` and `write`; [`io::ErrorKind::InvalidInput`] if the source is not a regular file.
 pub fn copy(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<u64> {
     let from = File::open(io, from)?;
     let metadata = from.metadata(io)?;
@@ -83,7 +85,7 @@ pub fn copy(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<u
     }
     let mut options = OpenOptions::new();
     let to = options.write(true).create(true).truncate(true).mode(metadata.mode() & 0o777).open(io, to)?;
-    // What had the name already keeps its own mode until here.
+    // A file that existed before keeps its own mode until here.
     let copied_to = to.metadata(io)?;
     if copied_to.is_file() {
         let same_owner = (copied_to.uid(), copied_to.gid()) == (metadata.uid(), metadata.gid());
@@ -94,7 +96,7 @@ pub fn copy(io: &dyn Io, from: impl AsPathAt, to: impl AsPathAt) -> io::Result<u
     Ok(copied + crate::copy(io, &from, &to)?)
 }
 
-/// Copies as much as the kernel does by itself; how many bytes.
+/// Copies as much as the kernel can copy by itself. Returns the number of bytes.
 fn copy_in_kernel(io: &dyn Io, from: &File, to: &File) -> io::Result<u64> {
     let (from, to) = (from.handle(), to.handle());
     let mut copied = 0;
@@ -110,7 +112,7 @@ fn copy_in_kernel(io: &dyn Io, from: &File, to: &File) -> io::Result<u64> {
     }
 }
 
-/// Whether the kernel does not copy between these two.
+/// Returns true if the error says that the kernel does not copy between these two files.
 fn is_refusal(error: &io::Error) -> bool {
     const REFUSALS: [Errno; 6] = [Errno::XDEV, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS, Errno::PERM, Errno::BADF];
     error.kind() == io::ErrorKind::Unsupported

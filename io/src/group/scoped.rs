@@ -61,7 +61,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
         T: Send + 'scope,
     {
         let mut parcel = Parcel::of(closure);
-        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("a task without options may run inline")
     }
 
     /// Starts a member that makes progress beside the caller.

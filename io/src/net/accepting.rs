@@ -48,7 +48,6 @@ impl<F: Family> TypedSocket<F, Listener> {
     ///
     /// The output is an error of [`accept`](Self::accept) or of `epoll_ctl`, or says that no descriptor is left for the
     /// wait.
-    /// `epoll_ctl`.
     pub fn on_accept(&self) -> impl Selectable<Output = io::Result<(TypedSocket<F, Stream>, F::Address)>> + '_ {
         OnPolled::of(Accepting { listener: self.descriptor(), watch: OnceCell::new(), family: PhantomData::<F> })
     }

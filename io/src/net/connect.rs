@@ -19,7 +19,7 @@ type TcpStream = TypedSocket<Internet, Stream>;
 /// Options for connecting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// How long to wait for one address before the next is tried in parallel. When an attempt fails, the next begins at
+    /// The time to wait for one address before the next is tried in parallel. If an attempt fails, the next begins at
     /// once.
     pub attempt_delay: Duration,
     /// The local address. With port 0 the system chooses one, which connections to other peers may share. Attempts to

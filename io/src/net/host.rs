@@ -170,7 +170,7 @@ macro_rules! one_address {
 
 one_address!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
-/// Several addresses were tried, and none of them accepted the connection.
+/// Several addresses were tried, and all of them failed.
 #[derive(Debug)]
 pub struct ConnectError {
     /// The addresses that were tried and their errors, in the order in which they failed.
@@ -191,7 +191,7 @@ impl ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no address will do")?;
+        f.write_str("none of the addresses can be used")?;
         for (number, (address, error)) in self.attempts.iter().enumerate() {
             let separator = if number == 0 { ": " } else { "; " };
             write!(f, "{separator}{address}: {}", ErrorChain::new(error))?;
@@ -287,7 +287,10 @@ mod tests {
             (address(2), error(io::ErrorKind::ConnectionRefused)),
         ]);
         assert_eq!(both.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(both.to_string(), "no address will do: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused");
+        assert_eq!(
+            both.to_string(),
+            "none of the addresses can be used: 127.0.0.1:1: timed out; 127.0.0.1:2: connection refused"
+        );
         let one = ConnectError::error(vec![(
             address(1),
             io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error()),

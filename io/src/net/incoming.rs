@@ -17,7 +17,6 @@ use crate::{Instant, Io};
 /// while no call waits; some connections may then be stored here. Dropping this value closes those connections;
 /// [`stop`](Self::stop) returns them. A connection that arrives after the drop is left to the next call of `accept`, on
 /// whatever thread the drop happens.
-/// is dropped.
 #[derive(Debug)]
 pub struct Incoming<'a, F: Family = Internet> {
     listener: &'a TypedSocket<F, Listener>,

@@ -13,7 +13,7 @@ use crate::pool::BufferPool;
 use crate::stream::{self, BoundStream, OwnedStream};
 use crate::{Io, copy};
 
-/// When several tasks read or write at once, each call is whole, in no particular order.
+/// If several tasks read or write at once, each call is whole, in no particular order.
 impl<F: Family> TypedSocket<F, Stream> {
     /// Reads the available bytes, at least one, and returns their number. Returns 0 if the peer has finished or
     /// `buffer` is empty.

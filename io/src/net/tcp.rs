@@ -124,7 +124,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the lookup, `socket`, `bind` and `listen`.
+    /// The errors of the lookup, `socket`, `bind` and `listen`.
     pub fn bind(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
         Self::bind_with(io, addresses, &ListenOptions::default())
     }

@@ -21,7 +21,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the lookup, `socket` and `bind`.
+    /// The errors of the lookup, `socket` and `bind`.
     pub fn bind(io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<Self> {
         try_each(io, addresses, |address| {
             let address = Address::Internet(address);
@@ -40,7 +40,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the lookup and `connect`.
+    /// The errors of the lookup and `connect`.
     pub fn connect(&self, io: &dyn Io, addresses: impl ToSocketAddrs) -> io::Result<()> {
         try_each(io, addresses, |address| self.connect_to(io, &Address::Internet(address)))
     }
@@ -53,7 +53,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the lookup and `sendto`; a message is sent whole or not at all.
+    /// The errors of the lookup and `sendto`; a message is sent whole or not at all.
     pub fn send_to(&self, io: &dyn Io, bytes: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
         let first: Option<SocketAddr> = address.to_socket_addrs(io)?.into_iter().next();
         let first =

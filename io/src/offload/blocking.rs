@@ -1,4 +1,4 @@
-//! A small bounded pool for what can only block a thread.
+//! A small bounded pool of threads for blocking jobs.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -19,21 +19,20 @@ use crate::operation;
 use crate::primitive::Lock;
 use crate::sync::{Event, Semaphore};
 
-/// A few operating-system threads for jobs that block and cannot be interrupted.
+/// A pool of a few operating-system threads for jobs that block and cannot be interrupted.
 ///
-/// Callers wait with the vocabulary's own means, so a fiber that waits blocks no executor. Threads
-/// are started when they are needed and end when they have been idle for a while; dropping the pool
-/// waits for nobody.
+/// Callers wait by parking their contexts, so a fiber that waits does not block its executor. Threads are started when
+/// they are needed and end when they have been idle for a while. Dropping the pool does not wait.
 pub struct BlockingPool {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// Threads are called `name-1` and so on.
+    /// The prefix of the thread names: `name-1` and so on.
     name: String,
     limit: usize,
     idle_timeout: Duration,
-    /// One permit per thread there may be: whoever has one finds a thread.
+    /// Has one permit per allowed thread: a job with a permit gets a thread.
     free: Semaphore,
     state: Lock<State>,
     wake: Condvar,
@@ -45,7 +44,7 @@ struct State {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
-    /// How many threads were ever started, for their names.
+    /// The number of threads that were ever started, for their names.
     started: usize,
     closed: bool,
 }
@@ -59,22 +58,22 @@ impl fmt::Debug for BlockingPool {
 }
 
 impl Default for BlockingPool {
-    /// Up to [`LIMIT_DEFAULT`](Self::LIMIT_DEFAULT) threads named `blocking`.
+    /// Makes a pool of up to [`LIMIT_DEFAULT`](Self::LIMIT_DEFAULT) threads named `blocking`.
     fn default() -> Self {
         Self::new("blocking", Self::LIMIT_DEFAULT)
     }
 }
 
 impl BlockingPool {
-    /// How many threads the default pool has at most.
+    /// The maximum number of threads of the default pool.
     pub const LIMIT_DEFAULT: usize = 4;
 
-    /// Makes a pool of at most `limit` threads, at least one, named after `name`.
+    /// Makes a pool of at most `limit` threads, but at least one, named after `name`.
     pub fn new(name: &str, limit: usize) -> Self {
         Self::with_idle_timeout(name, limit, Duration::from_secs(10))
     }
 
-    /// The same, of threads that last as long as the process.
+    /// Makes a pool whose threads last as long as the process.
     pub(crate) fn lasting(name: &str, limit: usize) -> Self {
         Self::with_idle_timeout(name, limit, Duration::MAX)
     }
@@ -92,48 +91,50 @@ impl BlockingPool {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Runs `job` on a thread of the pool and returns its value. Waits for a free thread first, in
-    /// the order of the calls.
+    /// Runs `job` on a thread of the pool and returns its value. First waits for a free thread, in the order of the
+    /// calls.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point. A job that has begun cannot be stopped: it goes on unobserved, keeps
-    /// its thread until it ends, and its value is dropped.
+    /// A cancellation point. A job that has begun cannot be stopped: it goes on in the background and keeps its thread
+    /// until it ends, and its value is dropped.
     ///
     /// # Errors
     ///
-    /// [`Canceled`](crate::Canceled); when the system gives no thread at all; when the job panics.
+    /// [`Canceled`](crate::Canceled); an error if the system provides no thread at all, or if the job panics.
     pub fn run<T: Send + 'static>(&self, io: &dyn Io, job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let answer = self.begin(io, job)?;
         answer.given.wait(io)?;
         answer.take().map_err(|panic| self.panicked(&*panic))
     }
 
-    /// Runs `job`, which may borrow from the caller, on a thread of the pool, and returns when it has
-    /// ended. Waits for a free thread first, in the order of the calls.
+    /// Runs `job`, which may borrow from the caller, on a thread of the pool, and returns when it has ended. First
+    /// waits for a free thread, in the order of the calls.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point until there is a thread; the job is withdrawn then. Its end is waited for.
+    /// A cancellation point until a thread is free; a canceled job is withdrawn. After that, the call waits until the
+    /// job has ended.
     ///
     /// # Errors
     ///
-    /// [`Canceled`](crate::Canceled); when the system gives no thread at all. The job has not run then.
+    /// [`Canceled`](crate::Canceled); an error if the system provides no thread at all. The job has not run in either
+    /// case.
     ///
     /// # Panics
     ///
-    /// Resumes the job's panic.
+    /// Resumes the panic of the job.
     pub fn run_to_end(&self, io: &dyn Io, job: operation::Job<'_>) -> io::Result<()> {
-        // SAFETY: only the lifetime is another. The job is over, or dropped unrun, when this returns or
-        // unwinds: `begin` drops it where it fails, and otherwise the wait for its end follows, which ends early
-        // for nobody; an `Io` that panics in it ends the process.
+        // SAFETY: only the lifetime changes. The job has ended, or was dropped without running, when this returns or
+        // unwinds: `begin` drops it if it fails, and otherwise the wait for its end follows, which nothing ends early;
+        // an `Io` that panics in it ends the process.
         let job = unsafe { mem::transmute::<operation::Job<'_>, operation::Job<'static>>(job) };
         let answer = self.begin(io, || job.run())?;
         context::or_abort(|| answer.given.wait_uncancelable(io));
         answer.take().or_else(|panic| resume_unwind(panic))
     }
 
-    /// Waits for a free thread and has it run the job.
+    /// Waits for a free thread and gives it the job.
     fn begin<T: Send + 'static>(
         &self,
         io: &dyn Io,
@@ -148,8 +149,8 @@ impl BlockingPool {
         Ok(answer)
     }
 
-    /// Has `job` run on a thread of the pool, and does not wait for its end. Waits for a free thread, in
-    /// the order of the calls.
+    /// Runs `job` on a thread of the pool without waiting for its end. First waits for a free thread, in the order of
+    /// the calls.
     ///
     /// # Cancellation
     ///
@@ -157,13 +158,14 @@ impl BlockingPool {
     ///
     /// # Errors
     ///
-    /// [`Canceled`](crate::Canceled); when the system gives no thread at all. The job is dropped then.
+    /// [`Canceled`](crate::Canceled); an error if the system provides no thread at all. The job is dropped in either
+    /// case.
     pub fn start(&self, io: &dyn Io, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        // The permit goes back when the job has ended, whoever still waits for it.
+        // The permit is given back when the job has ended, whether or not a caller still waits for it.
         self.shared.free.acquire(io)?.forget();
         let shared = self.shared.clone();
         self.shared.submit(Box::new(move || {
-            // Who wants to know of panics catches them.
+            // A job that has to report its panics catches them itself.
             run_quietly(job);
             shared.free.add_permits(1);
         }))
@@ -183,17 +185,17 @@ impl Drop for BlockingPool {
     }
 }
 
-/// Runs what is the program's, with the destructors of all that it leaves on this thread. What it panics with is told
-/// to nobody.
+/// Runs code of the program, including the destructors of everything that it leaves on this thread. Its panics are not
+/// reported.
 fn run_quietly(job: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
         drop_panic(panic);
     }
-    // Values of the thread's own would pass to the next job.
+    // Thread-local values would otherwise pass to the next job.
     context::current(|context| context.drop_locals_after_panic());
 }
 
-/// What a job and its caller share. The caller may be gone.
+/// The state that a job and its caller share. The caller may be gone.
 struct Answer<T> {
     value: Lock<Option<thread::Result<T>>>,
     given: Event,
@@ -207,7 +209,7 @@ impl<T> Answer<T> {
 }
 
 impl Shared {
-    /// Queues a job whose caller has a permit, and sees to it that a thread will take it.
+    /// Queues a job whose caller has a permit, and makes sure that a thread will take it.
     fn submit(self: &Arc<Self>, job: Job) -> io::Result<()> {
         let mut state = self.state.lock();
         state.jobs.push_back(job);
@@ -216,7 +218,7 @@ impl Shared {
             self.wake.notify_one();
             return Ok(());
         }
-        // A thread that gave its permit back and has not come round yet takes the job.
+        // A thread that gave its permit back and has not looked for the next job yet takes this one.
         if state.threads == self.limit {
             return Ok(());
         }
@@ -225,7 +227,7 @@ impl Shared {
         let thread = thread::Builder::new().name(format!("{}-{}", self.name, state.started));
         match thread.spawn(move || shared.work()) {
             Ok(_) => state.threads += 1,
-            // Those that are there will take it in turn.
+            // The existing threads will take it in turn.
             Err(_) if state.threads > 0 => {}
             Err(error) => {
                 let job = state.jobs.pop_back();
@@ -238,7 +240,7 @@ impl Shared {
         Ok(())
     }
 
-    /// With no errno of its own: the system's would read like one of the call that was to be made.
+    /// Has no errno, because the errno of the system would look like that of the requested call.
     #[cold]
     fn no_thread(&self, source: io::Error) -> io::Error {
         explained(io::ErrorKind::Other, format!("the system starts no thread for the pool `{}`", self.name), source)
@@ -251,7 +253,7 @@ impl Shared {
         }
     }
 
-    /// The next job; `None` when the thread has to end, which is then counted already.
+    /// Returns the next job, or `None` if the thread has to end, which has then been counted already.
     fn next(&self) -> Option<Job> {
         let mut state = self.state.lock();
         loop {
@@ -342,7 +344,7 @@ mod tests {
             for index in 0..4 {
                 let order = order.clone();
                 scope.spawn(move || pool.run(&Parks, move || order.lock().push(index)));
-                // A fact, not a time: the caller waits for the permit.
+                // Depends on a fact, not on time: the caller waits for the permit.
                 while pool.shared.free.waiting() <= index {
                     thread::yield_now();
                 }
@@ -362,7 +364,7 @@ mod tests {
         let (ended, end) = mpsc::channel();
         let io: &dyn Io = &Parks;
         let moment = Duration::from_millis(1);
-        // A time that is over before the job has its thread leaves no job.
+        // If the timeout is over before the job has a thread, the job is gone.
         while beginning.try_recv().is_err() {
             let (began, blocked, ended) = (began.clone(), blocked.clone(), ended.clone());
             let job = move || {
@@ -409,7 +411,7 @@ mod tests {
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
-    /// A panic whose destructor panics with the next one.
+    /// A panic whose destructor raises the next panic.
     struct Chain(u32);
 
     impl Drop for Chain {

@@ -9,11 +9,11 @@ use crate::operation::{Job, Operation};
 use crate::Canceled;
 
 impl<'io> dyn Io + 'io {
-    /// Runs a closure that may block its thread: a long computation, a call that knows nothing of `Io`. No executor
-    /// stands still meanwhile.
+    /// Runs a closure that may block its thread: a long computation, or a call that knows nothing of `Io`. It blocks no
+    /// executor.
     ///
-    /// A fiber has it run by a thread of a bounded pool; who has a thread, runs it there. What it calls through
-    /// an `Io` is not canceled with the caller.
+    /// For a fiber, a thread of a bounded pool runs the closure; a context that has a thread of its own runs it there.
+    /// Calls that the closure makes through an `Io` are not canceled with the caller.
     ///
     /// ```
     /// use iolite_io::Io;
@@ -25,17 +25,17 @@ impl<'io> dyn Io + 'io {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point while it waits for a thread; the closure is dropped unrun then. Once it has begun, its end is
-    /// waited for, and its value returned.
+    /// A cancellation point while it waits for a thread; a canceled closure is dropped without running. Once the
+    /// closure has begun, the call waits until it ends and returns its value.
     ///
     /// # Errors
     ///
-    /// [`Canceled`]; when the system gives no thread, or the runtime has shut down. The closure has
-    /// not run then.
+    /// [`Canceled`]; an error if the system provides no thread or the runtime has shut down. The closure has not run in
+    /// any of these cases.
     ///
     /// # Panics
     ///
-    /// Resumes the closure's panic.
+    /// Resumes the panic of the closure.
     pub fn offload<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> io::Result<T> {
         let (mut closure, mut value) = (Some(closure), None);
         let mut job = || value = closure.take().map(|closure| closure());

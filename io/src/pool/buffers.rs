@@ -1,4 +1,4 @@
-//! Buffers that are lent out and come back.
+//! Pools of reusable buffers.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -9,24 +9,22 @@ use super::memory::{Piece, PoolMemory};
 use crate::primitive::Lock;
 use crate::waiting::Semaphore;
 
-/// A fixed number of buffers of one size, for many connections or reads of files to share.
+/// A fixed number of buffers of one size that many connections or reads of files share.
 ///
-/// All memory is allocated when the pool is made, in one piece: the buffers lie one after another
-/// from the beginning of a page, so that those of whole pages begin on pages, as `O_DIRECT` asks. It is
-/// freed when the pool and all its buffers are gone. A clone is the same pool. It belongs to no
-/// [`Io`](crate::Io) and works with each; a buffer comes back when it is dropped, on whatever thread.
+/// All memory is allocated in one piece when the pool is made. The buffers lie one after another from the beginning of
+/// a page, so that buffers whose size is a multiple of a page begin on pages, as `O_DIRECT` requires. The memory is
+/// freed when the pool and all its buffers are gone. A clone is the same pool. The pool belongs to no [`Io`](crate::Io)
+/// and works with each; a buffer returns to the pool when it is dropped, on whatever thread.
 ///
-/// [`TcpStream::incoming`](crate::net::TcpStream::incoming) receives into a pool: a connection takes a
-/// buffer when bytes are there, not before. A backend may keep some of the free buffers at hand, for
-/// the kernel to fill; one at least is always left to circulate, and the others come back when somebody waits in
-/// [`take`](Self::take), or when nothing is received into the pool any more. Bytes that were received and not asked for
-/// keep their buffers until then. The kernel takes them in turn: a pool that is much larger than what is under way at once
-/// costs caches.
+/// [`TcpStream::incoming`](crate::net::TcpStream::incoming) receives into a pool: a connection takes a buffer when
+/// bytes arrive, not before. A backend may keep some of the free buffers for the kernel to fill. At least one is always
+/// left to circulate, and the others return when a caller waits in [`take`](Self::take), or when nothing is received
+/// into the pool any more. Bytes that were received and not asked for keep their buffers until then. The kernel uses
+/// the buffers in turn, so a pool that is much larger than the number of buffers in use at once wastes cache.
 ///
-/// [`File::read_pooled_at`](crate::fs::File::read_pooled_at) and
-/// [`write_pooled_at`](crate::fs::File::write_pooled_at) may spare the kernel some work at each call, by
-/// telling it once where the buffers are. It then keeps all of the pool in memory, so make one for
-/// files alone, no larger than is used.
+/// [`File::read_pooled_at`](crate::fs::File::read_pooled_at) and [`write_pooled_at`](crate::fs::File::write_pooled_at)
+/// can save the kernel some work in each call by telling it once where the buffers are. The kernel then keeps all of
+/// the pool in memory, so make a pool for files alone, and no larger than needed.
 #[derive(Clone)]
 pub struct BufferPool {
     pub(crate) shared: Arc<Shared>,
@@ -35,20 +33,20 @@ pub struct BufferPool {
 pub(crate) struct Shared {
     count: usize,
     bytes: usize,
-    /// One permit per buffer in `free`, given after the buffer and taken before it.
+    /// Has one permit per buffer in `free`; a permit is given after the buffer and taken before it.
     pub(crate) available: Semaphore,
     free: Lock<Vec<Piece>>,
-    /// How many buffers backends may still keep at hand.
+    /// The number of buffers that backends may still reserve.
     reservable: AtomicUsize,
-    /// How many callers of `take` wait, for whom backends keep none. A caller counts itself and then calls the reserves in.
-    /// So a backend that has seen no count is called in afterwards, and one that was called in sees the count: whatever
-    /// tells it of the call orders the two.
+    /// The number of callers that wait in `take`; while there are any, backends keep no buffers. A caller counts itself
+    /// and then calls the reserves in. So a backend that has not seen the count is called in afterwards, and a backend
+    /// that was called in sees the count: the channel through which it learns of the call orders the two.
     wanting: AtomicUsize,
-    /// How to call the reserves in.
+    /// The functions that call the reserves in.
     reserves: Lock<Vec<Arc<CallIn>>>,
 }
 
-/// Asks a backend for the buffers that it keeps at hand; does not wait for them.
+/// Asks a backend for the buffers that it keeps, without waiting for them.
 type CallIn = dyn Fn() + Send + Sync;
 
 impl BufferPool {
@@ -56,7 +54,7 @@ impl BufferPool {
     ///
     /// # Panics
     ///
-    /// When either is 0, or both together are more than there can be.
+    /// Panics if either is 0, or if the total size is more than the address space.
     pub fn new(count: usize, bytes: usize) -> Self {
         let free = Piece::allocate(count, bytes);
         Self {
@@ -72,27 +70,27 @@ impl BufferPool {
         }
     }
 
-    /// How many buffers there are, free or not.
+    /// Returns the number of buffers, whether free or not.
     pub fn count(&self) -> usize {
         self.shared.count
     }
 
-    /// How many bytes each holds.
+    /// Returns the size of each buffer in bytes.
     pub fn bytes(&self) -> usize {
         self.shared.bytes
     }
 
-    /// Takes a free buffer, empty, if there is one for which nobody waits, and which no backend keeps at hand.
+    /// Takes a free buffer, empty, if there is one for which nobody waits and which no backend keeps.
     pub fn try_take(&self) -> Option<PooledBuffer> {
         self.shared.available.try_acquire()?.forget();
         Some(self.shared.pop())
     }
 
-    /// Reserves up to `most` buffers for a backend to keep at hand; `None` when no more can be
-    /// spared. For implementers of an [`Io`](crate::Io); see [`Reserve`].
+    /// Reserves up to `most` buffers for a backend to keep. Returns `None` if no more can be spared. For implementers
+    /// of an [`Io`](crate::Io); see [`Reserve`].
     ///
-    /// `call_in` is called on any thread when somebody begins to wait for a buffer. It has the backend drop those that it
-    /// keeps, soon, and waits for nothing.
+    /// `call_in` is called, on any thread, when a caller begins to wait for a buffer. It makes the backend drop the
+    /// buffers that it keeps, soon, and does not wait.
     pub fn reserve(&self, most: usize, call_in: impl Fn() + Send + Sync + 'static) -> Option<Reserve> {
         let take = |left: usize| left.checked_sub(left.min(most));
         let left = self.shared.reservable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
@@ -107,20 +105,20 @@ impl BufferPool {
 }
 
 impl Shared {
-    /// Takes the buffer of a permit that was taken.
+    /// Takes the buffer that belongs to a permit which the caller has taken.
     pub(crate) fn pop(self: &Arc<Self>) -> PooledBuffer {
         let piece = self.free.lock().pop().expect("a permit is a buffer");
         PooledBuffer { piece, len: 0, pool: Arc::downgrade(self) }
     }
 }
 
-/// Somebody waits for a buffer.
+/// Stands for a caller that waits for a buffer.
 pub(crate) struct Wanting<'a>(&'a Shared);
 
 impl<'a> Wanting<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Self {
         shared.wanting.fetch_add(1, Ordering::Relaxed);
-        // Before the calls, which may be anybody's and panic: then nobody waits any more.
+        // Made before the calls, which may be arbitrary code and panic: then this caller no longer waits.
         let wanting = Self(shared);
         let reserves = shared.reserves.lock().clone();
         reserves.iter().for_each(|call_in| call_in());
@@ -144,9 +142,9 @@ impl fmt::Debug for BufferPool {
     }
 }
 
-/// A buffer of a [`BufferPool`]; it goes back there when dropped.
+/// A buffer of a [`BufferPool`]; returns to the pool when dropped.
 ///
-/// It derefs to the bytes it holds: those that were received or read, none in one just taken.
+/// It derefs to the bytes that it holds: those that were received or read. A buffer that was just taken holds none.
 pub struct PooledBuffer {
     piece: Piece,
     len: usize,
@@ -154,29 +152,29 @@ pub struct PooledBuffer {
 }
 
 impl PooledBuffer {
-    /// The whole of its memory, for filling it; [`set_len`](Self::set_len) then says how much of it
-    /// counts. What an earlier user left is in it.
+    /// Returns all of its memory, to be filled; [`set_len`](Self::set_len) then says how much of it counts. The memory
+    /// contains what an earlier user left.
     pub fn storage_mut(&mut self) -> &mut [u8] {
         self.piece.as_mut_slice()
     }
 
-    /// Makes it hold the first `len` bytes of its memory.
+    /// Makes the buffer hold the first `len` bytes of its memory.
     ///
     /// # Panics
     ///
-    /// When its memory is smaller.
+    /// Panics if its memory is smaller.
     pub fn set_len(&mut self, len: usize) {
         let bytes = self.piece.as_slice().len();
         assert!(len <= bytes, "{len} bytes in a buffer of {bytes}");
         self.len = len;
     }
 
-    /// As [`storage_mut`](Self::storage_mut), and what it is a part of.
+    /// Returns all of its memory, like [`storage_mut`](Self::storage_mut), and the allocation that it is a part of.
     pub(crate) fn storage_and_memory_mut(&mut self) -> (&mut [u8], Option<&Arc<PoolMemory>>) {
         self.piece.parts_mut()
     }
 
-    /// What it is a part of.
+    /// Returns the allocation that it is a part of.
     pub(crate) fn memory(&self) -> Option<&Arc<PoolMemory>> {
         self.piece.memory()
     }
@@ -210,7 +208,7 @@ impl fmt::Debug for PooledBuffer {
 
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
-        // A buffer that outlives its pool goes nowhere.
+        // A buffer that outlives its pool has no place to return to.
         if let Some(pool) = self.pool.upgrade() {
             pool.free.lock().push(std::mem::take(&mut self.piece));
             pool.available.add_permits(1);
@@ -218,10 +216,10 @@ impl Drop for PooledBuffer {
     }
 }
 
-/// How many buffers of a pool a backend may keep at hand; the right ends when it is dropped.
+/// The right of a backend to keep some buffers of a pool, until it is dropped.
 ///
-/// Of all buffers of a pool, one is never reserved, so that whoever waits for a buffer is served as
-/// soon as somebody drops one; and while somebody waits, none is taken for the reserve.
+/// One buffer of a pool is never reserved, so that a waiting caller is served as soon as a buffer is dropped. While a
+/// caller waits, the reserve takes no buffer.
 pub struct Reserve {
     pool: Weak<Shared>,
     count: usize,
@@ -229,36 +227,36 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// How many buffers may be kept at hand.
+    /// Returns the number of buffers that may be kept.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Takes a free buffer, if there is one and nobody waits for it; it is the caller's to keep no more than
-    /// [`count`](Self::count).
+    /// Takes a free buffer, if there is one and no caller waits for it. The backend has to keep at most
+    /// [`count`](Self::count) of them.
     pub fn take(&self) -> Option<PooledBuffer> {
         let shared = self.pool.upgrade()?;
         if shared.wanting.load(Ordering::Relaxed) > 0 { None } else { BufferPool { shared }.try_take() }
     }
 
-    /// Whether [`take`](Self::take) would take one now.
+    /// Returns true if [`take`](Self::take) would take a buffer now.
     pub fn has_free(&self) -> bool {
         self.pool
             .upgrade()
             .is_some_and(|pool| pool.wanting.load(Ordering::Relaxed) == 0 && pool.available.available() > 0)
     }
 
-    /// Whether somebody waits for a buffer.
+    /// Returns true if a caller waits for a buffer.
     pub fn is_wanted(&self) -> bool {
         self.pool.upgrade().is_some_and(|pool| pool.wanting.load(Ordering::Relaxed) > 0)
     }
 
-    /// Whether these are buffers of `pool`.
+    /// Returns true if this reserve belongs to `pool`.
     pub fn is_of(&self, pool: &BufferPool) -> bool {
         self.pool.as_ptr() == Arc::as_ptr(&pool.shared)
     }
 
-    /// Whether nobody has the pool any more.
+    /// Returns true if all handles of the pool are gone.
     pub fn is_orphaned(&self) -> bool {
         self.pool.strong_count() == 0
     }

@@ -6,20 +6,19 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
-/// Where all buffers of a pool lie, one after another from the beginning of a page.
+/// The memory of all buffers of a pool, which lie one after another from the beginning of a page.
 ///
-/// It stays where it is for as long as one of them is there. So a backend may tell the kernel about the
-/// whole of it once, and of each read or write only the place; see
-/// [`Operation::Read`](crate::operation::Operation::Read).
+/// It does not move while one of them exists. So a backend can tell the kernel about all of it once, and then only
+/// names the position in each read or write; see [`Operation::Read`](crate::operation::Operation::Read).
 pub struct PoolMemory {
     start: NonNull<u8>,
     bytes: usize,
-    /// The allocation, of some more bytes; a `Vec`, whose bytes stay where they are while it moves.
+    /// The allocation, which is somewhat larger; a `Vec`, whose bytes do not move when it moves.
     _allocation: Vec<u8>,
 }
 
-// SAFETY: it owns its allocation, so it may be freed by any thread: the global allocator allows that. Nothing else of it
-// belongs to a thread.
+// SAFETY: it owns its allocation, which may be freed by any thread: the global allocator allows that. Nothing else in
+// it belongs to a thread.
 unsafe impl Send for PoolMemory {}
 // SAFETY: its methods read two fields that nobody writes after `new`. No byte is read or written through it: that is done
 // by the pieces, which do not overlap.
@@ -28,7 +27,7 @@ unsafe impl Sync for PoolMemory {}
 impl PoolMemory {
     fn new(bytes: usize) -> Self {
         let page = rustix::param::page_size();
-        // Not by the alignment of the allocation: then all of it would be written to be zero.
+        // Not through the alignment of the allocation, because then all of it would be written with zeros.
         let mut allocation = vec![0_u8; bytes.checked_add(page).expect("no more than usize::MAX bytes")];
         let start = NonNull::from(allocation.as_mut_slice()).cast::<u8>();
         // SAFETY: a page has a power of two of bytes, so this skips less than one, and the allocation has one more than
@@ -37,12 +36,12 @@ impl PoolMemory {
         Self { start, bytes, _allocation: allocation }
     }
 
-    /// Where it begins.
+    /// Returns the beginning of the memory.
     pub fn start(&self) -> NonNull<u8> {
         self.start
     }
 
-    /// How many bytes it has.
+    /// Returns the size of the memory in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -54,14 +53,14 @@ impl fmt::Debug for PoolMemory {
     }
 }
 
-/// One buffer's part of the memory, which is nobody else's. The default has no bytes.
+/// The part of the memory that belongs to one buffer and to nothing else. The default has no bytes.
 ///
-/// Bytes by pointer: they stay where they are, and may be written by the kernel, while this moves.
+/// The bytes are behind a pointer: they do not move, and may be written by the kernel, while this value moves.
 #[derive(Debug)]
 pub(super) struct Piece {
     start: NonNull<u8>,
     bytes: usize,
-    /// Where it lies, and what keeps it there; none for a piece without bytes.
+    /// The allocation that contains the bytes and keeps them alive; `None` for a piece without bytes.
     memory: Option<Arc<PoolMemory>>,
 }
 
@@ -82,7 +81,7 @@ impl Piece {
     ///
     /// # Panics
     ///
-    /// When either is 0, or both together are more than the address space has.
+    /// Panics if either is 0, or if the total size is more than the address space.
     pub(super) fn allocate(count: usize, bytes: usize) -> Vec<Self> {
         assert!(count > 0 && bytes > 0, "a pool of {count} buffers of {bytes} bytes holds nothing");
         let memory = Arc::new(PoolMemory::new(count.checked_mul(bytes).expect("no more than usize::MAX bytes")));
@@ -96,9 +95,9 @@ impl Piece {
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
-        // SAFETY: `allocate` gave this piece `bytes` bytes of memory that was zeroed, to it alone, and `self.memory` keeps
-        // them for as long as `self` is borrowed. What writes them has a `&mut Piece`, so nobody does meanwhile. A default
-        // piece has 0 bytes at a dangling pointer, which is not null and aligned for bytes.
+        // SAFETY: `allocate` gave this piece `bytes` bytes of memory that was zeroed, to it alone, and `self.memory`
+        // keeps them for as long as `self` is borrowed. They are written only through a `&mut Piece`, so not during the
+        // borrow. A default piece has 0 bytes at a dangling pointer, which is not null and aligned for bytes.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
     }
 
@@ -109,7 +108,7 @@ impl Piece {
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
     }
 
-    /// The bytes, and where they lie.
+    /// Returns the bytes and the allocation that contains them.
     pub(super) fn parts_mut(&mut self) -> (&mut [u8], Option<&Arc<PoolMemory>>) {
         // SAFETY: the bytes are this piece's alone, zeroed by `allocate`, or none; the memory that keeps them cannot be taken
         // out of `self`, which is borrowed mutably, so that no other slice of them is there. The second reference is to the

@@ -1,4 +1,4 @@
-//! Buffers that are lent out and come back.
+//! Pools of reusable buffers.
 
 mod buffers;
 mod memory;

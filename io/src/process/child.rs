@@ -1,4 +1,4 @@
-//! A program that was started.
+//! The handle of a program that was started.
 
 use std::io;
 use std::mem;
@@ -17,19 +17,19 @@ use crate::signal::Signal;
 use crate::stdio::{InputStream, OutputStream};
 use crate::stream::ReadMore;
 
-/// A program that was started, with its standard streams where they are piped.
+/// A program that was started, together with those of its standard streams that are piped.
 ///
-/// Dropping one neither kills nor waits, unless it [should](Self::kill_on_drop): the program goes on by itself, and leaves
-/// no zombie.
+/// Dropping the handle neither kills the program nor waits for it, unless [`kill_on_drop`](Self::kill_on_drop) is set.
+/// The program goes on, and leaves no zombie when it ends.
 #[derive(Debug)]
 pub struct Child {
-    /// What the program reads.
+    /// The standard input of the program.
     pub stdin: Option<OutputStream>,
-    /// What the program writes.
+    /// The standard output of the program.
     pub stdout: Option<InputStream>,
-    /// What the program writes to its standard error.
+    /// The standard error of the program.
     pub stderr: Option<InputStream>,
-    /// What was read of both by a `wait_with_output` that has not returned it.
+    /// The bytes of standard output and error that were read by a `wait_with_output` that did not return them.
     collected: [Vec<u8>; 2],
     process: Process,
 }
@@ -47,60 +47,62 @@ impl From<Spawned> for Child {
 }
 
 impl Child {
-    /// The number of the process.
+    /// Returns the process ID.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Waits until the program has ended, and says how; again and again, if asked. Closes its standard input first,
-    /// for which it may be waiting.
+    /// Waits until the program has ended and returns its exit status. Can be called repeatedly. First closes the
+    /// standard input of the program, which may be waiting for that.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point. The program goes on and can be waited for again.
+    /// A cancellation point. The program goes on, and can be waited for again.
     ///
     /// # Errors
     ///
-    /// When somebody else has waited for it, or nobody can, since SIGCHLD is ignored (`ECHILD`).
+    /// Returns an error if other code has waited for the program, or if nobody can, because SIGCHLD is ignored
+    /// (`ECHILD`).
     pub fn wait(&mut self, io: &dyn Io) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         io.check_cancel()?;
         wait(&mut self.process, io)
     }
 
-    /// Its end, and how, as one of many things to [wait for](crate::Io#method.select). It is told again by every
-    /// other wait. Unlike [`wait`](Self::wait), this does not close its standard input.
+    /// Returns a source that is ready when the program has ended; its output is the exit status, which every later wait
+    /// returns again. For [`select`](crate::Io#method.select). Unlike [`wait`](Self::wait), this does not close the
+    /// standard input of the program.
     ///
-    /// A thread of the process wakes who waits, `iolite-lookout`, which is there while something like that is waited
-    /// for; through which `Io` it is does not matter.
+    /// The waiter is woken by a thread of the process, `iolite-lookout`, which runs while there are such waits, through
+    /// whatever `Io`.
     ///
     /// # Errors
     ///
-    /// Of what it comes to: those of `wait`; when the system has no thread or no memory for that.
+    /// The output is an error of `wait`, or says that the system has no thread or no memory for the wait.
     pub fn on_wait(&mut self) -> impl Selectable<Output = io::Result<ExitStatus>> + '_ {
         OnFd::of(Exiting(&mut self.process))
     }
 
-    /// How the program has ended; `None` while it runs. Never suspends.
+    /// Returns the exit status of the program, or `None` while it runs. Never suspends.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait).
+    /// See [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.process.try_wait()
     }
 
-    /// Reads the standard output and error to their ends, where they are piped, side by side, and waits until the
-    /// program has ended. Closes its standard input first. As in std, the ends are those of all programs that have
-    /// inherited the streams: one that the program leaves in the background holds this up.
+    /// Reads the standard output and error, as far as they are piped, to their ends, both at once, and waits until the
+    /// program has ended. First closes the standard input of the program. As in std, a stream ends only when all
+    /// programs that have inherited it have closed it: a program that was left in the background delays the return.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point. Nothing is lost: what was read is kept for the next call, which goes on.
+    /// A cancellation point. Nothing is lost: the bytes that were read are kept for the next call, which continues.
     ///
     /// # Errors
     ///
-    /// The errors of `read` and of [`wait`](Self::wait); when no descriptor is left and both are piped.
+    /// The errors of `read` and of [`wait`](Self::wait); an error if both streams are piped and no descriptor is left.
     pub fn wait_with_output(&mut self, io: &dyn Io) -> io::Result<Output> {
         drop(self.stdin.take());
         self.read_to_ends(io)?;
@@ -109,16 +111,16 @@ impl Child {
         Ok(Output { status, stdout, stderr })
     }
 
-    /// Takes what a canceled [`wait_with_output`](Self::wait_with_output) has read of the standard output and error. For
-    /// who does not wait for their ends, which come when the last program has closed them that inherited them: that may
-    /// be one that the program has started and that goes on after it.
+    /// Takes the bytes of the standard output and error that a canceled [`wait_with_output`](Self::wait_with_output)
+    /// has read. Use it if you do not want to wait for the ends of the streams. They come only when the last program
+    /// that inherited them has closed them, which may be one that the program has started and that outlives it.
     ///
     /// ```no_run
     /// use std::process::{Command, Stdio};
     /// use std::time::Duration;
     /// use iolite_io::{Io, process};
     ///
-    /// /// What a program has written within a second.
+    /// /// Returns the output that a program has written within a second.
     /// fn within_a_second(io: &dyn Io, command: &mut Command) -> std::io::Result<Vec<u8>> {
     ///     let mut child = process::spawn(io, command.stdout(Stdio::piped()))?;
     ///     match io.timeout(Duration::from_secs(1), |io| child.wait_with_output(io)) {
@@ -135,20 +137,20 @@ impl Child {
         mem::take(&mut self.collected).into()
     }
 
-    /// Ends the program by force (SIGKILL). Does nothing when it has ended. Wait for it afterwards.
+    /// Kills the program (SIGKILL). Does nothing if it has ended. Wait for it afterwards.
     ///
     /// # Errors
     ///
-    /// When the program runs as another user.
+    /// Returns an error if the program runs as another user.
     pub fn kill(&mut self) -> io::Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// Sends the program a signal. Does nothing when it has ended.
+    /// Sends a signal to the program. Does nothing if it has ended.
     ///
     /// # Errors
     ///
-    /// As [`kill`](Self::kill).
+    /// See [`kill`](Self::kill).
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         if self.process.descriptor().is_none() {
             return Ok(());
@@ -156,7 +158,7 @@ impl Child {
         self.process.signal(signal.to_rustix()?)
     }
 
-    /// Whether dropping this ends the program by force; not, at first.
+    /// Sets whether dropping the handle kills the program. It does not by default.
     pub fn kill_on_drop(&mut self, kill: bool) {
         self.process.kill_on_drop = kill;
     }
@@ -181,7 +183,7 @@ impl Child {
     }
 }
 
-/// Reads once; `stream` is gone at its end.
+/// Reads once. Sets `stream` to `None` at its end.
 fn read_some(
     io: &dyn Io,
     stream: &mut Option<InputStream>,
@@ -195,7 +197,7 @@ fn read_some(
     Ok(())
 }
 
-/// Which of several streams can be read, as one descriptor that can be waited for.
+/// Says which of several streams can be read, through one descriptor that can be waited for.
 struct Readiness(Descriptor);
 
 impl Readiness {
@@ -207,7 +209,7 @@ impl Readiness {
         Ok(Self(set.into()))
     }
 
-    /// Waits until at least one can be read, and says which.
+    /// Waits until at least one stream can be read, and returns the indices of those that can.
     fn wait(&self, io: &dyn Io) -> io::Result<impl Iterator<Item = usize> + use<>> {
         io.operate(Operation::Ready { descriptor: &self.0, interest: Interest::Readable })?.done()?;
         let mut events = Vec::with_capacity(2);
@@ -217,7 +219,7 @@ impl Readiness {
     }
 }
 
-/// Waits for the end of a process. A cancellation point, unless it has ended.
+/// Waits until a process has ended. A cancellation point, unless it has ended already.
 fn wait(process: &mut Process, io: &dyn Io) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = process.try_wait()? {
@@ -229,7 +231,7 @@ fn wait(process: &mut Process, io: &dyn Io) -> io::Result<ExitStatus> {
     }
 }
 
-/// The end of a process whose handle is borrowed exclusively.
+/// The end of a process, whose handle is exclusively borrowed, as a source.
 struct Exiting<'a>(&'a mut Process);
 
 impl FdEvent for Exiting<'_> {

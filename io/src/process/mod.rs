@@ -1,6 +1,6 @@
-//! Other programs: starting them, talking to them, waiting for them.
+//! Child processes: starting programs, communicating with them, waiting for them.
 //!
-//! What to start is said with std's [`Command`]; starting and waiting take `io`.
+//! Describe the program with std's [`Command`]; starting and waiting take `io`.
 //!
 //! ```no_run
 //! use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@
 //!     let mut command = Command::new("sort");
 //!     let mut child = process::spawn(io, command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
 //!     let stdin = child.stdin.take().expect("piped");
-//!     stdin.write_all(io, text)?; // `sort` writes nothing before it has read all
+//!     stdin.write_all(io, text)?; // `sort` writes nothing until it has read all of its input
 //!     drop(stdin);
 //!     Ok(child.wait_with_output(io)?.stdout)
 //! }
@@ -22,20 +22,22 @@
 //! }
 //! ```
 //!
-//! A [`Child`] that is dropped goes on running, as std's does, unless it was told otherwise
-//! ([`kill_on_drop`](Child::kill_on_drop)). Unlike std's it leaves no zombie: when it ends, a thread of the process,
-//! `iolite-lookout`, which is there while such children are, takes note of it.
+//! When a [`Child`] is dropped, its program goes on, as with std, unless [`kill_on_drop`](Child::kill_on_drop) is set.
+//! Unlike with std, it leaves no zombie: when it ends, it is reaped by a thread of this process, `iolite-lookout`,
+//! which runs while such children exist.
 //!
-//! # What a program inherits
+//! # Inheritance
 //!
-//! Of the process: its working directory, its environment, its user and its limits. Of the thread that starts it: the
-//! processors that it may run on, its priority, its namespaces and its filters of system calls; and it is the end of that
-//! thread which a program is told of that wants to end with its parent (`PR_SET_PDEATHSIG`).
+//! From the process, a program inherits the working directory, the environment, the user and the limits. From the
+//! thread that starts it, it inherits the processors that it may run on, the priority, the namespaces and the filters
+//! of system calls. A program that asks for a signal at the end of its parent (`PR_SET_PDEATHSIG`) gets it when that
+//! thread ends.
 //!
-//! A thread of your own starts its programs itself. For tasks and for closures of [`offload`](crate::Io#method.offload), on
-//! every backend, one of four threads of the process does, `iolite-spawn`. They last as long as the process, and have
-//! inherited all of that from the thread on which they were needed first. A task that wants a program to have its own
-//! affinity or namespaces lets a program set them that then becomes the other one, such as `taskset` or `unshare`.
+//! A plain thread starts its programs itself. For tasks and for closures of [`offload`](crate::Io#method.offload), on
+//! every backend, one of up to four threads of the process, `iolite-spawn`, starts them. These threads last as long as
+//! the process, and have inherited all of the above from the thread that first needed them. If a task wants a program
+//! to have an affinity or namespaces of its own, it can start a program such as `taskset` or `unshare`, which sets them
+//! and then becomes the wanted program.
 
 mod child;
 pub(crate) mod spawn;
@@ -48,62 +50,66 @@ pub use child::Child;
 use crate::Io;
 use crate::operation::Operation;
 
-/// Starts a program. Standard streams that nobody configured are this process's.
+/// Starts a program. A standard stream that was not configured is that of this process.
 ///
-/// Its standard streams that are [piped](Stdio::piped) are those of the [`Child`]; all other descriptors of this library
-/// are closed in it.
+/// [Piped](Stdio::piped) standard streams are those of the [`Child`]. All other descriptors of this library are closed
+/// in the program.
 ///
-/// A program that has ended before `spawn` returns, and that others have reaped meanwhile (SIGCHLD is ignored, or somebody waits
-/// for all children), can no longer be waited for: its number may be a stranger's, which is left alone. If in that moment the
-/// same number went to another child of this process, that one is taken for it: std tells the number only, and its
-/// `create_pidfd`, which leaves no such moment, is not stable.
+/// If a program ends before `spawn` returns and other code reaps it in that time (because SIGCHLD is ignored, or
+/// because that code waits for all children), it can no longer be waited for. Its process ID may then belong to an
+/// unrelated process, which is left alone. If the same ID went to another child of this process in that moment, that
+/// child is taken for the program. This cannot be avoided: std returns only the ID, and its `create_pidfd`, which
+/// leaves no such moment, is not stable.
 ///
 /// # Cancellation
 ///
-/// A cancellation point before it begins, also while it waits for a thread that starts it; a program that was started is
-/// always returned.
+/// A cancellation point before the program starts, also while the call waits for a thread that starts it. A program
+/// that was started is always returned.
 ///
 /// # Errors
 ///
-/// The errors of `fork` and `exec`, in an error that names the program and has the system's as its
-/// [source](std::error::Error::source); or when no descriptors are left: then nothing was started, or it was killed.
+/// The errors of `fork` and `exec`, in an error that names the program and has the system's error as its
+/// [source](std::error::Error::source); an error if no descriptors are left. In each case no program was started, or it
+/// was killed.
 pub fn spawn(io: &dyn Io, command: &mut Command) -> io::Result<Child> {
     io.operate(Operation::Spawn { command })?.spawned().map(Child::from)
 }
 
-/// Runs a program to its end and collects what it writes to its standard output and error, which this pipes, whatever the
-/// command says of them; afterwards the command says nothing of them, and started again the program inherits them. Its
-/// standard input is what the command says: where it says nothing, this process's, unlike with std.
+/// Runs a program to its end and collects its standard output and error.
+///
+/// Both are piped, whatever `command` says about them. After the call, `command` has no setting for them, so that a
+/// program that is started from it again inherits them. The standard input is the one that `command` names, or that of
+/// this process if it names none, unlike with std.
 ///
 /// # Cancellation
 ///
-/// A cancellation point. The program is then killed, and has ended when this returns; what it had written is dropped.
-/// Who wants to keep that, [spawns](spawn) and waits [with output](Child::wait_with_output), kills, waits and takes
-/// [what was collected](Child::take_collected).
+/// A cancellation point. After a cancellation the program has been killed and has ended, and its output is dropped. To
+/// keep the output, [`spawn`] the program and wait [with output](Child::wait_with_output); after a cancellation
+/// kill it, wait for it, and take [the collected output](Child::take_collected).
 ///
 /// # Errors
 ///
-/// As [`spawn`] and [`Child::wait_with_output`]. A program that reports a failure is none.
+/// The errors of [`spawn`] and [`Child::wait_with_output`]. An exit status that reports a failure is not an error.
 pub fn output(io: &dyn Io, command: &mut Command) -> io::Result<Output> {
     let output = to_its_end(io, command.stdout(Stdio::piped()).stderr(Stdio::piped()), Child::wait_with_output);
     command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
     output
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end and returns its exit status.
 ///
 /// # Cancellation
 ///
-/// As [`output`].
+/// A cancellation point. After a cancellation the program has been killed and has ended.
 ///
 /// # Errors
 ///
-/// As [`spawn`]. A program that reports a failure is none.
+/// The errors of [`spawn`]. An exit status that reports a failure is not an error.
 pub fn status(io: &dyn Io, command: &mut Command) -> io::Result<ExitStatus> {
     to_its_end(io, command, Child::wait)
 }
 
-/// Starts a program and waits for it; what cannot be waited for does not go on.
+/// Starts a program and waits for it. If the wait fails, kills the program.
 fn to_its_end<T>(
     io: &dyn Io,
     command: &mut Command,
@@ -113,7 +119,8 @@ fn to_its_end<T>(
     child.kill_on_drop(true);
     let result = wait(&mut child, io);
     if result.is_err() && child.kill().is_ok() {
-        // Soon, and nobody else does: should this `Io` have ended, the drop leaves it to the fd watcher.
+        // The program ends soon, and nobody else waits for it. If this `Io` has ended, dropping `child` leaves it to
+        // the fd watcher.
         let _ = io.shield(|io| child.wait(io));
     }
     result

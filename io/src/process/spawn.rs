@@ -14,11 +14,11 @@ use crate::operation::{Job, Process, Spawned};
 use crate::sys::per_process::PerProcess;
 use crate::{Canceled, Io};
 
-/// The threads that start programs for tasks. A program that wants to end with its parent (`PR_SET_PDEATHSIG`) is told
-/// of the end of the thread that started it, so these never end.
+/// The threads that start programs for tasks. A program that asks for a signal at the end of its parent
+/// (`PR_SET_PDEATHSIG`) gets it when the thread that started it ends, so these threads never end.
 static SPAWNERS: PerProcess<Spawners> = PerProcess::new();
 
-/// A child of `fork` has none of its parent's threads.
+/// Made anew in a child of `fork`, which has none of its parent's threads.
 struct Spawners(BlockingPool);
 
 impl Default for Spawners {
@@ -27,19 +27,19 @@ impl Default for Spawners {
     }
 }
 
-/// How many programs are started for tasks at the same time.
+/// The maximum number of programs that are started for tasks at the same time.
 const SPAWNERS_MAX: usize = 4;
 
-/// Starts a program, for backends, as [`Operation::Spawn`](crate::operation::Operation::Spawn): a plain thread starts it itself; for a task, and on the
-/// threads of pools, a thread of the process does, which lasts as long as the process.
+/// Starts a program, for backends that perform [`Operation::Spawn`](crate::operation::Operation::Spawn). A plain thread
+/// starts it itself. For a task, and on the threads of pools, a thread that lasts as long as the process starts it.
 ///
 /// # Cancellation
 ///
-/// A cancellation point for as long as no thread is there to start the program; none for a plain thread.
+/// A cancellation point until a thread is free to start the program; on a plain thread, not a cancellation point.
 ///
 /// # Errors
 ///
-/// As [`spawn`](super::spawn).
+/// See [`spawn`](super::spawn).
 pub fn spawn_program(io: &dyn Io, command: &mut Command) -> io::Result<Spawned> {
     if current(|context| context.is_thread()) && !is_thread_of_pool() {
         return spawn_here(command);
@@ -56,9 +56,9 @@ fn spawn_on(threads: &BlockingPool, io: &dyn Io, command: &mut Command) -> io::R
     }
 }
 
-/// Starts a program on the calling thread, which waits until it runs.
+/// Starts a program on the calling thread and waits until it runs.
 fn spawn_here(command: &mut Command) -> io::Result<Spawned> {
-    // Room for the descriptor of the process, without which nothing is started.
+    // Reserves room for the descriptor of the process, without which no program is started.
     let room = fd_watcher::prepare().and_then(|()| Ok(eventfd(0, EventfdFlags::CLOEXEC)?));
     let room = room.map_err(|error| not_spawned(command, error))?;
     let mut child = command.spawn().map_err(|error| not_spawned(command, error))?;
@@ -66,7 +66,7 @@ fn spawn_here(command: &mut Command) -> io::Result<Spawned> {
     let process = match Process::open(child.id()) {
         Ok(process) => process,
         Err(error) => {
-            // Somebody else took the room. A process that can be waited for has its number to itself.
+            // Other code took the room. The ID of a process that can still be waited for is not reused.
             let _ = child.kill();
             let _ = child.wait();
             return Err(not_spawned(command, error.into()));
@@ -80,7 +80,7 @@ fn spawn_here(command: &mut Command) -> io::Result<Spawned> {
     })
 }
 
-/// A program could not be started.
+/// Makes the error of a program that could not be started.
 #[cold]
 fn not_spawned(command: &Command, source: io::Error) -> io::Error {
     explained(source.kind(), format!("cannot start `{}`", command.get_program().display()), source)

@@ -8,7 +8,7 @@ use super::options::InvalidOption;
 use super::parcel::Parcel;
 use crate::cancel::{Canceled, CarriesCanceled, TimedOut};
 
-/// No unit of concurrency is free: a limit is reached, or the system gives no more threads.
+/// No unit of concurrency is free: a limit is reached, or the system provides no more threads.
 #[derive(Debug)]
 pub struct ConcurrencyUnavailable {
     limit: &'static str,
@@ -17,22 +17,22 @@ pub struct ConcurrencyUnavailable {
 }
 
 impl ConcurrencyUnavailable {
-    /// The configured limit named `limit`, of `value` units, is reached.
+    /// Makes the error that the configured limit named `limit`, of `value` units, is reached.
     pub fn limit_reached(limit: &'static str, value: usize) -> Self {
         Self { limit, value, cause: None }
     }
 
-    /// The system refused a unit although the limit is not reached.
+    /// Makes the error that the system refused a unit although the limit is not reached.
     pub fn refused_by_system(limit: &'static str, value: usize, cause: io::Error) -> Self {
         Self { limit, value, cause: Some(cause) }
     }
 
-    /// The name of the limit, as in the configuration.
+    /// Returns the name of the limit, as in the configuration.
     pub fn limit(&self) -> &'static str {
         self.limit
     }
 
-    /// How many units the limit allows.
+    /// Returns the number of units that the limit allows.
     pub fn value(&self) -> usize {
         self.value
     }
@@ -72,7 +72,7 @@ impl From<ShutDown> for io::Error {
     }
 }
 
-/// Why a task was not started.
+/// The reason why a task was not started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SpawnErrorKind {
@@ -80,15 +80,14 @@ pub enum SpawnErrorKind {
     ConcurrencyUnavailable(ConcurrencyUnavailable),
     /// The caller was canceled while it waited for a slot.
     Canceled(Canceled),
-    /// A [`timeout`](crate::Io#method.timeout) around the call passed while it waited for a slot. `timeout` makes it of
-    /// `Canceled`.
+    /// A [`timeout`](crate::Io#method.timeout) around the call passed while it waited for a slot. `timeout` converts
+    /// `Canceled` to this.
     TimedOut(TimedOut),
     /// The runtime takes no more tasks.
     ShutDown(ShutDown),
-    /// The `Io` is a borrowed decorator without a [`handle`](crate::Io::handle): it starts members
-    /// of groups only.
+    /// The `Io` is a borrowed decorator without a [`handle`](crate::Io::handle), which only starts members of groups.
     NoHandle,
-    /// What the task asks for ([`TaskBuilder`](crate::TaskBuilder)) cannot be had.
+    /// The options of the task ([`TaskBuilder`](crate::TaskBuilder)) cannot be met.
     InvalidOption(InvalidOption),
 }
 
@@ -133,8 +132,8 @@ impl From<SpawnErrorKind> for io::Error {
     }
 }
 
-/// A task was not started. The closure comes back, so that what it owns, an accepted socket for
-/// instance, is not lost.
+/// A task was not started. The error hands the closure back, so that the values that it owns, such as an accepted
+/// socket, are not lost.
 ///
 /// An error for `anyhow` or `Box<dyn Error + Send + Sync>` has to be `Sync` and `'static`, which closures seldom are.
 /// [`SpawnErrorKind`] is the same error without the closure:
@@ -150,14 +149,14 @@ impl From<SpawnErrorKind> for io::Error {
 /// }
 /// ```
 pub struct SpawnError<F> {
-    /// What was to run.
+    /// The closure of the task.
     pub closure: F,
-    /// Why it does not.
+    /// The reason.
     pub kind: SpawnErrorKind,
 }
 
 impl<F> Parcel<F> {
-    /// What was started, or else an error that gives the value back.
+    /// Returns the handle of a started task, or an error that hands the closure back.
     #[inline]
     pub(crate) fn unless_refused<H>(&mut self, started: Result<H, SpawnErrorKind>) -> Result<H, SpawnError<F>> {
         match started {
@@ -166,7 +165,7 @@ impl<F> Parcel<F> {
         }
     }
 
-    // Not in line: what it needs of the stack is as large as two values.
+    // Not inlined, because its stack frame is as large as two closures.
     #[cold]
     #[inline(never)]
     fn refused<H>(&mut self, kind: SpawnErrorKind) -> Result<H, SpawnError<F>> {

@@ -1,4 +1,4 @@
-//! Tasks that have not begun, as an [`Io`](crate::Io) is handed them.
+//! Tasks that have not begun, in the form in which an [`Io`](crate::Io) receives them.
 
 mod error;
 mod options;

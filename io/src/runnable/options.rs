@@ -1,4 +1,4 @@
-//! What a task may ask for, beside its closure.
+//! The options of a task.
 
 use std::error::Error;
 use std::fmt;
@@ -12,21 +12,22 @@ pub enum Placement {
     /// On the executor with the least to do. Until the task has started, an idle executor may take it.
     #[default]
     Anywhere,
-    /// On the executor of the task that starts it, and on no other. From outside of executors, as `Anywhere`.
+    /// On the executor of the task that starts it, and on no other. Outside of executors, the same as `Anywhere`.
     Here,
-    /// On this executor, and on no other. [`Backend::executors`](crate::Backend::executors) says how many there are.
+    /// On the executor with this number, and on no other. [`Backend::executors`](crate::Backend::executors) returns
+    /// their number.
     Executor(usize),
 }
 
-/// What a task asks for, as its backend reads it ([`Start::options`](crate::backend::Start::options)).
+/// The options of a task, as its backend reads them ([`Start::options`](crate::backend::Start::options)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskOptions {
-    /// The name of the task in reports, and of the thread that it has for itself.
+    /// The name of the task in reports, and of its thread if it has one for itself.
     pub name: Option<Box<str>>,
-    /// The smallest stack that the task can do with, in bytes. If there is none, the backend's own size counts.
+    /// The minimum size of the stack in bytes. `None` stands for the backend's own size.
     pub stack_size: Option<usize>,
-    /// On which executor the task runs.
+    /// The executor on which the task runs.
     pub placement: Placement,
 }
 
@@ -44,11 +45,11 @@ impl TaskOptions {
         self.stack_size.is_none() && !matches!(self.placement, Placement::Executor(_))
     }
 
-    /// Checks that a backend with so many executors has the executor that the task asks for.
+    /// Checks that a backend with this number of executors has the executor that the task asks for.
     ///
     /// # Errors
     ///
-    /// When there is no such executor.
+    /// Returns an error if there is no such executor.
     #[inline]
     pub fn check_placement(&self, executors: usize) -> Result<(), InvalidOption> {
         match self.placement {
@@ -66,20 +67,20 @@ impl TaskOptions {
     }
 }
 
-/// A task asks for something that cannot be had.
+/// An option of a task that cannot be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidOption {
     /// A stack that is too small to run anything, or too large.
     StackSize {
-        /// What it asks for.
+        /// The requested size.
         bytes: usize,
     },
     /// An executor that this backend does not have.
     Executor {
-        /// Its number, from 0.
+        /// The number of the requested executor, from 0.
         index: usize,
-        /// How many there are.
+        /// The number of executors.
         executors: usize,
     },
 }

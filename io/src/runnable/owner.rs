@@ -1,7 +1,8 @@
-//! Who owns a task's cell: its runner, its handle, and whoever keeps a [`TaskRef`](crate::backend::TaskRef).
+//! Ownership of a task's cell, which is shared by its runner, its handle, and each
+//! [`TaskRef`](crate::backend::TaskRef).
 //!
-//! As `Arc`, but made with both of the owners that every task has, and the last one frees without
-//! an atomic update: a task that is spawned and joined takes one in place of three.
+//! It works like `Arc`, but is made with both of the owners that every task has, and the last one frees without an
+//! atomic update: a task that is spawned and joined takes one update instead of three.
 #![allow(unsafe_code)]
 
 use std::mem::ManuallyDrop;
@@ -10,22 +11,22 @@ use std::ptr::NonNull;
 
 use super::owners::Owners;
 
-/// Something that counts its owners.
+/// An object that counts its owners.
 pub(crate) trait Owned {
     fn owners(&self) -> &Owners;
 }
 
-/// One of the owners of a `C`, which the last one drops.
+/// One of the owners of a `C`. The last one drops it.
 pub(crate) struct Owner<C: Owned + ?Sized>(NonNull<C>);
 
 // SAFETY: another thread that gets an owner gets a `&C`, so `C` is `Sync`, and may be the one that drops it, so `C` is
 // `Send`. The count is atomic, and `remove` makes what the other owners did happen before the drop.
 unsafe impl<C: Owned + Send + Sync + ?Sized> Send for Owner<C> {}
-// SAFETY: who shares an owner can clone it, and so gets an owner: the same bounds, for the same reasons.
+// SAFETY: a thread that shares an owner can clone it, and so gets an owner: the same bounds, for the same reasons.
 unsafe impl<C: Owned + Send + Sync + ?Sized> Sync for Owner<C> {}
 
 impl<C: Owned> Owner<C> {
-    /// The only owner of what `init` makes, in the place that it is given, which is valid for writes.
+    /// Makes the only owner of the value that `init` writes to the place that it is given, which is valid for writes.
     ///
     /// # Safety
     ///
@@ -38,11 +39,11 @@ impl<C: Owned> Owner<C> {
         Self(NonNull::from(Box::leak(unsafe { place.assume_init() })))
     }
 
-    /// The two owners of what `init` makes.
+    /// Makes the two owners of the value that `init` writes.
     ///
     /// # Safety
     ///
-    /// As [`new`](Self::new).
+    /// The same as for [`new`](Self::new).
     #[inline]
     pub(crate) unsafe fn pair(init: impl FnOnce(*mut C)) -> (Self, Self) {
         // SAFETY: the caller's promise is that of `new`.
@@ -54,7 +55,7 @@ impl<C: Owned> Owner<C> {
 }
 
 impl<C: Owned + ?Sized> Owner<C> {
-    /// The same owner, of the same value under another type.
+    /// Converts the owner to one of the same value under another type.
     ///
     /// # Safety
     ///
@@ -64,7 +65,7 @@ impl<C: Owned + ?Sized> Owner<C> {
         Owner(unsize(ManuallyDrop::new(self).0))
     }
 
-    /// Where the value is.
+    /// Returns the address of the value.
     pub(crate) fn address(&self) -> *const () {
         self.0.as_ptr().cast_const().cast()
     }

@@ -1,38 +1,38 @@
-//! How many own a task's cell. The models of `tests/loom_owners.rs` run this very file under loom.
+//! The count of the owners of a task's cell. The models of `tests/loom_owners.rs` run this very file under loom.
 
 use crate::primitive::{AtomicUsize, Ordering, fence};
 
-/// The number of owners of something.
+/// Counts the owners of an object.
 #[derive(Debug)]
 pub(crate) struct Owners(AtomicUsize);
 
 impl Owners {
-    /// One.
+    /// Makes a count of one.
     pub(crate) fn new() -> Self {
         Self(AtomicUsize::new(1))
     }
 
-    /// Makes it two, while nobody else knows of the first.
+    /// Sets the count to two. Called while no other thread knows of the first owner.
     pub(crate) fn pair(&self) {
         self.0.store(2, Ordering::Relaxed);
     }
 
-    /// Counts one more.
+    /// Adds an owner.
     pub(crate) fn add(&self) {
-        // Relaxed: whoever makes another owner is one.
+        // Relaxed: only an owner makes another owner.
         let owners = self.0.fetch_add(1, Ordering::Relaxed);
         if owners > usize::MAX / 2 {
-            // So many were leaked.
+            // So many owners can only have been leaked.
             std::process::abort();
         }
     }
 
-    /// Whether the caller, who owns it no longer, was the last.
+    /// Removes the caller, which is no longer an owner. Returns true if it was the last.
     #[must_use]
     #[inline]
     pub(crate) fn remove(&self) -> bool {
-        // Acquire, and the fence: what the other owners did comes before the end. Whoever finds itself
-        // alone stays so: only an owner makes another.
+        // Acquire, and the fence: the accesses of the other owners happen before the end. An owner that is alone stays
+        // alone, because only an owner makes another one.
         if self.0.load(Ordering::Acquire) == 1 {
             return true;
         }

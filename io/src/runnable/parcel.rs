@@ -1,15 +1,15 @@
-//! Values on their way, which are moved from where they are to where they go, without a stop on the stack.
+//! Values that are moved from their origin to their destination without a stop on the stack.
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::mem::MaybeUninit;
 
-/// A place for a value, such as a task's closure, that somebody takes out of it; whoever passes it on passes a
-/// reference. An `Option` would do as well, but each call of its methods copies the value several times in a build
-/// without optimization, and the stack of a fiber is small.
+/// A place for a value, such as a task's closure, that its final owner takes out of it. It is passed on by reference.
+/// An `Option` would also work, but each call of its methods copies the value several times in a build without
+/// optimization, and the stack of a fiber is small.
 pub struct Parcel<F> {
     value: MaybeUninit<F>,
-    /// Whether `value` is initialized.
+    /// True if `value` is initialized.
     is_there: bool,
 }
 
@@ -20,7 +20,7 @@ impl<F> fmt::Debug for Parcel<F> {
 }
 
 impl<F> Parcel<F> {
-    /// One that holds the value.
+    /// Makes a parcel that holds `value`.
     #[inline]
     pub(crate) fn of(value: F) -> Self {
         let mut parcel = Self { value: MaybeUninit::uninit(), is_there: false };
@@ -34,24 +34,24 @@ impl<F> Parcel<F> {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// Panics if there is none.
     #[inline]
     pub(crate) fn take(&mut self) -> F {
-        assert!(self.is_there, "what a parcel holds is taken once");
+        assert!(self.is_there, "the value of a parcel is taken once");
         self.is_there = false;
-        // SAFETY: it was there, which `of` and `move_to` alone say, after they have written it; and it is not there any
-        // more, so nobody reads or drops it again.
+        // SAFETY: the value was there, which only `of` and `move_to` say, after they have written it; and it is not
+        // there any more, so nobody reads or drops it again.
         unsafe { self.value.as_ptr().read() }
     }
 
-    /// Moves what this holds to another place, which is a parcel then; this holds nothing any more.
+    /// Moves the value to `place`, which then is a parcel. This parcel then holds nothing.
     ///
     /// # Safety
     ///
     /// `place` is valid for writes, and is not this parcel. If it is a parcel already, it holds nothing.
     #[inline]
     pub(crate) unsafe fn move_to(&mut self, place: *mut Self) {
-        assert!(self.is_there, "what a parcel holds is taken once");
+        assert!(self.is_there, "the value of a parcel is taken once");
         self.is_there = false;
         // SAFETY: the value is there, and is not any more, as in `take`; the place is another one, valid for both fields.
         unsafe {

@@ -1,10 +1,10 @@
-//! The queue of tasks that nobody has begun, for backends.
+//! The queue of tasks that have not begun, for backends.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names the queue of the process in which a task waits to be begun, and its place there. Whoever joins the task uses the
+/// Names the queue of the process in which a task waits to be begun, and its place there. A joiner of the task uses the
 /// ticket once: after that, another task may have the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(NonZeroU64);
@@ -19,7 +19,7 @@ impl Ticket {
     }
 }
 
-/// How many tickets a queue has: so many tasks can wait in it over time.
+/// The number of tickets of a queue, which limits the number of tasks that can wait in it over time.
 const TICKETS: u64 = 1 << 40;
 
 /// A queue of tasks that have not begun, the oldest first. A task can be taken out of the middle.
@@ -29,7 +29,7 @@ const TICKETS: u64 = 1 << 40;
 pub struct UnstartedQueue<T> {
     /// The ticket of the first entry, or of the next one if there is none.
     first: u64,
-    /// The first and the last entry are there. Those in between may have been taken.
+    /// The first and the last entry are `Some`. Those in between may have been taken.
     entries: VecDeque<Option<T>>,
     len: usize,
 }
@@ -87,7 +87,7 @@ impl<T> UnstartedQueue<T> {
         Some(task)
     }
 
-    /// Makes sure that the first and the last entry are there.
+    /// Makes sure that the first and the last entry are `Some`.
     #[inline]
     fn close_gaps(&mut self) {
         if self.entries.len() > self.len {

@@ -1,4 +1,4 @@
-//! A task on its way to where it runs.
+//! Tasks on their way to a backend.
 
 use std::fmt;
 
@@ -10,27 +10,27 @@ use super::task::Run;
 use super::turn::Turn;
 use crate::context::{SHUT_DOWN, TORN_DOWN};
 
-/// What a task needs in order to be started.
+/// Says what a task needs in order to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpawnMode {
-    /// Order does not matter: on a unit of concurrency if one is free, else inline, before
-    /// [`Io::start`](crate::Io::start) returns, or refused if it may not
-    /// ([`TaskOptions::may_run_inline`]). One that may can be [offered](Start::offer) to who joins it.
-    /// Counted against `async_limit`.
+    /// May run in any order: it takes a unit of concurrency if one is free. Otherwise it runs inline, before
+    /// [`Io::start`](crate::Io::start) returns, or is refused if it may not run inline
+    /// ([`TaskOptions::may_run_inline`]). A task that may run inline can be [offered](Start::offer) to its joiner.
+    /// Counts against `async_limit`.
     Async,
-    /// It must make progress beside the caller, or is refused. Counted against `concurrent_limit`.
+    /// Has to make progress beside the caller, or is refused. Counts against `concurrent_limit`.
     Concurrent,
-    /// As `Concurrent`, but the caller waits for a slot, which is a cancellation point.
+    /// Has to make progress beside the caller, which waits for a slot; the wait is a cancellation point.
     Waiting,
-    /// On a thread of its own, with the task's name and stack, which it may block: a worker of a
-    /// pool for what can only block. Counted against no limit; who starts it bounds it.
+    /// Runs on a thread of its own, with the task's name and stack, and may block that thread: a worker of a pool for
+    /// blocking calls, for example. Counts against no limit; the code that starts such tasks limits their number.
     Thread,
 }
 
-/// A task that has not started. Whoever holds it runs it, on a context of its choice, which consumes it;
-/// dropping it unrun completes the task as abandoned.
+/// A task that has not started. The holder runs it on a context of its choice, which consumes it. Dropping it without
+/// running completes the task as abandoned.
 ///
-/// There is one of each task, so a task runs once, whatever an `Io` does:
+/// There is one `Start` for each task, so a task runs once, whatever an `Io` does:
 ///
 /// ```compile_fail,E0382
 /// fn twice(start: iolite_io::backend::Start) {
@@ -39,7 +39,7 @@ pub enum SpawnMode {
 /// }
 /// ```
 ///
-/// Nor does it run and is refused all the same:
+/// A task cannot both run and be refused:
 ///
 /// ```compile_fail,E0382
 /// use iolite_io::backend::{Refused, Start};
@@ -51,7 +51,7 @@ pub enum SpawnMode {
 /// }
 /// ```
 ///
-/// And nobody else can make one of the same task:
+/// And no other code can make a second `Start` of the same task:
 ///
 /// ```compile_fail,E0599
 /// fn again(start: &iolite_io::backend::Start) -> iolite_io::backend::Start {
@@ -72,28 +72,28 @@ impl Start {
         Self(turn)
     }
 
-    /// Runs the task on the calling context, to its end. On top of a running task it is an inline
-    /// child: it has a cancellation state of its own, and requests to the task below are copied.
+    /// Runs the task to its end on the calling context. On top of a running task, it is an inline child: it has a
+    /// cancellation state of its own, and requests to the task below are copied.
     ///
-    /// Never panics: a panic of the task goes to who joins it.
+    /// A panic of the task is not raised here: it goes to the joiner of the task.
     ///
     /// # Panics
     ///
-    /// When inline tasks nest deeper than 40; the task is then abandoned.
+    /// Panics if inline tasks nest deeper than 40; the task is then abandoned.
     pub fn run(self) {
         self.run_with(|| {});
     }
 
-    /// As [`run`](Self::run), and calls `ended` when the task has ended and before whoever joins
-    /// can know: what a task occupies is free again by the time its join returns. What the task leaves behind, such as
-    /// the result of one that nobody joins, has been dropped by then.
+    /// Runs the task like [`run`](Self::run), and calls `ended` when the task has ended and before its joiner can know:
+    /// the resources of a task are free again by the time its join returns. Values that the task leaves behind, such as
+    /// a result that nobody joins, have been dropped by then.
     ///
     /// `ended` must not block for long.
     ///
     /// # Panics
     ///
-    /// As [`run`](Self::run); `ended` is then dropped without having been called. Resumes a panic of `ended`, after the
-    /// task has completed.
+    /// Panics in the same case as [`run`](Self::run); `ended` is then dropped without having been called. Resumes a
+    /// panic of `ended`, after the task has completed.
     pub fn run_with(self, ended: impl FnOnce()) {
         let mut ended = Some(ended);
         let run = self.0.run(&mut || {
@@ -106,25 +106,25 @@ impl Start {
         }
     }
 
-    /// Lets whoever joins the task begin it, through [`Io::try_run_inline`](crate::Io::try_run_inline) with
-    /// this ticket, under which the backend is about to put this into a queue. Only for
-    /// [`SpawnMode::Async`], whose tasks may run on top of another.
+    /// Lets the joiner of the task begin it, through [`Io::try_run_inline`](crate::Io::try_run_inline) with this
+    /// ticket. The backend is about to put this `Start` into a queue under the ticket. Only for [`SpawnMode::Async`],
+    /// whose tasks may run on top of others.
     #[inline]
     pub fn offer(&self, ticket: Ticket) {
         self.0.task().offer(ticket);
     }
 
-    /// The task, for cancellation at shutdown and for reports.
+    /// Returns the task, for cancellation at shutdown and for reports.
     pub fn task(&self) -> TaskRef {
         TaskRef(self.0.task().clone())
     }
 
-    /// What the task is called in reports: its name, or else the path of its closure.
+    /// Returns the task's name in reports: its own name, or else the path of its closure.
     pub fn name(&self) -> &str {
         self.0.task().name()
     }
 
-    /// What the task asks for. Whoever cannot give it refuses the task.
+    /// Returns the options of the task. A backend that cannot meet them refuses the task.
     #[inline]
     pub fn options(&self) -> &TaskOptions {
         self.0.task().options()
@@ -135,7 +135,7 @@ impl Start {
     }
 }
 
-/// A started task as its runtime knows it.
+/// A started task, as seen by its runtime.
 #[derive(Clone)]
 pub struct TaskRef(Owner<dyn Run>);
 
@@ -146,7 +146,7 @@ impl fmt::Debug for TaskRef {
 }
 
 impl PartialEq for TaskRef {
-    /// Whether both are the same task.
+    /// Returns true if both are the same task.
     fn eq(&self, other: &Self) -> bool {
         self.0.address() == other.0.address()
     }
@@ -155,34 +155,34 @@ impl PartialEq for TaskRef {
 impl Eq for TaskRef {}
 
 impl TaskRef {
-    /// Requests cancellation for good, since the runtime shuts down: every cancellation point of the task returns
-    /// `Canceled`. Parents are to be torn down before the tasks that they have started, so that none of them sees the end
-    /// of one before it is asked to stop itself.
+    /// Requests permanent cancellation because the runtime shuts down: from then on every cancellation point of the
+    /// task returns `Canceled`. Tear parents down before the tasks that they have started, so that no parent sees one
+    /// of them end before it is asked to stop itself.
     pub fn tear_down(&self) {
         self.0.state().request(TORN_DOWN | SHUT_DOWN);
     }
 
-    /// What the task is called in reports: its name, or else the path of its closure.
+    /// Returns the task's name in reports: its own name, or else the path of its closure.
     pub fn name(&self) -> &str {
         self.0.name()
     }
 
-    /// Whether it has begun and has not ended.
+    /// Returns true if the task has begun and has not ended.
     pub(crate) fn is_running(&self) -> bool {
         self.0.state().is_running()
     }
 
-    /// Whether it was ever asked to stop.
+    /// Returns true if the task was ever asked to stop.
     pub(crate) fn is_canceled(&self) -> bool {
         self.0.state().is_canceled()
     }
 }
 
-/// An `Io` does not start a task.
+/// A task that an `Io` did not start.
 #[derive(Debug)]
 pub struct Refused {
-    /// The task, unrun.
+    /// The task, which has not run.
     pub start: Start,
-    /// Why.
+    /// The reason.
     pub kind: SpawnErrorKind,
 }

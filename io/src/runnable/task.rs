@@ -1,4 +1,4 @@
-//! What others see of a task, whatever it runs: its runner, and its group.
+//! The views of a task that do not depend on what it runs: that of its runner, and that of its group.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -11,14 +11,14 @@ use super::queue::Ticket;
 use crate::context::{TaskState, TooDeep};
 use crate::list::Node;
 
-/// A task as its runner sees it.
+/// A task as seen by its runner.
 pub(crate) trait Run: Owned + Send + Sync {
-    /// Runs the task. `ended` is called once, when nothing of the task is left and its joiner does not know yet; a
-    /// panic of it goes on when the task has completed.
+    /// Runs the task. `ended` is called once, when nothing of the task is left and its joiner does not know yet. A
+    /// panic of `ended` goes on when the task has completed.
     ///
     /// # Errors
     ///
-    /// Where inline tasks nest too deep: nothing has been done then, and the turn is not over.
+    /// Returns an error if inline tasks nest too deep. In that case nothing has been done, and the turn is not over.
     ///
     /// # Safety
     ///
@@ -33,22 +33,22 @@ pub(crate) trait Run: Owned + Send + Sync {
     /// Says where the task waits to be begun.
     fn offer(&self, ticket: Ticket);
     fn state(&self) -> &TaskState;
-    /// What the task asks for.
+    /// Returns the options of the task.
     fn options(&self) -> &TaskOptions;
-    /// What the task is called in reports: its name, or else the path of its closure.
+    /// Returns the task's name in reports: its own name, or else the path of its closure.
     fn name(&self) -> &str;
 }
 
-/// A group as its members see it.
+/// A group as seen by its members.
 pub(crate) trait Membership: fmt::Debug + Send + Sync {
-    /// Counts a member, and passes on to it what is requested of the group.
+    /// Counts a member, and passes requests to the group on to it.
     ///
     /// # Safety
     ///
     /// The node is in no group. It is alive and in place until it has left.
     unsafe fn enter(&self, node: NonNull<Node<TaskState>>);
 
-    /// Counts a member no longer.
+    /// Removes a member from the count.
     ///
     /// # Safety
     ///
@@ -58,6 +58,6 @@ pub(crate) trait Membership: fmt::Debug + Send + Sync {
     /// Takes the panic of the member that `who` names, which has no handle.
     fn panicked(&self, panic: Box<dyn Any + Send>, who: &dyn Fn() -> String);
 
-    /// Returns true if the group, and not the member's runner, tells of panics.
+    /// Returns true if the group, and not the member's runner, reports panics.
     fn contains_panics(&self) -> bool;
 }

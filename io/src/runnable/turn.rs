@@ -1,4 +1,4 @@
-//! Who may begin a task.
+//! The right to begin a task.
 #![allow(unsafe_code)]
 
 use std::mem;
@@ -7,8 +7,8 @@ use super::owner::Owner;
 use super::task::Run;
 use crate::context::TooDeep;
 
-/// The right to begin a task. There is one for each task, and whoever has it may run the task, once, or take its closure
-/// back. When it is dropped, the task is abandoned, and whoever joins the task panics with a message that says so.
+/// The right to begin a task. There is one turn for each task. Its holder may run the task, once, or take its closure
+/// back. When the turn is dropped, the task is abandoned, and a joiner of the task panics with a message that says so.
 pub(crate) struct Turn<'a> {
     /// `None` once the turn is over.
     task: Option<Owner<dyn Run + 'a>>,
@@ -37,12 +37,12 @@ impl<'a> Turn<'a> {
         Turn { task: unsafe { mem::transmute::<Option<Owner<dyn Run + 'a>>, Option<Owner<dyn Run>>>(task) } }
     }
 
-    /// Runs the task on the calling context, to its end. Calls `ended` when nothing of the task is left, before whoever joins
-    /// can know. A panic of `ended` goes on when the task has completed.
+    /// Runs the task to its end on the calling context. Calls `ended` when nothing of the task is left, before its
+    /// joiner can know. A panic of `ended` goes on when the task has completed.
     ///
     /// # Errors
     ///
-    /// When inline tasks nest too deep; the task is then abandoned.
+    /// Returns an error if inline tasks nest too deep; the task is then abandoned.
     pub(crate) fn run(mut self, ended: &mut dyn FnMut()) -> Result<(), TooDeep> {
         let task = self.give_up_task();
         // SAFETY: this was its turn.

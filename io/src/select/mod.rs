@@ -40,7 +40,7 @@
 //! | the cancellation of a token | [`token.on_canceled()`](crate::CancellationToken::on_canceled) |
 //! | an event, a notification | [`event.on_wait()`](crate::sync::Event::on_wait), [`notify.on_wait()`](crate::sync::Notify::on_wait) |
 //! | a change of a word | [`futex::on_wait(&word, value)`](crate::sync::futex::on_wait) |
-//! | a notification since one registered | [`registration.on_wait()`](crate::sync::Registration::on_wait) |
+//! | a notification after a registration | [`registration.on_wait()`](crate::sync::Registration::on_wait) |
 //! | an item, or room for one | [`receiver.on_recv()`](crate::sync::mpmc::Receiver::on_recv), [`sender.on_send(&mut item)`](crate::sync::mpmc::Sender::on_send) |
 //! | a free slot, which is kept | [`sender.on_reserve()`](crate::sync::mpmc::Sender::on_reserve) |
 //! | the loss of the last receiver | [`sender.on_closed()`](crate::sync::mpmc::Sender::on_closed), also of a [`oneshot`](crate::sync::oneshot::channel()), a [`broadcast`](crate::sync::broadcast::Sender::on_closed) and a [`watch`](crate::sync::watch::Sender::on_closed) |

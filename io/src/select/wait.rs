@@ -70,7 +70,7 @@ fn wait_slow(io: &dyn Io, arms: &dyn Arms) -> Result<usize, Canceled> {
             None => wait_decided(io, arms, &choice),
         };
         let served = leave_all(arms);
-        Ok(decided?.or(served).expect("whoever decides a choice takes something, or is given something"))
+        Ok(decided?.or(served).expect("a decided choice has taken something or was given something"))
     })
 }
 

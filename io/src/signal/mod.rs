@@ -1,19 +1,19 @@
-//! Signals to the process, as something to wait for.
+//! Waiting for signals to the process.
 //!
 //! ```no_run
 //! use iolite_io::{Io, signal::{Signal, Signals}};
 //!
 //! fn until_stopped(io: &dyn Io) -> std::io::Result<Signal> {
 //!     let mut stop = Signals::new([Signal::INTERRUPT, Signal::TERMINATE])?;
-//!     stop.next(io) // other tasks run on
+//!     stop.next(io) // other tasks run in the meantime
 //! }
 //! ```
 //!
-//! Signals are the process's: they reach all who watch them, in whatever runtime, and [`Signals`] are made without an
-//! `Io`. While a signal is watched, it does not do what it does by default (end the process, say). A handler that was
-//! there before is called too, and alone again after the last who watched is gone.
+//! Signals belong to the process: they reach everyone who watches them, in whatever runtime, and [`Signals`] are made
+//! without an `Io`. While a signal is watched, its default action (to end the process, for instance) does not happen. A
+//! handler that was installed before is called too, and is called alone again when the last watcher is gone.
 //!
-//! No signal interrupts or cancels anything by being watched.
+//! Watching a signal does not interrupt or cancel anything.
 
 use std::fmt;
 use std::io;
@@ -33,37 +33,37 @@ use crate::sys::wake_signal::WAKE_SIGNAL;
 pub struct Signal(i32);
 
 impl Signal {
-    /// `SIGHUP`: the terminal is gone; for daemons, to read the configuration anew.
+    /// `SIGHUP`: the terminal is gone; asks daemons to read their configuration again.
     pub const HANGUP: Self = Self(signals::SIGHUP);
     /// `SIGINT`: Ctrl-C.
     pub const INTERRUPT: Self = Self(signals::SIGINT);
     /// `SIGQUIT`: Ctrl-\.
     pub const QUIT: Self = Self(signals::SIGQUIT);
-    /// `SIGKILL`: the end. Cannot be watched.
+    /// `SIGKILL`: ends the process. Cannot be watched.
     pub const KILL: Self = Self(signals::SIGKILL);
     /// `SIGUSR1`.
     pub const USER1: Self = Self(signals::SIGUSR1);
     /// `SIGUSR2`.
     pub const USER2: Self = Self(signals::SIGUSR2);
-    /// `SIGPIPE`: nobody reads what was written.
+    /// `SIGPIPE`: the reader of written bytes is gone.
     pub const PIPE: Self = Self(signals::SIGPIPE);
     /// `SIGALRM`.
     pub const ALARM: Self = Self(signals::SIGALRM);
-    /// `SIGTERM`: please end.
+    /// `SIGTERM`: asks the process to end.
     pub const TERMINATE: Self = Self(signals::SIGTERM);
     /// `SIGCHLD`: a child has ended or was stopped.
     pub const CHILD: Self = Self(signals::SIGCHLD);
-    /// `SIGCONT`: go on.
+    /// `SIGCONT`: continues a stopped process.
     pub const CONTINUE: Self = Self(signals::SIGCONT);
-    /// `SIGWINCH`: the terminal has another size.
+    /// `SIGWINCH`: the size of the terminal has changed.
     pub const WINDOW_CHANGE: Self = Self(signals::SIGWINCH);
 
-    /// The signal with that number.
+    /// Makes a signal from its number.
     pub const fn from_raw(number: i32) -> Self {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number of the signal.
     pub const fn as_raw(self) -> i32 {
         self.0
     }
@@ -73,12 +73,12 @@ impl Signal {
         signal.ok_or_else(|| invalid(format!("{self} cannot be sent")))
     }
 
-    /// Refuses what cannot be watched.
+    /// Returns an error for a signal that cannot be watched.
     fn check(self) -> io::Result<()> {
         match self.0 {
-            WAKE_SIGNAL => Err(invalid(format!("{self} is what interrupts threads that wait for a descriptor"))),
+            WAKE_SIGNAL => Err(invalid(format!("{self} is reserved: iolite interrupts its threads with it"))),
             signals::SIGSEGV | signals::SIGBUS | signals::SIGFPE | signals::SIGILL => {
-                Err(invalid(format!("{self} tells a fault, which does not wait to be looked at")))
+                Err(invalid(format!("{self} reports a fault of the running thread and cannot be watched")))
             }
             signals::SIGKILL | signals::SIGSTOP => Err(invalid(format!("{self} cannot be watched"))),
             1..=signal_handler::SIGNAL_MAX => Ok(()),
@@ -117,9 +117,9 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Watches signals, from when it is made to when it is dropped. It has a descriptor of its own.
+/// Watches signals from its creation until it is dropped. Has a descriptor of its own.
 ///
-/// A signal that arrives several times before it is looked at counts once, as for the kernel.
+/// A signal that arrives several times before it is taken counts once, as in the kernel.
 #[derive(Debug)]
 pub struct Signals {
     signals: Vec<Signal>,
@@ -127,12 +127,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to watch.
+    /// Starts to watch `signals`.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] for signals that cannot be watched: those of faults, `SIGKILL`, `SIGSTOP`,
-    /// and `SIGURG`, with which this library interrupts its threads. When no descriptors are left.
+    /// [`io::ErrorKind::InvalidInput`] for signals that cannot be watched: those that report faults, `SIGKILL`,
+    /// `SIGSTOP`, and `SIGURG`, with which this library interrupts its threads; an error if no descriptors are left.
     pub fn new(signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
         fd_watcher::prepare()?;
         let mut watching = Self { signals: Vec::new(), watcher: Arc::new(Watcher::new()?) };
@@ -146,7 +146,7 @@ impl Signals {
         Ok(watching)
     }
 
-    /// Waits for the next signal. Of several that have arrived, the one with the lowest number.
+    /// Waits for the next signal. If several have arrived, returns the one with the lowest number.
     ///
     /// # Cancellation
     ///
@@ -154,7 +154,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// [`Canceled`](crate::Canceled), and what ends the `Io`.
+    /// [`Canceled`](crate::Canceled), and errors of an `Io` that has ended.
     pub fn next(&mut self, io: &dyn Io) -> io::Result<Signal> {
         io.check_cancel()?;
         self.wait(io)
@@ -172,26 +172,26 @@ impl Signals {
         }
     }
 
-    /// The next signal, as one of many things to [wait for](crate::Io#method.select). One that is not taken is kept,
-    /// for [`next`](Self::next) too.
+    /// Returns a source that takes the next signal. For [`select`](crate::Io#method.select). A signal that it does not
+    /// take is kept, also for [`next`](Self::next).
     ///
-    /// A thread of the process wakes who waits, `iolite-lookout`, which is there while something like that is waited
-    /// for; through which `Io` it is does not matter.
+    /// The waiter is woken by a thread of the process, `iolite-lookout`, which runs while there are such waits, through
+    /// whatever `Io`.
     ///
     /// # Errors
     ///
-    /// Of what it comes to: when the system has no thread or no memory for that.
+    /// The output is an error if the system has no thread or no memory for the wait.
     pub fn on_next(&mut self) -> impl Selectable<Output = io::Result<Signal>> + '_ {
         OnFd::of(Arriving(self))
     }
 
-    /// A signal that has arrived. Never suspends.
+    /// Takes a signal that has arrived, if there is one. Never suspends.
     pub fn try_next(&mut self) -> Option<Signal> {
         self.watcher.take().map(Signal)
     }
 }
 
-/// A signal that is looked for by the only one who may.
+/// The next signal, whose watcher is exclusively borrowed, as a source.
 struct Arriving<'a>(&'a mut Signals);
 
 impl FdEvent for Arriving<'_> {
@@ -218,7 +218,8 @@ impl Drop for Signals {
     }
 }
 
-/// Waits for Ctrl-C (`SIGINT`). Before and after, it ends the process: to hear of each, keep [`Signals`].
+/// Waits for Ctrl-C (`SIGINT`). Before and after the call, Ctrl-C ends the process; keep [`Signals`] to receive each
+/// one.
 ///
 /// # Cancellation
 ///
@@ -226,7 +227,7 @@ impl Drop for Signals {
 ///
 /// # Errors
 ///
-/// As [`Signals::new`] and [`Signals::next`].
+/// The errors of [`Signals::new`] and [`Signals::next`].
 pub fn ctrl_c(io: &dyn Io) -> io::Result<()> {
     Signals::new([Signal::INTERRUPT])?.next(io).map(drop)
 }
@@ -242,14 +243,14 @@ mod tests {
 
     const IO: &dyn Io = &Failing;
 
-    /// A watcher of nothing, which the test tells of signals.
+    /// Makes a watcher of no signals, to which the test reports signals itself.
     fn untold() -> (Signals, Arc<Watcher>) {
         let signals = Signals::new([]).expect("a descriptor");
         let watcher = signals.watcher.clone();
         (signals, watcher)
     }
 
-    /// A handler is between its two steps when its signal is taken, and rings while the next one is waited for.
+    /// The handler is between its two steps when its signal is taken, and rings while the next one is waited for.
     #[test]
     fn a_bell_that_rings_late_hides_no_signal() {
         for _ in 0..200 {

@@ -1,4 +1,4 @@
-//! Streams of bytes, and their adapters to std's traits.
+//! Byte streams and their adapters to std's traits.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use super::loops::write_all;
 use crate::Io;
 use crate::descriptor::Descriptor;
 
-/// A handle that reads and writes a stream of bytes.
+/// A handle that reads and writes a byte stream.
 pub trait ByteStream {
-    /// Reads what is there.
+    /// Reads the available bytes and returns their number.
     ///
     /// # Cancellation
     ///
@@ -17,10 +17,10 @@ pub trait ByteStream {
     ///
     /// # Errors
     ///
-    /// The handle's.
+    /// The errors of the handle.
     fn read(&self, io: &dyn Io, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// As `read`, into several buffers.
+    /// Reads into several buffers, like `read`.
     ///
     /// # Cancellation
     ///
@@ -28,10 +28,10 @@ pub trait ByteStream {
     ///
     /// # Errors
     ///
-    /// The handle's.
+    /// The errors of the handle.
     fn read_vectored(&self, io: &dyn Io, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
 
-    /// Writes some of `buffer`.
+    /// Writes some of `buffer` and returns the number of bytes.
     ///
     /// # Cancellation
     ///
@@ -39,10 +39,10 @@ pub trait ByteStream {
     ///
     /// # Errors
     ///
-    /// The handle's.
+    /// The errors of the handle.
     fn write(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<usize>;
 
-    /// As `write`, from several buffers.
+    /// Writes from several buffers, like `write`.
     ///
     /// # Cancellation
     ///
@@ -50,7 +50,7 @@ pub trait ByteStream {
     ///
     /// # Errors
     ///
-    /// The handle's.
+    /// The errors of the handle.
     fn write_vectored(&self, io: &dyn Io, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Writes all of `buffer`.
@@ -61,25 +61,25 @@ pub trait ByteStream {
     ///
     /// # Errors
     ///
-    /// The handle's. An error after the first byte carries an [`Incomplete`](crate::Incomplete).
+    /// The errors of the handle. An error after the first byte carries an [`Incomplete`](crate::Incomplete).
     fn write_all(&self, io: &dyn Io, buffer: &[u8]) -> io::Result<()> {
         write_all(io, buffer, |buffer| self.write(io, buffer))
     }
 
-    /// The descriptor, where reading and writing the handle means to read and write that and nothing
-    /// more: [`copy`](crate::copy()) may then leave the work to the kernel.
+    /// Returns the descriptor of a handle whose reads and writes are exactly those of the descriptor;
+    /// [`copy`](crate::copy()) may then leave the work to the kernel.
     fn descriptor(&self) -> Option<&Descriptor> {
         None
     }
 }
 
-/// A borrowed stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek).
+/// A borrowed stream together with its `Io`, as a [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek).
 ///
-/// Nothing is buffered: each call is an operation, also each piece of a `write!`. Put a
-/// [`BufReader`](std::io::BufReader) or a [`BufWriter`](std::io::BufWriter) around it where calls are many and small.
+/// Nothing is buffered: each call is an operation, and so is each piece of a `write!`. Put a
+/// [`BufReader`](std::io::BufReader) or a [`BufWriter`](std::io::BufWriter) around it if calls are many and small.
 ///
-/// std's own helpers (`read_to_end`, `copy`) do not report how far they came when they are
-/// canceled: after [`Canceled`](crate::Canceled) such a stream is for closing.
+/// std's own helpers (`read_to_end`, `copy`) do not report their progress when they are canceled. After
+/// [`Canceled`](crate::Canceled), such a stream can only be closed.
 #[derive(Debug)]
 pub struct BoundStream<'a, S> {
     stream: &'a S,
@@ -104,7 +104,8 @@ impl<S> Clone for BoundStream<'_, S> {
 
 impl<S> Copy for BoundStream<'_, S> {}
 
-/// An owned stream and the `Io` it goes through, as [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek); unbuffered, as [`BoundStream`].
+/// An owned stream together with its `Io`, as a [`Read`], [`Write`] and, for files, [`Seek`](std::io::Seek);
+/// unbuffered, like [`BoundStream`].
 #[derive(Debug)]
 pub struct OwnedStream<S> {
     stream: S,
@@ -120,18 +121,18 @@ impl<S> OwnedStream<S> {
         (&self.stream, &*self.io)
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 
-    /// The stream, by itself again.
+    /// Returns the stream and drops the `Io`.
     pub fn into_inner(self) -> S {
         self.stream
     }
 }
 
-/// Both adapters read and write alike.
+/// Implements std's traits in the same way for both adapters.
 macro_rules! std_traits {
     ($(($($generics:tt)*) $adapter:ty;)*) => {$(
         impl<$($generics)* S: ByteStream> Read for $adapter {

@@ -1,4 +1,4 @@
-//! Reading and writing until all is done: the loops that std's helpers cannot do.
+//! Loops that read or write everything, and report their progress, which std's helpers do not.
 
 use std::io;
 
@@ -9,7 +9,7 @@ fn incomplete(count: usize, error: io::Error) -> io::Error {
     Incomplete::error(count, Vec::new(), error)
 }
 
-/// Reads until `buffer` is full. Without a read it is a cancellation point by itself.
+/// Reads until `buffer` is full. If it needs no read, it is a bare cancellation point.
 pub(crate) fn read_exact(
     io: &dyn Io,
     buffer: &mut [u8],
@@ -33,7 +33,7 @@ pub(crate) fn read_to_end(bytes: &mut Vec<u8>, read: impl FnMut(&mut [u8]) -> io
     read_all(bytes, ReadMore::default(), read)
 }
 
-/// As `read_to_end`, where `more` may know how much is to be expected.
+/// Reads to the end like `read_to_end`; `more` may know how many bytes to expect.
 pub(crate) fn read_all(
     bytes: &mut Vec<u8>,
     mut more: ReadMore,
@@ -44,7 +44,8 @@ pub(crate) fn read_all(
     Ok(bytes.len() - before)
 }
 
-/// Reads to the end and appends to `text` what is text, up to the first byte that is not; an error has the rest.
+/// Reads to the end and appends to `text` everything up to the first byte that is not valid UTF-8; the error holds the
+/// rest.
 pub(crate) fn read_to_string(text: &mut String, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
     let mut bytes = Vec::new();
     let ended = read_to_end(&mut bytes, read);
@@ -62,8 +63,8 @@ pub(crate) fn read_to_string(text: &mut String, read: impl FnMut(&mut [u8]) -> i
     }
 }
 
-/// Reads on at the end of a vector. What is read into has to be initialized, so the steps are as small as what comes:
-/// they double when one was filled, as std's do.
+/// Reads at the end of a vector. The memory has to be initialized before a read, so the steps are as small as the
+/// reads: like those of std, they double when one was filled.
 #[derive(Debug)]
 pub(crate) struct ReadMore {
     step: usize,
@@ -79,12 +80,12 @@ impl Default for ReadMore {
 }
 
 impl ReadMore {
-    /// Where about so many bytes are expected.
+    /// Expects about `bytes` bytes.
     pub(crate) fn expecting(bytes: usize) -> Self {
         Self { step: bytes.clamp(STEP_MIN, STEP_MAX) }
     }
 
-    /// Reads once and appends to `bytes`. Room that these have already is used before more is made.
+    /// Reads once and appends to `bytes`. Uses the spare capacity of `bytes` before it grows.
     pub(crate) fn read(
         &mut self,
         bytes: &mut Vec<u8>,
@@ -106,7 +107,7 @@ impl ReadMore {
     }
 }
 
-/// As `resize`, which goes byte by byte without optimization.
+/// Does the same as `resize`, which goes byte by byte without optimization.
 fn append_zeros(bytes: &mut Vec<u8>, mut count: usize) {
     const ZEROS: [u8; STEP_MIN] = [0; STEP_MIN];
     while count > 0 {
@@ -116,7 +117,7 @@ fn append_zeros(bytes: &mut Vec<u8>, mut count: usize) {
     }
 }
 
-/// Writes all of `buffer`. Without a write it is a cancellation point by itself.
+/// Writes all of `buffer`. If it needs no write, it is a bare cancellation point.
 pub(crate) fn write_all(
     io: &dyn Io,
     buffer: &[u8],

@@ -1,4 +1,4 @@
-//! Streams as std's traits, and the loops that std's helpers cannot do.
+//! Adapters of streams to std's traits, and loops that read or write everything.
 
 mod byte_stream;
 mod loops;

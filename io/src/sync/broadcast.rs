@@ -72,7 +72,7 @@ struct Kept<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends an item to every receiver. Never suspends; from any thread.
+    /// Sends an item to every receiver. Never suspends; works from any thread.
     ///
     /// # Errors
     ///

@@ -40,5 +40,5 @@ impl Until {
 /// Makes a call in the form that cannot be canceled.
 #[inline]
 pub(super) fn uncancelable<T>(call: impl FnOnce(Until) -> Result<T, Canceled>) -> T {
-    call(Until::Served).unwrap_or_else(|error| unreachable!("a wait that nothing ends: {error}"))
+    call(Until::Served).unwrap_or_else(|error| unreachable!("an uncancelable wait was canceled: {error}"))
 }

@@ -55,6 +55,8 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Waits for the mutex and locks it.
     ///
+    /// # Cancellation
+    ///
     /// A cancellation point, even if the mutex is free. A canceled wait does not change the mutex.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 pub struct Sender<T>(mpmc::Sender<T>);
 
 impl<T> Sender<T> {
-    /// Sends the item. Never suspends; from any thread.
+    /// Sends the item. Never suspends; works from any thread.
     ///
     /// # Errors
     ///

@@ -264,7 +264,7 @@ fn split<V>(waited: Result<Option<V>, GaveUp<V>>) -> (V, Result<(), Canceled>) {
         Ok(brought) => (brought, Ok(())),
         Err(GaveUp { brought, why }) => (brought, Err(why)),
     };
-    (brought.expect("nobody takes what a putter or a getter brings"), end)
+    (brought.expect("a putter or a getter keeps what it brings"), end)
 }
 
 /// Returns the result of a call that wanted some items and has put or got `count`. Partial progress wins.

@@ -125,7 +125,7 @@ impl<C: Call> Arm for Queued<C> {
         unsafe { place.leave(C::queue(&mut state)) };
         drop(state);
         let served = place.is_served();
-        // SAFETY: it is not linked since `leave`. Whoever served it did that before it was unlinked or under the lock that
+        // SAFETY: it is not linked since `leave`. The context that served it did that before it was unlinked or under the lock that
         // was held for `leave`, so nobody serves it now.
         let value = unsafe { place.take_value() };
         if served {

@@ -235,7 +235,7 @@ impl<T> Call for Changing<'_, T> {
 
     fn output(self, _: Option<()>) -> Result<Arc<T>, RecvError> {
         let Receiver { shared, seen } = self.0;
-        shared.lock().see(seen).expect("what has changed has changed for good")
+        shared.lock().see(seen).expect("a change is not undone")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What stands between this crate and the C library.
+//! The interface to the C library.
 
 pub(crate) mod clock;
 pub(crate) mod per_process;

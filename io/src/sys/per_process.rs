@@ -1,4 +1,4 @@
-//! What each process has of its own, a forked one too.
+//! Statics that each process has for itself, even after a fork.
 #![allow(unsafe_code)]
 
 mod newest;
@@ -13,20 +13,21 @@ use newest::Newest;
 
 use crate::primitive::AtomicPtr;
 
-/// A static of which each process has its own.
+/// A static of which each process has its own value.
 ///
-/// What a child of `fork` inherits are threads that it does not have, and descriptors that it shares with its parent. So
-/// it leaves all of that alone, locks that somebody held included, and begins anew. It is never freed.
+/// A child of `fork` inherits descriptions of threads that it does not have, and descriptors that it shares with its
+/// parent. So it leaves all of that alone, including locks that were held, and makes a new value. Values are never
+/// freed.
 pub struct PerProcess<T: 'static>(Newest<T>);
 
 impl<T: Default + Send + Sync + 'static> PerProcess<T> {
-    /// One that is made when it is asked for.
+    /// Makes a static whose value is made on first use.
     #[expect(clippy::new_without_default, reason = "for statics")]
     pub const fn new() -> Self {
         Self(Newest::new(AtomicPtr::new(ptr::null_mut())))
     }
 
-    /// The calling process' own.
+    /// Returns the value of the calling process.
     pub fn get(&self) -> &'static T {
         self.0.get(process_number(), T::default)
     }
@@ -38,10 +39,10 @@ impl<T: fmt::Debug + Default + Send + Sync + 'static> fmt::Debug for PerProcess<
     }
 }
 
-/// A number that is another in each process that came from this one by `fork`.
+/// Returns a number that differs between this process and all processes that are forked from it.
 fn process_number() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    // Not by its id alone: in two namespaces two processes have the same.
+    // Not decided by the process ID alone, because processes in two namespaces can have the same one.
     let Some(own) = wiped_on_fork() else { return process::id().into() };
     match own.load(Ordering::Relaxed) {
         // Relaxed: the number publishes nothing.
@@ -53,7 +54,7 @@ fn process_number() -> u64 {
     }
 }
 
-/// A word that is 0 in a process that was just forked; `None` where the kernel has no such memory.
+/// Returns a word that is 0 in a process that was just forked, or `None` if the kernel does not support such memory.
 fn wiped_on_fork() -> Option<&'static AtomicU64> {
     static WORD: OnceLock<Option<usize>> = OnceLock::new();
     let address = (*WORD.get_or_init(|| {
@@ -85,11 +86,11 @@ mod tests {
     #[test]
     fn a_child_begins_anew() {
         let ours = NAMES.get();
-        // Held over the fork: a child that touched it would wait for ever.
+        // Held across the fork: a child that touched it would wait for ever.
         let mut held = ours.lock();
         held.push(1);
         // SAFETY: the child calls only what is safe in a process with one thread of many: nothing of std's that locks,
-        // save the allocator, which the C library makes usable in a child.
+        // except the allocator, which the C library makes usable in a child.
         let child = unsafe { libc::fork() };
         if child == 0 {
             let own = NAMES.get();

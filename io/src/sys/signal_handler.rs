@@ -1,8 +1,8 @@
-//! The one handler of this library, and to whom it tells what.
+//! The one signal handler of this library, and its watchers.
 //!
-//! A handler may interrupt anything, so it takes no lock and frees nothing: it reads the list of a signal's watchers,
-//! which is replaced as a whole. Whoever replaced it waits until no handler that may have read the old one runs, and
-//! frees that: see [`Readers`].
+//! A handler may interrupt any code, so it takes no lock and frees nothing. It reads the list of a signal's watchers,
+//! which is replaced as a whole. The thread that replaces it waits until no handler runs that may have read the old
+//! list, and frees that; see [`Readers`].
 #![allow(unsafe_code)]
 
 use std::io;
@@ -21,39 +21,39 @@ use crate::primitive::Lock;
 /// The highest number of a signal.
 pub(crate) const SIGNAL_MAX: i32 = 64;
 
-/// What the handler tells a watcher.
+/// The object through which the handler reports signals to a watcher.
 #[derive(Debug)]
 pub(crate) struct Watcher {
-    /// Bit `n - 1`: signal `n` has arrived. Set before the bell rings; looked at after it was heard, before each wait
-    /// for it.
+    /// Bit `n - 1` is set when signal `n` has arrived. Set before the bell rings; checked after the bell was heard,
+    /// before each wait for it.
     arrived: AtomicU64,
-    /// An eventfd that does not block.
+    /// A non-blocking eventfd.
     bell: Descriptor,
 }
 
-/// What is known of a signal, by its number less one.
+/// The state of a signal, at the index of its number less one.
 struct Slot {
-    /// Null when there are none. Replaced under the lock of `INSTALLED`.
+    /// Null if there are none. Replaced under the lock of `INSTALLED`.
     watchers: AtomicPtr<Vec<Arc<Watcher>>>,
-    /// The handler that was there before ours, or 0. Written before ours is installed.
+    /// The handler that was installed before ours, or 0. Written before ours is installed.
     previous: AtomicUsize,
 }
 
 static SLOTS: [Slot; SIGNAL_MAX as usize] =
     [const { Slot { watchers: AtomicPtr::new(ptr::null_mut()), previous: AtomicUsize::new(0) } }; SIGNAL_MAX as usize];
 
-/// How many handlers run that may have read a list.
+/// Counts the running handlers that may have read a list.
 static RUNNING: Readers = Readers::new(AtomicUsize::new(0));
 
-/// The actions that ours has replaced, where it is installed.
+/// The actions that our handler has replaced, where it is installed.
 static INSTALLED: Lock<Installed> = Lock::new([None; SIGNAL_MAX as usize]);
 
 type Installed = [Option<libc::sigaction>; SIGNAL_MAX as usize];
 
-/// What happens to a system call that the handler interrupts.
+/// Says what happens to a system call that the handler interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
-    /// It goes on, where the kernel can.
+    /// It goes on, if the kernel supports that.
     GoesOn,
     /// It fails with `EINTR`.
     Fails,
@@ -65,24 +65,25 @@ impl Watcher {
         Ok(Self { arrived: AtomicU64::new(0), bell: bell.into() })
     }
 
-    /// Can be read from when signals have arrived since it was heard last; it may ring late.
+    /// Returns the descriptor that becomes readable when signals have arrived since it was last heard. It may ring
+    /// late.
     pub(crate) fn bell(&self) -> &Descriptor {
         &self.bell
     }
 
     /// Silences the bell.
     pub(crate) fn hear(&self) {
-        // Where it does not ring, there is nothing to read.
+        // If it does not ring, there is nothing to read.
         let _ = retry_on_intr(|| read(&self.bell, &mut [0; 8]));
     }
 
-    /// Whether a signal has arrived.
+    /// Returns true if a signal has arrived.
     pub(crate) fn has_arrived(&self) -> bool {
         // Relaxed: nothing but the bit itself is published, and the bell comes after it.
         self.arrived.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes the arrived signal with the lowest number, and silences the bell, which is for those that arrive later.
+    /// Takes the arrived signal with the lowest number and silences the bell, which then rings for later signals.
     pub(crate) fn take(&self) -> Option<i32> {
         // Relaxed: as above.
         let lowest = self.arrived.load(Ordering::Relaxed).trailing_zeros();
@@ -94,13 +95,13 @@ impl Watcher {
         Some(lowest as i32 + 1)
     }
 
-    /// Async-signal-safe: an atomic and a `write`.
+    /// Reports a signal. Async-signal-safe: an atomic and a `write`.
     pub(crate) fn tell(&self, signal: i32) {
         self.arrived.fetch_or(1 << (signal - 1), Ordering::Relaxed);
         self.ring();
     }
 
-    /// Fails only if nobody has heard the bell for 2^64 signals.
+    /// Rings the bell. Fails only if nobody has heard it for 2^64 signals.
     pub(crate) fn ring(&self) {
         let one = 1_u64;
         // SAFETY: it reads eight bytes, those of `one`, which lives until it returns. `self` owns the descriptor, so the
@@ -109,7 +110,7 @@ impl Watcher {
     }
 }
 
-/// Lets the handler tell `watcher` of a signal, whose number is a valid one.
+/// Makes the handler report a signal, whose number has to be valid, to `watcher`.
 pub(crate) fn watch(signal: i32, watcher: &Arc<Watcher>) -> io::Result<()> {
     let mut installed = INSTALLED.lock();
     install_locked(&mut installed, signal, Interrupted::GoesOn)?;
@@ -117,7 +118,7 @@ pub(crate) fn watch(signal: i32, watcher: &Arc<Watcher>) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends that. When it was the last watcher, the action that was there before comes back.
+/// Stops reporting a signal to `watcher`. If it was the last watcher, the previous action is restored.
 pub(crate) fn forget(signal: i32, watcher: &Arc<Watcher>) {
     let mut installed = INSTALLED.lock();
     let left = replace_watchers(signal, |watchers| watchers.retain(|other| !Arc::ptr_eq(other, watcher)));
@@ -130,7 +131,7 @@ pub(crate) fn forget(signal: i32, watcher: &Arc<Watcher>) {
     }
 }
 
-/// Installs the handler for a signal, if it is not. It calls the one that was there before.
+/// Installs the handler for a signal if it is not installed. It calls the handler that was there before.
 pub(crate) fn install(signal: i32, interrupted: Interrupted) -> io::Result<()> {
     install_locked(&mut INSTALLED.lock(), signal, interrupted)
 }
@@ -139,7 +140,7 @@ fn install_locked(installed: &mut Installed, signal: i32, interrupted: Interrupt
     let previous = &mut installed[index(signal)];
     let there = set_action(signal, None)?;
     if previous.is_some() && is_function(&there) {
-        // Ours, or one that was put over ours and has to call it.
+        // Our handler, or one that was installed over ours and has to call it.
         if interrupted == Interrupted::Fails && there.sa_flags & libc::SA_RESTART != 0 {
             let fails = libc::sigaction { sa_flags: there.sa_flags & !libc::SA_RESTART, ..there };
             set_action(signal, Some(&fails))?;
@@ -164,11 +165,12 @@ fn install_locked(installed: &mut Installed, signal: i32, interrupted: Interrupt
     Ok(())
 }
 
-/// Puts the previous action back; `false` when somebody has put a handler over ours meanwhile, which may call ours.
+/// Restores the previous action. Returns false if another handler was installed over ours in the meantime, which may
+/// call ours.
 fn restore(signal: i32, previous: &libc::sigaction) -> bool {
     match set_action(signal, Some(previous)) {
         Ok(replaced) if replaced.sa_sigaction != on_signal as extern "C" fn(_, _, _) as usize => {
-            // What was there a moment ago.
+            // Restores the handler that was there a moment ago.
             let _ = set_action(signal, Some(&replaced));
             false
         }
@@ -176,12 +178,12 @@ fn restore(signal: i32, previous: &libc::sigaction) -> bool {
     }
 }
 
-/// Sets the action of a signal, if one is given, and returns the one that was there.
+/// Sets the action of a signal, if one is given, and returns the previous one.
 fn set_action(signal: i32, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     // SAFETY: all zeros are a value of the C structure, see above. `sigaction` reads `action`, which is null or a
-    // reference, and writes `replaced`; both outlive the call. What it installs may run at any time on any thread: it is
-    // `on_signal`, which does nothing that is not async-signal-safe, or an action that `sigaction` reported, which somebody
-    // else installed on these terms.
+    // reference, and writes `replaced`; both outlive the call. The installed action may run at any time on any thread:
+    // it is `on_signal`, which does nothing that is not async-signal-safe, or an action that `sigaction` reported,
+    // which other code has installed on these terms.
     unsafe {
         let mut replaced: libc::sigaction = mem::zeroed();
         match libc::sigaction(signal, action.map_or(ptr::null(), ptr::from_ref), &mut replaced) {
@@ -199,11 +201,12 @@ fn index(signal: i32) -> usize {
     (signal - 1) as usize
 }
 
-/// Replaces the list of a signal's watchers by a changed one; how many there are then. Under the lock.
+/// Replaces the list of a signal's watchers by a changed one, and returns the number of watchers in it. Called under
+/// the lock.
 fn replace_watchers(signal: i32, change: impl FnOnce(&mut Vec<Arc<Watcher>>)) -> usize {
     let slot = &SLOTS[index(signal)];
-    // SAFETY: null, or a list that an earlier call made of a box. It frees that only after it has put another one in its
-    // place, and `INSTALLED`'s lock, which whoever calls this holds, keeps two calls apart. Handlers only read it.
+    // SAFETY: null, or a list that an earlier call made of a box. It frees that only after it has put another one in
+    // its place, and the lock of `INSTALLED`, which the caller holds, keeps two calls apart. Handlers only read it.
     let mut watchers = unsafe { slot.watchers.load(Ordering::Relaxed).as_ref() }.cloned().unwrap_or_default();
     change(&mut watchers);
     let count = watchers.len();
@@ -231,7 +234,7 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context
     });
     // SAFETY: this thread's own errno, which lives as long as the thread; `errno` is what stood in it.
     unsafe { *libc::__errno_location() = errno };
-    // After that: it may never return.
+    // Last, because the previous handler may never return.
     let previous = slot.previous.load(Ordering::Relaxed);
     if previous != 0 {
         // SAFETY: it was the handler of this signal when `install_locked` replaced it, and neither the default nor

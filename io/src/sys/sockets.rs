@@ -1,4 +1,4 @@
-//! What the system calls families, kinds and options of sockets.
+//! The kernel's numbers for families, kinds and options of sockets.
 
 pub(crate) use libc::{
     AF_INET, AF_INET6, AF_UNIX, IF_NAMESIZE, IP_ADD_MEMBERSHIP, IP_BIND_ADDRESS_NO_PORT, IP_DROP_MEMBERSHIP,

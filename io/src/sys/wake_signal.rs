@@ -10,36 +10,36 @@ use std::{mem, ptr, thread};
 use super::signal_handler::{self, Interrupted};
 use crate::time::{Instant, monotonic_now};
 
-/// `SIGURG`: ignored by default, hardly used by anybody (Go's runtime preempts with it too).
+/// `SIGURG`: ignored by default, and hardly used by other code (Go's runtime uses it for preemption too).
 pub(crate) const WAKE_SIGNAL: i32 = libc::SIGURG;
 
-/// After which time the signal is repeated.
+/// The interval at which the signal is repeated.
 const REPEAT: Duration = Duration::from_millis(1);
 
-/// The soonest that a timer can be set for: zero would stop it.
+/// The shortest time for which a timer can be set; zero would stop it.
 const SOONEST: Duration = Duration::from_nanos(1);
 
-/// After which time a waker repeats it for the first time where the kernel does not.
+/// The first interval at which a waker repeats the signal, if the kernel does not.
 const REPEAT_FIRST: Duration = Duration::from_micros(10);
 
-/// Installs the handler, once per process and for good. It does nothing but interrupt.
+/// Installs the handler, once per process; it is never removed. Its only effect is to interrupt system calls.
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(ensure_installed);
 }
 
-/// Installs the handler where it is not, or no longer such that a call is interrupted.
+/// Installs the handler if it is missing, or if it was changed so that calls are not interrupted any more.
 fn ensure_installed() {
-    // It does not fail for a signal that there is and that may have a handler.
+    // Cannot fail for a signal that exists and may have a handler.
     let _ = signal_handler::install(WAKE_SIGNAL, Interrupted::Fails);
 }
 
 thread_local! {
-    /// The kernel's number of this thread; 0 as long as nobody asked.
+    /// The kernel's number of this thread; 0 until it is asked for.
     static NUMBER: Cell<libc::pid_t> = const { Cell::new(0) };
 }
 
-/// Whom to signal. Ordered by the word of the call.
+/// The thread to signal. Its accesses are ordered by the word of the call.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadId {
     handle: AtomicUsize,
@@ -47,7 +47,7 @@ pub(crate) struct ThreadId {
 }
 
 impl ThreadId {
-    /// Makes it that of the calling thread.
+    /// Stores the calling thread.
     #[inline]
     pub(crate) fn set(&self) {
         let mut number = NUMBER.get();
@@ -61,15 +61,15 @@ impl ThreadId {
         self.number.store(number, Ordering::Relaxed);
     }
 
-    /// Signals the thread from the deadline on; `None` when the kernel refuses.
+    /// Signals the thread repeatedly from the deadline on. Returns `None` if the kernel refuses.
     pub(crate) fn signal_from(&self, deadline: Instant) -> Option<Signals> {
         ensure_installed();
         let rest = deadline.saturating_duration_since(monotonic_now());
         Signals::begin(self.number.load(Ordering::Relaxed), rest)
     }
 
-    /// Signals the thread, again and again until that is ended. Where the kernel does not repeat, returns `None` when
-    /// the thread no longer `is_interrupted`. The thread must not end meanwhile.
+    /// Signals the thread repeatedly until the result is dropped. If the kernel does not repeat the signal, returns
+    /// `None` once `is_interrupted` returns false. The thread must not end during the call.
     #[cold]
     pub(crate) fn signal(&self, is_interrupted: impl Fn() -> bool) -> Option<Signals> {
         ensure_installed();
@@ -86,14 +86,14 @@ impl ThreadId {
 
     fn signal_once(&self) {
         let handle = self.handle.load(Ordering::Relaxed) as libc::pthread_t;
-        // SAFETY: the thread that `set` this is interrupted in a call, which it does not leave, and so does not end,
+        // SAFETY: the thread that `set` this is interrupted in a call. It does not leave the call, and so does not end,
         // before the lock is free that the caller holds.
         unsafe { libc::pthread_kill(handle, WAKE_SIGNAL) };
     }
 }
 
-/// A timer of the kernel that signals a thread until this drops. Where it drops on that thread, no signal is under way
-/// afterwards.
+/// A timer of the kernel that signals a thread until this value drops. If it drops on that thread, no signal is under
+/// way afterwards.
 #[derive(Debug)]
 pub(crate) struct Signals {
     /// A `timer_t`, which is a pointer in name only.
@@ -101,10 +101,10 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Signals the thread for the first time after `first`; `None` when the kernel refuses.
+    /// Begins to signal the thread, for the first time after `first`. Returns `None` if the kernel refuses.
     fn begin(thread: libc::pid_t, first: Duration) -> Option<Self> {
-        // SAFETY: a zeroed event says nothing of what is not set here; the kernel looks whether the thread is one of this
-        // process. All pointers are to locals.
+        // SAFETY: a zeroed event leaves all that is not set here at its default; the kernel checks that the thread is
+        // one of this process. All pointers are to locals.
         unsafe {
             let mut event: libc::sigevent = mem::zeroed();
             event.sigev_notify = libc::SIGEV_THREAD_ID;
@@ -129,13 +129,13 @@ impl Drop for Signals {
     }
 }
 
-/// Lets the handler run for the signals that were sent to the calling thread.
+/// Makes the handler run for the signals that were sent to the calling thread.
 pub(crate) fn take_pending() {
-    // Any system call will do: the kernel handles them before it returns.
+    // Any system call works, because the kernel handles pending signals before it returns.
     thread::yield_now();
 }
 
-/// A time as the kernel wants it.
+/// Converts a time to the kernel's form.
 pub(crate) fn timespec(time: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
@@ -143,7 +143,7 @@ pub(crate) fn timespec(time: Duration) -> libc::timespec {
     }
 }
 
-/// Unblocks the signal in the calling thread; whether it was blocked.
+/// Unblocks the signal in the calling thread. Returns true if it was blocked.
 pub(crate) fn unblock() -> bool {
     // SAFETY: a zeroed set is initialized by the call below; `change` initializes what it returns.
     unsafe { libc::sigismember(&change(libc::SIG_UNBLOCK), WAKE_SIGNAL) == 1 }
@@ -154,7 +154,7 @@ pub(crate) fn block() {
     change(libc::SIG_BLOCK);
 }
 
-/// Changes whether the calling thread blocks the signal, and returns the mask that was there.
+/// Blocks or unblocks the signal in the calling thread, and returns the previous mask.
 fn change(how: libc::c_int) -> libc::sigset_t {
     // SAFETY: a zeroed set is initialized by `sigemptyset`; all pointers are to locals.
     unsafe {
@@ -167,7 +167,7 @@ fn change(how: libc::c_int) -> libc::sigset_t {
     }
 }
 
-/// The signal is not blocked in the calling thread until this drops.
+/// Keeps the signal unblocked in the calling thread until this value drops.
 pub(crate) struct Unblocked {
     was_blocked: bool,
 }
@@ -186,7 +186,7 @@ impl Drop for Unblocked {
     }
 }
 
-/// What tests of interrupted calls do to the signal.
+/// Changes to the signal that tests of interrupted calls make.
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
@@ -201,7 +201,7 @@ pub(crate) mod testing {
         }
     }
 
-    /// Each takes the signal over, as a library may, and lets system calls go on.
+    /// Functions that take over the signal, as another library may, and let system calls go on.
     pub(crate) const REPLACEMENTS: [fn(); 3] = [
         || replace(another_handler as extern "C" fn(_) as usize),
         || replace(libc::SIG_IGN),

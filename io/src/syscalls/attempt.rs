@@ -1,10 +1,10 @@
-//! Attempts to read and write at the position of what may wait for somebody: a pipe, a terminal, a device.
+//! Attempts to read and write at the position of a file that may wait for another party: a pipe, a terminal, a device.
 //!
-//! That there is something to read is no promise: others may read it first, and whoever reads then waits for more. So
-//! nobody reads because a wait said so, except in a way that does not wait. Pipes and sockets are asked for that with each
-//! call (`RWF_NOWAIT`). Pipes with names and terminals cannot be; they are opened once more, which gives that descriptor a
-//! mode of its own (`O_NONBLOCK`) and leaves the one alone that other processes may share. What is left, devices, is made
-//! non-blocking for moments.
+//! A report that there is something to read is no promise: another reader may be faster, and a read would then wait for
+//! more. So a read that follows a wait is made in a way that does not wait. Pipes and sockets accept a flag for that in
+//! each call (`RWF_NOWAIT`). Named pipes and terminals do not; they are opened a second time, which gives the new
+//! descriptor a mode of its own (`O_NONBLOCK`) and does not change the mode that other processes may share. All others,
+//! such as devices, are made non-blocking for moments.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,7 +17,7 @@ use crate::descriptor::{Descriptor, Ready, Waiting};
 /// Stands for the file's own position.
 const POSITION: u64 = u64::MAX;
 
-/// Reads what is there, at the position; `EAGAIN` when that would wait for somebody.
+/// Reads the available bytes at the position. Fails with `EAGAIN` if that would wait for another party.
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub fn try_read(file: &Descriptor, buffers: &mut [IoSliceMut<'_>]) -> rustix::io
     nonblocking(file, |file| readv(file, buffers))
 }
 
-/// Writes what there is room for, at the position; `EAGAIN` when there is none.
+/// Writes as much as there is room for at the position. Fails with `EAGAIN` if there is none.
 ///
 /// # Errors
 ///
@@ -47,11 +47,11 @@ pub fn try_write(file: &Descriptor, buffers: &[IoSlice<'_>]) -> rustix::io::Resu
     nonblocking(file, |file| writev(file, buffers))
 }
 
-/// How reading and writing at the position of a file wait. Of what is not a file on a disk, only attempts tell.
+/// Returns how reads and writes at the position of a file wait. For all but files on a disk, only attempts can tell.
 ///
 /// # Errors
 ///
-/// Those of [`file_type`].
+/// The errors of [`file_type`].
 pub fn waiting_of(file: &Descriptor) -> rustix::io::Result<Waiting> {
     if file.waiting() == Waiting::Unknown {
         match file_type(file)? {
@@ -63,8 +63,8 @@ pub fn waiting_of(file: &Descriptor) -> rustix::io::Result<Waiting> {
     Ok(file.waiting())
 }
 
-/// The type of what is behind a descriptor, which never changes. No file system has to ask its server or its daemon for it,
-/// as it may for `fstat`, so this never waits.
+/// Returns the type of the file behind a descriptor, which never changes. Unlike with `fstat`, no file system has to
+/// ask its server or its daemon, so this never waits.
 ///
 /// # Errors
 ///
@@ -74,19 +74,19 @@ pub fn file_type(file: &Descriptor) -> rustix::io::Result<FileType> {
     Ok(FileType::from_raw_mode(told.stx_mode.into()))
 }
 
-/// Whether an attempt that does not wait seems to be worth its call. A hint.
+/// Returns true if an attempt that does not wait seems to be worth its call. A hint.
 #[inline]
 pub fn seems_ready(socket: &Descriptor, ready: Ready) -> bool {
     socket.seems(ready)
 }
 
-/// Takes note of what the last call says of the next one.
+/// Records what the last call says about the next one.
 #[inline]
 pub fn note_ready(socket: &Descriptor, ready: Ready, seems: bool) {
     socket.set_seems(ready, seems);
 }
 
-/// Takes note of a call that was understood.
+/// Records that the file accepts calls that do not wait, if the call was understood.
 fn refusable(file: &Descriptor, result: rustix::io::Result<usize>) -> rustix::io::Result<usize> {
     if matches!(result, Ok(_) | Err(Errno::AGAIN)) {
         file.set_waiting(Waiting::CanBeRefused);

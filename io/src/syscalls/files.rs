@@ -1,4 +1,4 @@
-//! What is asked of a file system, as system calls.
+//! The operations on file systems, as system calls.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -18,21 +18,21 @@ use crate::operation::{
     Allocation, Entry, FileOperation, FileTarget, FileTimes, Lock, Metadata, OpenOptions, Output, PathAt, Rename,
 };
 
-/// How many bytes of entries are read at once.
+/// The number of bytes of entries that are read at once.
 const ENTRIES_BYTES: usize = 32 << 10;
 
-/// How many entries are enough for one time.
+/// The number of entries at which one call stops reading.
 const ENTRIES_MIN: usize = 64;
 
 /// Performs an operation on files on the calling thread, which waits for the disk.
 ///
 /// # Cancellation
 ///
-/// Not a cancellation point: the backend asks first.
+/// Not a cancellation point: the backend checks first.
 ///
 /// # Errors
 ///
-/// The operation's, with its errno.
+/// The error of the operation, with its errno.
 pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
     match operation {
         FileOperation::Metadata { of, metadata } => *metadata = Some(retry_on_intr(|| statx(of))?.into()),
@@ -90,7 +90,7 @@ pub fn perform_file(operation: FileOperation<'_>) -> io::Result<Output> {
     Ok(Output::Done)
 }
 
-/// Opens a file on the calling thread, in one system call; one in a directory beneath it.
+/// Opens a file on the calling thread, in one system call. A file in a directory is opened beneath it.
 ///
 /// # Errors
 ///
@@ -104,12 +104,12 @@ pub fn open_file(at: PathAt<'_>, options: &OpenOptions) -> io::Result<Descriptor
     Ok(file?.into())
 }
 
-/// The directory from which the path goes on.
+/// Returns the directory at which the path starts.
 pub fn directory_of<'a>(at: PathAt<'a>) -> BorrowedFd<'a> {
     at.directory.map_or(CWD, AsFd::as_fd)
 }
 
-/// A file as the calls ending in `at` want it.
+/// Returns a file in the form that the calls ending in `at` take.
 pub fn place_of<'a>(subject: FileTarget<'a>) -> (BorrowedFd<'a>, &'a OsStr, AtFlags) {
     match subject {
         FileTarget::Open(file) => (file.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH),
@@ -121,7 +121,7 @@ pub fn place_of<'a>(subject: FileTarget<'a>) -> (BorrowedFd<'a>, &'a OsStr, AtFl
     }
 }
 
-/// The flags for `fallocate`.
+/// Returns the flags for `fallocate`.
 pub fn allocate_flags(how: Allocation) -> FallocateFlags {
     match how {
         Allocation::Extend => FallocateFlags::empty(),
@@ -130,7 +130,7 @@ pub fn allocate_flags(how: Allocation) -> FallocateFlags {
     }
 }
 
-/// The flags for `renameat2`.
+/// Returns the flags for `renameat2`.
 pub fn rename_flags(how: Rename) -> RenameFlags {
     match how {
         Rename::Replace => RenameFlags::empty(),
@@ -144,7 +144,7 @@ fn statx(of: FileTarget<'_>) -> rustix::io::Result<fs::Statx> {
     fs::statx(directory, path, flags, Metadata::ASKED)
 }
 
-/// Whether the process may use a file so, by the rights with which it opens files.
+/// Checks whether the process may use a file as `access` says, with the rights with which it opens files.
 fn may(of: FileTarget<'_>, access: Access) -> rustix::io::Result<()> {
     match of {
         // `faccessat` of Linux before 5.8 takes no empty path.
@@ -199,8 +199,8 @@ fn lock_operation(lock: Option<Lock>) -> FlockOperation {
     }
 }
 
-/// Reads until there are some entries, or the end: whoever asks pays for a thread, so few entries are asked for no
-/// second time.
+/// Reads entries until there are at least `ENTRIES_MIN`, or the end. Each call may occupy a thread, so a call that has
+/// found only a few reads on.
 fn read_entries(directory: &Descriptor, entries: &mut Vec<Entry>, ended: &mut bool) -> io::Result<usize> {
     let before = entries.len();
     let mut buffer = Vec::with_capacity(ENTRIES_BYTES);
@@ -209,12 +209,12 @@ fn read_entries(directory: &Descriptor, entries: &mut Vec<Entry>, ended: &mut bo
         let name = match names.next() {
             Some(Ok(name)) => name,
             Some(Err(Errno::INTR)) => continue,
-            // The directory was removed, so there is nothing in it.
+            // The directory was removed, so it is empty.
             None | Some(Err(Errno::NOENT)) => {
                 *ended = true;
                 break;
             }
-            // The same error comes again.
+            // The same error comes again in the next call.
             Some(Err(_)) if entries.len() > before => break,
             Some(Err(error)) => return Err(error.into()),
         };

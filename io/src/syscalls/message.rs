@@ -18,21 +18,21 @@ use crate::descriptor::Descriptor;
 use crate::operation::address::{address_from_kernel, kernel_address};
 use crate::operation::{Address, Message, OutgoingMessage, Received};
 
-/// How many messages go into one system call.
+/// The maximum number of messages in one system call.
 const MESSAGES_MAX: usize = 32;
 
-/// How many buffers the system takes at once (`IOV_MAX`).
+/// The maximum number of buffers that the system takes at once (`IOV_MAX`).
 const BUFFERS_MAX: usize = 1024;
 
-/// How many descriptors can go with a message (`SCM_MAX_FD`).
+/// The maximum number of descriptors in a message (`SCM_MAX_FD`).
 const DESCRIPTORS_MAX: usize = 253;
 
-/// Whether a call waits in the kernel until the socket can do what it is asked for.
+/// Says whether a call may wait in the kernel until the socket is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketWait {
-    /// It does, unless the socket is a non-blocking one.
+    /// It waits, unless the socket is non-blocking.
     Allowed,
-    /// It does not, whatever the mode of the socket.
+    /// It does not wait, whatever the mode of the socket.
     Refused,
 }
 
@@ -44,12 +44,12 @@ impl SocketWait {
         }
     }
 
-    /// The flags to receive with.
+    /// Returns the flags to receive with.
     pub fn receive_flags(self) -> RecvFlags {
         RecvFlags::from_bits_retain(self.flag() as u32)
     }
 
-    /// The flags to send with, which raise no `SIGPIPE`.
+    /// Returns the flags to send with, which suppress `SIGPIPE`.
     pub fn send_flags(self) -> SendFlags {
         SendFlags::from_bits_retain(self.flag() as u32) | SendFlags::NOSIGNAL
     }
@@ -68,34 +68,34 @@ impl fmt::Debug for AddressBuffer {
 }
 
 impl AddressBuffer {
-    /// How many bytes there are for an address.
+    /// The size of the storage for an address in bytes.
     pub const BYTES: SocketAddrLen = size_of::<SocketAddrStorage>() as SocketAddrLen;
 
-    /// Room without an address.
+    /// Makes storage without an address.
     pub fn new() -> Self {
         Self { storage: MaybeUninit::zeroed(), length: Self::BYTES }
     }
 
-    /// Where the address goes.
+    /// Returns the pointer to which the kernel writes the address.
     pub fn address(&mut self) -> *mut libc::sockaddr {
         self.storage.as_mut_ptr().cast()
     }
 
-    /// Where its length goes; how much room there is before.
+    /// Returns the pointer to which the kernel writes the length. Before the call it holds the size of the storage.
     pub fn length(&mut self) -> *mut libc::socklen_t {
         &mut self.length
     }
 
-    /// How long the kernel says that the address is, where it does so elsewhere.
+    /// Sets the length of the address, if the kernel reports it elsewhere.
     pub fn set_length(&mut self, length: libc::socklen_t) {
         self.length = length;
     }
 
-    /// The address that the kernel filled in, if it did.
+    /// Returns the address that the kernel wrote, if it wrote one.
     ///
     /// # Errors
     ///
-    /// `EAFNOSUPPORT` when it is of a family that [`Address`] does not know.
+    /// `EAFNOSUPPORT` if its family is unknown to [`Address`].
     pub fn get(self) -> io::Result<Option<Address>> {
         let length = self.length.min(Self::BYTES);
         if (length as usize) < size_of::<libc::sa_family_t>() {
@@ -115,11 +115,11 @@ impl Default for AddressBuffer {
     }
 }
 
-/// Receives a message, as [`Operation::ReceiveMessage`](crate::operation::Operation::ReceiveMessage).
+/// Receives a message; performs [`Operation::ReceiveMessage`](crate::operation::Operation::ReceiveMessage).
 ///
 /// # Errors
 ///
-/// The errors of `recvmsg`; `EAGAIN` when there is none and it does not wait.
+/// The errors of `recvmsg`; `EAGAIN` if there is no message and the call does not wait.
 pub fn receive_message(
     socket: &Descriptor,
     buffers: &mut [IoSliceMut<'_>],
@@ -134,7 +134,7 @@ pub fn receive_message(
     flags.set(RecvFlags::PEEK, peek);
     let count = buffers.len().min(BUFFERS_MAX);
     let message = net::recvmsg(socket, &mut buffers[..count], &mut control, flags)?;
-    // Before anything can fail: they are open.
+    // Before anything can fail, because the descriptors are open.
     let mut descriptors: Vec<Descriptor> = Vec::new();
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = part {
@@ -152,11 +152,11 @@ pub fn receive_message(
     })
 }
 
-/// Sends a message, as [`Operation::SendMessage`](crate::operation::Operation::SendMessage).
+/// Sends a message; performs [`Operation::SendMessage`](crate::operation::Operation::SendMessage).
 ///
 /// # Errors
 ///
-/// The errors of `sendmsg`; `EAGAIN` when there is no room and it does not wait.
+/// The errors of `sendmsg`; `EAGAIN` if there is no room and the call does not wait.
 pub fn send_message(
     socket: &Descriptor,
     buffers: &[IoSlice<'_>],
@@ -177,17 +177,17 @@ pub fn send_message(
     }
 }
 
-/// Nothing, and so nothing is allocated, where no descriptors are to go along.
+/// Returns 0 if no descriptors go with the message, so that nothing is allocated.
 fn control_bytes(descriptors: usize) -> usize {
     if descriptors == 0 { 0 } else { cmsg_space!(ScmRights(descriptors)) }
 }
 
-/// Receives messages, as [`Operation::ReceiveMany`](crate::operation::Operation::ReceiveMany), 32 at most, without
-/// waiting.
+/// Receives up to 32 messages without waiting; performs
+/// [`Operation::ReceiveMany`](crate::operation::Operation::ReceiveMany).
 ///
 /// # Errors
 ///
-/// The errors of `recvmmsg`; `EAGAIN` when there is none.
+/// The errors of `recvmmsg`; `EAGAIN` if there is no message.
 pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Result<usize> {
     let mut senders: [AddressBuffer; MESSAGES_MAX] = array::from_fn(|_| AddressBuffer::new());
     let mut buffers: [IoSliceMut<'_>; MESSAGES_MAX] = array::from_fn(|_| IoSliceMut::new(&mut []));
@@ -216,26 +216,26 @@ pub fn try_receive_many(socket: &Descriptor, messages: &mut [Message]) -> io::Re
         sender.set_length(header.msg_hdr.msg_namelen);
         message.count = (header.msg_len as usize).min(message.buffer.len());
         message.truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-        // Of a family that is unknown here comes nothing: such a socket is of that family itself.
+        // An address of an unknown family cannot arrive: such a socket would be of that family itself.
         message.from = sender.get().unwrap_or_default();
     }
     Ok(received)
 }
 
-/// Sends messages, as [`Operation::SendMany`](crate::operation::Operation::SendMany), 32 at most, without waiting.
+/// Sends up to 32 messages without waiting; performs [`Operation::SendMany`](crate::operation::Operation::SendMany).
 ///
 /// # Errors
 ///
-/// The errors of `sendmmsg`; `EAGAIN` when there is no room.
+/// The errors of `sendmmsg`; `EAGAIN` if there is no room.
 pub fn try_send_many(socket: &Descriptor, messages: &[OutgoingMessage<'_>]) -> io::Result<usize> {
     send_many(socket, messages, SocketWait::Refused)
 }
 
-/// As [`try_send_many`]; it may wait for room for all of these messages.
+/// Sends messages like [`try_send_many`], but may wait until there is room for all of them.
 ///
 /// # Errors
 ///
-/// As there.
+/// See [`try_send_many`].
 pub fn send_many(socket: &Descriptor, messages: &[OutgoingMessage<'_>], wait: SocketWait) -> io::Result<usize> {
     let count = messages.len().min(MESSAGES_MAX);
     let buffers: [IoSlice<'_>; MESSAGES_MAX] =
@@ -263,7 +263,7 @@ pub fn send_many(socket: &Descriptor, messages: &[OutgoingMessage<'_>], wait: So
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Headers without a name, buffers and control data.
+/// Makes headers without a name, buffers or control data.
 fn no_headers() -> [libc::mmsghdr; MESSAGES_MAX] {
     // SAFETY: `mmsghdr` is a C structure of numbers and raw pointers, so all zeros are a value of it, and so of an array.
     unsafe { mem::zeroed() }

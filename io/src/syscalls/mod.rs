@@ -1,5 +1,5 @@
-//! Operations as system calls, for backends on an operating system. None of them asks for cancellation: a backend passes its
-//! cancellation point first.
+//! Operations as system calls, for backends on an operating system. None of them checks for cancellation: a backend
+//! passes its cancellation point first.
 
 mod quick;
 

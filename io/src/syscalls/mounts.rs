@@ -1,13 +1,13 @@
-//! What is known of a file without waiting, where the kernel's caches tell.
+//! File metadata without waiting, as far as the kernel's caches have it.
 //!
-//! Whoever must not block asks in three calls. The name is looked up in the kernel's cache of names alone
-//! (`RESOLVE_CACHED`), which fails where a disk or a server would have to be asked. What it leads to is opened for nothing
-//! (`O_PATH`), of which no file system hears. Then the open file is asked for its metadata, with a flag for file systems
-//! that have a server not to ask it (`AT_STATX_DONT_SYNC`). What those say is perhaps out of date, so the answer
-//! counts only where the file system is one that keeps in memory what is known of an open file.
+//! A caller that must not block asks in three calls. It looks up the name in the kernel's cache of names alone
+//! (`RESOLVE_CACHED`), which fails if a disk or a server would have to be asked. It opens the file only to identify it
+//! (`O_PATH`), of which no file system is told. Then it asks the open file for its metadata, with a flag that tells
+//! file systems with a server not to ask that server (`AT_STATX_DONT_SYNC`). The answer of such file systems may be out
+//! of date, so it counts only if the file system is one that keeps the metadata of open files in memory.
 //!
-//! Which one that is, is asked once for each mount, by a thread that may block. A mount has a number that the
-//! kernel never gives to another one (since Linux 6.8; before, nothing is told without waiting).
+//! The type of the file system is determined once for each mount, by a thread that may block. A mount has a number that
+//! the kernel never reuses (since Linux 6.8; on older kernels, nothing is answered without waiting).
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,12 +22,12 @@ use crate::primitive::Lock;
 /// `STATX_MNT_ID_UNIQUE`, which rustix lacks.
 const MOUNT: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
-/// The types (of `statfs`) of file systems that keep in memory what is known of an open file: ext2 to ext4, XFS, Btrfs,
+/// The types (of `statfs`) of file systems that keep the metadata of open files in memory: ext2 to ext4, XFS, Btrfs,
 /// F2FS, tmpfs, ramfs, SquashFS, EROFS, procfs, sysfs; and of overlays, on which containers have their roots.
 ///
-/// A layer of an overlay may be a server's, and then the overlay tells what is known of it. That counts nevertheless: while
-/// an overlay is mounted, nobody may change its layers but through it (the kernel's documentation of overlayfs, "Changes to
-/// underlying filesystems").
+/// A layer of an overlay may be on a server, and the overlay then answers from its cache. That answer counts too: while
+/// an overlay is mounted, nobody may change its layers except through it (the kernel's documentation of overlayfs,
+/// "Changes to underlying filesystems").
 const LOCAL: [u64; 11] = [
     0xEF53,
     0x5846_5342,
@@ -42,31 +42,31 @@ const LOCAL: [u64; 11] = [
     0x794C_7630,
 ];
 
-/// How many mounts are remembered.
+/// The maximum number of mounts that are remembered.
 const MOUNTS_MAX: usize = 256;
 
-/// The mounts of which somebody has found out whether their file systems tell what is known of a file without waiting.
+/// The mounts whose file systems are known to answer, or not to answer, for the metadata of a file without waiting.
 #[derive(Debug, Default)]
 pub struct Mounts {
     are_local: Lock<BTreeMap<u64, bool>>,
 }
 
-/// What an attempt to tell the metadata of a file has come to.
+/// The result of an attempt to get the metadata of a file.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart where it comes from, and never kept")]
 pub enum Glance {
-    /// This is known of the file.
+    /// The metadata of the file.
     Told(Metadata),
     /// There is no such file.
     NotFound,
-    /// The caches do not tell.
+    /// The caches do not have it.
     Untold,
-    /// They might, if somebody [found out](Mounts::find_out) about the mount.
+    /// The caches might have it; the mount has to be [found out](Mounts::find_out) about first.
     UnknownMount,
 }
 
 impl Mounts {
-    /// Attempts to tell what is known of a file, without waiting for a disk or for somebody.
+    /// Tries to get the metadata of a file without waiting for a disk or for another party.
     pub fn glance(&self, of: FileTarget<'_>) -> Glance {
         let opened;
         let file = match of {
@@ -92,7 +92,7 @@ impl Mounts {
         }
     }
 
-    /// Finds out about the mount on which a file is. May block.
+    /// Determines the type of the mount of a file. May block.
     pub fn find_out(&self, of: FileTarget<'_>) {
         let opened;
         let file = match of {
@@ -118,12 +118,13 @@ impl Mounts {
     }
 }
 
-/// Opens a file in the way of [`Operation::Open`](crate::operation::Operation::Open), where the kernel knows its name and the opening
-/// makes and changes nothing; `None` where it has to be opened by who may wait. A pipe may lack its other end.
+/// Opens a file as [`Operation::Open`](crate::operation::Operation::Open) does, if the kernel has its name in its cache
+/// and the opening creates and changes nothing. Returns `None` if a caller that may wait has to open it. A named pipe
+/// may lack its other end.
 ///
 /// # Errors
 ///
-/// That there is no such file.
+/// Returns an error if there is no such file.
 pub fn open_cached(at: PathAt<'_>, flags: OFlags) -> Option<rustix::io::Result<OwnedFd>> {
     if flags.intersects(OFlags::CREATE | OFlags::TRUNC) || flags.contains(OFlags::TMPFILE) {
         return None;
@@ -142,7 +143,7 @@ pub fn open_cached(at: PathAt<'_>, flags: OFlags) -> Option<rustix::io::Result<O
     }
 }
 
-/// Opens what has a name, for nothing but to say which file that is.
+/// Opens a named file only to identify it.
 fn open_path(of: FileTarget<'_>, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     let (directory, path, at_flags) = place_of(of);
     let nofollow = if at_flags.contains(AtFlags::SYMLINK_NOFOLLOW) { OFlags::NOFOLLOW } else { OFlags::empty() };

@@ -1,6 +1,6 @@
-//! The operations that never block, and what else every backend on an operating system calls.
+//! The operations that never block, and other calls that every backend on an operating system makes.
 //!
-//! They do not ask for cancellation: a backend passes its cancellation point first.
+//! They do not check for cancellation: a backend passes its cancellation point first.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -16,18 +16,18 @@ use crate::descriptor::Descriptor;
 use crate::operation::address::{address_from_kernel, kernel_address};
 use crate::operation::{Address, Domain, OpenOptions, Operation, OptionName, OptionValue, Output, SocketType};
 
-/// Performs an operation that never blocks; hands every other one back.
+/// Performs an operation that never blocks. Returns every other operation unchanged.
 ///
-/// Quick are `Nop`, `Socket`, `SocketPair`, `Bind`, `Listen`, `Shutdown`, `SetOption`, `GetOption`,
-/// `LocalAddress`, `PeerAddress` and `Seek`.
+/// The operations that never block are `Nop`, `Socket`, `SocketPair`, `Bind`, `Listen`, `Shutdown`, `SetOption`,
+/// `GetOption`, `LocalAddress`, `PeerAddress` and `Seek`.
 ///
 /// # Cancellation
 ///
-/// Not a cancellation point: the backend asks first.
+/// Not a cancellation point: the backend checks first.
 ///
 /// # Errors
 ///
-/// The operation, when it may block.
+/// Returns the operation if it may block.
 pub fn perform_nonblocking(operation: Operation<'_>) -> Result<io::Result<Output>, Operation<'_>> {
     Ok(match operation {
         Operation::Nop => Ok(Output::Done),
@@ -53,9 +53,10 @@ pub fn perform_nonblocking(operation: Operation<'_>) -> Result<io::Result<Output
     })
 }
 
-/// Begins to connect, without waiting. Where the answer is `EINPROGRESS`, the socket becomes writable when
-/// it has ended, and [`take_socket_error`] tells how; `EAGAIN` says that a Unix listener's queue is
-/// full, for which nothing can wait.
+/// Begins to connect without waiting.
+///
+/// After `EINPROGRESS`, the socket becomes writable when the connect has ended, and [`take_socket_error`] returns its
+/// result. `EAGAIN` says that the queue of a Unix listener is full, for which there is no way to wait.
 ///
 /// # Errors
 ///
@@ -65,8 +66,8 @@ pub fn begin_connect(socket: &Descriptor, address: &Address) -> rustix::io::Resu
     connect(socket, address)
 }
 
-/// Connects; it waits in the kernel unless the socket is a non-blocking one. Interrupted, it goes on there, and when it
-/// is called again it waits again.
+/// Connects. The call waits in the kernel unless the socket is non-blocking. If it is interrupted, the connect goes on
+/// in the kernel, and a second call waits again.
 ///
 /// # Errors
 ///
@@ -75,27 +76,27 @@ pub fn connect(socket: &Descriptor, address: &Address) -> rustix::io::Result<()>
     net::connect(socket, &kernel_address(address))
 }
 
-/// Reads and clears `SO_ERROR`: how a non-blocking `connect` has ended.
+/// Reads and clears `SO_ERROR`, which is the result of a non-blocking `connect`.
 ///
 /// # Errors
 ///
-/// The error that was pending, with its errno; or that of `getsockopt`.
+/// Returns the error that was pending, with its errno, or that of `getsockopt`.
 pub fn take_socket_error(socket: impl AsFd) -> io::Result<()> {
     Ok(sockopt::socket_error(socket)??)
 }
 
-/// The flags and the mode for `open`, as std chooses them; always closed on exec.
+/// Returns the flags and the mode for `open`, as std chooses them; always closed on exec.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] for options that do not go together.
+/// [`io::ErrorKind::InvalidInput`] for invalid combinations of options.
 pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
     let &OpenOptions { read, write, append, truncate, create, create_new, mode, custom_flags } = options;
     if !write && !append && (truncate || create || create_new) {
-        return Err(invalid("making or cutting a file needs write or append access"));
+        return Err(invalid("creating or truncating a file needs write or append access"));
     }
     if append && truncate && !create_new {
-        return Err(invalid("a file is not both cut and appended to"));
+        return Err(invalid("a file cannot be opened both for truncating and for appending"));
     }
     let access = match (read, write, append) {
         (true, false, false) => OFlags::RDONLY,
@@ -103,7 +104,7 @@ pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
         (true, true, false) => OFlags::RDWR,
         (false, _, true) => OFlags::WRONLY | OFlags::APPEND,
         (true, _, true) => OFlags::RDWR | OFlags::APPEND,
-        (false, false, false) => return Err(invalid("a file is opened for reading, writing or appending")),
+        (false, false, false) => return Err(invalid("a file has to be opened for reading, writing or appending")),
     };
     let creation = match (create, truncate, create_new) {
         (_, _, true) => OFlags::CREATE | OFlags::EXCL,
@@ -114,21 +115,22 @@ pub fn open_flags(options: &OpenOptions) -> io::Result<(OFlags, Mode)> {
     };
     let custom = OFlags::from_bits_retain(custom_flags as u32) - OFlags::ACCMODE;
     let flags = access | creation | custom | OFlags::CLOEXEC;
-    // What makes nothing takes no mode: `openat2` looks.
+    // A call that creates no file must pass no mode, because `openat2` checks that.
     let makes = flags.contains(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
     Ok((flags, if makes { Mode::from_raw_mode(mode.unwrap_or(0o666)) } else { Mode::empty() }))
 }
 
-/// How many pages of a part of a file are in the page cache, among them those that are being read from the disk.
+/// Returns the number of pages of a part of a file that are in the page cache, including those that are being read from
+/// the disk.
 ///
 /// # Errors
 ///
 /// The errors of `cachestat`: `ENOSYS` before Linux 6.5; `EPERM` for files that the process may not write to.
 pub(super) fn cached_pages(file: &Descriptor, part: Range<u64>) -> rustix::io::Result<u64> {
-    // libc lacks it. The numbers of system calls since Linux 5.1 are in the same order everywhere.
+    // libc lacks it. System calls since Linux 5.1 have the same order of numbers on every architecture.
     const CACHESTAT: libc::c_long = libc::SYS_pidfd_open + 17;
     let range = [part.start, part.end - part.start];
-    // The first one is the count.
+    // The first number is the count.
     let mut counts = [0_u64; 5];
     // SAFETY: the kernel reads the two numbers of `struct cachestat_range` and writes the five of `struct cachestat`,
     // each of 64 bits, in arrays of that many, which are there until it returns. The flags have to be 0.
@@ -139,11 +141,11 @@ pub(super) fn cached_pages(file: &Descriptor, part: Range<u64>) -> rustix::io::R
     Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::NOSYS))
 }
 
-/// Closes a descriptor and reports what went wrong. It is gone in any case.
+/// Closes a descriptor and reports errors. The descriptor is closed in any case.
 ///
 /// # Errors
 ///
-/// The errors of `close`, `EINTR` excepted: Linux has closed the descriptor then.
+/// The errors of `close`, except `EINTR`, after which Linux has closed the descriptor.
 pub fn close(descriptor: Descriptor) -> io::Result<()> {
     let raw = OwnedFd::from(descriptor).into_raw_fd();
     // SAFETY: `raw` was owned by the descriptor that the caller gave up, and `into_raw_fd` made it ours without closing
@@ -175,7 +177,8 @@ fn socket_pair(domain: Domain, kind: SocketType, protocol: i32) -> io::Result<Ou
 type RustixSocket = (AddressFamily, net::SocketType, Option<Protocol>);
 
 fn rustix_socket(domain: Domain, kind: SocketType, protocol: i32) -> io::Result<RustixSocket> {
-    let number = |number: i32| u32::try_from(number).map_err(|_| invalid("numbers of sockets are not negative"));
+    let number =
+        |number: i32| u32::try_from(number).map_err(|_| invalid("the number of a socket type or protocol is negative"));
     let family = u16::try_from(i32::from(domain)).map_err(|_| io::Error::from(Errno::AFNOSUPPORT))?;
     let protocol = std::num::NonZero::new(number(protocol)?).map(Protocol::from_raw);
     Ok((AddressFamily::from_raw(family), net::SocketType::from_raw(number(kind.into())?), protocol))

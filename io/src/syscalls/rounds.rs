@@ -1,4 +1,4 @@
-//! What to do about a descriptor that is said to be ready and has nothing.
+//! Handling of descriptors that are reported as ready and have nothing.
 
 use std::io;
 
@@ -12,14 +12,14 @@ use super::quick::take_socket_error;
 use crate::descriptor::Descriptor;
 use crate::operation::Interest;
 
-/// Decides what follows an attempt that would block: for backends that try, wait for the descriptor and try again.
+/// Decides what follows an attempt that would block. For backends that try, wait for the descriptor and try again.
 ///
-/// A descriptor can be said to be ready for good although an attempt would block: a datagram socket that was shut
-/// down for reading has no message, and one with an error that nobody takes out of its error queue has none either.
-/// Who waits for it once more spins. So after two fruitless rounds only what *changes* is waited for, and what
-/// nothing can come from any more is over.
+/// A descriptor can be reported as ready for ever although an attempt would block: a datagram socket that was shut down
+/// for reading has no message, and neither has a socket with an error that nobody takes out of its error queue. Waiting
+/// for it again would spin. So after two fruitless rounds the caller only waits for *changes*, and a descriptor from
+/// which nothing can come any more is over.
 ///
-/// The caller looks for a request in every round: a wait that ends at once would hide it for ever.
+/// The caller checks for a request in every round, because a wait that ends at once would hide it for ever.
 #[derive(Debug)]
 pub struct Rounds<'a> {
     from: Option<&'a Descriptor>,
@@ -27,36 +27,36 @@ pub struct Rounds<'a> {
     state: State,
 }
 
-/// What comes next, after an attempt would block.
+/// The next step after an attempt that would block.
 #[derive(Clone, Copy, Debug)]
 pub enum Round<'r> {
-    /// Wait until this descriptor is ready in that way, and attempt again.
+    /// Wait until this descriptor is ready for this interest, and try again.
     Wait(&'r Descriptor, Interest),
-    /// Attempt again.
+    /// Try again.
     Again,
-    /// Attempt again a little later: nothing can wait for what is missing.
+    /// Try again a little later: there is no way to wait for what is missing.
     Later,
-    /// Nothing will come: the attempt is made as one that finds the end.
+    /// Nothing will come: treat the attempt as one that finds the end.
     Over,
 }
 
 #[derive(Debug)]
 enum State {
-    /// It was said to be ready so many times in a row, and was not.
+    /// The number of times in a row that it was reported as ready and was not.
     Fruitless(u32),
-    /// The last attempt was made when nothing could follow what was there.
+    /// The last attempt was made when nothing could follow the available data.
     Ended,
-    /// Becomes readable when something has changed.
+    /// A descriptor that becomes readable when something has changed.
     Changes(Descriptor),
 }
 
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// What says that nothing follows what is there.
+/// The events that say that nothing follows the available data.
 const END: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP);
 
 impl<'a> Rounds<'a> {
-    /// Attempts to get something out of `descriptor`, or into it.
+    /// Makes rounds of attempts to read from `descriptor`, or to write to it.
     pub fn new(descriptor: &'a Descriptor, interest: Interest) -> Self {
         match interest {
             Interest::Readable | Interest::HungUp => Self::of(Some(descriptor), None),
@@ -64,7 +64,7 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// Attempts to move something.
+    /// Makes rounds of attempts to move bytes from one descriptor to another.
     pub fn between(from: &'a Descriptor, to: &'a Descriptor) -> Self {
         Self::of(Some(from), Some(to))
     }
@@ -73,7 +73,7 @@ impl<'a> Rounds<'a> {
         Self { from, to, state: State::Fruitless(0) }
     }
 
-    /// What follows an attempt that would block, for a descriptor that was not ready in the way of `interest`.
+    /// Returns the next step after an attempt that would block because a descriptor was not ready for `interest`.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl<'a> Rounds<'a> {
             State::Fruitless(times) => {
                 let told = look(descriptor, interest)?;
                 if told.is_empty() {
-                    // Somebody else was faster.
+                    // Another reader or writer was faster.
                     return Ok(Round::Wait(descriptor, interest));
                 }
                 if interest == Interest::Readable && told.intersects(END) {
@@ -99,7 +99,7 @@ impl<'a> Rounds<'a> {
                 } else if times == 1 {
                     self.state = State::Fruitless(2);
                 } else if told.contains(PollFlags::OUT) {
-                    // There is room, and the kernel lacks memory just now, which changes without a word.
+                    // There is room, but the kernel lacks memory at the moment, and it reports no change of that.
                     return Ok(Round::Later);
                 } else if let Ok(changes) = self.changes() {
                     self.state = State::Changes(changes);
@@ -129,8 +129,8 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// Becomes readable when something comes, or there is new room, or a new error. What is there already has been
-    /// taken out.
+    /// Returns a descriptor that becomes readable when data arrives, or there is new room or a new error. Events that
+    /// are pending already have been taken out.
     fn changes(&self) -> io::Result<Descriptor> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (side, flags) in [(self.from, EventFlags::IN | EventFlags::RDHUP), (self.to, EventFlags::OUT)] {
@@ -144,8 +144,8 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Whether a descriptor is said to be ready in that way at this moment. An error that is to be told is something to read
-/// and to write; it is no end of the connection.
+/// Returns true if a descriptor is ready for `interest` at this moment. A pending error counts as readable and
+/// writable, but not as the end of the connection.
 ///
 /// # Errors
 ///
@@ -158,7 +158,7 @@ pub fn is_ready(descriptor: &Descriptor, interest: Interest) -> io::Result<bool>
     })
 }
 
-/// The attempt of who waits for a descriptor to be ready and cannot do with less: `WouldBlock` while it is not.
+/// Attempts to find a descriptor ready, for a caller that waits for that. Fails with `WouldBlock` while it is not.
 ///
 /// # Errors
 ///
@@ -167,21 +167,21 @@ pub fn expect_ready(descriptor: &Descriptor, interest: Interest) -> io::Result<(
     if is_ready(descriptor, interest)? { Ok(()) } else { Err(Errno::AGAIN.into()) }
 }
 
-/// Ends a connect that goes on by itself, once the socket is said to be writable, or to have an error.
+/// Ends a connect that goes on in the kernel, once the socket is reported as writable or as having an error.
 ///
 /// # Errors
 ///
-/// What it has failed with; of kind [`WouldBlock`](io::ErrorKind::WouldBlock) when it still goes on.
+/// Returns the error of the connect, or [`WouldBlock`](io::ErrorKind::WouldBlock) if it still goes on.
 pub fn finish_connect(socket: &Descriptor) -> io::Result<()> {
     take_socket_error(socket)?;
     match net::getpeername(socket) {
-        // Neither failed nor connected.
+        // It has neither failed nor connected.
         Err(Errno::NOTCONN) => Err(Errno::AGAIN.into()),
         result => Ok(result.map(drop)?),
     }
 }
 
-/// What is said of a descriptor at this moment.
+/// Returns what the kernel reports about a descriptor at this moment.
 fn look(descriptor: &Descriptor, interest: Interest) -> io::Result<PollFlags> {
     let flags = match interest {
         Interest::Readable => PollFlags::IN | PollFlags::RDHUP,
@@ -249,7 +249,8 @@ mod tests {
         assert!(matches!(rounds.next(Interest::Readable).unwrap(), Round::Over));
     }
 
-    /// Of what stays ready without anything to be had, a change is waited for. Here it is a message that nobody takes.
+    /// A descriptor that stays ready without data is waited for by its changes. Here that is a message that nobody
+    /// takes.
     #[test]
     fn what_stays_ready_is_waited_for_by_its_changes() {
         let (near, far) = pair();

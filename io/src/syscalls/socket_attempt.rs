@@ -1,4 +1,4 @@
-//! Attempts on sockets that never wait, whatever the mode of the socket, and that no ring takes part in.
+//! Attempts on sockets that never wait, whatever the mode of the socket, and that need no ring.
 
 use std::io;
 
@@ -16,16 +16,16 @@ use crate::operation::{Address, Attempt, Output, UnixAddress};
 ///
 /// # Errors
 ///
-/// `EAGAIN` where it would have to wait; otherwise those of the operation of that name.
+/// `EAGAIN` if it would have to wait; otherwise the errors of the operation of that name.
 pub fn perform_attempt(attempt: Attempt<'_>) -> io::Result<Output> {
     match attempt {
-        // The mode of a listener is that of every process which has it, so one in blocking mode is not asked.
+        // Every process that has the listener shares its mode, so a listener in blocking mode is refused.
         Attempt::Accept { listener } if !fcntl_getfl(listener)?.contains(OFlags::NONBLOCK) => {
             let cause = "the listener is in blocking mode, in which accepting may wait: set it to non-blocking before";
             Err(io::Error::new(io::ErrorKind::Unsupported, cause))
         }
         Attempt::Accept { listener } => accept(listener),
-        // As the operations answer it.
+        // The same results as those of the operations.
         Attempt::Receive { buffer: [], .. } | Attempt::Send { buffer: [], .. } => Ok(Output::Count(0)),
         Attempt::Receive { socket, buffer, peek } => {
             let mut flags = SocketWait::Refused.receive_flags();
@@ -47,8 +47,7 @@ pub fn perform_attempt(attempt: Attempt<'_>) -> io::Result<Output> {
     }
 }
 
-/// Accepts a connection. `accept` has no flag by which a call would not wait: it waits where the mode of the listener says
-/// so.
+/// Accepts a connection. `accept` has no flag that keeps a call from waiting: the mode of the listener decides.
 ///
 /// # Errors
 ///
@@ -59,12 +58,12 @@ pub fn accept(listener: &Descriptor) -> io::Result<Output> {
     Ok(Output::Accepted(connection.into(), peer.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
 }
 
-/// Whether the process, or the system, has no number left for another descriptor.
+/// Returns true if the process or the system has no free descriptor.
 pub fn lacks_descriptor(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// The answer, after taking note of what it says of the next call.
+/// Returns the result, after recording what it says about the next call.
 fn noted(socket: &Descriptor, ready: Ready, room: usize, result: rustix::io::Result<usize>) -> io::Result<Output> {
     match result {
         Ok(count) => note_ready(socket, ready, count == room),

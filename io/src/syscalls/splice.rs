@@ -1,4 +1,4 @@
-//! Moving bytes between descriptors, as every backend on Linux does it.
+//! Moving bytes between descriptors, for all backends on Linux.
 
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
@@ -14,31 +14,31 @@ use super::quick::cached_pages;
 use crate::descriptor::Descriptor;
 use crate::operation::Interest;
 
-/// How an attempt at [`Operation::Splice`](crate::operation::Operation::Splice) has ended.
+/// The result of an attempt at [`Operation::Splice`](crate::operation::Operation::Splice).
 #[derive(Debug)]
 pub enum Spliced<'a> {
-    /// So many bytes were moved; 0 at the end.
+    /// This number of bytes was moved; 0 at the end.
     Moved(usize),
-    /// None was moved. Before the next attempt, this is to be waited for.
+    /// No byte was moved. Wait for this descriptor before the next attempt.
     NotReady(&'a Descriptor, Interest),
-    /// None was moved: one side is on a disk, for which the thread would have to block. The other
-    /// is this pipe, which may have to be waited for.
+    /// No byte was moved: one side is on a disk, for which the thread would have to block. The other side is this pipe,
+    /// which may have to be waited for.
     OnDisk(&'a Descriptor, Interest),
-    /// None was moved: a part of the file is not in memory, for which the thread would have to block. The other side is a
-    /// socket, which may have to be waited for as well.
+    /// No byte was moved: a part of the file is not in memory, and the thread would have to block for it. The other
+    /// side is a socket, which may have to be waited for as well.
     NotInMemory,
 }
 
-/// Whether a thread may block for a disk, which no request can end.
+/// Says whether a thread may block for a disk. No request can end such a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskWait {
-    /// It may.
+    /// The thread may block.
     Allowed,
-    /// It may not.
+    /// The thread may not block.
     Refused,
 }
 
-/// What is behind a descriptor, as far as splicing is concerned.
+/// The kind of a descriptor, as far as it matters for splicing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Pipe,
@@ -48,17 +48,17 @@ enum Kind {
     Other,
 }
 
-/// Attempts an [`Operation::Splice`](crate::operation::Operation::Splice) without waiting for anybody, save a
-/// disk if that is allowed.
+/// Attempts an [`Operation::Splice`](crate::operation::Operation::Splice) without waiting, except for a disk if that is
+/// allowed.
 ///
 /// # Cancellation
 ///
-/// Not a cancellation point: the backend asks first.
+/// Not a cancellation point: the backend checks first.
 ///
 /// # Errors
 ///
-/// The errors of `splice` and `sendfile`; `EINVAL` for descriptors that do not go together. `EINTR` where the disk is
-/// waited for, which on some file systems is a server.
+/// The errors of `splice` and `sendfile`; `EINVAL` for descriptors that do not go together. `EINTR` if the call waits
+/// for the disk, which on some file systems is a server.
 pub fn try_splice<'a>(
     from: &'a Descriptor,
     from_offset: Option<u64>,
@@ -72,7 +72,7 @@ pub fn try_splice<'a>(
         (Kind::Pipe, Kind::Disk) if refused => return Ok(Spliced::OnDisk(from, Interest::Readable)),
         (Kind::Disk, Kind::Pipe) if refused => return Ok(Spliced::OnDisk(to, Interest::Writable)),
         (Kind::Pipe, Kind::Pipe | Kind::Disk) | (Kind::Disk, Kind::Pipe) => None,
-        // The flag of the call itself is for the pipe only.
+        // The flag of the call itself only applies to the pipe.
         (Kind::Pipe, Kind::Socket) => Some(to.nonblocking()?),
         (Kind::Socket, Kind::Pipe) => Some(from.nonblocking()?),
         _ => return Err(Errno::INVAL.into()),
@@ -88,14 +88,14 @@ pub fn try_splice<'a>(
     }
 }
 
-/// Whether the kernel moves bytes from the one to the other without a pipe between them: from a file to a socket.
+/// Returns true if the kernel moves bytes between the two without a pipe: from a file to a socket.
 pub(crate) fn is_file_to_socket(from: &Descriptor, to: &Descriptor) -> bool {
     Kind::of(from) == Ok(Kind::Disk) && Kind::of(to) == Ok(Kind::Socket)
 }
 
-/// Attempts to send a part of a file. There is none to send from its end on: what has no length is no file on a disk,
-/// whatever its mode says, and may block. Where the thread may not wait, the length is the one that is known without asking
-/// a server.
+/// Attempts to send a part of a file. Sends nothing from the end of the file on: a file without a length is not a file
+/// on a disk, whatever its mode says, and may block. If the thread may not wait, uses the length that is known without
+/// asking a server.
 fn try_send_file<'a>(
     file: &'a Descriptor,
     offset: Option<u64>,
@@ -122,15 +122,15 @@ fn try_send_file<'a>(
     }
 }
 
-/// Whether a part of a file, which is not empty, is in memory.
+/// Returns true if a part of a file, which is not empty, is in memory.
 ///
-/// The kernel counts the pages that it has, among them those that a disk is just being asked for; so the last one is
-/// read from as well, in a way that does not wait. Where the kernel does not count, since others may write to the
-/// file and this process may not, each page is.
+/// The kernel counts the pages that it has, including those that are being read from a disk. So the last page is also
+/// read, in a way that does not wait. If the kernel does not count, because others may write to the file and this
+/// process may not, each page is read.
 ///
 /// # Errors
 ///
-/// `EINVAL` where the file system cannot be asked.
+/// `EINVAL` if the file system does not support the question.
 fn is_in_memory(file: &Descriptor, part: Range<u64>) -> io::Result<bool> {
     let page_bytes = page_size() as u64;
     let last = part.end - 1;
@@ -152,15 +152,15 @@ fn is_in_memory(file: &Descriptor, part: Range<u64>) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The side that an attempt failed for, so that no two waits are needed.
+/// Returns the side because of which an attempt failed, so that no two waits are needed.
 fn not_ready<'a>(from: &'a Descriptor, to: &'a Descriptor) -> io::Result<Spliced<'a>> {
     let mut entries = [PollFd::new(from, PollFlags::IN), PollFd::new(to, PollFlags::OUT)];
     retry_on_intr(|| poll(&mut entries, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })))?;
-    // Not by an error or an end, which are told also where there is nothing to move.
+    // Not decided by errors and ends, which are also reported when there is nothing to move.
     Ok(if !entries[0].revents().contains(PollFlags::IN) {
         Spliced::NotReady(from, Interest::Readable)
     } else {
-        // Or ready by now: the wait returns at once.
+        // Or it is ready by now, and the wait returns at once.
         Spliced::NotReady(to, Interest::Writable)
     })
 }

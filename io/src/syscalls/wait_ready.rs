@@ -11,7 +11,7 @@ use crate::sys::wake_signal::timespec;
 use crate::time::{Instant, monotonic_now};
 
 impl Interest {
-    /// As `poll` names it, which tells of errors and of a connection that is gone in any case.
+    /// Returns the interest in the form that `poll` takes. `poll` also reports errors and lost connections.
     pub fn poll_events(self) -> libc::c_short {
         match self {
             Interest::Readable => libc::POLLIN,
@@ -21,16 +21,16 @@ impl Interest {
     }
 }
 
-/// Waits on the calling **thread** until `fd` is ready, the context's token arrives or the deadline
-/// passes; whether it is ready. Consumes the token.
+/// Waits on the calling **thread** until `fd` is ready, the context's token arrives or the deadline passes. Returns
+/// true if `fd` is ready. Consumes the token.
 ///
 /// # Errors
 ///
-/// What `ppoll` reports, `EINTR` excepted.
+/// The errors of `ppoll`, except `EINTR`.
 ///
 /// # Panics
 ///
-/// When the calling context is no thread but a fiber.
+/// Panics if the calling context is a fiber and not a thread.
 pub fn wait_ready(fd: BorrowedFd<'_>, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
     match interruptible(|| poll(fd, interest, deadline)) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),

@@ -29,7 +29,7 @@ use crate::sealed::TOKEN;
 /// fn one_for_each_executor(io: &dyn Io) -> std::io::Result<()> {
 ///     for number in 0..io.backend().executors {
 ///         let task = io.task().name("statistics").placement(Placement::Executor(number));
-///         task.spawn_concurrent(|_| { /* sees what is this executor's */ })?.detach();
+///         task.spawn_concurrent(|_| { /* sees the statistics of this executor */ })?.detach();
 ///     }
 ///     Ok(())
 /// }

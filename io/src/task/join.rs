@@ -53,7 +53,7 @@ impl<W> Copy for Watch<W> {}
 impl<W> JoinWord<W> {
     /// The closure has not ended. Set by `new`.
     const RUNNING: *mut W = ptr::null_mut();
-    /// The task has ended, and what it occupied is free. Set by the runner, in `finish`.
+    /// The task has ended, and its resources are free. Set by the runner, in `finish`.
     const DONE: *mut W = ptr::without_provenance_mut(1);
     /// There is no handle any more. Set by the handle, in `detach`.
     const DETACHED: *mut W = ptr::without_provenance_mut(2);

@@ -13,7 +13,7 @@ use std::ptr;
 use crate::dropping::drop_panic;
 use crate::runnable::Parcel;
 
-/// How a task calls its closure.
+/// Says how a task calls its closure.
 pub(crate) trait Body<F, T>: Sized {
     /// Takes the closure and calls it.
     fn call(self, closure: &mut Parcel<F>) -> T;
@@ -24,7 +24,7 @@ pub(crate) trait Body<F, T>: Sized {
 type Panic = Box<dyn Any + Send>;
 
 pub(super) struct Slot<B, F, T> {
-    /// Which field of `content` is initialized.
+    /// Says which field of `content` is initialized.
     holds: Cell<Holds>,
     content: UnsafeCell<Content<B, F, T>>,
 }

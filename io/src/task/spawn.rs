@@ -39,7 +39,7 @@ impl<'io> dyn Io + 'io {
         T: Send + 'static,
     {
         let mut parcel = Parcel::of(closure);
-        self.task().spawn(SpawnMode::Async, &mut parcel).expect("what asks for nothing may run inline")
+        self.task().spawn(SpawnMode::Async, &mut parcel).expect("a task without options may run inline")
     }
 
     /// Starts a task that makes progress beside the caller.

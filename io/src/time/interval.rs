@@ -152,7 +152,7 @@ mod tests {
     use super::{Interval, MissedTicks};
     use crate::time::Instant;
 
-    /// Returns the ticks that a user gets who asks for one at each of these instants.
+    /// Returns the ticks that a user gets by asking for one at each of these instants.
     fn ticks(missed: MissedTicks, come_at: &[u64]) -> Vec<u64> {
         let mut interval = Interval::new(Instant::from_nanos(100), Duration::from_nanos(10)).missed_ticks(missed);
         come_at.iter().map(|now| interval.take(Instant::from_nanos(*now)).as_nanos()).collect()

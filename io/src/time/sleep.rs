@@ -97,7 +97,7 @@ fn timer_id(clock: Clock) -> io::Result<TimerfdClockId> {
         Clock::Boot => Ok(TimerfdClockId::Boottime),
         Clock::Real => Ok(TimerfdClockId::Realtime),
         Clock::ProcessCpu | Clock::ThreadCpu => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "a clock of used time cannot be waited for"))
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "a clock of processor time cannot be waited for"))
         }
     }
 }

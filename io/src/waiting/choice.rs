@@ -1,13 +1,13 @@
 //! The choice that decides a wait in several queues.
 //!
 //! The waiter stands in several queues at once and may be served in one of them. So each of its places points to its
-//! one [`Choice`], and whoever would serve such a place **decides the choice first**. If the choice was decided before,
-//! the place is dead, and is unlinked. The waiter decides its choice, too: when it takes something itself, when it gives
-//! up, or when something arrives that is in no queue.
+//! one [`Choice`], and a context that is about to serve such a place **decides the choice first**. If the choice was
+//! decided before, the place is dead, and is unlinked. The waiter decides its choice, too: when it takes something
+//! itself, when it gives up, or when something arrives that is in no queue.
 //!
-//! A waiter may meet somebody whom it could serve while others can already serve it. Then [`decide`] decides for both at
-//! once, or for neither. That is why a choice is a lock and not a word: everybody locks two choices in the same order and
-//! for a few instructions, so there is no deadlock, and nobody has to try again.
+//! A waiter may meet another one that it could serve while others can already serve itself. Then [`decide`] decides for
+//! both at once, or for neither. That is why a choice is a lock and not a word: every context locks two choices in the
+//! same order and for a few instructions, so there is no deadlock, and no context has to try again.
 //!
 //! The models of `tests/loom_choice.rs` run this very file, and the queue's, under loom.
 
@@ -86,7 +86,7 @@ pub(crate) enum Undecided {
     Comer,
     /// The choice of the waiter was decided elsewhere.
     Waiter,
-    /// Caller and waiter are the same, and nobody serves itself.
+    /// Caller and waiter are the same, and a waiter does not serve itself.
     Same,
 }
 

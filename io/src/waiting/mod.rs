@@ -1,4 +1,4 @@
-//! Queues of contexts that wait, and what decides who is served.
+//! Queues of waiting contexts, and the decision which of them is served.
 
 mod choice;
 mod permits;

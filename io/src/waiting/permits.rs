@@ -1,4 +1,4 @@
-//! The state word of a semaphore: how many permits are free, and whether somebody waits for more.
+//! The state word of a semaphore: the number of free permits, and whether a context waits for more.
 //!
 //! ```text
 //!            take                     take_or_wait, under the lock
@@ -7,51 +7,53 @@
 //!                                     └─────────────────────────────────────┘
 //! ```
 //!
-//! While the word says `WAITING`, nobody changes it but under the lock of the queue of waiters: permits that
-//! are given back go to them, the longest waiting first, and nobody gets ahead of them. The models of
-//! `tests/loom_permits.rs` run this very file under loom.
+//! While the word says `WAITING`, it changes only under the lock of the queue of waiters: permits that are given back
+//! go to the waiters in order of arrival, and no later caller gets ahead of them. The models of `tests/loom_permits.rs`
+//! run this very file under loom.
 
 use crate::primitive::{AtomicUsize, Ordering};
 
-/// The most permits there can be.
+/// The maximum number of permits.
 pub(crate) const PERMITS_MAX: usize = usize::MAX / PERMIT;
 
-/// Somebody may be in the queue.
+/// Set if there may be a waiter in the queue.
 const WAITING: usize = 1;
 const PERMIT: usize = 2;
 
 /// The word.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    /// Free permits, times `PERMIT`, plus `WAITING` or not. Who gives a permit back releases what it did with it, who
-    /// takes it acquires that. What changes the number, and `free`, is SeqCst: backends count with it what has to end
-    /// before they do, see [`Closing`](crate::backend::Closing).
+    /// The number of free permits times `PERMIT`, plus `WAITING` or 0. Giving a permit back releases what its holder
+    /// did, and taking it acquires that. Changes of the number, and `free`, are SeqCst: backends use the number to
+    /// count what has to end before they do, see [`Closing`](crate::backend::Closing).
     word: AtomicUsize,
 }
 
-/// What the word says when that many permits are free, or [`PERMITS_MAX`], if that is less.
+/// Returns the word that says that `permits` permits are free, or [`PERMITS_MAX`] if that is less.
 pub(crate) const fn word_of(permits: usize) -> usize {
     if permits < PERMITS_MAX { permits * PERMIT } else { PERMITS_MAX * PERMIT }
 }
 
 impl Permits {
-    /// Of a word that says [`word_of`] some permits: a constant, which loom's atomics cannot be.
+    /// Makes permits from a word that [`word_of`] returned. The caller makes the atomic, since loom's atomics cannot be
+    /// made in a constant.
     pub(crate) const fn new(word: AtomicUsize) -> Self {
         Self { word }
     }
 
-    /// How many are free.
+    /// Returns the number of free permits.
     pub(crate) fn free(&self) -> usize {
         self.word.load(Ordering::SeqCst) / PERMIT
     }
 
-    /// Takes `count` permits, [`PERMITS_MAX`] at most, if they are free and nobody waits.
+    /// Takes `count` permits, at most [`PERMITS_MAX`], if they are free and nobody waits.
     #[inline]
     pub(crate) fn take(&self, count: usize) -> bool {
         self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |word| less(word, count)).is_ok()
     }
 
-    /// As [`take`](Self::take); `false`: the caller puts itself into the queue. Under its lock.
+    /// Takes permits like [`take`](Self::take). If it returns false, the caller enters the queue. Called under the lock
+    /// of the queue.
     #[must_use]
     pub(crate) fn take_or_wait(&self, count: usize) -> bool {
         let take_or_wait = |word: usize| Some(less(word, count).unwrap_or(word | WAITING));
@@ -60,19 +62,19 @@ impl Permits {
             .is_ok_and(|word| less(word, count).is_some())
     }
 
-    /// Says that somebody may wait, and how many are free, which stays so until the caller has put itself into the
-    /// queue or [settled](Self::settle). Under its lock.
+    /// Says that a context may wait, and returns the number of free permits. The number does not change until the
+    /// caller has entered the queue or [settled](Self::settle). Called under the lock of the queue.
     pub(crate) fn free_to_wait(&self) -> usize {
-        // Acquire: as one that takes; that the caller takes is said by `settle`.
+        // Acquire: like a call that takes permits; that the caller takes them is said by `settle`.
         self.word.fetch_or(WAITING, Ordering::Acquire) / PERMIT
     }
 
-    /// Gives `count` permits back; `false`: somebody may wait for them. The caller takes the lock of the queue
-    /// and tries again, and then, if it is refused again, passes them on and [settles](Self::settle).
+    /// Gives `count` permits back. Returns false if a context may wait for them. The caller then takes the lock of the
+    /// queue and tries again; if it is refused again, it passes the permits on and [settles](Self::settle).
     ///
     /// # Panics
     ///
-    /// With more than [`PERMITS_MAX`].
+    /// Panics if there would be more than [`PERMITS_MAX`].
     #[must_use]
     #[inline]
     pub(crate) fn give(&self, count: usize) -> bool {
@@ -80,34 +82,35 @@ impl Permits {
         self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, give).is_ok()
     }
 
-    /// How many there are to be passed on, with `count` more. Under the lock of the queue, after
-    /// [`give`](Self::give) had refused.
+    /// Returns the number of permits to be passed on, including `count` more. Called under the lock of the queue, after
+    /// [`give`](Self::give) has refused.
     ///
     /// # Panics
     ///
-    /// As `give`.
+    /// See `give`.
     pub(crate) fn free_with(&self, count: usize) -> usize {
-        // Relaxed: who said that somebody may wait has acquired all that was given before, and under the lock.
+        // Relaxed: the thread that said that a context may wait has acquired everything that was given before, under
+        // the lock.
         more(self.word.load(Ordering::Relaxed) & !WAITING, count) / PERMIT
     }
 
-    /// Says how many are free when those in the queue have got theirs, and whether somebody still is in it.
-    /// Under its lock, after the word said that somebody may be in it.
+    /// Sets the number of permits that remain free after the waiters got theirs, and whether a waiter is still in the
+    /// queue. Called under the lock of the queue, after the word said that there may be a waiter.
     pub(crate) fn settle(&self, free: usize, waiting: bool) {
         self.word.store(word_of(free) + usize::from(waiting) * WAITING, Ordering::SeqCst);
     }
 }
 
-/// The word with `count` fewer free permits, if there are so many and nobody waits.
+/// Returns the word with `count` fewer free permits, if that many are free and nobody waits.
 #[inline]
 fn less(word: usize, count: usize) -> Option<usize> {
     if word & WAITING == 0 { word.checked_sub(count * PERMIT) } else { None }
 }
 
-/// The word with `count` more free permits.
+/// Returns the word with `count` more free permits.
 #[inline]
 fn more(word: usize, count: usize) -> usize {
-    // It overflows with one permit more than there can be.
+    // Overflows if there is one permit more than the maximum.
     let more = count.checked_mul(PERMIT).and_then(|count| word.checked_add(count));
     more.expect("a semaphore has at most usize::MAX / 2 permits")
 }

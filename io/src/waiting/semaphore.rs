@@ -7,20 +7,20 @@ use super::permits::{self, Permits};
 use super::wait_queue::{AllServed, WaitQueue};
 use crate::primitive::{AtomicUsize, Lock};
 
-/// A number of permits. Freed permits go to the longest waiting, and nobody who comes later gets
-/// ahead of it, also not who wants fewer.
+/// A counting semaphore. Permits that become free go to the waiters in order of arrival. No later caller gets ahead of
+/// a waiter, not even one that wants fewer permits.
 #[derive(Debug)]
 pub struct Semaphore {
     pub(crate) permits: Permits,
-    /// Each with the number of permits that it wants.
+    /// The waiters, each with the number of permits that it wants.
     pub(crate) waiters: Lock<WaitQueue<usize>>,
 }
 
 impl Semaphore {
-    /// The most permits a semaphore can have.
+    /// The maximum number of permits of a semaphore.
     pub const PERMITS_MAX: usize = permits::PERMITS_MAX;
 
-    /// Makes a semaphore with that many permits, [`PERMITS_MAX`](Self::PERMITS_MAX) at most.
+    /// Makes a semaphore with `permits` permits, at most [`PERMITS_MAX`](Self::PERMITS_MAX).
     pub const fn new(permits: usize) -> Self {
         Self {
             permits: Permits::new(AtomicUsize::new(permits::word_of(permits))),
@@ -28,12 +28,12 @@ impl Semaphore {
         }
     }
 
-    /// How many permits are free.
+    /// Returns the number of free permits.
     pub fn available(&self) -> usize {
         self.permits.free()
     }
 
-    /// How many contexts wait for a permit.
+    /// Returns the number of contexts that wait for a permit.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.lock().len()
@@ -49,19 +49,19 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// As [`acquire_many`](Self::acquire_many).
+    /// Panics if `count` is more than [`PERMITS_MAX`](Self::PERMITS_MAX).
     #[inline]
     pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
         assert_possible(count);
         self.permits.take(count).then(|| SemaphorePermit { semaphore: self, count })
     }
 
-    /// Adds `count` permits, which nobody need have taken: permits that were [forgotten](SemaphorePermit::forget), or new
-    /// ones. A permit that was acquired comes back by itself when it is dropped.
+    /// Adds `count` permits, which need not have been taken before: permits that were
+    /// [forgotten](SemaphorePermit::forget), or new ones. An acquired permit comes back by itself when it is dropped.
     ///
     /// # Panics
     ///
-    /// When the semaphore would have more than [`PERMITS_MAX`](Self::PERMITS_MAX) permits.
+    /// Panics if the semaphore would have more than [`PERMITS_MAX`](Self::PERMITS_MAX) permits.
     #[inline]
     pub fn add_permits(&self, count: usize) {
         if !self.permits.give(count) {
@@ -72,7 +72,7 @@ impl Semaphore {
     #[cold]
     pub(crate) fn add_permits_slow(&self, count: usize) {
         let mut waiters = self.waiters.lock();
-        // Another one may have settled before the lock was taken; now nobody can.
+        // Another context may have settled before the lock was taken; now none can.
         if self.permits.give(count) {
             return;
         }
@@ -93,7 +93,7 @@ pub(crate) fn assert_possible(count: usize) {
     assert!(count <= Semaphore::PERMITS_MAX, "a semaphore has at most usize::MAX / 2 permits, {count} are wanted");
 }
 
-/// One or more permits, given back when this drops. Giving back never suspends.
+/// Holds one or more permits, and gives them back when it drops. Giving back never suspends.
 #[must_use]
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
@@ -102,13 +102,13 @@ pub struct SemaphorePermit<'a> {
 }
 
 impl SemaphorePermit<'_> {
-    /// How many permits these are.
+    /// Returns the number of permits.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The same permits, which keep `semaphore`, theirs, for what must not borrow it: a task that is not a group's
-    /// member, a field.
+    /// Converts the guard to one that keeps `semaphore`, to which the permits belong, alive instead of borrowing it,
+    /// for use in a task that is not a member of a group, or in a field.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -134,7 +134,7 @@ impl SemaphorePermit<'_> {
     ///
     /// # Panics
     ///
-    /// When `semaphore` is another one; the permits are given back.
+    /// Panics if `semaphore` is another one; the permits are given back.
     pub fn into_owned(self, semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
         assert!(ptr::eq(self.semaphore, &**semaphore), "a permit of another semaphore");
         let owned = OwnedSemaphorePermit { semaphore: semaphore.clone(), count: self.count };
@@ -142,7 +142,7 @@ impl SemaphorePermit<'_> {
         owned
     }
 
-    /// Keeps the permits taken after this is gone; [`Semaphore::add_permits`] gives them back.
+    /// Drops the guard without giving the permits back; [`Semaphore::add_permits`] gives them back.
     pub fn forget(self) {
         std::mem::forget(self);
     }
@@ -163,12 +163,12 @@ pub struct OwnedSemaphorePermit {
 }
 
 impl OwnedSemaphorePermit {
-    /// As [`SemaphorePermit::count`].
+    /// Returns the number of permits.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// As [`SemaphorePermit::forget`].
+    /// Drops the guard without giving the permits back; [`Semaphore::add_permits`] gives them back.
     pub fn forget(mut self) {
         self.count = 0;
     }

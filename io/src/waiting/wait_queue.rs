@@ -1,9 +1,9 @@
-//! The wait queue on which locks, channels and all else in [`sync`](crate::sync) stand.
+//! The wait queue on which locks, channels and all other parts of [`sync`](crate::sync) stand.
 //!
-//! A primitive keeps its state and its queues in one [`Lock`](crate::primitive::Lock). A waiter brings a value
-//! (what a sender wants to send) or takes one (what a receiver gets). It links a [`Place`] of its own stack frame into
-//! the queue; whoever unlinks the place decides the wait. A waiter that stands in several queues has a [`Choice`], which
-//! is decided first.
+//! A primitive keeps its state and its queues in one [`Lock`](crate::primitive::Lock). A waiter brings a value (the
+//! item of a sender) or takes one (the item for a receiver). It links a [`Place`] of its own stack frame into the
+//! queue; the context that unlinks the place decides the wait. A waiter that stands in several queues has a [`Choice`],
+//! which is decided first.
 #![allow(unsafe_code)]
 
 use std::ptr::{self, NonNull};
@@ -18,13 +18,13 @@ pub(crate) struct Place<V>(Node<Waiter<V>>);
 
 struct Waiter<V> {
     unparker: Unparker,
-    /// Set for a waiter that stands in several queues. The choice is alive and stays where it is while this is linked.
+    /// Set for a waiter that stands in several queues. The choice is alive and does not move while this is linked.
     choice: Option<NonNull<Choice>>,
-    /// Until the waiter is served, what it brings; afterwards, what it was given. While the place is linked, the holder of
-    /// the queue's lock touches this; afterwards the waiter alone does.
+    /// Until the waiter is served, the value that it brings; afterwards, the value that it was given. While the place
+    /// is linked, the holder of the queue's lock touches this; afterwards only the waiter does.
     value: UnsafeCell<Option<V>>,
-    /// Set, with Release, by whoever serves the waiter, as the last access: the frame of a waiter without a choice may be
-    /// gone afterwards.
+    /// Set, with Release, by the context that serves the waiter, as its last access: the frame of a waiter without a
+    /// choice may be gone afterwards.
     served: AtomicBool,
 }
 
@@ -51,7 +51,7 @@ impl<V> Place<V> {
         unsafe { queue.waiters.push_back(NonNull::from(&self.0)) };
     }
 
-    /// Unlinks the place, unless somebody has done that. The caller holds the queue's lock.
+    /// Unlinks the place, if it is still linked. The caller holds the queue's lock.
     ///
     /// # Safety
     ///
@@ -62,12 +62,13 @@ impl<V> Place<V> {
         unsafe { queue.waiters.remove(NonNull::from(&self.0)) };
     }
 
-    /// Returns true if the waiter was served. Whoever serves it also unlinks it, under the same hold of the queue's lock.
+    /// Returns true if the waiter was served. The context that serves it also unlinks it, under the same hold of the
+    /// queue's lock.
     pub(crate) fn is_served(&self) -> bool {
         self.0.value.served.load(Ordering::Acquire)
     }
 
-    /// Takes what the waiter was given, or what it had brought if it was not served.
+    /// Takes the value that the waiter was given, or the value that it had brought if it was not served.
     ///
     /// # Safety
     ///
@@ -78,14 +79,14 @@ impl<V> Place<V> {
         self.0.value.value.with_mut(|value| unsafe { (*value).take() })
     }
 
-    /// Returns what the waiter was given, or what it had brought if it was not served.
+    /// Returns the value that the waiter was given, or the value that it had brought if it was not served.
     pub(crate) fn into_value(self) -> Option<V> {
         // SAFETY: it is not linked any more, or it could not be moved; so it was served, or has left, or never entered.
         unsafe { self.take_value() }
     }
 }
 
-/// Waiters, the longest waiting first. The queue lives under the primitive's lock.
+/// Waiters in order of arrival. The queue lives under the primitive's lock.
 pub(crate) struct WaitQueue<V> {
     waiters: List<Waiter<V>>,
 }
@@ -113,12 +114,12 @@ impl Served {
     }
 }
 
-/// What a [meeting](WaitQueue::meet) has come to.
+/// The result of a [meeting](WaitQueue::meet).
 #[must_use]
 #[derive(Debug)]
 pub(crate) enum Met {
     Nobody,
-    /// The longest waiting wants more.
+    /// The first waiter wants more.
     Waits,
     Served(Served),
 }
@@ -179,15 +180,15 @@ impl<V> WaitQueue<V> {
         self.waiters.len()
     }
 
-    /// Returns true if the longest waiting is `comer` itself, with another place.
+    /// Returns true if the first waiter is `comer` itself, with another place.
     pub(crate) fn is_first(&self, comer: &Choice) -> bool {
         // SAFETY: a node that is linked is alive until somebody unlinks it, which needs `&mut` of this queue.
         let choice = self.waiters.first().and_then(|node| unsafe { node.as_ref() }.value.choice);
         choice.is_some_and(|choice| ptr::eq(choice.as_ptr(), comer))
     }
 
-    /// Exchanges the value of the longest waiting that can be met, and serves that waiter. Returns `None` if nobody can be
-    /// met.
+    /// Exchanges the value of the first waiter that can be served, and serves that waiter. Returns `None` if there is
+    /// none.
     #[inline]
     fn serve(
         &mut self,
@@ -203,8 +204,8 @@ impl<V> WaitQueue<V> {
         Some(self.let_go(node))
     }
 
-    /// Finds the longest waiting that can be met, and decides for it and for `comer` that they meet. Returns `None` if nobody
-    /// can be met, if the longest waiting does not want to be, or if `comer` was served elsewhere.
+    /// Finds the first waiter that can be served, and decides for it and for `comer` that they meet. Returns `None` if
+    /// no waiter can be served, if the first one does not want to be, or if `comer` was served elsewhere.
     #[inline]
     fn find(&mut self, comer: Option<&Choice>, wants: impl Fn(Option<&V>) -> bool) -> Option<NonNull<Node<Waiter<V>>>> {
         let first = self.waiters.first()?;
@@ -231,9 +232,9 @@ impl<V> WaitQueue<V> {
         Served(unparker)
     }
 
-    /// Does the same where choices have to be decided. Unlinks the waiters on the way that were served elsewhere.
+    /// Does the same if choices have to be decided. Unlinks waiters that were served elsewhere.
     ///
-    /// Nobody gets ahead of a place that does not want to be served, except another place of the same waiter.
+    /// Nothing gets ahead of a place that does not want to be served, except another place of the same waiter.
     #[cold]
     fn decide_slow(
         &mut self,
@@ -271,7 +272,7 @@ impl<V> WaitQueue<V> {
         None
     }
 
-    /// Gives `value` to the longest waiting, or back to the caller if nobody takes it.
+    /// Gives `value` to the first waiter, or returns it if no waiter takes it.
     #[inline]
     pub(crate) fn give(&mut self, value: V, comer: Option<&Choice>) -> Result<Served, V> {
         if self.is_empty() {
@@ -282,7 +283,7 @@ impl<V> WaitQueue<V> {
         served.ok_or_else(|| value.take().expect("not given"))
     }
 
-    /// Takes what the longest waiting brought.
+    /// Takes the value that the first waiter brought.
     #[inline]
     pub(crate) fn take(&mut self, comer: Option<&Choice>) -> Option<(V, Served)> {
         let mut value = None;
@@ -290,14 +291,14 @@ impl<V> WaitQueue<V> {
         value.map(|value| (value, served))
     }
 
-    /// Takes what the longest waiting brought, if it is as wanted.
+    /// Takes the value that the first waiter brought, if `wanted` returns true for it.
     pub(crate) fn take_if(&mut self, wanted: impl Fn(&V) -> bool) -> Option<(V, Served)> {
         let mut value = None;
         let served = self.serve(None, |brought| brought.is_some_and(&wanted), |slot| value = slot.take())?;
         value.map(|value| (value, served))
     }
 
-    /// Takes what was brought by the longest waiting of those whose value is wanted.
+    /// Takes the value of the first waiter for whose value `wanted` returns true.
     pub(crate) fn take_wanted(&mut self, comer: Option<&Choice>, wanted: impl Fn(&V) -> bool) -> Option<(V, Served)> {
         let mut next = self.waiters.first();
         while let Some(node) = next {
@@ -326,8 +327,9 @@ impl<V> WaitQueue<V> {
         None
     }
 
-    /// Lets the longest waiting who can be met exchange something of what it brought, in its place. It is served if
-    /// `exchange` says so, and waits on otherwise, which is not for one that has a choice: that is decided.
+    /// Lets the first waiter that can be served exchange a part of the value that it brought, in place. If `exchange`
+    /// returns true, the waiter is served. Otherwise it waits on, which is not allowed for a waiter with a choice,
+    /// because that is decided.
     pub(crate) fn meet(&mut self, comer: Option<&Choice>, exchange: impl FnOnce(&mut V) -> bool) -> Met {
         let Some(node) = self.find(comer, |brought| brought.is_some()) else { return Met::Nobody };
         // SAFETY: linked, so its frame is there.
@@ -340,13 +342,13 @@ impl<V> WaitQueue<V> {
         Met::Waits
     }
 
-    /// Removes the longest waiting and leaves its value to it.
+    /// Serves the first waiter and leaves its value to it.
     pub(crate) fn release(&mut self) -> Option<Served> {
         self.serve(None, |_| true, |_| {})
     }
 
-    /// Removes the longest waiting of those who brought something that is wanted, `count` at most, and leaves their
-    /// values to them. The others keep their places.
+    /// Serves the first waiters for whose values `wanted` returns true, at most `count`, and leaves their values to
+    /// them. The others keep their places.
     pub(crate) fn release_some(&mut self, count: usize, wanted: impl Fn(&V) -> bool) -> AllServed {
         let mut some = AllServed::default();
         let mut next = self.waiters.first();
@@ -366,7 +368,7 @@ impl<V> WaitQueue<V> {
         some
     }
 
-    /// Removes all who wait, and leaves their values to them.
+    /// Serves all waiters and leaves their values to them.
     pub(crate) fn release_all(&mut self) -> AllServed {
         let mut all = AllServed::default();
         while let Some(served) = self.release() {

@@ -1,4 +1,4 @@
-//! The value that a process has made for itself, in a word in which it may have inherited that of the process that
+//! The value that a process has made for itself, in a word that may contain the inherited value of the parent that
 //! forked it.
 //!
 //! The models of `tests/loom_per_process.rs` run this very file under loom.
@@ -6,7 +6,7 @@
 
 use crate::primitive::{AtomicPtr, Ordering};
 
-/// Null, or the newest value. Those that it replaced are leaked, as it is itself.
+/// Null, or the newest value. It is leaked, and so are those that it has replaced.
 pub(super) struct Newest<T: 'static>(AtomicPtr<Own<T>>);
 
 pub(super) struct Own<T> {
@@ -15,15 +15,15 @@ pub(super) struct Own<T> {
 }
 
 impl<T: Send + Sync + 'static> Newest<T> {
-    /// Of a null pointer: a constant, which loom's atomics cannot be.
+    /// Made from a null pointer, so that it can be a constant, which loom's atomics cannot be.
     pub(super) const fn new(null: AtomicPtr<Own<T>>) -> Self {
         Self(null)
     }
 
-    /// The value of the process of that number, which is the calling one. It is made unless it is there; of threads that
-    /// make it at once one succeeds, and all get what that one made.
+    /// Returns the value of the process with the number `process`, which is the calling one, and makes it if necessary.
+    /// If several threads make it at once, one succeeds, and all get its value.
     pub(super) fn get(&self, process: u64, make: impl Fn() -> T) -> &'static T {
-        // Acquire: pairs with the Release below, so that what it points to is there.
+        // Acquire: pairs with the Release below, so that the value behind the pointer is initialized.
         let mut known = self.0.load(Ordering::Acquire);
         loop {
             // SAFETY: null, or what was stored below: a box that was leaked, whose owner stored it with Release and which
@@ -33,7 +33,7 @@ impl<T: Send + Sync + 'static> Newest<T> {
                 _ => {}
             }
             let made = Box::into_raw(Box::new(Own { process, value: make() }));
-            // Acquire where it fails: pairs with the Release of the thread that was faster.
+            // Acquire on failure: pairs with the Release of the thread that was faster.
             match self.0.compare_exchange(known, made, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => known = made,
                 Err(other) => {
