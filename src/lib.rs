@@ -155,8 +155,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A call that has succeeded reports its success, also if it was being canceled: no byte, socket, item or lock is lost.
-//! [The page on cancellation](mod@cancel) has the rules.
+//! If a call has succeeded, it reports success even if a cancellation was under way: no byte, socket, item or lock is
+//! lost. [The page on cancellation](mod@cancel) has the rules.
 //!
 //! # 4. Channels, and waiting for several things
 //!
@@ -198,8 +198,9 @@
 //!
 //! # 5. Files
 //!
-//! [`fs`] has what std's `fs` has, and more. A file on the disk blocks no executor. [`write_atomic`](fs::write_atomic)
-//! replaces a file as a whole, and [`with`](fs::File::with) makes std's `Read` and `Write` of a handle.
+//! [`fs`] has everything that std's `fs` has, and more. File operations block no executor.
+//! [`write_atomic`](fs::write_atomic) replaces a file as a whole, and [`with`](fs::File::with) adapts a handle to std's
+//! `Read` and `Write`.
 //!
 //! ```
 //! use std::io::BufRead;
@@ -276,7 +277,7 @@ pub use iolite_evented as evented;
 #[doc(inline)]
 pub use iolite_threaded as threaded;
 
-/// Compiles the program of the README.
+/// Compiles the program in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

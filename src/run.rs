@@ -14,8 +14,8 @@ use crate::{ErrorChain, Io};
 
 /// Runs `program` on the configured backend and returns its result, after every task has ended.
 ///
-/// With [`BackendChoice::Auto`], where io_uring is not to be had, the program runs on threads and
-/// one notice ([`Config::notice`]) says why.
+/// With [`BackendChoice::Auto`], if io_uring is not available, the program runs on threads and one notice
+/// ([`Config::notice`]) says why.
 ///
 /// ```
 /// use iolite::{BackendChoice, Config};
@@ -31,11 +31,12 @@ use crate::{ErrorChain, Io};
 ///
 /// # Cancellation
 ///
-/// Not a cancellation point. The tasks that `program` has left are canceled, for good, and waited for.
+/// Not a cancellation point. Tasks that are still running when `program` returns are canceled; from then on each of
+/// their cancellation points returns `Canceled`. `run` waits for them.
 ///
 /// # Errors
 ///
-/// When the configuration cannot be used, or the backend cannot start; `program` has then not run.
+/// Fails if the configuration cannot be used or the backend cannot start. In both cases `program` has not run.
 ///
 /// # Panics
 ///
@@ -61,18 +62,18 @@ pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, R
     }
 }
 
-/// Runs `program` as a whole `main`: an error is one line on stderr, with all its sources ([`ErrorChain`]), and exit
-/// code 1; a bad configuration is one line and exit code 2.
+/// Runs `program` as a whole `main`. An error of the program becomes one line on stderr, with all its sources
+/// ([`ErrorChain`]), and exit code 1. A bad configuration becomes one line and exit code 2.
 ///
-/// `E` is any error type, a text, a `Box<dyn Error>`, or what converts into one as `anyhow::Error` does.
+/// `E` is any error type, a text, a `Box<dyn Error>`, or a type that converts into one, such as `anyhow::Error`.
 ///
 /// # Cancellation
 ///
-/// As [`run`].
+/// The same as [`run`].
 ///
 /// # Panics
 ///
-/// As [`run`]; nothing else.
+/// The same as [`run`], and no others.
 pub fn main<E: IntoError<Via>, Via>(
     config: Result<Config, ConfigError>,
     program: impl FnOnce(&dyn Io) -> Result<(), E>,
@@ -88,17 +89,17 @@ pub fn main<E: IntoError<Via>, Via>(
     ExitCode::from(code)
 }
 
-/// Why a program was not run.
+/// The reason why a program was not run.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
     /// The configuration cannot be used.
     Config(ConfigError),
-    /// The chosen backend cannot start here.
+    /// The chosen backend cannot start on this system.
     Unavailable {
-        /// The backend.
+        /// The backend that cannot start.
         backend: BackendChoice,
-        /// Why.
+        /// The error of the backend.
         cause: io::Error,
     },
 }
@@ -170,17 +171,17 @@ fn evented_options(config: &Config) -> iolite_evented::Options {
     options
 }
 
-/// Replaces the backend's default where the configuration says something.
+/// Replaces the backend's default if the configuration sets a value.
 fn set<T: Copy>(option: &mut T, setting: Option<T>) {
     *option = setting.unwrap_or(*option);
 }
 
-/// What `main` says of an error.
+/// Returns the line that `main` prints for an error.
 fn error_line(error: &dyn Error) -> String {
     one_line(&format!("error: {}", ErrorChain::new(error)))
 }
 
-/// A text without line breaks, whatever the program's error prints.
+/// Returns the text without line breaks, whatever the program's error prints.
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
@@ -193,7 +194,7 @@ mod test {
     use super::*;
     use crate::net::TcpStream;
 
-    /// What `main` returns; the codes of `ExitCode` can be compared by their form only.
+    /// Returns the result of `main` as text, because `ExitCode`s can only be compared by their `Debug` form.
     fn code(code: ExitCode) -> String {
         format!("{code:?}")
     }
@@ -206,7 +207,7 @@ mod test {
         let bad = Config::from_vars([("IOLITE_BACKEND", "evnted")]);
         let unreachable = |_: &dyn Io| -> Result<(), String> { panic!("ran with a bad configuration") };
         assert_eq!(code(main(bad, unreachable)), code(ExitCode::from(2)));
-        // Only `run` sees this one.
+        // Only `run` can find this one.
         assert_eq!(code(main(threaded().map(|config| config.executors(2)), unreachable)), code(ExitCode::from(2)));
     }
 

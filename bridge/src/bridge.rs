@@ -1,4 +1,4 @@
-//! The handle of a bridge: what callers use.
+//! The handle of a bridge, which callers use.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,14 +14,14 @@ use crate::shared::Shared;
 use crate::worker::Seat;
 use crate::{CallError, Metrics, PostError, PostErrorKind};
 
-/// Bounded queues from any context to a pool of named threads that may block, each with a state of
-/// its own. See the [crate's page](crate).
+/// Bounded queues from any context to a pool of named threads that may block, each with a state of its own. See the
+/// [crate's page](crate).
 ///
-/// Dropping it lets the workers end when they have run what was accepted, and does not wait;
-/// [`close`](Self::close) waits.
+/// Dropping a bridge does not wait: its workers end when they have run all accepted jobs. [`close`](Self::close) waits
+/// for them.
 pub struct Bridge<S> {
     shared: Arc<Shared<S>>,
-    /// The workers, until somebody closes the bridge.
+    /// The workers, until the bridge is closed.
     workers: Mutex<Vec<Task<()>>>,
 }
 
@@ -29,7 +29,7 @@ impl<S: 'static> Bridge<S> {
     pub(crate) fn start(io: &dyn Io, shared: Shared<S>) -> io::Result<Self> {
         let workers = shared.keyed.len();
         let bridge = Self { shared: Arc::new(shared), workers: Mutex::default() };
-        // Made before the first thread: those that get none report so when they drop.
+        // Made before the first thread, so that a seat without a thread reports its failure when it is dropped.
         let seats: Vec<_> = (0..workers).map(|index| Seat::new(bridge.shared.clone(), index)).collect();
         let started = bridge.start_workers(io, seats);
         // A canceled start does not wait: dropping the bridge lets the workers end.
@@ -50,7 +50,7 @@ impl<S: 'static> Bridge<S> {
     fn start_workers(&self, io: &dyn Io, seats: Vec<Seat<S>>) -> io::Result<()> {
         for (index, seat) in seats.into_iter().enumerate() {
             let name = format!("{}-{index}", self.name());
-            // Shielded: a worker is not bound by the timeouts around the place of its start.
+            // Shielded: the timeouts around the start must not apply to the worker.
             let task = io.shield(|io| io.spawn_thread(&name, |io| seat.work(io))).map_err(|error| {
                 let error = io::Error::from(error.kind);
                 explained(error.kind(), format!("bridge {}: no thread for {name}", self.name()), error)
@@ -64,13 +64,13 @@ impl<S: 'static> Bridge<S> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when nothing has to be waited for. A request that comes while the
-    /// job is queued wins, and the job never runs; once it runs it is waited for, and the request
-    /// stays pending.
+    /// A cancellation point, even if nothing has to be waited for. If a request arrives while the job is queued, the
+    /// call is canceled and the job never runs. If a request arrives while the job runs, the call waits for the job,
+    /// and the request stays pending.
     ///
     /// # Errors
     ///
-    /// [`CallError`] says why there is no result.
+    /// [`CallError`] says why the call has no result.
     ///
     /// # Panics
     ///
@@ -79,10 +79,10 @@ impl<S: 'static> Bridge<S> {
         self.call_unkeyed(io, f, false)
     }
 
-    /// As [`call`](Self::call), and returns after the run of the job was committed: after
-    /// [`after_run`](crate::Builder::after_run), if there is one. So an acknowledgement may follow.
+    /// Runs `f` as [`call`](Self::call) does, and returns only after the run of the job was committed, which is after
+    /// [`after_run`](crate::Builder::after_run) if there is one. So the caller may acknowledge the job afterwards.
     ///
-    /// The jobs of a run share the commit, which therefore takes the time of all of them.
+    /// All jobs of a run share one commit, so the call takes as long as all of them.
     ///
     /// ```
     /// use iolite_bridge::{Bridge, CallError};
@@ -118,16 +118,16 @@ impl<S: 'static> Bridge<S> {
     ///
     /// # Cancellation
     ///
-    /// As `call`: once the job runs, its commit is waited for, too.
+    /// The same as for `call`. Once the job runs, the call waits for the commit as well.
     ///
     /// # Errors
     ///
-    /// As `call`; [`CallError::NotCommitted`] when the job has run and the commit has failed, or another job of the run has
-    /// panicked. The value of `f` is dropped then.
+    /// The same as for `call`; and [`CallError::NotCommitted`] if the job has run but the commit has failed, or another
+    /// job of the run has panicked. In this case the value of `f` is dropped.
     ///
     /// # Panics
     ///
-    /// As `call`.
+    /// The same as for `call`.
     pub fn call_committed<T: Send>(&self, io: &dyn Io, f: impl FnOnce(&mut S) -> T + Send) -> Result<T, CallError> {
         self.call_unkeyed(io, f, true)
     }
@@ -143,20 +143,20 @@ impl<S: 'static> Bridge<S> {
         room.call(io, || shared.wake_for_shared(), f, wants_commit)
     }
 
-    /// As [`call`](Self::call), on the worker of `key`: jobs of one key run in the order in which
-    /// they were accepted.
+    /// Runs `f` as [`call`](Self::call) does, on the worker of `key`: jobs of one key run in the order in which they
+    /// were accepted.
     ///
     /// # Cancellation
     ///
-    /// As `call`.
+    /// The same as for `call`.
     ///
     /// # Errors
     ///
-    /// As `call`.
+    /// The same as for `call`.
     ///
     /// # Panics
     ///
-    /// As `call`.
+    /// The same as for `call`.
     pub fn call_keyed<T: Send>(
         &self,
         io: &dyn Io,
@@ -166,19 +166,20 @@ impl<S: 'static> Bridge<S> {
         self.call_worker(io, self.worker_of(key), f, false)
     }
 
-    /// As [`call_committed`](Self::call_committed), on the worker of `key`, as [`call_keyed`](Self::call_keyed).
+    /// Runs `f` as [`call_committed`](Self::call_committed) does, on the worker of `key`, as
+    /// [`call_keyed`](Self::call_keyed) does.
     ///
     /// # Cancellation
     ///
-    /// As `call_committed`.
+    /// The same as for `call_committed`.
     ///
     /// # Errors
     ///
-    /// As `call_committed`.
+    /// The same as for `call_committed`.
     ///
     /// # Panics
     ///
-    /// As `call`.
+    /// The same as for `call`.
     pub fn call_keyed_committed<T: Send>(
         &self,
         io: &dyn Io,
@@ -200,15 +201,15 @@ impl<S: 'static> Bridge<S> {
         room.call(io, || shared.wake_for_keyed(worker), f, wants_commit)
     }
 
-    /// Lets `f` run on some worker, without its result. Waits only for room in the queue.
+    /// Queues `f` to run on some worker, without a result. Waits only for room in the queue.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point, also when there is room. An accepted job runs.
+    /// A cancellation point, even if there is room. An accepted job runs.
     ///
     /// # Errors
     ///
-    /// The closure, and why it was not accepted.
+    /// The closure, and the reason why it was not accepted.
     ///
     /// # Panics
     ///
@@ -226,20 +227,20 @@ impl<S: 'static> Bridge<S> {
         Ok(())
     }
 
-    /// As [`post`](Self::post), on the worker of `key`: jobs of one key run in the order in which
-    /// they were accepted.
+    /// Queues `f` as [`post`](Self::post) does, on the worker of `key`: jobs of one key run in the order in which they
+    /// were accepted.
     ///
     /// # Cancellation
     ///
-    /// As `post`.
+    /// The same as for `post`.
     ///
     /// # Errors
     ///
-    /// As `post`.
+    /// The same as for `post`.
     ///
     /// # Panics
     ///
-    /// As `post`.
+    /// The same as for `post`.
     pub fn post_keyed<F>(&self, io: &dyn Io, key: impl Hash, f: F) -> Result<(), PostError<F>>
     where
         F: FnOnce(&mut S) + Send + 'static,
@@ -254,11 +255,11 @@ impl<S: 'static> Bridge<S> {
         Ok(())
     }
 
-    /// As [`post`](Self::post) where there is room. Never suspends.
+    /// Queues `f` as [`post`](Self::post) does if there is room. Never suspends.
     ///
     /// # Errors
     ///
-    /// As `post`, or that the queue is full.
+    /// Those of `post`, and an error if the queue is full.
     pub fn try_post<F>(&self, f: F) -> Result<(), PostError<F>>
     where
         F: FnOnce(&mut S) + Send + 'static,
@@ -271,11 +272,11 @@ impl<S: 'static> Bridge<S> {
         Ok(())
     }
 
-    /// As [`try_post`](Self::try_post), on the worker of `key`.
+    /// Queues `f` as [`try_post`](Self::try_post) does, on the worker of `key`.
     ///
     /// # Errors
     ///
-    /// As `try_post`.
+    /// The same as for `try_post`.
     pub fn try_post_keyed<F>(&self, key: impl Hash, f: F) -> Result<(), PostError<F>>
     where
         F: FnOnce(&mut S) + Send + 'static,
@@ -289,17 +290,17 @@ impl<S: 'static> Bridge<S> {
         Ok(())
     }
 
-    /// Accepts no more jobs, runs those that were accepted, and waits until the workers have ended
-    /// and dropped their states.
+    /// Stops accepting jobs, runs those that were accepted, and waits until the workers have ended and dropped their
+    /// states.
     ///
     /// # Cancellation
     ///
-    /// Not ended by a request: jobs that were accepted run, and the caller's next cancellation
-    /// point returns it.
+    /// A request does not end this call: the accepted jobs run, and the caller's next cancellation point returns the
+    /// request.
     ///
     /// # Panics
     ///
-    /// Inside [`no_suspend`](iolite_io::no_suspend), and when a job calls it.
+    /// Inside [`no_suspend`](iolite_io::no_suspend), and if a job of this bridge calls it.
     pub fn close(&self, io: &dyn Io) {
         assert!(
             !self.shared.wakes.is_worker(),
@@ -307,23 +308,23 @@ impl<S: 'static> Bridge<S> {
             self.name(),
         );
         self.request_close();
-        // Whoever comes second waits for the same end.
+        // A second caller waits for the same end.
         self.shared.ended.wait_uncancelable(io);
         let workers = mem::take(&mut *self.lock_workers());
         workers.into_iter().for_each(|worker| worker.join(io));
     }
 
-    /// Accepts no more jobs and does not wait: as [`close`](Self::close) begins.
+    /// Stops accepting jobs and does not wait for the workers to end.
     pub fn request_close(&self) {
         self.shared.close();
     }
 
-    /// What the bridge has done so far.
+    /// Returns counts of the bridge's work so far.
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
     }
 
-    /// The name of the bridge.
+    /// Returns the name of the bridge.
     pub fn name(&self) -> &str {
         &self.shared.name
     }
@@ -363,7 +364,8 @@ impl<S: 'static> Bridge<S> {
         }
     }
 
-    /// Looks whether the bridge is closed, with room in hand: see [`Shared::close`].
+    /// Returns the room unless the bridge is closed. The caller must hold the room when it checks: see
+    /// [`Shared::close`].
     fn unless_closed<'a, C: Carrier>(&self, room: Room<'a, S, C>) -> Option<Room<'a, S, C>> {
         if !self.shared.is_closed() {
             return Some(room);
@@ -373,12 +375,12 @@ impl<S: 'static> Bridge<S> {
         None
     }
 
-    /// The same for the same key, in every process.
+    /// Returns the worker of a key. It is the same for the same key in every process.
     fn worker_of(&self, key: impl Hash) -> usize {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let workers = self.shared.keyed.len() as u128;
-        // The high bits of a 64-bit number times `workers` are below `workers`.
+        // The high bits of the product of a 64-bit number and `workers` are below `workers`.
         #[allow(clippy::cast_possible_truncation)]
         let worker = ((u128::from(hasher.finish()) * workers) >> 64) as usize;
         worker

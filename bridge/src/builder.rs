@@ -1,4 +1,4 @@
-//! How a bridge is set up.
+//! Setting up a bridge.
 
 use std::fmt;
 use std::io;
@@ -22,7 +22,8 @@ pub struct Builder<S> {
     hooks: Hooks<S>,
 }
 
-/// What a hook around a run returns: nothing, or whether it has succeeded. `Via` is always inferred.
+/// The result of a hook around a run: `()`, or a `Result` that says whether the hook has succeeded. `Via` is always
+/// inferred.
 pub trait HookResult<Via>: sealed::IntoResult<Via> {}
 
 impl<R: sealed::IntoResult<Via>, Via> HookResult<Via> for R {}
@@ -49,13 +50,13 @@ mod sealed {
     }
 }
 
-/// An error of the program's with its sources.
+/// Returns the text of an error of the program with all its sources.
 fn text_of<Via>(error: impl IntoError<Via>) -> String {
     ErrorChain::new(&*error.into_error()).to_string()
 }
 
 impl Bridge<()> {
-    /// Sets up a bridge whose workers are named after `name`.
+    /// Sets up a bridge with workers that are named after `name`.
     pub fn builder(name: &str) -> Builder<()> {
         let hooks = Hooks { make: Box::new(|_| Ok(())), before_run: None, after_run: None, report: None };
         Builder { name: name.into(), workers: 4, queue_capacity: 1024, run_max: 256, hooks }
@@ -63,36 +64,36 @@ impl Bridge<()> {
 }
 
 impl<S: 'static> Builder<S> {
-    /// How many worker threads there are, 1 to 64; by default 4.
+    /// Sets the number of worker threads, from 1 to 64. Default: 4.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
         self
     }
 
-    /// How many jobs each queue holds: the shared one, and that of each worker for keyed jobs. By
-    /// default 1,024. A canceled job counts until a worker has passed it.
+    /// Sets the capacity of each queue: of the shared queue, and of each worker's queue for keyed jobs. Default: 1,024
+    /// jobs. A canceled job counts until a worker has passed it.
     #[must_use]
     pub fn queue_capacity(mut self, jobs: usize) -> Self {
         self.queue_capacity = jobs;
         self
     }
 
-    /// How many jobs a worker takes at most between `before_run` and `after_run`; by default 256.
+    /// Sets how many jobs a worker takes at most between `before_run` and `after_run`. Default: 256.
     #[must_use]
     pub fn run_max(mut self, jobs: usize) -> Self {
         self.run_max = jobs;
         self
     }
 
-    /// What makes the state of a worker. Without it, the state is `()`.
+    /// Sets the function that makes the state of a worker. Without it, the state is `()`.
     ///
-    /// It is called on the worker's own thread, so the state need not be `Send`: once per worker at
-    /// the start, and again after a panic of a job, when the next job comes. Where that fails, jobs
-    /// are refused with [`CallError::State`](crate::CallError::State), and it is tried again with
-    /// back-off (10 ms, doubling to 1 s) as jobs come. They are told the error of `make` with its sources, in one text.
+    /// The function is called on the worker's own thread, so the state need not be `Send`. It is called once per worker
+    /// at the start, and again after a panic of a job, when the next job comes. If it fails then, jobs are refused with
+    /// [`CallError::State`](crate::CallError::State), which has the error of `make` and its sources in one text. The
+    /// worker tries again when jobs come, with back-off (10 ms, doubling to 1 s).
     ///
-    /// Set it before the hooks that take the state: those set earlier are forgotten.
+    /// Call this before setting the hooks that take the state: it discards hooks that were set earlier.
     #[must_use]
     pub fn state<T: 'static, E: IntoError<Via>, Via>(
         self,
@@ -101,8 +102,9 @@ impl<S: 'static> Builder<S> {
         self.state_with(move |_| make())
     }
 
-    /// As [`state`](Self::state), of the worker with that number, from 0: for a file, a connection or a part of the data of
-    /// its own. It is the number in the name of its thread, and stays the same when the state is made again.
+    /// Sets the function that makes the state, as [`state`](Self::state) does. The function is given the number of the
+    /// worker, from 0, for instance to open a file, a connection or a part of the data for each worker. The number is
+    /// the one in the name of the worker's thread, and stays the same when the state is made again.
     ///
     /// ```
     /// # fn demo(io: &dyn iolite_io::Io) -> std::io::Result<()> {
@@ -120,7 +122,7 @@ impl<S: 'static> Builder<S> {
         make: impl Fn(usize) -> Result<T, E> + Send + Sync + 'static,
     ) -> Builder<T> {
         let Self { name, workers, queue_capacity, run_max, hooks } = self;
-        // The error is the program's too: it may panic when it is told, and when it is dropped.
+        // The error also belongs to the program: its `Display` may panic, and its destructor too.
         let make = Box::new(move |worker| {
             panics::caught(|| make(worker).map_err(text_of))
                 .unwrap_or_else(|message| Err(format!("making it panicked: {message}")))
@@ -129,49 +131,49 @@ impl<S: 'static> Builder<S> {
         Builder { name, workers, queue_capacity, run_max, hooks }
     }
 
-    /// Called before the first job of each run, to begin a transaction for instance.
+    /// Sets a hook that is called before the first job of each run, for instance to begin a transaction.
     ///
-    /// It returns nothing, or a `Result`. An error is [reported](Self::report), and costs the state as a panic does: the jobs
-    /// of the run are refused with [`CallError::State`](crate::CallError::State).
+    /// The hook returns nothing, or a `Result`. An error is [reported](Self::report) and discards the state, as a panic
+    /// does: the jobs of the run are refused with [`CallError::State`](crate::CallError::State).
     #[must_use]
     pub fn before_run<R: HookResult<Via>, Via>(mut self, hook: impl Fn(&mut S) -> R + Send + Sync + 'static) -> Self {
         self.hooks.before_run = Some(Box::new(move |state| hook(state).into_result()));
         self
     }
 
-    /// Called after the last job of each run, to commit a transaction for instance.
+    /// Sets a hook that is called after the last job of each run, for instance to commit a transaction.
     ///
-    /// Callers of [`Bridge::call`] have their results by then; those of [`Bridge::call_committed`] wait for this. It returns
-    /// nothing, or a `Result`, whose error they get as [`CallError::NotCommitted`](crate::CallError::NotCommitted); it is
-    /// [reported](Self::report), too. After an error the state goes into the next run, so the hook has to leave it fit for
-    /// that, rolled back for instance; a panic costs the state. A run that is ended by a panic of a job ends without this
-    /// call, and the state is dropped.
+    /// Callers of [`Bridge::call`] have their results by then; callers of [`Bridge::call_committed`] wait for this
+    /// hook. It returns nothing, or a `Result`, whose error those callers get as
+    /// [`CallError::NotCommitted`](crate::CallError::NotCommitted); the error is also [reported](Self::report). After
+    /// an error the next run uses the same state, so the hook has to leave the state usable, for instance rolled back.
+    /// A panic discards the state. If a job panics, its run ends without a call of this hook, and the state is dropped.
     #[must_use]
     pub fn after_run<R: HookResult<Via>, Via>(mut self, hook: impl Fn(&mut S) -> R + Send + Sync + 'static) -> Self {
         self.hooks.after_run = Some(Box::new(move |state| hook(state).into_result()));
         self
     }
 
-    /// Told, in one line each, what no caller is there to be told: that a posted job or a hook
-    /// panicked, that a hook failed, or that a posted job was refused. Called on the workers' threads; it must not suspend, and a panic
-    /// of it is dropped.
+    /// Sets the function that receives reports that have no caller, in one line each: a posted job or a hook has
+    /// panicked, a hook has failed, or a posted job was refused. It is called on the workers' threads. It must not
+    /// suspend, and a panic of it is dropped.
     #[must_use]
     pub fn report(mut self, report: Report) -> Self {
         self.hooks.report = Some(report);
         self
     }
 
-    /// Starts the workers, threads named `name-0`, `name-1` and so on, which `io` supplies
-    /// ([`spawn_thread`](iolite_io::Io#method.spawn_thread)), and waits until each has its state.
+    /// Starts the workers, on threads named `name-0`, `name-1` and so on that `io` supplies
+    /// ([`spawn_thread`](iolite_io::Io#method.spawn_thread)), and waits until each worker has its state.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point. When canceled, workers that have started end by themselves.
+    /// A cancellation point. If the call is canceled, workers that have started end by themselves.
     ///
     /// # Errors
     ///
-    /// When a number is out of range, a thread cannot be started, or a state cannot be made; the
-    /// error names the bridge and the cause. Workers that had started have ended by then.
+    /// Fails if a number is out of range, a thread cannot be started, or a state cannot be made. The error names the
+    /// bridge and the cause. Workers that had started have ended by then.
     pub fn start(self, io: &dyn Io) -> io::Result<Bridge<S>> {
         self.check()?;
         let Self { name, workers, queue_capacity, run_max, hooks } = self;

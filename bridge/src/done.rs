@@ -4,7 +4,7 @@
 
 use super::primitive::{AtomicBool, Ordering};
 
-/// Says whether the worker has ended the job and no longer touches its frame.
+/// A flag that is set when the worker has ended the job and no longer touches its frame.
 #[derive(Debug)]
 pub(crate) struct Done(AtomicBool);
 
@@ -13,13 +13,13 @@ impl Done {
         Self(AtomicBool::new(false))
     }
 
-    /// The worker's last touch: afterwards the frame, and this in it, may be gone.
+    /// Sets the flag. This is the worker's last access: afterwards the frame, and this flag in it, may be gone.
     pub(crate) fn set(&self) {
-        // Release: pairs with the Acquire of `is_set`: all that the worker did to the frame.
+        // Release: pairs with the Acquire of `is_set`, and publishes everything that the worker did to the frame.
         self.0.store(true, Ordering::Release);
     }
 
-    /// Returns true if the frame is the caller's again.
+    /// Returns true if the frame belongs to the caller again.
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

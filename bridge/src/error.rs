@@ -1,4 +1,4 @@
-//! Why a job did not run.
+//! The reasons why a job did not run.
 
 use std::error::Error;
 use std::fmt;
@@ -7,23 +7,23 @@ use std::io;
 use iolite_io::backend::CarriesCanceled;
 use iolite_io::{Canceled, TimedOut};
 
-/// Why a [`call`](crate::Bridge::call) has no result.
+/// The reason why a [`call`](crate::Bridge::call) has no result.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The caller was asked to stop before a worker took the job, which therefore never runs.
+    /// The caller was asked to stop before a worker took the job, so the job never runs.
     Canceled(Canceled),
-    /// A [`timeout`](iolite_io::Io#method.timeout) around the call passed before a worker took the
-    /// job, which therefore never runs. `timeout` makes it from `Canceled`.
+    /// A [`timeout`](iolite_io::Io#method.timeout) around the call passed before a worker took the job, so the job
+    /// never runs. `timeout` makes this error from `Canceled`.
     TimedOut(TimedOut),
-    /// The job ran and panicked with this message. The worker's state is made anew.
+    /// The job ran and panicked with this message. The worker makes a new state.
     Panicked(String),
     /// The bridge is closed, and the job was not accepted.
     Closed,
-    /// The worker has no state to run the job with, for this reason; it never runs.
+    /// The worker has no state to run the job with, for this reason. The job never runs.
     State(String),
-    /// The job ran, and what it did was not committed, for this reason
-    /// (only [`call_committed`](crate::Bridge::call_committed) and its keyed form).
+    /// The job ran, but its effects were not committed, for this reason (only from
+    /// [`call_committed`](crate::Bridge::call_committed) and its keyed form).
     NotCommitted(String),
     /// The caller is itself a job of this bridge, and would wait for the worker that it occupies.
     WouldDeadlock,
@@ -44,7 +44,7 @@ impl fmt::Display for CallError {
 }
 
 impl Error for CallError {
-    /// So that a timeout around a call knows its request in a boxed error.
+    /// Makes the request of a timeout around the call visible in a boxed error.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Canceled(canceled) => Some(canceled),
@@ -94,30 +94,29 @@ impl CarriesCanceled for CallError {
     }
 }
 
-/// A job was not accepted by [`post`](crate::Bridge::post) or
-/// [`try_post`](crate::Bridge::try_post). The closure comes back.
+/// The error of [`post`](crate::Bridge::post) and [`try_post`](crate::Bridge::try_post): a job was not accepted. It
+/// returns the closure.
 pub struct PostError<F> {
-    /// What was to run.
+    /// The closure that was not accepted.
     pub closure: F,
-    /// Why it does not.
+    /// The reason why it was not accepted.
     pub kind: PostErrorKind,
 }
 
-/// Why a job was not accepted.
+/// The reason why a job was not accepted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PostErrorKind {
-    /// The queue is full. From `try_post` only.
+    /// The queue is full. Only `try_post` returns this.
     Full,
     /// The bridge is closed.
     Closed,
     /// The caller was asked to stop while it waited for room.
     Canceled(Canceled),
-    /// A [`timeout`](iolite_io::Io#method.timeout) around the call passed while it waited for room.
-    /// `timeout` makes it of `Canceled`.
+    /// A [`timeout`](iolite_io::Io#method.timeout) around the call passed while the caller waited for room. `timeout`
+    /// makes this error from `Canceled`.
     TimedOut(TimedOut),
-    /// The queue is full, and the caller is itself a job of this bridge: it would wait for the
-    /// worker that it occupies.
+    /// The queue is full, and the caller is itself a job of this bridge: it would wait for the worker that it occupies.
     WouldDeadlock,
 }
 
@@ -136,7 +135,7 @@ impl fmt::Display for PostErrorKind {
 }
 
 impl Error for PostErrorKind {
-    /// As [`CallError`]'s.
+    /// For the same reason as in [`CallError`].
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Canceled(canceled) => Some(canceled),

@@ -1,11 +1,11 @@
-//! What is called on the threads of workers besides jobs.
+//! The program's functions that workers call besides jobs.
 
 use iolite_io::backend::Report;
 
 pub(crate) type Make<S> = Box<dyn Fn(usize) -> Result<S, String> + Send + Sync>;
 pub(crate) type AroundRun<S> = Box<dyn Fn(&mut S) -> Result<(), String> + Send + Sync>;
 
-/// What the user gave to be called on the workers' threads.
+/// The functions that the user has set, which are called on the workers' threads.
 pub(crate) struct Hooks<S> {
     pub(crate) make: Make<S>,
     pub(crate) before_run: Option<AroundRun<S>>,

@@ -1,10 +1,10 @@
 //! Bounded lock-free queues from fibers to pools of threads that may block.
 //!
-//! A fiber must not block its executor, and a database, a C library or a CPU-heavy function does
-//! nothing else. A [`Bridge`] is a pool of named worker threads, each with a state of its own, a
-//! connection for instance. Any context brings it jobs: fibers, tasks of every backend, plain
-//! threads. [`call`](Bridge::call) waits for the result while the executor goes on with others,
-//! [`post`](Bridge::post) does not wait for the job; where the queue is full, both wait for room.
+//! A fiber must not block its executor, but a database client, a C library or a CPU-heavy function always does. A
+//! [`Bridge`] is a pool of named worker threads, each with a state of its own, for instance a connection. Any context
+//! can give it jobs: fibers, tasks of every backend, and plain threads. [`call`](Bridge::call) waits for the result
+//! while the executor runs other tasks. [`post`](Bridge::post) does not wait for the job. If the queue is full, both
+//! wait for room.
 //!
 //! ```
 //! use iolite_bridge::Bridge;
@@ -52,31 +52,28 @@
 //!
 //! # What is guaranteed
 //!
-//! - **Every accepted job is accounted for.** It runs, or its caller is told why not: it was
-//!   canceled while it was queued, or the worker had no state. Closing, dropping the bridge, the
-//!   runtime's shutdown and panics change nothing of that.
-//! - **A job that runs is waited for.** That is why a call may borrow; a request that arrives
-//!   meanwhile stays pending. A queued call is withdrawn at once when its caller is canceled or a
-//!   timeout around it passes.
-//! - **Order**: jobs of one key run on one worker in the order in which they were accepted. Jobs
-//!   without a key never wait behind a slow one while another worker has nothing to do.
-//! - **Bounds**: each queue holds [`queue_capacity`](Builder::queue_capacity) jobs. Callers that
-//!   wait for room get it in the order in which they came.
-//! - A bridge started under one `Io` may be used through any other: it needs the caller's `io` to
-//!   park and no more.
+//! - **Every accepted job is accounted for.** It runs, or its caller is told why it does not run: it was canceled while
+//!   it was queued, or the worker had no state. Closing or dropping the bridge, a shutdown of the runtime and panics do
+//!   not change that.
+//! - **A call waits for a job that runs.** So it may borrow from its caller, and a request that arrives in the meantime
+//!   stays pending. A queued call is withdrawn at once if its caller is canceled or a timeout around it passes.
+//! - **Order**: jobs of one key run on one worker, in the order in which they were accepted. A job without a key never
+//!   waits behind a slow job while another worker is idle.
+//! - **Bounds**: each queue holds [`queue_capacity`](Builder::queue_capacity) jobs. Callers that wait for room get it
+//!   in the order in which they came.
+//! - A bridge that was started under one `Io` may be used through any other `Io`: it uses the caller's `io` only to
+//!   park.
 //!
-//! # What is not
+//! # What is not guaranteed
 //!
-//! - A worker runs one job after the other, so a job that waits for another job of the same bridge
-//!   can wait for ever. Where the job itself calls, it is told so
-//!   ([`CallError::WouldDeadlock`]); what it waits for by other means is not seen.
-//! - A call has its result before its run is over. What [`after_run`](Builder::after_run) commits
-//!   is committed later, and not at all if a later job of the run panics.
-//!   [`call_committed`](Bridge::call_committed) waits for it.
-//! - A runtime that shuts down closes the bridges that it started. Close them before, if clean-up
-//!   code needs them.
+//! - A worker runs one job after the other, so a job that waits for another job of the same bridge may wait for ever.
+//!   If the job itself calls the bridge, it gets an error ([`CallError::WouldDeadlock`]); waits by any other means are
+//!   not detected.
+//! - A call returns its result before its run is over. The commit in [`after_run`](Builder::after_run) comes later, and
+//!   not at all if a later job of the run panics. [`call_committed`](Bridge::call_committed) waits for the commit.
+//! - A runtime that shuts down closes the bridges that it has started. If clean-up code needs them, close them before.
 //!
-//! The protocol, with its races, is told in `README.md` beside the sources.
+//! `README.md` beside the sources describes the protocol and its races.
 
 mod bridge;
 mod builder;

@@ -1,15 +1,15 @@
-//! What a bridge counts.
+//! The counts of a bridge.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a [`Bridge`](crate::Bridge) has done so far. Counts are since the start; while jobs are on
-/// their way they may be out of step with each other, after [`close`](crate::Bridge::close) they are
-/// exact: `accepted = ran + panicked + canceled + refused`.
+/// The counts of a [`Bridge`](crate::Bridge)'s work since its start. While jobs are on their way, the counts may be out
+/// of step with each other. After [`close`](crate::Bridge::close) they are exact: `accepted = ran + panicked + canceled
+/// + refused`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// How many jobs are queued now, canceled ones that no worker has passed included.
+    /// The number of jobs that are queued now, including canceled jobs that no worker has passed yet.
     pub depth: usize,
     /// Jobs that were put into a queue.
     pub accepted: u64,
@@ -19,23 +19,23 @@ pub struct Metrics {
     pub panicked: u64,
     /// Queued calls whose caller gave up before a worker took them.
     pub canceled: u64,
-    /// Jobs that a worker took without having a state to run them with.
+    /// Jobs that a worker took while it had no state to run them with.
     pub refused: u64,
-    /// How often a caller found a queue full and had to wait.
+    /// The number of times that a caller found a queue full and had to wait.
     pub waits: u64,
-    /// How often a worker that had no job was woken.
+    /// The number of times that a worker without a job was woken.
     pub wakes: u64,
     /// Runs of jobs between `before_run` and `after_run`.
     pub runs: u64,
-    /// How often a state was made, the first of each worker included.
+    /// The number of states that were made, including the first state of each worker.
     pub states: u64,
-    /// The time that jobs took, in all. Of at least `ran` and `panicked` jobs.
+    /// The total time that jobs took: at least of those counted in `ran` and `panicked`.
     pub service_sum: Duration,
     /// The time that the longest job took.
     pub service_max: Duration,
 }
 
-/// What one worker counts. Written by that worker alone.
+/// The counts of one worker. Only that worker writes them.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct WorkerMetrics {
@@ -74,7 +74,7 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, count: u64) {
-        // Relaxed: one writer, and readers want no more than the number.
+        // Relaxed: there is one writer, and readers need only the number.
         self.0.store(self.get().saturating_add(count), Ordering::Relaxed);
     }
 

@@ -1,4 +1,4 @@
-//! Room in a queue, counted, and how often it was wanted.
+//! Room in a queue, as a number of permits, and a count of accepted jobs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,11 +9,11 @@ use iolite_io::{Canceled, Io};
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Permits {
-    /// A worker asks `is_all_free` after it saw that the bridge is closed, and a caller looks whether it is closed
-    /// after it took a permit: see [`Closing`](iolite_io::backend::Closing).
+    /// A worker calls `is_all_free` after it saw that the bridge is closed, and a caller checks whether the bridge is
+    /// closed after it took a permit: see [`Closing`](iolite_io::backend::Closing).
     free: Semaphore,
-    /// How many jobs were put into the queue; here because it shares its cache line with `free`,
-    /// which the same callers write.
+    /// The number of jobs that were put into the queue. It is here because it shares its cache line with `free`, which
+    /// the same callers write.
     accepted: AtomicU64,
     waits: AtomicU64,
     capacity: usize,
@@ -28,7 +28,7 @@ impl Permits {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point where it has to wait; a canceled wait takes none.
+    /// A cancellation point if it has to wait. A canceled wait takes no permit.
     #[inline]
     pub(crate) fn acquire(&self, io: &dyn Io) -> Result<(), Canceled> {
         if self.try_acquire() { Ok(()) } else { self.acquire_slow(io) }
@@ -47,19 +47,19 @@ impl Permits {
         self.free.try_acquire().map(|permit| permit.forget()).is_some()
     }
 
-    /// Gives a permit back, to the caller that waits longest if there is one. Never suspends.
+    /// Returns a permit, and passes it to the caller that waits longest, if any. Never suspends.
     #[inline]
     pub(crate) fn release(&self) {
         self.free.add_permits(1);
     }
 
-    /// Whether nobody has a permit, nor waits for one: the queue is empty, and nobody is about to
-    /// put something in.
+    /// Returns true if nobody has a permit or waits for one: the queue is empty, and no caller is about to put a job
+    /// in.
     pub(crate) fn is_all_free(&self) -> bool {
         self.free.available() == self.capacity
     }
 
-    /// How many permits are taken.
+    /// Returns the number of permits that are taken.
     pub(crate) fn taken(&self) -> usize {
         self.capacity - self.free.available()
     }

@@ -1,9 +1,9 @@
-//! What the lock-free files stand on, which the models in `tests/` replace.
+//! The primitives of the lock-free files, which the models in `tests/` replace.
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 pub(crate) use iolite_io::backend::{Unparker, current};
 
-/// `std`'s cell with the interface of loom's.
+/// `std`'s cell with the interface of loom's cell.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 

@@ -1,4 +1,4 @@
-//! One bounded queue of jobs: slots, the indices of the free ones, and a carrier of the others.
+//! One bounded queue of jobs: slots, the indices of the free slots, and a carrier of the other indices.
 
 use std::hint;
 
@@ -10,26 +10,26 @@ use crate::job::{self, Job, Slot};
 use crate::mpsc::{Consumer, Ring};
 use crate::permits::Permits;
 
-/// How many jobs a queue can hold at most.
+/// The maximum capacity of a queue, in jobs.
 pub(crate) const CAPACITY_MAX: usize = 1 << 24;
 
-/// What brings the indices of filled slots to the workers, in order. What was done before a push comes before what is
-/// done after the pop that gets the index; so it is with the list of those that are free.
+/// Brings the indices of filled slots to the workers, in order. Everything before a push happens before everything
+/// after the pop that returns the index. The same holds for the list of free slots.
 pub(crate) trait Carrier {
     fn with_capacity(capacity: usize) -> Self;
     fn push(&self, index: u32) -> Result<(), u32>;
 }
 
-/// Where a worker takes indices from.
+/// The end of a carrier from which a worker takes indices.
 pub(crate) trait Source {
     fn pop(&self) -> Option<u32>;
 }
 
 /// A queue of up to `capacity` jobs.
 ///
-/// A permit is room for one job, and there are as many slots and places in the carrier as permits.
-/// So with a permit in hand a free slot and a place are there, at worst after an instant: whoever
-/// released the permit gave them back before.
+/// A permit is room for one job, and there are as many slots and places in the carrier as there are permits. So the
+/// holder of a permit finds a free slot and a place, at worst after an instant: the previous holder has returned them
+/// before it released the permit.
 pub(crate) struct Queue<S, C> {
     permits: Permits,
     free: ArrayQueue<u32>,
@@ -37,14 +37,14 @@ pub(crate) struct Queue<S, C> {
     carrier: C,
 }
 
-/// Room for one job, given back when this drops.
+/// Room for one job. Dropping it returns the room.
 #[must_use]
 pub(crate) struct Room<'a, S, C>(&'a Queue<S, C>);
 
-/// What a worker took out of a queue.
+/// The result of taking from a queue.
 pub(crate) enum Popped<S> {
     Job(Job<S>),
-    /// Its caller has withdrawn it.
+    /// The caller has withdrawn the job.
     Canceled,
 }
 
@@ -64,7 +64,7 @@ impl<S, C: Carrier> Queue<S, C> {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point where it has to wait.
+    /// A cancellation point if it has to wait.
     #[inline]
     pub(crate) fn reserve(&self, io: &dyn Io) -> Result<Room<'_, S, C>, Canceled> {
         self.permits.acquire(io)?;
@@ -72,11 +72,11 @@ impl<S, C: Carrier> Queue<S, C> {
     }
 
     pub(crate) fn try_reserve(&self) -> Option<Room<'_, S, C>> {
-        // Lazily: a room that is dropped gives its permit back.
+        // Lazily: dropping a `Room` returns its permit.
         self.permits.try_acquire().then(|| Room(self))
     }
 
-    /// Takes the oldest job that `source`, the other end of this queue's carrier, has.
+    /// Takes the oldest job of `source`, the other end of this queue's carrier.
     #[inline]
     pub(crate) fn pop(&self, source: &impl Source) -> Option<Popped<S>> {
         let index = source.pop()?;
@@ -108,12 +108,12 @@ impl<S, C: Carrier> Room<'_, S, C> {
         self.enqueue(index);
     }
 
-    /// Puts a called job into the room, lets `wake` see to it that a worker comes, and waits for its end, or for the commit
-    /// of its run.
+    /// Puts a called job into the room, lets `wake` make sure that a worker comes, and waits for the end of the job, or
+    /// for the commit of its run.
     ///
     /// # Cancellation
     ///
-    /// As [`job::call`].
+    /// The same as for [`job::call`].
     pub(crate) fn call<F, T>(
         self,
         io: &dyn Io,
@@ -138,7 +138,7 @@ impl<S, C: Carrier> Room<'_, S, C> {
         insist((), |()| self.0.free.pop().ok_or(()))
     }
 
-    /// From here on the permit belongs to the job; the worker that takes it gives it back.
+    /// Pushes the index. From here on the permit belongs to the job, and the worker that takes the job returns it.
     fn enqueue(self, index: u32) {
         self.0.permits.count_accepted();
         insist(index, |index| self.0.carrier.push(index));
@@ -152,7 +152,7 @@ impl<S, C> Drop for Room<'_, S, C> {
     }
 }
 
-/// Tries until it succeeds, which is at once, unless another thread is between two lines.
+/// Tries until it succeeds. That is at once, unless another thread is between two steps.
 #[inline]
 fn insist<T, R>(mut item: T, mut attempt: impl FnMut(T) -> Result<R, T>) -> R {
     loop {

@@ -1,4 +1,4 @@
-//! What the handle and the workers of a bridge have in common.
+//! The state that the handle and the workers of a bridge share.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,20 +15,20 @@ use crate::wake::Wakes;
 pub(crate) struct Shared<S> {
     pub(crate) name: String,
     pub(crate) unkeyed: Queue<S, ArrayQueue<u32>>,
-    /// One per worker.
+    /// One queue per worker.
     pub(crate) keyed: Box<[Queue<S, Ring<u32>>]>,
     pub(crate) wakes: Wakes,
-    /// A caller looks at it with a permit in hand, and a worker ends only when it saw it closed and, after that,
-    /// all permits free: so what a caller that saw it open puts into a queue is taken by a worker.
+    /// A caller checks it while it holds a permit. A worker ends only when it saw it closed and, after that, saw all
+    /// permits free. So a worker takes every job of a caller that saw it open.
     closed: Closing,
-    /// How many workers have not ended.
+    /// The number of workers that have not ended.
     alive: Count,
-    /// Set when none is alive.
+    /// Set when no worker is alive.
     pub(crate) ended: Event,
     pub(crate) startup: Startup,
     pub(crate) run_max: usize,
     pub(crate) hooks: Hooks<S>,
-    /// One per worker.
+    /// One entry per worker.
     pub(crate) worker_metrics: Box<[WorkerMetrics]>,
 }
 
@@ -65,18 +65,18 @@ impl<S> Shared<S> {
         self.closed.has_begun()
     }
 
-    /// Accepts no more jobs.
+    /// Stops accepting jobs.
     pub(crate) fn close(&self) {
         self.closed.begin();
         self.wake_all();
     }
 
-    /// Whether a worker has nothing more to wait for.
+    /// Returns true if a worker has nothing more to wait for.
     pub(crate) fn may_end(&self, worker: usize) -> bool {
         self.is_closed() && self.unkeyed.is_all_free() && self.keyed[worker].is_all_free()
     }
 
-    /// After a worker took a shared job: others may wait for this one to be the last.
+    /// Called after a worker took a shared job: other workers may wait for this job to be the last.
     #[inline]
     pub(crate) fn shared_job_taken(&self) {
         if self.is_closed() && self.unkeyed.is_all_free() {
@@ -84,7 +84,7 @@ impl<S> Shared<S> {
         }
     }
 
-    /// After a caller gave room back because the bridge is closed: workers may wait for that.
+    /// Called after a caller returned room because the bridge is closed: workers may wait for that.
     #[cold]
     pub(crate) fn room_refused(&self) {
         self.wake_all();
@@ -112,11 +112,11 @@ impl<S> Shared<S> {
     }
 }
 
-/// Whether the workers have their first states.
+/// The reports of the workers on their first states.
 pub(crate) struct Startup {
-    /// What each worker reported.
+    /// The report of each worker.
     reports: Mutex<Vec<Option<Result<(), String>>>>,
-    /// Set when all have.
+    /// Set when all workers have reported.
     pub(crate) done: Event,
 }
 
@@ -136,7 +136,7 @@ impl Startup {
         }
     }
 
-    /// The first worker that has no state, and why.
+    /// Returns the first worker that has no state, and the reason.
     pub(crate) fn failure(&self) -> Option<(usize, String)> {
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         reports.iter().enumerate().find_map(|(worker, report)| match report {

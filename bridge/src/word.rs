@@ -1,4 +1,4 @@
-//! The word of a slot: who may touch the job in it, as one atomic.
+//! The word of a slot: one atomic that says who may touch the slot's job.
 //!
 //! ```text
 //!              claim              publish               take
@@ -9,43 +9,43 @@
 //!     └─FREE(g+1)◀───────────────────────── CANCELED(g)       FREE(g+1)
 //! ```
 //!
-//! Whoever is in `HELD` has the job to itself. Between `take` and `cancel` the compare-exchange
-//! decides, once; the generation makes a late `cancel` of an earlier job fail, so that a caller
-//! needs nothing but its generation to know whether the job is still its own to withdraw.
+//! The thread that is in `HELD` has the job to itself. Between `take` and `cancel` the compare-exchange decides, once.
+//! The generation makes a late `cancel` of an earlier job fail, so the caller can tell from its generation alone
+//! whether it may still withdraw the job.
 //!
-//! All accesses are Relaxed. Who may touch the job is said by the word, but *when* by what brings the slot's index: to
-//! the worker after `publish`, to the next producer after `free` or `take`, each by a queue whose push releases and whose
-//! pop acquires (see [`Carrier`](super::queue::Carrier)). Between a `take` and a `cancel`, which nothing else orders, the
-//! update decides, and the loser touches nothing: a canceled job is followed by nobody, and whose job was taken waits
-//! for its end.
+//! All accesses are Relaxed. The word says who may touch the job. The *order* comes from the queue that brings the
+//! slot's index: to the worker after `publish`, to the next producer after `free` or `take`. The push of each queue
+//! releases and its pop acquires (see [`Carrier`](super::queue::Carrier)). Nothing else orders a `take` and a `cancel`,
+//! so the update decides, and the loser touches nothing: nobody follows a canceled job, and a caller whose job was
+//! taken waits for its end.
 //!
 //! `tests/loom_mpsc.rs` runs this very file under loom.
 
 use super::primitive::{AtomicU64, Ordering};
 
-/// Nobody's: its index is in the free list. Set by the worker that took or passed the job.
+/// Nobody owns the slot: its index is in the free list. Set by the worker that took or passed the job.
 const FREE: u64 = 0;
 /// One producer or worker has the slot to itself. Set by `claim` and `take`.
 const HELD: u64 = 1;
-/// Holds a job that a worker may take and its caller may cancel. Set by the producer.
+/// The slot holds a job that a worker may take and that its caller may cancel. Set by the producer.
 const QUEUED: u64 = 2;
-/// Its caller has gone, and the job with it. Set by the caller.
+/// The caller has withdrawn the job. Set by the caller.
 const CANCELED: u64 = 3;
 
-/// What of the word is the state; the rest is the generation.
+/// The bits of the word that contain the state; the others contain the generation.
 const STATE: u64 = 3;
 const GENERATION_ONE: u64 = 4;
 
-/// Which of the jobs that a slot holds one after the other. Never used twice.
+/// Tells apart the jobs that a slot holds one after the other. No value is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
-/// What a worker found in a slot whose index it popped.
+/// The content of a slot whose index a worker has popped.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// The job is the worker's, which says [`Word::free`] when it has moved it out.
+    /// The worker owns the job, and calls [`Word::free`] when it has moved the job out.
     Job,
-    /// The caller withdrew it. The slot is free.
+    /// The caller has withdrawn the job. The slot is free.
     Canceled,
 }
 
@@ -58,7 +58,7 @@ impl Word {
         Self(AtomicU64::new(FREE))
     }
 
-    /// Takes a free slot for a new job; `None` when it is not free.
+    /// Claims a free slot for a new job, or returns `None` if the slot is not free.
     #[must_use]
     pub(crate) fn claim(&self) -> Option<Generation> {
         let word = self.0.load(Ordering::Relaxed);
@@ -69,13 +69,13 @@ impl Word {
         won.ok().map(|_| Generation(word & !STATE))
     }
 
-    /// Offers the job to the workers. For who claimed the slot and has filled it.
+    /// Offers the job to the workers. To be called by the producer that has claimed and filled the slot.
     pub(crate) fn publish(&self, generation: Generation) {
         self.0.store(generation.0 | QUEUED, Ordering::Relaxed);
     }
 
-    /// Takes the job. For the worker that popped the slot's index, which a producer pushes after
-    /// `publish`, once.
+    /// Takes the job. To be called once, by the worker that has popped the slot's index, which a producer pushes after
+    /// `publish`.
     #[must_use]
     pub(crate) fn take(&self) -> Taken {
         let word = self.0.load(Ordering::Relaxed);
@@ -91,15 +91,15 @@ impl Word {
         Taken::Canceled
     }
 
-    /// Gives the slot back. For the worker that took the job and has moved it out.
+    /// Frees the slot. To be called by the worker that has taken the job and moved it out.
     pub(crate) fn free(&self) {
-        // In `HELD` nobody else writes.
+        // In `HELD` nobody else writes the word.
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & STATE, HELD, "only a held slot is freed");
         self.0.store((word & !STATE) + GENERATION_ONE, Ordering::Relaxed);
     }
 
-    /// Withdraws the job; `false` when a worker has taken it. For the caller whose job it is.
+    /// Withdraws the job, or returns false if a worker has taken it. To be called by the job's caller.
     #[must_use]
     pub(crate) fn cancel(&self, generation: Generation) -> bool {
         let (queued, canceled) = (generation.0 | QUEUED, generation.0 | CANCELED);

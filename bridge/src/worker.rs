@@ -15,11 +15,11 @@ use crate::panics::caught;
 use crate::queue::Popped;
 use crate::shared::Shared;
 
-/// How long after a failure the state is tried again.
+/// The time after a failure before the worker tries again to make its state.
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
-/// The place of one worker in its bridge, taken before its thread exists. Dropped without
+/// The place of one worker in its bridge, taken before the worker's thread exists. If it is dropped without a call of
 /// [`work`](Seat::work), it counts as a worker that could not start.
 pub(crate) struct Seat<S> {
     shared: Arc<Shared<S>>,
@@ -35,13 +35,13 @@ struct Worker<'a, S> {
     failure: Option<Failure>,
     /// The jobs of this run whose callers wait for its commit.
     uncommitted: Vec<Uncommitted>,
-    /// Counted in `Wakes::searching`, by who woke it.
+    /// True while the waker's count in `Wakes::searching` includes this worker.
     searching: bool,
-    /// Whether the keyed queue is asked first, for fairness: every other time.
+    /// True if the worker looks at its keyed queue first. It does so every other time, for fairness.
     keyed_first: bool,
 }
 
-/// Why there is no state, and when it may be tried again.
+/// The reason why there is no state, and the time of the next attempt.
 struct Failure {
     message: Arc<str>,
     retry_at: Instant,
@@ -53,8 +53,8 @@ impl<S: 'static> Seat<S> {
         Self { shared, index }
     }
 
-    /// Does the worker's work until the bridge is closed and drained. Whatever the jobs and hooks
-    /// do, it goes on; a panic out of `io` ends the process, since callers wait for this thread.
+    /// Does the worker's work until the bridge is closed and drained. It continues whatever the jobs and hooks do. A
+    /// panic out of `io` ends the process, because callers wait for this thread.
     pub(crate) fn work(self, io: &dyn Io) {
         let abort = AbortOnUnwind;
         self.shared.wakes.register(self.index);
@@ -104,8 +104,8 @@ impl<S: 'static> Worker<'_, S> {
         }
     }
 
-    /// Takes and runs jobs until there is none, the run is full, or the state is lost; whether
-    /// there was any.
+    /// Takes and runs jobs until there is none, the run is full, or the state is lost. Returns true if there was any
+    /// job.
     fn run(&mut self) -> bool {
         let Some(first) = self.pop() else { return false };
         self.stop_searching();
@@ -138,12 +138,12 @@ impl<S: 'static> Worker<'_, S> {
         true
     }
 
-    /// Lets those go who wait for the commit of the run.
+    /// Lets the callers continue that wait for the commit of the run.
     fn end_commits(&mut self, committed: &Result<(), String>) {
         self.uncommitted.drain(..).for_each(|job| job.end(committed.clone()));
     }
 
-    /// Runs one job, or refuses it where there is no state; whether there is a state afterwards.
+    /// Runs one job, or refuses it if there is no state. Returns true if there is a state afterwards.
     fn run_job(&mut self, job: Job<S>, now: &mut Instant) -> bool {
         let ending = match &mut self.state {
             Some(state) => {
@@ -182,12 +182,12 @@ impl<S: 'static> Worker<'_, S> {
         self.failure.as_ref().map_or(Refusal::Closed, |failure| Refusal::State(failure.message.clone()))
     }
 
-    /// Makes the state if there is none and calls `before_run`; whether there is a state.
+    /// Makes the state if there is none, and calls `before_run`. Returns true if there is a state.
     fn begin_run(&mut self, now: Instant) -> bool {
         if self.state.is_none() {
             self.make_state(now);
         }
-        // Why it has failed is told by the lack of a state.
+        // The missing state tells why the hook has failed.
         let _ = self.around_run("before_run");
         self.state.is_some()
     }
@@ -211,11 +211,11 @@ impl<S: 'static> Worker<'_, S> {
         self.failure = Some(Failure { message: message.into(), retry_at: now + back_off, back_off });
     }
 
-    /// Calls a hook. A panic of it costs the state, and so does an error of `before_run`: nothing may run then.
+    /// Calls a hook. A panic of the hook discards the state, and so does an error of `before_run`: no job may run then.
     ///
     /// # Errors
     ///
-    /// What the failure says.
+    /// The message of the failure.
     fn around_run(&mut self, which: &str) -> Result<(), String> {
         let hooks = &self.shared.hooks;
         let hook = if which == "before_run" { &hooks.before_run } else { &hooks.after_run };
@@ -263,7 +263,7 @@ impl<S: 'static> Worker<'_, S> {
         Some(popped)
     }
 
-    /// Sleeps until woken; `false` when there will be no more jobs.
+    /// Sleeps until it is woken. Returns false if there will be no more jobs.
     fn sleep(&mut self) -> bool {
         let wakes = &self.shared.wakes;
         self.stop_searching();
@@ -281,7 +281,7 @@ impl<S: 'static> Worker<'_, S> {
         !ended
     }
 
-    /// It has found a job, or goes to sleep.
+    /// Called when the worker has found a job or goes to sleep.
     fn stop_searching(&mut self) {
         if mem::replace(&mut self.searching, false) {
             self.shared.wakes.stop_searching(|| self.shared.has_shared_jobs());
@@ -292,9 +292,9 @@ impl<S: 'static> Worker<'_, S> {
         !self.shared.keyed[self.index].carrier().is_empty() || self.shared.has_shared_jobs()
     }
 
-    /// Closes the bridge when its runtime shuts down; whether it did.
+    /// Closes the bridge if its runtime shuts down. Returns true if this call has closed it.
     fn look_for_tear_down(&self) -> bool {
-        // Tear-down is sticky: once is enough.
+        // Tear-down is sticky, so closing once is enough.
         if self.shared.is_closed() || current(|context| context.check(self.io)).is_ok() {
             return false;
         }
@@ -312,7 +312,7 @@ impl<S: 'static> Worker<'_, S> {
     }
 }
 
-/// Ends the process where an unwinding would leave callers waiting for ever.
+/// Ends the process if an unwinding would leave callers waiting for ever.
 struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {

@@ -1,4 +1,4 @@
-//! What jobs, callers and hooks can rely on.
+//! The guarantees of a bridge to jobs, callers and hooks.
 
 mod support;
 
@@ -14,7 +14,7 @@ use iolite_io::{Io, TimedOut};
 use iolite_threaded::{Options, Threaded};
 use support::Threads;
 
-/// A job that holds its worker until it is let go.
+/// A job that occupies its worker until it is released.
 struct Blocker {
     running: Receiver<()>,
     go: Sender<()>,
@@ -121,7 +121,7 @@ fn a_full_queue_refuses_try_post_and_lets_post_wait() {
     bridge.try_post(|state| state.push(2)).unwrap();
     let refused = bridge.try_post(|state| state.push(3)).unwrap_err();
     assert!(matches!(refused.kind, PostErrorKind::Full));
-    // Another queue, its own room.
+    // Another queue has its own room.
     bridge.try_post_keyed("key", |state| state.push(4)).unwrap();
     let timed_out = io.timeout(Duration::from_millis(5), |io| bridge.post(io, |_| {})).unwrap_err();
     assert!(matches!(timed_out.kind, PostErrorKind::TimedOut(TimedOut)), "{timed_out:?}");
@@ -272,14 +272,14 @@ fn a_state_that_cannot_be_made_fails_the_start_and_later_the_calls() {
     let result = bridge.call(io, |()| ());
     assert!(matches!(&result, Err(CallError::State(message)) if message == "down"), "{result:?}");
     works.store(true, Ordering::Relaxed);
-    // Back-off: refused at once until it is over.
+    // Until the back-off is over, calls are refused at once.
     while let Err(error) = bridge.call(io, |()| ()) {
         assert!(matches!(error, CallError::State(_)));
     }
     bridge.close(io);
 }
 
-/// Otherwise the worker would unwind, and its callers would wait for ever: the process would end.
+/// Otherwise the worker would unwind and its callers would wait for ever, so the process would end.
 #[test]
 fn an_error_of_a_state_may_panic_when_it_is_told() {
     #[derive(Debug)]
@@ -310,7 +310,7 @@ fn a_key_may_panic() {
 
     let io = &*Threads::new() as &dyn Io;
     let bridge = one_worker(io);
-    // More often than there is room.
+    // More often than the queue has room.
     for _ in 0..4 {
         let call = std::panic::AssertUnwindSafe(|| bridge.call_keyed(io, Key, |_| ()));
         assert!(std::panic::catch_unwind(call).is_err());
@@ -459,7 +459,7 @@ fn a_bridge_left_open_does_not_hold_up_the_shutdown_of_threaded() {
     assert_eq!(bridge.metrics().depth, 0);
 }
 
-/// What a commit does with the runs of [`transactions`].
+/// The result of a commit of the runs of [`transactions`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Commit {
     Works,
@@ -473,7 +473,7 @@ struct Transactions {
     durable: Vec<u32>,
 }
 
-/// A bridge of one worker, whose commits do what the channel says, or else work.
+/// A bridge with one worker. Its commits do what the channel says, or else succeed.
 fn transactions(io: &dyn Io, commits: mpsc::Receiver<Commit>) -> Bridge<Transactions> {
     let commits = Mutex::new(commits);
     let builder = Bridge::builder("transactions").workers(1).state(|| Ok::<_, String>(Transactions::default()));
@@ -499,7 +499,7 @@ fn a_committed_call_returns_after_the_commit_of_its_run() {
     let bridge = transactions(io, commits);
     for number in 0..200 {
         bridge.call_committed(io, |state| state.pending.push(number)).unwrap();
-        // It is durable now, for whoever asks.
+        // It is durable now, for every caller that looks.
         bridge.call_keyed_committed(io, "any", |state| assert!(state.durable.contains(&number))).unwrap();
     }
     tell.send(Commit::Fails).unwrap();
@@ -507,7 +507,7 @@ fn a_committed_call_returns_after_the_commit_of_its_run() {
         Err(CallError::NotCommitted(reason)) => assert_eq!(reason, "after_run failed: the disk is full"),
         other => panic!("{other:?}"),
     }
-    // The state is the same one, which the hook has rolled back.
+    // The state is still the same one, and the hook has rolled it back.
     assert_eq!(bridge.call(io, |state| (state.pending.len(), state.durable.len())).unwrap(), (0, 200));
     tell.send(Commit::Panics).unwrap();
     match bridge.call_committed(io, |state| state.pending.push(1_001)) {
@@ -517,7 +517,7 @@ fn a_committed_call_returns_after_the_commit_of_its_run() {
     bridge.close(io);
 }
 
-/// All of one run get the same answer; a value that was made of what is not there is dropped by its caller.
+/// All calls of one run get the same answer. A caller drops the value that is based on data that was not committed.
 #[test]
 fn the_callers_of_one_run_share_its_commit() {
     let threads = Threads::new();
@@ -565,7 +565,8 @@ fn the_callers_of_one_run_share_its_commit() {
     }
 }
 
-/// A request withdraws a job that is queued; one whose job runs waits for the commit, and the request stays.
+/// A request withdraws a queued job. If the job already runs, the call waits for the commit, and the request stays
+/// pending.
 #[test]
 fn a_committed_call_is_canceled_in_the_queue_and_not_later() {
     let io = &*Threads::new() as &dyn Io;

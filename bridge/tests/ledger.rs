@@ -1,5 +1,5 @@
-//! A ledger of every job: many callers, random cancels and timeouts, panics, a close in the middle.
-//! Each job ran once, or its caller was told that it did not.
+//! A ledger of every job: many callers, random cancels and timeouts, panics, and a close in the middle. Each job ran
+//! once, or its caller was told that it did not.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{Random, Threads};
 
 const CALLERS: u64 = 8;
 
-/// What callers were told, counted.
+/// Counts of the answers that callers got.
 #[derive(Debug, Default)]
 struct Told {
     ran: AtomicU64,
@@ -29,14 +29,14 @@ struct Told {
 struct Bench {
     bridge: Bridge<u64>,
     told: Told,
-    /// Posted jobs that ran, and those of them that panicked.
+    /// The posted jobs that ran, and those among them that panicked.
     posts_ran: AtomicU64,
     posts_panicked: AtomicU64,
     /// Counts every closure that was made and every one that was dropped.
     closures: Arc<AtomicUsize>,
 }
 
-/// Lives in every closure.
+/// Part of every closure.
 struct Token(Arc<AtomicUsize>);
 
 impl Token {
@@ -78,7 +78,7 @@ impl Bench {
         })
     }
 
-    /// One job of a random kind; `false` when the bridge is closed.
+    /// Runs one job of a random kind. Returns false if the bridge is closed.
     fn step(self: &Arc<Self>, io: &dyn Io, random: &mut Random) -> bool {
         let panics = random.below(20) == 0;
         let work = Duration::from_micros(random.below(40));
@@ -155,7 +155,7 @@ impl Bench {
         !matches!(kind, Err(PostErrorKind::Closed))
     }
 
-    /// After the close: the ledger balances.
+    /// Checks after the close that the ledger balances.
     fn balance(&self) -> Metrics {
         let metrics = self.bridge.metrics();
         let [ran, panicked, posted] =
@@ -227,7 +227,7 @@ fn every_job_is_accounted_for_on_threads() {
     quiet_panics();
     let (bench, metrics) = round(&*Threads::new(), seed(), 20_000);
     println!("{:?}\n{metrics:?}", bench.told);
-    // Both outcomes of each race are frequent, or the round says little.
+    // Both outcomes of each race must be frequent, or the round shows little.
     for count in [&bench.told.canceled, &bench.told.timed_out, &bench.told.full] {
         assert!(count.load(Ordering::Relaxed) > 100, "{:?}", bench.told);
     }
@@ -259,7 +259,7 @@ fn no_wake_is_lost_on_the_edge_of_sleep() {
             scope.spawn(move || {
                 let mut random = Random(seed + caller);
                 for _ in 0..calls {
-                    // About as long as a worker looks around before it sleeps.
+                    // About as long as a worker searches before it sleeps.
                     spin(Duration::from_nanos(random.below(30_000)));
                     match random.below(3) {
                         0 => bridge.call(io, |()| ()).unwrap(),
@@ -278,9 +278,9 @@ fn no_wake_is_lost_on_the_edge_of_sleep() {
     assert!(metrics.wakes > calls / 10, "{metrics:?}");
 }
 
-/// One caller and one worker: nobody else's job makes good for a wake that was lost. The caller does
-/// not park, and knows of a job before its end, so that it comes at any time, while the worker announces
-/// its sleep above all.
+/// With one caller and one worker, no other job makes up for a lost wake-up. The caller does not park, and learns of a
+/// job's completion before the job's end. So the next job comes at any time, above all while the worker announces its
+/// sleep.
 #[test]
 fn no_wake_is_lost_between_one_caller_and_one_worker() {
     let mut random = Random(seed());

@@ -19,14 +19,14 @@ use mpsc::Ring;
 use primitive::{Guarded, explore};
 use word::{Taken, Word};
 
-/// With three preemptions: two producers of one item each need them.
+/// Runs a model with up to three preemptions: two producers of one item each need them.
 fn model(f: impl Fn() + Sync + Send + 'static) {
     explore(3, f);
 }
 
-/// Lets a producer push each number of items, with the producer's number in the tens, and consumes all.
+/// Lets each producer push its number of items, with the producer's number in the tens, and consumes all of them.
 ///
-/// One item has gone through before, so that the end of the ring is passed.
+/// One item has gone through before, so that the ring wraps around.
 fn produce_and_consume(capacity: usize, items: &'static [usize]) {
     let ring = Arc::new(Ring::new(capacity));
     assert!(ring.push(0).is_ok());
@@ -109,7 +109,7 @@ fn a_ring_drops_what_nobody_took() {
     });
 }
 
-/// A slot: the word, and a job that loom watches for touches from two threads at once.
+/// A slot: the word, and a job on which loom detects accesses from two threads at once.
 struct Slot {
     word: Word,
     job: Guarded,
@@ -145,7 +145,7 @@ fn a_job_is_taken_or_canceled_and_touched_by_one() {
         };
         let canceled = slot.word.cancel(generation);
         if canceled {
-            // The caller's frame is its own again.
+            // The caller's frame belongs to it again.
             slot.touch_job();
         }
         assert_ne!(worker.join().unwrap(), canceled, "exactly one of the two has the job");
@@ -198,11 +198,11 @@ fn a_cancel_of_an_earlier_generation_does_nothing() {
     });
 }
 
-/// What weaker orderings break.
+/// Models that fail with weaker orderings.
 mod orders {
     use super::*;
 
-    /// A slot whose index goes to the worker and comes back by rings, as by the queues of a bridge.
+    /// A slot whose index goes to the worker and comes back through rings, as it does through the queues of a bridge.
     struct Queue {
         slot: Slot,
         carrier: Ring<()>,
@@ -248,7 +248,7 @@ mod orders {
         });
     }
 
-    /// The worker takes the job, or finds it canceled; the next producer has the slot after either.
+    /// The worker takes the job or finds it canceled; in both cases the next producer gets the slot.
     #[test]
     fn the_next_producer_comes_after_the_job_before() {
         model(move || {

@@ -1,5 +1,6 @@
-//! Models of who of a bridge's workers sleeps and whom a job wakes: loom runs `wake.rs` itself through every
-//! interleaving, with workers that sleep as those of `worker.rs` do. A job that nobody comes for shows as a deadlock.
+//! Models of the workers' sleep and of the choice of the worker that a job wakes. Loom runs `wake.rs` itself through
+//! every interleaving, with workers that sleep as those of `worker.rs` do. A job for which no worker comes shows as a
+//! deadlock.
 
 #[path = "../src/wake.rs"]
 #[allow(dead_code)]
@@ -69,9 +70,9 @@ use wake::Wakes;
 
 struct Bridge {
     wakes: Wakes,
-    /// How many jobs are in the shared queue.
+    /// The number of jobs in the shared queue.
     shared: AtomicUsize,
-    /// How many are in that of the first worker.
+    /// The number of jobs in the queue of the first worker.
     keyed: AtomicUsize,
 }
 
@@ -90,7 +91,7 @@ impl Bridge {
         self.wakes.wake_worker(0, || self.has_shared_jobs());
     }
 
-    /// Relaxed: the fences of `wake.rs` say what it has to see.
+    /// Relaxed: the fences of `wake.rs` ensure that the jobs are seen.
     fn has_shared_jobs(&self) -> bool {
         self.shared.load(Ordering::Relaxed) != 0
     }
@@ -128,8 +129,8 @@ impl Bridge {
         }
     }
 
-    /// A worker goes to sleep on the calling thread, and another thread does something about jobs: it is not left
-    /// asleep beside one.
+    /// A worker goes to sleep on the calling thread while another thread posts or takes jobs. The worker must not stay
+    /// asleep while there is a job.
     fn a_worker_does_not_sleep_beside_a_job(leave: fn(&Bridge)) {
         explore(3, move || {
             let bridge = Bridge::new(1);
@@ -155,7 +156,7 @@ fn who_goes_to_sleep_sees_a_keyed_job_or_is_woken() {
     Bridge::a_worker_does_not_sleep_beside_a_job(Bridge::post_keyed);
 }
 
-/// As one that a bridge which closes takes back.
+/// As a closing bridge takes back a job.
 #[test]
 fn who_goes_to_sleep_sees_a_change_or_is_woken_with_all() {
     Bridge::a_worker_does_not_sleep_beside_a_job(|bridge| {
@@ -164,7 +165,7 @@ fn who_goes_to_sleep_sees_a_change_or_is_woken_with_all() {
     });
 }
 
-/// A producer sees that one searches, and relies on it; that one finds another job.
+/// A producer sees that a worker searches, and relies on it, but that worker finds another job.
 #[test]
 fn who_ends_a_search_wakes_another_worker_for_a_job_that_came_meanwhile() {
     explore(3, || {
@@ -184,7 +185,7 @@ fn who_ends_a_search_wakes_another_worker_for_a_job_that_came_meanwhile() {
     });
 }
 
-/// A producer wants to wake a worker, which goes on by itself; another one relies on that wake.
+/// A producer wants to wake a worker that goes on by itself; another producer relies on that wake-up.
 #[test]
 fn who_finds_nobody_to_wake_looks_for_jobs_of_those_who_rely_on_it() {
     explore(2, || {
@@ -194,7 +195,7 @@ fn who_finds_nobody_to_wake_looks_for_jobs_of_those_who_rely_on_it() {
             let bridge = bridge.clone();
             thread::spawn(move || bridge.post())
         });
-        // It wakes by itself, takes a job if there is one, and goes to sleep again.
+        // The worker wakes by itself, takes a job if there is one, and goes to sleep again.
         let searching = !bridge.wakes.cancel_sleep(0);
         bridge.pop();
         if searching {

@@ -1,16 +1,16 @@
-//! Which backend runs the program.
+//! The choice of the backend that runs the program.
 
 use std::fmt;
 
-/// A backend, or the best that there is.
+/// A backend, or the best backend that is available.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BackendChoice {
-    /// `Evented` where the kernel allows it, else `Threaded` and a notice that says why.
+    /// Chooses `Evented` where the kernel allows it. Otherwise it chooses `Threaded`, and a notice says why.
     #[default]
     Auto,
     /// A bounded pool of threads.
     Threaded,
-    /// Fibers on io_uring; [`run`](crate::run) fails with the cause where that is not to be had.
+    /// Fibers on io_uring. [`run`](crate::run) fails with the cause if io_uring is not available.
     Evented,
 }
 

@@ -6,9 +6,9 @@ use super::settings::{KEYS, Key, PREFIX};
 use super::spelling::{is_near_miss, nearest};
 use super::{Config, ConfigError};
 
-/// Names a TOML file whose settings the other variables override.
+/// Names a TOML file. The other variables override its settings.
 const FILE: &str = "IOLITE_CONFIG";
-/// Variables that begin so belong to the project's own tests and are ignored.
+/// The project's own tests use variables with this prefix; they are ignored.
 const TEST_PREFIX: &str = "IOLITE_TEST_";
 
 impl Config {
@@ -16,30 +16,32 @@ impl Config {
     ///
     /// | variable | value |
     /// |---|---|
-    /// | `IOLITE_CONFIG` | the path of a TOML file, see `from_toml`; the other variables override it |
+    /// | `IOLITE_CONFIG` | the path of a TOML file (see [`from_toml`](Self::from_toml)), which the other variables override |
     /// | `IOLITE_BACKEND` | `auto`, `threaded` or `evented` |
     /// | `IOLITE_ASYNC_LIMIT`, `IOLITE_CONCURRENT_LIMIT` | a count of tasks |
     /// | `IOLITE_STACK_SIZE`, `IOLITE_MAIN_STACK_SIZE` | bytes, as in `262144`, `256KiB` or `8MiB` |
     /// | `IOLITE_EXECUTORS`, `IOLITE_OFFLOAD_LIMIT`, `IOLITE_LOOKUP_LIMIT` | a count of threads |
     /// | `IOLITE_LOOKUP_TIMEOUT`, `IOLITE_IDLE_TIMEOUT`, `IOLITE_SHUTDOWN_GRACE` | a duration, as in `500ms`, `10s` or `2min` |
     ///
-    /// Any other variable that begins with `IOLITE_` is somebody else's. It is ignored, and [`run`](crate::run) says so in
-    /// one notice ([`Config::notice`]), unless its name is one of these with a slip: `IOLITE_EXECUTERS` is refused.
-    /// Variables that begin with `IOLITE_TEST_` are left to tests, without a word.
+    /// Any other variable that begins with `IOLITE_` belongs to another program. It is ignored, and [`run`](crate::run)
+    /// says so in one notice ([`Config::notice`]). A name that is a near miss of one of these, such as
+    /// `IOLITE_EXECUTERS`, is refused. Variables that begin with `IOLITE_TEST_` are reserved for tests and ignored
+    /// without a notice.
     ///
     /// # Errors
     ///
-    /// One line that names the variable: a name that is nearly one of these, a bad value, a combination
-    /// that cannot be, or what is wrong with the file.
+    /// One line that names the variable. The causes are a name that is a near miss of one of these, a bad value, a
+    /// combination of settings that is impossible, and a file that cannot be read or has errors.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_vars(std::env::vars_os())
     }
 
-    /// As [`from_env`](Self::from_env), from other variables than the environment's.
+    /// Reads the configuration from the given variables instead of those of the environment; otherwise like
+    /// [`from_env`](Self::from_env).
     ///
     /// # Errors
     ///
-    /// As `from_env`.
+    /// The same as those of `from_env`.
     pub fn from_vars<N, V>(variables: impl IntoIterator<Item = (N, V)>) -> Result<Self, ConfigError>
     where
         N: Into<OsString>,
@@ -62,8 +64,7 @@ impl Config {
     }
 }
 
-/// The variables that are meant for us, sorted, so that of two faults it is always the same that is
-/// reported.
+/// The variables that are meant for iolite. They are sorted, so that of two errors always the same one is reported.
 fn ours<N, V>(variables: impl IntoIterator<Item = (N, V)>) -> Vec<(String, OsString)>
 where
     N: Into<OsString>,
@@ -86,7 +87,8 @@ fn set(config: &mut Config, variable: String, value: &OsStr) -> Result<(), Confi
     key.set(config, text).map_err(|what| ConfigError::new(&variable, &what))
 }
 
-/// A variable that is none of ours is somebody else's, or one of ours with a slip, which must not go unnoticed.
+/// Handles a variable that has the name of no setting: it belongs to another program, or it is a misspelled setting,
+/// which must be reported.
 fn set_unknown(config: &mut Config, variable: String) -> Result<(), ConfigError> {
     let known: Vec<_> = KEYS.iter().map(|key| Key::variable(key.name)).chain([FILE.into()]).collect();
     let nearest = nearest(&variable.to_ascii_uppercase(), known.iter().map(String::as_str));

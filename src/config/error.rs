@@ -1,9 +1,9 @@
-//! What is wrong with a configuration.
+//! Errors of configurations.
 
 use std::error::Error;
 use std::fmt;
 
-/// A configuration that cannot be used: one line that names the key and says what is wrong.
+/// An error for a configuration that cannot be used: one line that names the key and says what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub(super) String);
 
@@ -21,7 +21,7 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// What is wrong with the value of a key.
+/// A problem with the value of a key.
 pub(super) struct Fault {
     pub(super) key: &'static str,
     pub(super) what: String,

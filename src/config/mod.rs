@@ -1,4 +1,4 @@
-//! What a program may choose about its backend: in code, from the environment, from TOML.
+//! The choices that a program has about its backend: in code, from the environment and from TOML.
 
 mod settings;
 
@@ -25,25 +25,25 @@ use notice::Notice;
 pub(crate) use notice::write_line;
 
 impl Config {
-    /// A configuration in which everything is the default.
+    /// Makes a configuration in which every setting has its default.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets who is told what the user of the program should know, a line at a time: that `auto`
-    /// fell back, that shutdown waits for a task, that a variable was ignored. Default: a line on stderr.
+    /// Sets the function that receives notices for the user of the program, one line at a time: that `auto` has fallen
+    /// back, that shutdown waits for a task, that a variable was ignored. By default, each notice is a line on stderr.
     ///
-    /// It may be called from any thread of the backend and must not block for long.
+    /// The function may be called from any thread of the backend and must not block for long.
     #[must_use]
     pub fn notice(self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { notice: Some(Notice(Arc::new(notice))), ..self }
     }
 
-    /// Says whether [`run`](crate::run) would accept the values and their combination.
+    /// Checks that [`run`](crate::run) would accept the values and their combination.
     ///
     /// # Errors
     ///
-    /// What is wrong, in one line that names the key.
+    /// The problem, in one line that names the key.
     pub fn check(&self) -> Result<(), ConfigError> {
         let whole = self.clone().backend(self.backend.unwrap_or_default());
         whole.find_fault().map_or(Ok(()), |fault| Err(fault.into()))
@@ -53,7 +53,7 @@ impl Config {
         self.notice.as_ref().map_or_else(|| Arc::new(write_line) as _, |notice| notice.0.clone())
     }
 
-    /// Tells which variables were ignored.
+    /// Sends a notice that names the variables that were ignored.
     pub(crate) fn tell_ignored(&self) {
         let line = match &self.ignored[..] {
             [] => return,

@@ -1,10 +1,10 @@
-//! Telling the user of the program something.
+//! Notices to the user of the program.
 
 use std::fmt;
 
 use iolite_io::backend::Report;
 
-/// Who is told what the user should know.
+/// The function that receives notices.
 #[derive(Clone)]
 pub(super) struct Notice(pub(super) Report);
 
@@ -14,9 +14,9 @@ impl fmt::Debug for Notice {
     }
 }
 
-/// Writes a line to stderr. Unlike `eprintln!`, it does not panic where stderr is closed.
+/// Writes a line to stderr. Unlike `eprintln!`, it does not panic if stderr is closed.
 pub(crate) fn write_line(line: &str) {
     use std::io::Write;
-    // Nobody is left who could be told that telling failed.
+    // There is nowhere to report that the report failed.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

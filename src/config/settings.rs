@@ -1,5 +1,5 @@
-//! The settings, a row for each. From the rows come the fields of [`Config`], the methods that set them, and the keys that
-//! the environment and TOML share.
+//! The table of settings, a row for each. The rows produce the fields of [`Config`], the methods that set them, and the
+//! keys that the environment and TOML share.
 
 use std::time::Duration;
 
@@ -8,22 +8,23 @@ use super::error::Fault;
 use super::notice::Notice;
 use super::value;
 
-/// Before each key's name in the environment.
+/// The prefix of each key's name in the environment.
 pub(super) const PREFIX: &str = "IOLITE_";
 
-/// A setting that has a name.
+/// A setting and its name.
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// The only backend that has it.
+    /// The only backend that has this setting, if not all have it.
     pub(super) only: Option<BackendChoice>,
     set: fn(&mut Config, &str) -> Result<(), String>,
     is_set: fn(&Config) -> bool,
-    /// What is wrong with its value, by itself and with the chosen backend.
+    /// Checks the value, by itself and against the chosen backend.
     check: fn(&Config) -> Result<(), String>,
 }
 
-/// `/// DOCUMENTATION`, `NAME: TYPE => ARGUMENT, PARSER, RANGE, BACKEND;`: the argument of the method that sets it, how
-/// a text becomes a value, which values are accepted, and the only backend that has it, if there is one.
+/// The form of a row is `/// DOCUMENTATION`, `NAME: TYPE => ARGUMENT, PARSER, RANGE, BACKEND;`. It gives the argument
+/// of the method that sets it, the parser of its text form, the check of its range, and the only backend that has it,
+/// if not all have it.
 macro_rules! settings {
     (
         $(#[$config:meta])*
@@ -36,7 +37,7 @@ macro_rules! settings {
         pub struct Config {
             $($(#[$documentation])* pub $name: Option<$type>,)*
             pub(super) notice: Option<Notice>,
-            /// Variables of the environment that look like settings and are none.
+            /// Variables of the environment that look like settings but belong to other programs.
             pub(super) ignored: Vec<String>,
         }
 
@@ -49,7 +50,7 @@ macro_rules! settings {
                 }
             )*
 
-            /// This configuration, with what `other` sets in place of its own.
+            /// Returns this configuration with every setting replaced that `other` sets.
             #[must_use]
             pub fn overridden_by(mut self, other: Config) -> Self {
                 self.ignored.extend(other.ignored);
@@ -61,11 +62,11 @@ macro_rules! settings {
             }
         }
 
-        /// In the order in which the documentation tells them.
+        /// All keys, in the order of the documentation.
         pub(super) const KEYS: &[Key] = &[$(Key {
             name: stringify!($name),
             only: $only,
-            // Of any backend's range: which one is chosen may not have been read yet.
+            // Accepts the range of any backend: the choice of the backend may not have been read yet.
             set: |config, text| {
                 config.$name = Some($range($parse(text)?, None)?);
                 Ok(())
@@ -77,11 +78,11 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Which backend runs the program, and how it is bounded.
+    /// The choice of the backend that runs the program, and its limits.
     ///
-    /// Every setting is optional; `None` is the backend's default. The same settings have the same
-    /// names in code, in TOML (`stack_size = "256KiB"`) and, in capitals after `IOLITE_`, in the
-    /// environment (`IOLITE_STACK_SIZE=256KiB`).
+    /// Every setting is optional; `None` means the backend's default. The same settings have the same names in code, in
+    /// TOML (`stack_size = "256KiB"`) and, in capitals after `IOLITE_`, in the environment
+    /// (`IOLITE_STACK_SIZE=256KiB`).
     ///
     /// ```
     /// use iolite::{BackendChoice, Config};
@@ -95,32 +96,33 @@ settings! {
     /// ```
     pub struct Config;
 
-    /// The backend. Default: [`BackendChoice::Auto`].
+    /// The backend that runs the program. Default: [`BackendChoice::Auto`].
     backend: BackendChoice => backend, value::backend, value::any, None;
-    /// How many tasks of `spawn_async` run beside their callers; more run inline. 0 is legal: all
-    /// run inline.
+    /// The maximum number of `spawn_async` tasks that run beside their callers; further tasks run inline. With 0, all
+    /// of them run inline.
     async_limit: usize => tasks, value::count, value::any, None;
-    /// How many tasks of `spawn_concurrent` and `spawn_waiting` exist at once; more are refused, or
-    /// wait. 0 is legal: there are none.
+    /// The maximum number of `spawn_concurrent` and `spawn_waiting` tasks that exist at once. Beyond it, the former are
+    /// refused and the latter wait. With 0, there can be none.
     concurrent_limit: usize => tasks, value::count, value::any, None;
-    /// The stack of a task in bytes, up to 1 GiB; at least 32 KiB on `evented`, and 64 KiB where
-    /// the task may have a thread.
+    /// The size of a task's stack in bytes: at most 1 GiB, and at least 32 KiB on `evented`, or 64 KiB if the task may
+    /// run on a thread.
     stack_size: usize => bytes, value::bytes, value::stack_size, None;
-    /// The stack of the main task in bytes, from 32 KiB to 1 GiB. Only `evented` runs it on one of
-    /// its own.
+    /// The size of the main task's stack in bytes, from 32 KiB to 1 GiB. Only `evented` runs the main task on a stack
+    /// of its own.
     main_stack_size: usize => bytes, value::bytes, value::main_stack_size, Some(Evented);
-    /// How many threads run fibers, from 1 to 1,024. Only `evented` has executors.
+    /// The number of threads that run fibers, from 1 to 1,024. Only `evented` has executors.
     executors: usize => threads, value::count, value::executors, Some(Evented);
-    /// How many threads run what fibers `offload`, from 1 to 1,024. Only `evented` has such threads.
+    /// The maximum number of threads that run the closures of `offload`, from 1 to 1,024. Only `evented` has such
+    /// threads.
     offload_limit: usize => threads, value::count, value::offload_limit, Some(Evented);
-    /// How many threads look host names up, from 1 to 1,024; more lookups wait.
+    /// The maximum number of threads that look up host names, from 1 to 1,024; further lookups wait.
     lookup_limit: usize => threads, value::count, value::lookup_limit, None;
-    /// How long a call waits for the addresses of a name. Not zero.
+    /// The time after which a lookup of a host name gives up. Must not be zero.
     lookup_timeout: Duration => timeout, value::duration, value::lookup_timeout, None;
-    /// How long a thread without work stays. Only `threaded` has such threads.
+    /// The time after which a thread without work ends. Only `threaded` has such threads.
     idle_timeout: Duration => timeout, value::duration, value::any, Some(Threaded);
-    /// How long shutdown waits before it names the tasks that have not ended; it then goes on
-    /// waiting.
+    /// The time that shutdown waits before it reports the names of the tasks that have not ended. Afterwards it
+    /// continues to wait.
     shutdown_grace: Duration => grace, value::duration, value::any, None;
 }
 
@@ -150,8 +152,8 @@ impl Key {
 }
 
 impl Config {
-    /// The first value that is out of its range or does not go with the chosen backend. Where none
-    /// is chosen, another source may still choose one.
+    /// Returns the first value that is out of range or that the chosen backend does not have. If no backend is chosen,
+    /// another source may still choose one, so the second check is left out.
     pub(super) fn find_fault(&self) -> Option<Fault> {
         let out_of_range = KEYS.iter().find_map(|key| key.out_of_range(self));
         out_of_range.or_else(|| KEYS.iter().find_map(|key| key.conflict(self)))

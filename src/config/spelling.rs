@@ -1,17 +1,17 @@
-//! Near misses among names.
+//! Detects near misses of names.
 
-/// The candidate that needs the fewest edits to become `word`.
+/// Returns the candidate that needs the fewest edits to become `word`.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
     candidates.into_iter().min_by_key(|candidate| edits(word, candidate)).unwrap_or_default()
 }
 
-/// Whether `word` is probably `candidate` with a slip: in another case, or with no more than one edit for each three
-/// characters.
+/// Returns true if `word` is probably a misspelling of `candidate`: it differs only in case, or by at most one edit for
+/// every three characters.
 pub(super) fn is_near_miss(word: &str, candidate: &str) -> bool {
     edits(&word.to_ascii_uppercase(), &candidate.to_ascii_uppercase()) <= candidate.chars().count() / 3
 }
 
-/// How many characters have to be inserted, removed, replaced or swapped with their neighbour.
+/// Returns the number of characters that have to be inserted, removed, replaced or swapped with their neighbour.
 fn edits(from: &str, to: &str) -> usize {
     strsim::osa_distance(from, to)
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::settings::{KEYS, Key};
 use super::{BackendChoice, Config};
 
-/// The error of one environment variable, or of several.
+/// Returns the error of one or more environment variables.
 fn env_error(variables: &[(&str, &str)]) -> String {
     Config::from_vars(variables.iter().copied()).expect_err("has to be refused").to_string()
 }
@@ -181,7 +181,7 @@ fn the_smallest_stack_is_the_backends() {
     assert_eq!(fault(BackendChoice::Threaded), refused("threaded"));
     assert_eq!(fault(BackendChoice::Auto), refused("auto"));
     assert_eq!(Config::new().stack_size(32 << 10).check().map_err(|error| error.to_string()), refused("auto"));
-    // Who reads a part of the configuration does not know yet.
+    // The reader of one source does not know the other sources yet.
     assert_eq!(env(&[("IOLITE_STACK_SIZE", "32KiB")]).backend(BackendChoice::Evented).check(), Ok(()));
     assert_eq!(
         env_error(&[("IOLITE_BACKEND", "threaded"), ("IOLITE_STACK_SIZE", "32KiB")]),
@@ -291,7 +291,7 @@ mod toml {
         let path = path.to_str().unwrap();
         let config = env(&[("IOLITE_CONFIG", path), ("IOLITE_EXECUTORS", "1")]);
         assert_eq!((config.backend, config.executors), (Some(BackendChoice::Evented), Some(1)));
-        // The fault is in neither alone.
+        // Neither source is wrong by itself.
         let error = env_error(&[("IOLITE_CONFIG", path), ("IOLITE_BACKEND", "threaded")]);
         assert!(error.starts_with("executors: only the evented backend has it"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! The configuration from TOML, and from whatever serde reads.
+//! The configuration from TOML, or from any other format that serde reads.
 
 use std::fmt;
 use std::fs;
@@ -26,13 +26,13 @@ impl Config {
     /// # Ok::<(), iolite::ConfigError>(())
     /// ```
     ///
-    /// A program that has a configuration file of its own makes `Config` a field of what it reads
-    /// with serde: it implements `Deserialize`.
+    /// A program with a configuration file of its own can make `Config` a field of the type that it reads with serde,
+    /// because `Config` implements `Deserialize`.
     ///
     /// # Errors
     ///
-    /// One line with line, column and key: an unknown key, a bad value, a combination that cannot
-    /// be, or what is no TOML.
+    /// One line with the line, the column and the key. The causes are an unknown key, a bad value, a combination of
+    /// settings that is impossible, and text that is not valid TOML.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
             let message = error.message().lines().collect::<Vec<_>>().join(" ");
@@ -43,12 +43,12 @@ impl Config {
         })
     }
 
-    /// As [`from_toml`](Self::from_toml), from a file. Blocks its thread; meant for the beginning
-    /// of a program.
+    /// Reads a TOML file, as [`from_toml`](Self::from_toml) reads a text. It blocks its thread, so call it at the
+    /// beginning of a program.
     ///
     /// # Errors
     ///
-    /// As `from_toml`, after the path; or why the file cannot be read.
+    /// Those of `from_toml`, after the path; or the reason why the file cannot be read.
     pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
@@ -56,7 +56,7 @@ impl Config {
     }
 }
 
-/// `line:column` of a byte, both from 1.
+/// Returns `line:column` of a byte, both counted from 1.
 fn position(text: &str, byte: usize) -> String {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Config {
     }
 }
 
-/// Reads the table.
+/// The visitor that reads the table.
 struct Table;
 
 impl<'de> Visitor<'de> for Table {
@@ -88,7 +88,7 @@ impl<'de> Visitor<'de> for Table {
     }
 }
 
-/// Reads the name of a key. A seed, so that an error gets the place of the key.
+/// Reads the name of a key. It is a seed, so that an error gets the position of the key.
 struct KeyName;
 
 impl<'de> DeserializeSeed<'de> for KeyName {
@@ -103,7 +103,7 @@ impl<'de> DeserializeSeed<'de> for KeyName {
     }
 }
 
-/// Reads the value of a key, a string or a number. A seed, so that an error gets its place.
+/// Reads the value of a key, a string or a number. It is a seed, so that an error gets the position of the value.
 struct Value<'a> {
     key: &'static Key,
     config: &'a mut Config,

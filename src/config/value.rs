@@ -1,4 +1,4 @@
-//! Values: from text, and within their ranges. An error says what is wrong, not for which key.
+//! Parses values and checks their ranges. An error says what is wrong, but not for which key.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::backend::TaskOptions;
 const KIB: usize = 1 << 10;
 const EXECUTORS_MAX: usize = 1024;
 
-/// More threads than that wait for disks or for names at once on no computer.
+/// No computer has a use for more threads that wait for disks or names at once.
 const BLOCKING_MAX: usize = 1024;
 
 pub(super) fn backend(text: &str) -> Result<BackendChoice, String> {
@@ -28,7 +28,7 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("{text:?} is not a valid count: expected a whole number such as 0 or 64"))
 }
 
-/// A number of bytes, as in `262144`, `256KiB` or `8 MiB`.
+/// Parses a number of bytes, as in `262144`, `256KiB` or `8 MiB`.
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
     let (digits, unit) = number_and_unit(text);
     let factor = match unit.to_ascii_lowercase().as_str() {
@@ -44,7 +44,7 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
     })
 }
 
-/// A time with its unit, as in `500ms`, `10s` or `2min`.
+/// Parses a duration with its unit, as in `500ms`, `10s` or `2min`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) = number_and_unit(text);
     let milliseconds = match unit {
@@ -60,18 +60,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// A size that the backend takes; one of the backends, where none is chosen.
+/// Checks that the backend accepts the size or, if no backend is chosen, that one of them does.
 pub(super) fn stack_size(bytes: usize, backend: Option<BackendChoice>) -> Result<usize, String> {
     let min = match backend {
         None | Some(BackendChoice::Evented) => *TaskOptions::STACK_BYTES.start(),
-        // `auto` may end on threads.
+        // `auto` may fall back to threads.
         Some(BackendChoice::Threaded | BackendChoice::Auto) => iolite_threaded::Options::STACK_SIZE_MIN,
     };
     let backend = backend.map_or_else(String::new, |backend| format!(" with backend = {backend}"));
     in_range(bytes, min).map_err(|fault| fault + &backend)
 }
 
-/// Every value is accepted.
+/// Accepts every value.
 pub(super) fn any<T>(value: T, _: Option<BackendChoice>) -> Result<T, String> {
     Ok(value)
 }

@@ -1,5 +1,5 @@
-//! The smallest `Io` under which a bridge works: a thread per task, no operations.
-// Each test uses its part.
+//! The smallest `Io` under which a bridge works: a thread per task, and no operations.
+// Each test uses a part of it.
 #![allow(dead_code)]
 
 use std::io;
@@ -12,7 +12,7 @@ use iolite_io::{
     operation::{Operation, Output},
 };
 
-/// Starts every task on a thread of its own.
+/// An `Io` that starts every task on a thread of its own.
 pub(crate) struct Threads {
     this: Weak<Threads>,
     started: Mutex<Vec<TaskRef>>,
@@ -23,7 +23,7 @@ impl Threads {
         Arc::new_cyclic(|this| Self { this: this.clone(), started: Mutex::default() })
     }
 
-    /// Cancels for good what was started, as a runtime does that shuts down.
+    /// Tears down all tasks that it has started, as a runtime does that shuts down.
     pub(crate) fn tear_down(&self) {
         self.started.lock().unwrap().iter().for_each(TaskRef::tear_down);
     }
@@ -59,7 +59,7 @@ impl Io for Threads {
     }
 }
 
-/// A reproducible sequence of numbers (splitmix64). Tests print their seed.
+/// A reproducible sequence of numbers (splitmix64). Tests print their seeds.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
