@@ -14,8 +14,8 @@ use crate::{ErrorChain, Io};
 
 /// Runs `program` on the configured backend and returns its result, after every task has ended.
 ///
-/// With [`BackendChoice::Auto`], if io_uring is not available, the program runs on threads and one notice
-/// ([`Config::notice`]) says why.
+/// With [`BackendChoice::Auto`], if io_uring is not available, the program runs on threads and one report
+/// ([`Config::report`]) says why.
 ///
 /// ```
 /// use iolite::{BackendChoice, Config};
@@ -55,7 +55,7 @@ pub fn run<T>(config: Config, program: impl FnOnce(&dyn Io) -> T) -> Result<T, R
             Err(cause) => {
                 let why = ErrorChain::new(&cause);
                 let line = format!("iolite: the evented backend is not available, running on threads: {why}");
-                config.notice_or_default()(&one_line(&line));
+                config.report_or_default()(&one_line(&line));
                 run_threaded(&config, program)
             }
         },
@@ -152,7 +152,7 @@ fn threaded_options(config: &Config) -> iolite_threaded::Options {
     set(&mut options.lookup_timeout, config.lookup_timeout);
     set(&mut options.idle_timeout, config.idle_timeout);
     set(&mut options.grace, config.shutdown_grace);
-    options.report = Some(config.notice_or_default());
+    options.report = Some(config.report_or_default());
     options
 }
 
@@ -167,7 +167,7 @@ fn evented_options(config: &Config) -> iolite_evented::Options {
     set(&mut options.lookup_limit, config.lookup_limit);
     set(&mut options.lookup_timeout, config.lookup_timeout);
     set(&mut options.grace, config.shutdown_grace);
-    options.report = Some(config.notice_or_default());
+    options.report = Some(config.report_or_default());
     options
 }
 
@@ -233,7 +233,7 @@ mod test {
     #[test]
     fn the_time_for_lookups_reaches_the_backend() {
         for backend in [BackendChoice::Threaded, BackendChoice::Auto] {
-            let config = Config::new().backend(backend).notice(|_| ()).lookup_timeout(Duration::from_nanos(1));
+            let config = Config::new().backend(backend).report(|_| ()).lookup_timeout(Duration::from_nanos(1));
             let error = run(config, |io| TcpStream::connect(io, "host.invalid:1")).unwrap().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
             assert!(error.to_string().contains("host.invalid"), "{error}");
@@ -244,29 +244,29 @@ mod test {
     fn the_program_may_borrow_and_return_what_is_not_send() {
         let local = std::rc::Rc::new(String::from("here"));
         for backend in [BackendChoice::Threaded, BackendChoice::Auto] {
-            let config = Config::new().backend(backend).notice(|_| ());
+            let config = Config::new().backend(backend).report(|_| ());
             let same = run(config, |_| local.clone()).unwrap();
             assert_eq!(*same, "here");
         }
     }
 
     #[test]
-    fn auto_gives_one_notice_at_most_and_runs() {
+    fn auto_sends_one_report_at_most_and_runs() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let told = lines.clone();
-        let config = Config::new().notice(move |line| told.lock().unwrap().push(line.to_owned()));
+        let config = Config::new().report(move |line| told.lock().unwrap().push(line.to_owned()));
         let backend = run(config, |io| io.backend()).unwrap();
         let expected = usize::from(backend.name == "threaded");
         assert_eq!(lines.lock().unwrap().len(), expected, "{lines:?}");
     }
 
     #[test]
-    fn a_variable_of_somebody_else_is_one_notice() {
+    fn a_variable_of_somebody_else_is_one_report() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let told = lines.clone();
         let variables = [("IOLITE_LOG", "debug"), ("IOLITE_BACKEND", "threaded"), ("IOLITE_URL", "x")];
         let config =
-            Config::from_vars(variables).unwrap().notice(move |line| told.lock().unwrap().push(line.to_owned()));
+            Config::from_vars(variables).unwrap().report(move |line| told.lock().unwrap().push(line.to_owned()));
         let config = Config::new().overridden_by(config);
         assert_eq!(run(config, |io| io.backend().name).unwrap(), "threaded");
         let expected = "iolite: IOLITE_LOG, IOLITE_URL are not settings of iolite and were ignored";

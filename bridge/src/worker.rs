@@ -5,7 +5,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iolite_io::backend::{current, tell};
+use iolite_io::backend::{current, send_report};
 use iolite_io::{Instant, Io};
 
 use crate::job::{Ending, Job, Refusal, Uncommitted};
@@ -308,7 +308,7 @@ impl<S: 'static> Worker<'_, S> {
 
     fn report(&self, text: &str) {
         let line = format!("bridge {}: worker {}: {text}", self.shared.name, self.index);
-        tell(self.shared.hooks.report.as_ref(), &line);
+        send_report(self.shared.hooks.report.as_ref(), &line);
     }
 }
 

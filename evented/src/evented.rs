@@ -109,13 +109,13 @@ impl Evented {
     fn join(&mut self) {
         self.runtime.close();
         if self.runtime.is_called_by_own_task() {
-            self.runtime.report().tell_dropped_by_own_task();
+            self.runtime.report().send_dropped_by_own_task();
             // They end by themselves.
             self.threads.clear();
         }
         let (is_thread, may_suspend) = current(|context| (context.is_thread(), context.may_suspend()));
         if !is_thread && !may_suspend && !self.threads.is_empty() {
-            self.runtime.report().tell(
+            self.runtime.report().send(
                 "the runtime was dropped on a fiber that must not suspend: its shutdown goes on without anybody waiting for it",
             );
             self.threads.clear();

@@ -310,7 +310,7 @@ impl Runtime {
     /// Tells that a task waits for the memory of a stack, once.
     pub(crate) fn tell_starved(&self, error: &io::Error) {
         if !self.told_starved.swap(true, Ordering::Relaxed) {
-            self.report.tell(&format!("no memory for the stack of a fiber, a task waits: {error}"));
+            self.report.send(&format!("no memory for the stack of a fiber, a task waits: {error}"));
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// A backend, or the best backend that is available.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BackendChoice {
-    /// Chooses `Evented` where the kernel allows it. Otherwise it chooses `Threaded`, and a notice says why.
+    /// Chooses `Evented` where the kernel allows it. Otherwise it chooses `Threaded`, and a report says why.
     #[default]
     Auto,
     /// A bounded pool of threads.

@@ -24,9 +24,9 @@ impl Config {
     /// | `IOLITE_LOOKUP_TIMEOUT`, `IOLITE_IDLE_TIMEOUT`, `IOLITE_SHUTDOWN_GRACE` | a duration, as in `500ms`, `10s` or `2min` |
     ///
     /// Any other variable that begins with `IOLITE_` belongs to another program. It is ignored, and [`run`](crate::run)
-    /// says so in one notice ([`Config::notice`]). A name that is a near miss of one of these, such as
+    /// says so in one report ([`Config::report`]). A name that is a near miss of one of these, such as
     /// `IOLITE_EXECUTERS`, is refused. Variables that begin with `IOLITE_TEST_` are reserved for tests and ignored
-    /// without a notice.
+    /// without a report.
     ///
     /// # Errors
     ///

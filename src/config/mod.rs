@@ -8,7 +8,7 @@ mod toml;
 
 mod choice;
 mod error;
-mod notice;
+mod report;
 mod spelling;
 mod value;
 
@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use iolite_io::backend::Report;
 
-use notice::Notice;
-pub(crate) use notice::write_line;
+use report::ReportHook;
+pub(crate) use report::write_line;
 
 impl Config {
     /// Makes a configuration in which every setting has its default.
@@ -30,13 +30,13 @@ impl Config {
         Self::default()
     }
 
-    /// Sets the function that receives notices for the user of the program, one line at a time: that `auto` has fallen
-    /// back, that shutdown waits for a task, that a variable was ignored. By default, each notice is a line on stderr.
+    /// Sets the function that receives reports for the user of the program, one line at a time: that `auto` has fallen
+    /// back, that shutdown waits for a task, that a variable was ignored. By default, each report is a line on stderr.
     ///
     /// The function may be called from any thread of the backend and must not block for long.
     #[must_use]
-    pub fn notice(self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { notice: Some(Notice(Arc::new(notice))), ..self }
+    pub fn report(self, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { report: Some(ReportHook(Arc::new(report))), ..self }
     }
 
     /// Checks that [`run`](crate::run) would accept the values and their combination.
@@ -49,18 +49,18 @@ impl Config {
         whole.find_fault().map_or(Ok(()), |fault| Err(fault.into()))
     }
 
-    pub(crate) fn notice_or_default(&self) -> Report {
-        self.notice.as_ref().map_or_else(|| Arc::new(write_line) as _, |notice| notice.0.clone())
+    pub(crate) fn report_or_default(&self) -> Report {
+        self.report.as_ref().map_or_else(|| Arc::new(write_line) as _, |report| report.0.clone())
     }
 
-    /// Sends a notice that names the variables that were ignored.
+    /// Sends a report that names the variables that were ignored.
     pub(crate) fn tell_ignored(&self) {
         let line = match &self.ignored[..] {
             [] => return,
             [variable] => format!("iolite: {variable} is not a setting of iolite and was ignored"),
             variables => format!("iolite: {} are not settings of iolite and were ignored", variables.join(", ")),
         };
-        self.notice_or_default()(&line);
+        self.report_or_default()(&line);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::choice::BackendChoice::{self, Evented, Threaded};
 use super::error::Fault;
-use super::notice::Notice;
+use super::report::ReportHook;
 use super::value;
 
 /// The prefix of each key's name in the environment.
@@ -36,7 +36,7 @@ macro_rules! settings {
         #[non_exhaustive]
         pub struct Config {
             $($(#[$documentation])* pub $name: Option<$type>,)*
-            pub(super) notice: Option<Notice>,
+            pub(super) report: Option<ReportHook>,
             /// Variables of the environment that look like settings but belong to other programs.
             pub(super) ignored: Vec<String>,
         }
@@ -56,7 +56,7 @@ macro_rules! settings {
                 self.ignored.extend(other.ignored);
                 Self {
                     $($name: other.$name.or(self.$name),)*
-                    notice: other.notice.or(self.notice),
+                    report: other.report.or(self.report),
                     ignored: self.ignored,
                 }
             }

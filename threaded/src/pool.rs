@@ -266,13 +266,13 @@ impl Pool {
         live.iter().for_each(TaskRef::tear_down);
         drop(live);
         if self.is_called_by_own_task() {
-            self.report.tell_dropped_by_own_task();
+            self.report.send_dropped_by_own_task();
             return;
         }
         // Shielded: neither a request to the caller nor its timeouts end this wait.
         io.shield(|io| {
             if io.timeout_at(io.now() + self.report.grace(), |io| self.drained.wait(io)).is_err() {
-                self.report.tell_stuck(&self.tasks());
+                self.report.name_stuck(&self.tasks());
                 self.drained.wait_uncancelable(io);
             }
         });

@@ -18,7 +18,7 @@ impl Executor {
             }
             Shutdown::Since(instant) if instant <= monotonic_now() => {
                 self.shutdown.set(Shutdown::Reported);
-                self.runtime.report().tell_stuck(&self.runtime.tasks());
+                self.runtime.report().name_stuck(&self.runtime.tasks());
             }
             Shutdown::Since(_) | Shutdown::Reported | Shutdown::Over => {}
         }

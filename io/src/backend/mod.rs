@@ -19,7 +19,7 @@ pub use shutdown::ShutdownReport;
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
     Context, Park, Report, RuntimeGuard, SpinWait, Unparker, Wait, Wake, WakeBlock, WakeStack, claim_thread, current,
-    guard_panic_hook, interruptible, interruptible_until, panic_text, park, set_current, tell, yield_now,
+    guard_panic_hook, interruptible, interruptible_until, panic_text, park, send_report, set_current, yield_now,
 };
 pub use crate::decorator::Decorator;
 pub use crate::descriptor::{Ready, Waiting};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::context::{Report, tell};
+use crate::context::{Report, send_report};
 use crate::runnable::TaskRef;
 
 /// The maximum number of tasks that one line names.
@@ -15,19 +15,22 @@ const NAMES_MAX: usize = 10;
 pub struct ShutdownReport {
     report: Option<Report>,
     grace: Duration,
-    told: AtomicBool,
+    has_named: AtomicBool,
 }
 
 impl fmt::Debug for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShutdownReport").field("grace", &self.grace).field("told", &self.told).finish_non_exhaustive()
+        f.debug_struct("ShutdownReport")
+            .field("grace", &self.grace)
+            .field("has_named", &self.has_named)
+            .finish_non_exhaustive()
     }
 }
 
 impl ShutdownReport {
     /// Reports to `report`. Tasks may take `grace` to end before they are named.
     pub fn new(report: Option<Report>, grace: Duration) -> Self {
-        Self { report, grace, told: AtomicBool::new(false) }
+        Self { report, grace, has_named: AtomicBool::new(false) }
     }
 
     /// Returns the time that tasks may take to end before they are named.
@@ -41,28 +44,28 @@ impl ShutdownReport {
     }
 
     /// Reports a line.
-    pub fn tell(&self, line: &str) {
-        tell(self.report.as_ref(), line);
+    pub fn send(&self, line: &str) {
+        send_report(self.report.as_ref(), line);
     }
 
     /// Names the tasks that have not ended, if there are any and none were named before.
-    pub fn tell_stuck(&self, tasks: &[TaskRef]) {
+    pub fn name_stuck(&self, tasks: &[TaskRef]) {
         // Relaxed: the update only decides who reports.
-        if !tasks.is_empty() && !self.told.swap(true, Ordering::Relaxed) {
-            tell_stuck(self.report.as_ref(), tasks, self.grace);
+        if !tasks.is_empty() && !self.has_named.swap(true, Ordering::Relaxed) {
+            name_stuck(self.report.as_ref(), tasks, self.grace);
         }
     }
 
     /// Reports that the runtime was dropped by one of its own tasks, which cannot wait for it.
-    pub fn tell_dropped_by_own_task(&self) {
-        self.tell(
+    pub fn send_dropped_by_own_task(&self) {
+        self.send(
             "the runtime was dropped by one of its own tasks: its shutdown goes on without anybody waiting for it",
         );
     }
 }
 
 /// Reports in one line the tasks for which a shutdown has waited this long. Reports nothing if there are none.
-fn tell_stuck(report: Option<&Report>, tasks: &[TaskRef], waited: Duration) {
+fn name_stuck(report: Option<&Report>, tasks: &[TaskRef], waited: Duration) {
     if tasks.is_empty() {
         return;
     }
@@ -74,7 +77,7 @@ fn tell_stuck(report: Option<&Report>, tasks: &[TaskRef], waited: Duration) {
     };
     names.truncate(NAMES_MAX);
     let names = names.join(", ");
-    tell(
+    send_report(
         report,
         &format!(
             "shutdown: after {waited:?} these tasks have not ended, although they were asked to stop: {names}{more}"

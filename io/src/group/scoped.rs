@@ -169,7 +169,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// A server calls this, so that it survives the panic of one of its handlers. Without it, a member that panics while
     /// nobody has its handle cancels the other members, and the group resumes the panic. With it, the panic is counted and
-    /// reported to the hook of the runtime (`Config::notice`), with the name of the task and the place where it was
+    /// reported to the hook of the runtime (`Config::report`), with the name of the task and the place where it was
     /// started. The panic of a member that is joined still goes to its joiner.
     ///
     /// ```

@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::Io;
 use crate::cancel::Canceled;
-use crate::context::{self, HasFailed, Report, TORN_DOWN, TaskState, Unparker, Waiters, panic_text, tell};
+use crate::context::{self, HasFailed, Report, TORN_DOWN, TaskState, Unparker, Waiters, panic_text, send_report};
 use crate::dropping::{drop_panic, drop_quietly};
 use crate::list::{List, Node};
 use crate::primitive::Lock;
@@ -251,7 +251,7 @@ impl Membership for GroupShared {
         body.into_iter().for_each(Unparker::unpark);
         if let Some(report) = contained {
             let text = surplus.as_deref().map_or("", panic_text);
-            tell(report.as_ref(), &format!("{} has panicked, and its group goes on: {text}", who()));
+            send_report(report.as_ref(), &format!("{} has panicked, and its group goes on: {text}", who()));
         }
         // Outside of the lock, because its destructor is code of the program. It runs in the task that has panicked, or in
         // the one that drops its handle.

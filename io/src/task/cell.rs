@@ -30,7 +30,7 @@ use super::join::{self, JoinWord};
 use super::slot::{Body, Slot};
 use crate::Io;
 use crate::context::{
-    self, Context, Inherited, Report, TaskGuard, TaskState, TooDeep, Unparker, WakeBlock, panic_text, tell,
+    self, Context, Inherited, Report, TaskGuard, TaskState, TooDeep, Unparker, WakeBlock, panic_text, send_report,
 };
 use crate::dropping::drop_panic;
 use crate::list::Node;
@@ -257,12 +257,12 @@ impl<B, F, T> TaskCell<B, F, T> {
 
     /// Reports a panic of the closure, which its body may have caught, unless the task's group reports it.
     #[cold]
-    fn tell_panic(&self, report: &Report, panic: Option<&(dyn Any + Send)>) {
+    fn report_panic(&self, report: &Report, panic: Option<&(dyn Any + Send)>) {
         if self.head.group.as_ref().is_some_and(|group| group.contains_panics()) {
             return;
         }
         let text = panic.map(|panic| format!(": {}", panic_text(panic))).unwrap_or_default();
-        tell(Some(report), &format!("{} has panicked{text}", self.who()));
+        send_report(Some(report), &format!("{} has panicked{text}", self.who()));
     }
 }
 
@@ -314,7 +314,7 @@ impl<B: Body<F, T> + Send, F: Send, T: Send> Run for TaskCell<B, F, T> {
             }
             context.drop_locals_after_panic();
             if let Some(report) = context.take_report() {
-                self.tell_panic(&report, panic.as_deref());
+                self.report_panic(&report, panic.as_deref());
             }
             if let Some(panic) = panic {
                 // SAFETY: as above; the slot is empty.

@@ -1,16 +1,16 @@
-//! Notices to the user of the program.
+//! Reports to the user of the program.
 
 use std::fmt;
 
 use iolite_io::backend::Report;
 
-/// The function that receives notices.
+/// The function that receives reports.
 #[derive(Clone)]
-pub(super) struct Notice(pub(super) Report);
+pub(super) struct ReportHook(pub(super) Report);
 
-impl fmt::Debug for Notice {
+impl fmt::Debug for ReportHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Notice(..)")
+        f.write_str("ReportHook(..)")
     }
 }
 
