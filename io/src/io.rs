@@ -132,7 +132,7 @@ pub trait Io: Send + Sync {
     }
 
     /// Returns the function to which this `Io` reports events that no caller waits for, one line each, or `None` if
-    /// nobody listens. Call it through [`tell`](crate::backend::tell). Every panic of a task is reported, with the name
+    /// nobody listens. Call it through [`send_report`](crate::backend::send_report). Every panic of a task is reported, with the name
     /// of the task and the place where it was started.
     fn report(&self) -> Option<Report> {
         None
