@@ -79,7 +79,7 @@ fn no_thread(source: io::Error) -> io::Error {
 /// The kernel first tries to open with `O_NONBLOCK`, and accepts the result (up to Linux 6.18).
 fn lacks_other_end(opened: &io::Result<Descriptor>) -> bool {
     match opened {
-        // A reader needs this as well.
+        // The descriptor keeps this answer, which reads use too.
         Ok(opened) if waiting_of(opened) == Ok(Waiting::ForDisk) => false,
         Ok(opened) => file_type(opened) == Ok(FileType::Fifo),
         Err(error) => error.raw_os_error() == Some(sys::ENXIO),
