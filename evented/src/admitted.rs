@@ -3,11 +3,11 @@
 use iolite_io::backend::{Slot, Start, Ticket};
 use iolite_io::task::Placement;
 
-/// An admitted task on its way to a fiber, with the slot that its end gives back.
+/// An admitted task on its way to a fiber, with the slot that it returns at its end.
 pub(crate) struct Admitted {
     pub(crate) start: Start,
     pub(crate) slot: Slot,
-    /// It was handed to an executor that slept.
+    /// Set if the task was handed to an executor that slept.
     pub(crate) handed: bool,
 }
 
@@ -17,20 +17,20 @@ impl Admitted {
         Self { start, slot, handed: false }
     }
 
-    /// Runs the task on the calling context to its end, at which it calls `release` with the slot.
+    /// Runs the task on the calling context to its end, and then calls `release` with the slot.
     #[inline]
     pub(crate) fn run(self, release: impl FnOnce(Slot)) {
         let Self { start, slot, .. } = self;
         start.run_with(|| release(slot));
     }
 
-    /// Whether it may go to another executor than the one that is about to begin it.
+    /// Returns true if another executor may take the task from the one that is about to begin it.
     #[inline]
     pub(crate) fn may_be_handed_over(&self) -> bool {
         !self.handed && self.start.options().placement == Placement::Anywhere
     }
 
-    /// Makes the task its joiner's to begin, wherever it joins, once it is queued under `ticket`.
+    /// Allows the task's joiner to begin it, on any context, once the task is queued under `ticket`.
     #[inline]
     pub(crate) fn offer(&self, ticket: Ticket) {
         let options = self.start.options();

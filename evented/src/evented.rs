@@ -13,12 +13,12 @@ use crate::executor::Executor;
 use crate::options::Options;
 use crate::runtime::Runtime;
 
-/// A runtime of fibers on io_uring, all of its executors on threads of its own.
+/// A runtime of fibers on io_uring whose executors all have threads of their own.
 ///
-/// For programs whose threads are not iolite's, and for tests; a whole program is better off with
-/// [`Evented::prepare`] and [`Prepared::run`]. Dropping it shuts it down and waits, which lets the others of a
-/// fiber's executor run. Dropped by one of its own tasks, which it cannot wait for, or by a fiber that must not suspend,
-/// it only begins to shut down and says so through [`Options::report`].
+/// It is meant for tests and for programs with threads that iolite does not manage. A whole program is better off with
+/// [`Evented::prepare`] and [`Prepared::run`]. Dropping it shuts it down and waits; on a fiber, the other fibers of the
+/// executor run during the wait. If one of its own tasks drops it, it cannot wait for that task, and a fiber that must
+/// not suspend cannot wait either. In both cases it only begins to shut down, and says so through [`Options::report`].
 #[derive(Debug)]
 pub struct Evented {
     runtime: Arc<Runtime>,
@@ -29,7 +29,7 @@ pub struct Evented {
 #[derive(Debug)]
 struct Thread {
     handle: JoinHandle<()>,
-    /// Set when nothing is left to do on it.
+    /// Set when the executor has nothing left to do on the thread.
     ended: Arc<Event>,
 }
 
@@ -38,8 +38,8 @@ impl Evented {
     ///
     /// # Errors
     ///
-    /// A bad option, named; or why io_uring cannot be used here: the kernel lacks it, it is denied,
-    /// there is no memory or no descriptor for it, or no thread for an executor.
+    /// An error that names a bad option, or the reason why io_uring cannot be used here: the kernel does not have it,
+    /// it is denied, there is no memory or no descriptor for it, or no thread for an executor.
     pub fn new(options: Options) -> io::Result<Self> {
         let runtime = Runtime::new(options)?;
         let mut evented = Self { runtime, threads: Vec::new() };
@@ -50,15 +50,15 @@ impl Evented {
         Ok(evented)
     }
 
-    /// Makes ready to run a program whose main task runs on the calling thread.
+    /// Prepares a runtime for a program whose main task runs on the calling thread.
     ///
-    /// All that can fail happens here, so that a caller that has another backend to fall back to
-    /// still holds its program.
+    /// Every step that can fail happens here, so a caller that has another backend to fall back to still owns its
+    /// program.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); and when the caller is itself a fiber, whose executor would be
-    /// blocked.
+    /// Those of [`new`](Self::new); and an error if the caller is itself a fiber, because this would block its
+    /// executor.
     pub fn prepare(options: Options) -> io::Result<Prepared> {
         if !current(|context| context.is_thread()) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, ON_A_FIBER));
@@ -82,24 +82,26 @@ impl Evented {
         Ok(Prepared { executor: Some(executor), evented })
     }
 
-    /// The `Io` of this runtime.
+    /// Returns the `Io` of this runtime.
     pub fn io(&self) -> &dyn Io {
         &*self.runtime
     }
 
-    /// The `Io` of this runtime, to be kept. It is no owner: its calls fail after the shutdown.
+    /// Returns an owned handle to the `Io` of this runtime. It does not own the runtime: its calls fail after the
+    /// shutdown.
     pub fn handle(&self) -> Arc<dyn Io> {
         self.runtime.clone()
     }
 
-    /// Shuts down: cancels every task, for good, and waits until all have ended.
+    /// Shuts down: tears down every task, so that each of its cancellation points returns `Canceled`, and waits until
+    /// all have ended.
     ///
-    /// A task that ignores cancellation is waited for; it is named through
-    /// [`Options::report`] after [`Options::grace`].
+    /// The wait includes tasks that ignore cancellation; [`Options::report`] receives their names after
+    /// [`Options::grace`].
     ///
     /// # Cancellation
     ///
-    /// Not a cancellation point: the wait is not ended by a request to the caller.
+    /// Not a cancellation point: a request to the caller does not end the wait.
     ///
     /// # Panics
     ///
@@ -110,7 +112,7 @@ impl Evented {
         self.runtime.close();
         if self.runtime.is_called_by_own_task() {
             self.runtime.report().send_dropped_by_own_task();
-            // They end by themselves.
+            // The threads end by themselves.
             self.threads.clear();
         }
         let (is_thread, may_suspend) = current(|context| (context.is_thread(), context.may_suspend()));
@@ -122,7 +124,7 @@ impl Evented {
         }
         for thread in self.threads.drain(..) {
             if !is_thread {
-                // Whoever its tasks wait for may be another fiber of this thread.
+                // The tasks may be waiting for another fiber of this thread.
                 thread.ended.wait_uncancelable(&*self.runtime);
             } else if let Err(panic) = thread.handle.join()
                 && !thread::panicking()
@@ -153,13 +155,13 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Runs `main` as the first task, on a fiber of the calling thread; then shuts down, and
-    /// returns when every task has ended.
+    /// Runs `main` as the first task, on a fiber of the calling thread. Then it shuts down, and returns when every task
+    /// has ended.
     ///
     /// # Cancellation
     ///
-    /// Not a cancellation point: neither `main` nor the wait is ended by a request to the caller, which is no task of
-    /// this runtime. `main`'s own calls are cancellation points of `main`.
+    /// Not a cancellation point: the caller is not a task of this runtime, so a request to it ends neither `main` nor
+    /// the wait. The calls of `main` itself are cancellation points of the main task.
     ///
     /// # Panics
     ///
@@ -171,12 +173,12 @@ impl Prepared {
         let runtime = self.evented.runtime.clone();
         let body = || {
             let outcome = catch_unwind(AssertUnwindSafe(|| main(&*runtime)));
-            // The end of main is the end of the program.
+            // The end of the main task is the end of the program.
             runtime.close();
             outcome
         };
-        // SAFETY: the task runs to its end within `executor.run()`, on this thread, before `body`'s
-        // borrows end; nothing below returns early.
+        // SAFETY: the task runs to its end within `executor.run()`, on this thread, before the borrows of `body` end;
+        // nothing below returns early.
         let (start, outcome) = unsafe { Start::scoped("main", body) };
         match runtime.accept(start, Slot::Uncounted) {
             Ok(unstarted) => executor.assign_main(unstarted),
@@ -203,7 +205,7 @@ impl Drop for Prepared {
 const ON_A_FIBER: &str =
     "run was called on a fiber: it would block the fiber's executor; call it on a thread (spawn_thread)";
 
-/// Starts executor number `index` on a thread of its own.
+/// Starts the executor with number `index` on a thread of its own.
 fn spawn_executor(runtime: &Arc<Runtime>, index: usize) -> io::Result<Thread> {
     let (ready, made) = mpsc::channel();
     let (told, ended) = (Arc::new(Event::new()), Arc::new(Event::new()));
@@ -212,7 +214,7 @@ fn spawn_executor(runtime: &Arc<Runtime>, index: usize) -> io::Result<Thread> {
     let runtime = runtime.clone();
     let handle = thread::Builder::new().name(format!("iolite-exec-{index}")).spawn(move || {
         let _ends = ends;
-        // After what it tells.
+        // Dropped after the result was sent through `ready`.
         let tells = tells;
         match Executor::new(index, runtime.clone()) {
             Ok((executor, features)) => {
@@ -227,7 +229,7 @@ fn spawn_executor(runtime: &Arc<Runtime>, index: usize) -> io::Result<Thread> {
         }
     })?;
     if current(|context| !context.is_thread() && context.may_suspend()) {
-        // A fiber gives way to the others of its executor.
+        // A fiber lets the others of its executor run in the meantime.
         told.wait_uncancelable(&*io);
     }
     match made.recv() {
@@ -237,7 +239,7 @@ fn spawn_executor(runtime: &Arc<Runtime>, index: usize) -> io::Result<Thread> {
     }
 }
 
-/// Sets an event when it is dropped, by unwinding too.
+/// Sets an event when it is dropped, also during unwinding.
 struct SetOnDrop(Arc<Event>);
 
 impl Drop for SetOnDrop {

@@ -1,16 +1,16 @@
 //! The io_uring fiber backend of iolite.
 //!
-//! A program picks a backend in `main`, through the facade `iolite`; this crate is what stands
-//! behind `evented`. N executors, a thread and a ring each, run *fibers*: tasks on stacks of their
-//! own, which give the thread to others while they wait. A fiber stays on the executor on which it
-//! first ran; tasks that have not started may be taken by any executor.
+//! A program picks a backend in `main`, through the facade `iolite`; this crate implements `evented`. Each of N
+//! executors has a thread and a ring, and runs *fibers*: tasks on stacks of their own, which let other fibers have the
+//! thread while they wait. A fiber stays on the executor on which it first ran. Any executor may take tasks that have
+//! not started.
 //!
-//! - [`Options`]: how many executors, tasks and bytes of stack.
-//! - [`Evented::prepare`] and [`Prepared::run`]: a whole program, its main task on the calling
-//!   thread. [`Evented::new`]: executors beside the threads of a program that is not iolite's.
+//! - [`Options`]: the limits of executors, tasks and bytes of stack.
+//! - [`Evented::prepare`] and [`Prepared::run`]: a whole program, with its main task on the calling thread.
+//!   [`Evented::new`]: executors beside threads that iolite does not manage.
 //! - [`stack_use`]: how deep fibers have used their stacks.
 //! - [`op`]: every operation of io_uring, with its own arguments.
-//! - [`probe`]: whether io_uring can be used here, and why not.
+//! - [`probe`]: checks that io_uring can be used here.
 
 mod evented;
 mod options;
@@ -42,12 +42,12 @@ pub use evented::{Evented, Prepared};
 pub use iolite_fibers::{StackUse, stack_use};
 pub use options::Options;
 
-/// Says whether io_uring can be used here.
+/// Checks that io_uring can be used here.
 ///
 /// # Errors
 ///
-/// The cause, in words: the kernel lacks it or one of the operations, it is denied, or there is no
-/// memory or no descriptor for a ring.
+/// An error with the cause in words: the kernel does not have io_uring or one of the operations, it is denied, or there
+/// is no memory or no descriptor for a ring.
 pub fn probe() -> std::io::Result<()> {
     ring::probe()
 }

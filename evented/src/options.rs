@@ -1,4 +1,4 @@
-//! How an evented backend is bounded.
+//! The limits of an evented backend.
 
 use std::fmt;
 use std::io;
@@ -6,37 +6,36 @@ use std::time::Duration;
 
 use iolite_io::backend::{Lookups, Report, TaskOptions};
 
-/// What an [`Evented`](crate::Evented) may use.
+/// The resources that an [`Evented`](crate::Evented) may use.
 #[derive(Clone)]
 pub struct Options {
-    /// How many threads run fibers, each with a ring of its own. Default: the CPUs available,
-    /// cgroup quota respected.
+    /// The number of threads that run fibers, each with a ring of its own. Default: the number of CPUs that are
+    /// available, limited by the cgroup quota.
     pub executors: usize,
-    /// How many tasks of `spawn_async` may be alive before further ones run inline. Default:
-    /// 10,000.
+    /// The number of `spawn_async` tasks that may be alive; further ones run inline. Default: 10,000.
     pub async_limit: usize,
-    /// How many tasks of `spawn_concurrent` and `spawn_waiting` may be alive before further ones
-    /// are refused, or wait. Default: 100,000.
+    /// The number of `spawn_concurrent` and `spawn_waiting` tasks that may be alive; beyond it, the former are refused
+    /// and the latter wait. Default: 100,000.
     pub concurrent_limit: usize,
-    /// The stack of a fiber in bytes, reserved, not committed, in
-    /// [`TaskOptions::STACK_BYTES`]; a task may ask for another
-    /// ([`TaskBuilder::stack_size`](iolite_io::TaskBuilder::stack_size)). Default: 256 KiB.
+    /// The size of a fiber's stack in bytes, in the range [`TaskOptions::STACK_BYTES`]. It is reserved, not committed.
+    /// A task may ask for another size ([`TaskBuilder::stack_size`](iolite_io::TaskBuilder::stack_size)). Default: 256
+    /// KiB.
     pub stack_size: usize,
-    /// The stack of the main task in bytes, as above. Default: 8 MiB.
+    /// The size of the main task's stack in bytes, in the same range. Default: 8 MiB.
     pub main_stack_size: usize,
-    /// How many threads run closures of [`offload`](iolite_io::Io#method.offload) for fibers; more wait. At least 1.
-    /// Default: 64.
+    /// The maximum number of threads that run closures of [`offload`](iolite_io::Io#method.offload) for fibers; further
+    /// closures wait. At least 1. Default: 64.
     pub offload_limit: usize,
-    /// How many threads look host names up; more lookups wait. At least 1. Default: 4.
+    /// The maximum number of threads that look up host names; further lookups wait. At least 1. Default: 4.
     pub lookup_limit: usize,
-    /// How long a call waits for the addresses of a name, before it fails with
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Not zero. Default: 30 s.
+    /// The time that a call waits for the addresses of a name before it fails with
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Must not be zero. Default: 30 s.
     pub lookup_timeout: Duration,
-    /// How long the tasks that live at shutdown may take to end before `report` names them.
-    /// Default: 5 s.
+    /// The time that tasks may take to end after the shutdown has begun, before `report` receives their names. Default:
+    /// 5 s.
     pub grace: Duration,
-    /// Where such reports go; the library itself never prints. It must not suspend, and a panic of it is dropped.
-    /// Default: nowhere.
+    /// The function that receives reports; the library itself never prints. It must not suspend, and a panic of it is
+    /// dropped. Default: none.
     pub report: Option<Report>,
 }
 

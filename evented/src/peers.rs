@@ -1,4 +1,4 @@
-//! The executors of a runtime, as the others and its handles know them.
+//! The executors of a runtime, as its other executors and its handles see them.
 
 use std::io;
 use std::ptr;
@@ -12,16 +12,16 @@ use crate::remote::{Inbox, Message};
 /// The executors of a runtime.
 pub(crate) struct Peers {
     peers: Box<[Peer]>,
-    /// Executors that were made and have not ended.
+    /// The number of executors that were made and have not ended.
     alive: Count,
 }
 
 /// One executor.
 struct Peer {
     inbox: &'static Inbox,
-    /// The tasks of its fibers.
+    /// The tasks of the executor's fibers.
     tasks: Mutex<LiveTasks>,
-    /// The inbox may be another executor's by now, and must not be given back again.
+    /// Set when the inbox was given back: it may belong to another executor by now, and must not be given back again.
     given_back: AtomicBool,
 }
 
@@ -32,7 +32,7 @@ impl Peer {
     }
 
     fn give_back(&self) {
-        // Relaxed: the update decides who gives it back, and nothing else.
+        // Relaxed: the update only decides which thread gives it back.
         if !self.given_back.swap(true, Ordering::Relaxed) {
             self.inbox.give_back();
         }
@@ -40,7 +40,7 @@ impl Peer {
 }
 
 impl Drop for Peer {
-    /// Its executor may never have been made.
+    /// The executor may never have been made.
     fn drop(&mut self) {
         self.give_back();
     }
@@ -51,7 +51,7 @@ impl Peers {
     ///
     /// # Errors
     ///
-    /// When no descriptor is free.
+    /// An error if no descriptor is free.
     pub(crate) fn new(count: usize) -> io::Result<Self> {
         let peer = |_| Ok(Peer { inbox: Inbox::take()?, tasks: Mutex::default(), given_back: AtomicBool::new(false) });
         Ok(Self { peers: (0..count).map(peer).collect::<io::Result<_>>()?, alive: Count::new(0) })
@@ -66,7 +66,7 @@ impl Peers {
         self.peers[index].inbox
     }
 
-    /// The number of the executor with that inbox.
+    /// Returns the number of the executor with that inbox.
     pub(crate) fn index_of(&self, inbox: &Inbox) -> Option<usize> {
         self.peers.iter().position(|peer| ptr::eq(peer.inbox, inbox))
     }
@@ -76,15 +76,16 @@ impl Peers {
         self.alive.add();
     }
 
-    /// Notes that an executor has ended. The last one lets later executors use the inboxes of all: until then, the
-    /// executors that are left look into the others' for operations, and would find those of another runtime there.
+    /// Notes that an executor has ended. The last one makes the inboxes of all executors available to later executors.
+    /// It must not happen earlier: the remaining executors look into the inboxes of the others for operations, and
+    /// would find those of another runtime there.
     pub(crate) fn executor_ends(&self) {
         if self.alive.remove() {
             self.peers.iter().for_each(Peer::give_back);
         }
     }
 
-    /// Enters the task that a fiber of an executor is about to run.
+    /// Registers the task that a fiber of an executor is about to run.
     #[inline]
     pub(crate) fn enter(&self, executor: usize, task: TaskRef) -> LiveIndex {
         self.peers[executor].tasks().enter(task)
@@ -93,21 +94,21 @@ impl Peers {
     /// Removes a task that has ended.
     #[inline]
     pub(crate) fn remove(&self, executor: usize, index: LiveIndex) {
-        // It is dropped outside of the lock.
+        // The task is dropped outside of the lock.
         let _task = self.peers[executor].tasks().remove(index);
     }
 
-    /// The tasks of the fibers of one executor, the one that began first at the beginning.
+    /// Returns the tasks of the fibers of one executor, in the order in which they began.
     pub(crate) fn tasks_of(&self, executor: usize) -> Vec<TaskRef> {
         self.peers[executor].tasks().all()
     }
 
-    /// The tasks of all fibers.
+    /// Returns the tasks of all fibers.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = TaskRef> {
         (0..self.len()).flat_map(|executor| self.tasks_of(executor))
     }
 
-    /// Wakes one executor that sleeps, if there is one beside number `except`.
+    /// Wakes one sleeping executor other than number `except`, if there is one.
     pub(crate) fn wake_a_sleeper(&self, except: usize) {
         let mut others = self.peers.iter().enumerate().filter(|(index, _)| *index != except);
         others.any(|(_, peer)| peer.inbox.wake_executor());
@@ -117,8 +118,8 @@ impl Peers {
         self.peers.iter().for_each(|peer| _ = peer.inbox.wake_executor());
     }
 
-    /// Takes operations that were handed to other executors than number `own`, which have not come to them. Returns
-    /// whether there were any.
+    /// Takes operations that were handed to executors other than number `own` and that these have not reached. Returns
+    /// true if there were any.
     pub(crate) fn take_messages(&self, own: usize, mut perform: impl FnMut(&Message)) -> bool {
         let others = self.peers.iter().enumerate().filter(|(index, _)| *index != own);
         others.fold(false, |found, (index, peer)| peer.inbox.take_messages(index, &mut perform) || found)

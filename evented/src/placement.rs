@@ -1,11 +1,11 @@
-//! Where tasks that have not started wait, and which executor gets them.
+//! The queues of tasks that have not started, and the choice of the executor that gets them.
 //!
-//! Each executor has three queues: an open one, from which any executor takes when it has nothing else to
-//! do, one of the tasks that asked for this very executor, and one of those that were handed to it when it was
-//! idle. A task that did not ask goes to an executor that is idle, since there it delays nobody, and otherwise
-//! where the load is least: fibers that were ready when the executor last told, and tasks that wait for it. Of
-//! equals, that one gets it which has the fewest fibers. The load is a hint, which steers and is never relied
-//! upon: what went to the wrong place is stolen.
+//! Each executor has three queues: an open one, from which any executor takes tasks when it has nothing else to do; one
+//! for tasks that asked for this very executor; and one for tasks that were handed to it while it was idle. A task that
+//! asks for no executor goes to an idle executor, because it delays no other task there. If none is idle, it goes to
+//! the executor with the smallest load: the number of its fibers that were ready when it last published that number,
+//! and the number of tasks that wait for it. Among equals, the executor with the fewest fibers gets the task. The load
+//! is a hint and nothing depends on it: a task in the wrong place is stolen.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,14 +13,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use iolite_io::backend::{Ticket, UnstartedQueue};
 use iolite_io::task::Placement;
 
-/// How many fibers more than the executor that starts a task may have one that is idle and gets it.
+/// The number of fibers by which an idle executor may exceed the executor that starts a task and still get that task.
 const FIBERS_AHEAD: usize = 16;
 
 /// The tasks of a runtime that have not started.
 #[derive(Debug)]
 pub(crate) struct Queues<T> {
     executors: Box<[Queue<T>]>,
-    /// Where the next look for the least load begins.
+    /// The position at which the next search for the smallest load begins.
     next: AtomicUsize,
 }
 
@@ -30,23 +30,23 @@ struct Queue<T> {
     open: Tasks<T>,
     /// Tasks for this executor only.
     pinned: Tasks<T>,
-    /// Tasks that were handed to it when it was idle. It comes to begin them, so no other executor may steal them
-    /// meanwhile, which would be the one that gave them away.
+    /// Tasks that were handed to the executor while it was idle. It is coming to begin them, so no other executor may
+    /// steal them in the meantime; that would often be the one that gave them away.
     handed: Tasks<T>,
-    /// Whether the executor looks into `pinned` first, in turn; written by it alone.
+    /// True if the executor looks into `pinned` first; it alternates. Only that executor writes it.
     pinned_first: AtomicBool,
-    /// How many of its fibers were ready when it last told; written by it alone.
+    /// The number of its fibers that were ready when it last published that. Only that executor writes it.
     ready: AtomicUsize,
-    /// How many fibers it had then; written by it alone.
+    /// The number of its fibers at that time. Only that executor writes it.
     live: AtomicUsize,
 }
 
-/// A queue that may be looked at without its lock.
+/// A queue whose length can be read without its lock.
 #[derive(Debug)]
 struct Tasks<T> {
     queue: Mutex<UnstartedQueue<T>>,
-    /// As many as were in the queue when somebody changed it last; written under the lock. A hint: before
-    /// an executor sleeps it looks under the lock, after it has said that it will.
+    /// The length of the queue after its last change; written under the lock. It is a hint: before an executor sleeps,
+    /// it looks under the lock, after it has announced its sleep.
     len: AtomicUsize,
 }
 
@@ -54,17 +54,17 @@ struct Tasks<T> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalExecutor {
     pub(crate) index: usize,
-    /// How many of its fibers are ready, not counting the one that runs.
+    /// The number of its fibers that are ready, without the one that runs.
     pub(crate) ready: usize,
-    /// How many fibers it has.
+    /// The number of its fibers.
     pub(crate) live: usize,
 }
 
-/// Where a task waits.
+/// The place where a task waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) executor: usize,
-    /// No other executor may take it.
+    /// True if no other executor may take the task.
     pub(crate) pinned: bool,
 }
 
@@ -81,7 +81,7 @@ impl<T> Queues<T> {
         Self { executors: (0..executors).map(|_| queue()).collect(), next: AtomicUsize::new(0) }
     }
 
-    /// Chooses the place of a task; `own` is the executor of who starts it, if it is one's fiber.
+    /// Chooses the place of a task; `own` is the executor of the fiber that starts it, if it is one.
     pub(crate) fn place(&self, wanted: Placement, own: Option<LocalExecutor>) -> Place {
         match (wanted, own) {
             (Placement::Executor(executor), _) => Place { executor, pinned: true },
@@ -91,20 +91,21 @@ impl<T> Queues<T> {
         }
     }
 
-    /// Adds a task, and tells it its ticket before anybody can take it.
+    /// Adds a task, and gives it its ticket before any executor can take it.
     pub(crate) fn push(&self, place: Place, task: T, offer: impl FnOnce(&T, Ticket)) {
         let queue = &self.executors[place.executor];
         let tasks = if place.pinned { &queue.pinned } else { &queue.open };
         tasks.push(task, offer);
     }
 
-    /// Hands a task to an executor that is idle; the caller wakes it afterwards.
+    /// Hands a task to an idle executor; the caller wakes that executor afterwards.
     pub(crate) fn hand(&self, executor: usize, task: T, offer: impl FnOnce(&T, Ticket)) {
         self.executors[executor].handed.push(task, offer);
     }
 
-    /// Of the executors that have nothing to do, the one that gets what `own` starts, or somebody outside: that with the
-    /// fewest fibers. None that has so many more than `own` that the connections of a server would all end up there.
+    /// Chooses an idle executor for a task that `own`, or an outside thread, starts: the one with the fewest fibers. It
+    /// excludes executors that have many more fibers than `own`; otherwise all connections of a server could end up
+    /// there.
     pub(crate) fn idle(&self, own: Option<LocalExecutor>) -> Option<usize> {
         let fits = |index: &usize| match own {
             Some(own) => *index != own.index && self.live(*index) <= own.live + FIBERS_AHEAD,
@@ -115,7 +116,7 @@ impl<T> Queues<T> {
         order.filter(|index| self.load(*index) == 0 && fits(index)).min_by_key(|index| self.live(*index))
     }
 
-    /// Takes the task that waits under `ticket` and asked for no executor, most likely in a queue of `own`.
+    /// Takes the task that waits under `ticket` and asked for no executor; it is most likely in a queue of `own`.
     pub(crate) fn take(&self, own: usize, ticket: Ticket) -> Option<T> {
         let mut order = std::iter::once(own).chain(self.others(own));
         order.find_map(|index| {
@@ -124,7 +125,7 @@ impl<T> Queues<T> {
         })
     }
 
-    /// The next task for executor `own`: one of its own, or, if it may steal, another's.
+    /// Returns the next task for executor `own`: one of its own or, if it may steal, one of another executor.
     pub(crate) fn next(&self, own: usize, steal: bool) -> Option<T> {
         let next = self.executors[own].next();
         if next.is_some() || !steal {
@@ -133,7 +134,7 @@ impl<T> Queues<T> {
         self.others(own).find_map(|index| self.executors[index].open.pop())
     }
 
-    /// Whether there is a task that executor `own` may take.
+    /// Returns true if there is a task that executor `own` may take.
     pub(crate) fn has_next(&self, own: usize) -> bool {
         let queue = &self.executors[own];
         queue.pinned.has_tasks()
@@ -141,20 +142,20 @@ impl<T> Queues<T> {
             || self.executors.iter().any(|queue| queue.open.has_tasks())
     }
 
-    /// Whether there seems to be a task that is executor `own`'s to begin. A hint, without a lock.
+    /// Returns true if there seems to be a task for executor `own` itself. It is a hint that takes no lock.
     #[inline]
     pub(crate) fn seems_to_have_next(&self, own: usize) -> bool {
         self.executors[own].waiting() > 0
     }
 
-    /// An executor tells how many of its fibers are ready, and how many there are.
+    /// Publishes how many fibers of an executor are ready, and how many it has.
     pub(crate) fn tell(&self, own: LocalExecutor) {
         let queue = &self.executors[own.index];
         queue.ready.store(own.ready, Ordering::Relaxed);
         queue.live.store(own.live, Ordering::Relaxed);
     }
 
-    /// How much an executor has to do, as far as it has told.
+    /// Returns how much an executor has to do, according to its last publication.
     pub(crate) fn load(&self, executor: usize) -> usize {
         self.executors[executor].load()
     }
@@ -163,7 +164,7 @@ impl<T> Queues<T> {
         self.executors[executor].live.load(Ordering::Relaxed)
     }
 
-    /// The next executor in turn.
+    /// Returns the next executor in turn.
     fn in_turn(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed) % self.executors.len()
     }
@@ -172,7 +173,7 @@ impl<T> Queues<T> {
         (own + 1..self.executors.len()).chain(0..own)
     }
 
-    /// The caller's own executor, unless another has less to do.
+    /// Returns the caller's own executor, unless another one has less to do.
     fn least_loaded_beside(&self, own: LocalExecutor) -> usize {
         if self.executors.len() == 1 {
             return own.index;
@@ -187,7 +188,7 @@ impl<T> Queues<T> {
         least.1
     }
 
-    /// The executor with the least to do; of equals, each in turn.
+    /// Returns the executor with the least to do; equals take turns.
     pub(crate) fn least_loaded(&self) -> usize {
         if self.executors.len() == 1 {
             return 0;
@@ -199,8 +200,8 @@ impl<T> Queues<T> {
 }
 
 impl<T> Queue<T> {
-    /// What was handed to it, and then one of each kind in turn, so that neither waits for the end of the other. (More
-    /// is handed to it only when it is idle again.)
+    /// Returns first the tasks that were handed to it, and then tasks of the other two kinds in turn, so that neither
+    /// kind waits for the end of the other. (More tasks are handed to it only when it is idle again.)
     fn next(&self) -> Option<T> {
         if let Some(task) = self.handed.pop() {
             return Some(task);
@@ -211,7 +212,7 @@ impl<T> Queue<T> {
         first.pop().or_else(|| second.pop())
     }
 
-    /// How many tasks wait here.
+    /// Returns the number of tasks that wait here.
     fn waiting(&self) -> usize {
         [&self.open, &self.pinned, &self.handed].iter().map(|tasks| tasks.len.load(Ordering::Relaxed)).sum()
     }
@@ -244,8 +245,8 @@ impl<T> Tasks<T> {
         });
     }
 
-    /// Under the lock: of who pushes a task and then looks who sleeps, and who says that it sleeps and then
-    /// looks here, one sees the other.
+    /// Under the lock: one thread pushes a task and then looks for sleepers; the other announces its sleep and then
+    /// looks here. So one of the two sees the other.
     fn has_tasks(&self) -> bool {
         !self.lock().is_empty()
     }

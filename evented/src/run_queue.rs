@@ -1,4 +1,4 @@
-//! The run queue of one executor: fibers that can run, first come first served.
+//! The run queue of one executor: the fibers that can run, in first-in-first-out order.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -8,13 +8,14 @@ use iolite_io::backend::WakeBlock;
 
 use crate::fiber::{Fiber, FiberRef};
 
-/// A queue that is linked through its fibers, so that queueing allocates nothing.
+/// A queue that is linked through its fibers, so queueing allocates nothing.
 #[derive(Debug)]
 pub(crate) struct RunQueue {
     first: Cell<Option<FiberRef>>,
     last: Cell<Option<FiberRef>>,
     len: Cell<usize>,
-    /// The address of what wakes the fibers of this queue from other threads, by which that finds the queue on this one.
+    /// The address of the waker that wakes this queue's fibers from other threads. On the executor's own thread, the
+    /// waker finds the queue by this address.
     waker: *const (),
 }
 
@@ -23,11 +24,11 @@ thread_local! {
     static CURRENT: Cell<*const RunQueue> = const { Cell::new(ptr::null()) };
 }
 
-/// Makes `queue` the one of the calling thread, and returns the previous one.
+/// Makes `queue` the run queue of the calling thread, and returns the previous one.
 ///
 /// # Safety
 ///
-/// The queue stays where it is until another one is set.
+/// The queue stays in place until another one is set.
 pub(crate) unsafe fn set_current(queue: *const RunQueue) -> *const RunQueue {
     CURRENT.replace(queue)
 }
@@ -35,38 +36,40 @@ pub(crate) unsafe fn set_current(queue: *const RunQueue) -> *const RunQueue {
 /// Calls `f` with the queue of the calling thread, if its fibers are woken by `waker`.
 #[inline]
 pub(crate) fn with_current_of<R>(waker: *const (), f: impl FnOnce(&RunQueue) -> R) -> Option<R> {
-    // SAFETY: null, or a queue that stays until another one is set, as the caller of `set_current` says.
+    // SAFETY: it is null, or a queue that stays in place until another one is set, as the caller of `set_current`
+    // promises.
     let queue = unsafe { CURRENT.get().as_ref() }?;
     ptr::eq(queue.waker, waker).then(|| f(queue))
 }
 
 impl RunQueue {
-    /// An empty queue of fibers that `waker` wakes from other threads.
+    /// Makes an empty queue of fibers that `waker` wakes from other threads.
     pub(crate) fn new(waker: *const ()) -> Self {
         Self { first: Cell::new(None), last: Cell::new(None), len: Cell::new(0), waker }
     }
 
-    /// Queues the fiber of a woken block, if it is parked; else returns false.
+    /// Queues the fiber of a woken block and returns true if it is parked; otherwise returns false.
     ///
     /// # Safety
     ///
-    /// The block's owner is none, or a fiber of this queue's executor, live or idle.
+    /// The block has no owner, or its owner is a fiber of this queue's executor, live or idle.
     #[inline]
     pub(crate) unsafe fn make_block_ready(&self, block: &WakeBlock) -> bool {
-        // SAFETY: the fiber is of this executor, as this function's caller says, which keeps it, live or idle.
+        // SAFETY: this function's caller promises that the fiber belongs to this executor, which keeps it, live or
+        // idle.
         block.owner() != 0 && unsafe { self.make_ready(FiberRef::of_block(block).get()) }
     }
 
-    /// Queues a fiber, if it is parked; else returns false.
+    /// Queues a fiber and returns true if it is parked; otherwise returns false.
     ///
     /// # Safety
     ///
-    /// As [`push`](Self::push).
+    /// The same as for [`push`](Self::push).
     #[inline]
     pub(crate) unsafe fn make_ready(&self, fiber: &Fiber) -> bool {
         let parked = fiber.parked.replace(false);
         if parked {
-            // SAFETY: as this function's caller says.
+            // SAFETY: this function's caller promises the same.
             unsafe { self.push(fiber) };
         }
         parked
@@ -82,11 +85,11 @@ impl RunQueue {
         self.len.get()
     }
 
-    /// Adds a fiber; one that is queued already keeps its place.
+    /// Adds a fiber. A fiber that is already queued keeps its place.
     ///
     /// # Safety
     ///
-    /// The fiber is alive until it was popped, and is queued with one executor only.
+    /// The fiber is alive until it was popped, and is queued with only one executor.
     #[inline]
     pub(crate) unsafe fn push(&self, fiber: &Fiber) {
         if fiber.queued.replace(true) {
@@ -102,7 +105,7 @@ impl RunQueue {
         self.len.set(self.len.get() + 1);
     }
 
-    /// The fiber that is popped next.
+    /// Returns the fiber that is popped next.
     #[inline]
     pub(crate) fn first(&self) -> Option<FiberRef> {
         self.first.get()

@@ -1,4 +1,4 @@
-//! A runtime, as its executors, its handles and its tasks know it.
+//! A runtime, as its executors, its handles and its tasks see it.
 
 use std::fmt;
 use std::io;
@@ -21,18 +21,18 @@ use crate::placement::{LocalExecutor, Place, Queues};
 use crate::remote::{Inbox, Message};
 use crate::ring::Features;
 
-/// A runtime, as its executors, its handles and its tasks know it.
+/// A runtime, as its executors, its handles and its tasks see it.
 pub(crate) struct Runtime {
     this: Weak<Runtime>,
     options: Options,
     executors: Peers,
-    /// Tasks that have not started; but where there is one executor, it keeps those of its own fibers.
+    /// Tasks that have not started. If there is only one executor, it keeps those of its own fibers itself.
     unstarted: Queues<Admitted>,
     admission: Admission,
-    /// Operations of foreign contexts that have not ended; with `closed`, as above.
+    /// The number of operations of foreign contexts that have not ended; used with `closed`, as above.
     foreign: Count,
     closed: Closing,
-    /// Tasks on threads of their own, and inline ones on threads that are not the runtime's.
+    /// The tasks on threads of their own, and the inline tasks on threads that do not belong to the runtime.
     threads: Mutex<LiveTasks>,
     names: Lookups,
     closures: BlockingPool,
@@ -40,11 +40,11 @@ pub(crate) struct Runtime {
     mounts: Mounts,
     features: OnceLock<Features>,
     report: ShutdownReport,
-    /// A task had to wait for the memory of a stack, and the program was told.
+    /// Set if a task had to wait for the memory of a stack, and the program was told.
     told_starved: AtomicBool,
 }
 
-/// How many calls on files that the rings cannot perform go on at the same time; more wait.
+/// The maximum number of concurrent file operations that the rings cannot perform; further ones wait.
 const FILE_THREADS: usize = 64;
 
 impl fmt::Debug for Runtime {
@@ -94,32 +94,32 @@ impl Runtime {
         &self.names
     }
 
-    /// For closures of the program, which may wait for anything.
+    /// Returns the pool for closures of the program, which may wait for anything.
     pub(crate) fn closures(&self) -> &BlockingPool {
         &self.closures
     }
 
-    /// For calls on files, which wait for the file system alone, and not for each other.
+    /// Returns the pool for file operations, which wait only for the file system, and not for each other.
     pub(crate) fn files(&self) -> &BlockingPool {
         &self.files
     }
 
-    /// What is known of mounts.
+    /// Returns the known properties of mounts.
     pub(crate) fn mounts(&self) -> &Mounts {
         &self.mounts
     }
 
-    /// The executors.
+    /// Returns the executors.
     pub(crate) fn executors(&self) -> &Peers {
         &self.executors
     }
 
-    /// By which contexts know it that run its tasks and are none of its fibers.
+    /// Returns the address by which contexts that run its tasks, but are not its fibers, identify it.
     pub(crate) fn address(&self) -> *const () {
         ptr::from_ref(self).cast()
     }
 
-    /// Runs what a task of this runtime waits for, on the calling context.
+    /// Runs a closure that a task of this runtime waits for, on the calling context.
     pub(crate) fn run_on_behalf<T>(&self, run: impl FnOnce() -> T) -> T {
         current(|context| {
             let _running = context.enter_runtime(self.address());
@@ -135,33 +135,33 @@ impl Runtime {
         self.features.get().map(Features::names).unwrap_or_default()
     }
 
-    /// Whether what is asked of a file system goes to the rings.
+    /// Returns true if the rings perform operations on file systems.
     pub(crate) fn rings_do_files(&self) -> bool {
         self.features.get().is_some_and(Features::does_files)
     }
 
-    /// Whether the kernel completes what it has deferred only when an executor asks for it.
+    /// Returns true if the kernel completes deferred work only when an executor asks for it.
     pub(crate) fn rings_defer(&self) -> bool {
         self.features.get().is_some_and(Features::defers)
     }
 
-    /// Whether the kernel has an operation.
+    /// Returns true if the kernel has an operation.
     pub(crate) fn supports(&self, code: u8) -> bool {
         self.features.get().is_some_and(|features| features.supports(code))
     }
 
-    /// Which tasks are admitted, and how many live.
+    /// Returns the admission of tasks, which also counts the live ones.
     pub(crate) fn admission(&self) -> &Admission {
         &self.admission
     }
 
-    /// What the program is told.
+    /// Returns the report to the program.
     pub(crate) fn report(&self) -> &ShutdownReport {
         &self.report
     }
 
-    /// Admits a task for which a slot was taken, unless the runtime closes; the slot is free again
-    /// then.
+    /// Admits a task for which a slot was taken. If the runtime is closing, it returns the task, and the slot is free
+    /// again.
     pub(crate) fn accept(&self, start: Start, slot: Slot) -> Result<Admitted, Start> {
         match self.admission.admit(slot) {
             Ok(()) => Ok(Admitted::new(start, slot)),
@@ -172,24 +172,24 @@ impl Runtime {
         }
     }
 
-    /// Admits a task that drops what is left of the program's, also at the end.
+    /// Admits a task that drops values of the program that have no owner any more, even during the shutdown.
     pub(crate) fn accept_leftover(&self, start: Start) -> Admitted {
         self.admission.admit_at_the_end(Slot::Uncounted);
         Admitted::new(start, Slot::Uncounted)
     }
 
-    /// Hands a task to an executor that is idle, and wakes it if it sleeps.
+    /// Hands a task to an idle executor, and wakes the executor if it sleeps.
     pub(crate) fn hand(&self, idle: usize, mut unstarted: Admitted) {
         unstarted.handed = true;
         self.unstarted.hand(idle, unstarted, Admitted::offer);
         self.executors.inbox(idle).wake_executor();
     }
 
-    /// Hands a task that executor `own` was about to begin to one that is idle.
+    /// Hands a task that executor `own` was about to begin to an idle executor.
     ///
     /// # Errors
     ///
-    /// The task, where there is none.
+    /// The task, if no executor is idle.
     pub(crate) fn hand_over(&self, own: LocalExecutor, unstarted: Admitted) -> Result<(), Admitted> {
         match self.unstarted.idle(Some(own)) {
             Some(idle) => {
@@ -200,11 +200,11 @@ impl Runtime {
         }
     }
 
-    /// Enters a task that runs on no executor, so that shutdown reaches it.
+    /// Registers a task that runs on no executor, so that a shutdown reaches it.
     pub(crate) fn enter_thread(&self, task: TaskRef) -> LiveIndex {
         let index = self.threads().enter(task.clone());
         if self.is_closing() {
-            // `close` may have looked before that.
+            // `close` may have looked before the task was registered.
             task.tear_down();
         }
         index
@@ -212,7 +212,7 @@ impl Runtime {
 
     /// Removes such a task, which has ended.
     pub(crate) fn remove_thread(&self, index: LiveIndex) {
-        // It is dropped outside of the lock.
+        // The task is dropped outside of the lock.
         let _task = self.threads().remove(index);
     }
 
@@ -220,31 +220,31 @@ impl Runtime {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The tasks that have begun and have not ended.
+    /// Returns the tasks that have begun and have not ended.
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
         let mut tasks = self.threads().all();
         tasks.extend(self.executors.tasks());
         tasks
     }
 
-    /// The tasks that have not started.
+    /// Returns the tasks that have not started.
     pub(crate) fn unstarted(&self) -> &Queues<Admitted> {
         &self.unstarted
     }
 
-    /// Takes a task back for which executor `own` has no stack.
+    /// Takes back a task for which executor `own` has no stack.
     pub(crate) fn put_back(&self, own: usize, unstarted: Admitted) {
         let pinned = unstarted.start.options().placement != Placement::Anywhere;
         self.unstarted.push(Place { executor: own, pinned }, unstarted, Admitted::offer);
         if !pinned {
-            // Another executor may have a stack to spare, and have gone to sleep while this task was in no queue that it
-            // looks into.
+            // Another executor may have a spare stack, and may have gone to sleep while this task was in no queue that
+            // it checks.
             self.executors.wake_a_sleeper(own);
         }
     }
 
-    /// Hands an operation to some executor. [`end_foreign`](Self::end_foreign) has to follow its
-    /// completion.
+    /// Counts an operation that is about to be handed to some executor, and returns the executor's inbox.
+    /// [`end_foreign`](Self::end_foreign) has to follow its completion.
     pub(crate) fn begin_foreign(&self) -> Result<&'static Inbox, ShutDown> {
         self.foreign.add();
         if self.is_closed() {
@@ -254,14 +254,15 @@ impl Runtime {
         Ok(self.executors.inbox(self.unstarted.least_loaded()))
     }
 
-    /// Hands an operation to the executor with this inbox. Where that one has much to do, an executor that sleeps takes it.
+    /// Hands an operation to the executor with this inbox. If that executor is busy, a sleeping executor takes the
+    /// operation.
     ///
     /// # Safety
     ///
-    /// The message stays where it is until it has its result.
+    /// The message stays in place until it has its result.
     #[allow(unsafe_code)]
     pub(crate) unsafe fn send(&self, inbox: &'static Inbox, message: &Message) {
-        // SAFETY: the message stays until it has its result, as the caller says.
+        // SAFETY: the caller promises that the message stays until it has its result.
         if unsafe { inbox.send(message) } {
             return;
         }
@@ -281,7 +282,7 @@ impl Runtime {
         self.foreign.is_zero()
     }
 
-    /// Begins to shut down: no task is accepted any more, those that live are torn down.
+    /// Begins to shut down: tasks are no longer accepted, and the live ones are torn down.
     pub(crate) fn close(&self) {
         if self.admission.close() {
             let threads = self.threads().all();
@@ -294,20 +295,20 @@ impl Runtime {
         self.admission.is_closing()
     }
 
-    /// Whether the runtime closes and every task has ended.
+    /// Returns true if the runtime is closing and every task has ended.
     pub(crate) fn is_closed(&self) -> bool {
         if self.closed.has_begun() {
             return true;
         }
         let closed = self.admission.is_over();
         if closed {
-            // No task can be accepted any more, so this stays true.
+            // Tasks are no longer accepted, so this stays true.
             self.closed.begin();
         }
         closed
     }
 
-    /// Tells that a task waits for the memory of a stack, once.
+    /// Reports that a task waits for the memory of a stack, but only once.
     pub(crate) fn tell_starved(&self, error: &io::Error) {
         if !self.told_starved.swap(true, Ordering::Relaxed) {
             self.report.send(&format!("no memory for the stack of a fiber, a task waits: {error}"));
@@ -323,13 +324,13 @@ impl Runtime {
     }
 }
 
-// A stack that a task may ask for is one that there is.
+// Every stack size that a task may ask for has a size class.
 const _: () = assert!(
     *TaskOptions::STACK_BYTES.start() == *StackClass::BYTES.start()
         && *TaskOptions::STACK_BYTES.end() == *StackClass::BYTES.end()
 );
 
-/// Lowers the limits to the stacks that this process can guard, and says so.
+/// Lowers the limits to the number of stacks that this process can guard, and reports that.
 fn cap_limits(options: &mut Options) -> io::Result<()> {
     let stack = Stack::take(StackClass::of(options.stack_size))?;
     Stack::give_back([stack]);

@@ -1,4 +1,4 @@
-//! Starting a task: whether it is admitted, and where it goes.
+//! Starting a task: the decision whether it is admitted, and where it goes.
 
 use iolite_io::backend::{LiveIndex, Refused, Slot, SpawnMode, Start, current, spawn_with};
 use iolite_io::error::ShutDown;
@@ -9,12 +9,12 @@ use crate::executor::Executor;
 use crate::runtime::Runtime;
 
 impl Runtime {
-    /// Whether the caller is a task of this runtime, or a destructor on one of its executors.
+    /// Returns true if the caller is a task of this runtime, or a destructor on one of its executors.
     pub(crate) fn is_called_by_own_task(&self) -> bool {
         Executor::is_of(self) || current(|context| context.is_in_runtime(self.address()))
     }
 
-    /// Accepts a task, or gives it back.
+    /// Accepts a task, or returns it.
     pub(crate) fn start(&self, io: &dyn Io, start: Start, how: SpawnMode) -> Result<(), Refused> {
         let options = start.options();
         if let Err(invalid) = options.check_placement(self.executors().len()) {
@@ -26,7 +26,7 @@ impl Runtime {
         };
         let inline = how == SpawnMode::Async && slot == Slot::Uncounted;
         if inline && Executor::is_of(self) {
-            // On top of a task of this runtime, which is waited for and passes tear-down on.
+            // The task runs on top of a task of this runtime, which is waited for and passes tear-down on.
             start.run();
             return Ok(());
         }
@@ -37,7 +37,7 @@ impl Runtime {
         match how {
             SpawnMode::Thread => return self.start_thread(unstarted),
             SpawnMode::Async if inline => {
-                // Inline, on a thread that is not the runtime's.
+                // The task runs inline, on a thread that does not belong to the runtime.
                 let index = self.enter_thread(unstarted.start.task());
                 unstarted.run_on_thread(self, index);
             }
@@ -48,13 +48,14 @@ impl Runtime {
 
     fn enqueue(&self, unstarted: Admitted, how: SpawnMode) {
         if self.executors().len() == 1 && Executor::is_of(self) {
-            // Nobody could steal it.
+            // No other executor could steal it.
             Executor::with_current(|executor| executor.push_unstarted(unstarted));
             return;
         }
         let own = Executor::with_current(|executor| executor.belongs_to(self).then(|| executor.own())).flatten();
-        // One that has to make progress beside its parent, which may go on for long, is best begun by who is idle. Others
-        // are most likely begun by their joiners; their executor looks for an idle one when it comes to them.
+        // A task that has to make progress beside its parent, which may run for a long time, is best begun by an idle
+        // executor. The joiners of other tasks most likely begin them; their executor looks for an idle one when it
+        // reaches them.
         let beside = own.is_none() || how != SpawnMode::Async;
         let place = self.unstarted().place(unstarted.start.options().placement, own);
         let here = own.is_some_and(|own| own.index == place.executor);
@@ -77,7 +78,7 @@ impl Runtime {
         self.unstarted().push(place, unstarted, Admitted::offer);
         let awake = here || !self.executors().inbox(place.executor).wake_executor();
         if awake && (beside || !here) {
-            // It may be busy for long: who sleeps takes the task, unless it comes first.
+            // The executor may be busy for a long time: a sleeping one takes the task, unless this one is faster.
             self.executors().wake_a_sleeper(place.executor);
         }
     }
@@ -85,7 +86,7 @@ impl Runtime {
     fn start_thread(&self, unstarted: Admitted) -> Result<(), Refused> {
         let (task, stack_bytes) = (unstarted.start.task(), unstarted.start.options().stack_size);
         let index = self.enter_thread(task.clone());
-        // A task of the runtime's keeps it there, and its starter is one or has a handle.
+        // A task of the runtime keeps it there; its starter either is such a task or has a handle.
         let Some(runtime) = self.this() else { unreachable!("`self` is in an Arc") };
         let body = move |unstarted: Admitted| unstarted.run_on_thread(&runtime, index);
         spawn_with(task.name(), stack_bytes, unstarted, body).map_err(|(unstarted, error)| {
@@ -98,10 +99,10 @@ impl Runtime {
 }
 
 impl Admitted {
-    /// Runs an entered task on the calling context, which is no fiber of this runtime. The task counts as live until it is
-    /// removed, a little longer than its slot would be taken.
+    /// Runs a registered task on the calling context, which is not a fiber of this runtime. The task counts as live
+    /// until it is removed, which is a little longer than its slot would be taken.
     fn run_on_thread(self, runtime: &Runtime, index: LiveIndex) {
-        /// Counts the task out, also where inline tasks nest too deep and it never runs.
+        /// Counts the task out, even if inline tasks nest too deep and it never runs.
         struct Entered<'a> {
             runtime: &'a Runtime,
             index: LiveIndex,

@@ -1,4 +1,4 @@
-//! How an executor arms, completes and ends multishot operations, and the handle from which completions are taken.
+//! Arming, completing and ending multishot operations, and the handle from which their completions are taken.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -17,27 +17,27 @@ use super::state::Executor;
 use crate::remote::{Completion, Inbox, Kind, MultishotOp};
 use crate::ring::{Inside, Pushed};
 
-/// A multishot operation that was armed, as the one who takes its completions has it.
+/// An armed multishot operation, for the code that takes its completions.
 #[derive(Debug)]
 pub(crate) struct Armed {
     operation: Arc<MultishotOp>,
-    /// Of the executor in whose ring it is.
+    /// The inbox of the executor that has the operation in its ring.
     inbox: &'static Inbox,
 }
 
 impl Armed {
-    /// The next completion, or `None` when the operation is over and all were taken. While one may come, it wakes
-    /// `waiter`.
+    /// Returns the next completion, or `None` if the operation is over and all completions were taken. While more may
+    /// come, the next one wakes `waiter`.
     pub(crate) fn poll(&self, waiter: Unparker) -> Poll<Option<io::Result<Completion>>> {
         self.operation.poll(waiter)
     }
 
-    /// Lets completions wake nobody.
+    /// Stops completions from waking anybody.
     pub(crate) fn forget_waiter(&self) {
         self.operation.forget_waiter();
     }
 
-    /// Whether it is over; if not, the next completion wakes `waiter`.
+    /// Returns true if the operation is over; if not, the next completion wakes `waiter`.
     pub(crate) fn is_over_or_wakes(&self, waiter: Unparker) -> bool {
         self.operation.is_over_or_wakes(waiter)
     }
@@ -47,10 +47,12 @@ impl Armed {
         self.operation.take_all().into_iter()
     }
 
-    /// Drops what has arrived, and ends the operation. It takes nothing that arrives after this has returned.
+    /// Drops the completions that have arrived, and ends the operation. The operation takes nothing that arrives after
+    /// this has returned.
     ///
-    /// On another thread than its executor's, this waits until the operation takes nothing more, without the executor's
-    /// fibers: see [`Passage`](crate::ring::Passage). The wait blocks the thread, so it needs no context that may suspend.
+    /// On a thread other than that of its executor, this waits until the operation takes nothing more. The wait does
+    /// not depend on the executor's fibers: see [`Passage`](crate::ring::Passage). It blocks the thread, so it needs no
+    /// context that may suspend.
     pub(crate) fn abandon(&self) {
         self.operation.abandon();
         if let Some(inside) = self.begin_cancel() {
@@ -58,12 +60,12 @@ impl Armed {
         }
     }
 
-    /// Asks the kernel to end the operation, from whatever thread; does not wait.
+    /// Asks the kernel to end the operation, from any thread. Does not wait.
     pub(crate) fn cancel(&self) {
         let _ = self.begin_cancel();
     }
 
-    /// Asks the kernel to end the operation, and tells the call in which it may still take something.
+    /// Asks the kernel to end the operation, and returns the call in which it may still take something.
     fn begin_cancel(&self) -> Option<Inside> {
         let canceled_here = || self.with_executor(|executor| executor.cancel_multishot(&self.operation)).is_some();
         if self.operation.is_over() || canceled_here() {
@@ -72,14 +74,14 @@ impl Armed {
         self.inbox.cancel(self.operation.clone())
     }
 
-    /// Fills up the buffers of its group, if the calling thread is its executor's.
+    /// Refills the buffers of the operation's group, if the calling thread is its executor's.
     pub(crate) fn top_up(&self) {
         if let Kind::Receive { group } = *self.operation.kind() {
             self.with_executor(|executor| executor.buffers.top_up(&executor.ring, group));
         }
     }
 
-    /// Whether the kernel could fill a buffer of its group; asked on its executor's thread.
+    /// Returns true if the kernel could fill a buffer of the operation's group. To be called on its executor's thread.
     pub(crate) fn has_buffers(&self) -> bool {
         match *self.operation.kind() {
             Kind::Receive { group } => self.with_executor(|executor| executor.buffers.has_buffers(group)) == Some(true),
@@ -87,15 +89,16 @@ impl Armed {
         }
     }
 
-    /// Calls `f` with the executor in whose ring it is, on that executor's thread.
+    /// Calls `f` with the executor that has the operation in its ring, if the calling thread is that executor's.
     fn with_executor<R>(&self, f: impl FnOnce(&Executor) -> R) -> Option<R> {
         Executor::with_current(|executor| ptr::eq(executor.inbox, self.inbox).then(|| f(executor))).flatten()
     }
 }
 
-/// The descriptor that an operation which goes on names by its number, lent for the call that armed it.
+/// A descriptor whose number a continuing operation names. The call that armed the operation lends it.
 ///
-/// It is dropped where that call ends, also by unwinding: the kernel has looked the number up then, or does so now.
+/// It is dropped when that call ends, also during unwinding: by then the kernel has looked the number up, or does so
+/// during the drop.
 #[derive(Debug)]
 #[must_use = "it is kept until the call that lends the descriptor ends"]
 pub(crate) struct Lent {
@@ -114,12 +117,12 @@ impl Executor {
     ///
     /// # Safety
     ///
-    /// What the entry points to is in `kind`. A group is one that was just acquired.
+    /// The entry points only into `kind`. If there is a group, it was just acquired.
     pub(crate) unsafe fn arm(&self, kind: Kind, entry: Entry) -> (Armed, Lent) {
         let operation = MultishotOp::new(kind);
         self.multishot.add(operation.clone());
-        // SAFETY: the entry points into `kind`, as this function's caller says, which is in the table until the last
-        // completion was reaped.
+        // SAFETY: this function's caller promises that the entry points into `kind`, which stays in the table until the
+        // last completion was reaped.
         let pushed = unsafe { self.push(entry.user_data(operation.user_data())) };
         (Armed { operation, inbox: self.inbox }, Lent { pushed, _on_its_thread: PhantomData })
     }
@@ -127,12 +130,12 @@ impl Executor {
     /// Asks the kernel to end an operation, unless it is over.
     pub(super) fn cancel_multishot(&self, operation: &MultishotOp) {
         if let Some(entry) = operation.cancellation() {
-            // SAFETY: it points to nothing.
+            // SAFETY: the entry points to nothing.
             unsafe { self.ring.push(&entry) };
         }
     }
 
-    /// Cancels an operation again that the kernel did not find: it was between two of its states.
+    /// Repeats a cancellation that did not find its operation because the operation was between two states.
     pub(super) fn complete_multishot_cancellation(&self, pointer: u64, result: i32) {
         if result == -Errno::NOENT.raw_os_error()
             && let Some(operation) = self.multishot.find(pointer)
@@ -142,14 +145,15 @@ impl Executor {
         }
     }
 
-    /// Leaves a completion with its operation, and forgets the operation with its last one.
+    /// Passes a completion to its operation, and removes the operation from the table after the last one.
     ///
     /// # Safety
     ///
     /// `pointer` comes from the user data of a multishot operation's completion.
     pub(super) unsafe fn complete_multishot(&self, pointer: u64, result: i32, flags: u32) {
-        // SAFETY: the pointer was made from a reference to what the table keeps until the last completion was reaped, which
-        // is this one or a later one; it is removed below, and used no more.
+        // SAFETY: the pointer was made from a reference to an operation that the table keeps until the last completion
+        // was reaped, which is this one or a later one. The operation is removed below, and the pointer is not used
+        // after that.
         let operation = unsafe { &*(pointer as *const MultishotOp) };
         let last = !cqueue::more(flags);
         if !cqueue::notif(flags) {
@@ -165,7 +169,7 @@ impl Executor {
             if let Kind::Receive { group } = *operation.kind() {
                 self.buffers.release(group);
             }
-            // A call that has not returned yet may have it too, and drops it later.
+            // A call that has not returned yet may also own the operation, and drops it later.
             let operation = Arc::into_inner(self.multishot.remove(operation));
             if let Some(Kind::Send(bytes)) = operation.map(MultishotOp::into_kind) {
                 self.drop_on_a_fiber(bytes);

@@ -1,25 +1,26 @@
-//! Whether a fiber may make a call that does not wait, in place of an operation of the ring.
+//! Decides whether a fiber may make a system call that does not wait, instead of an operation of the ring.
 
 use super::state::Executor;
 
-/// With more fibers than these, what is at hand must not overtake what was waited for.
+/// With more fibers than this, a result that is at hand must not overtake the results that other fibers wait for.
 const CROWD: usize = 128;
 
-/// How many bytes fibers receive by calls in a row while others could run: what takes about as long as half a turn.
+/// The number of bytes that fibers may receive with consecutive calls while others could run: this takes about half a
+/// turn.
 const BYTES_IN_A_ROW: usize = 512 << 10;
 
-/// What a call costs in itself, in bytes.
+/// The cost of a call itself, expressed in bytes.
 const BYTES_PER_CALL: usize = 4 << 10;
 
 impl Executor {
-    /// Whether there are so many fibers that they get in each other's way.
+    /// Returns true if there are so many fibers that they delay each other.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.live.borrow().len() > CROWD
     }
 
-    /// Whether the fiber that runs is the only one that could: a call that does not wait is the shorter way for it then,
-    /// where for many the ring is, which takes all of theirs at once.
+    /// Returns true if the running fiber is the only one that could run. A call that does not wait is faster for it
+    /// then. With many fibers the ring is faster, because it takes the operations of all of them at once.
     #[inline]
     pub(crate) fn is_alone(&self) -> bool {
         self.ready.is_empty()
@@ -29,11 +30,11 @@ impl Executor {
             && !self.seems_to_have_unstarted()
     }
 
-    /// Whether the fiber that runs may receive `bytes` by a call in place of an operation, which counts them.
+    /// Returns true if the running fiber may receive `bytes` with a call instead of an operation, and counts the bytes.
     ///
-    /// A fiber that is alone always may. One of several may receive some in a row: it drains a stream without an operation
-    /// and two switches for each piece, and gives way with the first operation that it queues. In a crowd nobody may, so
-    /// that what is at hand does not overtake what was waited for.
+    /// A fiber that is alone always may. If there are several, one may receive a limited number in a row: it drains a
+    /// stream without an operation and two switches for each piece, and yields with the first operation that it queues.
+    /// In a crowd no fiber may, so that bytes that are at hand do not overtake those that other fibers wait for.
     #[inline]
     pub(crate) fn may_receive(&self, bytes: usize) -> bool {
         let received = self.received.get();

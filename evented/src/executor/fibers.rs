@@ -1,4 +1,4 @@
-//! How an executor runs its fibers within a turn.
+//! The fibers that an executor runs within a turn.
 #![allow(unsafe_code)]
 
 use iolite_io::backend::{WakeBlock, monotonic_now};
@@ -6,19 +6,20 @@ use iolite_io::backend::{WakeBlock, monotonic_now};
 use super::state::Executor;
 use crate::fiber::{Fiber, FiberRef, SuspendReason};
 
-/// How often fibers are resumed in one turn, unless its time is over: as often as fibers were ready at its beginning,
-/// or that often. A look at the ring costs as much as a few resumptions, so not after each.
+/// The number of times that fibers are resumed in one turn, unless the turn's time is over: the number of fibers that
+/// were ready at its beginning, or this number. Looking at the ring costs as much as a few resumptions, so the executor
+/// does not do it after each.
 const RESUMES_PER_TURN: usize = 64;
 
-/// How many tasks are started after as many resumptions: a task that has not started waits no longer than a fiber that is
-/// ready.
+/// The number of tasks that are started after as many resumptions: a new task waits no longer than a ready fiber.
 pub(super) const STARTS: usize = 8;
 
-/// As many fibers as stay in a core's own caches between their turns: each touches some 2 KiB, on pages of its own.
+/// The number of fibers that stay in a core's own caches between their turns: each touches some 2 KiB, on pages of its
+/// own.
 const WARM_FIBERS: usize = 200;
 
 impl Executor {
-    /// Runs fibers and starts tasks, in turn, up to the budget.
+    /// Alternates between running fibers and starting tasks, up to the budget.
     pub(super) fn run_fibers(&self) {
         let budget = self.ready.len().max(RESUMES_PER_TURN);
         let cold = self.live.borrow().len() > WARM_FIBERS;
@@ -46,22 +47,22 @@ impl Executor {
         }
     }
 
-    /// Whether there is something to look after beside the fibers that are ready: timers, completions that may come, tasks
-    /// that have not started, what other threads left.
+    /// Returns true if there is other work besides the ready fibers: timers, completions that may come, tasks that have
+    /// not started, or messages from other threads.
     #[inline]
     pub(super) fn has_others_to_serve(&self) -> bool {
         self.has_events() || self.seems_to_have_unstarted() || self.inbox.has_left()
     }
 
-    /// Most of it, and as cheap as it has to be after each resumption.
+    /// Checks for most of that work, cheaply enough to be called after each resumption.
     #[inline]
     fn has_events(&self) -> bool {
-        // Without jumps: most of the time it is none of them.
+        // Without jumps, because most of the time none of them is true.
         (self.in_flight.get() > 0) | !self.timers.is_empty() | self.inbox.has_woken()
     }
 
-    /// Whether the turn is over after this resumption: by its time or, where there was nothing to look after, as soon as
-    /// something comes up.
+    /// Returns true if the turn is over after this resumption: because its time has passed or, if there was no other
+    /// work, as soon as some appears.
     #[inline]
     fn is_turn_over(&self) -> bool {
         if self.turn_time.serves() {
@@ -71,7 +72,7 @@ impl Executor {
         }
     }
 
-    /// Whether the running fiber should let others run, because the turn is over.
+    /// Returns true if the running fiber should let others run because the turn is over.
     #[inline]
     pub(super) fn has_run_long(&self) -> bool {
         let has_others = self.has_others_to_serve();
@@ -85,24 +86,24 @@ impl Executor {
         is_over
     }
 
-    /// Runs a fiber until it pauses; whether the time of the turn is over then.
+    /// Runs a fiber until it suspends. Returns true if the time of the turn is over then.
     #[inline]
     fn run_fiber(&self, fiber: &Fiber) -> bool {
         let pause = fiber.resume();
         let is_over = self.is_turn_over();
         match pause {
-            // It may be what took so long: those who are looked after now come first.
+            // This fiber may be the one that took so long, so those that are served now come first.
             SuspendReason::Yield if is_over => self.overdue.set(Some(FiberRef::new(fiber))),
             SuspendReason::Yield => self.queue(fiber),
-            // Nobody else ran on this thread since it looked for its token, and wakes of other threads
-            // arrive between fibers.
+            // No other code has run on this thread since the fiber looked for its token, and wake-ups from other
+            // threads arrive between fibers.
             SuspendReason::Park => fiber.parked.set(true),
             SuspendReason::Idle => self.retire(fiber),
         }
         is_over
     }
 
-    /// Makes the fiber of a woken block run, if it is parked; else `false`.
+    /// Makes the fiber of a woken block ready if it is parked; otherwise returns false.
     #[inline]
     pub(crate) fn make_ready_block(&self, block: &WakeBlock) -> bool {
         // SAFETY: its owner, if it has one, is a fiber of this executor, live or idle.
@@ -111,13 +112,13 @@ impl Executor {
 
     #[inline]
     pub(super) fn make_ready(&self, fiber: &Fiber) -> bool {
-        // SAFETY: this executor's, and live: only the loop above lets a fiber end, after it popped it.
+        // SAFETY: the fiber is this executor's, and live: only the loop above lets a fiber end, after it has popped it.
         unsafe { self.ready.make_ready(fiber) }
     }
 
     #[inline]
     pub(super) fn queue(&self, fiber: &Fiber) {
-        // SAFETY: this executor's, and live: only the loop above lets a fiber end, after it popped it.
+        // SAFETY: the fiber is this executor's, and live: only the loop above lets a fiber end, after it has popped it.
         unsafe { self.ready.push(fiber) };
     }
 
@@ -128,7 +129,7 @@ impl Executor {
         }
         let now = monotonic_now();
         while let Some(fiber) = self.timers.pop_passed(now) {
-            // SAFETY: it is live: it disarms its timer before it leaves the park in which it armed it.
+            // SAFETY: the fiber is live: it disarms its timer before it leaves the park in which it armed it.
             self.make_ready(unsafe { fiber.get() });
         }
     }

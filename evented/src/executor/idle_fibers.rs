@@ -6,17 +6,18 @@ use iolite_fibers::StackClass;
 
 use crate::fiber::OwnedFiber;
 
-/// How many idle fibers of a size keep their stacks warm; more are given back when the executor is
-/// idle.
+/// The number of idle fibers of each size that keep their stacks warm; an idle executor gives back the stacks of the
+/// others.
 const WARM_MAX: usize = 1024;
 
-/// How many bytes of stack the warm fibers of a size may have: of large stacks that are fewer.
+/// The maximum number of bytes of stack that the warm fibers of a size may have, so there are fewer warm fibers with
+/// large stacks.
 const WARM_BYTES_MAX: usize = 256 << 20;
 
 /// The fibers of an executor that have no task.
 #[derive(Default)]
 pub(super) struct IdleFibers {
-    /// By size, the warmest last.
+    /// The idle fibers by the size of their stacks, the warmest last.
     classes: [RefCell<Vec<OwnedFiber>>; StackClass::COUNT],
 }
 
@@ -30,12 +31,12 @@ impl IdleFibers {
         self.classes[fiber.class.index()].borrow_mut().push(fiber);
     }
 
-    /// Whether there are more than are kept warm.
+    /// Returns true if there are more fibers than are kept warm.
     pub(super) fn has_surplus(&self) -> bool {
         StackClass::all().any(|class| self.classes[class.index()].borrow().len() > warm_max(class))
     }
 
-    /// Takes the coldest fibers, those that are too many.
+    /// Takes the coldest fibers, as many as exceed the limit.
     pub(super) fn take_surplus(&self) -> Vec<OwnedFiber> {
         self.take_colder(warm_max)
     }

@@ -1,4 +1,4 @@
-//! What is the program's and nobody has any more: its destructor may wait and panic, so it runs on a fiber.
+//! Values of the program that have no owner any more. Their destructors may wait and panic, so they run on a fiber.
 #![allow(unsafe_code)]
 
 use std::mem;
@@ -9,7 +9,7 @@ use iolite_io::backend::Start;
 use super::state::{Executor, Shutdown};
 
 impl Executor {
-    /// Has a task of its own drop `value`, which is torn down with the others when the runtime shuts down. Once the
+    /// Starts a task that drops `value`; a shutdown of the runtime tears this task down like the others. Once the
     /// executor has no fibers any more, nothing is dropped.
     pub(super) fn drop_on_a_fiber<T: Send + 'static>(&self, value: T) {
         if self.shutdown.get() == Shutdown::Over {
@@ -22,10 +22,10 @@ impl Executor {
     }
 }
 
-/// Drops what is the program's; a panic of its destructor ends here.
+/// Drops a value of the program, and stops a panic of its destructor.
 pub(crate) fn drop_quietly<T>(value: T) {
     let panic = catch_unwind(AssertUnwindSafe(|| drop(value)));
-    // The panic hook has told it. Its destructor is the program's too.
+    // The panic hook has reported the panic. The destructor of the payload belongs to the program too.
     if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         mem::forget(next);
     }

@@ -1,10 +1,10 @@
 //! Executors: one thread each, which runs fibers and waits in its ring.
 //!
-//! A turn of the loop takes what other threads left, runs fibers and starts tasks up to a budget of
-//! resumptions and of time, and then enters the kernel once: that submits what the fibers queued and, if nothing is ready,
-//! waits for completions, the next timer or a wake-up. Completions are reaped in one go and only
-//! make fibers ready; what waits for them runs in the next turn. So a fiber that yields all the time
-//! starves neither I/O nor timers, and completions are told in the order in which they arrived.
+//! A turn of the loop takes the messages of other threads, then runs fibers and starts tasks up to a budget of
+//! resumptions and of time, and then enters the kernel once. That call submits the entries that the fibers have queued.
+//! If nothing is ready, it also waits for completions, the next timer or a wake-up. The executor reaps completions in
+//! one go, and reaping only makes fibers ready; they run in the next turn. So a fiber that yields all the time starves
+//! neither I/O nor timers, and completions are handled in the order in which they arrived.
 
 mod state;
 

@@ -1,4 +1,4 @@
-//! How fibers park.
+//! Parking of fibers.
 #![allow(unsafe_code)]
 
 use iolite_io::Instant;
@@ -7,7 +7,7 @@ use iolite_io::backend::{Park, WakeBlock};
 use super::state::Executor;
 use crate::fiber::{FiberRef, SuspendReason};
 
-/// Parks fibers.
+/// The [`Park`] of fibers.
 #[derive(Debug)]
 pub(super) struct FiberPark;
 

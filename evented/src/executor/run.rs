@@ -1,4 +1,4 @@
-//! An executor from its making to its end: the loop of its turns.
+//! The life of an executor: making it, the loop of its turns, and its end.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -25,7 +25,7 @@ use crate::run_queue::{self, RunQueue};
 use crate::runtime::Runtime;
 
 impl Executor {
-    /// Makes executor number `index`, on the thread that will run it.
+    /// Makes the executor with number `index`, on the thread that will run it.
     pub(crate) fn new(index: usize, runtime: Arc<Runtime>) -> io::Result<(Self, Features)> {
         iolite_fibers::prepare_thread();
         let inbox = runtime.executors().inbox(index);
@@ -64,18 +64,18 @@ impl Executor {
         Ok((executor, features))
     }
 
-    /// Runs fibers until the runtime has shut down, then gives everything back.
+    /// Runs fibers until the runtime has shut down, then frees everything.
     ///
-    /// A panic in here ends the process: other threads, the kernel and the tasks of a group in the
-    /// frame of whoever called `run` count on the fibers of this executor.
+    /// A panic in here ends the process: other threads, the kernel, and tasks of a group in the frame of the caller of
+    /// `run` rely on the fibers of this executor.
     pub(crate) fn run(self) {
         let bomb = AbortOnUnwind;
-        // SAFETY: both stay in this frame until the ones before them are set again, below; a panic in between ends the
+        // SAFETY: both stay in this frame until the previous ones are set again, below; a panic in between ends the
         // process.
         let outer = unsafe { (run_queue::set_current(&self.ready), set_current(&self)) };
         while self.turn() {}
         self.end();
-        // SAFETY: they were set before, by a frame below this one.
+        // SAFETY: a frame below this one has set them before.
         unsafe {
             run_queue::set_current(outer.0);
             set_current(outer.1);
@@ -84,18 +84,19 @@ impl Executor {
         let runtime = self.runtime.clone();
         drop(self);
         mem::forget(bomb);
-        // Its last owner drops what the program has given it. Nothing else is left to run on this thread.
+        // The last owner of the runtime drops the values that the program has given it. Nothing else is left to run on
+        // this thread.
         drop_quietly(runtime);
     }
 
-    /// One turn; `false` when the runtime has shut down.
+    /// Runs one turn. Returns false if the runtime has shut down.
     fn turn(&self) -> bool {
         self.inbox.drain_woken(|block| _ = self.make_ready_block(block));
         self.inbox.drain_messages(|message| self.perform_message(message));
         self.ring.queue_urgent();
         self.return_wanted_buffers();
         if let Some(fiber) = self.overdue.take() {
-            // SAFETY: it is live: it was not resumed since.
+            // SAFETY: the fiber is live, because it was not resumed since.
             self.queue(unsafe { fiber.get() });
         }
         self.run_fibers();
@@ -113,7 +114,7 @@ impl Executor {
         true
     }
 
-    /// Performs an operation of a context that is no fiber of this executor.
+    /// Performs an operation of a context that is not a fiber of this executor.
     pub(super) fn perform_message(&self, message: &Message) {
         message.take(self.index);
         self.foreign.add(message);
@@ -121,7 +122,7 @@ impl Executor {
         unsafe { self.push(message.entry()) };
     }
 
-    /// Gives buffers back that the kernel could fill, where somebody waits for one.
+    /// Gives back buffers that the kernel could fill, if somebody waits for one.
     fn return_wanted_buffers(&self) {
         if !self.inbox.take_call_in() || !self.buffers.withdraw(&self.ring) {
             return;
@@ -136,8 +137,8 @@ impl Executor {
         self.buffers.empty();
     }
 
-    /// Lets the kernel have a thread for each operation that keeps one: they wait for other programs, and files for none
-    /// of them.
+    /// Allows the kernel one thread for each operation that occupies one. Such operations wait for other programs, and
+    /// file operations must not wait for them.
     fn grant_workers(&self) {
         let kept = self.inbox.kept_workers();
         if self.kept_workers.replace(kept) != kept {

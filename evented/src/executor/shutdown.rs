@@ -9,7 +9,7 @@ use crate::remote::NOBODY;
 use crate::ring::Wait;
 
 impl Executor {
-    /// What shutting down needs in each turn; `true` when all is done.
+    /// Does the work of the shutdown in each turn. Returns true when everything is done.
     pub(super) fn shut_down(&self) -> bool {
         match self.shutdown.get() {
             Shutdown::No => {
@@ -31,24 +31,24 @@ impl Executor {
         self.has_ended()
     }
 
-    /// Whether the runtime has, and nothing of it is left here.
+    /// Returns true if the runtime has ended and nothing of it is left here.
     fn has_ended(&self) -> bool {
         let has_fibers = !self.live.borrow().is_empty() || !self.unstarted.borrow().is_empty();
         self.runtime.is_closed() && self.runtime.has_no_foreign() && self.in_flight.get() == 0 && !has_fibers
     }
 
-    /// Whether nothing has changed since `shut_down` looked.
+    /// Returns true if nothing has changed since `shut_down` looked.
     pub(super) fn may_sleep_closing(&self) -> bool {
         self.shutdown.get() != Shutdown::No && !self.has_ended()
     }
 
-    /// Cancels all that is in flight, now that no task is left: the operations of threads that called
-    /// a runtime which ends, and multishot operations that somebody kept. One by one: older kernels cannot
-    /// cancel all at once.
+    /// Cancels everything that is in flight, now that no task is left: operations of threads that called a runtime that
+    /// ends, and multishot operations whose handles still exist. It cancels them one by one, because older kernels
+    /// cannot cancel all at once.
     fn cancel_rest(&self) {
         for user_data in self.foreign.user_data() {
             let entry = opcode::AsyncCancel::new(user_data).build().user_data(NOBODY);
-            // SAFETY: it points to nothing.
+            // SAFETY: the entry points to nothing.
             unsafe { self.push(entry) };
         }
         self.multishot.unfinished().iter().for_each(|operation| self.cancel_multishot(operation));
@@ -60,7 +60,7 @@ impl Executor {
     pub(super) fn end(&self) {
         self.shutdown.set(Shutdown::Over);
         while self.event.armed.get() || self.in_flight.get() > 0 {
-            // The event's read ends by being served.
+            // The read of the event ends when the event is signaled.
             self.inbox.ring_event();
             self.ring.turn(Wait::Forever);
             self.ring.reap(|user_data, result, flags| self.complete(user_data, result, flags));

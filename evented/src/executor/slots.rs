@@ -1,4 +1,4 @@
-//! Where the completions of an executor's own entries leave what they bring.
+//! The places where completions of an executor's own entries store their results.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -9,20 +9,20 @@ use iolite_io::backend::WakeBlock;
 use crate::fiber::FiberRef;
 use crate::remote::Tag;
 
-/// Where an operation of a fiber leaves its result; lives on the fiber's stack until both its
-/// completion and that of its cancellation, if there is one, were reaped.
+/// The place where an operation of a fiber stores its result. It lives on the fiber's stack until the completions of
+/// both the operation and its cancellation, if there is one, were reaped.
 #[repr(align(8))]
 pub(crate) struct OpSlot {
     fiber: FiberRef,
     result: Cell<Option<i32>>,
-    /// The completion's.
+    /// The flags of the completion.
     flags: Cell<u32>,
     /// The result of the cancellation that was submitted last.
     cancellation: Cell<Option<i32>>,
 }
 
 impl OpSlot {
-    /// The slot of an operation of the calling fiber, whose block this is.
+    /// Makes the slot of an operation of the calling fiber, which has this block.
     pub(crate) fn new(block: &WakeBlock) -> Self {
         Self {
             fiber: FiberRef::of_block(block),
@@ -53,17 +53,17 @@ impl OpSlot {
         self.fiber
     }
 
-    /// The result of the operation, once it has ended.
+    /// Returns the result of the operation once it has ended.
     pub(crate) fn result(&self) -> Option<i32> {
         self.result.get()
     }
 
-    /// Whether a socket had more when the operation received from it.
+    /// Returns true if the socket had more bytes when the operation received from it.
     pub(crate) fn left_more(&self) -> bool {
         cqueue::sock_nonempty(self.flags.get())
     }
 
-    /// The result of the cancellation that was submitted last, once it has ended.
+    /// Returns the result of the cancellation that was submitted last, once it has ended.
     pub(crate) fn cancellation(&self) -> Option<i32> {
         self.cancellation.get()
     }
@@ -77,6 +77,6 @@ impl OpSlot {
 #[derive(Default)]
 pub(super) struct EventRead {
     pub(super) armed: Cell<bool>,
-    /// Written by the kernel while armed.
+    /// The kernel writes it while the read is armed.
     pub(super) count: UnsafeCell<u64>,
 }

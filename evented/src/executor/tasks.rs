@@ -1,4 +1,4 @@
-//! How an executor begins tasks: from which queue, on which fiber, or not itself.
+//! Beginning tasks: from which queue the executor takes one, and whether it begins the task itself or hands it over.
 
 use std::io;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use super::state::Executor;
 use crate::admitted::Admitted;
 use crate::fiber::{Fiber, OwnedFiber};
 
-/// How often an executor hands a task that it was about to begin to one that is idle, at most.
+/// The minimum interval between two tasks that an executor hands to an idle one instead of beginning them.
 const HANDED_OVER_EVERY: Duration = Duration::from_micros(100);
 
-/// When to try again after there was no memory for a stack.
+/// The time until the next attempt after there was no memory for a stack.
 const STACK_RETRY: Duration = Duration::from_millis(10);
 
 impl Executor {
-    /// Makes the fiber on which the main task will run, with a stack of its own size.
+    /// Makes the fiber for the main task, with a stack of the main task's size.
     pub(crate) fn prepare_main(&self) -> io::Result<()> {
         self.idle.put(self.new_fiber(self.class_of_main())?);
         Ok(())
     }
 
-    /// Gives the main task to the fiber that `prepare_main` made.
+    /// Gives the main task to the fiber that `prepare_main` has made.
     pub(crate) fn assign_main(&self, main: Admitted) {
         self.assign(self.idle.take(self.class_of_main()).expect("prepared"), main);
     }
@@ -33,14 +33,14 @@ impl Executor {
         StackClass::of(self.runtime.options().main_stack_size)
     }
 
-    /// Keeps a task that one of its fibers has started.
+    /// Keeps a task that one of this executor's fibers has started.
     pub(crate) fn push_unstarted(&self, unstarted: Admitted) {
         let mut queue = self.unstarted.borrow_mut();
         unstarted.offer(queue.next_ticket());
         queue.push(unstarted);
     }
 
-    /// Begins the task that waits under `ticket` on the calling fiber, which joins it.
+    /// Begins the task that waits under `ticket` on the calling fiber, which joins that task.
     pub(crate) fn try_run_inline(&self, ticket: Ticket) {
         let own = self.unstarted.borrow_mut().take(ticket);
         if let Some(unstarted) = own.or_else(|| self.runtime.unstarted().take(self.index, ticket)) {
@@ -49,12 +49,12 @@ impl Executor {
         }
     }
 
-    /// Runs a task to its end, on the fiber that was given it.
+    /// Runs a task to its end, on the fiber that it was given to.
     fn run_task(unstarted: Admitted) {
         Self::with_current(|executor| unstarted.run(|slot| executor.runtime.release(slot)));
     }
 
-    /// Tasks that start after the others were torn down are, too.
+    /// Tasks that start after the others were torn down are torn down too.
     #[inline]
     fn tear_down_if_closing(&self, unstarted: &Admitted) {
         if self.runtime.is_closing() {
@@ -73,7 +73,7 @@ impl Executor {
         }
     }
 
-    /// Starts a task that waits here or, when there is nothing else to do, with another executor.
+    /// Starts a task that waits here or, if there is nothing else to do, with another executor.
     #[inline]
     pub(super) fn start_task(&self) {
         if self.starved.get().is_some_and(|retry| monotonic_now() < retry) {
@@ -88,7 +88,7 @@ impl Executor {
         match fiber {
             Ok(fiber) => self.assign(fiber, unstarted),
             Err(error) => {
-                // Its turn comes when another task has ended and left its stack, or there is memory.
+                // The task is tried again when another task has ended and left its stack, or when there is memory.
                 self.starved.set(Some(monotonic_now() + STACK_RETRY));
                 self.runtime.tell_starved(&error);
                 self.runtime.put_back(self.index, unstarted);
@@ -96,14 +96,15 @@ impl Executor {
         }
     }
 
-    /// A hint, without a lock.
+    /// A hint that takes no lock.
     #[inline]
     pub(super) fn seems_to_have_unstarted(&self) -> bool {
         !self.unstarted.borrow().is_empty() || self.runtime.unstarted().seems_to_have_next(self.index)
     }
 
-    /// Hands a task to an executor that is idle: it may compute for long, and the fibers that wait here would be late. Not
-    /// one that was handed over before, nor many within a short time: to wake somebody takes longer than most tasks.
+    /// Hands a task to an idle executor: the task may compute for a long time, which would delay the fibers that wait
+    /// here. A task is handed over only once, and only few within a short time, because waking an executor takes longer
+    /// than most tasks.
     #[inline]
     fn hand_over(&self, unstarted: Admitted) -> Result<(), Admitted> {
         let may_be_handed = self.runtime.options().executors > 1
@@ -120,7 +121,8 @@ impl Executor {
         self.runtime.hand_over(self.own(), unstarted).inspect(|()| self.handed_over.set(now))
     }
 
-    /// The next task to start. Those of others first, each turn: its own come as fast as it runs.
+    /// Returns the next task to start. In each turn, tasks of other executors and threads come first, because its own
+    /// tasks come as fast as it runs.
     #[inline]
     fn next_unstarted(&self, steal: bool) -> Option<Admitted> {
         let own = || self.unstarted.borrow_mut().pop();
@@ -133,13 +135,13 @@ impl Executor {
         !self.unstarted.borrow().is_empty() || self.runtime.unstarted().has_next(self.index)
     }
 
-    /// Whether a task could be started now.
+    /// Returns true if a task could be started now.
     #[inline]
     pub(super) fn can_start(&self) -> bool {
         self.starved.get().is_none() && self.has_unstarted()
     }
 
-    /// Puts a fiber whose task has ended into the pool.
+    /// Returns a fiber whose task has ended to the pool.
     #[inline]
     pub(super) fn retire(&self, fiber: &Fiber) {
         if let Some(task) = fiber.live_task.take() {
@@ -147,7 +149,7 @@ impl Executor {
         }
         let fiber = self.live.borrow_mut().remove(fiber.index.get());
         self.idle.put(fiber);
-        // Its stack may be what a task waits for.
+        // A task may be waiting for its stack.
         self.starved.set(None);
         self.tell_load();
     }
@@ -167,12 +169,12 @@ impl Executor {
     }
 
     fn new_fiber(&self, class: StackClass) -> io::Result<OwnedFiber> {
-        // The stack first: a block that was taken for nothing would be lost.
+        // The stack comes first: a block that was taken without need would be lost.
         let stack = Stack::take(class)?;
         Ok(OwnedFiber::new(stack, self.inbox.take_block(), self.park.clone(), Self::run_task))
     }
 
-    /// Lets the others know how much there is to do here.
+    /// Publishes how much this executor has to do.
     #[inline]
     pub(super) fn tell_load(&self) {
         self.runtime.unstarted().tell(self.own());

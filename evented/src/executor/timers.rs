@@ -5,19 +5,19 @@ use std::cell::{Cell, RefCell};
 use iolite_io::Instant;
 use slab::Slab;
 
-/// Names an armed timer, until it is disarmed.
+/// Identifies an armed timer until it is disarmed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimerId(usize);
 
-/// A 4-ary heap that knows where each of its timers is, so that one can be disarmed. Keeps its
-/// memory: arming allocates only when more timers are armed than ever before.
+/// A 4-ary heap that knows the position of each timer, so that timers can be disarmed. It keeps its memory: arming
+/// allocates only if more timers are armed than ever before.
 ///
-/// Where they are is told by a table beside the heap: a timer moves through many levels, and what it wakes is seldom
-/// in the processor's caches.
+/// A table beside the heap contains the positions: a timer moves through many levels, and the fiber that it wakes is
+/// seldom in the processor's caches.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
     heap: RefCell<Heap<T>>,
-    /// How many are armed and have not popped: for those who only want to know whether there are any.
+    /// The number of timers that are armed and have not popped, for code that only checks whether there are any.
     armed: Cell<usize>,
 }
 
@@ -29,14 +29,14 @@ struct Heap<T> {
 
 #[derive(Debug)]
 struct Timer<T> {
-    /// Where it is in `entries`, or `POPPED`.
+    /// The timer's position in `entries`, or `POPPED`.
     index: usize,
     wakes: T,
 }
 
 const POPPED: usize = usize::MAX;
 
-/// Children of a node: fewer levels than a binary heap, and one cache line of deadlines.
+/// The number of children of a node: fewer levels than a binary heap, and one cache line of deadlines.
 const ARITY: usize = 4;
 
 impl<T> Default for Timers<T> {
@@ -46,18 +46,18 @@ impl<T> Default for Timers<T> {
 }
 
 impl<T: Copy> Timers<T> {
-    /// Whether no timer is armed that has not popped.
+    /// Returns true if no armed timer is left that has not popped.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.armed.get() == 0
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.borrow().entries.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Has [`pop_passed`](Self::pop_passed) return `wakes` once `deadline` has passed.
+    /// Arms a timer: [`pop_passed`](Self::pop_passed) returns `wakes` once `deadline` has passed.
     #[must_use = "a timer is disarmed, also after it has popped"]
     pub(crate) fn arm(&self, deadline: Instant, wakes: T) -> TimerId {
         let mut heap = self.heap.borrow_mut();
@@ -69,7 +69,7 @@ impl<T: Copy> Timers<T> {
         id
     }
 
-    /// Forgets a timer, whether it has popped or not.
+    /// Disarms a timer, whether it has popped or not.
     pub(crate) fn disarm(&self, id: TimerId) {
         let mut heap = self.heap.borrow_mut();
         let index = heap.timers.remove(id.0).index;
@@ -98,7 +98,7 @@ impl<T> Heap<T> {
     fn remove(&mut self, index: usize) {
         self.entries.swap_remove(index);
         if index < self.entries.len() {
-            // What came from the end may belong further up or further down.
+            // The entry that came from the end may belong further up or further down.
             let index = self.sift_up(index);
             self.sift_down(index);
         }
@@ -189,7 +189,7 @@ mod tests {
         let timers = Timers::default();
         for _ in 0..10 {
             let ids = armed(&timers, &deadlines);
-            // Half of them after they have popped.
+            // Half of them are disarmed after they have popped.
             (0..50).for_each(|_| _ = timers.pop_passed(Instant::MAX));
             ids.into_iter().for_each(|id| timers.disarm(id));
             assert_eq!(timers.next(), None);

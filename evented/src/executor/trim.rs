@@ -1,4 +1,4 @@
-//! Giving the stacks of idle fibers back.
+//! Returning the stacks of idle fibers to the system.
 #![allow(unsafe_code)]
 
 use std::time::Duration;
@@ -10,11 +10,11 @@ use iolite_io::backend::monotonic_now;
 use super::state::Executor;
 use crate::fiber::OwnedFiber;
 
-/// How long stacks that nobody uses are kept warm beyond that.
+/// The time for which surplus stacks that nobody uses are kept warm.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 impl Executor {
-    /// Gives cold stacks back, some time after there was nothing to do with them; when to look again.
+    /// Gives cold stacks back, some time after there was nothing to do with them. Returns the time of the next check.
     pub(super) fn trim(&self) -> Option<Instant> {
         if !self.idle.has_surplus() {
             self.trim_at.set(None);
@@ -36,10 +36,10 @@ impl Executor {
             let block = fiber.block();
             // SAFETY: the block comes from this executor's inbox, which made it.
             unsafe { block.set_owner(0) };
-            // No waker comes here from now on.
+            // No waker can reach this block from now on.
             block.end_park();
             while block.is_queued() {
-                // A waker is between its decision and its push; the block is its own until then.
+                // A waker is between its decision and its push; until then the block is still in use.
                 self.inbox.drain_woken(|block| _ = self.make_ready_block(block));
                 std::hint::spin_loop();
             }

@@ -17,22 +17,22 @@ use super::wait::{until_done, wait};
 use crate::sys;
 
 pub(super) fn perform(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<Output> {
-    // What the kernel says of its mode holds until somebody changes it, which nobody does meanwhile: a listener of this
-    // library is non-blocking from its beginning.
+    // The kernel's answer about the mode stays true until somebody changes the mode, and nobody does: a listener of
+    // this library is non-blocking from its beginning.
     let accepted = if fcntl_getfl(listener)?.contains(OFlags::NONBLOCK) {
         performer.check_open()?;
-        // On the calling thread: a ring tries no more than that where a listener is non-blocking, and comes to it once in a
-        // turn, so that those who connect to a busy server would wait for a turn each.
+        // This happens on the calling thread. A ring does no more than one attempt on a non-blocking listener, and
+        // handles it once in a turn, so each client of a busy server would wait for a turn.
         until_accepted(performer, listener, || accept(listener))?
     } else {
         until_accepted(performer, listener, || accept_in_ring(performer, listener))?
     };
-    // What a call that waits says of a listener that was shut down.
+    // A waiting call returns this error for a listener that was shut down.
     Ok(accepted.ok_or(Errno::INVAL)?)
 }
 
-/// Attempts until a connection was accepted. The kernel looks for a free number first, also when there is nobody to accept:
-/// a process that has none waits for a connection nevertheless.
+/// Repeats the attempt until a connection was accepted. The kernel looks for a free descriptor number first, even if
+/// there is no connection: a process without a free number waits for a connection nevertheless.
 fn until_accepted(
     performer: &Performer<'_>,
     listener: &Descriptor,
@@ -48,15 +48,15 @@ fn until_accepted(
     }
 }
 
-/// Accepts, waiting where the listener's mode says so.
+/// Accepts a connection, and waits if the listener is in blocking mode.
 fn accept_in_ring(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<Output> {
     let mut peer = AddressBuffer::new();
     let entry = opcode::Accept::new(sys::fd(listener), peer.address(), peer.length())
         .flags(SocketFlags::CLOEXEC.bits() as i32)
         .build();
-    // SAFETY: the entry points into `peer`, which is there until it returns.
+    // SAFETY: the entry points into `peer`, which lives until `run` returns.
     let fd = unsafe { performer.run(&entry) }?;
-    // SAFETY: a new descriptor that nobody else knows.
+    // SAFETY: it is a new descriptor that no other code knows.
     let connection = unsafe { OwnedFd::from_raw_fd(fd as i32) };
     Ok(Output::Accepted(connection.into(), peer.get()?.unwrap_or(Address::Unix(UnixAddress::unnamed()))))
 }

@@ -14,13 +14,13 @@ use super::perform::Performer;
 use super::wait::{until_done, wait};
 use crate::sys;
 
-/// Of an Internet socket.
+/// Connects an Internet socket.
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
     let address = kernel_address(address);
     let entry = opcode::Connect::new(sys::fd(socket), address.as_ptr().cast(), address.addr_len()).build();
-    // SAFETY: the entry points to `address`, which is there until it returns.
+    // SAFETY: the entry points to `address`, which lives until `run` returns.
     match unsafe { performer.run(&entry) } {
-        // It is non-blocking: it goes on by itself.
+        // The socket is non-blocking, so the connection is being made without the ring.
         Err(error) if error.raw_os_error() == Some(sys::EINPROGRESS) => {
             wait(performer, socket, Interest::Writable)?;
             until_done(performer, socket, Interest::Writable, || finish_connect(socket))?;
@@ -30,9 +30,9 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &
     Ok(Output::Done)
 }
 
-/// Of a Unix socket. The ring would leave a worker of the kernel waiting for room in the listener's queue, which a
-/// cancellation that comes before that wait does not reach (seen with Linux 6.18); and nothing can wait for
-/// that room, so it is looked for again soon.
+/// Connects a Unix socket. In the ring, a worker of the kernel would wait for room in the listener's queue, and a
+/// cancellation that arrives before that wait does not reach it (seen with Linux 6.18). Nothing can wait for that room,
+/// so the attempt is repeated soon.
 pub(super) fn perform_unix(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
     loop {
         match begin_connect(socket, address) {

@@ -1,4 +1,4 @@
-//! Which file performs which operation.
+//! Maps each operation to the file that performs it.
 
 use std::io;
 
@@ -44,7 +44,8 @@ pub(crate) fn operate(runtime: &Runtime, context: &Context, operation: Operation
         Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
         Operation::Spawn { command } => spawn::perform(runtime, command),
         Operation::Close { descriptor } => close::perform(&performer, descriptor),
-        // What needs no ring, or not always, ends with the runtime nevertheless, as it does on every backend.
+        // Operations that do not, or not always, need a ring also fail once the runtime has ended, as they do on every
+        // backend.
         _ if runtime.is_closed() => Err(ShutDown.into()),
         Operation::Attempt(attempt) => perform_attempt(attempt),
         Operation::Connect { socket, address: address @ Address::Unix(_) } => {

@@ -1,4 +1,4 @@
-//! What is asked of a file system: by the ring what the kernel's can do, on the pool what it cannot.
+//! Operations on file systems: those that the kernel's ring has use the ring, the others use the pool.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr};
@@ -43,14 +43,14 @@ pub(super) fn perform(
         return Ok(Output::Done);
     }
     let Some((entry, _paths)) = request(&operation)? else { return perform_files(runtime, context, operation) };
-    // SAFETY: the entry points to the paths, which are there until it returns.
+    // SAFETY: the entry points to the paths, which live until `run` returns.
     match unsafe { performer.run(&entry) } {
         Err(error) if lacks_thread(&error) => perform_files(runtime, context, operation),
         result => result.map(|_| Output::Done),
     }
 }
 
-/// The entry and what it points to; `None` for what the ring cannot.
+/// Returns the entry and the paths that it points to, or `None` for operations that the ring does not have.
 fn request(operation: &FileOperation<'_>) -> io::Result<Option<(Entry, [Option<CString>; 2])>> {
     Ok(Some(match *operation {
         FileOperation::SetLength { file, length } => {
@@ -92,18 +92,18 @@ fn place(at: PathAt<'_>) -> io::Result<(types::Fd, CString)> {
     Ok((sys::fd(directory_of(at)), c_path(at.path)?))
 }
 
-/// A path as the kernel wants it.
+/// Returns a path in the form that the kernel needs.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] when it contains a zero byte.
+/// [`io::ErrorKind::InvalidInput`] if it contains a zero byte.
 pub(super) fn c_path(path: impl AsRef<OsStr>) -> io::Result<CString> {
     let path = path.as_ref();
     CString::new(path.as_bytes())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("the path {path:?} contains a zero byte")))
 }
 
-/// What the kernel's caches tell of a file, without waiting.
+/// Returns the metadata that the kernel has in its caches, without waiting.
 fn glance(runtime: &Runtime, context: &Context, of: FileTarget<'_>) -> io::Result<Option<Metadata>> {
     let mut glance = runtime.mounts().glance(of);
     if let Glance::UnknownMount = glance {
@@ -127,8 +127,8 @@ fn statx(performer: &Performer<'_>, of: FileTarget<'_>) -> io::Result<Metadata> 
     let entry = opcode::Statx::new(directory, path.as_ptr(), statx.as_mut_ptr().cast())
         .flags(flags.bits() as i32)
         .mask(Metadata::ASKED.bits());
-    // SAFETY: the entry points to `path` and `statx`, which are there until it returns.
+    // SAFETY: the entry points to `path` and `statx`, which live until `run` returns.
     unsafe { performer.run(&entry.build()) }?;
-    // SAFETY: the kernel has filled all of it in, as it says by its success.
+    // SAFETY: the operation has succeeded, so the kernel has filled in all of it.
     Ok(unsafe { statx.assume_init() }.into())
 }

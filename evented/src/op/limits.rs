@@ -1,10 +1,10 @@
-//! How much the kernel takes at once, and how soon to try again what nothing can wait for.
+//! Limits of single operations, and the interval of repeated attempts.
 
 use std::time::Duration;
 
-/// The most bytes that one read or write moves: what the kernel moves at most.
+/// The maximum number of bytes that one read or write moves, which is the kernel's maximum.
 pub(crate) const COUNT_MAX: usize = 0x7fff_f000;
 
-/// How soon to look again for what nothing can wait for: room in the queue of a Unix socket that the own one is not
-/// connected to.
+/// The interval of attempts for conditions that nothing can wait for, such as room in the queue of a Unix socket to
+/// which the sending socket is not connected.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(1);

@@ -28,11 +28,12 @@ pub(super) fn receive(
     let fd = sys::fd(socket);
     let place = header.for_receiving(buffers, descriptors_max);
     let entry = |ioprio| opcode::RecvMsg::new(fd, place).flags(flags as u32).ioprio(ioprio).build();
-    // SAFETY: the entry points to `header`, that to itself and `buffers`; both are there until it returns.
+    // SAFETY: the entry points to `header`, and `header` to itself and to `buffers`; both live until the call returns.
     let Some(count) = (unsafe { receive_in_turn(performer, socket, entry) })? else {
         return Ok(Output::Received(Received::default()));
     };
-    // SAFETY: it was made for receiving, and the kernel has filled it, for it says how many bytes came.
+    // SAFETY: the header was made for receiving, and the kernel has filled it, because it has returned the number of
+    // bytes.
     unsafe { header.received(count as usize, descriptors_max) }.map(Output::Received)
 }
 
@@ -50,18 +51,18 @@ pub(super) fn send(
     let fd = sys::fd(socket);
     let entry = opcode::SendMsg::new(fd, header.for_sending(buffers, to, descriptors)).flags(SEND_FLAGS as u32).build();
     let attempt = || {
-        // SAFETY: the entry points to `header`, that to itself and `buffers`; both, and the descriptors that it
-        // names, are there until it returns.
+        // SAFETY: the entry points to `header`, and `header` to itself and to `buffers`. Both, and the descriptors that
+        // it names, live until `run` returns.
         unsafe { performer.run(&entry) }.map(|count| count as usize)
     };
     until_sent(performer, socket, to, attempt)
 }
 
-/// How messages are sent. The kernel must not wait and try again: it would go on behind the bytes that it has
+/// The flags of sent messages. The kernel must not wait and try again: it would continue behind the bytes that it has
 /// read for the first attempt, and send a message without them (seen with Unix sockets, up to Linux 6.18).
 pub(crate) const SEND_FLAGS: sys::c_int = sys::MSG_NOSIGNAL | sys::MSG_DONTWAIT;
 
-/// Many messages, with one system call: io_uring has none for that.
+/// Receives many messages with one system call, because io_uring has no such operation.
 pub(super) fn receive_many(
     performer: &Performer<'_>,
     socket: &Descriptor,
@@ -81,8 +82,8 @@ pub(super) fn send_many(
     until_sent(performer, socket, to, || try_send_many(socket, messages))
 }
 
-/// Attempts to send until there is room. For room in the queue of a Unix socket that the own one is not connected to
-/// nothing can wait; it is looked for again soon.
+/// Repeats the attempt to send until there is room. Nothing can wait for room in the queue of a Unix socket to which
+/// the sending socket is not connected, so the attempt is repeated soon.
 fn until_sent(
     performer: &Performer<'_>,
     socket: &Descriptor,

@@ -21,7 +21,7 @@ mod splice;
 mod sync;
 mod write;
 
-// What they are written with.
+// The files above are written with these.
 
 mod limits;
 mod offset;

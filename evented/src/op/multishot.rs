@@ -1,4 +1,4 @@
-//! Accepting and receiving, submitted once and answered many times.
+//! Accepting and receiving with multishot operations, which are submitted once and complete many times.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -16,14 +16,14 @@ use crate::ring::CQ_ENTRIES;
 use crate::runtime::Runtime;
 use crate::sys;
 
-/// An operation that a fiber of the runtime arms in its executor's ring, each time it has ended and
-/// the fiber asks for more. Its answers can be taken anywhere; but a context that is no fiber of
-/// the runtime arms nothing, for a wake-up on another thread costs it more than single operations.
+/// An operation that a fiber of the runtime arms in its executor's ring. It arms the operation again whenever that has
+/// ended and the fiber asks for more. Its completions can be taken on any context. A context that is not a fiber of the
+/// runtime does not arm the operation, because a wake-up on another thread costs it more than single operations.
 #[derive(Debug)]
 pub(crate) struct RingMultishot {
     runtime: Arc<Runtime>,
     armed: Option<Armed>,
-    /// The kernel has not said that it does not know it.
+    /// False once the kernel has refused the operation as unknown.
     supported: bool,
 }
 
@@ -32,7 +32,8 @@ impl RingMultishot {
         Self { runtime, armed: None, supported: true }
     }
 
-    /// What was armed, or is now; then `lent` is what the caller keeps for as long as its source is borrowed.
+    /// Returns the armed operation, and arms it if needed. In that case `lent` receives the descriptor, which the
+    /// caller keeps for as long as its source is borrowed.
     fn armed(&mut self, context: &Context, source: Source<'_>, lent: &mut Option<Lent>) -> Option<&Armed> {
         if self.armed.is_none() && self.supported {
             let armed = Executor::with_current_of(&self.runtime, context, |executor| arm(executor, source)).flatten();
@@ -41,12 +42,12 @@ impl RingMultishot {
         self.armed.as_ref()
     }
 
-    /// What an answer means to the caller; `None` when it has to do with a single operation.
+    /// Converts a completion for the caller, or returns `None` if the caller has to perform a single operation.
     fn arrival(&mut self, answer: io::Result<Completion>) -> Option<io::Result<Arrival>> {
         match answer {
             Ok(answer) => arrival(answer).map(Ok),
             Err(error) => match error.raw_os_error() {
-                // A kernel before 6.0.
+                // The kernel is older than 6.0.
                 Some(sys::EINVAL) => {
                     self.supported = false;
                     None
@@ -64,16 +65,16 @@ impl Multishot for RingMultishot {
             if let Err(canceled) = context.check(io) {
                 return Some(Err(canceled.into()));
             }
-            // Every way out drops it, a panic of `io` in a wait too.
+            // It is dropped in every case, even when `io` panics in a wait.
             let mut lent = None;
             loop {
                 let armed = self.armed(context, source, &mut lent)?;
                 match wait(io, context, armed) {
                     Ok(Some(Err(error))) if error.raw_os_error() == Some(sys::ECANCELED) => {}
-                    // The last free buffers of the pool have come there since, where nobody else finds them.
+                    // The last free buffers of the pool are in this group by now, where no other code can find them.
                     Ok(Some(Err(error))) if error.raw_os_error() == Some(sys::ENOBUFS) && armed.has_buffers() => {}
                     Ok(Some(answer)) => return self.arrival(answer),
-                    // It has ended, and is armed again.
+                    // The operation has ended, and is armed again.
                     Ok(None) => self.armed = None,
                     Err(canceled) => return Some(Err(canceled.into())),
                 }
@@ -101,7 +102,7 @@ impl Drop for RingMultishot {
     }
 }
 
-/// Waits for the next answer; nothing when it has ended and all were taken.
+/// Waits for the next completion, or returns nothing if the operation has ended and all completions were taken.
 fn wait(io: &dyn Io, context: &Context, armed: &Armed) -> Result<Option<io::Result<Completion>>, Canceled> {
     armed.top_up();
     loop {
@@ -144,15 +145,15 @@ fn arrival(answer: Completion) -> Option<Arrival> {
     }
 }
 
-/// Whether a single operation gets further: no buffer is at hand, or the kernel cannot wait for this
-/// descriptor. It tells by itself what is really wrong.
+/// Returns true if a single operation can continue: no buffer is at hand, or the kernel cannot wait for this
+/// descriptor. If there is a real error, the single operation reports it.
 fn is_for_single(errno: i32) -> bool {
-    // Without a free number the kernel does not wait for who would need it.
+    // Without a free descriptor number the kernel does not wait for the connection that would need it.
     matches!(errno, sys::ENOBUFS | sys::EAGAIN | sys::EOPNOTSUPP | sys::ECANCELED | sys::EMFILE | sys::ENFILE)
 }
 
-/// Whether connections may be accepted before they are asked for. In one go the kernel accepts as
-/// many as the completion queue has room for: at most a quarter of the process' descriptors.
+/// Returns true if connections may be accepted before the program asks for them. In one go, the kernel accepts as many
+/// as fit into the completion queue: that must be at most a quarter of the process' descriptors.
 fn may_accept_ahead() -> bool {
     getrlimit(Resource::Nofile).current.is_none_or(|limit| limit >= 4 * u64::from(CQ_ENTRIES))
 }

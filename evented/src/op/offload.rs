@@ -1,4 +1,4 @@
-//! What can only block a thread.
+//! Calls that can only block a thread.
 
 use std::io;
 
@@ -11,18 +11,19 @@ use iolite_io::{
 
 use crate::runtime::Runtime;
 
-/// Runs a closure: where the caller is, if that is a thread, else on a pool of the runtime.
+/// Runs a closure: on the calling context if that is a thread, otherwise on a pool of the runtime.
 pub(super) fn perform(runtime: &Runtime, context: &Context, job: Job<'_>) -> io::Result<Output> {
     perform_on(runtime.closures(), runtime, context, job)
 }
 
-/// Performs what the ring cannot, on threads that no closure keeps: it may wait for what comes of this.
+/// Performs file operations that the ring does not have. They use threads that no closure of the program occupies,
+/// because a closure may wait for the result.
 pub(super) fn perform_files(runtime: &Runtime, context: &Context, operation: FileOperation<'_>) -> io::Result<Output> {
     call_for_files(runtime, context, || perform_file(operation))
 }
 
-/// Makes a call that waits for nothing but a file system: where the caller is, if that is a thread or the system starts
-/// none, else on a thread of the runtime.
+/// Makes a call that waits for nothing but a file system. It runs on the calling context if that is a thread, or if the
+/// system cannot start a thread; otherwise on a thread of the runtime.
 pub(super) fn call_for_files<T: Send>(
     runtime: &Runtime,
     context: &Context,
@@ -32,7 +33,7 @@ pub(super) fn call_for_files<T: Send>(
     let mut job = || result = call.take().map(|call| call());
     match perform_on(runtime.files(), runtime, context, Job::new(&mut job)) {
         Err(error) if Canceled::is_in(&error) => Err(error),
-        // The executor's other fibers wait as well, which is better than to be refused for ever.
+        // The executor's other fibers wait as well, which is better than refusing the call every time.
         Err(error) => match call {
             Some(call) => runtime.run_on_behalf(call),
             None => Err(error),

@@ -1,4 +1,4 @@
-//! Where in a file an operation reads or writes.
+//! Offsets in files, for reads and writes.
 
 use std::io;
 
@@ -6,19 +6,19 @@ use iolite_io::backend::{Waiting, waiting_of};
 use iolite_io::operation::Descriptor;
 use rustix::io::Errno;
 
-/// The kernel's offset: the highest one stands for the file's own position.
+/// Returns the kernel's offset; the highest offset stands for the file's own position.
 pub(super) fn kernel_offset(offset: Option<u64>) -> io::Result<u64> {
     const POSITION: u64 = u64::MAX;
     match offset {
         None => Ok(POSITION),
-        // What `pread` says of it.
+        // The error that `pread` returns for it.
         Some(POSITION) => Err(Errno::INVAL.into()),
         Some(offset) => Ok(offset),
     }
 }
 
-/// Refuses an offset of what has none, in the words of `pread` or `pwrite`, whose call without a buffer `ask` is: the
-/// kernel's rings ignore it there.
+/// Refuses an offset for a file that has no offsets, with the error of `pread` or `pwrite`; `ask` makes that call
+/// without a buffer. The kernel's rings ignore the offset of such files.
 pub(super) fn check_offset(
     file: &Descriptor,
     offset: Option<u64>,

@@ -26,16 +26,16 @@ pub(super) fn perform(performer: &Performer<'_>, at: PathAt<'_>, options: &OpenO
         None => opcode::OpenAt::new(directory, path.as_ptr()).flags(flags.bits() as i32).mode(mode.bits()).build(),
     };
     let open = |performer: &Performer<'_>, entry: &Entry| {
-        // SAFETY: the entry points to `path` and `how`, which are there until it returns.
+        // SAFETY: the entry points to `path` and `how`, which live until `run` returns.
         let fd = unsafe { performer.run(entry) }?;
-        // SAFETY: a new descriptor that nobody else knows.
+        // SAFETY: it is a new descriptor that no other code knows.
         Ok(Descriptor::from(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     };
     performer.check_open()?;
     let cached = open_cached(at, flags).map(|opened| opened.map(Descriptor::from).map_err(io::Error::from));
     let first = match cached.unwrap_or_else(|| open(performer, &entry)) {
         Err(error) if lacks_thread(&error) => {
-            // Not on the calling thread: there it could wait for ever.
+            // It must not open on the calling thread, where it could wait for ever.
             if !flags.contains(OFlags::NONBLOCK) && is_fifo(at) {
                 return Err(no_thread(error));
             }
@@ -46,7 +46,8 @@ pub(super) fn perform(performer: &Performer<'_>, at: PathAt<'_>, options: &OpenO
     if flags.contains(OFlags::NONBLOCK) || !lacks_other_end(&first) {
         return first.map(Output::Opened);
     }
-    // The first one stays until then: who has opened the other end meanwhile is not left alone.
+    // The first descriptor stays open until then, so that a program that has opened the other end in the meantime keeps
+    // its peer.
     match open(&performer.keeping_worker(), &entry.flags(squeue::Flags::ASYNC)) {
         Err(error) if lacks_thread(&error) => Err(no_thread(error)),
         result => result.map(Output::Opened),
@@ -72,12 +73,13 @@ fn no_thread(source: io::Error) -> io::Error {
     explained(io::ErrorKind::Other, "the system starts no thread to wait for the other end of a FIFO", source)
 }
 
-/// Whether it is a FIFO that was perhaps opened without the other end, for which to wait.
+/// Returns true if the file is a FIFO that may have been opened without the other end, so that the open has to wait for
+/// it.
 ///
-/// The kernel first tries to open with `O_NONBLOCK`, and takes what comes of that (up to Linux 6.18).
+/// The kernel first tries to open with `O_NONBLOCK`, and accepts the result (up to Linux 6.18).
 fn lacks_other_end(opened: &io::Result<Descriptor>) -> bool {
     match opened {
-        // Which is of use to who reads it, too.
+        // The descriptor keeps this answer, which reads use too.
         Ok(opened) if waiting_of(opened) == Ok(Waiting::ForDisk) => false,
         Ok(opened) => file_type(opened) == Ok(FileType::Fifo),
         Err(error) => error.raw_os_error() == Some(sys::ENXIO),

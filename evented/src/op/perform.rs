@@ -1,4 +1,4 @@
-//! One entry from its submission to its completion, for whatever context asks.
+//! Performs one entry, from its submission to its completion, for any context.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -22,46 +22,47 @@ use crate::remote::{Completion, Inbox, Kind, Message, Role};
 use crate::runtime::Runtime;
 use crate::sys;
 
-/// What an interrupted system call returns within the kernel, to be begun again: `ERESTARTSYS` and its
-/// kin. Some operations let it out (seen with splices, up to Linux 6.18).
+/// Errors that an interrupted system call returns within the kernel so that it is restarted: `ERESTARTSYS` and similar
+/// ones. Some operations return them to the program (seen with splices, up to Linux 6.18).
 const RESTARTS: [i32; 4] = [512, 513, 514, 516];
 
-/// How soon an operation that was being executed is canceled again. The interruption that the kernel leaves for
-/// its thread is lost when that was about to wait (seen with connections to a full Unix listener, Linux 6.18).
+/// The interval after which an operation that was being executed is canceled again. The kernel interrupts the thread
+/// that executes it, and the interruption is lost if that thread was about to wait (seen with connections to a full
+/// Unix listener, Linux 6.18).
 const CANCEL_AGAIN: Duration = Duration::from_millis(1);
 
 /// Performs entries for one context.
 pub(super) struct Performer<'a> {
     runtime: &'a Runtime,
     context: &'a Context,
-    /// Each operation keeps a thread of the kernel's, and must not take it from others.
+    /// Set if each operation occupies a thread of the kernel, which it must not take from others.
     keeps_worker: bool,
-    /// The last operation left something in the socket that it received from.
+    /// Set if the last operation left bytes in the socket that it received from.
     left_more: Cell<bool>,
 }
 
-/// What may end an operation before it has completed.
+/// The events that may end an operation before it has completed.
 #[derive(Clone, Copy, Debug)]
 enum Until<'a> {
     Completed,
     Canceled,
-    /// As `Canceled`, and whoever knows its id.
+    /// The same as `Canceled`, and also cancellations by its id.
     CanceledById(&'a UnderWay<'a>),
 }
 
-/// What has asked for the end of an operation.
+/// The events that have asked for the end of an operation.
 #[derive(Default)]
 struct Asked {
     request: Option<Canceled>,
     by_id: bool,
 }
 
-/// An operation in some ring, which the calling context waits for.
+/// An operation in some ring for which the calling context waits.
 trait InFlight {
-    /// Its result, once it has ended.
+    /// Returns the operation's result once it has ended.
     fn result(&self) -> Option<i32>;
 
-    /// Cancels it and waits for the kernel's answer, so that the cancellation cannot find a later operation
+    /// Cancels the operation and waits for the kernel's answer, so that the cancellation cannot find a later operation
     /// at the same place.
     fn cancel(&self) -> i32;
 }
@@ -71,12 +72,12 @@ impl<'a> Performer<'a> {
         Self { runtime, context, keeps_worker: false, left_more: Cell::new(false) }
     }
 
-    /// The same for what waits on a thread of the kernel's, for as long as it likes.
+    /// Returns a performer for operations that occupy a thread of the kernel, for an unlimited time.
     pub(super) fn keeping_worker(&self) -> Self {
         Self { keeps_worker: true, ..Self::new(self.runtime, self.context) }
     }
 
-    /// Refuses what needs no ring, once the runtime has ended.
+    /// Refuses operations that need no ring once the runtime has ended.
     ///
     /// # Errors
     ///
@@ -85,67 +86,68 @@ impl<'a> Performer<'a> {
         if self.runtime.is_closed() { Err(ShutDown.into()) } else { Ok(()) }
     }
 
-    /// Whether it performs for one of many fibers, on a kernel that lets receptions wait for their turn.
+    /// Returns true if this performs for one of many fibers, on a kernel that can make receives wait for their turn.
     pub(super) fn is_crowded(&self) -> bool {
-        // As old as the flag (Linux 5.19).
+        // This operation is as old as the flag that is needed (Linux 5.19).
         Executor::with_current_of(self.runtime, self.context, Executor::is_crowded) == Some(true)
             && self.runtime.supports(opcode::Socket::CODE)
     }
 
-    /// Whether it performs for the only fiber of an executor that could run.
+    /// Returns true if this performs for the only fiber of its executor that could run.
     pub(super) fn is_alone(&self) -> bool {
         Executor::with_current_of(self.runtime, self.context, Executor::is_alone) == Some(true)
     }
 
-    /// Whether it performs for a fiber that may receive `bytes` by a call in place of an operation.
+    /// Returns true if this performs for a fiber that may receive `bytes` with a call instead of an operation.
     pub(super) fn may_receive(&self, bytes: usize) -> bool {
         Executor::with_current_of(self.runtime, self.context, |executor| executor.may_receive(bytes)) == Some(true)
     }
 
-    /// Whether the last operation left something in the socket that it received from, as far as the kernel tells.
+    /// Returns true if the last operation left bytes in the socket that it received from, as far as the kernel tells.
     pub(super) fn left_more(&self) -> bool {
         self.left_more.get()
     }
 
-    /// The slot under which the ring in which [`run`](Self::run) performs knows `memory`, if any.
+    /// Returns the slot under which the ring that [`run`](Self::run) uses knows `memory`, if there is one.
     pub(super) fn registered(&self, memory: Option<&Arc<PoolMemory>>) -> Option<u16> {
         let memory = memory?;
         Executor::with_current_of(self.runtime, self.context, |executor| executor.registered(memory)).flatten()
     }
 
-    /// Performs `entry` and waits for its completion; the result is the kernel's, not negative.
+    /// Performs `entry` and waits for its completion. The result is the kernel's, and not negative.
     ///
-    /// When a request arrives or a timeout passes, the operation is canceled in the kernel, and its
-    /// completion awaited all the same: only then the memory it was lent is the caller's again. A
-    /// success that came first is reported, and the request stays pending.
+    /// If a request arrives or a timeout passes, this cancels the operation in the kernel and still waits for its
+    /// completion: only then does the memory that was lent to the operation belong to the caller again. If the
+    /// operation succeeded first, this returns the success, and the request stays pending.
     ///
     /// # Errors
     ///
-    /// The operation's, with its errno; [`Canceled`]; [`ShutDown`].
+    /// Those of the operation, with their errno; [`Canceled`]; [`ShutDown`].
     ///
     /// # Safety
     ///
-    /// What the entry points to is valid until this returns.
+    /// Everything that the entry points to is valid until this returns.
     pub(super) unsafe fn run(&self, entry: &Entry) -> io::Result<u32> {
-        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
+        // SAFETY: this function's caller promises that everything that the entry points to is valid until this returns.
         unsafe { self.run_until(entry, Until::Canceled) }
     }
 
-    /// As [`run`](Self::run); and what the kernel does not do for want of a thread, `call` does instead, where there is one.
+    /// Performs `entry` as [`run`](Self::run) does. If the kernel refuses because it has no thread, `call` does the
+    /// work instead, on a thread if there is one.
     ///
     /// # Errors
     ///
-    /// As `run`, and those of `call`.
+    /// Those of `run`, and those of `call`.
     ///
     /// # Safety
     ///
-    /// As `run`.
+    /// The same as for `run`.
     pub(super) unsafe fn run_or_call(
         &self,
         entry: &Entry,
         call: impl FnOnce() -> io::Result<u32> + Send,
     ) -> io::Result<u32> {
-        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
+        // SAFETY: this function's caller promises that everything that the entry points to is valid until this returns.
         match unsafe { self.run(entry) } {
             Err(error) if lacks_thread(&error) => self.call(call),
             result => result,
@@ -161,40 +163,40 @@ impl<'a> Performer<'a> {
         call_for_files(self.runtime, self.context, call)
     }
 
-    /// As [`run`](Self::run); the operation can also be canceled by its id.
+    /// Performs `entry` as [`run`](Self::run) does; the operation can also be canceled by its id.
     ///
     /// # Errors
     ///
-    /// As `run`; [`CanceledById`].
+    /// Those of `run`, and [`CanceledById`].
     ///
     /// # Safety
     ///
-    /// As `run`.
+    /// The same as for `run`.
     pub(super) unsafe fn run_under_id(&self, entry: &Entry, id: &Id) -> io::Result<u32> {
         let under_way = id.begin(self.context.unparker())?;
-        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
+        // SAFETY: this function's caller promises that everything that the entry points to is valid until this returns.
         unsafe { self.run_until(entry, Until::CanceledById(&under_way)) }
     }
 
-    /// As [`run`](Self::run), but no request ends it.
+    /// Performs `entry` as [`run`](Self::run) does, but no request ends it.
     ///
     /// # Safety
     ///
-    /// As `run`.
+    /// The same as for `run`.
     pub(super) unsafe fn run_to_completion(&self, entry: &Entry) -> io::Result<u32> {
-        // SAFETY: what the entry points to is valid until this returns, as this function's caller says.
+        // SAFETY: this function's caller promises that everything that the entry points to is valid until this returns.
         unsafe { self.run_until(entry, Until::Completed) }
     }
 
     /// # Safety
     ///
-    /// As [`run`](Self::run).
+    /// The same as for [`run`](Self::run).
     unsafe fn run_until(&self, entry: &Entry, until: Until<'_>) -> io::Result<u32> {
         loop {
             let here =
                 Executor::with_current_of(self.runtime, self.context, |executor| executor.block_of(self.context));
-            // SAFETY: the caller keeps what the entry points to until this returns, and each turn of the loop returns
-            // only when the entry has completed. The block is the calling fiber's.
+            // SAFETY: the caller keeps everything that the entry points to until this returns, and each turn of the
+            // loop ends only when the entry has completed. The block is the calling fiber's.
             let (result, asked) = unsafe {
                 match here.flatten() {
                     Some(block) => self.run_here(block, entry, until),
@@ -204,8 +206,8 @@ impl<'a> Performer<'a> {
             let result = if RESTARTS.contains(&-result) { -sys::EINTR } else { result };
             let wanted = asked.request.is_none() && !asked.by_id && !matches!(until, Until::Completed);
             if wanted && result == -sys::EINTR {
-                // Not so a close: the descriptor is gone, and its number may be somebody else's. What is interrupted each
-                // time hides no request.
+                // A close is not repeated: the descriptor is gone, and its number may belong to another file. An
+                // operation that is interrupted each time must not hide a request.
                 self.check()?;
                 continue;
             }
@@ -213,7 +215,7 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// What the kernel's result means to a caller that was perhaps canceled meanwhile.
+    /// Converts the kernel's result for a caller that may have been canceled in the meantime.
     fn outcome(&self, result: i32, asked: Asked) -> io::Result<u32> {
         let has_stopped = result == -sys::ECANCELED || result == -sys::EINTR;
         if let Some(canceled) = asked.request {
@@ -224,13 +226,13 @@ impl<'a> Performer<'a> {
         } else if has_stopped && asked.by_id {
             return Err(CanceledById.into());
         } else if result == -sys::ECANCELED && self.runtime.is_closed() {
-            // The runtime canceled what was left of foreign operations at its end.
+            // The runtime canceled the remaining operations of other contexts at its end.
             return Err(ShutDown.into());
         }
         u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
     }
 
-    /// A bare cancellation point.
+    /// Checks for requests, as a cancellation point without an operation.
     ///
     /// # Errors
     ///
@@ -239,7 +241,7 @@ impl<'a> Performer<'a> {
         Ok(self.context.check(self.runtime)?)
     }
 
-    /// Waits for `duration`, or less.
+    /// Waits for at most `duration`.
     ///
     /// # Errors
     ///
@@ -251,19 +253,19 @@ impl<'a> Performer<'a> {
         Ok(())
     }
 
-    /// Performs a send whose bytes the kernel may keep; `None` on a context whose own ring cannot
-    /// perform it. No bytes are the caller's, so nothing has to end with this call but the answer.
+    /// Performs a send whose bytes the kernel may keep, or returns `None` on a context whose own ring cannot perform
+    /// it. The bytes do not belong to the caller, so only the result has to arrive before this call ends.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// Those of [`run`](Self::run).
     ///
     /// # Safety
     ///
     /// The entry points into `bytes`.
     pub(super) unsafe fn run_send(&self, bytes: &SharedBytes, entry: Entry) -> Option<io::Result<u32>> {
-        // SAFETY: the entry points into the bytes, as this function's caller says, and they are shared: the clone in the
-        // kind keeps them where they are.
+        // SAFETY: this function's caller promises that the entry points into the bytes. They are shared: the clone in
+        // the kind keeps them in place.
         let arm = |executor: &Executor| unsafe { executor.arm(Kind::Send(bytes.clone()), entry) };
         let (send, _lent) = Executor::with_current_of(self.runtime, self.context, arm)?;
         let mut asked = Asked::default();
@@ -280,17 +282,17 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// On a fiber of this runtime: in its executor's own ring.
+    /// Performs the entry on a fiber of this runtime, in its executor's own ring.
     ///
     /// # Safety
     ///
-    /// As [`run`](Self::run); and `block` is that fiber's.
+    /// The same as for [`run`](Self::run); and `block` belongs to the calling fiber.
     unsafe fn run_here(&self, block: &WakeBlock, entry: &Entry, until: Until<'_>) -> (i32, Asked) {
-        // The kernel writes to this frame.
+        // The kernel writes to this frame, so it must not unwind.
         let bomb = AbortOnUnwind;
         let slot = OpSlot::new(block);
-        // SAFETY: the slot, in this frame, and what the entry points to stay until this function returns, which it does when
-        // `wait` has seen the result; an unwinding in between ends the process.
+        // SAFETY: the slot, in this frame, and everything that the entry points to stay until this function returns. It
+        // returns only after `wait` has seen the result, and an unwinding in between ends the process.
         let submit = |executor: &Executor| unsafe {
             let kept = self.keeps_worker.then(|| executor.inbox().keep_worker());
             executor.submit(&slot, entry.clone());
@@ -303,20 +305,20 @@ impl<'a> Performer<'a> {
         outcome
     }
 
-    /// On any other context: in the ring of some executor, while this context parks.
+    /// Performs the entry on any other context, in the ring of some executor, while this context parks.
     ///
     /// # Safety
     ///
-    /// As [`run`](Self::run).
+    /// The same as for [`run`](Self::run).
     unsafe fn run_elsewhere(&self, entry: &Entry, until: Until<'_>) -> io::Result<(i32, Asked)> {
         let inbox = self.runtime.begin_foreign()?;
-        // As in `run_here`.
+        // The same as in `run_here`.
         let bomb = AbortOnUnwind;
         let _kept = self.keeps_worker.then(|| inbox.keep_worker());
-        // Where it was allowed to keep a thread of the kernel's, there it stays.
+        // It stays where it was allowed to occupy a thread of the kernel.
         let role = if self.keeps_worker { Role::Pinned } else { Role::Operation };
         let message = Message::new(entry.clone(), self.context.unparker(), role);
-        // SAFETY: `wait` returns when there is a result, and unwinds past the bomb never.
+        // SAFETY: `wait` returns only when there is a result, and never unwinds past the bomb.
         unsafe { self.runtime.send(inbox, &message) };
         let outcome = self
             .wait(&Sent { runtime: self.runtime, inbox, message: &message, unparker: self.context.unparker() }, until);
@@ -325,7 +327,7 @@ impl<'a> Performer<'a> {
         Ok(outcome)
     }
 
-    /// Waits for the end of an operation, canceling it when that is asked for.
+    /// Waits for the end of an operation, and cancels it if that is asked for.
     #[inline]
     fn wait(&self, operation: &impl InFlight, until: Until<'_>) -> (i32, Asked) {
         let mut asked = Asked::default();
@@ -353,7 +355,7 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// Whether a request has arrived, the first one.
+    /// Returns true if a request has arrived; it looks only until the first one.
     fn looks_for_request(&self, until: Until<'_>, asked: &mut Asked) -> bool {
         if asked.request.is_some() || matches!(until, Until::Completed) {
             return false;
@@ -367,8 +369,9 @@ impl<'a> Performer<'a> {
     }
 }
 
-/// Whether an operation that nobody canceled was not performed because the system has no thread left: then the kernel
-/// cancels what it would do on one of its own. The errors of requests have no errno.
+/// Returns true if an operation that nobody canceled was not performed because the system has no thread left: the
+/// kernel then cancels operations that it would do on one of its own. Errors of requests have no errno, so they are not
+/// mistaken for this.
 pub(super) fn lacks_thread(error: &io::Error) -> bool {
     error.raw_os_error() == Some(sys::ECANCELED)
 }
@@ -379,8 +382,8 @@ impl InFlight for OpSlot {
     }
 
     fn cancel(&self) -> i32 {
-        // SAFETY: the slot stays until the loop below has seen the answer, and `run_here`, whose slot it is, until it has the
-        // result: an unwinding in between ends the process.
+        // SAFETY: the slot stays until the loop below has seen the answer. `run_here`, which owns the slot, keeps it
+        // until it has the result. An unwinding in between ends the process.
         Executor::with_current(|executor| unsafe { executor.submit_cancellation(self) });
         loop {
             if let Some(answer) = self.cancellation() {
@@ -391,7 +394,7 @@ impl InFlight for OpSlot {
     }
 }
 
-/// An operation in the ring of an executor whose fiber the caller is not.
+/// An operation in the ring of an executor, for a caller that is not a fiber of that executor.
 struct Sent<'a> {
     runtime: &'a Runtime,
     inbox: &'static Inbox,
@@ -406,7 +409,7 @@ impl InFlight for Sent<'_> {
 
     fn cancel(&self) -> i32 {
         loop {
-            // To the same executor, behind the message, so that it finds the operation.
+            // The cancellation goes to the same executor, behind the message, so that it finds the operation.
             let taken_by = self.message.taken_by();
             let inbox = taken_by.map_or(self.inbox, |executor| self.runtime.executors().inbox(executor));
             let entry = opcode::AsyncCancel::new(self.message.user_data()).build();
@@ -420,7 +423,8 @@ impl InFlight for Sent<'_> {
                     None => park(None),
                 }
             };
-            // Each of the two may have been taken by another executor in the meantime: then this one has found nothing.
+            // Another executor may have taken either of the two in the meantime; then this cancellation has found
+            // nothing.
             let has_met = self.message.result().is_some() || self.message.taken_by() == cancellation.taken_by();
             if answer != -sys::ENOENT || has_met {
                 return answer;

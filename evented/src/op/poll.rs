@@ -11,7 +11,7 @@ use super::wait::{until_done, wait};
 pub(super) fn perform(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<Output> {
     match interest {
         Interest::Readable | Interest::Writable => wait(performer, descriptor, interest)?,
-        // A poll also ends for an error that is to be told.
+        // A poll also ends if the descriptor has a pending error.
         Interest::HungUp => {
             until_done(performer, descriptor, interest, || expect_ready(descriptor, interest))?;
         }

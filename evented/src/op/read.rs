@@ -40,7 +40,7 @@ pub(super) fn perform(
         Some(slot) => opcode::ReadFixed::new(file_number, start, bytes, slot).offset(offset).build(),
         None => opcode::Read::new(file_number, start, bytes).offset(offset).build(),
     };
-    // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
+    // SAFETY: the entry points into `buffer`, which is borrowed until the call returns.
     let count = match unsafe { run_or_wait(performer, file, Interest::Readable, &entry) } {
         Err(error) if lacks_thread(&error) => call(performer, file, &mut [IoSliceMut::new(buffer)], position)?,
         result => result?.map_or(0, |count| count as usize),
@@ -65,11 +65,11 @@ pub(super) fn perform_vectored(
         return Ok(Output::Count(count));
     }
     check_offset(file, offset, |offset| preadv(file, &mut [], offset))?;
-    // `IoSliceMut` is an `iovec` in memory, by std's promise.
+    // std promises that `IoSliceMut` has the layout of an `iovec`.
     let entry = opcode::Readv::new(sys::fd(file), buffers.as_mut_ptr().cast(), count as u32)
         .offset(kernel_offset(offset)?)
         .build();
-    // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
+    // SAFETY: the entry points to `buffers`, which is borrowed until the call returns.
     let count = match unsafe { run_or_wait(performer, file, Interest::Readable, &entry) } {
         Err(error) if lacks_thread(&error) => call(performer, file, buffers, offset)?,
         result => result?.map_or(0, |count| count as usize),
@@ -77,7 +77,7 @@ pub(super) fn perform_vectored(
     Ok(Output::Count(count))
 }
 
-/// Reads on a thread, where the kernel has none.
+/// Reads on a thread of the runtime if the kernel has no thread.
 fn call(
     performer: &Performer<'_>,
     file: &Descriptor,

@@ -34,13 +34,13 @@ pub(super) fn perform(
             .ioprio(flags)
             .build()
     };
-    // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
+    // SAFETY: the entry points into `buffer`, which is borrowed until the call returns.
     let count = unsafe { receive_in_turn(performer, socket, entry) }?;
     note_ready(socket, Ready::ToReceive, performer.left_more());
     Ok(Output::Count(count.unwrap_or(0) as usize))
 }
 
-/// Receives without the ring, where the fiber may and there seems to be something; `None` where there was nothing.
+/// Receives without the ring if the fiber may and there seem to be bytes. Returns `None` if there were none.
 fn receive_at_once(
     performer: &Performer<'_>,
     socket: &Descriptor,

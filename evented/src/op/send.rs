@@ -22,17 +22,16 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
         return Ok(Output::Count(count));
     }
     let bytes = buffer.len().min(COUNT_MAX) as u32;
-    // With MSG_WAITALL the kernel itself goes on after a partial send, which spares an operation.
+    // With MSG_WAITALL the kernel itself continues after a partial send, which saves an operation.
     let wait_all = if all { sys::MSG_WAITALL } else { 0 };
     let entry = opcode::Send::new(sys::fd(socket), buffer.as_ptr(), bytes).flags(sys::MSG_NOSIGNAL | wait_all).build();
-    // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
+    // SAFETY: the entry points into `buffer`, which is borrowed until the call returns.
     let count = unsafe { run_or_wait(performer, socket, Interest::Writable, &entry) }?;
     note_ready(socket, Ready::ToSend, true);
     Ok(Output::Count(count.unwrap_or(0) as usize))
 }
 
-/// Sends what there is room for without the ring, where nobody else runs and there seems to be some; `None` where there
-/// was none.
+/// Sends without the ring if no other fiber could run and there seems to be room. Returns `None` if there was none.
 fn send_at_once(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8]) -> io::Result<Option<usize>> {
     if !seems_ready(socket, Ready::ToSend) || !performer.is_alone() {
         return Ok(None);
@@ -50,8 +49,8 @@ fn send_at_once(performer: &Performer<'_>, socket: &Descriptor, buffer: &[u8]) -
     }
 }
 
-/// Sends bytes that the kernel may keep. Where it cannot, and where the caller is no fiber of the
-/// runtime, they are copied.
+/// Sends bytes that the kernel may keep. They are copied if the kernel cannot keep them, or if the caller is not a
+/// fiber of the runtime.
 pub(super) fn perform_zero_copy(
     performer: &Performer<'_>,
     socket: &Descriptor,
@@ -73,8 +72,8 @@ pub(super) fn perform_zero_copy(
     }
 }
 
-/// Whether a copy gets further: an old kernel, a socket that must copy or does not wait, too much memory
-/// pinned.
+/// Returns true if sending a copy can succeed: the kernel is old, the socket has to copy or does not wait, or too much
+/// memory is pinned.
 fn needs_a_copy(error: &io::Error) -> bool {
     let passing = [sys::EINVAL, sys::EOPNOTSUPP, sys::EAGAIN, sys::EINTR, sys::ENOMEM, sys::ENOBUFS];
     error.raw_os_error().is_some_and(|errno| passing.contains(&errno))

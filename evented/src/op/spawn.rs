@@ -1,4 +1,4 @@
-//! Starting a program: `fork` and `exec` block the thread until it runs, so no executor does that.
+//! Starting a program. `fork` and `exec` block the thread until the program runs, so no executor does that.
 
 use std::io;
 use std::process::Command;

@@ -1,8 +1,8 @@
 //! Moving bytes between descriptors.
 //!
-//! Between sockets and pipes the calling thread does it, without waiting: a thread of the kernel
-//! would do it for an entry, always. For a disk that is the right thing. What is in memory of a file the calling thread
-//! sends, too, and a thread of the runtime what is not.
+//! Between sockets and pipes, the calling thread moves the bytes, without waiting: for an entry, the kernel would
+//! always use one of its threads. For a disk that is right. The calling thread also sends those parts of a file that
+//! are in memory; a thread of the runtime sends the others.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -33,7 +33,7 @@ pub(super) fn perform(
         }
         match attempt? {
             Spliced::Moved(count) => {
-                // No wait has given the other fibers their turn.
+                // No wait has let the other fibers run.
                 yield_now();
                 return Ok(Output::Count(count));
             }
@@ -62,7 +62,7 @@ pub(super) fn perform(
     }
 }
 
-/// Attempts it on a thread, which may wait for the disk; `None` when it is to be attempted again.
+/// Makes the attempt on a thread, which may wait for the disk. Returns `None` if the attempt has to be repeated.
 fn call(
     performer: &Performer<'_>,
     from: &Descriptor,
@@ -87,7 +87,7 @@ fn call(
 }
 
 fn entry(from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<Entry> {
-    /// Stands for a file's own position, and for no position.
+    /// Stands for a file's own position, and for a descriptor without a position.
     const NONE: i64 = -1;
     let from_offset = from_offset.map_or(Ok(NONE), i64::try_from);
     let from_offset = from_offset.map_err(|_| io::Error::from_raw_os_error(sys::EINVAL))?;

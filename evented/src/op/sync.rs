@@ -15,7 +15,7 @@ pub(super) fn perform(performer: &Performer<'_>, file: &Descriptor, data_only: b
     let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
     let entry = opcode::Fsync::new(sys::fd(file)).flags(flags).build();
     let sync = if data_only { fdatasync::<&Descriptor> } else { fsync::<&Descriptor> };
-    // SAFETY: the entry points to nothing; the descriptor is borrowed until it returns.
+    // SAFETY: the entry points to nothing; the descriptor is borrowed until the call returns.
     unsafe { performer.run_or_call(&entry, || Ok(retry_on_intr(|| sync(file)).map(|()| 0)?)) }?;
     Ok(Output::Done)
 }

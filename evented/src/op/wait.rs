@@ -1,7 +1,7 @@
-//! Waiting for a descriptor where the kernel does not do so by itself.
+//! Waiting for a descriptor where the ring does not wait by itself.
 //!
-//! io_uring answers `EAGAIN` at once for a descriptor with `O_NONBLOCK`: listeners, and whatever
-//! non-blocking sockets a program brings along.
+//! io_uring answers `EAGAIN` at once for a descriptor with `O_NONBLOCK`: for listeners, and for all non-blocking
+//! sockets that a program brings along.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -17,9 +17,9 @@ use super::limits::LOOK_AGAIN;
 use super::perform::Performer;
 use crate::sys;
 
-/// Attempts until it succeeds to read or write at the position of what the kernel does not do in a ring without
-/// blocking its thread: pipes with names, terminals, devices, which to poll first is no promise. `None` for
-/// everything else, which the ring does.
+/// Repeats the attempt until it succeeds to read or write at the position of a file that the kernel cannot do in a ring
+/// without blocking its thread: named pipes, terminals and devices. Polling those first is no guarantee. Returns `None`
+/// for all other files, which the ring handles.
 pub(super) fn unless_ring(
     performer: &Performer<'_>,
     file: &Descriptor,
@@ -42,7 +42,7 @@ pub(super) fn unless_ring(
             }
             Err(Errno::INTR) => performer.check()?,
             result => {
-                // No wait has given the other fibers their turn.
+                // No wait has let the other fibers run.
                 yield_now();
                 return Ok(Some(result?));
             }
@@ -50,24 +50,25 @@ pub(super) fn unless_ring(
     }
 }
 
-/// Performs `entry`, and waits for the descriptor and tries again for as long as it would block; `None` when
-/// nothing can come of that any more.
+/// Performs `entry`. While it would block, this waits for the descriptor and tries again. Returns `None` if no attempt
+/// can succeed any more.
 ///
 /// # Safety
 ///
-/// What the entry points to is valid until this returns.
+/// Everything that the entry points to is valid until this returns.
 pub(super) unsafe fn run_or_wait(
     performer: &Performer<'_>,
     descriptor: &Descriptor,
     interest: Interest,
     entry: &Entry,
 ) -> io::Result<Option<u32>> {
-    // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
+    // SAFETY: this function's caller promises that everything that the entry points to is valid until this returns;
+    // each attempt ends before.
     until_done(performer, descriptor, interest, || unsafe { performer.run(entry) })
 }
 
-/// Attempts until it succeeds, waiting for the descriptor whenever it would block; `None` when nothing can come of
-/// that any more.
+/// Repeats the attempt until it succeeds, and waits for the descriptor whenever it would block. Returns `None` if no
+/// attempt can succeed any more.
 pub(super) fn until_done<T>(
     performer: &Performer<'_>,
     descriptor: &Descriptor,
@@ -93,36 +94,40 @@ pub(super) fn until_done<T>(
 /// `IORING_RECVSEND_POLL_FIRST`: an entry waits for its descriptor before it is tried.
 const POLL_FIRST: u16 = 1;
 
-/// Receives by the entry that `entry` makes, with flags of its own, and waits for as long as there is nothing.
+/// Receives with the entry that `entry` makes from its flags, and waits while there is nothing to receive.
 ///
-/// Where there are many fibers, an entry that finds its bytes at once would overtake all those that wait: the kernel tells
-/// of it when it is submitted, and of the others a few in each call. So it has to wait like them.
+/// If there are many fibers, an entry that finds its bytes at once would overtake all those that wait: the kernel
+/// completes it during the submission, but completes only a few of the others in each call. So this entry has to wait
+/// like them.
 ///
 /// # Safety
 ///
-/// What the entry points to is valid until this returns.
+/// Everything that the entry points to is valid until this returns.
 pub(super) unsafe fn receive_in_turn(
     performer: &Performer<'_>,
     socket: &Descriptor,
     mut entry: impl FnMut(u16) -> Entry,
 ) -> io::Result<Option<u32>> {
     if performer.is_crowded() {
-        // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
+        // SAFETY: this function's caller promises that everything that the entry points to is valid until this returns;
+        // each attempt ends before.
         match unsafe { performer.run(&entry(POLL_FIRST)) } {
-            // A non-blocking socket: the kernel has not even tried.
+            // The socket is non-blocking, so the kernel has not even tried.
             Err(error) if error.raw_os_error() == Some(sys::EAGAIN) => {}
             other => return other.map(Some),
         }
     }
-    // SAFETY: what the entry points to is valid until this function returns, as its caller says; each attempt ends before.
+    // SAFETY: this function's caller promises that everything that the entry points to is valid until this returns;
+    // each attempt ends before.
     unsafe { run_or_wait(performer, socket, Interest::Readable, &entry(0)) }
 }
 
-/// What is between an attempt that would block and the next one; `false` when there is no next one.
+/// Does what is needed between an attempt that would block and the next one. Returns false if there is no next one.
 ///
 /// # Errors
 ///
-/// [`Canceled`](iolite_io::Canceled), whatever the descriptor says: it may be said to be ready each time.
+/// [`Canceled`](iolite_io::Canceled), even if the descriptor is reported as ready: it may be reported as ready each
+/// time.
 pub(super) fn next_round(performer: &Performer<'_>, rounds: &mut Rounds<'_>, interest: Interest) -> io::Result<bool> {
     performer.check()?;
     match rounds.next(interest)? {
@@ -134,25 +139,25 @@ pub(super) fn next_round(performer: &Performer<'_>, rounds: &mut Rounds<'_>, int
     Ok(true)
 }
 
-/// Waits until the descriptor is ready, or has an error or its end to tell.
+/// Waits until the descriptor is ready, or has an error or its end to report.
 pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
     let poll = opcode::PollAdd::new(sys::fd(descriptor), interest.poll_events() as u32).build();
     // SAFETY: the entry points to nothing; the descriptor that it names is borrowed until the operation has completed.
     match unsafe { performer.run(&poll) } {
-        // A poll in a ring knows two wait queues at most. Devices may have more, and a terminal, which has two, seems to at
-        // times, when it is written to meanwhile (seen up to Linux 6.18).
+        // A poll in a ring supports at most two wait queues. Devices may have more. A terminal has two, but sometimes
+        // seems to have more while it is being written to (seen up to Linux 6.18).
         Err(error) if error.raw_os_error() == Some(sys::EINVAL) => wait_by_epoll(performer, descriptor, interest),
         result => result.map(drop),
     }
 }
 
-/// The same through an epoll instance, which knows any number of wait queues and has one itself.
+/// Waits with an epoll instance, which supports any number of wait queues and has one itself.
 #[cold]
 fn wait_by_epoll(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let events = epoll::EventFlags::from_bits_retain(interest.poll_events() as u32);
     epoll::add(&set, descriptor, epoll::EventData::new_u64(0), events)?;
     let poll = opcode::PollAdd::new(sys::fd(&set), sys::POLLIN as u32).build();
-    // SAFETY: the entry points to nothing; the set that it names stays until the operation has completed.
+    // SAFETY: the entry points to nothing; the set that it names lives until the operation has completed.
     unsafe { performer.run(&poll) }.map(drop)
 }

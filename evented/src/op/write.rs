@@ -42,7 +42,7 @@ pub(super) fn perform(
         Some(slot) => opcode::WriteFixed::new(file_number, start, bytes, slot).offset(offset).build(),
         None => opcode::Write::new(file_number, start, bytes).offset(offset).build(),
     };
-    // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
+    // SAFETY: the entry points into `buffer`, which is borrowed until the call returns.
     let count = match unsafe { run_or_wait(performer, file, Interest::Writable, &entry) } {
         Err(error) if lacks_thread(&error) => call(performer, file, &[IoSlice::new(buffer)], position_asked)? as u64,
         result => result?.map_or(0, u64::from),
@@ -69,11 +69,11 @@ pub(super) fn perform_vectored(
     }
     check_offset(file, offset, |offset| pwritev(file, &[], offset))?;
     let before = position_before(file, offset);
-    // `IoSlice` is an `iovec` in memory, by std's promise.
+    // std promises that `IoSlice` has the layout of an `iovec`.
     let entry = opcode::Writev::new(sys::fd(file), buffers.as_ptr().cast(), buffers.len() as u32)
         .offset(kernel_offset(offset)?)
         .build();
-    // SAFETY: the entry points to `buffers`, which is borrowed until it returns.
+    // SAFETY: the entry points to `buffers`, which is borrowed until the call returns.
     let count = match unsafe { run_or_wait(performer, file, Interest::Writable, &entry) } {
         Err(error) if lacks_thread(&error) => call(performer, file, buffers, offset)? as u64,
         result => result?.map_or(0, u64::from),
@@ -82,7 +82,7 @@ pub(super) fn perform_vectored(
     Ok(Output::Count(count as usize))
 }
 
-/// Writes on a thread, where the kernel has none.
+/// Writes on a thread of the runtime if the kernel has no thread.
 fn call(
     performer: &Performer<'_>,
     file: &Descriptor,
@@ -98,23 +98,23 @@ fn call(
     })
 }
 
-/// The position that a write will move, if it does.
+/// Returns the position that a write will move, if it moves one.
 fn position_before(file: &Descriptor, offset: Option<u64>) -> Option<u64> {
     if offset.is_none() { position(file) } else { None }
 }
 
-/// Sees to it that a write has moved the position by what was written.
+/// Makes sure that a write has moved the position by the number of bytes written.
 fn moved(file: &Descriptor, before: Option<u64>, count: u64, bytes: u64) -> io::Result<()> {
     let Some(before) = before.filter(|_| count < bytes) else { return Ok(()) };
-    // The disk is full in the middle. Linux (6.18) tries the rest again, and when that fails as a
-    // whole, it forgets to move the position by what was written.
+    // The disk became full during the write. Linux (6.18) tries the rest again, and when that fails as a whole, it
+    // forgets to move the position by the number of bytes written.
     if position(file) == Some(before) {
         rustix::fs::seek(file, SeekFrom::Start(before + count))?;
     }
     Ok(())
 }
 
-/// The position of a file; `None` for what has none.
+/// Returns the position of a file, or `None` if it has none.
 fn position(file: &Descriptor) -> Option<u64> {
     rustix::fs::tell(file).ok()
 }

@@ -1,4 +1,4 @@
-//! What other threads leave for an executor, and how they wake it.
+//! Everything that other threads leave for an executor, and the way they wake it.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -19,31 +19,31 @@ use super::sleep::Sleep;
 use crate::ring::{Inside, Passage, Urgent};
 use crate::run_queue::{self, RunQueue};
 
-/// What other threads leave for an executor, and how they wake it.
+/// The operations, wake-ups and requests that other threads leave for an executor, and the way they wake it.
 ///
-/// Inboxes are leaked, and later executors reuse them, as wake blocks are. A waker that comes late finds the inbox of
-/// another executor at worst, which then looks around once for nothing.
+/// Inboxes are leaked, and later executors reuse them, as wake blocks are. At worst, a late waker finds the inbox of
+/// another executor, which then looks around once for nothing.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    /// Contexts that were woken.
+    /// The contexts that were woken.
     woken: WakeStack,
     /// Operations of contexts that are not this executor's fibers.
     messages: Messages<Message>,
-    /// Multishot operations that are to end.
+    /// Multishot operations that are asked to end.
     cancellations: Passage<Arc<MultishotOp>>,
-    /// Somebody waits for a buffer of a pool of which the executor may keep some.
+    /// Set if somebody waits for a buffer of a pool of which the executor may hold some.
     called_in: AtomicBool,
-    /// Operations that keep a thread of the kernel's for as long as they last.
+    /// The number of operations that occupy a thread of the kernel while they last.
     kept_workers: AtomicU32,
-    /// Whether the executor waits in its ring, or is about to.
+    /// True while the executor waits in its ring, or is about to.
     sleep: Sleep,
-    /// Written to wake the executor; none while there is no executor.
+    /// Written to in order to wake the executor. There is none while there is no executor.
     event: Mutex<Option<OwnedFd>>,
-    /// Wake blocks of fibers, for reuse. They wake this inbox for ever, so they stay with it.
+    /// Wake blocks of fibers, for reuse. They always wake this inbox, so they stay with it.
     blocks: Mutex<Vec<&'static WakeBlock>>,
 }
 
-/// Each process has its own: an event that two of them share would be read by the wrong one.
+/// Each process has its own list: if two processes shared an event, the wrong one would read it.
 static FREE: PerProcess<Mutex<Vec<&'static Inbox>>> = PerProcess::new();
 
 impl Inbox {
@@ -51,9 +51,9 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// When no descriptor is free.
+    /// An error if no descriptor is free.
     pub(crate) fn take() -> io::Result<&'static Self> {
-        // Blocking: io_uring answers EAGAIN at once for a read of a non-blocking one.
+        // The event is blocking, because io_uring answers EAGAIN at once for a read of a non-blocking one.
         let event = eventfd(0, EventfdFlags::CLOEXEC)?;
         if let Some(inbox) = FREE.get().lock().unwrap_or_else(PoisonError::into_inner).pop() {
             *inbox.event() = Some(event);
@@ -71,13 +71,13 @@ impl Inbox {
         })))
     }
 
-    /// Lets a later executor use it, and closes its descriptor. Nothing is queued here any more.
+    /// Lets a later executor use this inbox, and closes its descriptor. Nothing may be queued here any more.
     pub(crate) fn give_back(&'static self) {
         drop(self.event().take());
         FREE.get().lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
-    /// The number of the event, which is open until the executor has ended.
+    /// Returns the descriptor number of the event, which is open until the executor has ended.
     pub(crate) fn event_number(&self) -> RawFd {
         self.event().as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
@@ -91,27 +91,28 @@ impl Inbox {
         free.unwrap_or_else(|| WakeBlock::leak(self))
     }
 
-    /// Takes a block back that no waker holds.
+    /// Takes back a block that no waker holds.
     pub(crate) fn give_block(&self, block: &'static WakeBlock) {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block);
     }
 
-    /// Hands an operation to the executor; whether it slept.
+    /// Hands an operation to the executor. Returns true if the executor slept.
     ///
     /// # Safety
     ///
-    /// The message stays where it is until it has its result.
+    /// The message stays in place until it has its result.
     pub(crate) unsafe fn send(&self, message: &Message) -> bool {
-        // SAFETY: the caller says that it stays, and it gets its result after `drain_messages` or `take_messages` has given
-        // it to an executor. It is sent once, since this is the only stack that anybody has for it.
+        // SAFETY: the caller promises that the message stays. It gets its result after `drain_messages` or
+        // `take_messages` has given it to an executor. It is sent only once, because this is the only stack that it can
+        // be in.
         unsafe { self.messages.push(message) };
         self.wake_executor()
     }
 
-    /// Takes the operations that the executor, whose number is `executor`, has not come to, for another one. Returns
-    /// whether there were any.
+    /// Takes the operations that this inbox's executor, whose number is `executor`, has not reached, for another
+    /// executor. Returns true if there were any.
     pub(crate) fn take_messages(&self, executor: usize, mut perform: impl FnMut(&Message)) -> bool {
-        // SeqCst, as the look of a sender whether the calling executor sleeps: see `Sleep`.
+        // SeqCst, like the check of a sender for a sleeping executor: see `Sleep`.
         if self.messages.is_empty() {
             return false;
         }
@@ -121,56 +122,58 @@ impl Inbox {
                 perform(message);
                 taken = true;
             } else {
-                // SAFETY: it was in this stack, has been taken out of it, and is not performed: it stays as before.
+                // SAFETY: the message was in this stack, was taken out of it, and is not performed; it still stays in
+                // place.
                 unsafe { self.messages.push(message) };
                 kept = true;
             }
         });
         if kept {
-            // It may have gone to sleep meanwhile.
+            // The executor may have gone to sleep in the meantime.
             self.wake_executor();
         }
         taken
     }
 
-    /// Says that an operation that is about to be handed to the executor keeps a thread of the kernel's.
+    /// Announces that an operation that is about to be handed to the executor occupies a thread of the kernel.
     pub(crate) fn keep_worker(&'static self) -> KeptWorker {
-        // Relaxed: a late look makes a thread late.
+        // Relaxed: a late look only makes the thread late.
         self.kept_workers.fetch_add(1, Ordering::Relaxed);
         KeptWorker(self)
     }
 
-    /// How many operations keep one.
+    /// Returns the number of operations that occupy a thread of the kernel.
     pub(crate) fn kept_workers(&self) -> u32 {
         self.kept_workers.load(Ordering::Relaxed)
     }
 
-    /// Has the executor end a multishot operation, which may still take something while the executor is inside of a call.
+    /// Lets the executor end a multishot operation. The operation may still take something while the executor is inside
+    /// of the returned call.
     pub(crate) fn cancel(&self, operation: Arc<MultishotOp>) -> Option<Inside> {
         let inside = self.cancellations.leave(operation);
         self.wake_executor();
         inside
     }
 
-    /// Blocks the calling thread until an operation that was [canceled](Self::cancel) takes nothing more.
+    /// Blocks the calling thread until an operation that was [canceled](Self::cancel) can take nothing more.
     pub(crate) fn wait_until_outside(&self, inside: Inside) {
         self.cancellations.wait_until_outside(inside);
     }
 
-    /// Has the executor give back buffers that others wait for.
+    /// Asks the executor to give back buffers that others wait for.
     pub(crate) fn call_in(&self) {
-        // SeqCst, as what else is left: see `Sleep`.
+        // SeqCst, like everything that is left for the executor: see `Sleep`.
         self.called_in.store(true, Ordering::SeqCst);
         self.wake_executor();
     }
 
-    /// Whether the executor was called in since it was last asked.
+    /// Returns true if the executor was asked for buffers since the last call.
     pub(crate) fn take_call_in(&self) -> bool {
         self.called_in.load(Ordering::Relaxed) && self.called_in.swap(false, Ordering::SeqCst)
     }
 
-    /// Makes the executor look around, if it sleeps; says whether it did. At most one system call
-    /// per sleep.
+    /// Makes the executor look around if it sleeps; returns true if it did. This costs at most one system call per
+    /// sleep.
     pub(crate) fn wake_executor(&self) -> bool {
         let asleep = self.sleep.end_for_waker();
         if asleep {
@@ -182,19 +185,19 @@ impl Inbox {
     /// Ends the executor's read of the event.
     pub(crate) fn ring_event(&self) {
         if let Some(event) = &*self.event() {
-            // Blocks only when the counter is full, which takes 2^64 writes without a read.
+            // This blocks only if the counter is full, which takes 2^64 writes without a read.
             let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
         }
     }
 
-    /// Announces that the executor goes to sleep; `false` when something was left for it, so that
-    /// it must not.
+    /// Announces that the executor goes to sleep. Returns false if something was left for it, so that it must not
+    /// sleep.
     #[must_use]
     pub(crate) fn begin_sleep(&self) -> bool {
         self.sleep.begin(|| self.has_left())
     }
 
-    /// Whether something was left for the executor.
+    /// Returns true if something was left for the executor.
     pub(crate) fn has_left(&self) -> bool {
         !self.woken.is_empty()
             || !self.messages.is_empty()
@@ -202,18 +205,18 @@ impl Inbox {
             || self.called_in.load(Ordering::SeqCst)
     }
 
-    /// Whether a fiber of the executor was woken elsewhere.
+    /// Returns true if another thread has woken a fiber of the executor.
     #[inline]
     pub(crate) fn has_woken(&self) -> bool {
         !self.woken.is_empty()
     }
 
-    /// Takes the announcement back; whether somebody has woken the executor.
+    /// Takes the announcement back. Returns true if somebody has woken the executor.
     pub(crate) fn end_sleep(&self) -> bool {
         self.sleep.end()
     }
 
-    /// What the run queue of this executor knows it by.
+    /// Returns the address by which the run queue of this executor knows the inbox.
     pub(crate) fn address(&self) -> *const () {
         ptr::from_ref(self).cast()
     }
@@ -227,7 +230,7 @@ impl Inbox {
     }
 }
 
-/// Until it drops, an operation keeps a thread of the kernel's.
+/// An operation occupies a thread of the kernel until this is dropped.
 #[derive(Debug)]
 pub(crate) struct KeptWorker(&'static Inbox);
 
@@ -253,14 +256,15 @@ impl Urgent for Inbox {
 
 impl Wake for Inbox {
     fn wake_here(&self, block: &'static WakeBlock) -> bool {
-        // SAFETY: this inbox made the block, which asks what made it; so its owner is a fiber of this executor.
+        // SAFETY: this inbox made the block, because blocks ask the inbox that made them; so the block's owner is a
+        // fiber of this executor.
         let wake = |queue: &RunQueue| unsafe { queue.make_block_ready(block) };
         run_queue::with_current_of(self.address(), wake) == Some(true)
     }
 
     fn wake(&self, block: &'static WakeBlock) {
         if run_queue::with_current_of(self.address(), |_| ()).is_some() {
-            // It was not parked a moment ago, and has a token now.
+            // The fiber was not parked a moment ago, and has a token now.
             block.woken();
         } else {
             self.woken.push(block);

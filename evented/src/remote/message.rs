@@ -1,10 +1,10 @@
-//! Operations of contexts that are not fibers of the executor that performs them: plain threads,
-//! pool workers, fibers of other executors.
+//! Operations of contexts that are not fibers of the executor that performs them: plain threads, pool workers, and
+//! fibers of other executors.
 //!
-//! The caller puts the operation into a message on its own stack, hands it to an executor and
-//! parks, whatever it is; the executor submits it and, at its completion, wakes the caller. The
-//! message is the caller's again when it has its answer, which is the executor's last touch. An executor
-//! that has nothing to do takes what another one, which has, was handed; so a message says who took it.
+//! The caller puts the operation into a message on its own stack, hands the message to an executor and parks, in
+//! whatever way it parks. The executor submits the operation and, at its completion, wakes the caller. The message
+//! belongs to the caller again when it has its result, which is the executor's last access. An idle executor takes
+//! messages that were handed to a busy one, so a message records the executor that has taken it.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -23,29 +23,29 @@ use super::user_data::Tag;
 pub(crate) struct Message {
     entry: Entry,
     next: AtomicPtr<Message>,
-    /// Where it is in its executor's table of messages in flight; the executor's alone.
+    /// The message's index in its executor's table of messages in flight. Only the executor uses it.
     index: AtomicUsize,
     answer: Answer,
     role: Role,
-    /// The number of the executor that took it, or `NOBODY`. The executor writes it before it submits the entry, and the
-    /// caller, who cancels the entry there, reads it. Relaxed: it publishes nothing, and the cancellation reaches that
-    /// executor through a queue of its own, after the executor has taken this message.
+    /// The number of the executor that has taken the message, or `NOBODY`. The executor writes it before it submits the
+    /// entry. The caller reads it, because it cancels the entry there. Relaxed: it publishes nothing, and the
+    /// cancellation reaches that executor through a queue of its own, after the executor has taken this message.
     taken_by: AtomicUsize,
     unparker: Unparker,
 }
 
-/// Stands for an executor in `taken_by` while none has taken the message.
+/// The value of `taken_by` while no executor has taken the message.
 const NOBODY: usize = usize::MAX;
 
-/// What a message is, which says who may take it.
+/// The kind of a message, which decides which executor may take it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role {
-    /// Any executor may.
+    /// Any executor may take it.
     Operation,
-    /// Only the one that it was handed to.
+    /// Only the executor that it was handed to may take it.
     Pinned,
-    /// The cancellation of what another message of the same sender asks for; that is there for as long as this one. It
-    /// goes where that was taken, or may be.
+    /// The cancellation of the operation in another message of the same sender, which exists for as long as this one.
+    /// It goes to the executor that has taken the other message, or may take it.
     Cancellation(NonNull<Message>),
 }
 
@@ -62,13 +62,13 @@ impl Message {
         }
     }
 
-    /// Whether another executor than number `handed_to`, to which it was handed, may take it.
+    /// Returns true if an executor other than number `handed_to`, to which it was handed, may take the message.
     pub(super) fn may_leave(&self, handed_to: usize) -> bool {
         match self.role {
             Role::Operation => true,
             Role::Pinned => false,
             Role::Cancellation(canceled) => {
-                // SAFETY: the role says that it is there.
+                // SAFETY: the role says that the other message exists.
                 let canceled = unsafe { canceled.as_ref() };
                 canceled.taken_by() != Some(handed_to)
             }
@@ -80,27 +80,27 @@ impl Message {
         self.taken_by.store(executor, Ordering::Relaxed);
     }
 
-    /// The number of the executor that has taken it.
+    /// Returns the number of the executor that has taken it.
     pub(crate) fn taken_by(&self) -> Option<usize> {
         Some(self.taken_by.load(Ordering::Relaxed)).filter(|executor| *executor != NOBODY)
     }
 
-    /// The entry to submit; its completion carries [`user_data`](Self::user_data).
+    /// Returns the entry to submit; its completion carries [`user_data`](Self::user_data).
     pub(crate) fn entry(&self) -> Entry {
         self.entry.clone().user_data(self.user_data())
     }
 
-    /// What the completion is known by.
+    /// Returns the user data that identifies the completion.
     pub(crate) fn user_data(&self) -> u64 {
         ptr::from_ref(self) as u64 | Tag::Foreign as u64
     }
 
-    /// The result, once there is one.
+    /// Returns the result, once there is one.
     pub(crate) fn result(&self) -> Option<i32> {
         self.answer.get()
     }
 
-    /// Tells the caller; the message must not be touched afterwards.
+    /// Gives the result to the caller. The message must not be touched afterwards.
     pub(crate) fn complete(&self, result: i32) {
         let unparker = self.unparker;
         self.answer.give(result);
@@ -114,7 +114,7 @@ impl Linked for Message {
     }
 }
 
-/// Messages whose entries are in flight, for one executor to find them at its shutdown.
+/// The messages whose entries are in flight. An executor needs them at its shutdown.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight(RefCell<Vec<*const Message>>);
 
@@ -125,20 +125,20 @@ impl InFlight {
         table.push(message);
     }
 
-    /// Before the message is completed, which gives it back to its sender.
+    /// Removes a message. To be called before the message is completed, which gives it back to its sender.
     pub(crate) fn remove(&self, message: &Message) {
         let mut table = self.0.borrow_mut();
         let index = message.index.load(Ordering::Relaxed);
         table.swap_remove(index);
         if let Some(moved) = table.get(index) {
-            // SAFETY: a message stays where it is until it is completed.
+            // SAFETY: a message stays in place until it is completed.
             unsafe { &**moved }.index.store(index, Ordering::Relaxed);
         }
     }
 
-    /// What their completions are known by.
+    /// Returns the user data of their completions.
     pub(crate) fn user_data(&self) -> Vec<u64> {
-        // SAFETY: a message stays where it is until it is completed, before which it was removed from the table.
+        // SAFETY: a message stays in place until it is completed, and it is removed from the table before that.
         self.0.borrow().iter().map(|message| unsafe { &**message }.user_data()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! How an operation travels to the executor that performs it, and how its result comes back.
+//! The way of an operation to the executor that performs it, and the way of its result back.
 //!
 //! The models of `tests/loom_sleep.rs` run this very file under loom.
 #![allow(unsafe_code)]
@@ -7,18 +7,19 @@ use std::ptr;
 
 use crate::primitive::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
-/// What can be on its way, in one stack at a time.
+/// A value that can be on its way, in at most one stack at a time.
 pub(crate) trait Linked: Sized {
-    /// The next one in the stack: the sender's until it has pushed this one, the executor's afterwards.
+    /// The next value in the stack. The field belongs to the sender until it has pushed this value, and to the executor
+    /// afterwards.
     fn next(&self) -> &AtomicPtr<Self>;
 }
 
-/// Messages on their way to an executor: a lock-free stack, onto which many push, and of which the executor, or another
-/// one that has nothing to do, takes all: each message is given to one of those.
+/// Messages on their way to an executor: a lock-free stack. Many threads push messages. The executor, or an idle one,
+/// takes all of them; each message goes to one of those.
 #[derive(Debug)]
 pub(crate) struct Messages<M> {
-    /// SeqCst on push and in `is_empty`: see [`Sleep`](super::sleep::Sleep). Release on push, Acquire in `drain`: the
-    /// messages and their links.
+    /// SeqCst on push and in `is_empty`: see [`Sleep`](super::sleep::Sleep). Release on push and Acquire in `drain`,
+    /// for the messages and their links.
     last: AtomicPtr<M>,
 }
 
@@ -31,7 +32,7 @@ impl<M> Default for Messages<M> {
 impl<M: Linked> Messages<M> {
     /// # Safety
     ///
-    /// The message stays where it is, and is in no stack but this one, until `drain` has given it to `submit`.
+    /// The message stays in place, and is in no other stack, until `drain` has given it to `submit`.
     pub(crate) unsafe fn push(&self, message: &M) {
         let pointer = ptr::from_ref(message).cast_mut();
         let mut last = self.last.load(Ordering::Relaxed);
@@ -53,27 +54,28 @@ impl<M: Linked> Messages<M> {
         if self.last.load(Ordering::Relaxed).is_null() {
             return;
         }
-        // No Release: of an empty stack senders want nothing.
+        // No Release: senders need nothing from an empty stack.
         let mut newest = self.last.swap(ptr::null_mut(), Ordering::Acquire);
         let mut oldest = ptr::null_mut::<M>();
         while !newest.is_null() {
-            // SAFETY: `push` put it there, whose caller says that it stays until it is submitted, below.
+            // SAFETY: `push` put it there, and the caller of `push` promises that it stays until it is submitted,
+            // below.
             let next = unsafe { (*newest).next() };
             let rest = next.swap(oldest, Ordering::Relaxed);
             oldest = newest;
             newest = rest;
         }
         while !oldest.is_null() {
-            // SAFETY: the loop above has linked those that are not submitted yet, which stay until they are.
+            // SAFETY: the loop above has linked those that are not submitted yet, and they stay until they are.
             let message = unsafe { &*oldest };
-            // Before `submit`: afterwards it may be completed and gone.
+            // This comes before `submit`: afterwards the message may be completed and gone.
             oldest = message.next().load(Ordering::Relaxed);
             submit(message);
         }
     }
 }
 
-/// The result of an operation, which its executor gives, once, and its sender takes.
+/// The result of an operation. The executor gives it once, and the sender takes it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     result: AtomicI32,
@@ -87,14 +89,15 @@ impl Default for Answer {
 }
 
 impl Answer {
-    /// Gives the result. It is the executor's last touch: afterwards this may be gone.
+    /// Gives the result. This is the executor's last access: afterwards this memory may be gone.
     pub(crate) fn give(&self, result: i32) {
         self.result.store(result, Ordering::Relaxed);
-        // Release: pairs with the Acquire of `get`: the result, and all that the executor did with the message.
+        // Release: pairs with the Acquire of `get`, for the result and for everything that the executor did with the
+        // message.
         self.done.store(true, Ordering::Release);
     }
 
-    /// The result, once there is one; the message is the sender's again then.
+    /// Returns the result, once there is one; then the message belongs to the sender again.
     pub(crate) fn get(&self) -> Option<i32> {
         self.done.load(Ordering::Acquire).then(|| self.result.load(Ordering::Relaxed))
     }

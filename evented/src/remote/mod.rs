@@ -1,8 +1,8 @@
-//! The side of an executor that other threads see: what they leave for it, and how they wake it.
+//! The part of an executor that other threads see: everything that they leave for it, and the way they wake it.
 //!
-//! - [`Inbox`]: woken contexts, operations, operations that are to end; the wake-up of the executor.
+//! - [`Inbox`]: woken contexts, operations, operations that are asked to end; the wake-up of the executor.
 //! - [`Message`]: an operation of a context that is not one of the executor's fibers.
-//! - [`MultishotOp`]: an operation that completes more than once, whose completions any thread takes.
+//! - [`MultishotOp`]: an operation that completes more than once, whose completions any thread may take.
 //! - `messages.rs`, `sleep.rs`: the two lock-free protocols, which models run.
 
 mod inbox;

@@ -1,4 +1,4 @@
-//! Multishot operations: those that complete more than once.
+//! Multishot operations: operations that complete more than once.
 //!
 //! An ordinary operation lives in the frame of the caller that waits for it. A multishot operation outlasts the calls
 //! that ask for its completions, so it lives on the heap. It is shared by the handle from which completions are taken,
@@ -31,23 +31,23 @@ use iolite_io::operation::{Descriptor, SharedBytes};
 
 use super::user_data::Tag;
 
-/// How many accepted connections may wait to be taken before the kernel is asked to stop. The kernel may add as many more
-/// as it accepts in one go, which the completion queue bounds.
+/// The number of accepted connections that may wait to be taken before the kernel is asked to stop. The kernel may add
+/// as many more as it accepts in one go, which the completion queue limits.
 const CONNECTIONS_AHEAD: usize = 64;
 
-/// What an operation is, with what it needs to stay.
+/// The kind of an operation, with the memory that it needs.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Accept,
-    /// Into the buffers of a group.
+    /// Receives into the buffers of a group.
     Receive {
         group: u16,
     },
-    /// Of these bytes, which the operation keeps alive.
+    /// Sends these bytes, which the operation keeps alive.
     Send(SharedBytes),
 }
 
-/// What a completion brings.
+/// The content of a completion.
 #[derive(Debug)]
 pub(crate) enum Completion {
     Connection(Descriptor),
@@ -63,7 +63,7 @@ pub(crate) enum Completion {
 #[repr(align(8))]
 pub(crate) struct MultishotOp {
     kind: Kind,
-    /// Where it is in its executor's table; the executor's alone.
+    /// The operation's index in its executor's table. Only the executor uses it.
     index: AtomicUsize,
     state: Mutex<State>,
 }
@@ -73,18 +73,18 @@ struct State {
     completions: VecDeque<io::Result<Completion>>,
     /// The context that waits for the next completion.
     waiter: Option<Unparker>,
-    /// No more completions come.
+    /// True when no more completions come.
     over: bool,
-    /// It was asked to end, because too many completions wait here.
+    /// True if the operation was asked to end because too many completions wait here.
     stopping: bool,
-    /// It was asked to end.
+    /// True if the operation was asked to end.
     ending: bool,
-    /// Nobody takes completions any more.
+    /// True if nobody takes completions any more.
     abandoned: bool,
 }
 
 impl MultishotOp {
-    /// An operation that is about to be queued.
+    /// Makes an operation that is about to be queued.
     pub(crate) fn new(kind: Kind) -> Arc<Self> {
         Arc::new(Self { kind, index: AtomicUsize::new(0), state: Mutex::default() })
     }
@@ -93,13 +93,13 @@ impl MultishotOp {
         &self.kind
     }
 
-    /// Takes what has to stay for as long as the kernel has the operation.
+    /// Returns the memory that has to stay for as long as the kernel has the operation.
     pub(crate) fn into_kind(self) -> Kind {
         self.kind
     }
 
-    /// The next completion, or `None` when the operation is over and all were taken. While one may come, it wakes
-    /// `waiter`.
+    /// Returns the next completion, or `None` if the operation is over and all completions were taken. While more may
+    /// come, the next one wakes `waiter`.
     pub(crate) fn poll(&self, waiter: Unparker) -> Poll<Option<io::Result<Completion>>> {
         let mut state = self.state();
         let completion = state.completions.pop_front();
@@ -110,24 +110,24 @@ impl MultishotOp {
         Poll::Ready(completion)
     }
 
-    /// Whether it is over.
+    /// Returns true if the operation is over.
     pub(crate) fn is_over(&self) -> bool {
         self.state().over
     }
 
-    /// Whether it is over; if not, the next completion wakes `waiter`.
+    /// Returns true if the operation is over; if not, the next completion wakes `waiter`.
     pub(crate) fn is_over_or_wakes(&self, waiter: Unparker) -> bool {
         let mut state = self.state();
         state.waiter = (!state.over).then_some(waiter);
         state.over
     }
 
-    /// Whether it was asked to end.
+    /// Returns true if the operation was asked to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.state().ending
     }
 
-    /// Lets completions wake nobody.
+    /// Stops completions from waking anybody.
     pub(crate) fn forget_waiter(&self) {
         self.state().waiter = None;
     }
@@ -137,7 +137,7 @@ impl MultishotOp {
         mem::take(&mut self.state().completions)
     }
 
-    /// Drops the completions that have arrived and, from now on, those that arrive.
+    /// Drops the completions that have arrived and those that arrive from now on.
     pub(crate) fn abandon(&self) {
         let mut state = self.state();
         state.abandoned = true;
@@ -147,9 +147,9 @@ impl MultishotOp {
         drop(dropped);
     }
 
-    /// The entry that ends it, unless it is over.
+    /// Returns the entry that ends the operation, unless it is over.
     ///
-    /// The kernel looks at entries in the order in which they were queued, so the entry finds its operation or none, and
+    /// The kernel handles entries in the order in which they were queued. So the entry finds its operation or none, and
     /// never a later operation at the same place.
     pub(crate) fn cancellation(&self) -> Option<Entry> {
         let mut state = self.state();
@@ -158,7 +158,7 @@ impl MultishotOp {
         (!state.over).then(|| opcode::AsyncCancel::new(self.user_data()).build().user_data(user_data))
     }
 
-    /// Leaves a completion. Returns true when too many wait, the first time.
+    /// Stores a completion. Returns true if too many wait, but only the first time.
     pub(crate) fn push(&self, completion: io::Result<Completion>, over: bool) -> bool {
         let mut state = self.state();
         state.over = over;
@@ -179,7 +179,7 @@ impl MultishotOp {
         stop
     }
 
-    /// What its completions are known by.
+    /// Returns the user data of the operation's completions.
     pub(crate) fn user_data(&self) -> u64 {
         ptr::from_ref(self) as u64 | Tag::Multishot as u64
     }
@@ -189,7 +189,7 @@ impl MultishotOp {
     }
 }
 
-/// The multishot operations of one executor whose last completion has not been reaped.
+/// The multishot operations of one executor whose last completion was not reaped yet.
 #[derive(Debug, Default)]
 pub(crate) struct Table(RefCell<Vec<Arc<MultishotOp>>>);
 
@@ -210,18 +210,18 @@ impl Table {
         removed
     }
 
-    /// The operation at that address, if it is still here.
+    /// Returns the operation at that address, if it is still here.
     pub(crate) fn find(&self, pointer: u64) -> Option<Arc<MultishotOp>> {
         self.0.borrow().iter().find(|operation| Arc::as_ptr(operation) as u64 == pointer).cloned()
     }
 
-    /// The operations that are not over.
+    /// Returns the operations that are not over.
     pub(crate) fn unfinished(&self) -> Vec<Arc<MultishotOp>> {
         self.0.borrow().iter().filter(|operation| !operation.is_over()).cloned().collect()
     }
 
-    /// Gives up what is left at the end of the executor: bytes that the kernel may still read. They are never freed, since
-    /// the kernel reads them for as long as a peer does not.
+    /// Leaks the remaining operations at the end of the executor. Their bytes are never freed, because the kernel may
+    /// still read them, for as long as a peer does not receive them.
     pub(crate) fn leak(&self) {
         mem::forget(self.0.take());
     }

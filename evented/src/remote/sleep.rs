@@ -1,15 +1,16 @@
-//! Whether an executor sleeps in its ring, and who of those that leave something for it has to wake it.
+//! The sleep of an executor in its ring, and the decision which waker has to wake it.
 //!
-//! A waker leaves its thing and then looks here; the executor announces itself here and then looks for things. All of
-//! these accesses are SeqCst, here and in what things are left in, so one of the two sees the other. What is left under
-//! a lock needs no more than that lock, under which the executor looks.
+//! A waker leaves something for the executor and then looks here. The executor announces its sleep here and then looks
+//! for what was left. All of these accesses are SeqCst, both here and in the places where things are left, so one of
+//! the two sees the other. Things that are left under a lock need no more than that lock, because the executor looks
+//! under it.
 //!
 //! The models of `tests/loom_sleep.rs` run this very file under loom.
 
 use crate::primitive::{AtomicBool, Ordering};
 
-/// The flag. Set by the executor; whoever clears it decides: a waker that does has to wake the executor, an executor
-/// that does goes on by itself.
+/// The flag. The executor sets it, and the thread that clears it decides: a waker that clears it has to wake the
+/// executor; an executor that clears it goes on by itself.
 #[derive(Debug)]
 pub(crate) struct Sleep(AtomicBool);
 
@@ -20,15 +21,17 @@ impl Default for Sleep {
 }
 
 impl Sleep {
-    /// After something was left for the executor: whether the caller has to wake it. One is told so per sleep.
+    /// Called after something was left for the executor. Returns true if the caller has to wake it; only one caller per
+    /// sleep gets true.
     #[must_use]
     #[inline]
     pub(crate) fn end_for_waker(&self) -> bool {
-        // Release: pairs with the Acquire of `end`: what was left is seen.
+        // Release: pairs with the Acquire of `end`, so that the executor sees what was left.
         self.0.load(Ordering::SeqCst) && self.0.swap(false, Ordering::Release)
     }
 
-    /// Announces that the executor goes to sleep; `false` when something was left for it, so that it must not.
+    /// Announces that the executor goes to sleep. Returns false if something was left for it, so that it must not
+    /// sleep.
     #[must_use]
     pub(crate) fn begin(&self, has_left: impl FnOnce() -> bool) -> bool {
         self.0.store(true, Ordering::SeqCst);
@@ -39,7 +42,7 @@ impl Sleep {
         !has_left
     }
 
-    /// Takes the announcement back; whether a waker has ended the sleep.
+    /// Takes the announcement back. Returns true if a waker has ended the sleep.
     pub(crate) fn end(&self) -> bool {
         !self.0.swap(false, Ordering::Acquire)
     }

@@ -1,6 +1,6 @@
-//! What the user data of an entry says about its completion.
+//! The meaning of an entry's user data.
 
-/// What the user data points to, in its lowest bits; the other bits are the pointer.
+/// The kind of object that the user data points to, in its lowest bits; the other bits are the pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Tag {
@@ -10,11 +10,11 @@ pub(crate) enum Tag {
     Cancellation = 1,
     /// A [`Message`](super::Message).
     Foreign = 2,
-    /// The executor's own: the wake-up event, or something that nobody waits for.
+    /// The executor's own entry: the wake-up event, or an entry whose completion nobody waits for.
     Own = 3,
     /// An operation that completes more than once: a [`MultishotOp`](super::MultishotOp).
     Multishot = 4,
-    /// The cancellation of one, which is counted nowhere: the same operation, which may be gone.
+    /// The cancellation of such an operation, which no counter includes: the same operation, which may be gone.
     MultishotCancellation = 5,
 }
 

@@ -1,14 +1,13 @@
-//! Rings of buffers, from which the kernel takes one when bytes have arrived.
+//! Rings of buffers, from which the kernel takes a buffer when bytes have arrived.
 //!
-//! A group is such a ring in the kernel's words. An executor has one for each pool into which its
-//! fibers receive, made when the first asks. It holds some of the pool's buffers: those that the
-//! kernel may fill. A buffer that was filled leaves it, and another one is put in before the next
-//! wait.
+//! The kernel calls such a ring a group. An executor has one for each pool into which its fibers receive, and makes it
+//! when the first of them asks. The ring holds some of the pool's buffers: those that the kernel may fill. A buffer
+//! that was filled leaves the ring, and another one is put in before the next wait.
 //!
-//! Buffers cannot be taken out of a ring one by one, since the kernel alone knows how far it has come. So when somebody waits
-//! for a buffer, the ring is *withdrawn*: unregistered, after which the kernel fills none, and empty once all completions
-//! were told. What would be received into it then ends for want of buffers. It is registered again for whoever receives next,
-//! when nobody waits.
+//! Buffers cannot be taken out of a ring one by one, because only the kernel knows how far it has come. So when
+//! somebody waits for a buffer, the ring is *withdrawn*: it is unregistered, after which the kernel fills no buffer,
+//! and it is empty once all completions were handled. Receives into it then end for want of buffers. It is registered
+//! again for the next receive when nobody waits.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -22,7 +21,7 @@ use iolite_io::net::{BufferPool, PooledBuffer};
 
 use super::Ring;
 
-/// The most buffers the kernel takes in one ring.
+/// The maximum number of buffers that the kernel accepts in one ring.
 const ENTRIES_MAX: usize = 1 << 15;
 
 /// The rings of buffers of one executor; a group is an index.
@@ -30,9 +29,9 @@ const ENTRIES_MAX: usize = 1 << 15;
 pub(crate) struct BufferRings(RefCell<Vec<Option<BufferRing>>>);
 
 impl BufferRings {
-    /// The group for receiving into `pool`, until [`release`](Self::release): the one there is, or a
-    /// new one with up to `most` of its buffers. `None` when the pool can spare none, or the kernel
-    /// knows no such rings. `call_in` is called by who waits for a buffer; then [`withdraw`](Self::withdraw) has to be.
+    /// Acquires the group for receiving into `pool`, until [`release`](Self::release): the existing one, or a new one
+    /// with up to `most` of the pool's buffers. Returns `None` if the pool can spare none, or the kernel does not have
+    /// such rings. Somebody who waits for a buffer calls `call_in`; then [`withdraw`](Self::withdraw) has to be called.
     pub(crate) fn acquire(
         &self,
         ring: &Ring,
@@ -68,20 +67,20 @@ impl BufferRings {
         }
     }
 
-    /// Gives up those that nothing is received into, with their buffers; whether there are any.
+    /// Gives up the groups that no operation receives into, with their buffers. Returns true if there are any.
     pub(crate) fn release_unused(&self, ring: &Ring) -> bool {
         drop_unused(ring, &mut self.0.borrow_mut(), |_| true)
     }
 
-    /// Puts free buffers of the pool where others were taken out.
+    /// Adds free buffers of the pool in place of those that were taken out.
     pub(crate) fn top_up(&self, ring: &Ring, group: u16) {
         if let Some(buffers) = &mut self.0.borrow_mut()[usize::from(group)] {
             buffers.top_up(ring);
         }
     }
 
-    /// Takes the rings from the kernel that have buffers for which somebody waits; whether there are any. When all
-    /// completions up to now were told, [`empty`](Self::empty) gives the buffers back.
+    /// Unregisters the rings that have buffers for which somebody waits. Returns true if there are any. When all
+    /// completions up to now were handled, [`empty`](Self::empty) gives the buffers back.
     pub(crate) fn withdraw(&self, ring: &Ring) -> bool {
         let mut withdrawn = false;
         for buffers in self.0.borrow_mut().iter_mut().flatten() {
@@ -93,7 +92,7 @@ impl BufferRings {
         withdrawn
     }
 
-    /// Gives the buffers of withdrawn rings back.
+    /// Gives back the buffers of withdrawn rings.
     pub(crate) fn empty(&self) {
         let mut rings = self.0.borrow_mut();
         let withdrawn = rings.iter_mut().flatten().filter(|buffers| !buffers.registered);
@@ -102,7 +101,7 @@ impl BufferRings {
         drop(returned);
     }
 
-    /// Whether there is one that the kernel may fill.
+    /// Returns true if there is a buffer that the kernel may fill.
     pub(crate) fn has_buffers(&self, group: u16) -> bool {
         self.0.borrow()[usize::from(group)].as_ref().is_some_and(BufferRing::has_lent)
     }
@@ -112,7 +111,7 @@ impl BufferRings {
         self.0.borrow_mut()[usize::from(group)].as_mut()?.take(id)
     }
 
-    /// Gives all of them up, when nothing is in flight any more.
+    /// Gives up all groups, when nothing is in flight any more.
     pub(crate) fn clear(&self, ring: &Ring) {
         let _ = drop_unused(ring, &mut self.0.borrow_mut(), |_| true);
     }
@@ -123,7 +122,7 @@ fn drop_unused(ring: &Ring, rings: &mut [Option<BufferRing>], which: impl Fn(&Bu
     for (group, slot) in rings.iter_mut().enumerate() {
         if let Some(unused) = slot.take_if(|buffers| buffers.users == 0 && which(buffers)) {
             dropped = true;
-            // The kernel reads the memory until then; where it refuses, it keeps it.
+            // The kernel reads the memory until it is unregistered; if it refuses that, the memory is leaked.
             if unused.registered && ring.unregister_buffers(group as u16).is_err() {
                 std::mem::forget(unused);
             }
@@ -138,14 +137,14 @@ struct BufferRing {
     group: u16,
     reserve: Reserve,
     entries: Entries,
-    /// Whether the kernel has it; if not, it is withdrawn.
+    /// True while the ring is registered with the kernel; if not, it is withdrawn.
     registered: bool,
-    /// How many buffers were put in since it was registered, and with that where the next one goes.
+    /// The number of buffers that were put in since the registration, which also says where the next one goes.
     tail: u16,
     /// The buffers that the kernel may fill, by id.
     lent: Vec<Option<PooledBuffer>>,
     free_ids: Vec<u16>,
-    /// Receives that take buffers from it.
+    /// The number of receives that take buffers from it.
     users: usize,
 }
 
@@ -167,7 +166,7 @@ impl BufferRing {
         made.registered.then_some(made)
     }
 
-    /// Gives it to the kernel, without a buffer.
+    /// Registers the ring with the kernel, without a buffer.
     fn register(&mut self, ring: &Ring) {
         self.tail = 0;
         self.entries.publish(0);
@@ -196,12 +195,12 @@ impl BufferRing {
         }
     }
 
-    /// Whether the kernel may fill some.
+    /// Returns true if the kernel may fill a buffer.
     fn has_lent(&self) -> bool {
         self.free_ids.len() < self.lent.len()
     }
 
-    /// Takes out what the kernel does not know any more.
+    /// Takes out the buffers that the kernel no longer knows.
     fn take_all(&mut self) -> Vec<PooledBuffer> {
         (0..self.lent.len() as u16).filter_map(|id| self.take(id)).collect()
     }
@@ -213,7 +212,7 @@ impl BufferRing {
     }
 }
 
-/// The memory in which the kernel finds buffers: a power of two of entries, on pages of its own.
+/// The memory in which the kernel finds buffers: a power of two of entries, on pages that contain nothing else.
 #[derive(Debug)]
 struct Entries {
     memory: NonNull<BufRingEntry>,
@@ -223,7 +222,7 @@ struct Entries {
 impl Entries {
     fn new(count: usize) -> Option<Self> {
         let count = u16::try_from(count).ok()?;
-        // SAFETY: at least one entry, so not empty.
+        // SAFETY: there is at least one entry, so the layout is not empty.
         let memory = unsafe { alloc_zeroed(Self::layout(count)) };
         Some(Self { memory: NonNull::new(memory.cast())?, count })
     }
@@ -233,10 +232,10 @@ impl Entries {
         Layout::from_size_align(bytes, rustix::param::page_size()).expect("a page size is a power of two")
     }
 
-    /// Writes the entry at `position`, which the kernel does not read before it was published.
+    /// Writes the entry at `position`. The kernel does not read it before it was published.
     fn write(&mut self, position: u16, storage: &mut [u8], id: u16) {
         let index = usize::from(position & (self.count - 1));
-        // SAFETY: within the memory; the kernel only reads it, and never writes.
+        // SAFETY: it is within the memory. The kernel only reads it and never writes it.
         let entry = unsafe { &mut *self.memory.as_ptr().add(index) };
         entry.set_addr(storage.as_mut_ptr() as u64);
         entry.set_len(u32::try_from(storage.len()).unwrap_or(u32::MAX));
@@ -245,17 +244,17 @@ impl Entries {
 
     /// Lets the kernel see all entries before position `tail`.
     fn publish(&self, tail: u16) {
-        // SAFETY: the tail is a field of the first entry, aligned, and only this thread writes it.
+        // SAFETY: the tail is a field of the first entry, it is aligned, and only this thread writes it.
         let field = unsafe { &*BufRingEntry::tail(self.memory.as_ptr()).cast::<AtomicU16>() };
-        // Release: pairs with the kernel's acquire; it sees the entries before their number.
+        // Release: pairs with the kernel's acquire, so that the kernel sees the entries before their number.
         field.store(tail, Ordering::Release);
     }
 }
 
 impl Drop for Entries {
     fn drop(&mut self) {
-        // SAFETY: it was allocated by `new` with the same layout, and is freed here alone. The kernel reads it no more:
-        // a ring of buffers is dropped after it was unregistered, and forgotten where that fails.
+        // SAFETY: `new` allocated it with the same layout, and only this frees it. The kernel no longer reads it: a
+        // ring of buffers is dropped only after it was unregistered, and forgotten if that fails.
         unsafe { dealloc(self.memory.as_ptr().cast(), Self::layout(self.count)) };
     }
 }

@@ -1,4 +1,4 @@
-//! What the running kernel offers.
+//! The features of the running kernel.
 
 use std::io;
 
@@ -6,38 +6,38 @@ use crate::sys;
 use io_uring::{IoUring, Probe, opcode};
 use iolite_io::backend::explained;
 
-/// What a ring of this kernel can do.
+/// The features of a ring on this kernel.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Features {
-    /// The features in use, for [`Io::backend`](iolite_io::Io::backend).
+    /// The names of the features in use, for [`Io::backend`](iolite_io::Io::backend).
     names: Vec<&'static str>,
-    /// The operations that it has, by opcode.
+    /// The operations that the kernel has, by opcode.
     opcodes: Vec<bool>,
 }
 
 impl Features {
-    /// The names, comma-separated.
+    /// Returns the names, separated by commas.
     pub(crate) fn names(&self) -> String {
         self.names.join(", ")
     }
 
-    /// Whether the kernel has an operation.
+    /// Returns true if the kernel has an operation.
     pub(crate) fn supports(&self, code: u8) -> bool {
         self.opcodes.get(usize::from(code)) == Some(&true)
     }
 
-    /// Whether completions wait for a call of the ring's thread.
+    /// Returns true if completions wait for a call of the ring's thread.
     pub(crate) fn defers(&self) -> bool {
         self.names.contains(&DEFERS)
     }
 
-    /// Whether the ring does what else there is to do with files than opening, reading and writing.
+    /// Returns true if the ring has the file operations besides opening, reading and writing.
     pub(crate) fn does_files(&self) -> bool {
         self.names.contains(&FILES)
     }
 }
 
-/// What every operation of this backend needs, by opcode.
+/// The operations that this backend always needs, by opcode.
 const OPCODES: [(u8, &str); 15] = [
     (opcode::Nop::CODE, "nop"),
     (opcode::Accept::CODE, "accept"),
@@ -56,7 +56,8 @@ const OPCODES: [(u8, &str); 15] = [
     (opcode::Close::CODE, "close"),
 ];
 
-/// What operations on files by name, and the rarer ones on open files, need: all of them or none is used.
+/// The operations that file operations by name, and the rarer ones on open files, need. Either all of them are used or
+/// none.
 const FILE_OPCODES: [u8; 8] = [
     opcode::Statx::CODE,
     opcode::Fallocate::CODE,
@@ -68,28 +69,28 @@ const FILE_OPCODES: [u8; 8] = [
     opcode::Ftruncate::CODE,
 ];
 
-/// Among the features when completions wait for a call of the ring's thread (Linux 6.1).
+/// The name of the feature that completions wait for a call of the ring's thread (Linux 6.1).
 const DEFERS: &str = "defer-taskrun";
 
-/// Among the features when the ring has [`FILE_OPCODES`] (Linux 6.9).
+/// The name of the feature that the ring has [`FILE_OPCODES`] (Linux 6.9).
 const FILES: &str = "files";
 
-/// Says whether a ring can be made here, and why not.
+/// Checks that a ring can be made here.
 ///
 /// # Errors
 ///
-/// The cause, in words: io_uring missing (old kernel), denied (seccomp, `io_uring_disabled`), no
-/// memory, or an operation that this kernel lacks.
+/// An error with the cause in words: io_uring is missing (old kernel) or denied (seccomp, `io_uring_disabled`), there
+/// is no memory, or this kernel does not have an operation.
 pub(crate) fn probe() -> io::Result<()> {
     build(8, 16).map(drop)
 }
 
-/// Makes a ring with the best flags that the kernel takes.
+/// Makes a ring with the best flags that the kernel accepts.
 pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Features)> {
     let mut entries = (sq_entries, cq_entries);
     let (ring, mut features) = loop {
         match build_flags(entries.0, entries.1) {
-            // RLIMIT_MEMLOCK: a smaller ring may fit.
+            // The cause is RLIMIT_MEMLOCK, so a smaller ring may fit.
             Err(error) if error.raw_os_error() == Some(sys::ENOMEM) && entries.0 > 8 => {
                 entries = (entries.0 / 2, entries.1 / 2);
             }
@@ -103,23 +104,23 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
     if ring.params().is_feature_fast_poll() {
         features.names.push("fast-poll");
     }
-    // File operations that would block go to kernel threads, which count as ours: few of them.
+    // File operations that would block run on kernel threads, which count as ours, so there should be few.
     if bound_workers(&ring, 0).is_ok() {
         features.names.push("bounded-workers");
     }
     Ok((ring, features))
 }
 
-/// Bounds the kernel's threads of the calling thread's rings: the usual, and so many that are kept.
+/// Limits the kernel's threads for the rings of the calling thread: to the usual number plus `kept`.
 pub(super) fn bound_workers(ring: &IoUring, kept: u32) -> io::Result<()> {
     ring.submitter().register_iowq_max_workers(&mut [IO_WORKERS_MAX + kept, SPLICE_WORKERS_MAX])
 }
 
-/// Kernel threads of one ring for file operations.
+/// The maximum number of kernel threads of one ring for file operations.
 const IO_WORKERS_MAX: u32 = 2;
 
-/// Kernel threads of one ring for what may wait for other things than disks. Of what is done here that is
-/// splicing only, which waits for disks nevertheless.
+/// The maximum number of kernel threads of one ring for operations that may wait for other things than disks. The only
+/// such operation of this backend is splicing, and it too waits for disks here.
 const SPLICE_WORKERS_MAX: u32 = 4;
 
 fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Features)> {
@@ -151,7 +152,7 @@ fn build_flags(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Feature
     Err(last)
 }
 
-/// The operations that the kernel has, by opcode, unless this backend needs more.
+/// Returns the operations that the kernel has, by opcode, or an error if this backend needs one that is missing.
 fn require(ring: &IoUring) -> io::Result<Vec<bool>> {
     let unsupported =
         |what: &str| io::Error::new(io::ErrorKind::Unsupported, format!("this kernel's io_uring lacks {what}"));

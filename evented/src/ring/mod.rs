@@ -24,27 +24,27 @@ pub(crate) use features::{Features, probe};
 pub(crate) use passage::{Inside, Passage};
 pub(crate) use registered::RegisteredPools;
 
-/// Submission entries of a ring. For a user without CAP_IPC_LOCK rings count against
-/// RLIMIT_MEMLOCK, so it is not larger than batching needs.
+/// The number of submission entries of a ring. For a user without CAP_IPC_LOCK, rings count against RLIMIT_MEMLOCK, so
+/// it is not larger than batching needs.
 const SQ_ENTRIES: u32 = 256;
-/// Completion entries; what does not fit, the kernel keeps (NODROP).
+/// The number of completion entries. The kernel keeps completions that do not fit (NODROP).
 pub(crate) const CQ_ENTRIES: u32 = 1024;
 
-/// How many completions are enough for one reap, where the kernel has to be asked for more.
+/// The number of completions that are enough for one reap, if the kernel has to be asked for more.
 const REAPED_ENOUGH: usize = 64;
 
-/// How a turn of the ring waits.
+/// The wait of a turn of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Not at all: there is work.
+    /// Does not wait: there is work.
     No,
-    /// Until a completion arrives.
+    /// Waits until a completion arrives.
     Forever,
-    /// Until a completion arrives or that many nanoseconds have passed.
+    /// Waits until a completion arrives or this number of nanoseconds has passed.
     Nanos(u64),
 }
 
-/// What other threads want to be submitted before the kernel completes anything more. See [`Passage`].
+/// Entries that other threads want to be submitted before the kernel completes anything more. See [`Passage`].
 pub(crate) trait Urgent {
     /// The ring's thread enters the kernel.
     fn go_in(&self);
@@ -52,7 +52,7 @@ pub(crate) trait Urgent {
     /// The ring's thread has come out of the kernel.
     fn come_out(&self);
 
-    /// The next entry that was left, which points to nothing.
+    /// Returns the next entry that was left, which points to nothing.
     fn next(&self) -> Option<Entry>;
 }
 
@@ -60,19 +60,19 @@ pub(crate) trait Urgent {
 pub(crate) struct Ring {
     ring: RefCell<IoUring>,
     urgent: Option<&'static dyn Urgent>,
-    /// How many entries were ever queued.
+    /// The number of entries that were ever queued.
     pushed: Cell<u64>,
-    /// Completions that were taken out of the ring and are not told yet, the oldest first. Telling one may queue
-    /// entries, and with that collect further completions, which then wait here for their turn.
+    /// Completions that were taken out of the ring and not handled yet, the oldest first. Handling one may queue
+    /// entries, which may collect further completions; those then wait here for their turn.
     collected: RefCell<VecDeque<cqueue::Entry>>,
 }
 
-/// Names an entry that was queued: how many were queued before it.
+/// Identifies a queued entry by the number of entries that were queued before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pushed(u64);
 
 impl Ring {
-    /// Makes the ring, on the thread that will use it; it submits first what is `urgent`.
+    /// Makes the ring, on the thread that will use it. It submits first whatever is `urgent`.
     pub(crate) fn new(urgent: Option<&'static dyn Urgent>) -> io::Result<(Self, Features)> {
         let (ring, features) = features::build(SQ_ENTRIES, CQ_ENTRIES)?;
         let collected = RefCell::new(VecDeque::with_capacity(CQ_ENTRIES as usize));
@@ -80,27 +80,27 @@ impl Ring {
         Ok((Self { ring, urgent, pushed: Cell::new(0), collected }, features))
     }
 
-    /// Queues an entry for the next turn. When the queue is full, what is in it is submitted first:
-    /// an entry, a cancellation above all, is never dropped.
+    /// Queues an entry for the next turn. If the queue is full, its entries are submitted first: an entry is never
+    /// dropped, least of all a cancellation.
     ///
     /// # Safety
     ///
-    /// What the entry points to stays valid until its completion was reaped.
+    /// Everything that the entry points to stays valid until its completion was reaped.
     pub(crate) unsafe fn push(&self, entry: &Entry) -> Pushed {
         loop {
-            // SAFETY: `push` asks that what the entry points to stays valid while the operation lasts, and that is until
-            // its completion was reaped, as this function's caller sees to.
+            // SAFETY: `push` requires that everything that the entry points to stays valid while the operation lasts,
+            // which is until its completion was reaped. This function's caller ensures that.
             if unsafe { self.ring.borrow_mut().submission().push(entry) }.is_ok() {
                 return Pushed(self.pushed.replace(self.pushed.get() + 1));
             }
             self.turn(Wait::No);
-            // A full completion queue can stop submissions (EBUSY): room is made here, and what was
-            // taken out is told with the next reap.
+            // A full completion queue can stop submissions (EBUSY). So completions are taken out here to make room, and
+            // handled with the next reap.
             self.collect();
         }
     }
 
-    /// Submits all that is queued.
+    /// Submits all queued entries.
     pub(crate) fn flush(&self) {
         while self.has_queued() {
             self.turn(Wait::No);
@@ -108,7 +108,7 @@ impl Ring {
         }
     }
 
-    /// Whether entries wait for a turn.
+    /// Returns true if entries wait for a turn.
     pub(crate) fn has_queued(&self) -> bool {
         !self.ring.borrow_mut().submission().is_empty()
     }
@@ -125,11 +125,11 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// Those of the kernel, one that knows none (before 5.19) among them.
+    /// Those of the kernel; among them that of a kernel that has no such rings (before 5.19).
     ///
     /// # Safety
     ///
-    /// The memory holds `count` entries, a power of two, on pages of its own, and stays until the group
+    /// The memory holds `count` entries, a power of two, on pages that contain nothing else, and stays until the group
     /// was unregistered.
     pub(crate) unsafe fn register_buffers(
         &self,
@@ -138,12 +138,12 @@ impl Ring {
         group: u16,
     ) -> io::Result<()> {
         let ring = self.ring.borrow();
-        // SAFETY: the address is that of `count` entries, a power of two, on pages of their own, which stay until the
-        // group was unregistered, as this function's caller sees to.
+        // SAFETY: this function's caller promises that the address is that of `count` entries, a power of two, on pages
+        // that contain nothing else, and that they stay until the group was unregistered.
         unsafe { ring.submitter().register_buf_ring_with_flags(memory.as_ptr() as u64, count, group, 0) }
     }
 
-    /// Takes a ring of buffers from the kernel.
+    /// Unregisters a ring of buffers from the kernel.
     ///
     /// # Errors
     ///
@@ -156,31 +156,31 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// Those of the kernel, one that knows none (before 5.13) among them.
+    /// Those of the kernel; among them that of a kernel that has no such table (before 5.13).
     pub(crate) fn make_slots(&self, count: u16) -> io::Result<()> {
         self.ring.borrow().submitter().register_buffers_sparse(count.into())
     }
 
-    /// Has the kernel keep the pages of `memory`, for entries that name `slot`; of nothing, if there is none.
+    /// Lets the kernel keep the pages of `memory` for entries that name `slot`; without `memory`, empties the slot.
     ///
     /// # Errors
     ///
-    /// Those of the kernel; what was in the slot may still be there.
+    /// Those of the kernel. After an error, the slot may still have its previous content.
     pub(crate) fn set_slot(&self, slot: u16, memory: Option<&PoolMemory>) -> io::Result<()> {
         let (start, bytes) = memory.map_or((ptr::null_mut(), 0), |memory| (memory.start().as_ptr(), memory.bytes()));
         let place = sys::iovec { iov_base: start.cast(), iov_len: bytes };
-        // SAFETY: the kernel takes references to the pages and touches them for an entry only, whose
-        // place lies in the memory; so it is no danger that the memory may end before its slot.
+        // SAFETY: the kernel takes references to the pages, and touches them only for an entry whose place lies in the
+        // memory. So it is harmless if the memory ends before its slot.
         unsafe { self.ring.borrow().submitter().register_buffers_update(slot.into(), &[place], None) }
     }
 
-    /// Lets the kernel have so many threads for what may block, beyond the usual. One that does not bound them needs no
-    /// leave.
+    /// Allows the kernel this number of threads for operations that may block, beyond the usual number. A kernel that
+    /// does not limit them needs no permission.
     pub(crate) fn set_kept_workers(&self, kept: u32) {
         let _ = features::bound_workers(&self.ring.borrow(), kept);
     }
 
-    /// Submits what is queued and waits, in one system call; none if there is nothing to do.
+    /// Submits all queued entries and waits, in one system call, or in none if there is nothing to do.
     pub(crate) fn turn(&self, wait: Wait) {
         let mut ring = self.ring.borrow_mut();
         let ring = &mut *ring;
@@ -205,12 +205,12 @@ impl Ring {
         match result {
             Ok(_) => {}
             Err(error) => match error.raw_os_error() {
-                // The time is over; a signal; full completion queue or no memory just now: what is
-                // still queued goes with the next turn, after the completions were reaped.
+                // The time is over, a signal has arrived, the completion queue is full, or there is no memory right
+                // now. Entries that are still queued go with the next turn, after the completions were reaped.
                 Some(sys::ETIME | sys::EINTR | sys::EAGAIN | sys::EBUSY | sys::ENOMEM) => {}
                 _ => {
-                    // Lost completions (EBADR) or a broken ring: fibers would wait for ever, and a fiber that
-                    // unwound from here would leave memory to the kernel.
+                    // Completions were lost (EBADR), or the ring is broken: fibers would wait for ever, and a fiber
+                    // that unwound from here would leave memory to the kernel.
                     let _bomb = AbortOnUnwind;
                     panic!("io_uring_enter failed beyond repair: {error}");
                 }
@@ -218,14 +218,14 @@ impl Ring {
         }
     }
 
-    /// Queues what is urgent, for the next turn.
+    /// Queues the urgent entries, for the next turn.
     pub(crate) fn queue_urgent(&self) {
         if let Some(urgent) = self.urgent {
             self.queue_all(urgent, &mut self.ring.borrow_mut());
         }
     }
 
-    /// Says that the kernel is entered now, and queues what is urgent.
+    /// Announces that the kernel is entered now, and queues the urgent entries.
     fn go_in(&self, ring: &mut IoUring) {
         if let Some(urgent) = self.urgent {
             urgent.go_in();
@@ -237,24 +237,25 @@ impl Ring {
         loop {
             if ring.submission().is_full() {
                 let queued = ring.submission().len() as u32;
-                // Without a flag, so that the kernel submits, and completes nothing that it has deferred.
-                // SAFETY: no argument is passed. What the entries point to stays until their completions were reaped, as
-                // the callers of `push` see to.
+                // The call has no flag, so the kernel submits, and completes nothing that it has deferred.
+                // SAFETY: no argument is passed. Everything that the entries point to stays until their completions
+                // were reaped, as the callers of `push` ensure.
                 let _ = unsafe { ring.submitter().enter::<()>(queued, 0, 0, None) };
                 if ring.submission().is_full() {
-                    // No memory, or no room for completions: it waits for the next turn.
+                    // There is no memory, or no room for completions, so the entry waits for the next turn.
                     return;
                 }
             }
             let Some(entry) = urgent.next() else { return };
-            // SAFETY: it points to nothing, as `Urgent` says.
+            // SAFETY: the entry points to nothing, as `Urgent` says.
             if unsafe { ring.submission().push(&entry) }.is_ok() {
                 self.pushed.set(self.pushed.get() + 1);
             }
         }
     }
 
-    /// Tells the completions that have arrived, and those that are collected meanwhile: user data, result and flags.
+    /// Passes the completions that have arrived, and those that are collected in the meantime, to `tell`: user data,
+    /// result and flags.
     pub(crate) fn reap(&self, mut tell: impl FnMut(u64, i32, u32)) {
         self.collect_deferred();
         while let Some(completion) = self.next_collected() {
@@ -262,21 +263,21 @@ impl Ring {
         }
     }
 
-    /// The oldest completion that was collected. The queue is not borrowed while it is told.
+    /// Returns the oldest collected completion. The queue is not borrowed while the completion is handled.
     #[inline]
     fn next_collected(&self) -> Option<cqueue::Entry> {
         self.collected.borrow_mut().pop_front()
     }
 
-    /// Whether completions were taken out of the ring and not told yet.
+    /// Returns true if completions were taken out of the ring and not handled yet.
     pub(crate) fn has_collected(&self) -> bool {
         !self.collected.borrow().is_empty()
     }
 
-    /// Collects, and has the kernel complete more of what it has deferred for this thread: a call that
-    /// slept completes one entry, any other (since Linux 6.14) 20 at most. What is reaped together is
-    /// submitted together, for which a disk is called once. The kernel's flag can stay set where nothing is left, so
-    /// a call that brought nothing is the last.
+    /// Collects completions, and lets the kernel complete more of what it has deferred for this thread. A call that
+    /// slept completes one entry; any other call completes at most 20 (since Linux 6.14). Entries that are reaped
+    /// together are submitted together, which calls a disk only once. The kernel's flag can stay set when nothing is
+    /// left, so this stops after a call that brought nothing.
     fn collect_deferred(&self) {
         let mut collected = self.collect();
         while collected > 0 && self.collected.borrow().len() < REAPED_ENOUGH && self.has_deferred() {
@@ -285,7 +286,7 @@ impl Ring {
         }
     }
 
-    /// Whether the kernel has completions for which there was no room.
+    /// Returns true if the kernel has completions for which there was no room.
     pub(crate) fn has_overflown(&self) -> bool {
         self.ring.borrow_mut().submission().cq_overflow()
     }
@@ -294,7 +295,7 @@ impl Ring {
         self.ring.borrow_mut().submission().taskrun()
     }
 
-    /// Takes completions out of the ring; how many.
+    /// Takes completions out of the ring. Returns their number.
     fn collect(&self) -> usize {
         let mut collected = self.collected.borrow_mut();
         let before = collected.len();
@@ -310,14 +311,14 @@ mod test {
 
     use super::*;
 
-    /// What is told may queue entries, which collects further completions where the queue is full.
+    /// Handling a completion may queue entries, and a full queue then collects further completions.
     #[test]
     #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn what_is_collected_while_others_are_told_is_told_behind_them() {
         const FIRST: u64 = 3;
         const MORE: u64 = 3 * SQ_ENTRIES as u64;
         let (ring, _) = Ring::new(None).unwrap();
-        // SAFETY: it points to nothing.
+        // SAFETY: the entry points to nothing.
         let push = |number| _ = unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
         (0..FIRST).for_each(push);
         ring.turn(Wait::Forever);
@@ -339,7 +340,7 @@ mod test {
     #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn an_entry_is_submitted_by_its_name_once() {
         let (ring, _) = Ring::new(None).unwrap();
-        // SAFETY: it points to nothing.
+        // SAFETY: the entry points to nothing.
         let push = |number| unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
         let queued = || ring.ring.borrow_mut().submission().len();
         let first = push(1);
@@ -352,7 +353,7 @@ mod test {
         assert_eq!(queued(), 0);
     }
 
-    /// Also those that the kernel, after the first, completes only when it is asked again.
+    /// This includes those that the kernel, after the first one, completes only when it is asked again.
     #[test]
     #[ignore = "needs io_uring; `--include-ignored` runs it"]
     fn what_has_arrived_is_reaped_together() {
@@ -360,7 +361,7 @@ mod test {
         let events: Vec<_> = (0..REAPED_ENOUGH).map(|_| eventfd(0, EventfdFlags::CLOEXEC).unwrap()).collect();
         for (event, number) in events.iter().zip(0..) {
             let poll = opcode::PollAdd::new(sys::fd(event), sys::POLLIN as u32).build();
-            // SAFETY: it points to nothing.
+            // SAFETY: the entry points to nothing.
             unsafe { ring.push(&poll.user_data(number)) };
         }
         ring.flush();

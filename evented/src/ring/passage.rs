@@ -1,9 +1,10 @@
-//! Whether an executor is inside of the kernel, and what has to be submitted before it is there again.
+//! The executor's way in and out of the kernel, and the entries that have to be submitted before it enters again.
 //!
-//! The kernel completes what it has deferred for an executor's thread inside of that thread's calls of `io_uring_enter`
-//! alone (`IORING_SETUP_DEFER_TASKRUN`), and only after it has looked at what the call submits. So an operation takes
-//! nothing more once its cancellation is left here and the executor is seen outside: the next call submits it first. An
-//! executor that is inside comes out soon, whatever its fibers do, since whoever leaves something wakes it.
+//! The kernel completes what it has deferred for an executor's thread only inside of that thread's calls of
+//! `io_uring_enter` (`IORING_SETUP_DEFER_TASKRUN`), and only after it has handled what the call submits. So an
+//! operation takes nothing more once its cancellation was left here and the executor was seen outside: the next call
+//! submits the cancellation first. An executor that is inside comes out soon, whatever its fibers do, because a thread
+//! that leaves something wakes it.
 
 use std::process;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -13,14 +14,14 @@ use crossbeam_queue::SegQueue;
 pub(crate) use super::visits::Inside;
 use super::visits::Visits;
 
-/// What other threads leave for an executor, and its way in and out of the kernel.
+/// Values that other threads leave for an executor, and the executor's way in and out of the kernel.
 #[derive(Debug)]
 pub(crate) struct Passage<T> {
     left: SegQueue<T>,
     visits: Visits,
     lock: Mutex<()>,
     outside: Condvar,
-    /// The process whose executor it is: in one that was forked from it, nobody comes out.
+    /// The process of the executor. In a process that was forked from it, the executor never comes out.
     process: u32,
 }
 
@@ -35,7 +36,8 @@ impl<T> Passage<T> {
         }
     }
 
-    /// Leaves something, for which the executor has to be woken afterwards; in which call it is, if it is inside.
+    /// Leaves a value, after which the executor has to be woken. Returns the call that the executor is in, if it is
+    /// inside.
     pub(crate) fn leave(&self, what: T) -> Option<Inside> {
         self.left.push(what);
         self.visits.look()
@@ -63,15 +65,16 @@ impl<T> Passage<T> {
         self.visits.end_wait();
     }
 
-    /// The executor enters the kernel; afterwards it looks for what was left.
+    /// Announces that the executor enters the kernel. Afterwards the executor looks for what was left.
     pub(crate) fn go_in(&self) {
         self.visits.go_in();
     }
 
-    /// The executor has come out.
+    /// Announces that the executor has come out.
     pub(crate) fn come_out(&self) {
         if self.visits.come_out() {
-            // Under the lock: who waits looks at the count and sleeps without letting go of it in between.
+            // Taken so that no notification is lost: a waiting thread checks the count and goes to sleep without
+            // releasing the lock in between.
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.outside.notify_all();
         }

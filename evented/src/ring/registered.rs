@@ -1,7 +1,8 @@
-//! Memory of pools whose pages the kernel keeps at hand, so that it need not look them up for each read
-//! or write of a file.
+//! Memory of pools whose pages the kernel keeps at hand, so that it does not have to look them up for each read or
+//! write of a file.
 //!
-//! An executor registers a pool when one of its fibers first reads or writes through it. Entries name the
+//! An executor registers a pool when one of its fibers first reads or writes through the pool. Entries name both the
+//! slot and the place in memory; the kernel refuses a place outside of the slot's memory.
 //! slot beside the place in memory; the kernel refuses a place that is not in the slot's memory.
 
 use std::cell::RefCell;
@@ -11,7 +12,7 @@ use iolite_io::backend::PoolMemory;
 
 use super::Ring;
 
-/// How many pools an executor registers at a time.
+/// The number of pools that an executor can register at a time.
 const SLOTS: u16 = 100;
 
 /// The registered pools of one executor, by slot.
@@ -20,27 +21,27 @@ pub(crate) struct RegisteredPools(RefCell<Vec<Slot>>);
 
 #[derive(Debug)]
 struct Slot {
-    /// Whose slot it is, until nobody has the memory any more; its address is taken until then.
+    /// The memory that has the slot, until nobody has that memory any more; its address stays in use until then.
     memory: Weak<PoolMemory>,
-    /// Whether the kernel has taken it.
+    /// True if the kernel has accepted it.
     registered: bool,
 }
 
 impl RegisteredPools {
-    /// The slot of `memory`, which is registered if it is not; `None` where it cannot be. Then it is not
-    /// tried again.
+    /// Returns the slot of `memory`, which is registered first if needed. Returns `None` if it cannot be registered,
+    /// and then does not try again.
     pub(crate) fn slot(&self, ring: &Ring, memory: &Arc<PoolMemory>) -> Option<u16> {
         let known = self.0.borrow().iter().position(|slot| slot.memory.as_ptr() == Arc::as_ptr(memory));
         let slot = known.or_else(|| self.register(ring, memory))?;
         self.0.borrow()[slot].registered.then_some(slot as u16)
     }
 
-    /// Has the kernel let go of memory that nobody has any more.
+    /// Lets the kernel release memory that nobody has any more.
     #[inline]
     pub(crate) fn release_unused(&self, ring: &Ring) {
         for (index, slot) in self.0.borrow_mut().iter_mut().enumerate() {
             if slot.registered && slot.is_free() {
-                // Where it refuses, it keeps pages that nobody uses until the slot is.
+                // If the kernel refuses, it keeps pages that nobody uses until the slot is used again.
                 slot.registered = ring.set_slot(index as u16, None).is_err();
             }
         }
@@ -54,7 +55,7 @@ impl RegisteredPools {
             return None;
         }
         if slots.is_empty() {
-            // Where it fails, setting a slot does, too.
+            // If this fails, setting a slot fails too.
             let _ = ring.make_slots(SLOTS);
         }
         let registered = ring.set_slot(free as u16, Some(memory)).is_ok();

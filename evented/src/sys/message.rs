@@ -10,31 +10,31 @@ use iolite_io::net::{Address, Received};
 use iolite_io::operation::Descriptor;
 use rustix::net::SocketAddrAny;
 
-/// How many descriptors can go with a message (`SCM_MAX_FD`).
+/// The maximum number of descriptors in a message (`SCM_MAX_FD`).
 pub(crate) const DESCRIPTORS_MAX: usize = 253;
 
-/// The most buffers the kernel takes in one call (UIO_MAXIOV).
+/// The maximum number of buffers that the kernel accepts in one call (UIO_MAXIOV).
 pub(crate) const BUFFERS_MAX: usize = 1024;
 
-/// A message's header, with what it points to beside the buffers.
+/// A message's header, with the memory that it points to besides the buffers.
 pub struct Header {
     header: libc::msghdr,
     to: Option<SocketAddrAny>,
     from: AddressBuffer,
-    /// Room for descriptors, aligned for their header.
+    /// Space for descriptors, aligned for their header.
     control: Vec<u64>,
 }
 
 impl Default for Header {
     fn default() -> Self {
-        // SAFETY: all-zero is a header: numbers, and pointers that are null.
+        // SAFETY: all zeros are a valid header: numbers, and null pointers.
         let header = unsafe { mem::zeroed() };
         Self { header, to: None, from: AddressBuffer::new(), control: Vec::new() }
     }
 }
 
 impl Header {
-    /// Points it to buffers to be filled. It stays where it is until they are.
+    /// Points the header to buffers to be filled. The header stays in place until they are filled.
     pub(crate) fn for_receiving(
         &mut self,
         buffers: &mut [IoSliceMut<'_>],
@@ -42,24 +42,24 @@ impl Header {
     ) -> *mut libc::msghdr {
         self.header.msg_name = self.from.address().cast();
         self.header.msg_namelen = AddressBuffer::BYTES;
-        // `IoSliceMut` is an `iovec` in memory, by std's promise.
+        // std promises that `IoSliceMut` has the layout of an `iovec`.
         self.header.msg_iov = buffers.as_mut_ptr().cast();
         self.header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
         self.make_control_room(descriptors_max.min(DESCRIPTORS_MAX));
         &mut self.header
     }
 
-    /// What has come.
+    /// Returns the received message.
     ///
     /// # Errors
     ///
-    /// `EAFNOSUPPORT` when the sender's address is of a family that nobody knows.
+    /// `EAFNOSUPPORT` if the family of the sender's address is unknown.
     ///
     /// # Safety
     ///
-    /// It was made for receiving, and the kernel has filled it.
+    /// The header was made for receiving, and the kernel has filled it.
     pub(crate) unsafe fn received(mut self, count: usize, descriptors_max: usize) -> io::Result<Received> {
-        // SAFETY: the kernel has filled `control`, to which the header points; this is the first look at it.
+        // SAFETY: the kernel has filled `control`, to which the header points, and this is the first access to it.
         let mut descriptors = unsafe { take_descriptors(&self.header) };
         let descriptors_truncated =
             self.header.msg_flags & libc::MSG_CTRUNC != 0 || descriptors.len() > descriptors_max;
@@ -74,7 +74,7 @@ impl Header {
         })
     }
 
-    /// Points it to bytes and descriptors to be sent. It stays where it is until they are.
+    /// Points the header to bytes and descriptors to be sent. The header stays in place until they are sent.
     pub(crate) fn for_sending(
         &mut self,
         buffers: &[IoSlice<'_>],
@@ -86,21 +86,21 @@ impl Header {
             self.header.msg_name = to.as_ptr().cast_mut().cast();
             self.header.msg_namelen = to.addr_len();
         }
-        // `IoSlice` is an `iovec` in memory, by std's promise; the kernel only reads it.
+        // std promises that `IoSlice` has the layout of an `iovec`; the kernel only reads it.
         self.header.msg_iov = buffers.as_ptr().cast_mut().cast();
         self.header.msg_iovlen = buffers.len().min(BUFFERS_MAX);
         self.make_control_room(descriptors.len());
         if !descriptors.is_empty() {
-            // SAFETY: the header points to room for that many.
+            // SAFETY: the header points to space for this number of descriptors.
             unsafe { put_descriptors(&self.header, descriptors) };
         }
         &self.header
     }
 
-    /// Makes room for the control data of that many descriptors; none, and so nothing is allocated, for none.
+    /// Makes space for the control data of this number of descriptors. For none, it allocates nothing.
     fn make_control_room(&mut self, descriptors: usize) {
         if descriptors > 0 {
-            // SAFETY: it is arithmetic.
+            // SAFETY: this is only arithmetic.
             let bytes = unsafe { libc::CMSG_SPACE((size_of::<RawFd>() * descriptors) as u32) };
             self.control = vec![0; (bytes as usize).div_ceil(size_of::<u64>())];
         }
@@ -111,12 +111,13 @@ impl Header {
 
 /// # Safety
 ///
-/// The header points to control data that has room for the descriptors, and for their header.
+/// The header points to control data that has space for the descriptors and for their header.
 unsafe fn put_descriptors(header: &libc::msghdr, descriptors: &[BorrowedFd<'_>]) {
     let bytes = size_of_val(descriptors);
-    // SAFETY: the header points to control data with room for one header and these descriptors, as this function's caller
-    // says, so the first header is there, and so many bytes behind it. It is aligned, for it is the beginning of that
-    // data, of `u64`s. `BorrowedFd` is a descriptor's number in memory, as std says, and the two do not overlap.
+    // SAFETY: this function's caller promises that the header points to control data with space for one header and
+    // these descriptors, so the first header exists, and enough bytes behind it. It is aligned, because it is the
+    // beginning of that data, which consists of `u64`s. std promises that a `BorrowedFd` has the layout of a
+    // descriptor's number, and the two do not overlap.
     unsafe {
         let part = libc::CMSG_FIRSTHDR(header);
         (*part).cmsg_level = libc::SOL_SOCKET;
@@ -126,16 +127,16 @@ unsafe fn put_descriptors(header: &libc::msghdr, descriptors: &[BorrowedFd<'_>])
     }
 }
 
-/// The descriptors that came with a message.
+/// Takes the descriptors that came with a message.
 ///
 /// # Safety
 ///
-/// The header points to control data that the kernel has filled, and nobody has taken these descriptors yet.
+/// The kernel has filled the control data that the header points to, and nobody has taken these descriptors yet.
 unsafe fn take_descriptors(header: &libc::msghdr) -> Vec<Descriptor> {
     let mut descriptors = Vec::new();
-    // SAFETY: the kernel has filled the control data, as this function's caller says, so the length of each part is that
-    // of its header and what follows, all of it within the data; the macros of libc stay in it. What the kernel names there
-    // are new descriptors, which nobody else knows and which are taken once.
+    // SAFETY: this function's caller promises that the kernel has filled the control data. So the length of each part
+    // is that of its header and the data behind it, all of it within the control data, and the macros of libc stay in
+    // it. The kernel names new descriptors there, which no other code knows and which are taken once.
     unsafe {
         let mut part = libc::CMSG_FIRSTHDR(header);
         while let Some(here) = part.as_ref() {

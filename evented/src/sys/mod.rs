@@ -1,4 +1,5 @@
-//! What is Linux's in this crate, beside io_uring itself: the errors, flags and structures of entries.
+//! The parts of this crate that are specific to Linux, besides io_uring itself: the errors, flags and structures of
+//! entries.
 
 pub(crate) mod message;
 

@@ -14,13 +14,13 @@ use crate::sys;
 use crate::sys::message::BUFFERS_MAX;
 
 operation! {
-    /// Reads; the count is 0 at the end. Linux 5.6.
+    /// Reads; returns the number of bytes, which is 0 at the end. Linux 5.6.
     Read<'a> {
         /// A file, a pipe, a socket.
         file: BorrowedFd<'a>,
-        /// Where to put the bytes.
+        /// The buffer for the bytes.
         buffer: &'a mut [u8],
-        /// From where in a file; `None` from its position, which moves.
+        /// The offset in the file; `None` for the file's position, which then moves.
         offset: Option<u64>,
         /// `RWF_*`.
         flags: i32,
@@ -38,7 +38,7 @@ operation! {
         file: BorrowedFd<'a>,
         /// The bytes.
         buffer: &'a [u8],
-        /// Where in a file; `None` at its position, which moves.
+        /// The offset in the file; `None` for the file's position, which then moves.
         offset: Option<u64>,
         /// `RWF_*`.
         flags: i32,
@@ -49,16 +49,16 @@ operation! {
     answer: |_write, _frame, answer| count(answer);
 }
 
-// `IoSlice` and `IoSliceMut` are `iovec`s in memory, by std's promise.
+// std promises that `IoSlice` and `IoSliceMut` have the layout of an `iovec`.
 
 operation! {
-    /// Reads into several buffers, 1,024 at most. Linux 5.1.
+    /// Reads into several buffers, at most 1,024. Linux 5.1.
     Readv<'a> {
         /// A file, a pipe, a socket.
         file: BorrowedFd<'a>,
-        /// Filled in order.
+        /// The buffers, filled in order.
         buffers: &'a mut [IoSliceMut<'a>],
-        /// As in [`Read`].
+        /// The same as in [`Read`].
         offset: Option<u64>,
         /// `RWF_*`.
         flags: i32,
@@ -71,13 +71,13 @@ operation! {
 }
 
 operation! {
-    /// Writes from several buffers, 1,024 at most. Linux 5.1.
+    /// Writes from several buffers, at most 1,024. Linux 5.1.
     Writev<'a> {
         /// A file, a pipe, a socket.
         file: BorrowedFd<'a>,
-        /// Written in order.
+        /// The buffers, written in order.
         buffers: &'a [IoSlice<'a>],
-        /// As in [`Write`].
+        /// The same as in [`Write`].
         offset: Option<u64>,
         /// `RWF_*`.
         flags: i32,
@@ -90,11 +90,11 @@ operation! {
 }
 
 operation! {
-    /// Brings a file's content to the disk. Linux 5.1.
+    /// Writes a file's content to the disk. Linux 5.1.
     Fsync<'a> {
         /// The file.
         file: BorrowedFd<'a>,
-        /// Without the metadata that reading the content does not need.
+        /// Leaves out the metadata that is not needed to read the content.
         data_only: bool,
     } -> ();
     code: opcode::Fsync;
@@ -105,13 +105,13 @@ operation! {
 }
 
 operation! {
-    /// Brings a range of a file to the disk, as `sync_file_range` does. Linux 5.2.
+    /// Writes a range of a file to the disk, as `sync_file_range` does. Linux 5.2.
     SyncFileRange<'a> {
         /// The file.
         file: BorrowedFd<'a>,
-        /// Where the range begins.
+        /// The beginning of the range.
         offset: u64,
-        /// How many bytes; 0 for all up to the end.
+        /// The number of bytes; 0 for all up to the end.
         bytes: u32,
         /// `SYNC_FILE_RANGE_*`.
         flags: u32,
@@ -122,15 +122,15 @@ operation! {
 }
 
 operation! {
-    /// Reserves or frees room in a file. Linux 5.6.
+    /// Reserves or frees space in a file. Linux 5.6.
     Fallocate<'a> {
         /// The file.
         file: BorrowedFd<'a>,
         /// `FALLOC_FL_*`; 0 to reserve.
         mode: i32,
-        /// Where the range begins.
+        /// The beginning of the range.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         bytes: u64,
     } -> ();
     code: opcode::Fallocate;
@@ -139,13 +139,13 @@ operation! {
 }
 
 operation! {
-    /// Says how a range of a file will be used. Linux 5.6.
+    /// Announces how a range of a file will be used. Linux 5.6.
     Fadvise<'a> {
         /// The file.
         file: BorrowedFd<'a>,
-        /// Where the range begins.
+        /// The beginning of the range.
         offset: u64,
-        /// How many bytes; 0 for all up to the end.
+        /// The number of bytes; 0 for all up to the end.
         bytes: u32,
         /// `POSIX_FADV_*`.
         advice: i32,
@@ -157,7 +157,7 @@ operation! {
 }
 
 operation! {
-    /// Cuts or extends a file. Linux 6.9.
+    /// Truncates or extends a file. Linux 6.9.
     Ftruncate<'a> {
         /// The file.
         file: BorrowedFd<'a>,
@@ -169,27 +169,28 @@ operation! {
     answer: |_cut, _frame, answer| done(answer);
 }
 
-/// Flags of a splice without the one for tables of descriptors.
+/// Returns the flags of a splice without the flag for tables of descriptors.
 fn splice_flags(flags: u32) -> u32 {
     const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
     flags & !SPLICE_F_FD_IN_FIXED
 }
 
 operation! {
-    /// Moves bytes between descriptors, one of which is a pipe; the count is 0 at the end. Linux 5.7.
+    /// Moves bytes between descriptors, one of which is a pipe; returns the number of bytes, which is 0 at the end.
+    /// Linux 5.7.
     ///
-    /// For as long as it waits it occupies one of the few kernel threads of its ring:
-    /// [`copy`](iolite_io::copy()) waits without one.
+    /// While it waits, it occupies one of the few kernel threads of its ring; [`copy`](iolite_io::copy()) waits without
+    /// one.
     Splice<'a> {
-        /// Where the bytes are.
+        /// The source of the bytes.
         from: BorrowedFd<'a>,
-        /// Where in a file; `None` at its position, and for a pipe.
+        /// The offset in the source file; `None` for its position, and for a pipe.
         from_offset: Option<u64>,
-        /// Where they go.
+        /// The destination of the bytes.
         to: BorrowedFd<'a>,
-        /// As `from_offset`.
+        /// The same as `from_offset`, for the destination.
         to_offset: Option<u64>,
-        /// How many at most.
+        /// The maximum number of bytes.
         bytes: u32,
         /// `SPLICE_F_*`.
         flags: u32,
@@ -202,13 +203,13 @@ operation! {
 }
 
 operation! {
-    /// Copies bytes from a pipe to another one, and leaves them in the first. Linux 5.8.
+    /// Copies bytes from one pipe to another, and leaves them in the first. Linux 5.8.
     Tee<'a> {
-        /// The pipe where the bytes are.
+        /// The pipe that contains the bytes.
         from: BorrowedFd<'a>,
-        /// The pipe where they go.
+        /// The pipe that receives the bytes.
         to: BorrowedFd<'a>,
-        /// How many at most.
+        /// The maximum number of bytes.
         bytes: u32,
         /// `SPLICE_F_*`.
         flags: u32,
@@ -219,7 +220,7 @@ operation! {
 }
 
 operation! {
-    /// Makes a pipe, closed on exec: the end to read from and the one to write to. Linux 6.16.
+    /// Makes a pipe, closed on exec; returns the end to read from and the end to write to. Linux 6.16.
     Pipe {
         /// `O_NONBLOCK`, `O_DIRECT`.
         flags: i32,
@@ -228,23 +229,24 @@ operation! {
     frame: [RawFd; 2];
     entry: |pipe, ends| opcode::Pipe::new(ends.as_mut_ptr()).flags((pipe.flags | sys::O_CLOEXEC) as u32);
     answer: |_pipe, ends, answer| answer.map(|_| {
-        // SAFETY: new descriptors that nobody else knows.
+        // SAFETY: they are new descriptors that no other code knows.
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
         (reader, writer)
     });
 }
 
-/// Closes a descriptor and reports what went wrong. Linux 5.6; on any backend.
+/// Closes a descriptor and reports any error. Linux 5.6; works on any backend.
 ///
-/// It is gone, also after an error or a cancellation. Once begun it ends by itself, so that an id does not find it.
+/// The descriptor is gone even after an error or a cancellation. Once begun, the operation ends by itself, so an id
+/// does not find it.
 #[derive(Debug)]
 pub struct Close {
-    /// What to close.
+    /// The descriptor to close.
     pub descriptor: OwnedFd,
 }
 
 impl Close {
-    /// Its number, as the kernel knows it.
+    /// The kernel's number of the operation.
     pub const CODE: u8 = opcode::Close::CODE;
 }
 
@@ -263,7 +265,7 @@ unsafe impl Opcode for Close {
         done(answer)
     }
 
-    /// The vocabulary has it, and with it the one place that knows what a failed close leaves.
+    /// The vocabulary has this operation, in the only place that knows the state after a failed close.
     fn run(self, io: &dyn Io, _id: Option<&Id>) -> io::Result<()> {
         io.operate(Operation::Close { descriptor: self.descriptor.into() }).map(drop)
     }

@@ -1,8 +1,7 @@
-//! Ids, by which others cancel an operation that is under way.
+//! Ids, by which other tasks can cancel an operation that is under way.
 //!
-//! Who cancels asks the context that waits for the operation, which alone has to do with its ring,
-//! and waits for the kernel's answer to come back: so a cancellation finds this operation or none,
-//! never a later one at the same place.
+//! The canceler asks the context that waits for the operation, because only that context may use its ring, and waits
+//! for the kernel's answer. So a cancellation finds this operation or none, and never a later one at the same place.
 
 use std::error::Error;
 use std::fmt;
@@ -14,36 +13,35 @@ use iolite_io::Io;
 use iolite_io::backend::Unparker;
 use iolite_io::sync::oneshot;
 
-/// Names an operation, for as long as it is under way. Clones are the same id; later it can name
-/// another operation.
+/// Identifies an operation while it is under way. Clones are the same id. Afterwards it can identify another operation.
 #[derive(Clone, Debug, Default)]
 pub struct Id(Arc<Mutex<Option<Named>>>);
 
 /// The operation that an id names.
 #[derive(Debug)]
 struct Named {
-    /// Who waits for it.
+    /// The context that waits for the operation.
     owner: Unparker,
     asking: Vec<oneshot::Sender<Cancel>>,
 }
 
-/// What became of a cancellation.
+/// The result of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancel {
     /// The operation was found and canceled. Its performer gets [`CanceledById`].
     Done,
-    /// There is none of that id under way: it has not begun, or has ended.
+    /// No operation with this id is under way: it has not begun, or it has ended.
     NotFound,
-    /// It could not be stopped at once, for it is being executed. It ends by itself, or as canceled where what
-    /// it does can be interrupted.
+    /// The operation could not be stopped at once, because it is being executed. It ends by itself; or it ends as
+    /// canceled, if its work can be interrupted.
     AlreadyRunning,
 }
 
-/// An operation was canceled by its [`Id`]; the error of who performed it.
+/// An operation was canceled by its [`Id`]; its performer gets this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CanceledById;
 
-/// Cancels the operation that `id` names, performed by whatever fiber or thread, on whatever runtime.
+/// Cancels the operation that `id` identifies, whatever fiber or thread performs it, on any runtime.
 ///
 /// # Cancellation
 ///
@@ -66,21 +64,21 @@ pub fn cancel(io: &dyn Io, id: &Id) -> io::Result<Cancel> {
 }
 
 impl Id {
-    /// An id that names nothing yet.
+    /// Makes an id that identifies no operation yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether it names an operation at this moment.
+    /// Returns true if the id identifies an operation at this moment.
     pub fn is_under_way(&self) -> bool {
         self.named().is_some()
     }
 
-    /// Names the operation for which the context of `owner` begins to wait.
+    /// Makes the id identify an operation. The context of `owner` begins to wait for it.
     ///
     /// # Errors
     ///
-    /// `ResourceBusy`, when it names another one.
+    /// `ResourceBusy` if the id identifies another operation.
     pub(crate) fn begin(&self, owner: Unparker) -> io::Result<UnderWay<'_>> {
         let mut named = self.named();
         if named.is_some() {
@@ -98,12 +96,12 @@ impl Id {
     }
 }
 
-/// An operation with an id, until it has ended.
+/// The right of an operation to its id, until the operation has ended.
 #[derive(Debug)]
 pub(crate) struct UnderWay<'a>(&'a Id);
 
 impl UnderWay<'_> {
-    /// Those who want it canceled, if there are any; they wait for an answer.
+    /// Returns the tasks that want the operation canceled, if any; they wait for an answer.
     pub(crate) fn asking(&self) -> Option<Asking> {
         let asking = self.0.named().as_mut().map(|named| std::mem::take(&mut named.asking))?;
         (!asking.is_empty()).then_some(Asking(asking))
@@ -117,11 +115,11 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Those who want an operation canceled.
+/// The tasks that want an operation canceled.
 pub(crate) struct Asking(Vec<oneshot::Sender<Cancel>>);
 
 impl Asking {
-    /// Tells them the kernel's answer.
+    /// Sends them the kernel's answer.
     pub(crate) fn answer(self, kernel: i32) {
         let answer = match -kernel {
             sys::ENOENT => Cancel::NotFound,
@@ -129,14 +127,14 @@ impl Asking {
             _ => Cancel::Done,
         };
         for sender in self.0 {
-            // Who has stopped waiting need not know.
+            // A task that has stopped waiting does not need the answer.
             let _ = sender.send(answer);
         }
     }
 }
 
 impl CanceledById {
-    /// Whether `error` is this.
+    /// Returns true if `error` is or contains this error.
     pub fn is_in(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|source| source.is::<Self>())
     }

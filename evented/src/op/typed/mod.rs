@@ -1,8 +1,8 @@
-//! The operations of io_uring with their own arguments: what all of them have in common.
+//! The operations of io_uring with their own arguments, and the code that they share.
 //!
-//! An operation says how it fills an entry and what the kernel's answer means, in a row of
-//! [`operation!`]; [`Do::perform`] does the rest. It goes through [`Io::operate`], as all operations
-//! do, so that timeouts, requests and decorators treat it as any other.
+//! Each operation is a row of [`operation!`], which says how it fills an entry and how it reads the kernel's answer;
+//! [`Do::perform`] does the rest. It goes through [`Io::operate`], as all operations do, so that timeouts, requests and
+//! decorators treat it like any other operation.
 #![allow(unsafe_code)]
 
 mod files;
@@ -36,29 +36,29 @@ pub use wait::*;
 ///
 /// # Safety
 ///
-/// The entry points only to what the operation borrows or owns, and to what is in the frame; it
-/// completes once, and after that the kernel touches nothing of it.
+/// The entry points only to memory that the operation borrows or owns, and into the frame. The operation completes
+/// once, and after that the kernel no longer touches this memory.
 pub unsafe trait Opcode: sealed::Sealed {
-    /// What it brings.
+    /// The result of the operation.
     type Output;
 
-    /// What the entry points to beside the arguments.
+    /// The memory that the entry points to besides the arguments.
     #[doc(hidden)]
     type Frame: Default;
 
-    /// The entry. The frame stays where it is until `output` gets it.
+    /// Returns the entry. The frame stays in place until `output` gets it.
     #[doc(hidden)]
     fn entry(&mut self, frame: &mut Self::Frame) -> Entry;
 
-    /// What the answer means.
+    /// Converts the kernel's answer to the result.
     ///
     /// # Safety
     ///
-    /// It is the kernel's, to an entry that was filled with this frame; and nobody has had it before.
+    /// The answer is the kernel's, for an entry that was filled with this frame, and it was not used before.
     #[doc(hidden)]
     unsafe fn output(self, frame: Self::Frame, answer: io::Result<u32>) -> io::Result<Self::Output>;
 
-    /// Performs it.
+    /// Performs the operation.
     #[doc(hidden)]
     fn run(self, io: &dyn Io, id: Option<&Id>) -> io::Result<Self::Output> {
         run(io, self, id)
@@ -69,7 +69,7 @@ mod sealed {
     pub trait Sealed: Sized {}
 }
 
-/// An operation with what it needs to end early.
+/// An operation with its options for ending early.
 ///
 /// ```no_run
 /// use std::io::ErrorKind;
@@ -100,35 +100,35 @@ pub struct Do<'a, O> {
 }
 
 impl<'a, O: Opcode> Do<'a, O> {
-    /// The operation, without a timeout and an id.
+    /// Wraps the operation, without a timeout and without an id.
     pub fn new(operation: O) -> Self {
         Self { operation, timeout: None, id: None }
     }
 
-    /// Ends it when `timeout` is over, as [`io.timeout`](iolite_io::Io#method.timeout) does.
+    /// Ends the operation when `timeout` has passed, as [`io.timeout`](iolite_io::Io#method.timeout) does.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }
 
-    /// Lets [`cancel`] end it, by `id`, while it is under way.
+    /// Lets [`cancel`] end the operation by `id` while it is under way.
     pub fn id(self, id: &'a Id) -> Self {
         Self { id: Some(id), ..self }
     }
 
-    /// Performs the operation and waits for its completion. From tasks and plain threads.
+    /// Performs the operation and waits for its completion. It can be called from tasks and from plain threads.
     ///
     /// # Cancellation
     ///
-    /// A cancellation point. What has completed although it was canceled, or its time was over, is
-    /// a success, and the request stays pending.
+    /// A cancellation point. If the operation completes although it was canceled or its time was over, it is a success,
+    /// and the request stays pending.
     ///
     /// # Errors
     ///
-    /// The kernel's, with its errno. Told apart: [`Canceled`](iolite_io::Canceled), for the task was
-    /// canceled; [`TimedOut`](iolite_io::TimedOut), of kind [`TimedOut`](io::ErrorKind::TimedOut);
-    /// [`CanceledById`]. Of kind [`Unsupported`](io::ErrorKind::Unsupported) when the kernel does not have the
-    /// operation, or `io` is of another backend. [`ShutDown`](iolite_io::error::ShutDown). Of kind
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) when the id is that of an operation under way.
+    /// Those of the kernel, with their errno. Distinct errors are: [`Canceled`](iolite_io::Canceled) if the task was
+    /// canceled; [`TimedOut`](iolite_io::TimedOut), with the kind [`TimedOut`](io::ErrorKind::TimedOut);
+    /// [`CanceledById`]; an error of the kind [`Unsupported`](io::ErrorKind::Unsupported) if the kernel does not have
+    /// the operation, or `io` belongs to another backend; [`ShutDown`](iolite_io::error::ShutDown); and an error of the
+    /// kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another operation with the same id is under way.
     pub fn perform(self, io: &dyn Io) -> io::Result<O::Output> {
         let Self { operation, timeout, id } = self;
         match timeout {
@@ -138,15 +138,15 @@ impl<'a, O: Opcode> Do<'a, O> {
     }
 }
 
-/// Performs an operation and waits for its completion: a [`Do`] without a timeout and an id.
+/// Performs an operation and waits for its completion, as a [`Do`] without a timeout and without an id does.
 ///
 /// # Cancellation
 ///
-/// As [`Do::perform`].
+/// The same as for [`Do::perform`].
 ///
 /// # Errors
 ///
-/// As [`Do::perform`].
+/// Those of [`Do::perform`].
 pub fn perform<O: Opcode>(io: &dyn Io, operation: O) -> io::Result<O::Output> {
     Do::new(operation).perform(io)
 }
@@ -154,8 +154,8 @@ pub fn perform<O: Opcode>(io: &dyn Io, operation: O) -> io::Result<O::Output> {
 fn run<O: Opcode>(io: &dyn Io, mut operation: O, id: Option<&Id>) -> io::Result<O::Output> {
     let mut frame = O::Frame::default();
     let entry = operation.entry(&mut frame);
-    // SAFETY: by the promise of `Opcode` it points to the operation and the frame, which stay until `native` is
-    // out of reach: no `Io` can keep what it is lent for a call.
+    // SAFETY: by the promise of `Opcode`, the entry points to the operation and the frame, which stay until nothing can
+    // reach `native`: no `Io` can keep a value that it is lent for a call.
     let mut native = unsafe { Native::new(entry, id.cloned()) };
     let performed = io.operate(Operation::Native { operation: &mut native });
     let (answer, refused) = match (native.answer(), performed) {
@@ -163,17 +163,18 @@ fn run<O: Opcode>(io: &dyn Io, mut operation: O, id: Option<&Id>) -> io::Result<
         (None, Err(error)) => (Err(error), None),
         (None, Ok(_)) => (Err(io::Error::other("the Io reported success but did not perform the operation")), None),
     };
-    // SAFETY: the kernel's answer, if there is one, to the entry that was filled above.
+    // SAFETY: if there is an answer, it is the kernel's, for the entry that was filled above.
     let output = unsafe { operation.output(frame, answer) };
-    // An `Io` on the way may say that it failed; what it has made is dropped then, and so not lost to the system.
+    // An `Io` on the way may have reported a failure; then the operation's result is dropped here, so that the system
+    // gets its resources back.
     refused.map_or(output, Err)
 }
 
-/// One operation of the kernel: its arguments, what its entry points to beside them, how it is filled,
-/// and what the answer means.
+/// Defines one operation of the kernel: its arguments, the memory that its entry points to besides them, how the entry
+/// is filled, and how the answer is read.
 ///
-/// What a row promises, which makes its `impl` safe: see [`Opcode`]. A pointer in its entry is that of
-/// an argument or of the frame, with its length; no row submits what completes twice.
+/// Each row makes a promise, which makes its `impl` safe: see [`Opcode`]. A pointer in its entry is that of an argument
+/// or of the frame, with its length, and no row submits an operation that completes twice.
 macro_rules! operation {
     (
         $(#[$meta:meta])*
@@ -199,14 +200,14 @@ macro_rules! operation {
         |$that:ident, $filled:ident, $answer:ident| $read:expr
     ) => {
         impl $(<$life>)? $name $(<$life>)? {
-            /// Its number, as the kernel knows it.
+            /// The kernel's number of the operation.
             pub const CODE: u8 = <$kernel>::CODE;
         }
 
         impl $(<$life>)? $crate::op::typed::sealed::Sealed for $name $(<$life>)? {}
 
-        // SAFETY: a row's entry points to its arguments, with their lengths, and to its frame, and to nothing else; no row
-        // has an operation that completes twice, or whose memory the kernel keeps after that.
+        // SAFETY: a row's entry points to its arguments, with their lengths, and to its frame, and to nothing else. No
+        // row has an operation that completes twice, or whose memory the kernel keeps after its completion.
         unsafe impl $(<$life>)? $crate::op::typed::Opcode for $name $(<$life>)? {
             type Output = $output;
             type Frame = operation!(@frame $($frame)?);
@@ -230,12 +231,12 @@ use operation;
 /// The working directory, for operations that take a directory and a path.
 pub const CWD: BorrowedFd<'static> = rustix::fs::CWD;
 
-/// The most bytes of a buffer that the kernel takes at once.
+/// Returns the length of a buffer, limited to the maximum that the kernel takes at once.
 fn length(bytes: usize) -> u32 {
     bytes.min(COUNT_MAX) as u32
 }
 
-/// Where in a file; all ones stand for its position.
+/// Returns the kernel's offset; all ones stand for the file's position.
 fn at(offset: Option<u64>) -> u64 {
     offset.unwrap_or(u64::MAX)
 }
@@ -250,8 +251,8 @@ fn count(answer: io::Result<u32>) -> io::Result<usize> {
 
 /// # Safety
 ///
-/// The answer is a new descriptor, that of an operation that makes one.
+/// The answer is a new descriptor, from an operation that makes one.
 unsafe fn descriptor(answer: io::Result<u32>) -> io::Result<OwnedFd> {
-    // SAFETY: nobody else knows it.
+    // SAFETY: no other code knows this descriptor.
     answer.map(|number| unsafe { OwnedFd::from_raw_fd(number as i32) })
 }

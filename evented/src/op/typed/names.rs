@@ -1,4 +1,4 @@
-//! Operations on what has a path, and on extended attributes.
+//! Operations on paths, and on extended attributes.
 //!
 //! Paths are relative to a directory, or to [`CWD`](super::CWD).
 #![allow(unsafe_code)]
@@ -15,32 +15,32 @@ use crate::sys;
 operation! {
     /// Opens a file, closed on exec. Linux 5.6.
     OpenAt<'a> {
-        /// Where the path begins.
+        /// The directory at which the path begins.
         directory: BorrowedFd<'a>,
         /// The path.
         path: &'a CStr,
         /// `O_*`.
         flags: i32,
-        /// Its permissions, where it is made.
+        /// The permissions, if the file is created.
         mode: u32,
     } -> OwnedFd;
     code: opcode::OpenAt;
     entry: |open, _frame| opcode::OpenAt::new(fd(open.directory), open.path.as_ptr())
         .flags(open.flags | sys::O_CLOEXEC).mode(open.mode);
-    // SAFETY: it makes a descriptor.
+    // SAFETY: this operation makes a descriptor.
     answer: |_open, _frame, answer| unsafe { descriptor(answer) };
 }
 
 operation! {
-    /// Opens a file, closed on exec, and says how its path may be resolved. Linux 5.6.
+    /// Opens a file, closed on exec, with rules for resolving its path. Linux 5.6.
     OpenAt2<'a> {
-        /// Where the path begins.
+        /// The directory at which the path begins.
         directory: BorrowedFd<'a>,
         /// The path.
         path: &'a CStr,
         /// `O_*`.
         flags: u64,
-        /// Its permissions, where it is made; otherwise 0.
+        /// The permissions, if the file is created; otherwise 0.
         mode: u64,
         /// `RESOLVE_*`.
         resolve: u64,
@@ -52,20 +52,20 @@ operation! {
         let how = how.insert(wanted.mode(open.mode).resolve(open.resolve));
         opcode::OpenAt2::new(fd(open.directory), open.path.as_ptr(), how)
     };
-    // SAFETY: it makes a descriptor.
+    // SAFETY: this operation makes a descriptor.
     answer: |_open, _how, answer| unsafe { descriptor(answer) };
 }
 
 operation! {
-    /// What is known of a file. Linux 5.6.
+    /// Returns the metadata of a file. Linux 5.6.
     Statx<'a> {
-        /// Where the path begins; the file itself, with an empty path and `AT_EMPTY_PATH`.
+        /// The directory at which the path begins; with an empty path and `AT_EMPTY_PATH`, the file itself.
         directory: BorrowedFd<'a>,
         /// The path.
         path: &'a CStr,
         /// `AT_*`.
         flags: i32,
-        /// What is asked for: `STATX_*`.
+        /// The requested fields: `STATX_*`.
         mask: u32,
     } -> sys::statx;
     code: opcode::Statx;
@@ -77,7 +77,7 @@ operation! {
     };
     answer: |_stat, room, answer| {
         answer?;
-        // SAFETY: zeroed, which is a value of it, and filled by the kernel.
+        // SAFETY: it was zeroed, which is a valid value, and filled by the kernel.
         Ok(unsafe { room.unwrap_or(MaybeUninit::zeroed()).assume_init() })
     };
 }
@@ -85,11 +85,11 @@ operation! {
 operation! {
     /// Renames or moves a file. Linux 5.11.
     RenameAt<'a> {
-        /// Where the old path begins.
+        /// The directory at which the old path begins.
         from_directory: BorrowedFd<'a>,
         /// The old path.
         from: &'a CStr,
-        /// Where the new path begins.
+        /// The directory at which the new path begins.
         to_directory: BorrowedFd<'a>,
         /// The new path.
         to: &'a CStr,
@@ -106,7 +106,7 @@ operation! {
 operation! {
     /// Removes a name. Linux 5.11.
     UnlinkAt<'a> {
-        /// Where the path begins.
+        /// The directory at which the path begins.
         directory: BorrowedFd<'a>,
         /// The path.
         path: &'a CStr,
@@ -121,11 +121,11 @@ operation! {
 operation! {
     /// Makes a directory. Linux 5.15.
     MkDirAt<'a> {
-        /// Where the path begins.
+        /// The directory at which the path begins.
         directory: BorrowedFd<'a>,
         /// The path.
         path: &'a CStr,
-        /// Its permissions.
+        /// The permissions of the new directory.
         mode: u32,
     } -> ();
     code: opcode::MkDirAt;
@@ -136,9 +136,9 @@ operation! {
 operation! {
     /// Makes a symbolic link. Linux 5.15.
     SymlinkAt<'a> {
-        /// What it says.
+        /// The target of the link.
         target: &'a CStr,
-        /// Where the path begins.
+        /// The directory at which the path begins.
         directory: BorrowedFd<'a>,
         /// The path of the link.
         path: &'a CStr,
@@ -151,11 +151,11 @@ operation! {
 operation! {
     /// Makes another name for a file. Linux 5.15.
     LinkAt<'a> {
-        /// Where the old path begins.
+        /// The directory at which the old path begins.
         from_directory: BorrowedFd<'a>,
         /// The old path.
         from: &'a CStr,
-        /// Where the new path begins.
+        /// The directory at which the new path begins.
         to_directory: BorrowedFd<'a>,
         /// The new path.
         to: &'a CStr,
@@ -170,13 +170,13 @@ operation! {
 }
 
 operation! {
-    /// Reads an extended attribute of what has a path. Linux 5.19.
+    /// Reads an extended attribute by path. Linux 5.19.
     GetXattr<'a> {
         /// The path.
         path: &'a CStr,
         /// The name of the attribute.
         name: &'a CStr,
-        /// Where to put its value. With no room at all the answer is its length.
+        /// The buffer for the value. If it is empty, the operation returns the length of the value.
         value: &'a mut [u8],
     } -> usize;
     code: opcode::GetXattr;
@@ -187,13 +187,13 @@ operation! {
 }
 
 operation! {
-    /// Sets an extended attribute of what has a path. Linux 5.19.
+    /// Sets an extended attribute by path. Linux 5.19.
     SetXattr<'a> {
         /// The path.
         path: &'a CStr,
         /// The name of the attribute.
         name: &'a CStr,
-        /// Its value.
+        /// The value of the attribute.
         value: &'a [u8],
         /// `XATTR_*`.
         flags: i32,
@@ -212,7 +212,7 @@ operation! {
         file: BorrowedFd<'a>,
         /// The name of the attribute.
         name: &'a CStr,
-        /// As in [`GetXattr`].
+        /// The same as in [`GetXattr`].
         value: &'a mut [u8],
     } -> usize;
     code: opcode::FGetXattr;
@@ -229,7 +229,7 @@ operation! {
         file: BorrowedFd<'a>,
         /// The name of the attribute.
         name: &'a CStr,
-        /// Its value.
+        /// The value of the attribute.
         value: &'a [u8],
         /// `XATTR_*`.
         flags: i32,

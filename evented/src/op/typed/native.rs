@@ -11,7 +11,7 @@ use super::id::Id;
 use crate::op::perform::Performer;
 use crate::runtime::Runtime;
 
-/// An operation of this backend's own. It is performed once, whoever gets hold of it.
+/// An operation of this backend itself. It is performed only once, whatever code gets hold of it.
 pub(super) struct Native {
     entry: Option<Entry>,
     id: Option<Id>,
@@ -21,12 +21,13 @@ pub(super) struct Native {
 impl Native {
     /// # Safety
     ///
-    /// What the entry points to is valid for as long as the result is within reach. It completes once.
+    /// Everything that the entry points to is valid for as long as the result can be reached. The operation completes
+    /// once.
     pub(super) unsafe fn new(entry: Entry, id: Option<Id>) -> Self {
         Self { entry: Some(entry), id, answer: None }
     }
 
-    /// The kernel's answer, if it was performed and did not fail.
+    /// Returns the kernel's answer, if the operation was performed and did not fail.
     pub(super) fn answer(&self) -> Option<u32> {
         self.answer
     }
@@ -36,8 +37,8 @@ impl Native {
 ///
 /// # Errors
 ///
-/// Those of the operation; of kind [`Unsupported`](io::ErrorKind::Unsupported) when the kernel does not have it, and
-/// for what is of another backend, or was performed already.
+/// Those of the operation; and an error of the kind [`Unsupported`](io::ErrorKind::Unsupported) if the kernel does not
+/// have the operation, if it belongs to another backend, or if it was performed already.
 pub(crate) fn perform(
     runtime: &Runtime,
     performer: &Performer<'_>,
@@ -49,8 +50,9 @@ pub(crate) fn perform(
     if !runtime.supports(code) {
         return Err(unsupported(&format!("operation {code} of io_uring, which this kernel does not have")));
     }
-    // SAFETY: what the entry points to is valid for as long as the `Native` is within reach, as the caller of `new` says,
-    // and it is borrowed until this returns. It was taken out, so that nobody performs it again.
+    // SAFETY: the caller of `new` promises that everything that the entry points to is valid for as long as the
+    // `Native` can be reached, and it is borrowed until this returns. The entry was taken out, so it is not performed
+    // again.
     let answer = unsafe {
         match &native.id {
             Some(id) => performer.run_under_id(&entry, id),

@@ -22,12 +22,12 @@ operation! {
         domain: i32,
         /// `SOCK_*`.
         kind: i32,
-        /// The protocol's number; 0 for the usual one.
+        /// The number of the protocol; 0 for the usual one.
         protocol: i32,
     } -> OwnedFd;
     code: opcode::Socket;
     entry: |socket, _frame| opcode::Socket::new(socket.domain, socket.kind | sys::SOCK_CLOEXEC, socket.protocol);
-    // SAFETY: it makes a descriptor.
+    // SAFETY: this operation makes a descriptor.
     answer: |_socket, _frame, answer| unsafe { descriptor(answer) };
 }
 
@@ -49,11 +49,11 @@ operation! {
 }
 
 operation! {
-    /// Makes a listener of a socket. Linux 6.11.
+    /// Turns a socket into a listener. Linux 6.11.
     Listen<'a> {
         /// A bound socket.
         socket: BorrowedFd<'a>,
-        /// How many connections may wait to be accepted.
+        /// The number of connections that may wait to be accepted.
         backlog: i32,
     } -> ();
     code: opcode::Listen;
@@ -62,7 +62,7 @@ operation! {
 }
 
 operation! {
-    /// Takes the next connection, closed on exec, with its peer's address if it has one. Linux 5.5.
+    /// Accepts the next connection, closed on exec, and returns it with its peer's address if it has one. Linux 5.5.
     Accept<'a> {
         /// A listener.
         listener: BorrowedFd<'a>,
@@ -74,7 +74,7 @@ operation! {
     entry: |accept, peer| opcode::Accept::new(fd(accept.listener), peer.address(), peer.length())
         .flags(accept.flags | sys::SOCK_CLOEXEC);
     answer: |_accept, peer, answer| {
-        // SAFETY: it makes a descriptor.
+        // SAFETY: this operation makes a descriptor.
         let socket = unsafe { descriptor(answer) }?;
         Ok((socket, peer.get()?))
     };
@@ -85,7 +85,7 @@ operation! {
     Connect<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
-        /// The peer.
+        /// The address of the peer.
         address: &'a Address,
     } -> ();
     code: opcode::Connect;
@@ -98,11 +98,11 @@ operation! {
 }
 
 operation! {
-    /// Shuts one or both directions of a connection down. Linux 5.11.
+    /// Shuts down one or both directions of a connection. Linux 5.11.
     Shutdown<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
-        /// Which directions.
+        /// The directions to shut down.
         how: net::Shutdown,
     } -> ();
     code: opcode::Shutdown;
@@ -114,19 +114,19 @@ operation! {
     answer: |_shutdown, _frame, answer| done(answer);
 }
 
-/// Flags of a send: no signal, and nothing that the kernel would read after the completion.
+/// Adds the flags of a send: no signal, and no bytes that the kernel would still read after the completion.
 fn send_flags(flags: i32) -> i32 {
     flags & !sys::MSG_ZEROCOPY | sys::MSG_NOSIGNAL
 }
 
 operation! {
-    /// Sends bytes; to an address since Linux 6.0. Linux 5.6.
+    /// Sends bytes (since Linux 5.6); to an address since Linux 6.0.
     Send<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
         /// The bytes.
         buffer: &'a [u8],
-        /// To whom, where the socket is not connected.
+        /// The destination, if the socket is not connected.
         to: Option<&'a Address>,
         /// `MSG_*`, without `MSG_ZEROCOPY`.
         flags: i32,
@@ -146,13 +146,13 @@ operation! {
 }
 
 operation! {
-    /// Receives bytes; 0 at the end. Linux 5.6.
+    /// Receives bytes; returns their number, which is 0 at the end. Linux 5.6.
     Recv<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
-        /// Where to put the bytes.
+        /// The buffer for the bytes.
         buffer: &'a mut [u8],
-        /// `MSG_*`. With `MSG_TRUNC` the count may be larger than the buffer.
+        /// `MSG_*`. With `MSG_TRUNC` the number of bytes may exceed the size of the buffer.
         flags: i32,
     } -> usize;
     code: opcode::Recv;
@@ -165,16 +165,16 @@ operation! {
 operation! {
     /// Sends one message. Linux 5.3.
     ///
-    /// It does not wait for room (`EAGAIN`): kernels up to 6.18 at least would send a message without its
-    /// bytes on a Unix socket then. A [`PollAdd`](super::PollAdd) waits.
+    /// It does not wait for room, but fails with `EAGAIN`: on a Unix socket, kernels up to at least 6.18 would
+    /// otherwise send a message without its bytes. A [`PollAdd`](super::PollAdd) waits for room.
     SendMsg<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
-        /// Sent in order, 1,024 at most.
+        /// The buffers, at most 1,024, sent in order.
         buffers: &'a [IoSlice<'a>],
-        /// To whom, where the socket is not connected.
+        /// The destination, if the socket is not connected.
         to: Option<&'a Address>,
-        /// Descriptors of which duplicates go with it, 253 at most.
+        /// Descriptors, at most 253, whose duplicates are sent with the message.
         descriptors: &'a [BorrowedFd<'a>],
         /// `MSG_*`, without `MSG_ZEROCOPY`.
         flags: i32,
@@ -188,7 +188,7 @@ operation! {
     answer: |_send, _room, answer| count(answer);
 }
 
-/// Asks for control data in the form of 32-bit programs, which is not what is read here.
+/// Asks for control data in the form of 32-bit programs, which this code does not read.
 const MSG_CMSG_COMPAT: i32 = 1 << 31;
 
 operation! {
@@ -196,9 +196,9 @@ operation! {
     RecvMsg<'a> {
         /// The socket.
         socket: BorrowedFd<'a>,
-        /// Filled in order, 1,024 at most.
+        /// The buffers, at most 1,024, filled in order.
         buffers: &'a mut [IoSliceMut<'a>],
-        /// How many descriptors may come with it, 253 at most.
+        /// The maximum number of descriptors that may come with the message, at most 253.
         descriptors_max: usize,
         /// `MSG_*`.
         flags: i32,

@@ -1,4 +1,4 @@
-//! Operations whose safety no type can show: who makes one promises it.
+//! Operations whose safety no type can express, so the code that makes one promises it.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -9,7 +9,7 @@ use io_uring::{opcode, squeue};
 use super::sealed::Sealed;
 use super::{Opcode, done, fd, operation};
 
-/// Says how memory will be used. Linux 5.6.
+/// Announces how memory will be used. Linux 5.6.
 #[derive(Debug)]
 pub struct Madvise {
     start: *mut u8,
@@ -18,11 +18,11 @@ pub struct Madvise {
 }
 
 impl Madvise {
-    /// Advice `MADV_*` for the pages from `start` on.
+    /// Makes advice `MADV_*` for the pages from `start` on.
     ///
     /// # Safety
     ///
-    /// What the advice makes of the pages (zeros, holes, nothing) is no surprise to anybody who has a
+    /// The effect of the advice on the pages (zeros, holes, no memory at all) is acceptable to all code that has a
     /// reference into them.
     pub unsafe fn new(start: *mut u8, bytes: u32, advice: i32) -> Self {
         Self { start, bytes, advice }
@@ -35,7 +35,7 @@ operation! {
     |_advise, _frame, answer| done(answer)
 }
 
-/// Puts a completion into another ring. Linux 5.18.
+/// Posts a completion to another ring. Linux 5.18.
 #[derive(Debug)]
 pub struct MsgRing<'a> {
     ring: BorrowedFd<'a>,
@@ -44,12 +44,12 @@ pub struct MsgRing<'a> {
 }
 
 impl<'a> MsgRing<'a> {
-    /// A completion with that user data and result.
+    /// Makes a completion with this user data and result.
     ///
     /// # Safety
     ///
-    /// Who reaps the ring expects it: most take the user data for a pointer. The rings of an evented runtime
-    /// do not.
+    /// The code that reaps the ring expects this completion: most code takes the user data for a pointer. The rings of
+    /// an evented runtime do not expect it.
     pub unsafe fn new(ring: BorrowedFd<'a>, user_data: u64, result: i32) -> Self {
         Self { ring, result, user_data }
     }
@@ -61,7 +61,7 @@ operation! {
     |_message, _frame, answer| done(answer)
 }
 
-/// Sets a socket option, by a command of sockets. Linux 6.7.
+/// Sets a socket option with a command of sockets. Linux 6.7.
 ///
 /// The vocabulary has [the usual ones](iolite_io::net::option), which are safe.
 #[derive(Debug)]
@@ -73,11 +73,11 @@ pub struct SetSockOpt<'a> {
 }
 
 impl<'a> SetSockOpt<'a> {
-    /// Option `name` of `level`.
+    /// Makes a setter of the option `name` of `level`.
     ///
     /// # Safety
     ///
-    /// The value is one of that option, and pointers in it are valid for what the option does with them.
+    /// The value belongs to that option, and pointers in it are valid for everything that the option does with them.
     pub unsafe fn new(socket: BorrowedFd<'a>, level: u32, name: u32, value: &'a [u8]) -> Self {
         Self { socket, level, name, value }
     }
@@ -91,7 +91,7 @@ operation! {
     |_set, _frame, answer| done(answer)
 }
 
-/// A command of a device or a kind of file, with 16 bytes of its own. Linux 5.19.
+/// Performs a command of a device or a kind of file, with 16 bytes of arguments. Linux 5.19.
 #[derive(Debug)]
 pub struct UringCmd<'a> {
     file: BorrowedFd<'a>,
@@ -100,12 +100,12 @@ pub struct UringCmd<'a> {
 }
 
 impl<'a> UringCmd<'a> {
-    /// Command `operation` of the file's kind.
+    /// Makes the command `operation` of the file's kind.
     ///
     /// # Safety
     ///
-    /// What the command does is sound with these arguments: pointers in them are valid until it has
-    /// completed, which it does once.
+    /// The effects of the command are sound with these arguments: pointers in them are valid until the command has
+    /// completed, and it completes once.
     pub unsafe fn new(file: BorrowedFd<'a>, operation: u32, arguments: [u8; 16]) -> Self {
         Self { file, operation, arguments }
     }
@@ -117,18 +117,18 @@ operation! {
     |_command, _frame, answer| answer
 }
 
-/// Whatever entry: an operation that has no type here, or flags that its type does not offer.
+/// Any entry, for an operation that has no type here, or for flags that its type does not offer.
 pub struct Raw(squeue::Entry);
 
 impl Raw {
-    /// An entry of the crate `io-uring`, whose user data is replaced.
+    /// Wraps an entry of the crate `io-uring`. Its user data is replaced.
     ///
     /// # Safety
     ///
-    /// What the entry points to, and the descriptors it names, are valid until the operation has completed,
-    /// which is before it was performed or not at all. It completes once, and the kernel touches nothing of
-    /// it afterwards; it is linked to no other (`IO_LINK`) and changes nothing of the ring in which it
-    /// comes to be, which belongs to the runtime.
+    /// Everything that the entry points to, and the descriptors that it names, are valid until the operation has
+    /// completed, which is before it was performed or not at all. It completes once, and the kernel does not touch this
+    /// memory afterwards. It is not linked to another entry (`IO_LINK`), and does not change the ring that performs it,
+    /// which belongs to the runtime.
     pub unsafe fn new(entry: squeue::Entry) -> Self {
         Self(entry)
     }
@@ -136,8 +136,8 @@ impl Raw {
 
 impl Sealed for Raw {}
 
-// SAFETY: what the entry points to is valid until it has completed, which it does once, and the kernel touches nothing of it
-// after that: who calls `Raw::new` sees to each.
+// SAFETY: the caller of `Raw::new` promises each of these: everything that the entry points to is valid until it has
+// completed, it completes once, and the kernel does not touch the memory after that.
 unsafe impl Opcode for Raw {
     type Output = u32;
     type Frame = ();

@@ -20,15 +20,15 @@ operation! {
     answer: |_nop, _frame, answer| done(answer);
 }
 
-/// What the kernel takes for a time.
+/// The longest time that the kernel accepts.
 const TIMEOUT_MAX: Duration = Duration::from_secs(i64::MAX as u64);
 
 operation! {
-    /// Waits for a time to pass, by a timer of the kernel's. Linux 5.4.
+    /// Waits until a time has passed, with a timer of the kernel. Linux 5.4.
     ///
-    /// For programs, [`io.sleep`](iolite_io::Io#method.sleep) is cheaper: it needs none.
+    /// In programs, [`io.sleep`](iolite_io::Io#method.sleep) is cheaper: it needs no kernel timer.
     Timeout {
-        /// How long.
+        /// The time to wait.
         duration: Duration,
     } -> ();
     code: opcode::Timeout;
@@ -44,9 +44,9 @@ operation! {
 }
 
 operation! {
-    /// Waits until a descriptor is ready, or has an error or an end to tell; brings `POLL*`. Linux 5.1.
+    /// Waits until a descriptor is ready, or has an error or its end to report; returns `POLL*`. Linux 5.1.
     PollAdd<'a> {
-        /// What can be polled.
+        /// The descriptor to poll.
         descriptor: BorrowedFd<'a>,
         /// `POLL*`.
         events: i16,
@@ -56,23 +56,23 @@ operation! {
     answer: |_poll, _frame, answer| answer.map(|events| events as i16);
 }
 
-/// What an epoll descriptor waits for, or has found.
+/// Events that an epoll descriptor waits for, or has found.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct EpollEvent(sys::epoll_event);
 
 impl EpollEvent {
-    /// `EPOLL*`, and what the events will carry.
+    /// Makes an event from `EPOLL*` flags and the data that the events will carry.
     pub const fn new(events: u32, data: u64) -> Self {
         Self(sys::epoll_event { events, u64: data })
     }
 
-    /// `EPOLL*`.
+    /// Returns the `EPOLL*` flags.
     pub const fn events(self) -> u32 {
         self.0.events
     }
 
-    /// What it carries.
+    /// Returns the data that the event carries.
     pub const fn data(self) -> u64 {
         self.0.u64
     }
@@ -85,15 +85,15 @@ impl std::fmt::Debug for EpollEvent {
 }
 
 operation! {
-    /// Changes what an epoll descriptor waits for. Linux 5.6.
+    /// Changes the events that an epoll descriptor waits for. Linux 5.6.
     EpollCtl<'a> {
         /// The epoll descriptor.
         epoll: BorrowedFd<'a>,
         /// `EPOLL_CTL_*`.
         change: i32,
-        /// Of what.
+        /// The descriptor that the change concerns.
         descriptor: BorrowedFd<'a>,
-        /// For what to wait.
+        /// The events to wait for.
         event: EpollEvent,
     } -> ();
     code: opcode::EpollCtl;
@@ -104,11 +104,11 @@ operation! {
 }
 
 operation! {
-    /// Waits for an event of an epoll descriptor; brings how many there are. Linux 6.15.
+    /// Waits for an event of an epoll descriptor; returns the number of events. Linux 6.15.
     EpollWait<'a> {
         /// The epoll descriptor.
         epoll: BorrowedFd<'a>,
-        /// Where to put them.
+        /// The buffer for the events.
         events: &'a mut [EpollEvent],
     } -> usize;
     code: opcode::EpollWait;
@@ -121,16 +121,16 @@ operation! {
 const FUTEX2_SIZE_U32: u32 = 2;
 const FUTEX2_PRIVATE: u32 = 128;
 const FUTEX_FLAGS: u32 = FUTEX2_SIZE_U32 | FUTEX2_PRIVATE;
-/// Meets every mask.
+/// Matches every mask.
 const FUTEX_ANY: u64 = u32::MAX as u64;
 
 operation! {
-    /// Waits to be woken by a [`FutexWake`], or `futex`, of this process; fails at once (`EAGAIN`) if the word
-    /// is not `value`. Linux 6.7.
+    /// Waits to be woken by a [`FutexWake`], or a `futex` call, of this process. It fails at once (`EAGAIN`) if the
+    /// word is not `value`. Linux 6.7.
     FutexWait<'a> {
         /// The word.
         word: &'a AtomicU32,
-        /// What it is expected to be.
+        /// The expected value of the word.
         value: u32,
     } -> ();
     code: opcode::FutexWait;
@@ -141,11 +141,11 @@ operation! {
 }
 
 operation! {
-    /// Wakes those of this process who wait for a word; brings how many. Linux 6.7.
+    /// Wakes waiters of a word in this process; returns their number. Linux 6.7.
     FutexWake<'a> {
         /// The word.
         word: &'a AtomicU32,
-        /// How many at most.
+        /// The maximum number of waiters to wake.
         count: u32,
     } -> usize;
     code: opcode::FutexWake;
@@ -156,9 +156,9 @@ operation! {
 }
 
 operation! {
-    /// As [`FutexWait`], for several words, 128 at most; brings the index of one that was woken. Linux 6.7.
+    /// Waits as [`FutexWait`] does, for several words, at most 128; returns the index of one that was woken. Linux 6.7.
     FutexWaitV<'a> {
-        /// The words, and what they are expected to be.
+        /// The words and their expected values.
         words: &'a [(&'a AtomicU32, u32)],
     } -> usize;
     code: opcode::FutexWaitV;
@@ -167,16 +167,16 @@ operation! {
         room.extend(wait.words.iter().map(|(word, value)| {
             types::FutexWaitV::new().uaddr(word.as_ptr() as u64).val((*value).into()).flags(FUTEX_FLAGS)
         }));
-        // More than the kernel takes stay more than it takes.
+        // A number that exceeds the kernel's limit still exceeds it after the conversion.
         opcode::FutexWaitV::new(room.as_ptr(), u32::try_from(room.len()).unwrap_or(u32::MAX))
     };
     answer: |_wait, _room, answer| count(answer);
 }
 
-/// Whose change of state to wait for.
+/// The child whose change of state to wait for.
 #[derive(Clone, Copy, Debug)]
 pub enum Child<'a> {
-    /// Any child's.
+    /// Any child.
     Any,
     /// The child with this process id.
     Pid(u32),
@@ -200,18 +200,18 @@ impl Child<'_> {
 /// A change of a child's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildState {
-    /// Whose.
+    /// The process id of the child.
     pub pid: i32,
     /// `CLD_*`.
     pub code: i32,
-    /// Its exit code, or the signal.
+    /// The exit code of the child, or the signal.
     pub status: i32,
 }
 
 operation! {
-    /// Waits for a child to change its state; nothing if none has, with `WNOHANG`. Linux 6.7.
+    /// Waits for a child to change its state; with `WNOHANG` it returns nothing if none has. Linux 6.7.
     WaitId<'a> {
-        /// Whose.
+        /// The child to wait for.
         child: Child<'a>,
         /// `WEXITED`, `WSTOPPED`, `WCONTINUED`, `WNOHANG`, `WNOWAIT`.
         options: i32,
@@ -228,7 +228,7 @@ operation! {
 
 fn child_state(room: MaybeUninit<sys::siginfo_t>, answer: io::Result<u32>) -> io::Result<Option<ChildState>> {
     answer?;
-    // SAFETY: zeroed, which is a value of it, and filled by the kernel, for SIGCHLD; the fields are numbers.
+    // SAFETY: it was zeroed, which is a valid value, and filled by the kernel, for SIGCHLD; the fields are numbers.
     let (info, pid, status) = unsafe {
         let info = room.assume_init();
         (info, info.si_pid(), info.si_status())
