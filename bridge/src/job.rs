@@ -14,11 +14,10 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::process;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use iolite_io::backend::{Unparker, current};
+use iolite_io::backend::{AbortOnUnwind, Unparker, current};
 use iolite_io::{Canceled, Io};
 
 use crate::CallError;
@@ -335,15 +334,6 @@ fn wait(io: &dyn Io, done: impl Fn() -> bool, withdraw: impl FnOnce() -> bool) -
         }
         None
     })
-}
-
-/// Ends the process if a panic of an `Io` would unwind memory that a worker uses.
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        process::abort();
-    }
 }
 
 impl From<Refusal> for CallError {

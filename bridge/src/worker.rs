@@ -1,11 +1,10 @@
 //! A worker: one thread, its state, and the runs of jobs that it takes.
 
 use std::mem;
-use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iolite_io::backend::{current, send_report};
+use iolite_io::backend::{AbortOnUnwind, current, send_report};
 use iolite_io::{Instant, Io};
 
 use crate::job::{Ending, Job, Refusal, Uncommitted};
@@ -309,14 +308,5 @@ impl<S: 'static> Worker<'_, S> {
     fn report(&self, text: &str) {
         let line = format!("bridge {}: worker {}: {text}", self.shared.name, self.index);
         send_report(self.shared.hooks.report.as_ref(), &line);
-    }
-}
-
-/// Ends the process if an unwinding would leave callers waiting for ever.
-struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        process::abort();
     }
 }

@@ -35,7 +35,6 @@ mod run_queue;
 mod ring;
 mod sys;
 
-mod abort;
 mod primitive;
 
 pub use evented::{Evented, Prepared};

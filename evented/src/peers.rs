@@ -2,10 +2,10 @@
 
 use std::io;
 use std::ptr;
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Count, LiveIndex, LiveTasks, TaskRef};
+use iolite_io::backend::{Count, LiveIndex, LiveTasks, Lock, TaskRef};
 
 use crate::remote::{Inbox, Message};
 
@@ -20,7 +20,7 @@ pub(crate) struct Peers {
 struct Peer {
     inbox: &'static Inbox,
     /// The tasks of the executor's fibers.
-    tasks: Mutex<LiveTasks>,
+    tasks: Lock<LiveTasks>,
     /// Set when the inbox was given back: it may belong to another executor by now, and must not be given back again.
     given_back: AtomicBool,
 }
@@ -28,7 +28,7 @@ struct Peer {
 impl Peer {
     #[inline]
     fn tasks(&self) -> MutexGuard<'_, LiveTasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.lock()
     }
 
     fn give_back(&self) {
@@ -53,7 +53,7 @@ impl Peers {
     ///
     /// An error if no descriptor is free.
     pub(crate) fn new(count: usize) -> io::Result<Self> {
-        let peer = |_| Ok(Peer { inbox: Inbox::take()?, tasks: Mutex::default(), given_back: AtomicBool::new(false) });
+        let peer = |_| Ok(Peer { inbox: Inbox::take()?, tasks: Lock::default(), given_back: AtomicBool::new(false) });
         Ok(Self { peers: (0..count).map(peer).collect::<io::Result<_>>()?, alive: Count::new(0) })
     }
 

@@ -7,10 +7,10 @@
 //! and the number of tasks that wait for it. Among equals, the executor with the fewest fibers gets the task. The load
 //! is a hint and nothing depends on it: a task in the wrong place is stolen.
 
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use iolite_io::backend::{Ticket, UnstartedQueue};
+use iolite_io::backend::{Lock, Ticket, UnstartedQueue};
 use iolite_io::task::Placement;
 
 /// The number of fibers by which an idle executor may exceed the executor that starts a task and still get that task.
@@ -44,7 +44,7 @@ struct Queue<T> {
 /// A queue whose length can be read without its lock.
 #[derive(Debug)]
 struct Tasks<T> {
-    queue: Mutex<UnstartedQueue<T>>,
+    queue: Lock<UnstartedQueue<T>>,
     /// The length of the queue after its last change; written under the lock. It is a hint: before an executor sleeps,
     /// it looks under the lock, after it has announced its sleep.
     len: AtomicUsize,
@@ -224,7 +224,7 @@ impl<T> Queue<T> {
 
 impl<T> Default for Tasks<T> {
     fn default() -> Self {
-        Self { queue: Mutex::default(), len: AtomicUsize::new(0) }
+        Self { queue: Lock::default(), len: AtomicUsize::new(0) }
     }
 }
 
@@ -259,7 +259,7 @@ impl<T> Tasks<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, UnstartedQueue<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 

@@ -4,11 +4,11 @@ use std::fmt;
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 
 use iolite_fibers::{Stack, StackClass, guarded_stacks_max};
 use iolite_io::backend::{
-    Admission, BlockingPool, Closing, Count, LiveIndex, LiveTasks, Lookups, Mounts, ShutdownReport, Slot, Start,
+    Admission, BlockingPool, Closing, Count, LiveIndex, LiveTasks, Lock, Lookups, Mounts, ShutdownReport, Slot, Start,
     TaskOptions, TaskRef, current, guard_panic_hook, make_room_for_descriptors,
 };
 use iolite_io::error::ShutDown;
@@ -33,7 +33,7 @@ pub(crate) struct Runtime {
     foreign: Count,
     closed: Closing,
     /// The tasks on threads of their own, and the inline tasks on threads that do not belong to the runtime.
-    threads: Mutex<LiveTasks>,
+    threads: Lock<LiveTasks>,
     names: Lookups,
     closures: BlockingPool,
     files: BlockingPool,
@@ -70,7 +70,7 @@ impl Runtime {
             admission: Admission::new(options.async_limit, options.concurrent_limit),
             foreign: Count::new(0),
             closed: Closing::default(),
-            threads: Mutex::default(),
+            threads: Lock::default(),
             names: Lookups::new(options.lookup_limit, options.lookup_timeout),
             closures: BlockingPool::new("iolite-offload", options.offload_limit),
             files: BlockingPool::new("iolite-files", FILE_THREADS),
@@ -217,7 +217,7 @@ impl Runtime {
     }
 
     fn threads(&self) -> MutexGuard<'_, LiveTasks> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.threads.lock()
     }
 
     /// Returns the tasks that have begun and have not ended.

@@ -22,6 +22,7 @@
 compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");
 
 // The bottom layer, on which all other modules stand.
+mod abort;
 mod dropping;
 mod explained;
 mod list;

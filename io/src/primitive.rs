@@ -30,15 +30,17 @@ impl<T> UnsafeCell<T> {
 /// std counts panics per thread and not per fiber, so poisoning would say nothing here. No context may suspend while it
 /// holds the guard.
 #[derive(Debug, Default)]
-pub(crate) struct Lock<T>(sync::Mutex<T>);
+pub struct Lock<T>(sync::Mutex<T>);
 
 impl<T> Lock<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    /// Makes a lock that holds `value`.
+    pub const fn new(value: T) -> Self {
         Self(sync::Mutex::new(value))
     }
 
+    /// Locks it. Blocks the thread while another one holds the guard.
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

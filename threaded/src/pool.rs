@@ -22,10 +22,10 @@ use std::fmt;
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use iolite_io::backend::{
-    Admission, LiveIndex, LiveTasks, Refused, ShutdownReport, Slot, SpawnMode, Start, TaskRef, Ticket, current,
+    Admission, LiveIndex, LiveTasks, Lock, Refused, ShutdownReport, Slot, SpawnMode, Start, TaskRef, Ticket, current,
     spawn_with,
 };
 use iolite_io::sync::Event;
@@ -42,7 +42,7 @@ pub(crate) struct Pool {
     options: Options,
     admission: Admission,
     report: ShutdownReport,
-    state: Mutex<State>,
+    state: Lock<State>,
     /// Set when, after shutdown began, the last task and the last thread have ended.
     drained: Event,
     /// Whether `drained` is set, for those who look without its lock. Relaxed: it publishes nothing, and is written once.
@@ -93,7 +93,7 @@ impl Pool {
         Self {
             admission: Admission::new(options.async_limit, options.concurrent_limit),
             report: ShutdownReport::new(options.report.clone(), options.grace),
-            state: Mutex::new(State {
+            state: Lock::new(State {
                 live: LiveTasks::default(),
                 queue: Queue::default(),
                 threads: 0,
@@ -315,7 +315,7 @@ impl Pool {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     #[cfg(test)]

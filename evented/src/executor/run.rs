@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use iolite_fibers::StackClass;
 use iolite_io::Instant;
-use iolite_io::backend::SpinWait;
+use iolite_io::backend::{AbortOnUnwind, SpinWait};
 
 use super::idle_fibers::IdleFibers;
 use super::leftover::drop_quietly;
@@ -18,7 +18,6 @@ use super::slots::EventRead;
 use super::state::{Executor, Shutdown, set_current};
 use super::timers::Timers;
 use super::turn_time::TurnTime;
-use crate::abort::AbortOnUnwind;
 use crate::remote::{InFlight, Message, Table};
 use crate::ring::{BufferRings, Features, RegisteredPools, Ring, Wait};
 use crate::run_queue::{self, RunQueue};

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
-use iolite_io::backend::{Context, PoolMemory, Unparker, WakeBlock, monotonic_now, park};
+use iolite_io::backend::{AbortOnUnwind, Context, PoolMemory, Unparker, WakeBlock, monotonic_now, park};
 use iolite_io::{Canceled, Instant, error::ShutDown, operation::SharedBytes};
 
 use super::offload::call_for_files;
 use super::typed::{CanceledById, Id, UnderWay};
-use crate::abort::AbortOnUnwind;
 use crate::executor::{Executor, OpSlot};
 use crate::remote::{Completion, Inbox, Kind, Message, Role};
 use crate::runtime::Runtime;

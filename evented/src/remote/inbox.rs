@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use io_uring::squeue::Entry;
-use iolite_io::backend::{PerProcess, Wake, WakeBlock, WakeStack};
+use iolite_io::backend::{Lock, PerProcess, Wake, WakeBlock, WakeStack};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 
@@ -38,13 +38,13 @@ pub(crate) struct Inbox {
     /// True while the executor waits in its ring, or is about to.
     sleep: Sleep,
     /// Written to in order to wake the executor. There is none while there is no executor.
-    event: Mutex<Option<OwnedFd>>,
+    event: Lock<Option<OwnedFd>>,
     /// Wake blocks of fibers, for reuse. They always wake this inbox, so they stay with it.
-    blocks: Mutex<Vec<&'static WakeBlock>>,
+    blocks: Lock<Vec<&'static WakeBlock>>,
 }
 
 /// Each process has its own list: if two processes shared an event, the wrong one would read it.
-static FREE: PerProcess<Mutex<Vec<&'static Inbox>>> = PerProcess::new();
+static FREE: PerProcess<Lock<Vec<&'static Inbox>>> = PerProcess::new();
 
 impl Inbox {
     /// Takes a free inbox, or makes one.
@@ -55,7 +55,7 @@ impl Inbox {
     pub(crate) fn take() -> io::Result<&'static Self> {
         // The event is blocking, because io_uring answers EAGAIN at once for a read of a non-blocking one.
         let event = eventfd(0, EventfdFlags::CLOEXEC)?;
-        if let Some(inbox) = FREE.get().lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(inbox) = FREE.get().lock().pop() {
             *inbox.event() = Some(event);
             return Ok(inbox);
         }
@@ -66,15 +66,15 @@ impl Inbox {
             called_in: AtomicBool::new(false),
             kept_workers: AtomicU32::new(0),
             sleep: Sleep::default(),
-            event: Mutex::new(Some(event)),
-            blocks: Mutex::new(Vec::new()),
+            event: Lock::new(Some(event)),
+            blocks: Lock::new(Vec::new()),
         })))
     }
 
     /// Lets a later executor use this inbox, and closes its descriptor. Nothing may be queued here any more.
     pub(crate) fn give_back(&'static self) {
         drop(self.event().take());
-        FREE.get().lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        FREE.get().lock().push(self);
     }
 
     /// Returns the descriptor number of the event, which is open until the executor has ended.
@@ -83,17 +83,17 @@ impl Inbox {
     }
 
     fn event(&self) -> MutexGuard<'_, Option<OwnedFd>> {
-        self.event.lock().unwrap_or_else(PoisonError::into_inner)
+        self.event.lock()
     }
 
     pub(crate) fn take_block(&'static self) -> &'static WakeBlock {
-        let free = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = self.blocks.lock().pop();
         free.unwrap_or_else(|| WakeBlock::leak(self))
     }
 
     /// Takes back a block that no waker holds.
     pub(crate) fn give_block(&self, block: &'static WakeBlock) {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+        self.blocks.lock().push(block);
     }
 
     /// Hands an operation to the executor. Returns true if the executor slept.

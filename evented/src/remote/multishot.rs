@@ -20,12 +20,12 @@ use std::io;
 use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::Poll;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
-use iolite_io::backend::Unparker;
+use iolite_io::backend::{Lock, Unparker};
 use iolite_io::net::PooledBuffer;
 use iolite_io::operation::{Descriptor, SharedBytes};
 
@@ -65,7 +65,7 @@ pub(crate) struct MultishotOp {
     kind: Kind,
     /// The operation's index in its executor's table. Only the executor uses it.
     index: AtomicUsize,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ struct State {
 impl MultishotOp {
     /// Makes an operation that is about to be queued.
     pub(crate) fn new(kind: Kind) -> Arc<Self> {
-        Arc::new(Self { kind, index: AtomicUsize::new(0), state: Mutex::default() })
+        Arc::new(Self { kind, index: AtomicUsize::new(0), state: Lock::default() })
     }
 
     pub(crate) fn kind(&self) -> &Kind {
@@ -185,7 +185,7 @@ impl MultishotOp {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

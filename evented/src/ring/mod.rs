@@ -15,9 +15,8 @@ use std::ptr::{self, NonNull};
 use io_uring::squeue::Entry;
 use io_uring::types::BufRingEntry;
 use io_uring::{IoUring, cqueue, types};
-use iolite_io::backend::PoolMemory;
+use iolite_io::backend::{AbortOnUnwind, PoolMemory};
 
-use crate::abort::AbortOnUnwind;
 use crate::sys;
 pub(crate) use buffers::BufferRings;
 pub(crate) use features::{Features, probe};

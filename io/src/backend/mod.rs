@@ -16,6 +16,7 @@ pub use lookup::Lookups;
 pub use scoped::ScopedOutcome;
 pub use shutdown::ShutdownReport;
 
+pub use crate::abort::AbortOnUnwind;
 pub use crate::cancel::CarriesCanceled;
 pub use crate::context::{
     Context, Park, Report, RuntimeGuard, SpinWait, Unparker, Wait, Wake, WakeBlock, WakeStack, claim_thread, current,
@@ -29,6 +30,7 @@ pub use crate::offload::BlockingPool;
 pub use crate::operation::address::{address_from_kernel, kernel_address};
 pub use crate::operation::{Arrival, Interest, Source, Spawned};
 pub use crate::pool::{PoolMemory, Reserve};
+pub use crate::primitive::Lock;
 pub use crate::process::spawn::spawn_program;
 pub use crate::runnable::{Refused, SpawnMode, Start, TaskOptions, TaskRef, Ticket, UnstartedQueue};
 pub use crate::sys::per_process::PerProcess;

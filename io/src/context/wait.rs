@@ -3,6 +3,7 @@
 use super::current::current;
 use super::park::Wait;
 use super::points::PassedOn;
+use crate::abort::AbortOnUnwind;
 use crate::cancel::Canceled;
 use crate::time::Instant;
 
@@ -80,13 +81,7 @@ pub(crate) fn wait_uncancelable(
 /// such a frame must not be unwound.
 #[inline]
 pub(crate) fn or_abort<R>(wait: impl FnOnce() -> R) -> R {
-    struct Abort;
-    impl Drop for Abort {
-        fn drop(&mut self) {
-            std::process::abort();
-        }
-    }
-    let abort = Abort;
+    let abort = AbortOnUnwind;
     let result = wait();
     std::mem::forget(abort);
     result

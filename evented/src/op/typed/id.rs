@@ -6,16 +6,16 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use crate::sys;
 use iolite_io::Io;
-use iolite_io::backend::Unparker;
+use iolite_io::backend::{Lock, Unparker};
 use iolite_io::sync::oneshot;
 
 /// Identifies an operation while it is under way. Clones are the same id. Afterwards it can identify another operation.
 #[derive(Clone, Debug, Default)]
-pub struct Id(Arc<Mutex<Option<Named>>>);
+pub struct Id(Arc<Lock<Option<Named>>>);
 
 /// The operation that an id names.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Id {
     }
 
     fn named(&self) -> MutexGuard<'_, Option<Named>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
