@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use iolite_io::backend::{Multishot, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, monotonic_now};
+use iolite_io::backend::{
+    Multishot, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, monotonic_now, system_random,
+};
 use iolite_io::{
     Backend, Instant, Io,
     operation::{Operation, Output},
@@ -44,7 +46,7 @@ impl Io for Runtime {
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(bytes).map_err(io::Error::from)
+        system_random(bytes)
     }
 
     fn backend(&self) -> Backend {

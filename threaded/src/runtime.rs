@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use iolite_io::backend::{
     Lookups, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, guard_panic_hook, make_room_for_descriptors,
-    monotonic_now, perform_attempt, perform_nonblocking,
+    monotonic_now, perform_attempt, perform_nonblocking, system_random,
 };
 use iolite_io::{
     Backend, Instant, Io,
@@ -81,10 +81,7 @@ impl Io for Runtime {
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(bytes).map_err(|error| match error.raw_os_error() {
-            Some(errno) => io::Error::from_raw_os_error(errno),
-            None => io::Error::other(error.to_string()),
-        })
+        system_random(bytes)
     }
 
     fn backend(&self) -> Backend {

@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{AddressBuffer, accept, is_ready, lacks_descriptor};
 use iolite_io::net::{Address, UnixAddress};
 use iolite_io::operation::{Descriptor, Interest, Output};
@@ -14,6 +14,7 @@ use rustix::net::SocketFlags;
 
 use super::perform::Performer;
 use super::wait::{until_done, wait};
+use crate::sys;
 
 pub(super) fn perform(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<Output> {
     // What the kernel says of its mode holds until somebody changes it, which nobody does meanwhile: a listener of this
@@ -50,7 +51,7 @@ fn until_accepted(
 /// Accepts, waiting where the listener's mode says so.
 fn accept_in_ring(performer: &Performer<'_>, listener: &Descriptor) -> io::Result<Output> {
     let mut peer = AddressBuffer::new();
-    let entry = opcode::Accept::new(types::Fd(listener.as_raw_fd()), peer.address(), peer.length())
+    let entry = opcode::Accept::new(sys::fd(listener), peer.address(), peer.length())
         .flags(SocketFlags::CLOEXEC.bits() as i32)
         .build();
     // SAFETY: the entry points into `peer`, which is there until it returns.

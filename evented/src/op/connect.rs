@@ -2,9 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{begin_connect, finish_connect, kernel_address};
 use iolite_io::net::Address;
 use iolite_io::operation::{Descriptor, Interest, Output};
@@ -18,8 +17,7 @@ use crate::sys;
 /// Of an Internet socket.
 pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, address: &Address) -> io::Result<Output> {
     let address = kernel_address(address);
-    let entry =
-        opcode::Connect::new(types::Fd(socket.as_raw_fd()), address.as_ptr().cast(), address.addr_len()).build();
+    let entry = opcode::Connect::new(sys::fd(socket), address.as_ptr().cast(), address.addr_len()).build();
     // SAFETY: the entry points to `address`, which is there until it returns.
     match unsafe { performer.run(&entry) } {
         // It is non-blocking: it goes on by itself.

@@ -4,7 +4,6 @@
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use io_uring::squeue::Entry;
@@ -55,10 +54,10 @@ pub(super) fn perform(
 fn request(operation: &FileOperation<'_>) -> io::Result<Option<(Entry, [Option<CString>; 2])>> {
     Ok(Some(match *operation {
         FileOperation::SetLength { file, length } => {
-            (opcode::Ftruncate::new(types::Fd(file.as_raw_fd()), length).build(), [None, None])
+            (opcode::Ftruncate::new(sys::fd(file), length).build(), [None, None])
         }
         FileOperation::Allocate { file, offset, length, how } => {
-            let entry = opcode::Fallocate::new(types::Fd(file.as_raw_fd()), length);
+            let entry = opcode::Fallocate::new(sys::fd(file), length);
             (entry.offset(offset).mode(allocate_flags(how).bits() as i32).build(), [None, None])
         }
         FileOperation::MakeDirectory { at, mode } => {
@@ -90,11 +89,7 @@ fn request(operation: &FileOperation<'_>) -> io::Result<Option<(Entry, [Option<C
 }
 
 fn place(at: PathAt<'_>) -> io::Result<(types::Fd, CString)> {
-    Ok((number(directory_of(at)), c_path(at.path)?))
-}
-
-fn number(directory: BorrowedFd<'_>) -> types::Fd {
-    types::Fd(directory.as_raw_fd())
+    Ok((sys::fd(directory_of(at)), c_path(at.path)?))
 }
 
 /// A path as the kernel wants it.
@@ -127,7 +122,7 @@ fn glance(runtime: &Runtime, context: &Context, of: FileTarget<'_>) -> io::Resul
 
 fn statx(performer: &Performer<'_>, of: FileTarget<'_>) -> io::Result<Metadata> {
     let (directory, path, flags) = place_of(of);
-    let (directory, path) = (number(directory), c_path(path)?);
+    let (directory, path) = (sys::fd(directory), c_path(path)?);
     let mut statx = MaybeUninit::<Statx>::uninit();
     let entry = opcode::Statx::new(directory, path.as_ptr(), statx.as_mut_ptr().cast())
         .flags(flags.bits() as i32)

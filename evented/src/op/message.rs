@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{try_receive_many, try_send_many};
 use iolite_io::net::{Address, Message, OutgoingMessage, Received};
 use iolite_io::operation::{Descriptor, Interest, Output};
@@ -25,7 +25,7 @@ pub(super) fn receive(
 ) -> io::Result<Output> {
     let mut header = Header::default();
     let flags = sys::MSG_CMSG_CLOEXEC | if peek { sys::MSG_PEEK } else { 0 };
-    let fd = types::Fd(socket.as_raw_fd());
+    let fd = sys::fd(socket);
     let place = header.for_receiving(buffers, descriptors_max);
     let entry = |ioprio| opcode::RecvMsg::new(fd, place).flags(flags as u32).ioprio(ioprio).build();
     // SAFETY: the entry points to `header`, that to itself and `buffers`; both are there until it returns.
@@ -47,7 +47,7 @@ pub(super) fn send(
         return Err(Errno::INVAL.into());
     }
     let mut header = Header::default();
-    let fd = types::Fd(socket.as_raw_fd());
+    let fd = sys::fd(socket);
     let entry = opcode::SendMsg::new(fd, header.for_sending(buffers, to, descriptors)).flags(SEND_FLAGS as u32).build();
     let attempt = || {
         // SAFETY: the entry points to `header`, that to itself and `buffers`; both, and the descriptors that it

@@ -2,11 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::Poll;
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{Arrival, Context, Multishot, Source, current, park};
 use iolite_io::{Canceled, Io};
 use rustix::process::{Resource, getrlimit};
@@ -123,12 +122,12 @@ fn arm(executor: &Executor, source: Source<'_>) -> Option<(Armed, Lent)> {
     }
     let (kind, entry) = match source {
         Source::Connections { listener } if may_accept_ahead() => {
-            let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(sys::SOCK_CLOEXEC);
+            let entry = opcode::AcceptMulti::new(sys::fd(listener)).flags(sys::SOCK_CLOEXEC);
             (Kind::Accept, entry.build())
         }
         Source::Bytes { socket, pool } => {
             let group = executor.acquire_buffers(pool)?;
-            (Kind::Receive { group }, opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), group).build())
+            (Kind::Receive { group }, opcode::RecvMulti::new(sys::fd(socket), group).build())
         }
         _ => return None,
     };

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use io_uring::squeue::{self, Entry};
 use io_uring::{opcode, types};
@@ -18,7 +18,7 @@ use crate::sys;
 pub(super) fn perform(performer: &Performer<'_>, at: PathAt<'_>, options: &OpenOptions) -> io::Result<Output> {
     let (flags, mode) = open_flags(options)?;
     let path = c_path(at.path)?;
-    let directory = types::Fd(directory_of(at).as_raw_fd());
+    let directory = sys::fd(directory_of(at));
     let how =
         types::OpenHow::new().flags(flags.bits().into()).mode(mode.bits().into()).resolve(ResolveFlags::BENEATH.bits());
     let entry = match at.directory {

@@ -2,10 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSliceMut};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{PoolMemory, try_read};
 use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::io::{preadv, readv, retry_on_intr};
@@ -14,6 +13,7 @@ use super::limits::COUNT_MAX;
 use super::offset::{check_offset, kernel_offset};
 use super::perform::{Performer, lacks_thread};
 use super::wait::{run_or_wait, unless_ring};
+use crate::sys;
 use crate::sys::message::BUFFERS_MAX;
 
 pub(super) fn perform(
@@ -35,7 +35,7 @@ pub(super) fn perform(
     check_offset(file, offset, |offset| preadv(file, &mut [], offset))?;
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let position = offset;
-    let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_mut_ptr(), kernel_offset(offset)?);
+    let (file_number, start, offset) = (sys::fd(file), buffer.as_mut_ptr(), kernel_offset(offset)?);
     let entry = match performer.registered(memory) {
         Some(slot) => opcode::ReadFixed::new(file_number, start, bytes, slot).offset(offset).build(),
         None => opcode::Read::new(file_number, start, bytes).offset(offset).build(),
@@ -66,7 +66,7 @@ pub(super) fn perform_vectored(
     }
     check_offset(file, offset, |offset| preadv(file, &mut [], offset))?;
     // `IoSliceMut` is an `iovec` in memory, by std's promise.
-    let entry = opcode::Readv::new(types::Fd(file.as_raw_fd()), buffers.as_mut_ptr().cast(), count as u32)
+    let entry = opcode::Readv::new(sys::fd(file), buffers.as_mut_ptr().cast(), count as u32)
         .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points to `buffers`, which is borrowed until it returns.

@@ -2,9 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{Ready, note_ready, seems_ready};
 use iolite_io::operation::{Descriptor, Output};
 use rustix::io::Errno;
@@ -30,7 +29,7 @@ pub(super) fn perform(
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let place = buffer.as_mut_ptr();
     let entry = |flags| {
-        opcode::Recv::new(types::Fd(socket.as_raw_fd()), place, bytes)
+        opcode::Recv::new(sys::fd(socket), place, bytes)
             .flags(if peek { sys::MSG_PEEK } else { 0 })
             .ioprio(flags)
             .build()

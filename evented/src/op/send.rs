@@ -2,9 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{Ready, note_ready, seems_ready};
 use iolite_io::operation::{Descriptor, Interest, Output, SharedBytes};
 use rustix::io::Errno;
@@ -25,9 +24,7 @@ pub(super) fn perform(performer: &Performer<'_>, socket: &Descriptor, buffer: &[
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     // With MSG_WAITALL the kernel itself goes on after a partial send, which spares an operation.
     let wait_all = if all { sys::MSG_WAITALL } else { 0 };
-    let entry = opcode::Send::new(types::Fd(socket.as_raw_fd()), buffer.as_ptr(), bytes)
-        .flags(sys::MSG_NOSIGNAL | wait_all)
-        .build();
+    let entry = opcode::Send::new(sys::fd(socket), buffer.as_ptr(), bytes).flags(sys::MSG_NOSIGNAL | wait_all).build();
     // SAFETY: the entry points into `buffer`, which is borrowed until it returns.
     let count = unsafe { run_or_wait(performer, socket, Interest::Writable, &entry) }?;
     note_ready(socket, Ready::ToSend, true);
@@ -66,9 +63,8 @@ pub(super) fn perform_zero_copy(
         return Ok(Output::Count(0));
     }
     let length = rest.len().min(COUNT_MAX) as u32;
-    let entry = opcode::SendZc::new(types::Fd(socket.as_raw_fd()), rest.as_ptr(), length)
-        .flags(sys::MSG_NOSIGNAL | sys::MSG_WAITALL)
-        .build();
+    let entry =
+        opcode::SendZc::new(sys::fd(socket), rest.as_ptr(), length).flags(sys::MSG_NOSIGNAL | sys::MSG_WAITALL).build();
     // SAFETY: the entry points into `bytes`.
     match unsafe { performer.run_send(bytes, entry) } {
         Some(Err(error)) if needs_a_copy(&error) => perform(performer, socket, rest, true),

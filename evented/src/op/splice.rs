@@ -6,10 +6,9 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
+use io_uring::opcode;
 use io_uring::squeue::Entry;
-use io_uring::{opcode, types};
 use iolite_io::backend::{DiskWait, Rounds, Spliced, try_splice, yield_now};
 use iolite_io::operation::{Descriptor, Output};
 
@@ -93,6 +92,6 @@ fn entry(from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: us
     let from_offset = from_offset.map_or(Ok(NONE), i64::try_from);
     let from_offset = from_offset.map_err(|_| io::Error::from_raw_os_error(sys::EINVAL))?;
     let bytes = bytes.min(COUNT_MAX) as u32;
-    let (from, to) = (types::Fd(from.as_raw_fd()), types::Fd(to.as_raw_fd()));
+    let (from, to) = (sys::fd(from), sys::fd(to));
     Ok(opcode::Splice::new(from, from_offset, to, NONE, bytes).flags(sys::SPLICE_F_NONBLOCK).build())
 }

@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
 use iolite_io::operation::{Descriptor, Output};
@@ -10,10 +9,11 @@ use rustix::fs::{fdatasync, fsync};
 use rustix::io::retry_on_intr;
 
 use super::perform::Performer;
+use crate::sys;
 
 pub(super) fn perform(performer: &Performer<'_>, file: &Descriptor, data_only: bool) -> io::Result<Output> {
     let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
-    let entry = opcode::Fsync::new(types::Fd(file.as_raw_fd())).flags(flags).build();
+    let entry = opcode::Fsync::new(sys::fd(file)).flags(flags).build();
     let sync = if data_only { fdatasync::<&Descriptor> } else { fsync::<&Descriptor> };
     // SAFETY: the entry points to nothing; the descriptor is borrowed until it returns.
     unsafe { performer.run_or_call(&entry, || Ok(retry_on_intr(|| sync(file)).map(|()| 0)?)) }?;

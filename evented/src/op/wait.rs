@@ -5,10 +5,9 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
+use io_uring::opcode;
 use io_uring::squeue::Entry;
-use io_uring::{opcode, types};
 use iolite_io::backend::{Round, Rounds, Waiting, waiting_of, yield_now};
 use iolite_io::operation::{Descriptor, Interest};
 use rustix::event::epoll;
@@ -137,7 +136,7 @@ pub(super) fn next_round(performer: &Performer<'_>, rounds: &mut Rounds<'_>, int
 
 /// Waits until the descriptor is ready, or has an error or its end to tell.
 pub(super) fn wait(performer: &Performer<'_>, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
-    let poll = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), interest.poll_events() as u32).build();
+    let poll = opcode::PollAdd::new(sys::fd(descriptor), interest.poll_events() as u32).build();
     // SAFETY: the entry points to nothing; the descriptor that it names is borrowed until the operation has completed.
     match unsafe { performer.run(&poll) } {
         // A poll in a ring knows two wait queues at most. Devices may have more, and a terminal, which has two, seems to at
@@ -153,7 +152,7 @@ fn wait_by_epoll(performer: &Performer<'_>, descriptor: &Descriptor, interest: I
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let events = epoll::EventFlags::from_bits_retain(interest.poll_events() as u32);
     epoll::add(&set, descriptor, epoll::EventData::new_u64(0), events)?;
-    let poll = opcode::PollAdd::new(types::Fd(set.as_raw_fd()), sys::POLLIN as u32).build();
+    let poll = opcode::PollAdd::new(sys::fd(&set), sys::POLLIN as u32).build();
     // SAFETY: the entry points to nothing; the set that it names stays until the operation has completed.
     unsafe { performer.run(&poll) }.map(drop)
 }

@@ -2,10 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use iolite_io::backend::{PoolMemory, try_write};
 use iolite_io::operation::{Descriptor, Interest, Output};
 use rustix::fs::SeekFrom;
@@ -15,6 +14,7 @@ use super::limits::COUNT_MAX;
 use super::offset::{check_offset, kernel_offset};
 use super::perform::{Performer, lacks_thread};
 use super::wait::{run_or_wait, unless_ring};
+use crate::sys;
 use crate::sys::message::BUFFERS_MAX;
 
 pub(super) fn perform(
@@ -37,7 +37,7 @@ pub(super) fn perform(
     let bytes = buffer.len().min(COUNT_MAX) as u32;
     let before = position_before(file, offset);
     let position_asked = offset;
-    let (file_number, start, offset) = (types::Fd(file.as_raw_fd()), buffer.as_ptr(), kernel_offset(offset)?);
+    let (file_number, start, offset) = (sys::fd(file), buffer.as_ptr(), kernel_offset(offset)?);
     let entry = match performer.registered(memory) {
         Some(slot) => opcode::WriteFixed::new(file_number, start, bytes, slot).offset(offset).build(),
         None => opcode::Write::new(file_number, start, bytes).offset(offset).build(),
@@ -70,7 +70,7 @@ pub(super) fn perform_vectored(
     check_offset(file, offset, |offset| pwritev(file, &[], offset))?;
     let before = position_before(file, offset);
     // `IoSlice` is an `iovec` in memory, by std's promise.
-    let entry = opcode::Writev::new(types::Fd(file.as_raw_fd()), buffers.as_ptr().cast(), buffers.len() as u32)
+    let entry = opcode::Writev::new(sys::fd(file), buffers.as_ptr().cast(), buffers.len() as u32)
         .offset(kernel_offset(offset)?)
         .build();
     // SAFETY: the entry points to `buffers`, which is borrowed until it returns.

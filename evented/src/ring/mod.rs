@@ -305,8 +305,6 @@ impl Ring {
 
 #[cfg(test)]
 mod test {
-    use std::os::fd::AsRawFd;
-
     use io_uring::opcode;
     use rustix::event::{EventfdFlags, eventfd};
 
@@ -361,7 +359,7 @@ mod test {
         let (ring, _) = Ring::new(None).unwrap();
         let events: Vec<_> = (0..REAPED_ENOUGH).map(|_| eventfd(0, EventfdFlags::CLOEXEC).unwrap()).collect();
         for (event, number) in events.iter().zip(0..) {
-            let poll = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), sys::POLLIN as u32).build();
+            let poll = opcode::PollAdd::new(sys::fd(event), sys::POLLIN as u32).build();
             // SAFETY: it points to nothing.
             unsafe { ring.push(&poll.user_data(number)) };
         }

@@ -2,6 +2,15 @@
 
 pub(crate) mod message;
 
+use std::os::fd::{AsFd, AsRawFd};
+
+use io_uring::types::Fd;
+
+/// Names a descriptor in an entry. The caller keeps it open until the entry has completed.
+pub(crate) fn fd(descriptor: impl AsFd) -> Fd {
+    Fd(descriptor.as_fd().as_raw_fd())
+}
+
 pub(crate) use libc::{
     AT_REMOVEDIR, EACCES, EAGAIN, EALREADY, EBUSY, ECANCELED, EINPROGRESS, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS,
     ENOENT, ENOMEM, ENOSYS, ENXIO, EOPNOTSUPP, EPERM, ETIME, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK,

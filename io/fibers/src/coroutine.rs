@@ -1,11 +1,9 @@
 //! Coroutines: a stack, the context that is saved on it, and the name by which an overflow is reported.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
 use std::fmt;
-use std::ptr::NonNull;
 
-use crate::overflow::RUNNING_NAME;
+use crate::name::NameSlot;
 use crate::stack::Stack;
 use crate::switch::{Main, Switch};
 
@@ -15,8 +13,8 @@ use crate::switch::{Main, Switch};
 /// before it has ended, it leaks its stack, with all that is on it.
 pub struct Coroutine {
     switch: Switch,
-    /// The name of the task that it runs.
-    name: Cell<Option<NonNull<str>>>,
+    /// Where its stack has the name of the task that it runs.
+    name: NameSlot,
 }
 
 impl fmt::Debug for Coroutine {
@@ -28,7 +26,10 @@ impl fmt::Debug for Coroutine {
 impl Coroutine {
     /// Prepares `main(argument)` to run on `stack` when the coroutine is first resumed.
     pub fn new(stack: Stack, main: Main, argument: *const ()) -> Self {
-        Self { switch: Switch::new(stack, main, argument), name: Cell::new(None) }
+        let name = stack.name();
+        // SAFETY: the stack is there, and nobody else has it. No name.
+        unsafe { name.set(None) };
+        Self { switch: Switch::new(stack, main, argument), name }
     }
 
     /// Runs the coroutine from where it suspended last. Returns when it suspends again, or has ended.
@@ -39,10 +40,8 @@ impl Coroutine {
     /// thread before, or never. The argument that it was made with is fit for its `main`.
     #[inline(always)]
     pub unsafe fn resume(&self) {
-        let outer = RUNNING_NAME.replace(&self.name);
         // SAFETY: as this function's caller says.
         unsafe { self.switch.resume() };
-        RUNNING_NAME.set(outer);
     }
 
     /// Returns from the [`resume`](Self::resume) that runs the coroutine.
@@ -60,10 +59,12 @@ impl Coroutine {
     ///
     /// # Safety
     ///
-    /// A name stays valid until another one, or none, is set, or the coroutine is resumed no more.
+    /// A name stays valid until another one, or none, is set, or the coroutine is resumed no more. The coroutine has not
+    /// ended, and is not resumed by another thread meanwhile.
     #[inline]
     pub unsafe fn set_name(&self, name: Option<&str>) {
-        self.name.set(name.map(NonNull::from));
+        // SAFETY: a coroutine has its stack until `into_stack`. The rest is as this function's caller says.
+        unsafe { self.name.set(name) };
     }
 
     /// Where the coroutine's innermost frame begins while it is suspended, for [`prefetch`](crate::prefetch); null where

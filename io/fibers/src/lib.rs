@@ -58,6 +58,7 @@ mod coroutine;
 mod stack;
 mod usage;
 
+mod name;
 mod overflow;
 mod prefetch;
 

@@ -1,17 +1,9 @@
 //! Reporting an overflow of a coroutine's stack, where otherwise a bare SIGSEGV ended the process.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
-use std::ptr::{self, NonNull};
-
-use crate::slabs::stack_of_guard;
+use crate::name::NameSlot;
+use crate::slabs::{Overflown, stack_of_guard};
 use crate::sys::fault;
-
-thread_local! {
-    /// Where the coroutine that runs on this thread has the name of its task; null between coroutines. Its resumer sets
-    /// this, off the coroutine. What is in the cell is valid, as the callers of `Coroutine::set_name` promise.
-    pub(crate) static RUNNING_NAME: Cell<*const Cell<Option<NonNull<str>>>> = const { Cell::new(ptr::null()) };
-}
 
 /// Has overflows of the stacks of coroutines on the calling thread reported: in one line on stderr, which names the task
 /// and the size of its stack, before the process aborts.
@@ -27,12 +19,12 @@ pub fn prepare_thread() {
 /// Writes one line and ends the process, if the address is in the guard of a stack. Async-signal-safe: no allocation, no
 /// lock.
 fn report_overflow(address: usize) {
-    let Some(stack_bytes) = stack_of_guard(address) else { return };
+    let Some(Overflown { stack_bytes, top }) = stack_of_guard(address) else { return };
     let mut digits = [0_u8; 20];
     fault::write_stderr(b"iolite: the fiber of task `");
-    // SAFETY: the coroutine overflowed, so it runs, and is there, as is the name that was put in its cell.
-    let name = unsafe { RUNNING_NAME.get().as_ref().and_then(Cell::get).map(|name| name.as_ref()) };
-    fault::write_stderr(name.unwrap_or("?").as_bytes());
+    // SAFETY: the stack overflowed, so something runs on it, on this thread, and it is there, as is the name that was set.
+    let name = unsafe { NameSlot::below(top).get() };
+    fault::write_stderr(name.unwrap_or(b"?"));
     fault::write_stderr(b"` overflowed its stack of ");
     fault::write_stderr(decimal(stack_bytes / 1024, &mut digits));
     fault::write_stderr(b" KiB: raise stack_size, or move large frames to the heap or to the bridge; aborting\n");

@@ -9,6 +9,9 @@ use crate::published::Published;
 /// Bytes of the guard below each stack.
 pub(crate) const GUARD_BYTES: usize = 64 * 1024;
 
+const COLOURS: usize = 16;
+pub(crate) const COLOUR_BYTES: usize = 64;
+
 /// The slabs, for the handler of stack overflows. Appended under the lock of the pools, and never removed. A slab past
 /// the end of the table is one whose overflow is not named, nor its use seen.
 static SLABS: [Published<Slab>; 8192] = [const { Published::new(AtomicPtr::new(ptr::null_mut())) }; 8192];
@@ -39,8 +42,25 @@ pub(crate) fn slabs() -> impl Iterator<Item = &'static Slab> {
     SLABS.iter().map_while(Published::get)
 }
 
-/// The size of the stack whose guard `address` hit. Async-signal-safe.
-pub(crate) fn stack_of_guard(address: usize) -> Option<usize> {
+/// Returns the number of the stack in its slab by which its beginning is moved down, in steps of [`COLOUR_BYTES`].
+pub(crate) fn colour(index: usize) -> usize {
+    index % COLOURS
+}
+
+/// A stack whose guard was hit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overflown {
+    /// The size of the stack.
+    pub(crate) stack_bytes: usize,
+    /// Where the memory of the stack that is in use begins: its end, moved down by its colour.
+    pub(crate) top: usize,
+}
+
+/// Returns the stack whose guard `address` hit. Async-signal-safe.
+pub(crate) fn stack_of_guard(address: usize) -> Option<Overflown> {
     let slab = slabs().find(|slab| slab.range().contains(&address))?;
-    ((address - slab.start) % slab.slot < GUARD_BYTES).then_some(slab.slot - GUARD_BYTES)
+    let (index, offset) = ((address - slab.start) / slab.slot, (address - slab.start) % slab.slot);
+    let end = slab.start + (index + 1) * slab.slot;
+    (offset < GUARD_BYTES)
+        .then(|| Overflown { stack_bytes: slab.slot - GUARD_BYTES, top: end - colour(index) * COLOUR_BYTES })
 }

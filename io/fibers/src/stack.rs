@@ -28,13 +28,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 
 use crate::class::StackClass;
-use crate::slabs::{GUARD_BYTES, Slab, register_slab};
+use crate::name::NameSlot;
+use crate::slabs::{COLOUR_BYTES, GUARD_BYTES, Slab, colour, register_slab};
 use crate::sys::memory;
 use crate::usage::note_use;
 
+/// What is set aside at the beginning of every stack: its name, and nothing else on the same cache line.
+const RESERVED_MIN: usize = COLOUR_BYTES;
+
 const SLAB_BYTES: usize = 64 * 1024 * 1024;
-const COLOURS: usize = 16;
-const COLOUR_BYTES: usize = 64;
 
 /// A stack on which nothing runs, from the pool of the process. [`Stack::give_back`] returns it to the pool; dropped
 /// otherwise, it is leaked.
@@ -44,7 +46,7 @@ pub struct Stack {
     bottom: usize,
     class: StackClass,
     colour: usize,
-    /// Bytes above the base that are its fiber's.
+    /// Bytes above the base that are its fiber's and its name's.
     reserved: usize,
 }
 
@@ -52,14 +54,26 @@ impl Stack {
     /// Where it begins: the end of its memory, moved down by its colour and by what is reserved. A
     /// multiple of 64.
     pub(crate) fn base(&self) -> usize {
-        self.range().end - self.colour * COLOUR_BYTES - self.reserved
+        self.top() - self.reserved
+    }
+
+    /// The end of its memory, moved down by its colour.
+    fn top(&self) -> usize {
+        self.range().end - self.colour * COLOUR_BYTES
+    }
+
+    /// Returns the place of the name of the task that runs on this stack.
+    pub(crate) fn name(&self) -> NameSlot {
+        // SAFETY: the bytes below the top are set aside for a name in every stack. Its memory stays readable and writable
+        // while somebody has the stack, and is zero, or a name, at any time: it is mapped and given back as zeros.
+        unsafe { NameSlot::below(self.top()) }
     }
 
     /// Sets bytes at the stack's beginning aside, which what runs on it leaves alone, in place of those that were set aside
     /// before. Returns where they are, at a multiple of 64. They are uninitialized, and there until the stack is given
     /// back.
     pub fn reserve(&mut self, bytes: usize) -> NonNull<u8> {
-        self.reserved = bytes.next_multiple_of(COLOUR_BYTES);
+        self.reserved = (bytes + NameSlot::BYTES).next_multiple_of(COLOUR_BYTES);
         NonNull::new(self.base() as *mut u8).expect("mappings are not at address 0")
     }
 
@@ -98,7 +112,7 @@ impl Stack {
         }
         let mut pools = pools();
         for stack in stacks {
-            pools[stack.class.index()].push(Self { reserved: 0, ..stack });
+            pools[stack.class.index()].push(Self { reserved: RESERVED_MIN, ..stack });
         }
     }
 
@@ -163,7 +177,12 @@ fn map_slab(class: StackClass, guard: memory::Guard) -> io::Result<Vec<Stack>> {
     register_slab(Slab { start, slot, count });
     Ok((0..count)
         .rev()
-        .map(|index| Stack { bottom: start + index * slot + GUARD_BYTES, class, colour: index % COLOURS, reserved: 0 })
+        .map(|index| Stack {
+            bottom: start + index * slot + GUARD_BYTES,
+            class,
+            colour: colour(index),
+            reserved: RESERVED_MIN,
+        })
         .collect())
 }
 
@@ -189,8 +208,11 @@ mod tests {
             ranges.sort_unstable_by_key(|range| range.start);
             assert!(ranges.windows(2).all(|pair| pair[0].end + GUARD_BYTES <= pair[1].start));
             for range in ranges {
-                assert_eq!(stack_of_guard(range.start - 1), Some(64 << 10));
-                assert_eq!(stack_of_guard(range.start - GUARD_BYTES), Some(64 << 10));
+                let overflown = stack_of_guard(range.start - 1).expect("in a guard");
+                assert_eq!(overflown.stack_bytes, 64 << 10);
+                assert_eq!(stack_of_guard(range.start - GUARD_BYTES).as_ref(), Some(&overflown));
+                let stack = stacks.iter().find(|stack| stack.bottom == range.start).expect("its stack");
+                assert_eq!(overflown.top, stack.top());
                 assert_eq!(stack_of_guard(range.start), None);
                 assert!(!is_readable(range.start - 1) && !is_readable(range.start - GUARD_BYTES), "no guard");
                 assert!(is_readable(range.start) && is_readable(range.end - 1), "no stack");

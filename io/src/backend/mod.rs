@@ -32,6 +32,7 @@ pub use crate::pool::{PoolMemory, Reserve};
 pub use crate::process::spawn::spawn_program;
 pub use crate::runnable::{Refused, SpawnMode, Start, TaskOptions, TaskRef, Ticket, UnstartedQueue};
 pub use crate::sys::per_process::PerProcess;
+pub use crate::sys::random::system_random;
 pub use crate::syscalls::{
     AddressBuffer, DiskWait, Glance, Mounts, Round, Rounds, SocketWait, Spliced, accept, allocate_flags, begin_connect,
     close, connect, directory_of, expect_ready, file_type, finish_connect, is_ready, lacks_descriptor,

@@ -12,8 +12,7 @@ impl Context {
     /// Returns when the earliest timeout passes that binds the running task.
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
-        let scopes = self.scopes.borrow();
-        if scopes.is_empty() { None } else { scopes.deadline() }
+        self.scopes.borrow().deadline()
     }
 
     /// Returns the timeouts and tokens that bind a task which the running task starts now.

@@ -70,26 +70,30 @@ enum Scope {
 /// The scopes of one context, the innermost last. They keep their memory, so that a warm fiber opens scopes without
 /// allocating.
 #[derive(Debug, Default)]
-pub(super) struct Scopes(Vec<Scope>);
+pub(super) struct Scopes {
+    stack: Vec<Scope>,
+    /// How many of them are timeouts. Most waits have none, and need not look for the earliest.
+    timeouts: usize,
+}
 
 impl Scopes {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.stack.is_empty()
     }
 
     #[inline]
     pub(super) fn depth(&self) -> usize {
-        self.0.len()
+        self.stack.len()
     }
 
     #[inline]
     pub(super) fn push_task(&mut self, inherited: &[Inherited], context: Unparker) {
-        if self.0.is_empty() && inherited.is_empty() {
+        if self.stack.is_empty() && inherited.is_empty() {
             return;
         }
-        self.0.push(Scope::Task);
-        self.0.extend(inherited.iter().map(|scope| match scope {
+        self.stack.push(Scope::Task);
+        self.stack.extend(inherited.iter().map(|scope| match scope {
             Inherited::Timeout(timeout) => Scope::Timeout {
                 id: timeout.id,
                 deadline: timeout.deadline,
@@ -99,40 +103,45 @@ impl Scopes {
             },
             Inherited::Token(node) => Scope::bound_by(node.clone(), context),
         }));
+        self.timeouts += inherited.iter().filter(|scope| matches!(scope, Inherited::Timeout(_))).count();
     }
 
     pub(super) fn push_token(&mut self, node: Arc<Node>, context: Unparker) {
-        self.0.push(Scope::bound_by(node, context));
+        self.stack.push(Scope::bound_by(node, context));
     }
 
     pub(super) fn push_shield(&mut self) {
-        self.0.push(Scope::Shield);
+        self.stack.push(Scope::Shield);
     }
 
     pub(super) fn push_body(&mut self, group: Arc<dyn HasFailed>) {
-        self.0.push(Scope::Body(group));
+        self.stack.push(Scope::Body(group));
     }
 
     pub(super) fn push_timeout(&mut self, deadline: Instant) -> TimeoutId {
         let id = TimeoutId::next();
-        self.0.push(Scope::Timeout { id, deadline, delivered: false, shared: None, inherited: false });
+        self.stack.push(Scope::Timeout { id, deadline, delivered: false, shared: None, inherited: false });
+        self.timeouts += 1;
         id
     }
 
     /// Ends all scopes above `depth`.
     #[inline]
     pub(super) fn truncate(&mut self, depth: usize) {
-        if self.0.len() > depth {
+        if self.stack.len() > depth {
             self.truncate_slow(depth);
         }
     }
 
     #[cold]
     fn truncate_slow(&mut self, depth: usize) {
-        for scope in self.0.drain(depth..) {
+        for scope in self.stack.drain(depth..) {
             match scope {
-                Scope::Timeout { shared: Some(shared), inherited: false, .. } => {
-                    shared.ended.store(true, Ordering::Relaxed);
+                Scope::Timeout { shared, inherited, .. } => {
+                    self.timeouts -= 1;
+                    if let (Some(shared), false) = (shared, inherited) {
+                        shared.ended.store(true, Ordering::Relaxed);
+                    }
                 }
                 Scope::Token { node, bound } => node.unbind(bound),
                 _ => {}
@@ -143,7 +152,7 @@ impl Scopes {
     /// Returns true if a shield holds back requests to the running task.
     #[inline]
     pub(super) fn is_shielded(&self) -> bool {
-        self.0
+        self.stack
             .iter()
             .rev()
             .take_while(|scope| !matches!(scope, Scope::Task))
@@ -153,7 +162,7 @@ impl Scopes {
     /// Returns true if a shield holds back requests to some task of the context.
     #[inline]
     pub(super) fn has_shield(&self) -> bool {
-        self.0.iter().any(|scope| matches!(scope, Scope::Shield))
+        self.stack.iter().any(|scope| matches!(scope, Scope::Shield))
     }
 
     /// Returns the cause if every point returns `Canceled`: the body of a group that has failed runs, or something that a
@@ -170,13 +179,18 @@ impl Scopes {
     /// Returns the earliest deadline that is still to be delivered.
     #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.timeouts == 0 { None } else { self.deadline_slow() }
+    }
+
+    #[cold]
+    fn deadline_slow(&self) -> Option<Instant> {
         self.effective().filter_map(|scope| scope.undelivered()).map(|(_, deadline)| deadline).min()
     }
 
     /// Delivers the outermost timeout that has passed.
     pub(super) fn take_passed(&mut self, now: Instant) -> Option<TimeoutId> {
         let first = self.first_effective();
-        self.0[first..].iter_mut().find_map(|scope| match scope.undelivered() {
+        self.stack[first..].iter_mut().find_map(|scope| match scope.undelivered() {
             Some((id, deadline)) if deadline <= now => {
                 scope.set_delivered(true);
                 Some(id)
@@ -188,14 +202,15 @@ impl Scopes {
     /// Hands a delivered request back. Returns false if this task is not in the scope of that timeout.
     pub(super) fn rearm(&mut self, wanted: TimeoutId) -> bool {
         // Innermost first: an inline task has scopes of its own for the timeouts of the one below.
-        let found = self.0.iter_mut().rev().find(|scope| matches!(scope, Scope::Timeout { id, .. } if *id == wanted));
+        let found =
+            self.stack.iter_mut().rev().find(|scope| matches!(scope, Scope::Timeout { id, .. } if *id == wanted));
         found.map(|scope| scope.set_delivered(false)).is_some()
     }
 
     /// Returns true if the request of that timeout, whose scope is open, was delivered and not given back, or was delivered
     /// to a task that was started in the scope.
     pub(super) fn has_delivered(&self, wanted: TimeoutId) -> bool {
-        self.0.iter().rev().any(|scope| match scope {
+        self.stack.iter().rev().any(|scope| match scope {
             Scope::Timeout { id, delivered, shared, inherited: false, .. } if *id == wanted => {
                 *delivered || shared.as_ref().is_some_and(|shared| shared.delivered.load(Ordering::Relaxed))
             }
@@ -206,7 +221,7 @@ impl Scopes {
     /// Returns the scopes that bind a task which is started here.
     pub(super) fn inheritable(&mut self) -> Vec<Inherited> {
         let first = self.first_effective();
-        self.0[first..]
+        self.stack[first..]
             .iter_mut()
             .filter_map(|scope| match scope {
                 Scope::Timeout { id, deadline, shared, .. } => Some(Inherited::Timeout(InheritedTimeout {
@@ -222,13 +237,13 @@ impl Scopes {
 
     #[inline]
     fn effective(&self) -> impl Iterator<Item = &Scope> {
-        self.0[self.first_effective()..].iter()
+        self.stack[self.first_effective()..].iter()
     }
 
     /// Returns the index of the first scope above the innermost shield or the beginning of the task.
     #[inline]
     fn first_effective(&self) -> usize {
-        self.0.iter().rposition(|scope| matches!(scope, Scope::Task | Scope::Shield)).map_or(0, |below| below + 1)
+        self.stack.iter().rposition(|scope| matches!(scope, Scope::Task | Scope::Shield)).map_or(0, |below| below + 1)
     }
 }
 

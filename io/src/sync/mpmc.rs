@@ -517,6 +517,7 @@ impl<T> Call for Receiving<'_, T> {
         &mut state.receiving
     }
 
+    #[inline]
     fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<T>> {
         match state.get(comer) {
             Some((item, served)) => Some(Done { value: Some(item), served: served.into() }),
@@ -549,6 +550,7 @@ impl<T> Call for Sending<'_, T> {
         &mut state.sending
     }
 
+    #[inline]
     fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<Wanted<T>>> {
         if state.closed {
             return Done::alone(None, comer).map(|done| Done { value: self.bring(), ..done });
@@ -593,6 +595,7 @@ impl<'a, T> Call for Reserving<'a, T> {
         &mut state.sending
     }
 
+    #[inline]
     fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<Wanted<T>>> {
         if state.closed {
             return Done::alone(self.bring(), comer);
@@ -633,6 +636,7 @@ impl<T> Call for Closing<'_, T> {
         &mut state.closing
     }
 
+    #[inline]
     fn attempt(&self, state: &mut State<T>, comer: Option<&Choice>) -> Option<Done<()>> {
         if state.closed { Done::alone(None, comer) } else { None }
     }

@@ -1,6 +1,8 @@
 //! The interface to the C library.
 
+pub(crate) mod clock;
 pub(crate) mod per_process;
+pub(crate) mod random;
 pub(crate) mod signal_handler;
 pub(crate) mod wake_signal;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
+use crate::sys::clock::{self, ClockId};
 
 /// A clock that [`Io::time`](crate::Io::time) can read.
 ///
@@ -28,11 +28,11 @@ pub enum Clock {
 impl Clock {
     /// Returns the smallest step of the system's clock.
     pub fn resolution(self) -> Duration {
-        duration(clock_getres(self.id()))
+        clock::resolution(self.id())
     }
 
     pub(crate) fn read(self) -> Duration {
-        duration(clock_gettime(self.id()))
+        clock::read(self.id())
     }
 
     fn id(self) -> ClockId {
@@ -44,8 +44,4 @@ impl Clock {
             Self::ThreadCpu => ClockId::ThreadCPUTime,
         }
     }
-}
-
-fn duration(time: Timespec) -> Duration {
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::sys::clock::monotonic_nanos;
 
 /// A point in time on the monotonic clock of an [`Io`](crate::Io), in nanoseconds since the clock's own start. Only
 /// instants of the same clock can be compared.
@@ -75,7 +75,5 @@ impl Sub for Instant {
 /// Returns the time of the kernel's monotonic clock. The backends of this project return it from
 /// [`Io::now`](crate::Io::now).
 pub fn monotonic_now() -> Instant {
-    let now = clock_gettime(ClockId::Monotonic);
-    let nanos = u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
-    Instant { nanos }
+    Instant { nanos: monotonic_nanos() }
 }

@@ -144,8 +144,18 @@ impl AllServed {
         usize::from(self.first.is_some()) + self.others.len()
     }
 
+    #[inline]
     pub(crate) fn wake(self) {
-        self.first.into_iter().chain(self.others).for_each(Served::wake);
+        let Some(first) = self.first else { return };
+        first.wake();
+        if !self.others.is_empty() {
+            Self::wake_others(self.others);
+        }
+    }
+
+    #[cold]
+    fn wake_others(others: Vec<Served>) {
+        others.into_iter().for_each(Served::wake);
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
@@ -256,7 +256,7 @@ unsafe impl Opcode for Close {
     type Frame = ();
 
     fn entry(&mut self, (): &mut ()) -> Entry {
-        opcode::Close::new(types::Fd(self.descriptor.as_raw_fd())).build()
+        opcode::Close::new(sys::fd(&self.descriptor)).build()
     }
 
     unsafe fn output(self, (): (), answer: io::Result<u32>) -> io::Result<()> {

@@ -14,14 +14,14 @@ mod raw;
 mod wait;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use io_uring::squeue::Entry;
-use io_uring::types::Fd;
 use iolite_io::{Io, operation::Operation};
 
 use super::limits::COUNT_MAX;
+use crate::sys::fd;
 pub use files::*;
 pub(crate) use id::UnderWay;
 pub use id::{Cancel, CanceledById, Id, cancel};
@@ -229,10 +229,6 @@ use operation;
 
 /// The working directory, for operations that take a directory and a path.
 pub const CWD: BorrowedFd<'static> = rustix::fs::CWD;
-
-fn fd(descriptor: BorrowedFd<'_>) -> Fd {
-    Fd(descriptor.as_raw_fd())
-}
 
 /// The most bytes of a buffer that the kernel takes at once.
 fn length(bytes: usize) -> u32 {

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -192,7 +192,7 @@ impl Child<'_> {
             Child::Any => (sys::P_ALL, 0),
             Child::Pid(pid) => (sys::P_PID, pid),
             Child::Group(group) => (sys::P_PGID, group),
-            Child::PidFd(descriptor) => (sys::P_PIDFD, descriptor.as_raw_fd() as sys::id_t),
+            Child::PidFd(descriptor) => (sys::P_PIDFD, sys::fd(descriptor).0 as sys::id_t),
         }
     }
 }
