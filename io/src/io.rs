@@ -52,8 +52,8 @@ use crate::Canceled;
 ///   ([`Operation::is_point`](crate::operation::Operation::is_point)).
 /// - [`park`](Self::park) blocks the *calling* context, of whatever kind, and may return early.
 /// - [`start`](Self::start) runs every [`Start`] that it accepts, even during shutdown.
-/// - `park`, `yield_now` and `now` do not panic. A panic of one of them during a wait ends the process, because waiters
-///   are linked from their stack frames.
+/// - During a wait, `park`, `yield_now` and `now` do not panic: a panic ends the process, because waiters are linked from
+///   their stack frames.
 pub trait Io: Send + Sync {
     /// Starts a task with the options that it asks for ([`Start::options`]), or gives it back.
     ///

@@ -72,7 +72,7 @@ enum Scope {
 #[derive(Debug, Default)]
 pub(super) struct Scopes {
     stack: Vec<Scope>,
-    /// How many of them are timeouts. Most waits have none, and need not look for the earliest.
+    /// The number of timeouts among them. Most waits have none, and do not have to look for the earliest.
     timeouts: usize,
 }
 

@@ -146,7 +146,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// A cancellation point. No byte is lost, nor after any other error.
+    /// A cancellation point. No byte is lost, as after every other error.
     ///
     /// # Errors
     ///

@@ -65,7 +65,7 @@ impl Map {
         self.length == 0
     }
 
-    /// Copies the bytes at `offset` to `buffer`. Returns their number, which is smaller than `buffer` if the map ends
+    /// Copies the bytes at `offset` to `buffer`. Returns their number, which is less than `buffer.len()` if the map ends
     /// before.
     pub fn read_at(&self, buffer: &mut [u8], offset: usize) -> usize {
         let bytes = self.bytes().get(offset..).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Map {
         buffer.len().min(bytes.len())
     }
 
-    /// Copies `buffer` to the bytes at `offset`. Returns their number, which is smaller than `buffer` if the map ends
+    /// Copies `buffer` to the bytes at `offset`. Returns their number, which is less than `buffer.len()` if the map ends
     /// before.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! The interface to the C library.
+//! The interface to the operating system and the C library.
 
 pub(crate) mod clock;
 pub(crate) mod per_process;

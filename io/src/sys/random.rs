@@ -4,11 +4,11 @@ use std::io;
 
 /// Fills `bytes` with random bytes of the system, which are fit for cryptography.
 ///
-/// Backends answer [`Io::random`](crate::Io::random) with it.
+/// Backends implement [`Io::random`](crate::Io::random) with it.
 ///
 /// # Errors
 ///
-/// If the system has no source of randomness.
+/// Returns an error if the system has no source of randomness.
 pub fn system_random(bytes: &mut [u8]) -> io::Result<()> {
     getrandom::fill(bytes).map_err(|error| match error.raw_os_error() {
         Some(errno) => io::Error::from_raw_os_error(errno),

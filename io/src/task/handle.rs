@@ -14,8 +14,8 @@ use crate::select::Selectable;
 /// unit of work with a result.
 ///
 /// Dropping the handle requests permanent cancellation, like [`abort`](Task::abort) (see [`crate::cancel`] on
-/// tear-down), but does not wait; the runtime waits for the task when it ends. [`detach`](Task::detach) lets the task
-/// go on without a handle.
+/// tear-down), but does not wait; the runtime waits for the task when it shuts down. [`detach`](Task::detach) lets the
+/// task go on without a handle.
 #[must_use = "dropping a task cancels it: join it, or detach it"]
 pub struct Task<T> {
     pub(super) outcome: Option<Owner<dyn Outcome<T>>>,
@@ -59,8 +59,8 @@ impl<T> Task<T> {
     /// Requests permanent cancellation, waits for the task to end and returns its result.
     ///
     /// From then on, *every* cancellation point of the task returns `Canceled`, while [`cancel`](Self::cancel) ends one
-    /// call. So it also stops a task that ignores the error of one call and goes on, such as a retry loop with `let _ =
-    /// io.sleep(pause)`. Clean-up code of the task that waits has to run in [`shield`](crate::Io#method.shield).
+    /// call. So it also stops a task that ignores the error of one call and goes on, such as a retry loop with
+    /// `let _ = io.sleep(pause)`. Clean-up code of the task that waits has to run in [`shield`](crate::Io#method.shield).
     /// Nothing is unwound or killed: a task that never reaches a cancellation point goes on.
     ///
     /// # Cancellation
