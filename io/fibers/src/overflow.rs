@@ -1,4 +1,4 @@
-//! Reporting an overflow of a coroutine's stack, where otherwise a bare SIGSEGV ended the process.
+//! The report of an overflow of a coroutine's stack, which would otherwise end the process with a bare SIGSEGV.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -8,29 +8,30 @@ use crate::slabs::stack_of_guard;
 use crate::sys::fault;
 
 thread_local! {
-    /// Where the coroutine that runs on this thread has the name of its task; null between coroutines. Its resumer sets
-    /// this, off the coroutine. What is in the cell is valid, as the callers of `Coroutine::set_name` promise.
+    /// Points to the cell in which the coroutine that runs on this thread has the name of its task; null between
+    /// coroutines. The code that resumes the coroutine sets it, off the coroutine. The content of the cell is valid, as
+    /// the callers of `Coroutine::set_name` promise.
     pub(crate) static RUNNING_NAME: Cell<*const Cell<Option<NonNull<str>>>> = const { Cell::new(ptr::null()) };
 }
 
-/// Has overflows of the stacks of coroutines on the calling thread reported: in one line on stderr, which names the task
-/// and the size of its stack, before the process aborts.
+/// Prepares the calling thread so that overflows of the stacks of its coroutines are reported: in one line on stderr,
+/// which names the task and the size of its stack, before the process aborts.
 ///
-/// Installs a handler of SIGSEGV and SIGBUS, once per process, which hands all other faults on to the one that was there.
-/// Gives the calling thread an alternate stack for signals if it has none that is large enough. (The threads of std have
-/// one, which is large enough except where the kernel saves many registers.)
+/// It installs a handler of SIGSEGV and SIGBUS, once per process, which passes all other faults on to the previous
+/// handler. It gives the calling thread an alternate stack for signals if it has none that is large enough. (The
+/// threads of std have one, which is large enough except where the kernel saves many registers.)
 pub fn prepare_thread() {
     const REPORT: fn(usize) = report_overflow;
     fault::prepare_thread(&REPORT);
 }
 
-/// Writes one line and ends the process, if the address is in the guard of a stack. Async-signal-safe: no allocation, no
-/// lock.
+/// Writes one line and ends the process if the address is in the guard of a stack. Async-signal-safe: it neither
+/// allocates nor locks.
 fn report_overflow(address: usize) {
     let Some(stack_bytes) = stack_of_guard(address) else { return };
     let mut digits = [0_u8; 20];
     fault::write_stderr(b"iolite: the fiber of task `");
-    // SAFETY: the coroutine overflowed, so it runs, and is there, as is the name that was put in its cell.
+    // SAFETY: the coroutine overflowed, so it is running and exists, and so does the name that was put into its cell.
     let name = unsafe { RUNNING_NAME.get().as_ref().and_then(Cell::get).map(|name| name.as_ref()) };
     fault::write_stderr(name.unwrap_or("?").as_bytes());
     fault::write_stderr(b"` overflowed its stack of ");
