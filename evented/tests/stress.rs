@@ -246,7 +246,7 @@ fn cancellations_from_other_threads_are_delivered_once_and_lose_no_permit() {
     });
 }
 
-/// Holds something over a yield.
+/// Keeps a value alive while it yields.
 trait YieldWith {
     fn yield_now_with<T>(&self, value: T);
 }
