@@ -209,7 +209,7 @@ pub(crate) struct All {
     /// The number of measurements of each peer.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// The duration of one measurement in seconds, after a warm-up of a tenth of it; the questions `timers` take one,
+    /// The duration of one measurement in seconds, after a warm-up of a tenth of it; the question `timers` takes one,
     /// `echo-1000` two, and `echo-8000` three.
     #[arg(long, default_value_t = 0.5, value_parser = positive)]
     pub(crate) seconds: f64,
