@@ -1,7 +1,7 @@
-//! Memory safety does not depend on what an `Io` does, nor on where a wait panics.
+//! Memory safety depends neither on the behaviour of an `Io` nor on where a wait panics.
 //!
-//! What would be a use after free shows as an order here: a result that borrows from a scope is
-//! dropped after the scope has ended.
+//! A use after free would show here as a wrong order: a result that borrows from a scope would be dropped after the
+//! scope has ended.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,19 +20,19 @@ use iolite_io::{
     operation::{Operation, Output},
 };
 
-/// What the `Io` of a test does with a task that it is to start.
+/// The action of a test's `Io` on a task that it has to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Starts {
     Well,
-    /// Starts it, and then panics all the same.
+    /// Starts the task, and then panics.
     AndPanics,
-    /// Starts it, and refuses the one that it got before, which it kept.
+    /// Starts the task, and refuses the previous one, which it has kept.
     AndRefusesAnother,
-    /// Refuses it, as a runtime does that has shut down.
+    /// Refuses the task, as a runtime does that has shut down.
     Nothing,
 }
 
-/// Runs tasks on threads, and keeps every task that it ever saw.
+/// Runs tasks on threads, and keeps every task that it has seen.
 struct Hostile {
     starts: Starts,
     seen: Mutex<Vec<TaskRef>>,
@@ -89,7 +89,7 @@ impl Io for Hostile {
     }
 }
 
-/// A result that could borrow from the scope of its group; tells when it is dropped too late.
+/// A result that could borrow from the scope of its group. It reports if it is dropped too late.
 #[derive(Clone, Default)]
 struct Borrows {
     scope_over: Arc<AtomicBool>,
@@ -104,7 +104,7 @@ impl Drop for Borrows {
     }
 }
 
-/// Runs `body` in a group, whose members return clones of what `body` is given.
+/// Runs `body` in a group whose members return clones of the argument of `body`.
 fn no_result_is_dropped_late(starts: Starts, body: impl for<'s> FnOnce(&'s Group<'s, '_>, &dyn Io, Borrows)) {
     let (scope_over, late) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let result = Borrows { scope_over: scope_over.clone(), late: late.clone() };
@@ -117,7 +117,7 @@ fn no_result_is_dropped_late(starts: Starts, body: impl for<'s> FnOnce(&'s Group
         })
     }));
     scope_over.store(true, Ordering::SeqCst);
-    // The last references to the tasks.
+    // These are the last references to the tasks.
     drop(hostile);
     assert_eq!(late.load(Ordering::SeqCst), 0, "a member's result outlived its scope");
 }
@@ -213,7 +213,7 @@ fn a_panic_of_the_clock_unlinks_no_waiter_behind_its_back() {
             Err(io::ErrorKind::Unsupported.into())
         }
         fn now(&self) -> Instant {
-            // The first is that of `timeout` itself, the second that of the point before the wait.
+            // The first call is that of `timeout` itself, the second that of the cancellation point before the wait.
             assert!(self.0.fetch_add(1, Ordering::Relaxed) < 2, "no time");
             Instant::ZERO
         }
@@ -235,7 +235,7 @@ fn a_panic_of_the_clock_unlinks_no_waiter_behind_its_back() {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let _: Result<(), _> = io.timeout(Duration::from_secs(1), |io| event.wait(io));
         }));
-        // Serves whoever is linked.
+        // Serves every waiter that is linked.
         event.set();
         println!("went on");
         return;
@@ -284,7 +284,7 @@ fn a_panic_whose_destructor_panics_does_not_reach_the_runner() {
     let io: &dyn Io = &hostile;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         io.group(|group| {
-            // The group takes the first; the others are nobody's.
+            // The group takes the first panic; nobody takes the others.
             for _ in 0..3 {
                 let member = group.spawn_async(|_| resume_unwind(Box::new(Chain(2))));
                 let member: iolite_io::ScopedTask<'_, ()> = member;

@@ -1,6 +1,6 @@
-//! A task ends once, whatever the `Io` does that begins it.
+//! A task ends once, whatever the `Io` that begins it does.
 //!
-//! What would be a double free shows as a count here: of values that are dropped twice, or not at all.
+//! A double free would show here as a wrong count: of values that are dropped twice, or not at all.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,7 +15,7 @@ use iolite_io::{
     operation::{Operation, Output},
 };
 
-/// What an `Io` does in the end of a task that it runs, on a thread of its own.
+/// The action of an `Io` at the end of a task that it runs, on a thread of its own.
 type Ends = dyn Fn() + Send + Sync;
 
 struct Hostile {
@@ -29,7 +29,7 @@ impl Hostile {
     }
 }
 
-/// So that it is its own handle.
+/// A separate type, so that it can be its own handle.
 struct Handle(Arc<Hostile>);
 
 impl Io for Handle {
@@ -66,7 +66,7 @@ impl Io for Handle {
     }
 }
 
-/// Counts how often it is dropped.
+/// Counts the number of times that it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
@@ -75,7 +75,7 @@ impl Drop for Counted {
     }
 }
 
-/// Waits until nobody but the caller has the count.
+/// Waits until only the caller has the counter.
 fn until_alone(dropped: &Arc<AtomicUsize>) -> usize {
     while Arc::strong_count(dropped) > 1 {
         thread::yield_now();
@@ -90,12 +90,12 @@ fn a_result_is_dropped_once_though_the_end_panics() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let counted = Counted(dropped.clone());
     let task = io.spawn_concurrent(move |_| counted).unwrap();
-    // It has completed all the same: this returns.
+    // The task has still completed: this returns.
     drop(task.join(io));
     assert_eq!(until_alone(&dropped), 1);
 }
 
-/// The handle goes at the moment at which the result is its own and the end is on.
+/// The handle is dropped at the moment at which the result belongs to it and the end of the task is running.
 #[test]
 fn a_result_is_dropped_once_though_the_end_panics_while_its_handle_goes() {
     for _ in 0..100 {
@@ -131,7 +131,7 @@ fn members_leave_their_group_though_the_end_panics() {
     assert_eq!(lengths.unwrap(), 4 * text.len());
 }
 
-/// The end of a task begins another, and drops one unrun; each of the three ends once.
+/// The end of a task begins another one, and drops a third without running it; each of the three ends once.
 #[test]
 fn the_end_of_a_task_may_begin_others() {
     struct Keeps(Arc<Mutex<Vec<Start>>>);
@@ -194,13 +194,13 @@ fn a_closure_that_is_refused_comes_back_whoever_keeps_the_task() {
     drop(refused);
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
     let seen = std::mem::take(&mut *seen.lock().unwrap());
-    // The last that is known of the task.
+    // These are the last references to the task.
     seen.iter().for_each(TaskRef::tear_down);
     drop(seen);
     assert_eq!(until_alone(&dropped), 1);
 }
 
-/// A closure that never runs panics when it is dropped, and so does what it panics with.
+/// A closure that never runs panics when it is dropped, and so does the payload of that panic.
 #[test]
 fn a_closure_that_is_abandoned_may_panic_when_it_is_dropped() {
     struct Panics(u32);
@@ -237,7 +237,7 @@ fn a_closure_that_is_abandoned_may_panic_when_it_is_dropped() {
         }
     }
 
-    /// Gives it to the innermost of more tasks than may nest.
+    /// Gives it to the innermost task, with more tasks than may nest.
     fn nest(io: &dyn Io, panics: Panics, in_group: bool, depth: u32) {
         let body = move |io: &dyn Io| match depth {
             0 => unreachable!("so many may not nest: {:?}", panics.0),

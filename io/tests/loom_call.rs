@@ -18,25 +18,25 @@ use loom::thread;
 use park_state::ParkState;
 use primitive::{AtomicU32, Guarded, Ordering, explore};
 
-/// Who repeats a signal.
+/// The thread or timer that repeats a signal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeats {
     Kernel,
     Waker,
 }
 
-/// What the kernel knows of the thread.
+/// The kernel's state of the thread.
 #[derive(Default)]
 struct Kernel {
-    /// Something has arrived for the call.
+    /// Set if something has arrived for the call.
     arrived: bool,
-    /// A call of ours blocks.
+    /// Set while a call of ours blocks.
     blocks: bool,
-    /// A signal came while it did.
+    /// Set if a signal came in the meantime.
     interrupted: bool,
-    /// A timer signals, again and again.
+    /// Set while a timer signals, again and again.
     timer: bool,
-    /// Other code makes calls, which no signal of ours may interrupt.
+    /// Set while other code makes calls, which no signal of ours may interrupt.
     foreign: bool,
 }
 
@@ -50,7 +50,7 @@ impl Kernel {
 struct Owner {
     park: ParkState,
     word: CallWord,
-    /// Which thread it is: written by the owner before it enters, read by who interrupts.
+    /// Identifies the thread: the owner writes it before it enters, and the interrupting thread reads it.
     id: Guarded,
     signaling: Mutex<()>,
     repeats: Repeats,
@@ -75,7 +75,7 @@ impl Owner {
         self.kernel.lock().unwrap()
     }
 
-    /// Makes a call, which blocks until something arrives; `false` when it was interrupted.
+    /// Makes a call, which blocks until something arrives. Returns false if it was interrupted.
     fn call(&self) -> bool {
         self.enter();
         let arrived = self.park.begin_park() && self.block();
@@ -112,7 +112,7 @@ impl Owner {
         self.wake.notify_one();
     }
 
-    /// Other code runs on the thread.
+    /// Runs other code on the thread.
     fn other_code(&self) {
         self.kernel().foreign = true;
         thread::yield_now();
@@ -149,14 +149,14 @@ impl Owner {
     fn signal(&self) {
         let mut kernel = self.kernel();
         assert!(!kernel.foreign, "a signal of ours interrupts other code");
-        // Otherwise the handler returns at once, and nothing remembers that.
+        // Otherwise the handler returns at once, and nothing records the signal.
         kernel.interrupted = kernel.blocks;
         drop(kernel);
         self.wake.notify_one();
     }
 }
 
-/// The request is there for who was woken, and no call sleeps over it.
+/// A woken thread sees the request, and no call sleeps in spite of it.
 fn a_token_ends_the_call(repeats: Repeats) {
     explore(2, move || {
         let owner = Owner::new(repeats);
@@ -165,7 +165,7 @@ fn a_token_ends_the_call(repeats: Repeats) {
             .map(|_| {
                 let (owner, requests) = (owner.clone(), requests.clone());
                 thread::spawn(move || {
-                    // Relaxed: the token is what publishes it.
+                    // Relaxed: the token publishes it.
                     requests.fetch_add(1, Ordering::Relaxed);
                     owner.unpark();
                 })
@@ -190,7 +190,7 @@ fn a_token_ends_the_call_that_the_waker_interrupts() {
     a_token_ends_the_call(Repeats::Waker);
 }
 
-/// A waker that comes late finds the thread outside or in its next call, and says truly which thread that is.
+/// A late waker finds the thread outside or in its next call, and identifies the right thread.
 fn a_late_waker_disturbs_nobody(repeats: Repeats) {
     explore(2, move || {
         let owner = Owner::new(repeats);
@@ -222,7 +222,7 @@ fn a_late_waker_disturbs_nobody_by_itself() {
     a_late_waker_disturbs_nobody(Repeats::Waker);
 }
 
-/// Wakers that come late meet a thread that is in its next call; the block may be another thread's by then.
+/// Late wakers meet a thread that is in its next call; the block may belong to another thread by then.
 #[test]
 fn who_interrupts_knows_which_thread_it_is() {
     loom::model(|| {

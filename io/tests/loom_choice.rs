@@ -1,6 +1,6 @@
-//! Models of waits over many queues: loom runs `sync/choice.rs`, `sync/wait_queue.rs` and `list.rs` themselves,
-//! around rendezvous channels as in `sync/channel.rs`, through every interleaving. A hand-over that is missed
-//! shows as a deadlock, an item that is lost or doubled in the count at the end.
+//! Models of waits in several queues: loom runs `waiting/choice.rs`, `waiting/wait_queue.rs` and `list.rs` themselves
+//! through every interleaving, around rendezvous channels as in `sync/channel.rs`. A missed hand-over shows as a
+//! deadlock; a lost or duplicated item shows in the count at the end.
 #![allow(unsafe_code)]
 
 #[path = "../src/waiting/choice.rs"]
@@ -18,7 +18,7 @@ mod wait_queue;
 mod context {
     use loom::sync::Notify;
 
-    /// Wakes a waiter of the model; leaked, as wake blocks are.
+    /// The unparker of a waiter in the model; leaked, as wake blocks are.
     #[derive(Clone, Copy)]
     pub(crate) struct Unparker(&'static Notify);
 
@@ -66,7 +66,7 @@ fn channels() -> Channels {
     Arc::new([channel(), channel()])
 }
 
-/// One of the things that a waiter waits for.
+/// One of the things that a waiter can wait for.
 #[derive(Clone, Copy)]
 enum Wish {
     Send(usize, u32),
@@ -87,7 +87,7 @@ impl Wish {
         }
     }
 
-    /// Meets somebody who waits; the item that went over, and who is to be woken.
+    /// Meets a waiting thread. Returns the item that was passed, and the waiter to wake.
     fn attempt(self, queues: &mut Queues, comer: Option<&Choice>) -> Option<(u32, Served)> {
         match self {
             Wish::Send(_, item) => queues.receiving.give(item, comer).ok().map(|served| (item, served)),
@@ -96,15 +96,15 @@ impl Wish {
     }
 }
 
-/// Meets somebody who waits already, or nobody.
+/// Meets a thread that already waits, or none.
 fn try_one(channels: &Channels, wish: Wish) -> Option<u32> {
     let (item, served) = wish.attempt(&mut channels[wish.channel()].0.lock(), None)?;
     served.wake();
     Some(item)
 }
 
-/// Waits for one of the wishes, as `select` does; says which one, and the item that went over. One that is
-/// impatient gives up where it would have to wait.
+/// Waits for one of the wishes, as `select` does. Returns which one, and the item that was passed. An impatient caller
+/// gives up instead of waiting.
 fn select(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(usize, u32)> {
     let unparker = Unparker::new();
     let choice = Choice::new(unparker);
@@ -112,7 +112,7 @@ fn select(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(usiz
     let mut taken = None;
     for wish in wishes {
         let brings = if let Wish::Send(_, item) = wish { Some(*item) } else { None };
-        // In a box: it does not move when the next one comes.
+        // It is in a box, so that it does not move when the next one is added.
         places.push(Box::new(Place::new(unparker, Some(&choice), brings)));
         let mut queues = channels[wish.channel()].0.lock();
         if let Some((item, served)) = wish.attempt(&mut queues, Some(&choice)) {
@@ -121,7 +121,7 @@ fn select(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(usiz
             served.wake();
             break;
         }
-        // SAFETY: it leaves below, before it and the choice go.
+        // SAFETY: it leaves below, before it and the choice are dropped.
         unsafe { places.last().unwrap().enter(wish.queue(&mut queues)) };
     }
     if !impatient || taken.is_some() || !choice.decide() {
@@ -130,7 +130,7 @@ fn select(channels: &Channels, wishes: &[Wish], impatient: bool) -> Option<(usiz
         }
     }
     for (index, (wish, place)) in wishes.iter().zip(places).enumerate() {
-        // SAFETY: into this queue, if into any.
+        // SAFETY: if it is in any queue, it is in this one.
         unsafe { place.leave(wish.queue(&mut channels[wish.channel()].0.lock())) };
         if place.is_served() {
             assert_eq!(taken, None, "one choice, one wish");
@@ -155,7 +155,7 @@ fn two_that_wait_for_many_things_meet() {
     });
 }
 
-/// As above, with each of them on both sides.
+/// The same, with each of them on both sides.
 #[test]
 fn who_both_sends_and_receives_meets_the_other_and_not_itself() {
     explore(2, || {
@@ -169,7 +169,7 @@ fn who_both_sends_and_receives_meets_the_other_and_not_itself() {
     });
 }
 
-/// Two come with an item each, to one who waits for both and gives up.
+/// Two threads bring an item each to one that waits for both and gives up.
 #[test]
 fn who_gives_up_has_taken_one_item_or_none() {
     explore(2, || {
@@ -190,7 +190,7 @@ fn who_gives_up_has_taken_one_item_or_none() {
     });
 }
 
-/// Three that may meet in several ways, two of whom give up: what was sent was received.
+/// Three threads may meet in several ways, and two of them give up: every item that was sent was received.
 #[test]
 fn every_item_that_was_sent_was_received() {
     explore(2, || {
@@ -239,7 +239,7 @@ fn wait_one(channels: &Channels, wish: Wish) -> u32 {
     if let Wish::Send(_, item) = wish { item } else { place.into_value().expect("given") }
 }
 
-/// One that gives up is still in the queue, before one that does not, when an item comes.
+/// A waiter that gives up is still in the queue, before one that does not, when an item comes.
 #[test]
 fn who_was_decided_elsewhere_is_passed_over() {
     explore(2, || {
@@ -255,7 +255,8 @@ fn who_was_decided_elsewhere_is_passed_over() {
     });
 }
 
-/// What weaker orderings of the queue break. Whoever waits may be woken by anything, so it does not park here: it looks.
+/// Models that fail with weaker orderings of the queue. A waiter may be woken by anything, so it does not park here,
+/// but polls.
 mod orders {
     use super::*;
 
@@ -279,7 +280,7 @@ mod orders {
     }
 }
 
-/// Of two who wait for one thing each, one meets who waits for both.
+/// Two threads wait for one thing each, and one of them meets a thread that waits for both.
 #[test]
 fn who_waits_for_many_things_meets_one_who_waits_for_one() {
     explore(2, || {

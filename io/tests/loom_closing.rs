@@ -18,7 +18,7 @@ use loom::thread;
 use permits::{Permits, word_of};
 use primitive::{AtomicBool, AtomicUsize, Guarded, Ordering, explore};
 
-/// Who lets something begin, by counting it.
+/// Lets something begin by counting it.
 trait Counted: Send + Sync + 'static {
     fn none() -> Self;
     /// Counts something that begins, if there is room.
@@ -67,7 +67,7 @@ impl Counted for TriedPermit {
     }
 }
 
-/// A permit is taken under the lock of the queue, and given back under it, as where others wait.
+/// A permit is taken and returned under the lock of the queue, as when other threads wait.
 struct AwaitedPermit {
     permits: Permits,
     queue: Mutex<()>,
@@ -97,7 +97,7 @@ impl Counted for AwaitedPermit {
     }
 }
 
-/// Something begins, on a thread of its own, while another one begins the end and a third one waits for it.
+/// Something begins on a thread of its own, while another thread begins the end and a third one waits for it.
 fn what_has_begun_is_seen<C: Counted>() {
     explore(3, || {
         let shared = Arc::new((C::none(), Closing::default()));
@@ -116,7 +116,7 @@ fn what_has_begun_is_seen<C: Counted>() {
     });
 }
 
-/// The last one ends, while who waits for that looks for the last time before it sleeps.
+/// The last one ends while the waiting thread checks for the last time before it sleeps.
 fn who_waits_sees_the_last_end_or_is_woken<C: Counted>() {
     explore(3, || {
         let shared = Arc::new((C::none(), Closing::default()));
@@ -125,7 +125,7 @@ fn who_waits_sees_the_last_end_or_is_woken<C: Counted>() {
             let shared = shared.clone();
             thread::spawn(move || {
                 shared.0.end();
-                // So it would wake.
+                // In this case it would wake the waiter.
                 shared.1.has_begun()
             })
         };
@@ -166,7 +166,7 @@ fn the_last_permit_comes_back_under_the_lock() {
     who_waits_sees_the_last_end_or_is_woken::<AwaitedPermit>();
 }
 
-/// The end begins once, for one of two.
+/// Two threads begin the end, and only one of them succeeds.
 #[test]
 fn one_begins_the_end() {
     explore(3, || {
@@ -179,7 +179,8 @@ fn one_begins_the_end() {
     });
 }
 
-/// The last of those counted finds what the others did, and whoever sees none does.
+/// The last of those that are counted sees everything that the others did, and so does a thread that sees that none is
+/// left.
 #[test]
 fn who_is_last_comes_after_the_others() {
     explore(3, || {

@@ -1,5 +1,5 @@
-//! Models of how a task and its handle part: loom runs `task/join.rs` itself through every interleaving, around
-//! a slot that is the runner's or the handle's.
+//! Models of how a task and its handle separate: loom runs `task/join.rs` itself through every interleaving, around a
+//! slot that belongs to the runner or to the handle.
 #![allow(unsafe_code)]
 
 #[path = "support/loom_context.rs"]
@@ -20,13 +20,13 @@ use primitive::{AtomicU32, Guarded, Ordering, explore};
 struct Task {
     join: JoinWord<WakeBlock>,
     slot: Guarded,
-    /// What the task occupies, and gives back between its two steps.
+    /// The resources of the task, which it frees between its two steps.
     occupied: Guarded,
     disposed: AtomicU32,
 }
 
 impl Task {
-    /// Its runner runs on a thread of its own.
+    /// Starts a runner on a thread of its own.
     fn start() -> (Arc<Self>, thread::JoinHandle<()>) {
         let task = Arc::new(Self {
             join: JoinWord::new(),
@@ -48,7 +48,7 @@ impl Task {
             End::Handed(early) => {
                 self.occupied.write();
                 for waiter in [early, self.join.finish()].into_iter().flatten() {
-                    // SAFETY: `watch` was given it.
+                    // SAFETY: `watch` was given this pointer.
                     unsafe { Unparker::from_ptr(waiter) }.unpark();
                 }
             }
@@ -66,7 +66,7 @@ impl Task {
     }
 }
 
-/// On one thread, with a waiter that is watched for twice.
+/// Everything happens on one thread, with a waiter that is watched for twice.
 #[test]
 fn a_waiter_comes_out_once_at_whichever_end_comes_next() {
     explore(3, || {
@@ -96,7 +96,7 @@ fn who_stops_watching_is_not_told() {
     });
 }
 
-/// Waits as `TaskCell::wait` does; what wakes it is the word.
+/// Waits as `TaskCell::wait` does; the word contains the waiter.
 #[test]
 fn a_joiner_finds_the_result_and_what_the_task_occupied() {
     explore(3, || {
@@ -117,7 +117,7 @@ fn a_joiner_finds_the_result_and_what_the_task_occupied() {
     });
 }
 
-/// Asks, and does not wait.
+/// Checks without waiting.
 #[test]
 fn who_finds_the_task_done_finds_the_result() {
     explore(3, || {
@@ -141,7 +141,7 @@ fn a_detached_result_is_disposed_of_by_one_of_the_two() {
     });
 }
 
-/// As a wait for many things, in which something else comes first.
+/// A wait for several things, in which another one comes first.
 #[test]
 fn a_handle_that_has_waited_for_something_else_can_be_given_up() {
     explore(3, || {

@@ -1,4 +1,4 @@
-//! Models of the end of what several own: loom runs `runnable/owners.rs` itself through every interleaving.
+//! Models of the end of a value with several owners: loom runs `runnable/owners.rs` itself through every interleaving.
 
 #[path = "../src/runnable/owners.rs"]
 #[allow(dead_code)]
@@ -25,7 +25,7 @@ impl Owned {
         Arc::new(owned)
     }
 
-    /// Uses it, as owners do, and drops it if it is the last.
+    /// Uses the value, as owners do, and drops it if this is the last owner.
     fn leave(&self) {
         self.value.read();
         if self.owners.remove() {

@@ -1,5 +1,5 @@
 //! Models of the park token, and of the stack through which wakers reach an executor: loom runs `context/park_state.rs`
-//! and `context/wake_stack.rs` themselves through every interleaving. A wake-up that is lost shows as a deadlock.
+//! and `context/wake_stack.rs` themselves through every interleaving. A lost wake-up shows as a deadlock.
 #![allow(unsafe_code)]
 
 #[path = "../src/context/park_state.rs"]
@@ -22,7 +22,7 @@ mod context {
         pub(crate) next: Next,
     }
 
-    /// The link, which one thread at a time touches.
+    /// The link, which only one thread at a time touches.
     #[derive(Debug)]
     pub(crate) struct Next {
         pointer: AtomicPtr<WakeBlock>,
@@ -109,7 +109,7 @@ fn a_thread_misses_no_wake_up() {
             .map(|_| {
                 let (block, happened) = (block.clone(), happened.clone());
                 thread::spawn(move || {
-                    // Relaxed: the token is what publishes it.
+                    // Relaxed: the token publishes it.
                     happened.fetch_add(1, Ordering::Relaxed);
                     block.unpark();
                 })
@@ -123,11 +123,11 @@ fn a_thread_misses_no_wake_up() {
     });
 }
 
-/// A fiber's wake block and its executor: whoever has to wake puts the block into a list that has
-/// room for it once.
+/// A fiber's wake block and its executor: a thread that has to wake the fiber puts the block into a list that has room
+/// for it once.
 struct FiberBlock {
     state: ParkState,
-    /// Whether the block is in the executor's list.
+    /// True while the block is in the executor's list.
     listed: Mutex<bool>,
     wake: Condvar,
 }
@@ -139,7 +139,7 @@ impl FiberBlock {
         Arc::new(Self { state, listed: Mutex::new(false), wake: Condvar::new() })
     }
 
-    /// What the executor does from when the fiber parks until it runs again.
+    /// Does the work of the executor from the time when the fiber parks until it runs again.
     fn park(&self) {
         if self.state.take_token() {
             return;
@@ -150,7 +150,7 @@ impl FiberBlock {
         }
         *listed = false;
         drop(listed);
-        // Before the fiber is made ready: see `WakeStack::drain`.
+        // This comes before the fiber is made ready: see `WakeStack::drain`.
         self.state.woken();
         self.state.take_token();
     }
@@ -179,7 +179,7 @@ fn a_fiber_misses_no_wake_up_and_is_never_listed_twice() {
                 })
             })
             .collect();
-        // It sleeps, and something else ends that: a deadline, a completion.
+        // The fiber sleeps, and something else ends the sleep: a deadline, or a completion.
         block.state.take_token();
         while happened.load(Ordering::Relaxed) < 2 {
             block.park();
@@ -241,7 +241,7 @@ fn a_token_that_comes_with_the_deadline_is_consumed_once() {
     });
 }
 
-/// What weaker orderings of the token and of the stack break.
+/// Models that fail with weaker orderings of the token and of the stack.
 mod orders {
     use super::*;
 
@@ -337,7 +337,7 @@ mod orders {
         });
     }
 
-    /// After `woken` the block is the next waker's, and so is its link.
+    /// After `woken` the block belongs to the next waker, and so does its link.
     #[test]
     fn a_block_can_be_pushed_again_when_it_was_taken() {
         explore(2, || {

@@ -1,5 +1,5 @@
 //! Models of a value that each process makes for itself: loom runs `sys/per_process/newest.rs` itself through every
-//! interleaving, around values that are written when they are made and read by whoever gets them.
+//! interleaving, around values that are written when they are made and read by every thread that gets them.
 
 #[path = "../src/sys/per_process/newest.rs"]
 mod backend;
@@ -19,7 +19,7 @@ fn made() -> Guarded {
     value
 }
 
-/// Two threads of the process of that number ask at once; where their values are.
+/// Two threads of the process with this number ask at once. Returns the addresses of their values.
 fn two_ask(newest: &Arc<Newest<Guarded>>, process: u64) -> [usize; 2] {
     let ask = move |newest: &Newest<Guarded>| {
         let value = newest.get(process, made);
@@ -43,7 +43,7 @@ fn two_that_ask_at_once_get_the_same_whoever_made_it() {
     });
 }
 
-/// A child of `fork` inherits the word. It has one thread then, so nobody stores to it meanwhile.
+/// A child of `fork` inherits the word. It has only one thread then, so nobody stores to the word at the same time.
 #[test]
 fn a_process_that_was_forked_makes_its_own() {
     explore(3, || {

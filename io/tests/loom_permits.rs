@@ -1,6 +1,5 @@
-//! Models of the semaphore: loom runs `waiting/permits.rs` itself, around a queue as in `waiting/semaphore.rs`,
-//! through every interleaving. A wake-up that is lost shows as a deadlock, a permit that is lost in the count
-//! at the end.
+//! Models of the semaphore: loom runs `waiting/permits.rs` itself through every interleaving, around a queue as in
+//! `waiting/semaphore.rs`. A lost wake-up shows as a deadlock; a lost permit shows in the count at the end.
 
 #[path = "../src/waiting/permits.rs"]
 #[allow(dead_code)]
@@ -24,9 +23,9 @@ struct Semaphore {
 
 #[derive(Default)]
 struct Queue {
-    /// Who, and how many permits they want.
+    /// The waiters, and the number of permits that each wants.
     waiting: VecDeque<(usize, usize)>,
-    /// Who was popped, and has not seen it.
+    /// The waiters that were popped and have not noticed it yet.
     served: Vec<usize>,
 }
 
@@ -39,7 +38,7 @@ impl Semaphore {
         })
     }
 
-    /// Takes permits; one that is impatient gives up where it would have to wait.
+    /// Takes permits; an impatient caller gives up instead of waiting.
     fn acquire(&self, who: usize, count: usize, impatient: bool) -> bool {
         if self.permits.take(count) {
             return true;
@@ -59,7 +58,7 @@ impl Semaphore {
         true
     }
 
-    /// Whoever removes the node decides.
+    /// The thread that removes the node decides.
     fn give_up(&self, who: usize) -> bool {
         let mut queue = self.queue.lock().unwrap();
         let index = queue.waiting.iter().position(|(waiting, _)| *waiting == who);
@@ -95,7 +94,7 @@ impl Semaphore {
     }
 }
 
-/// Two who want a permit each, beside one who wants `count`, which is how many there are.
+/// Two threads want one permit each, beside one that wants `count`, which is the number of all permits.
 fn all_come_through(count: usize) {
     explore(2, move || {
         let semaphore = Semaphore::new(count);
@@ -139,12 +138,13 @@ fn a_waiter_that_gives_up_leaves_its_permit_to_the_others() {
         let took = usize::from(semaphore.acquire(0, 1, true));
         releasers.into_iter().for_each(|releaser| releaser.join().unwrap());
         assert_eq!(semaphore.permits.free() + took, 2);
-        // The next one waits for nothing.
+        // The next caller waits for nothing.
         assert!(semaphore.acquire(1, 1, false));
     });
 }
 
-/// What weaker orderings of the word break: one at a time touches what the only permit is for.
+/// Models that fail with weaker orderings of the word: the only permit protects a value, which one thread at a time
+/// touches.
 mod orders {
     use super::*;
 
@@ -160,7 +160,7 @@ mod orders {
             Arc::new(Self { permits, queue: Mutex::new(()), it: Guarded::new() })
         }
 
-        /// Under the lock, as one that would wait; whether it got the permit.
+        /// Tries under the lock, like a caller that would wait. Returns true if it got the permit.
         fn take_or_leave(&self) -> bool {
             let _queue = self.queue.lock().unwrap();
             let took = self.permits.take_or_wait(1);
@@ -170,7 +170,7 @@ mod orders {
             took
         }
 
-        /// As a wait for many things takes it.
+        /// Takes a permit as a wait for several things does.
         fn look_and_take(&self) -> bool {
             let _queue = self.queue.lock().unwrap();
             let free = self.permits.free_to_wait();
@@ -178,14 +178,14 @@ mod orders {
             free == 1
         }
 
-        /// As one that finds others in the queue, which then get nothing.
+        /// Finds other waiters in the queue, which then get nothing.
         fn settle(&self) {
             let _queue = self.queue.lock().unwrap();
             self.permits.settle(1, false);
         }
     }
 
-    /// One gives the permit back, without the lock, and another one takes it.
+    /// One thread returns the permit without the lock, and another one takes it.
     fn hand_over(take: fn(&Owned) -> bool, give: fn(&Owned)) {
         explore(3, move || {
             let owned = Owned::new();
@@ -230,7 +230,7 @@ mod orders {
         hand_over(|owned| owned.permits.take(1), Owned::settle);
     }
 
-    /// Permits that were given back before somebody waited are passed on by who gives one more.
+    /// Permits that were returned before somebody waited are passed on by the thread that returns one more.
     #[test]
     fn what_is_passed_on_was_given_before() {
         explore(2, || {
@@ -257,7 +257,7 @@ mod orders {
     }
 }
 
-/// The one who gives up had kept out one who wants less than is free.
+/// The waiter that gives up has blocked one that wants fewer permits than are free.
 #[test]
 fn who_gives_up_lets_those_behind_in() {
     explore(2, || {

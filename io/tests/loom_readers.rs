@@ -1,5 +1,5 @@
-//! Models of a list that is replaced while handlers of signals read it: loom runs `sys/readers.rs` itself through
-//! every interleaving, around lists that are not to be touched once they are free.
+//! Models of a list that is replaced while signal handlers read it: loom runs `sys/readers.rs` itself through every
+//! interleaving, around lists that nobody may touch once they are freed.
 #![allow(unsafe_code)]
 
 #[path = "support/loom_primitive.rs"]
@@ -27,7 +27,7 @@ impl Slot {
 
     fn read(&self) {
         self.readers.read(&self.list, |list| {
-            // SAFETY: lists are leaked in the models: what is freed is written.
+            // SAFETY: lists are leaked in the models: freeing a list writes to it instead.
             if let Some(list) = unsafe { list.as_ref() } {
                 list.read();
             }
@@ -36,7 +36,7 @@ impl Slot {
 
     fn replace(&self, new: *mut Guarded) {
         let old = self.readers.replace(&self.list, new, thread::yield_now);
-        // SAFETY: as above.
+        // SAFETY: the same as above.
         if let Some(old) = unsafe { old.as_ref() } {
             old.write();
         }

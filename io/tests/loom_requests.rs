@@ -1,4 +1,5 @@
-//! Models of how a request reaches a task: loom runs `context/requests.rs` itself through every interleaving.
+//! Models of the way in which a request reaches a task: loom runs `context/requests.rs` itself through every
+//! interleaving.
 
 #[path = "support/loom_context.rs"]
 mod context;
@@ -18,7 +19,7 @@ use requests::{REQUESTED, Requests, TORN_DOWN};
 
 struct Task {
     requests: Requests,
-    /// What the canceler does before.
+    /// Written by the canceler before the request.
     why: Guarded,
 }
 
@@ -36,7 +37,7 @@ impl Task {
     }
 }
 
-/// A task begins while it is canceled: it sees the request, or it is woken out of the park that follows.
+/// A task begins while it is canceled: it sees the request, or it is woken from the park that follows.
 fn a_request_is_seen_or_wakes(sees: fn(&Requests) -> bool) {
     explore(3, move || {
         let task = Task::new();
@@ -65,7 +66,7 @@ fn who_begins_takes_a_request_or_is_woken() {
     a_request_is_seen_or_wakes(|requests| requests.take() != 0);
 }
 
-/// One that runs on top of the task looks for the task's requests.
+/// A task that runs on top of the task checks for the task's requests.
 #[test]
 fn who_begins_on_top_sees_a_request_or_is_woken() {
     a_request_is_seen_or_wakes(|requests| requests.sticky_and_count() != (0, 0));

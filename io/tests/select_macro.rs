@@ -1,4 +1,4 @@
-//! What the arms of `select!` may be.
+//! The forms that arms of `select!` may have.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The `context` module of models of words that say whom to wake.
+//! The `context` module for models of words that contain the waiter to wake.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -8,7 +8,7 @@ use crate::primitive::{AtomicU32, Guarded, Ordering};
 /// A wake block of the model; leaked, as wake blocks are.
 #[derive(Debug)]
 pub(crate) struct WakeBlock {
-    /// What its making writes.
+    /// Written when the block is made.
     target: Guarded,
     wakes: AtomicU32,
 }
@@ -32,7 +32,7 @@ impl Unparker {
         Self(unsafe { &*pointer })
     }
 
-    /// Relaxed: whoever waits for a task may be woken by anything, so a wake publishes nothing here.
+    /// Relaxed: a task's waiter may be woken by anything, so a wake-up publishes nothing here.
     pub(crate) fn unpark(self) {
         self.0.target.read();
         self.0.wakes.fetch_add(1, Ordering::Relaxed);

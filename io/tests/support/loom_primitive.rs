@@ -1,9 +1,9 @@
-//! The `primitive` module of the models: what the lock-free files import from theirs, made of loom's atomics, cells
-//! and locks. A model declares it as its own `primitive` and includes the files that it runs.
+//! The `primitive` module of the models: it provides everything that the lock-free files import from theirs, made of
+//! loom's atomics, cells and locks. A model declares it as its own `primitive` and includes the files that it runs.
 //!
-//! loom knows SeqCst fences, but takes SeqCst accesses for something between AcqRel and more than C11 promises. Here they
-//! are AcqRel, with a SeqCst fence between each two that follow one another on a thread. So both sides of a protocol
-//! of the form "write here, then read there" fail as soon as one access of either is weaker.
+//! loom supports SeqCst fences, but treats SeqCst accesses as something between AcqRel and more than C11 promises. Here
+//! they are AcqRel, with a SeqCst fence between each two that follow one another on a thread. So both sides of a
+//! protocol of the form "write here, then read there" fail as soon as one access of either side is weaker.
 #![allow(dead_code, unsafe_code)]
 
 use std::cell::Cell;
@@ -13,11 +13,11 @@ pub(crate) use loom::sync::atomic::Ordering;
 use loom::sync::{Mutex, MutexGuard};
 
 loom::thread_local! {
-    /// Whether the thread's last access was SeqCst.
+    /// True if the thread's last access was SeqCst.
     static AFTER_SEQ_CST: Cell<bool> = Cell::new(false);
 }
 
-/// Before an access of an order; the order that loom is given.
+/// Called before an access with this ordering. Returns the ordering for loom.
 #[track_caller]
 fn begin(order: Ordering, weaker: Ordering) -> Ordering {
     let is_seq_cst = order == Ordering::SeqCst;
@@ -27,7 +27,7 @@ fn begin(order: Ordering, weaker: Ordering) -> Ordering {
     if is_seq_cst { weaker } else { order }
 }
 
-/// After an update that has changed nothing, and was a load.
+/// Called after an update that has changed nothing, and was therefore a load.
 fn failed(order: Ordering) {
     AFTER_SEQ_CST.with(|after| after.set(order == Ordering::SeqCst));
 }
@@ -151,17 +151,17 @@ impl<T> Lock<T> {
         self.mutex.lock().unwrap()
     }
 
-    /// In the order of making, and not of addresses, which loom does not repeat.
+    /// Compares by the order of creation, and not by addresses, which loom does not repeat.
     pub(crate) fn comes_before(&self, other: &Self) -> bool {
         self.number < other.number
     }
 }
 
-/// What a protocol hands over, or keeps to one at a time: loom fails when two threads touch it in no order.
+/// A value that a protocol hands over, or protects: loom fails if two threads touch it without an order.
 #[derive(Debug)]
 pub(crate) struct Guarded(UnsafeCell<()>);
 
-// SAFETY: there is nothing in it that two threads could touch.
+// SAFETY: it contains nothing that two threads could touch.
 unsafe impl Sync for Guarded {}
 
 impl Guarded {
@@ -180,8 +180,8 @@ impl Guarded {
     }
 }
 
-/// Runs `model` through every interleaving with at most that many preemptions. Two or three is where bugs of this size
-/// show; all of them would take hours.
+/// Runs `model` through every interleaving with at most this number of preemptions. Bugs of this size show with two or
+/// three; all interleavings would take hours.
 pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
