@@ -5,7 +5,7 @@
 //! is free. So after a join the slot is free, and there are never more workers than slots. A task that asks for a
 //! larger stack than the workers have holds its slot on a thread of its own.
 //!
-//! # Who begins a task of `spawn_async`
+//! # Beginning a task of `spawn_async`
 //!
 //! Either a worker begins it, or a joiner of the task if no worker has come before. The joiner takes the job out of the
 //! [`Queue`], under the same lock, and runs it as an inline child. That is right on a thread that belongs to this pool

@@ -220,7 +220,7 @@ fn closing_waits_and_dropping_does_not(on: &On) {
     });
 }
 
-/// Each completion comes out once, whoever submits and whoever waits.
+/// Each completion comes out once, no matter who submits and who waits.
 fn a_ledger(on: &On) {
     const EACH: usize = 20;
     on.run(|io| {

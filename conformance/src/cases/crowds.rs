@@ -144,7 +144,7 @@ fn tree(io: &dyn Io, depth: u32) -> usize {
     })
 }
 
-/// Tasks start tasks and wait for them, more than there are units: this ends, whoever runs which task.
+/// Tasks start tasks and wait for them, more than there are units: this ends, no matter who runs which task.
 fn a_tree_of_tasks_needs_no_unit_for_each(on: &On, async_limit: usize) {
     on.async_limit(async_limit).run(|io| assert_eq!(tree(io, 6), 729));
 }
