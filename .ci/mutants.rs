@@ -1,5 +1,5 @@
-//! The program behind `.ci/mutants`, which says how to call it: changes one thing in a copy of the tree, runs the model
-//! that has to notice, and says so when none does. `.ci/mutants.list` has the changes.
+//! The program behind `.ci/mutants`, which explains its use. It changes one thing in a copy of the tree, runs the model
+//! that has to notice, and reports it if none does. `.ci/mutants.list` has the changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The folders that have lock-free files and models.
+/// The folders with lock-free files and models.
 const CRATES: [&str; 4] = ["io", "threaded", "evented", "bridge"];
 const ORDERINGS: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
-/// How long a model may take: one that a change lets run for ever has noticed it.
+/// The time limit of a model: if a change makes a model run for ever, the model has noticed it.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A change of one file.
@@ -27,7 +27,7 @@ struct Mutant {
     models: Vec<Model>,
 }
 
-/// A file with models, and which of them; all when empty.
+/// A file with models, and the models to run; all of them if empty.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Model {
     file: String,
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
                 let tree = tools.scratch.join(format!("tree-{worker}"));
                 CRATES.iter().for_each(|folder| copy(&tools.root, &tree, Path::new(folder)));
                 while let Some(model) = take(models, BTreeSet::pop_first) {
-                    // Without a change, it has to pass.
+                    // Without a change, the model has to pass.
                     if !matches!(tools.run(&tree, worker, &model), Outcome::Survived) {
                         push(errors, format!("{model} fails, or does not compile, without any change"));
                     }
@@ -140,7 +140,7 @@ fn push(to: &Mutex<Vec<String>>, line: String) {
     to.lock().expect("no panic").push(line);
 }
 
-/// Reads the rows, of which there are three kinds:
+/// Reads the rows; there are three kinds:
 ///
 /// ```text
 /// orderings FILE MODEL[::TEST][,MODEL[::TEST]..]
@@ -155,11 +155,11 @@ fn read_list(root: &Path) -> List {
     for folder in CRATES {
         find_sources(root, &root.join(folder).join("src"), &mut sources);
     }
-    // The orderings that no row has named so far: by file, where each begins, and how it can be weaker.
+    // The orderings that no row has named so far: for each file, their positions and their weaker forms.
     let mut left: BTreeMap<&str, Vec<Weaker>> =
         sources.iter().map(|(file, text)| (file.as_str(), weaker_orderings(text))).collect();
     left.retain(|_, orderings| !orderings.is_empty());
-    // First what no model notices, since the other rows are of all the rest.
+    // The orderings that no model notices come first, because the other rows cover all the rest.
     for pass in ["unmodelled", "orderings", "replace"] {
         for row in rows.iter().filter(|row| row.split(' ').next() == Some(pass)) {
             let mut fields = row.splitn(4, ' ').skip(1);
@@ -284,7 +284,7 @@ fn find_sources(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>
     }
 }
 
-/// An ordering in a file, and a weaker one in its place.
+/// An ordering in a file, and a weaker one to replace it.
 struct Weaker {
     start: usize,
     end: usize,
@@ -301,8 +301,8 @@ impl Weaker {
     }
 }
 
-/// Every ordering of the code above the unit tests, with each that is one step weaker: what is weaker still is noticed
-/// by whoever notices that.
+/// Returns every ordering of the code above the unit tests, with each ordering that is one step weaker. A model that
+/// notices one step also notices a weaker ordering.
 fn weaker_orderings(text: &str) -> Vec<Weaker> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let mut found = Vec::new();
@@ -315,7 +315,7 @@ fn weaker_orderings(text: &str) -> Vec<Weaker> {
         let end = start + token.len() + name.len();
         let call = call_before(&code[..start]);
         if call.name == "fence" {
-            // An acquire or release fence has nothing weaker but none.
+            // There is no ordering for a fence that is weaker than acquire or release, except none.
             if name == "SeqCst" {
                 found.push(Weaker { start, end, instead: "Ordering::AcqRel".to_owned() });
             } else {
@@ -339,11 +339,11 @@ fn weaker_orderings(text: &str) -> Vec<Weaker> {
 struct Call<'a> {
     name: &'a str,
     start: usize,
-    /// How many orderings it has before that one: one, where that is the ordering of its failure.
+    /// The number of orderings before that one: it is one for the ordering of a failure.
     orderings_before: usize,
 }
 
-/// The call whose arguments `code` ends in.
+/// Returns the call whose arguments `code` ends in.
 fn call_before(code: &str) -> Call<'_> {
     let mut depth = 0;
     let open = code.char_indices().rev().find(|(_, c)| {
@@ -382,7 +382,7 @@ impl Tools {
         outcome
     }
 
-    /// Compiles a model, by itself, and runs it.
+    /// Compiles a model by itself, and runs it.
     fn run(&self, tree: &Path, worker: usize, model: &Model) -> Outcome {
         let program = self.scratch.join(format!("model-{worker}"));
         let _ = fs::remove_file(&program);

@@ -1,4 +1,5 @@
-//! Which backends run here, what they use of the kernel, and which one the configuration chooses.
+//! Prints the backends that run here, the kernel features that they use, and the backend that the configuration
+//! chooses.
 //!
 //! ```text
 //! cargo run --example backends
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// One backend with its features, or why it cannot run.
+/// Returns a line for one backend: its features, or the reason why it cannot run.
 fn line(backend: BackendChoice) -> String {
     match iolite::run(Config::new().backend(backend), |io| io.backend()) {
         Ok(found) => format!("available: {found}"),

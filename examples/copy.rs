@@ -1,4 +1,4 @@
-//! Copies a file with a few buffers, each of which is read into and written in turns, so that reads and writes are
+//! Copies a file with a few buffers. Each buffer alternates between reading and writing, so that reads and writes are
 //! under way together.
 //!
 //! ```text
@@ -34,7 +34,7 @@ fn usage() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "usage: copy FROM TO")
 }
 
-/// Copies what is in `from` to the same places in `to`; how many bytes.
+/// Copies the content of `from` to the same offsets in `to`. Returns the number of bytes.
 fn copy(io: &dyn Io, from: &File, to: &File) -> io::Result<u64> {
     let length = from.len(io)?;
     let mut parts = (0..length).step_by(BUFFER_BYTES).map(|begin| begin..length.min(begin + BUFFER_BYTES as u64));
@@ -62,11 +62,11 @@ fn copy(io: &dyn Io, from: &File, to: &File) -> io::Result<u64> {
     })
 }
 
-/// What one buffer is at.
+/// The state of one buffer.
 struct Turn {
-    /// The bytes of the files that it has still to copy.
+    /// The bytes of the files that the buffer still has to copy.
     part: Range<u64>,
-    /// The bytes of the buffer that were read and not written.
+    /// The bytes of the buffer that were read but not yet written.
     held: Range<usize>,
 }
 
@@ -75,7 +75,7 @@ impl Turn {
         Self { part, held: 0..0 }
     }
 
-    /// Adds what comes next: to write what was read, or to read.
+    /// Adds the next operation: a write of the bytes that were read, or a read.
     fn go_on<'scope>(
         &self,
         batch: &Batch<'scope, '_>,
@@ -92,13 +92,15 @@ impl Turn {
         }
     }
 
-    /// Takes note of what was read or written, which may have been less than was asked for; how many bytes were copied.
+    /// Records the result of a read or write, which may be shorter than requested. Returns the number of bytes that
+    /// were copied.
     fn progressed(&mut self, count: usize) -> io::Result<u64> {
         match (count, self.held.is_empty()) {
             (0, true) => Err(io::ErrorKind::UnexpectedEof.into()),
             (0, false) => Err(io::ErrorKind::WriteZero.into()),
             (_, true) => {
-                // After a short read the rest of the buffer takes bytes of the next part, which another one copies.
+                // After a short read, the rest of the buffer would take bytes of the next part, which another buffer
+                // copies.
                 let wanted = self.part.end - self.part.start;
                 self.held = 0..count.min(usize::try_from(wanted).unwrap_or(count));
                 Ok(0)

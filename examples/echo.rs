@@ -5,8 +5,8 @@
 //! IOLITE_BACKEND=threaded cargo run --example echo -- 127.0.0.1:7000
 //! ```
 //!
-//! When no descriptor is free, it goes on accepting: a listener that spins or gives up at `EMFILE` is
-//! the usual end of such programs. `incoming` pauses for it.
+//! If no descriptor is free, the server continues to accept: `incoming` pauses first. A listener that spins or gives up
+//! at `EMFILE` is the usual end of such programs.
 
 #![forbid(unsafe_code)]
 
@@ -29,19 +29,19 @@ fn main() -> ExitCode {
 fn serve(io: &dyn Io, listener: &TcpListener) -> io::Result<()> {
     let mut incoming = listener.incoming(io);
     io.group(|group| {
-        // A handler that panics is reported, and the others go on.
+        // A panic of a handler is reported, and the other handlers continue.
         group.contain_panics();
         loop {
             match incoming.next(io) {
-                // At the limit: waits for a slot.
+                // At the limit, this waits for a slot.
                 Ok(stream) => drop(group.spawn_waiting(move |io| {
                     if let Err(error) = echo(io, &stream) {
                         eprintln!("echo: {}", ErrorChain::new(&error));
                     }
                 })?),
                 Err(error) if Canceled::is_in(&error) => return Err(error),
-                // No descriptor is free, or a peer went away while it was in the queue. The next one
-                // comes after a pause.
+                // No descriptor is free, or a peer went away while it was in the queue. The next connection comes after
+                // a pause.
                 Err(error) => eprintln!("accept: {}", ErrorChain::new(&error)),
             }
         }

@@ -1,4 +1,4 @@
-//! Fan-out: what publishers send, every subscriber gets. One copy in memory, however many read it.
+//! Fan-out: every subscriber gets the bytes that publishers send. There is one copy in memory, however many read it.
 //!
 //! ```text
 //! cargo run --example fanout                          # publish on 127.0.0.1:7001, subscribe on :7002
@@ -6,10 +6,9 @@
 //! nc 127.0.0.1 7001 < /usr/share/dict/words
 //! ```
 //!
-//! Publishers' bytes land in buffers of one pool, which idle publishers do not hold; a buffer goes to
-//! all subscribers, without a copy, and back to the pool when the last kernel has let it go. So the
-//! pool bounds the memory: when subscribers read slowly, publishers are read slowly. A subscriber
-//! that falls far behind is dropped.
+//! The bytes of publishers land in buffers of one pool, and idle publishers hold no buffer. A buffer goes to all
+//! subscribers without a copy, and returns to the pool when the last kernel has released it. So the pool limits the
+//! memory: if subscribers read slowly, publishers are read slowly. A subscriber that falls far behind is dropped.
 
 #![forbid(unsafe_code)]
 
@@ -26,14 +25,14 @@ use iolite::sync::{
 };
 use iolite::{Canceled, Config, ErrorChain, Group, Io};
 
-/// Buffers, and bytes in each.
+/// The number of buffers, and the bytes in each.
 const BUFFERS: usize = 256;
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// How many buffers may be on their way to one subscriber.
+/// The maximum number of buffers on their way to one subscriber.
 const BACKLOG: usize = 32;
 
-/// How long a subscriber may keep a buffer that it does not read.
+/// The maximum time that a subscriber may keep a buffer without reading it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -51,7 +50,7 @@ fn main() -> ExitCode {
 
 type Bytes = Arc<PooledBuffer>;
 
-/// Those that read.
+/// The subscribers that read.
 type Subscribers = Mutex<Vec<Sender<Bytes>>>;
 
 fn serve(io: &dyn Io, publish: &TcpListener, subscribe: &TcpListener) -> io::Result<()> {
@@ -72,7 +71,7 @@ fn serve(io: &dyn Io, publish: &TcpListener, subscribe: &TcpListener) -> io::Res
     })
 }
 
-/// The next connection; `None` when there was none to be had, this time.
+/// Returns the next connection, or `None` if none could be accepted this time.
 fn next(io: &dyn Io, incoming: &mut Incoming<'_>) -> io::Result<Option<TcpStream>> {
     match incoming.next(io) {
         Ok(stream) => Ok(Some(stream)),
@@ -102,12 +101,12 @@ fn accept_subscribers<'scope>(
     }
 }
 
-/// Hands on what one publisher sends.
+/// Passes on the bytes that one publisher sends.
 fn publish_from(io: &dyn Io, stream: &TcpStream, pool: &BufferPool, subscribers: &Subscribers) -> io::Result<()> {
     let mut incoming = stream.incoming(io, pool);
     while let Some(buffer) = incoming.next(io)? {
         let bytes = Arc::new(buffer);
-        // Whoever has gone, or fallen behind, gets no more.
+        // Subscribers that are gone or have fallen behind get nothing more.
         subscribers.lock(io)?.retain(|subscriber| subscriber.try_send(bytes.clone()).is_ok());
     }
     Ok(())
@@ -135,7 +134,7 @@ mod test {
         }
     }
 
-    /// Publishes until both have got something, then a last word, which both have to get.
+    /// Publishes until both subscribers have got something, then sends a last word, which both have to get.
     fn two_subscribers(io: &dyn Io) -> io::Result<()> {
         let publish = TcpListener::bind(io, "127.0.0.1:0")?;
         let subscribe = TcpListener::bind(io, "127.0.0.1:0")?;

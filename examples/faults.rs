@@ -1,8 +1,8 @@
-//! How to test a protocol against whatever may go wrong: records go to a server that stores each of them once,
-//! with a thousand seeds of `Faulty`, and a ledger at the end of each.
+//! Tests a protocol against many kinds of faults. Records go to a server that stores each of them once, with a thousand
+//! seeds of `Faulty`, and a ledger is checked at the end of each.
 //!
-//! The client numbers its records. The server first says which it waits for, and again after each that it has
-//! stored. When anything fails, the client connects again, and goes on from there.
+//! The client numbers its records. The server says at first which record it expects, and again after each record that
+//! it has stored. If anything fails, the client connects again and continues from there.
 //!
 //! ```text
 //! cargo run --example faults             # a thousand seeds
@@ -40,11 +40,11 @@ fn main() -> ExitCode {
     })
 }
 
-/// Sends all records with each seed; how many things went wrong.
+/// Sends all records with each seed. Returns the number of faults.
 ///
 /// # Panics
 ///
-/// When a record was lost, or stored twice, with the seed.
+/// If a record was lost or stored twice; the message names the seed.
 fn try_seeds(io: &dyn Io, seeds: Range<u64>) -> io::Result<usize> {
     let faults =
         Faults::new().errors(0.02).short_counts(0.3).delays(0.02, Duration::from_micros(100)).cancellations(0.02);
@@ -59,8 +59,8 @@ fn try_seeds(io: &dyn Io, seeds: Range<u64>) -> io::Result<usize> {
     Ok(count)
 }
 
-/// What the server has stored when the client has sent all records. Both work through `faulty`; `io` is only
-/// where they meet.
+/// Returns the records that the server has stored when the client has sent all of them. Both work through `faulty`;
+/// `io` only connects the two.
 fn deliver(io: &dyn Io, faulty: &dyn Io) -> io::Result<Vec<u32>> {
     let listener = TcpListener::bind(io, "127.0.0.1:0")?;
     let address = listener.local_addr(io)?;
@@ -69,25 +69,25 @@ fn deliver(io: &dyn Io, faulty: &dyn Io) -> io::Result<Vec<u32>> {
         let server = group.spawn_concurrent(|_| serve(faulty, &listener, &finished))?;
         group.spawn_concurrent(|_| send_all(faulty, address))?.join(io);
         finished.store(true, Ordering::Relaxed);
-        // It may be waiting for a connection.
+        // The server may be waiting for a connection.
         drop(TcpStream::connect(io, address)?);
         Ok(server.join(io))
     })
 }
 
-/// Stores what comes over one connection after the other, until the client has finished.
+/// Stores the records of one connection after another, until the client has finished.
 fn serve(io: &dyn Io, listener: &TcpListener, finished: &AtomicBool) -> Vec<u32> {
     let mut stored = Vec::new();
     while !finished.load(Ordering::Relaxed) {
-        // Whatever it was, and be it a request to stop: the client comes again.
+        // Any error is ignored, even a request to stop: the client comes again.
         let _ = listener.accept(io).and_then(|(stream, _)| store(io, &stream, &mut stored));
     }
     stored
 }
 
-/// Says which record is to come, and takes it, until the client hangs up.
+/// Announces the expected record and receives it, until the client hangs up.
 fn store(io: &dyn Io, stream: &TcpStream, stored: &mut Vec<u32>) -> io::Result<()> {
-    // The rest of what was sent in part is not to wait until the first part is acknowledged.
+    // If a message is sent in parts, the second part must not wait until the first one is acknowledged.
     stream.set_option(io, option::NO_DELAY, true)?;
     loop {
         stream.write_all(io, &(stored.len() as u32).to_be_bytes())?;
@@ -95,12 +95,12 @@ fn store(io: &dyn Io, stream: &TcpStream, stored: &mut Vec<u32>) -> io::Result<(
     }
 }
 
-/// Sends the records, over as many connections as it takes.
+/// Sends the records, over as many connections as needed.
 fn send_all(io: &dyn Io, address: SocketAddr) {
     while TcpStream::connect(io, address).and_then(|stream| send(io, &stream)).is_err() {}
 }
 
-/// Sends each record that the server waits for.
+/// Sends each record that the server expects.
 fn send(io: &dyn Io, stream: &TcpStream) -> io::Result<()> {
     stream.set_option(io, option::NO_DELAY, true)?;
     loop {

@@ -1,11 +1,11 @@
-//! A TCP proxy: what one side says, the other hears, through the kernel where that pays.
+//! A TCP proxy: it passes the bytes of each side on to the other, inside the kernel where that pays.
 //!
 //! ```text
 //! cargo run --example proxy -- 127.0.0.1:8080 example.org:80   # where to listen, and whom to call
 //! ```
 //!
-//! Each way ends by itself, as TCP's do: when one side has finished, the other is told so and may go on
-//! talking. An error in one way ends both.
+//! Each direction ends by itself, as in TCP: when one side has finished, the other one is told, and may continue to
+//! send. An error in one direction ends both.
 
 #![forbid(unsafe_code)]
 
@@ -38,14 +38,14 @@ fn serve(io: &dyn Io, listener: &TcpListener, upstream: &str) -> io::Result<()> 
                     Err(error) => eprintln!("proxy: {}", ErrorChain::new(&error)),
                 })?),
                 Err(error) if Canceled::is_in(&error) => return Err(error),
-                // No descriptor is free, for example. The next one comes after a pause.
+                // No descriptor is free, for example. The next connection comes after a pause.
                 Err(error) => eprintln!("accept: {}", ErrorChain::new(&error)),
             }
         }
     })
 }
 
-/// Connects the client with the upstream; how many bytes went up and down.
+/// Connects the client with the upstream. Returns the numbers of bytes that went up and down.
 fn pass_on(io: &dyn Io, client: &TcpStream, upstream: &str) -> io::Result<(u64, u64)> {
     let upstream = &TcpStream::connect(io, upstream)?;
     io.group(|group| {
@@ -61,7 +61,7 @@ fn one_way(io: &dyn Io, from: &TcpStream, to: &TcpStream) -> io::Result<u64> {
         Ok(count)
     });
     if result.is_err() {
-        // The other way would wait for a side that is never told.
+        // Otherwise the other direction would wait for a side that is never told.
         io.shield(|io| [from, to].map(|stream| stream.shutdown(io, Shutdown::Both).ok()));
     }
     result
@@ -89,7 +89,7 @@ mod test {
         }
     }
 
-    /// Runs a visit of a client, by way of the proxy, to an upstream.
+    /// Runs a client's visit to an upstream through the proxy.
     fn one_visit(io: &dyn Io, visit: fn(&dyn Io, TcpStream, TcpStream) -> io::Result<()>) -> io::Result<()> {
         let (upstream, listener) = (TcpListener::bind(io, "127.0.0.1:0")?, TcpListener::bind(io, "127.0.0.1:0")?);
         let (target, address) = (upstream.local_addr(io)?.to_string(), listener.local_addr(io)?);
@@ -103,7 +103,7 @@ mod test {
         })
     }
 
-    /// The upstream answers when the client has finished, which it therefore has to learn.
+    /// The upstream answers when the client has finished, so the proxy has to pass on the end.
     fn conversation(io: &dyn Io, client: TcpStream, upstream: TcpStream) -> io::Result<()> {
         let question: Vec<u8> = (0..=250).cycle().take(3 << 20).collect();
         let answer: Vec<u8> = question.iter().rev().copied().collect();
@@ -124,7 +124,7 @@ mod test {
         })
     }
 
-    /// A connection that breaks on one side breaks on the other.
+    /// A connection that breaks on one side also breaks on the other.
     fn lost_client(io: &dyn Io, client: TcpStream, upstream: TcpStream) -> io::Result<()> {
         client.set_linger(io, Some(Duration::ZERO))?;
         client.close(io)?;

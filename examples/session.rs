@@ -1,4 +1,5 @@
-//! A chat room. Each session is one loop that waits for all that can happen to it, what matters most first.
+//! A chat room. Each session is one loop that waits for all events that can happen to it, the most important ones
+//! first.
 //!
 //! ```text
 //! cargo run --example session                         # on 127.0.0.1:7003
@@ -15,10 +16,10 @@ use iolite::net::{TcpListener, TcpStream};
 use iolite::sync::{Event, broadcast};
 use iolite::{Canceled, Config, ErrorChain, Group, Io, select};
 
-/// How many lines a session may be behind.
+/// The number of lines that a session may be behind.
 const BACKLOG: usize = 32;
 
-/// How often a session tries whether its client is still there.
+/// The interval at which a session checks that its client is still there.
 const PING: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// What the sessions share.
+/// The state that the sessions share.
 struct Room {
     lines: broadcast::Sender<String>,
     closing: Event,
@@ -91,14 +92,14 @@ fn hear(io: &dyn Io, stream: &TcpStream, room: &Room) -> io::Result<()> {
     for line in BufReader::new(stream.with(io)).lines() {
         match line? {
             line if line == "/close" => room.closing.set(),
-            // Nobody else is there: that is all right.
+            // It is no error if nobody else is there.
             line => drop(room.lines.send(line + "\n")),
         }
     }
     Ok(())
 }
 
-/// A task that was told to end has ended well.
+/// Treats a cancellation as success: a task that was asked to end has ended well.
 fn unless_canceled(error: io::Error) -> io::Result<()> {
     Canceled::from_error(error).map(drop)
 }

@@ -1,14 +1,14 @@
-//! A server of static files: HTTP/1.1 with keep-alive, `HEAD` and ranges, whose bodies the kernel copies where that pays.
+//! A server of static files: HTTP/1.1 with keep-alive, `HEAD` and ranges. The kernel copies the bodies where that pays.
 //!
 //! ```text
 //! cargo run --example static_files -- docs 127.0.0.1:8080   # the folder, and where to listen
 //! ```
 //!
-//! The folder is what clients see: a path that leads out of it, also through a link, is answered with 404. A folder
-//! is answered with its `index.html`.
+//! Clients see only the folder: a path that leads out of it, even through a link, is answered with 404. A folder is
+//! answered with its `index.html`.
 //!
-//! A small file goes along with the head of its answer, in one write. The kernel sends a larger one, from its own memory, and
-//! waits for that before it sends a head that does not fill a packet (`TCP_CORK`).
+//! A small file is sent together with the head of its answer, in one write. The kernel sends a larger file from its own
+//! memory; with `TCP_CORK` it waits for the file before it sends a head that does not fill a packet.
 
 #![forbid(unsafe_code)]
 
@@ -25,11 +25,11 @@ use iolite::net::{TcpListener, TcpStream, option};
 use iolite::{Canceled, Config, ErrorChain, Io};
 use rustix::fs::OFlags;
 
-/// How long a client may take over one request, and over taking in one answer.
+/// The time limit for one request of a client, and for receiving one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Up to which length a file goes along with the head of its answer.
+/// The maximum size of a file that is sent together with the head of its answer.
 const SMALL_BYTES: u64 = 16 << 10;
-/// What a folder is answered with.
+/// The file that answers a request for a folder.
 const INDEX: &str = "index.html";
 
 fn main() -> ExitCode {
@@ -54,14 +54,14 @@ fn serve(io: &dyn Io, listener: &TcpListener, folder: &Dir) -> io::Result<()> {
                     }
                 })?),
                 Err(error) if Canceled::is_in(&error) => return Err(error),
-                // No descriptor is free, for example. The next one comes after a pause.
+                // No descriptor is free, for example. The next connection comes after a pause.
                 Err(error) => eprintln!("accept: {}", ErrorChain::new(&error)),
             }
         }
     })
 }
 
-/// Answers one request after the other, until the client has no more.
+/// Answers one request after another, until the client has no more.
 fn converse(io: &dyn Io, stream: &TcpStream, folder: &Dir) -> io::Result<()> {
     let mut input = Vec::new();
     while let Some(head) = io.timeout(PATIENCE, |io| next_head(io, stream, &mut input))? {
@@ -78,7 +78,8 @@ fn converse(io: &dyn Io, stream: &TcpStream, folder: &Dir) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the next request's head out of `input` and what follows it; `None` when the client has finished.
+/// Takes the next request's head out of `input`, which keeps the bytes after it. Returns `None` when the client has
+/// finished.
 fn next_head(io: &dyn Io, stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     const END: &[u8] = b"\r\n\r\n";
     const HEAD_BYTES_MAX: usize = 8192;
@@ -99,15 +100,15 @@ fn next_head(io: &dyn Io, stream: &TcpStream, input: &mut Vec<u8>) -> io::Result
     }
 }
 
-/// Why there is no file in the answer.
+/// The reason why there is no file in the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Status {
-    /// The folder is named without a `/` at its end: where it is.
+    /// The path names a folder without a `/` at its end; this is the right path.
     Moved(String),
     BadRequest,
     NotFound,
     NotAllowed,
-    /// None of the file's bytes, of which there are so many, were asked for.
+    /// The request asked for none of the file's bytes; this is their number.
     OutOfRange(u64),
 }
 
@@ -137,22 +138,22 @@ impl fmt::Display for Status {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
-    /// Relative to the folder.
+    /// The path, relative to the folder.
     path: PathBuf,
-    /// As it was asked for, without the query.
+    /// The target of the request, without the query.
     target: String,
-    /// Only the head of the answer is wanted.
+    /// True if only the head of the answer is requested.
     head_only: bool,
     range: Option<Asked>,
     keep_alive: bool,
 }
 
-/// One range of bytes that is asked for.
+/// One requested range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// From the first one to the last one, or to the end.
+    /// From the first byte to the last one, or to the end.
     From(u64, Option<u64>),
-    /// So many at the end.
+    /// This number of bytes at the end.
     Last(u64),
 }
 
@@ -168,7 +169,7 @@ impl Request {
         };
         let target = request.path.and_then(|path| path.split('?').next()).unwrap_or_default();
         let path = Path::new(target.strip_prefix('/').ok_or(Status::BadRequest)?);
-        // `Dir` refuses what leads out. Those that never name a file are not even looked for.
+        // `Dir` refuses paths that lead out. Paths that never name a file are not even looked up.
         if path.components().any(|part| matches!(part, Component::ParentDir | Component::RootDir)) {
             return Err(Status::NotFound);
         }
@@ -177,7 +178,8 @@ impl Request {
             found.map(|header| header.value)
         };
         let closes = header("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
-        // Whether the file is still the one that it means is not known here: the whole file is right, too.
+        // It is not known here whether the file is still the one that the client means. Sending the whole file is
+        // right, too.
         let range = header("range").filter(|_| header("if-range").is_none());
         Ok(Self {
             path: path.to_owned(),
@@ -190,7 +192,7 @@ impl Request {
 }
 
 impl Asked {
-    /// Several ranges at once, and whatever else this is not, are ignored, as they may be.
+    /// Several ranges at once, and all other forms, are ignored, which the standard allows.
     fn parse(value: &str) -> Option<Self> {
         match value.strip_prefix("bytes=")?.split_once('-')? {
             ("", count) => Some(Self::Last(count.parse().ok()?)),
@@ -202,7 +204,7 @@ impl Asked {
         }
     }
 
-    /// Which of so many bytes these are, if any.
+    /// Returns the bytes of this range in a file of this size, if any.
     fn within(self, bytes: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::From(first, last) => first..last.map_or(bytes, |last| last.saturating_add(1).min(bytes)),
@@ -215,9 +217,9 @@ impl Asked {
 /// A file to be sent.
 struct Found {
     file: File,
-    /// How many bytes it has.
+    /// The size of the file in bytes.
     bytes: u64,
-    /// Which of them are sent, if not all.
+    /// The part to send, if not all of it.
     part: Option<Range<u64>>,
     head_only: bool,
 }
@@ -275,7 +277,7 @@ impl Found {
         stream.set_option(io, option::CORK, true)?;
         stream.write_all(io, &first)?;
         let sent = stream.send_file(io, &self.file, start..end)?;
-        // Whoever waits for the rest must not take the next answer for it.
+        // A client that waits for the rest must not take the next answer for it.
         if sent < bytes {
             return Err(io::Error::other("the file was cut while it was sent"));
         }
@@ -283,7 +285,7 @@ impl Found {
     }
 }
 
-/// Opens what the path leads to within the folder. A pipe without a writer keeps nobody waiting.
+/// Opens the file at the path within the folder. A pipe without a writer does not block.
 fn open(io: &dyn Io, folder: &Dir, path: &Path) -> Result<File, Status> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let mut options = OpenOptions::new();
@@ -315,7 +317,7 @@ mod test {
         }
     }
 
-    /// What the server says to all of this over one connection.
+    /// Returns the server's answers to all of these requests over one connection.
     fn visit(io: &dyn Io, folder: &Path, requests: &str) -> io::Result<Vec<u8>> {
         let listener = TcpListener::bind(io, "127.0.0.1:0")?;
         let address = listener.local_addr(io)?;
@@ -338,7 +340,7 @@ mod test {
         [head.as_bytes(), body].concat()
     }
 
-    /// Two files and a missing one over one connection.
+    /// Requests two files and a missing one over one connection.
     fn one_visit(io: &dyn Io) -> io::Result<()> {
         let folder = tempfile::tempdir()?;
         let large: Vec<u8> = (0..=250).cycle().take(3 << 20).collect();
@@ -353,7 +355,7 @@ mod test {
         Ok(())
     }
 
-    /// The answers as text, the bodies among them.
+    /// Returns the answers as text, including the bodies.
     fn answers(files: impl FnOnce(&Path), requests: &[&str]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         files(folder.path());
@@ -437,7 +439,7 @@ mod test {
         assert_eq!(answers, expected);
     }
 
-    /// Counts what is sent.
+    /// Counts the send operations.
     struct Counted {
         io: Arc<dyn Io>,
         this: Weak<Self>,
@@ -461,7 +463,7 @@ mod test {
         }
     }
 
-    /// A second write of a small answer would wait for the client to acknowledge the first.
+    /// A second write of a small answer would wait until the client acknowledges the first.
     #[test]
     fn a_small_file_is_sent_in_one_piece() {
         let folder = tempfile::tempdir().unwrap();

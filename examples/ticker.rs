@@ -1,6 +1,6 @@
-//! Two periodic timers, one loop that takes their ticks: six of them, then both are canceled.
+//! Two periodic timers, and one loop that takes their ticks: six of them, then both are canceled.
 //!
-//! The loop waits for whatever happens next; operations would come out of the same queue.
+//! The loop waits for whatever happens next; completions of operations would come from the same queue.
 //!
 //! ```text
 //! cargo run --example ticker

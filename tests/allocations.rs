@@ -1,5 +1,5 @@
-//! Operations, waits and hand-overs allocate nothing, once what they go through is warm. A process of its own, for the
-//! allocator is the process's.
+//! Operations, waits and hand-overs allocate nothing once they are warm. The test has a process of its own, because the
+//! allocator belongs to the process.
 
 mod support;
 
@@ -17,17 +17,17 @@ use iolite_conformance::{Case, On, cases, run_one_by_one};
 const CASES: &[Case] = cases![what_is_warm_allocates_nothing];
 
 fn main() -> ExitCode {
-    // What one allocates is the other's too.
+    // The allocations of one case would be counted for the other.
     run_one_by_one(support::subjects(), &[CASES])
 }
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// How often each thing is done while it is counted.
+/// The number of times that each operation is repeated while it is counted.
 const ROUNDS: usize = 500;
 
-/// Does it until it is warm, and then counts what it allocates in all threads of the process.
+/// Repeats the operation until it is warm, and then counts its allocations in all threads of the process.
 fn count(what: &'static str, mut run: impl FnMut() -> io::Result<()>) -> (&'static str, u64) {
     (0..ROUNDS).for_each(|_| run().expect(what));
     let before = dhat::HeapStats::get().total_blocks;
@@ -35,7 +35,7 @@ fn count(what: &'static str, mut run: impl FnMut() -> io::Result<()>) -> (&'stat
     (what, dhat::HeapStats::get().total_blocks - before)
 }
 
-/// Operations by which the caller waits for the kernel, or for nobody.
+/// Operations in which the caller waits for the kernel, or for nobody.
 fn operations(io: &dyn Io) -> Vec<(&'static str, u64)> {
     let (near, far) = tcp_pair(io);
     let udp = UdpSocket::bind(io, "127.0.0.1:0").expect("bound");
@@ -45,7 +45,7 @@ fn operations(io: &dyn Io) -> Vec<(&'static str, u64)> {
     let file = options.read(true).write(true).open(io, path.path()).expect("opened");
     let mut buffer = [0; 64];
     let mut messages = [Message::with_room(64), Message::with_room(64)];
-    // The first wait makes what a context is woken by.
+    // The first wait makes the waker of a context.
     io.timeout(Duration::from_millis(1), |io| near.readable(io)).expect_err("nothing comes");
     let mut ticks = io.interval(Duration::from_micros(50));
     vec![
@@ -81,11 +81,11 @@ fn operations(io: &dyn Io) -> Vec<(&'static str, u64)> {
     ]
 }
 
-/// Hand-overs between two tasks: each round goes to and fro.
+/// Hand-overs between two tasks: each round goes back and forth.
 fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
     let (near, far) = tcp_pair(io);
     let ((to, theirs), (back, ours)) = (channel(0), channel(1));
-    // Room is made when an item is first kept, which who receives in time never sees.
+    // Space is allocated when an item is first stored, which never happens if the receiver is in time.
     back.try_send(0).expect("room");
     ours.try_recv().expect("an item");
     let (ask, answer) = (Semaphore::new(0), Semaphore::new(0));
@@ -126,7 +126,7 @@ fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
             for _ in 0..many {
                 *shared.write(io)? += 1;
             }
-            // What the end of a task gives back may take room in a pool, and is not counted.
+            // The resources that the end of a task frees may need space in a pool, which is not counted.
             Ok(counted.wait(io)?)
         });
         let counts = vec![
@@ -163,7 +163,7 @@ fn hand_overs(io: &dyn Io) -> Vec<(&'static str, u64)> {
     })
 }
 
-/// Waits for its turn, and passes it on.
+/// Waits for its turn, and passes the turn on.
 fn pass(io: &dyn Io, turn: &Mutex<bool>, changed: &Condvar, mine: bool) -> Result<(), Canceled> {
     let mut turn = turn.lock(io)?;
     while *turn != mine {
@@ -194,7 +194,7 @@ fn what_is_warm_allocates_nothing(on: &On) {
         drop(std::hint::black_box(Box::new(1)));
         Ok(())
     });
-    // At least: threads of the process that are not the case's may allocate meanwhile.
+    // It is a lower bound: threads of the process outside of the case may allocate in the meantime.
     assert!(boxes.1 >= ROUNDS as u64, "of {ROUNDS} boxes {} are counted", boxes.1);
     if !on.tasks_are_threads() {
         check(&on.executors(1));

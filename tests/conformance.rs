@@ -1,4 +1,4 @@
-//! The conformance suite on our backends; on decorators around them with `IOLITE_TEST_AROUND`.
+//! The conformance suite on our backends, and with `IOLITE_TEST_AROUND` on decorators around them.
 
 mod support;
 

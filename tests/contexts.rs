@@ -1,8 +1,8 @@
-//! Mixed contexts: {fiber of one runtime, fiber of another, pool worker, plain thread} do everything
-//! through one explicit `Io`, each together with each of the others.
+//! Mixed contexts: {fiber of one runtime, fiber of another, pool worker, plain thread} do everything through one
+//! explicit `Io`, each together with each of the others.
 //!
-//! Each cell works, or gives an error that carries the names of both sides; none hangs.
-//! `IOLITE_TEST_ROUNDS=10000` is the long form.
+//! Each combination works, or returns an error that names both sides; none hangs. `IOLITE_TEST_ROUNDS=10000` is the
+//! long run.
 
 mod support;
 
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Where code runs.
+/// The place where code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     FiberOfOne,
@@ -65,7 +65,7 @@ impl House {
         Self { one: evented().start(), another: evented().start(), pool: threaded().start() }
     }
 
-    /// The explicit `Io` of a cell.
+    /// Returns the explicit `Io` of a combination.
     fn io(&self, on: &On) -> &dyn Io {
         if on.tasks_are_threads() { self.pool.io() } else { self.one.io() }
     }
@@ -96,7 +96,7 @@ impl House {
     }
 }
 
-/// Two places do something together, `rounds` times; how often it was done.
+/// Two places do something together, `rounds` times. Returns how often it was done.
 type FileTarget = fn(&House, &dyn Io, (Place, Place), usize) -> io::Result<usize>;
 
 fn each_pair_of_places_works_together(subject: FileTarget, on: On) {
@@ -165,7 +165,7 @@ fn channels(house: &House, io: &dyn Io, places: (Place, Place), rounds: usize) -
     Ok(done)
 }
 
-/// What one place starts, the other joins.
+/// One place starts a task, and the other joins it.
 fn join(house: &House, io: &dyn Io, places: (Place, Place), rounds: usize) -> io::Result<usize> {
     let (sender, receiver) = channel::<Task<usize>>(4);
     let start = move || {
@@ -187,7 +187,7 @@ fn join(house: &House, io: &dyn Io, places: (Place, Place), rounds: usize) -> io
     Ok(rounds)
 }
 
-/// What one place starts, the other cancels: a sleep, a wait or a read.
+/// One place starts a sleep, a wait or a read, and the other cancels it.
 fn cancel(house: &House, io: &dyn Io, places: (Place, Place), rounds: usize) -> io::Result<usize> {
     let (sender, receiver) = channel::<Task<bool>>(4);
     let (client, _server) = tcp_pair(io);

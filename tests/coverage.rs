@@ -1,5 +1,4 @@
-//! `docs/coverage.md` says which test shows what, and so does section 11 of SOUNDNESS.md; so these tests exist. And no
-//! test is left out by its harness.
+//! The tests that `docs/coverage.md` and section 11 of SOUNDNESS.md name exist, and no harness leaves a test out.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +13,7 @@ fn every_test_of_the_table_exists() {
     assert!(missing.is_empty(), "docs/coverage.md names tests that do not exist: {missing:#?}");
 }
 
-/// Each row says what shows it.
+/// Each row names a test.
 #[test]
 fn every_place_where_code_of_the_program_runs_names_a_test_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -30,7 +29,7 @@ fn every_place_where_code_of_the_program_runs_names_a_test_that_exists() {
     }
 }
 
-/// `file::the_test`, and not `Type::method`.
+/// Returns true for `file::the_test`, and false for `Type::method`.
 fn is_test(text: &str) -> bool {
     let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '/'));
     text.split_once("::").is_some_and(|(file, name)| is_name(file) && is_name(name) && name.contains('_'))
@@ -42,7 +41,7 @@ fn exists(root: &Path, test: &str) -> bool {
     fs::read_to_string(file.with_extension("rs")).is_ok_and(|source| source.contains(&format!("fn {name}(")))
 }
 
-/// In a target without libtest a `#[test]` would be compiled out, and nobody would know.
+/// In a target without libtest, a `#[test]` would be compiled out, and nobody would notice.
 #[test]
 fn no_test_stands_outside_of_its_harness() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

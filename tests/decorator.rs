@@ -1,6 +1,8 @@
-//! A decorator proves itself: it counts what is under way through it, and is otherwise what it is around.
+//! Checks a decorator that counts the operations under way through it, and otherwise behaves like the `Io` that it is
+//! around.
 //!
-//! This is how a crate with an `Io` of its own uses the suite. It chooses some cases, for the time that all take.
+//! A crate with an `Io` of its own uses the suite in this way. This test chooses some of the cases, because all of them
+//! take too long.
 
 mod support;
 
@@ -50,7 +52,7 @@ impl Decorator for Counted {
     }
 }
 
-/// An operation, which may also end by a panic: where nothing may suspend.
+/// An operation, which may also end with a panic: where nothing may suspend.
 struct UnderWay<'a>(&'a AtomicUsize);
 
 impl<'a> UnderWay<'a> {

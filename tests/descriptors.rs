@@ -1,5 +1,5 @@
-//! Descriptors: none is left is an error that passes, and none is lost. A process of its own, for
-//! their number belongs to the process.
+//! Running out of descriptors is an error from which programs recover, and no descriptor is lost. The test has a
+//! process of its own, because the number of descriptors belongs to the process.
 
 mod support;
 
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 
 const EMFILE: i32 = 24;
 
-/// Lowers the number of descriptors that the process may have, until it drops.
+/// Limits the number of descriptors that the process may have, until it is dropped.
 struct Limited {
     before: Rlimit,
 }
@@ -78,7 +78,7 @@ impl Limited {
         Self { before }
     }
 
-    /// Takes every descriptor that there may be.
+    /// Takes every descriptor up to the limit.
     fn exhausted(self) -> Exhausted {
         Exhausted { held: std::iter::from_fn(|| StdFile::open("/dev/null").ok()).collect(), _limited: self }
     }
@@ -90,7 +90,7 @@ impl Drop for Limited {
     }
 }
 
-/// Holds every descriptor that the process may have, until it drops.
+/// Holds every descriptor that the process may have, until it is dropped.
 struct Exhausted {
     held: Vec<StdFile>,
     _limited: Limited,
@@ -101,7 +101,7 @@ impl Exhausted {
         Limited::to(256).exhausted()
     }
 
-    /// Leaves so many free.
+    /// Leaves this number of descriptors free.
     fn but(free: usize) -> Self {
         let mut exhausted = Self::new();
         exhausted.held.truncate(exhausted.held.len() - free);
@@ -109,7 +109,7 @@ impl Exhausted {
     }
 }
 
-/// So that no call has to wait for the kernel to make some.
+/// A large limit from the beginning, so that no call has to wait until the kernel enlarges its table.
 fn there_is_room_for_many(on: &On) {
     on.run(|io| {
         let status = fs::read_to_string(io, "/proc/self/status").expect("read");
@@ -123,7 +123,7 @@ fn no_descriptor_is_an_error_that_passes(on: &On) {
     on.run(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
-        // Whatever a backend opens when it first needs it is open after this.
+        // After this, the descriptors that a backend opens on first use are open.
         let stream = TcpStream::connect(io, address).expect("connect");
         let (accepted, _) = listener.accept(io).expect("accept");
         let waiting = net::TcpStream::connect(address).expect("connect");
@@ -141,7 +141,7 @@ fn no_descriptor_is_an_error_that_passes(on: &On) {
                 assert_eq!(error.raw_os_error(), Some(EMFILE), "{number}: {error}");
             }
         }
-        // What is open works on.
+        // Open descriptors still work.
         stream.write_all(io, b"x").expect("sent");
         assert_eq!(accepted.read(io, &mut [0; 4]).expect("received"), 1);
         drop(exhausted);
@@ -151,16 +151,16 @@ fn no_descriptor_is_an_error_that_passes(on: &On) {
     });
 }
 
-/// Nobody who is not there needs a number.
+/// A connection that does not exist needs no number.
 fn accepting_without_descriptors_waits_for_somebody(on: &On) {
     on.run(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         let mut incoming = listener.incoming(io);
-        // What a backend opens when it first needs it is open after this.
+        // After this, the descriptors that a backend opens on first use are open.
         io.timeout(Duration::from_millis(1), |io| listener.accept(io)).map(drop).expect_err("nobody is there");
         let client = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
-        // Enough for a backend that accepts ahead where there are many.
+        // The limit is high enough for a backend that accepts ahead when there are many connections.
         let exhausted = Limited::to(4200).exhausted();
         let accept = |io: &dyn Io| listener.accept(io).map(drop);
         let waited = io.timeout(Duration::from_millis(2), accept).expect_err("nobody is there");
@@ -179,13 +179,14 @@ fn accepting_without_descriptors_waits_for_somebody(on: &On) {
     });
 }
 
-/// However many are left: it runs, or there is an error that says so, and neither a program nor a descriptor stays.
+/// However many descriptors are left: the program runs, or an error says why not, and neither a program nor a
+/// descriptor stays behind.
 fn a_program_without_descriptors_is_not_left_behind(on: &On) {
     on.run(|io| {
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut run = || process::spawn(io, &mut command)?.wait_with_output(io);
-        // Whatever is opened once is open after this.
+        // After this, everything that is opened once is open.
         run().expect("enough are left");
         let before = open_descriptors();
         let mut ran = 0;
@@ -200,7 +201,7 @@ fn a_program_without_descriptors_is_not_left_behind(on: &On) {
             until(io, || open_descriptors() == before);
         }
         assert!((1..20).contains(&ran), "{ran} of 20 ran");
-        // Starting it takes no descriptor, waiting for it does.
+        // Starting it needs no descriptor, but waiting for it does.
         let exhausted = Exhausted::new();
         let error = process::spawn(io, Command::new("sleep").arg("infinity")).expect_err("it cannot be waited for");
         assert_eq!(errno(&error), Some(EMFILE), "{error}");
@@ -209,13 +210,13 @@ fn a_program_without_descriptors_is_not_left_behind(on: &On) {
     });
 }
 
-/// The system's error in an error or in its source.
+/// Returns the system's error of an error or of its source.
 fn errno(error: &io::Error) -> Option<i32> {
     let source = || error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error();
     error.raw_os_error().or_else(source)
 }
 
-/// Whether a program that this process has started runs, or has ended and was not waited for.
+/// Returns true if a program that this process has started runs, or has ended and was not waited for.
 fn has_children() -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::All, options), Err(Errno::CHILD))
@@ -237,7 +238,7 @@ fn signals_and_timers_without_descriptors_are_errors(on: &On) {
     });
 }
 
-/// Large copies take a pipe, where there is one to be had; memory does it, too.
+/// Large copies use a pipe if one can be made; otherwise they use memory.
 fn copies_need_no_descriptors(on: &On) {
     let content = large_content();
     on.run(|io| {
@@ -285,9 +286,9 @@ fn canceled_copies_lose_none(on: &On) {
     });
 }
 
-/// Connections keep coming, without a descriptor too: the error is told, the next call pauses, and
-/// nobody who waits is lost.
-/// Counts the calls that fail while somebody is in the queue and nobody makes room.
+/// Connections keep coming, even without a descriptor: the error is returned, the next call pauses, and no waiting
+/// connection is lost.
+/// Counts the calls that fail while a connection is in the queue and nobody frees a descriptor.
 fn a_bare_loop_around_accept_does_not_spin_without_descriptors(on: &On) {
     const PAUSE: Duration = Duration::from_millis(10);
     on.run(|io| {
@@ -325,8 +326,8 @@ fn incoming_connections_survive_a_lack_of_descriptors(on: &On) {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         let mut incoming = listener.incoming(io);
-        // What is in flight in the kernel keeps the limit with which it began, so it comes first; and
-        // with fewer descriptors than that, nothing would be in flight.
+        // Operations in flight in the kernel keep the limit with which they began, so the limit comes first. With a
+        // lower limit, nothing would be in flight.
         let limited = Limited::to(4096);
         let warm = net::TcpStream::connect(address).expect("connect");
         drop(incoming.next(io).expect("a connection"));
@@ -351,7 +352,8 @@ fn incoming_connections_survive_a_lack_of_descriptors(on: &On) {
     });
 }
 
-/// What takes descriptors of its own says that there are none, and leaves no file behind; what takes none works.
+/// Calls that need descriptors of their own fail with the right error and leave no file behind; calls that need none
+/// work.
 fn files_without_descriptors(on: &On) {
     on.run(|io| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -360,7 +362,7 @@ fn files_without_descriptors(on: &On) {
         let dir = fs::Dir::open(io, folder.path()).expect("opened");
         let file = File::open(io, dir.at("a/b/file")).expect("opened");
         let new = fs::AtomicFile::create(io, dir.at("new")).expect("made");
-        // Threads of the pools are there after this.
+        // After this, the threads of the pools exist.
         file.try_lock_shared(io).expect("free");
         let before = open_descriptors();
 
@@ -437,7 +439,7 @@ fn canceled_incoming_connections_lose_none(on: &On) {
     });
 }
 
-/// What is accepted after nobody wants it any more is closed all the same.
+/// A connection that is accepted after nobody wants it any more is closed.
 fn dropped_incoming_connections_lose_none(on: &On) {
     let mut random = Random::new("dropped");
     let mut life = |rounds: usize| {
@@ -460,7 +462,7 @@ fn dropped_incoming_connections_lose_none(on: &On) {
     assert_eq!(open_descriptors(), before);
 }
 
-/// A backend that cannot be made is an error with its cause, no panic, and leaves nothing behind.
+/// A backend that cannot be made is an error with its cause and not a panic, and leaves nothing behind.
 fn evented_without_descriptors_says_why() {
     let _watchdog = Watchdog::start();
     drop(support::evented().start());
@@ -473,13 +475,13 @@ fn evented_without_descriptors_says_why() {
     assert_eq!(open_descriptors(), before);
 }
 
-/// How many descriptors the process has open.
+/// Returns the number of descriptors that the process has open.
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("Linux has it").count()
 }
 
-/// Runs `round` many times with a warm runtime, and compares the descriptors before and after. For a
-/// test that is [`alone`] from before it opens anything.
+/// Runs `round` many times with a warm runtime, and compares the descriptors before and after. It is for a test that is
+/// [`alone`] before it opens anything.
 fn loses_none(on: &On, name: &str, round: impl Fn(&dyn Io, &mut Random)) {
     let mut random = Random::new(name);
     on.on_thread(|io| {
@@ -492,7 +494,7 @@ fn loses_none(on: &On, name: &str, round: impl Fn(&dyn Io, &mut Random)) {
     });
 }
 
-/// Cancels a member after a random time; it may have succeeded.
+/// Cancels a member after a random time; the member may have succeeded by then.
 fn cancel_soon<T: Send>(
     io: &dyn Io,
     random: &mut Random,
@@ -522,13 +524,13 @@ fn canceled_connects_lose_none(on: &On) {
     loses_none(on, "connect", |io, random| {
         let connected = cancel_soon(io, random, |io| TcpStream::connect(io, address));
         listener.set_nonblocking(true).expect("set");
-        // The canceled ones may have come as far as the backlog.
+        // The canceled connections may have reached the backlog.
         while listener.accept().is_ok() {}
         drop(connected);
     });
 }
 
-/// Losers of a race between addresses are closed, and so is everybody when the race is canceled.
+/// The losers of a race between addresses are closed, and if the race is canceled, all connections are.
 fn races_of_addresses_lose_none(on: &On) {
     let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
     listener.set_nonblocking(true).expect("set");
@@ -540,7 +542,7 @@ fn races_of_addresses_lose_none(on: &On) {
     loses_none(on, "race", |io, random| {
         let addresses = [silent, refused, good, good, silent];
         let connected = cancel_soon(io, random, |io| TcpStream::connect_with(io, &addresses[..], &options));
-        // Whoever is not the winner has been closed.
+        // All connections except the winner have been closed.
         let winner = connected.as_ref().map(|stream| stream.local_addr(io).expect("address"));
         while let Ok((mut stream, peer)) = listener.accept() {
             stream.set_nonblocking(false).expect("set");
@@ -558,18 +560,18 @@ fn canceled_accepts_lose_none(on: &On) {
         let address = listener.local_addr(io).expect("address");
         let client = net::TcpStream::connect(address).expect("connect");
         let accepted = cancel_soon(io, random, |io| listener.accept(io));
-        // Lost to nobody: it was accepted, or is to be.
+        // No side loses it: it was accepted, or is still to be accepted.
         let (_, peer) = accepted.unwrap_or_else(|| listener.accept(io).expect("it still waits"));
         assert_eq!(peer, client.local_addr().expect("address"));
     });
 }
 
-/// Whether the message was received or not: its descriptors are somebody's, or closed.
+/// Whether or not the message was received, its descriptors belong to the receiver or are closed.
 fn canceled_passing_of_descriptors_loses_none(on: &On) {
     loses_none(on, "descriptors", |io, random| {
         let (near, far) = UnixStream::pair(io).expect("pair");
         let (reader, writer) = io::pipe().expect("a pipe");
-        // Two go, there is room for one.
+        // Two are sent, but there is room for one.
         let received = scope(io, |group| {
             let sent = concurrently(group, |io| {
                 spin(Duration::from_nanos(30_000));
@@ -580,7 +582,8 @@ fn canceled_passing_of_descriptors_loses_none(on: &On) {
             received.unwrap_or_else(|| far.recv_with_fds(io, &mut [0; 4], 1).expect("it is still there"))
         });
         assert_eq!((received.descriptors.len(), received.descriptors_truncated), (1, true));
-        // What nobody receives is closed with the socket, what is received without asking at once.
+        // Descriptors that nobody receives are closed with the socket. Those that are received without being asked for
+        // are closed at once.
         near.send_with_fds(io, b"xy", &[writer.as_fd()]).expect("sent");
         assert_eq!(far.read(io, &mut [0]).expect("received"), 1);
         near.send_with_fds(io, b"x", &[writer.as_fd()]).expect("sent");
@@ -598,7 +601,7 @@ fn canceled_opens_lose_none(on: &On) {
 
 fn timed_out_connects_lose_none(on: &On) {
     on.on_thread(|io| {
-        // A backlog that is full lets nobody in.
+        // A full backlog accepts no more connections.
         let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
         let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
         let address = listener.local_addr(io).expect("address");
@@ -628,7 +631,7 @@ fn runtimes_that_come_and_go_lose_none(on: &On) {
     assert_eq!(open_descriptors(), before);
 }
 
-/// A closure that is dropped unrun, or handed back, takes its sockets with it.
+/// A closure that is dropped without running, or returned, drops its sockets with it.
 fn refused_tasks_lose_none(on: &On) {
     on.concurrent_limit(1).on_thread(|io| {
         let go = Event::new();

@@ -1,4 +1,5 @@
-//! One rule for all errors of the workspace: each says its own level, its source is the next, and nothing is said twice.
+//! One rule for all errors of the workspace: each describes its own level, its source is the next level, and nothing is
+//! said twice.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -18,10 +19,10 @@ use iolite::{
     process,
 };
 
-/// An error, how many levels it has, and the name of its type.
+/// An error, the number of its levels, and the name of its type.
 type Row = (&'static str, usize, Box<dyn Error>);
 
-/// Each error type of the workspace, and each of its forms that has a source.
+/// Returns each error type of the workspace, and each of its forms that has a source.
 fn errors(io: &dyn Io) -> Vec<Row> {
     let os = || io::Error::from_raw_os_error(104);
     let refused = || ConcurrencyUnavailable::refused_by_system("concurrent_limit", 7, os());
@@ -86,7 +87,7 @@ fn ended_in_the_middle(io: &dyn Io) -> io::Error {
     client.read_exact(io, &mut [0; 9]).expect_err("six bytes do not come")
 }
 
-/// The texts of an error and of its sources.
+/// Returns the texts of an error and of its sources.
 fn levels(error: &dyn Error) -> Vec<String> {
     let mut levels = vec![error.to_string()];
     let mut next = error.source();
@@ -114,7 +115,8 @@ fn each_level_says_its_own_and_nothing_twice() {
     .expect("threads are everywhere");
 }
 
-/// What a bridge says of a state that could not be made has all levels, as the error itself does not get to its caller.
+/// A bridge's error about a state that could not be made has the texts of all levels, because the error itself does not
+/// reach the caller.
 #[test]
 fn a_bridge_tells_why_there_is_no_state_with_all_sources() {
     let config = Config::new().backend(BackendChoice::Threaded);
@@ -131,7 +133,7 @@ fn a_bridge_tells_why_there_is_no_state_with_all_sources() {
     .expect("threads are everywhere");
 }
 
-/// A new error type is a row of the table.
+/// A new error type needs a row in the table.
 #[test]
 fn every_error_type_is_in_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -147,7 +149,7 @@ fn every_error_type_is_in_the_table() {
     assert!(missing.is_empty(), "not in the table: {missing:?}");
 }
 
-/// The types for which a folder's files, tests apart, implement `Error`.
+/// Collects the types that implement `Error` in a folder's files, without tests.
 fn collect(folder: &Path, types: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder of the repository") {
         let path = entry.expect("an entry").path();

@@ -1,4 +1,4 @@
-//! Memory stays flat over any number of tasks. A process of its own, for memory belongs to the
+//! Memory stays flat over any number of tasks. The test has a process of its own, because memory belongs to the
 //! process.
 
 mod support;
@@ -22,17 +22,17 @@ fn main() -> ExitCode {
     run_one_by_one(support::subjects(), &[CASES])
 }
 
-/// How much the process may grow while nothing is kept: allocators and stack pools settle.
+/// The maximum growth of the process while nothing is kept: allocators and stack pools settle.
 const GROWTH_BYTES_MAX: u64 = 8 << 20;
 
-/// The resident memory of the process.
+/// Returns the resident memory of the process.
 fn resident_bytes() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").expect("Linux has it");
     let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
     pages * rustix::param::page_size() as u64
 }
 
-/// Does it a tenth as often to settle, and then measures.
+/// Runs a tenth of the repetitions to settle, and then measures the others.
 fn assert_flat(what: &str, times: usize, mut run: impl FnMut(usize)) {
     run(times / 10);
     let before = resident_bytes();
@@ -51,7 +51,7 @@ fn a_long_group_of_short_tasks_stays_small(on: &On) {
             let mut live_most = 0;
             assert_flat("tasks of one group", rounds(100_000), |times| {
                 for _ in 0..times {
-                    // What the closure owns would be seen if it were kept.
+                    // Values that the closure owns would be noticed if they were kept.
                     let owned = vec![1_u8; 512];
                     let member = group.spawn_waiting(move |_| ran.fetch_add(owned.len(), Ordering::Relaxed));
                     drop(member.expect("a slot, in the end"));
@@ -60,7 +60,7 @@ fn a_long_group_of_short_tasks_stays_small(on: &On) {
             });
             group.wait(io).expect("not canceled");
             assert_eq!(group.len(), 0);
-            // A slot is free a moment before its member is out of the books.
+            // A slot is free a moment before its member is removed.
             assert!(live_most <= 2 * LIMIT, "{live_most} members were alive with {LIMIT} slots");
         });
         let all = rounds(100_000) + rounds(100_000) / 10;

@@ -1,5 +1,5 @@
-//! The conformance suite tells: what fails, with its seed, what could not run, and what is missing. It runs here as
-//! another process, on subjects that are not as they should be.
+//! The report of the conformance suite: the failures with their seeds, the cases that could not run, and what is
+//! missing. The suite runs here as another process, on subjects that misbehave.
 
 mod support;
 
@@ -12,7 +12,7 @@ use iolite::testing::{Faults, Faulty};
 use iolite::{Io, operation::Operation};
 use iolite_conformance::{Around, FileTarget, Running, Wanted, run};
 
-/// In the other process: which subject it runs the suite on.
+/// In the other process: the subject on which it runs the suite.
 const SUBJECT: &str = "IOLITE_TEST_HARNESS_SUBJECT";
 
 fn main() -> ExitCode {
@@ -45,7 +45,7 @@ fn names_are_listed_and_chosen_exactly() {
     assert!(ended.status.success() && text.contains("cases that ran on threaded: 1\n"), "{text}");
 }
 
-/// Here some receptions fail, which is not how they end in a race.
+/// Here some receives fail, which they never do in a race.
 fn what_fails_is_shown_with_its_place_and_its_seed() {
     let (ended, text) = suite("faulty", &["races::a_byte_is_received_or_still_there"]);
     assert_eq!(ended.status.code(), Some(101), "{text}");
@@ -75,14 +75,14 @@ fn a_subject_that_is_missing_and_required_fails_the_run() {
     assert_eq!(ended.status.code(), Some(101), "{text}");
     assert!(text.contains("IOLITE_TEST_REQUIRE requires it, but missing is not available"), "{text}");
     assert!(text.contains("0 passed") && text.contains("0 ignored") && !text.contains("IGNORED"), "{text}");
-    // It is not what is required, or nobody asked for it here.
+    // The missing backend is not the required one, or no chosen case needs it.
     for (required, filter) in [("threaded", "tcp::"), ("nowhere", "no case has this in its name")] {
         let (ended, text) = suite_that_requires(required, "missing", &[filter]);
         assert!(ended.status.success(), "{text}");
     }
 }
 
-/// Runs the suite in another process, to its end; what it printed on its standard output.
+/// Runs the suite in another process until it ends. Returns its standard output.
 fn suite(subject: &str, arguments: &[&str]) -> (Ended, String) {
     suite_that_requires("", subject, arguments)
 }
@@ -108,7 +108,7 @@ fn subject(name: &str) -> Arc<dyn FileTarget> {
     }
 }
 
-/// A backend that there is nowhere.
+/// A backend that is never available.
 struct Missing;
 
 impl FileTarget for Missing {

@@ -1,4 +1,4 @@
-//! Operations that one backend has beside the vocabulary's, and the other has not.
+//! Operations that one backend has beside the vocabulary's, and that the other does not have.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Programs that are started where nobody can wait for them, by a process of its own.
+//! Programs that a process starts although it cannot wait for them. The test has a process of its own.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ const PROGRAMS: usize = 500;
 
 fn start_programs(io: &dyn Io) {
     for _ in 0..PROGRAMS {
-        // It ends at once, often before anybody has looked at it.
+        // The program ends at once, often before anybody has looked at it.
         let mut child = process::spawn(io, &mut Command::new("true")).expect("it was started");
         let error = child.wait(io).expect_err("the kernel keeps no status");
         assert_eq!(error.raw_os_error(), Some(10), "ECHILD: {error}");
@@ -39,7 +39,7 @@ fn start_programs(io: &dyn Io) {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
-/// Where SIGCHLD is ignored, the kernel forgets a program with its end, and its number is free.
+/// If SIGCHLD is ignored, the kernel forgets a program at its end, and its number is free.
 fn a_program_that_nobody_can_wait_for_was_started_all_the_same(on: &On) {
     if env::var_os(CHILD).is_some() {
         return on.main(start_programs);

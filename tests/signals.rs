@@ -1,4 +1,4 @@
-//! Signals that come at once, to a process of their own.
+//! Signals that arrive at once, in a process of their own.
 
 #![forbid(unsafe_code)]
 
@@ -25,14 +25,14 @@ const CHILD: &str = "IOLITE_TEST_SIGNALS";
 
 const ROUNDS: usize = 1_000;
 
-/// All that can be watched, is sent by nobody else here, and is not taken back by SIGCONT.
+/// All signals that can be watched, that nobody else sends here, and that SIGCONT does not discard.
 const WATCHED: [i32; 19] = [1, 2, 3, 5, 6, 10, 12, 13, 14, 15, 16, 24, 25, 26, 27, 28, 29, 30, 31];
 
 fn watched() -> impl Iterator<Item = Signal> {
     WATCHED.into_iter().map(Signal::from_raw)
 }
 
-/// Says so each time that it has seen all signals.
+/// Reports each time that it has seen all signals.
 fn watch(io: &dyn Io) {
     let mut signals = Signals::new(watched()).expect("watched");
     let mut stdout = std::io::stdout();
@@ -46,8 +46,8 @@ fn watch(io: &dyn Io) {
     }
 }
 
-/// A process that is continued gets all that was sent to it while it was stopped before it runs another instruction of
-/// its own: each handler interrupts the one before, unless that keeps it out.
+/// A process that is continued gets all signals that were sent to it while it was stopped, before it runs another
+/// instruction of its own: each handler interrupts the previous one, unless that one blocks the signal.
 fn signals_that_come_at_once_are_all_seen(on: &On) {
     if env::var_os(CHILD).is_some() {
         return on.main(watch);

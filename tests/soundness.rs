@@ -1,7 +1,6 @@
-//! What SOUNDNESS.md says about leaked handles, panics and `no_suspend`, on every backend.
+//! The statements of SOUNDNESS.md about leaked handles, panics and `no_suspend`, on every backend.
 //!
-//! Evented runs with one executor here, so that its fibers share a thread: that is where they could
-//! harm each other.
+//! Evented runs with one executor here, so that its fibers share a thread: only there could they harm each other.
 
 #![forbid(unsafe_code)]
 
@@ -37,12 +36,12 @@ fn main() -> ExitCode {
     run_cases(support::subjects(), &[CASES])
 }
 
-/// Runs a case to the end of its runtime.
+/// Runs a case until its runtime has ended.
 fn run<T>(on: &On, case: impl FnOnce(&dyn Io) -> T) -> T {
     on.executors(1).main(case)
 }
 
-/// Sleeps until it is canceled, and counts that.
+/// Returns a closure that sleeps until it is canceled, and counts the cancellation.
 fn sleeper(canceled: &Arc<AtomicUsize>) -> impl FnOnce(&dyn Io) + Send + 'static {
     let canceled = canceled.clone();
     move |io| {
@@ -105,7 +104,7 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Sets a thread-local, calls out, and puts the old value back, as `scoped_tls` does.
+/// Sets a thread-local, calls out, and restores the old value, as `scoped_tls` does.
 fn nested(call: impl FnOnce()) -> u32 {
     let before = DEPTH.replace(DEPTH.get() + 1);
     let outcome = catch_unwind(AssertUnwindSafe(call));
@@ -136,7 +135,7 @@ fn no_suspend_refuses_what_would_interleave_a_thread_local(on: &On, suspension: 
         let message = *refused.expect_err("it suspended").downcast::<&str>().expect("a message");
         assert!(message.contains("inside no_suspend"), "{message}");
         assert_eq!(nested(|| no_suspend(|| ())), 1);
-        // Outside of it all is well again.
+        // Outside of it, suspending is allowed again.
         suspension(io);
     });
 }
@@ -168,7 +167,7 @@ fn a_group_waits_outside_of_its_bodys_unwinding(on: &On) {
             io.group(|group| -> Result<(), Canceled> {
                 let member = group.spawn_concurrent(|io| {
                     drop(io.sleep(Duration::MAX));
-                    // On Evented: on the very thread of the body that panicked.
+                    // On Evented, this runs on the thread of the body that panicked.
                     panicking.store(thread::panicking(), Ordering::Relaxed);
                 });
                 drop(member.unwrap());

@@ -1,5 +1,5 @@
-// Go's part of the measurements, as src/job.rs asks for them: the job is the argument, as JSON; what it found is a line
-// of JSON on stdout. A server prints its address and then answers the questions on stdin.
+// The measurements in Go, for the jobs of src/job.rs: the argument is the job, as JSON, and the result is a line of JSON
+// on stdout. A server prints its address and then answers the questions on stdin.
 package main
 
 import (
@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// How many operations pass between two looks at the clock.
+	// The number of operations between two looks at the clock.
 	chunk = 1000
-	// How often each of two goroutines yields before both are joined.
+	// The number of times that each of two goroutines yields before both are joined.
 	yields = 5000
 )
 
@@ -119,7 +119,7 @@ func answerParent() {
 	os.Exit(0)
 }
 
-// The microseconds of CPU time that this process has used.
+// Returns the CPU time that this process has used, in microseconds.
 func usage() (user, system float64) {
 	var usage syscall.Rusage
 	must(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
@@ -155,7 +155,7 @@ func newStopwatch(seconds float64) *stopwatch {
 	return &stopwatch{made: time.Now(), duration: time.Duration(seconds * 1e9)}
 }
 
-// Whether to go on. To be asked before each chunk of that many operations.
+// Returns true if the measurement continues. To be called before each chunk of this number of operations.
 func (watch *stopwatch) goesOn(operations int) bool {
 	watch.ended = time.Now()
 	if watch.begun.IsZero() {

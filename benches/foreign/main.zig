@@ -1,15 +1,15 @@
-//! Zig's part of the measurements, on `std.Io.Threaded`, as src/job.rs asks for them: the job is the argument, as JSON;
-//! what it found is a line of JSON on stdout. A server prints its address and then answers the questions on stdin.
+//! The measurements in Zig, on `std.Io.Threaded`, for the jobs of src/job.rs: the argument is the job, as JSON, and the result is
+//! a line of JSON on stdout. A server prints its address and then answers the questions on stdin.
 
 const std = @import("std");
 const Io = std.Io;
 const net = Io.net;
 
-/// How many operations pass between two looks at the clock.
+/// The number of operations between two looks at the clock.
 const chunk = 1000;
-/// How often each of two tasks yields before both are joined.
+/// The number of times that each of two tasks yields before both are joined.
 const yields = 5000;
-/// How many tasks of `async` have a thread at once, as with iolite's threads.
+/// The number of `async` tasks that have a thread at once, as with iolite's threads.
 const workers = 64;
 
 const gpa = std.heap.smp_allocator;
@@ -123,7 +123,7 @@ const Stopwatch = struct {
         return .{ .io = io, .made = now, .ended = now, .duration = @intFromFloat(seconds * 1e9) };
     }
 
-    /// Whether to go on. To be asked before each chunk of that many operations.
+    /// Returns true if the measurement continues. To be called before each chunk of this number of operations.
     fn goesOn(watch: *Stopwatch, operations: u64) bool {
         watch.ended = Io.Timestamp.now(watch.io, .awake).nanoseconds;
         const begun = watch.begun orelse {

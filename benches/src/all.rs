@@ -1,4 +1,4 @@
-//! All questions one after the other, in the sizes that the charts are of.
+//! Asks all questions one after another, in the sizes that the charts show.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,13 +8,13 @@ use std::process::Command;
 use crate::arguments::All;
 use crate::measure;
 
-/// The file that says where the answers are from.
+/// The file that says on which machine the answers were measured.
 pub(crate) const MACHINE: &str = "machine.txt";
 
-/// The names of the answers, and what is asked.
+/// The names of the answers, and the arguments of their questions.
 const QUESTIONS: [(&str, &[&str]); 21] = [
     ("echo-64", &["echo"]),
-    // Longer than the others: in half a second a connection has its turn a few dozen times.
+    // This takes longer than the others: in half a second each connection has only a few dozen turns.
     ("echo-1000", &["echo", "--connections", "1000", "--seconds", "2"]),
     ("echo-8000", &["echo", "--connections", "8000", "--seconds", "3"]),
     ("echo-16k", &["echo", "--bytes", "16384"]),
@@ -37,11 +37,12 @@ const QUESTIONS: [(&str, &[&str]); 21] = [
     ("proxy-1000", &["proxy", "--connections", "1000", "--seconds", "2"]),
 ];
 
-/// Asks all questions, or those chosen, and saves the answers. `false` when a measurement failed, which was told.
+/// Asks all questions, or the chosen ones, and saves the answers. Returns false if a measurement failed, which was
+/// reported.
 ///
 /// # Errors
 ///
-/// There is no such question; the answers cannot be saved.
+/// A chosen question does not exist, or the answers cannot be saved.
 pub(crate) fn answer(all: &All) -> Result<bool, String> {
     if let Some(unknown) = all.questions.iter().find(|name| QUESTIONS.iter().all(|(known, _)| known != name)) {
         let known: Vec<_> = QUESTIONS.iter().map(|(name, _)| *name).collect();
@@ -60,7 +61,7 @@ pub(crate) fn answer(all: &All) -> Result<bool, String> {
     Ok(good)
 }
 
-/// Asks in a process of its own, as anybody would.
+/// Asks a question in a process of its own, as a user would.
 fn ask(all: &All, arguments: &[&str], answers: &Path) -> io::Result<bool> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments).args(["--format", "json", "--rounds", &all.rounds.to_string()]);
@@ -70,7 +71,7 @@ fn ask(all: &All, arguments: &[&str], answers: &Path) -> io::Result<bool> {
     Ok(command.stdout(File::create(answers)?).status()?.success())
 }
 
-/// The machine, and the command that asked.
+/// Returns a description of the machine, and the command that asked.
 fn machine(all: &All) -> io::Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).unwrap_or(("", "CPU"));

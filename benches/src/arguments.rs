@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use crate::peer::Peer;
 
 /// Measures iolite against its peers, side by side in one run.
 ///
-/// Every peer runs in a process of its own, pinned to one core; the peers take turns round by
-/// round, and the table shows medians.
+/// Every peer runs in a process of its own, pinned to one core. The peers take turns round by round, and the table
+/// shows medians.
 #[derive(Debug, Parser)]
 #[command(name = "iolite-bench", version)]
 pub(crate) struct Arguments {
@@ -21,55 +21,55 @@ pub(crate) struct Arguments {
 pub(crate) enum Question {
     /// An echo over TCP: what does a request cost the server?
     Echo(Echo),
-    /// A stream over TCP that never pauses: what does a MiB cost the server, to receive and to send?
+    /// A continuous stream over TCP: what does a MiB cost the server, to receive and to send?
     Stream(Stream),
     /// What does it cost to start a task and to wait for its end?
     Tasks(Tasks),
-    /// What does it cost to give way to another task? Two tasks take turns.
+    /// What does it cost to yield to another task? Two tasks take turns.
     Yield(Yield),
     /// What does it cost to hand a message to another task? Two tasks play ping-pong.
     Channel(Channel),
-    /// How much work are sleepers, and how late do they wake up?
+    /// How much work do sleeping tasks cause, and how late do they wake up?
     Timers(Timers),
-    /// What does an idle task, or an idle connection, hold?
+    /// How much memory does an idle task, or an idle connection, hold?
     Memory(Memory),
     /// What does it cost to have a closure run on a blocking thread, and to wait for it?
     Offload(Offload),
-    /// Random reads of a file: what does one cost?
+    /// What does a random read of a file cost?
     Files(Files),
-    /// Files by their names, and a program: what does it cost to look, list, read, replace and start?
+    /// What do file operations by name and starting a program cost: metadata, listing, reading, replacing, starting?
     Names(Names),
-    /// A server of files over HTTP: what does an answer cost it?
+    /// What does an answer cost a server of files over HTTP?
     Serve(Serve),
-    /// A proxy over TCP: what does a request with its answer cost it?
+    /// What does a request with its answer cost a proxy over TCP?
     Proxy(Proxy),
-    /// Asks all of these and saves the answers, for `report`.
+    /// Asks all of these questions and saves the answers, for `report`.
     All(All),
-    /// Draws charts and writes tables of saved answers.
+    /// Draws charts and writes tables from saved answers.
     Report(Report),
-    /// One measurement, in the process made for it.
+    /// Runs one measurement, in the process made for it.
     #[command(hide = true)]
     Child {
-        /// Who runs it.
+        /// The peer that runs it.
         peer: Peer,
         /// The job, as JSON.
         job: String,
     },
 }
 
-/// What all questions have in common.
+/// The options that all questions share.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Who takes part, in this order [default: all that the subcommand offers].
+    /// The peers that take part, in this order [default: all that the subcommand offers].
     #[arg(long, value_delimiter = ',')]
     pub(crate) peers: Vec<Peer>,
-    /// How often each peer is measured.
+    /// The number of measurements of each peer.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// How long one measurement takes, after a warm-up of a tenth of it.
+    /// The duration of one measurement in seconds, after a warm-up of a tenth of it.
     #[arg(long, default_value_t = 3.0, value_parser = positive)]
     pub(crate) seconds: f64,
-    /// A table of medians, or a line of JSON per peer and round.
+    /// The output: a table of medians, or a line of JSON per peer and round.
     #[arg(long, default_value = "table")]
     pub(crate) format: Format,
 }
@@ -84,7 +84,7 @@ pub(crate) enum Format {
 pub(crate) struct Echo {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many connections there are, each with one request under way at any time.
+    /// The number of connections, each with one request under way at any time.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) connections: u32,
     /// The size of a request.
@@ -96,10 +96,10 @@ pub(crate) struct Echo {
 pub(crate) struct Stream {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many connections there are.
+    /// The number of connections.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) connections: u32,
-    /// The size of the server's pieces.
+    /// The size of the server's pieces in bytes.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub(crate) bytes: u32,
 }
@@ -108,7 +108,7 @@ pub(crate) struct Stream {
 pub(crate) struct Tasks {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many tasks are started before the first is waited for; 1 is one by one.
+    /// The number of tasks that are started before the first one is awaited; with 1, they run one by one.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) batch: u32,
 }
@@ -129,7 +129,7 @@ pub(crate) struct Channel {
 pub(crate) struct Timers {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many tasks sleep at once, for 0 to 1,000 ms each, or for at most `--seconds` where that is less.
+    /// The number of tasks that sleep at once, for 0 to 1,000 ms each, or for at most `--seconds` if that is less.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) sleepers: u32,
 }
@@ -138,10 +138,10 @@ pub(crate) struct Timers {
 pub(crate) struct Memory {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many tasks are alive at once.
+    /// The number of tasks that are alive at once.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) fibers: u32,
-    /// Measures that many idle connections instead; each has echoed once.
+    /// Measures this number of idle connections instead; each has echoed once.
     #[arg(long, conflicts_with = "fibers", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) connections: Option<u32>,
 }
@@ -156,13 +156,14 @@ pub(crate) struct Offload {
 pub(crate) struct Files {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The file, made if there is none of that size and kept; without this, one in the folder for temporary files.
+    /// The file, which is created if there is none of that size, and kept. Default: one in the folder for temporary
+    /// files.
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
-    /// The size of the file.
+    /// The size of the file in MiB.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) mib: u64,
-    /// How many reads there are at once.
+    /// The number of concurrent reads.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) in_flight: u32,
 }
@@ -180,7 +181,7 @@ pub(crate) struct Names {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many connections there are, each with one request under way at any time.
+    /// The number of connections, each with one request under way at any time.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) connections: u32,
     /// The size of the file.
@@ -192,7 +193,7 @@ pub(crate) struct Serve {
 pub(crate) struct Proxy {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many connections there are, each with one request under way at any time.
+    /// The number of connections, each with one request under way at any time.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) connections: u32,
     /// The size of an answer.
@@ -202,17 +203,17 @@ pub(crate) struct Proxy {
 
 #[derive(Debug, Args)]
 pub(crate) struct All {
-    /// The folder for the answers, made if need be.
+    /// The folder for the answers, which is created if needed.
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// How often each peer is measured.
+    /// The number of measurements of each peer.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// How long one measurement takes, after a warm-up of a tenth of it; those of `timers` take one, of `echo-1000`
-    /// two, of `echo-8000` three.
+    /// The duration of one measurement in seconds, after a warm-up of a tenth of it; the question `timers` takes one,
+    /// `echo-1000` two, and `echo-8000` three.
     #[arg(long, default_value_t = 0.5, value_parser = positive)]
     pub(crate) seconds: f64,
-    /// Which of them [default: all].
+    /// The questions to ask [default: all].
     #[arg(long, value_delimiter = ',')]
     pub(crate) questions: Vec<String>,
 }
@@ -220,16 +221,16 @@ pub(crate) struct All {
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     /// The folder with the answers: `*.jsonl`, each with the lines of one question. The charts and `report.md` are
-    /// written beside them.
+    /// written to the same folder.
     pub(crate) folder: PathBuf,
 }
 
 impl Common {
-    /// Who takes part: those asked for, or `default`.
+    /// Returns the peers that take part: the requested ones, or `default`.
     ///
     /// # Errors
     ///
-    /// One of them is not among those that are `offered`.
+    /// A requested peer is not among those that are `offered`.
     pub(crate) fn peers(&self, default: &[Peer], offered: &[Peer]) -> Result<Vec<Peer>, String> {
         if self.peers.is_empty() {
             return Ok(default.to_vec());

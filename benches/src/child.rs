@@ -1,4 +1,4 @@
-//! The processes that run jobs: how a parent starts one and asks it, and how the child answers with lines of JSON on its
+//! The processes that run jobs. A parent starts one and asks it, and the child answers with lines of JSON on its
 //! stdout.
 
 use std::io::{self, BufRead, BufReader, Write};
@@ -17,14 +17,14 @@ use crate::peers;
 use crate::peers::installed::{self, installed};
 use crate::record::Figures;
 
-/// What the parent asks a server.
+/// A question of the parent to a server.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Ask {
     Usage,
     ResidentBytes,
 }
 
-/// Runs a job in a fresh process, pinned to its peer's cores, and returns what it found.
+/// Runs a job in a new process, pinned to its peer's cores, and returns the figures.
 pub(crate) fn run(peer: Peer, job: &Job) -> io::Result<Figures> {
     let mut child = spawn(peer, job)?;
     let output = child.stdout.take().expect("it is piped");
@@ -33,7 +33,7 @@ pub(crate) fn run(peer: Peer, job: &Job) -> io::Result<Figures> {
     if status.success() { figures } else { Err(io::Error::other(format!("its process ended with {status}"))) }
 }
 
-/// A server in a process of its own. It ends with this handle.
+/// A server in a process of its own. Dropping this handle ends it.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -55,7 +55,7 @@ impl Server {
         Ok(Self { child, input, output, address: address? })
     }
 
-    /// The process.
+    /// Returns the id of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -76,7 +76,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has nothing to put in order, and may have died already.
+        // It has nothing to clean up, and may have died already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -98,9 +98,9 @@ fn read_line<T: DeserializeOwned>(output: &mut impl BufRead) -> io::Result<T> {
     Ok(serde_json::from_str(&line)?)
 }
 
-/// The whole of a child process.
+/// Runs a whole child process.
 pub(crate) fn child(peer: Peer, job: &str) -> io::Result<()> {
-    // Nobody is left who would read the answer, and a spinning process would spoil later figures.
+    // Nobody would read the answer any more, and a spinning process would spoil later figures.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let cores = measure::cores()?;
     measure::pin(&cores[cores.len().saturating_sub(peer.cores())..])?;
@@ -148,7 +148,7 @@ fn say(answer: &impl Serialize) -> io::Result<()> {
     output.flush()
 }
 
-/// Answers what the parent asks a server, which ends when it has no more to ask.
+/// Answers the questions of the parent to a server. Ends the process when there are no more.
 fn answer_parent(usage: impl Fn() -> io::Result<Usage>) -> ! {
     for line in io::stdin().lines() {
         let answered = line.and_then(|line| match serde_json::from_str(&line)? {

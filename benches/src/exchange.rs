@@ -1,4 +1,5 @@
-//! The other sides of `serve` and `proxy`: plain threads that ask, and the server behind the proxy that answers them.
+//! The other sides of `serve` and `proxy`: plain threads that send requests, and the server behind the proxy that
+//! answers them.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,35 +8,35 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Each thread has few frames.
+/// The size of each thread's stack: it has few frames.
 const STACK_BYTES: usize = 64 << 10;
-/// In pieces that cost this side less than the server.
+/// The size of a piece in bytes, which costs this side less than the server.
 const PIECE_BYTES: usize = 256 << 10;
-/// How long to wait for the first answer, between two looks.
+/// The interval of checks for the first answer.
 const LOOK: Duration = Duration::from_millis(1);
-/// How long a request of the proxy is.
+/// The size of a request to the proxy in bytes.
 pub(crate) const REQUEST_BYTES: usize = 16;
 
-/// The requests that were answered, and the time they took.
+/// The number of requests that were answered, and the time that they took.
 #[derive(Debug)]
 pub(crate) struct Exchanged<T> {
     pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
-    /// The answers of the server at the beginning and at the end of the time that counts.
+    /// The server's own answers at the beginning and at the end of the measured time.
     pub(crate) asked: [T; 2],
 }
 
-/// How a client knows where an answer ends.
+/// The way in which a client finds the end of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
-    /// It has so many bytes.
+    /// An answer has this number of bytes.
     Bytes(usize),
     /// The HTTP head of the first answer gives the length, which all later answers share.
     Http,
 }
 
-/// Keeps a request under way on each connection for a while, after a warm-up of a tenth of it; for longer, where nothing
-/// was answered until then.
+/// Keeps a request under way on each connection for a while, after a warm-up of a tenth of it. The warm-up is longer if
+/// nothing was answered until then.
 pub(crate) fn load<T>(
     address: SocketAddr,
     connections: u32,
@@ -100,7 +101,7 @@ fn exchange(mut stream: &TcpStream, request: &[u8], answer: Answer, answered: &A
         stream.write_all(request)?;
         let mut received = 0;
         while length.is_none_or(|length| received < length) {
-            // The first answer is read whole, as its head has to be found.
+            // The first answer is read whole, because its head has to be found.
             let place = if length.is_none() { received } else { 0 };
             if place == piece.len() {
                 piece.resize(2 * place, 0);
@@ -120,7 +121,7 @@ fn exchange(mut stream: &TcpStream, request: &[u8], answer: Answer, answered: &A
     }
 }
 
-/// The length of an answer with its head; `None` where the head has not come.
+/// Returns the length of an answer with its head, or `None` if the head has not arrived completely.
 fn http_length(bytes: &[u8]) -> io::Result<Option<usize>> {
     const LENGTH: &str = "content-length:";
     let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else { return Ok(None) };
@@ -132,7 +133,7 @@ fn http_length(bytes: &[u8]) -> io::Result<Option<usize>> {
     }
 }
 
-/// Answers each request on each connection with so many bytes, until the process ends; where.
+/// Answers each request on each connection with this number of bytes, until the process ends. Returns the address.
 pub(crate) fn answer(bytes: usize) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;

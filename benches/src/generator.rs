@@ -10,17 +10,17 @@ use hdrhistogram::Histogram;
 use crate::measure::Usage;
 use crate::raw::{Buffer, Completion, Ring};
 
-/// What the generator saw.
+/// The result of the generator.
 #[derive(Debug)]
 pub(crate) struct Load<T> {
     pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
-    /// The answers of the server at the beginning and at the end of the time that counts.
+    /// The server's own answers at the beginning and at the end of the measured time.
     pub(crate) asked: [T; 2],
-    /// What the generator itself used meanwhile.
+    /// The CPU time of the generator itself in the meantime.
     pub(crate) generator: Usage,
     pub(crate) latency_ns: Histogram<u64>,
-    /// The smallest over the mean of requests per connection.
+    /// The smallest number of requests of a connection, divided by the mean.
     pub(crate) fairness: f64,
 }
 
@@ -29,18 +29,18 @@ struct Connection {
     stream: OwnedFd,
     outgoing: Buffer,
     incoming: Buffer,
-    /// How many of the two operations of a request, send and receive, have not ended.
+    /// The number of operations of a request, send and receive, that have not ended.
     pending: u32,
     sent_at: Instant,
-    /// The number of the request, which is part of what is sent.
+    /// The number of the request, which is part of the request.
     number: u64,
-    /// How many requests ended within the time that counts.
+    /// The number of requests that ended within the measured time.
     counted: u64,
 }
 
-/// Loads the server at `address` for a while, after a warm-up of a tenth of it; for longer, where nothing came back until
-/// then, since a time without a request has no figures. Calls `ask` at the beginning and at the
-/// end of the time that counts.
+/// Loads the server at `address` for a while, after a warm-up of a tenth of it. The warm-up is longer if nothing came
+/// back until then, because a time without a request has no figures. Calls `ask` at the beginning and at the end of the
+/// measured time.
 pub(crate) fn load<T>(
     address: SocketAddr,
     connections: u32,
@@ -99,7 +99,7 @@ fn connect(ring: &mut Ring, address: SocketAddr, connections: u32, bytes: usize)
         .map(|index| {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
-            // In this order, so that a buffer's number tells its connection: see `ended`.
+            // In this order, the number of a buffer tells its connection: see `ended`.
             let (outgoing, incoming) = (ring.buffer(bytes), ring.buffer(bytes));
             for (place, byte) in ring.memory(outgoing).iter_mut().enumerate() {
                 *byte = (place as u32 ^ index) as u8;
@@ -110,7 +110,7 @@ fn connect(ring: &mut Ring, address: SocketAddr, connections: u32, bytes: usize)
         .collect()
 }
 
-/// Queues a request and the reception of its echo.
+/// Queues a request and the receive of its echo.
 fn request(ring: &mut Ring, connection: &mut Connection) -> io::Result<()> {
     connection.number += 1;
     let number = connection.number.to_le_bytes();
@@ -124,7 +124,7 @@ fn request(ring: &mut Ring, connection: &mut Connection) -> io::Result<()> {
     ring.receive(&connection.stream, connection.incoming, true)
 }
 
-/// The connection whose operation has ended, all bytes of it.
+/// Returns the connection whose operation has ended with all of its bytes.
 fn ended(completion: &Completion, bytes: usize) -> io::Result<usize> {
     match completion {
         Completion::Received(buffer, Ok(count)) | Completion::Sent(buffer, Ok(count)) if *count == bytes => {
@@ -150,7 +150,7 @@ mod test {
 
     use super::*;
 
-    /// Loads a server that changes each echo by `change`, a request at a time.
+    /// Loads a server that changes each echo with `change`, with one request at a time.
     fn load_one(change: impl Fn(&mut [u8; 64]) + Send + 'static) -> io::Result<Load<()>> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;

@@ -1,4 +1,4 @@
-//! What one measurement is.
+//! The description of one measurement.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::peers::names::Names;
 use crate::peers::reads::Files;
 
-/// What one measurement is.
+/// The description of one measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Job {
-    /// Serves echoes until the parent is done, each connection with a buffer of so many bytes.
+    /// Serves echoes until the parent is done; each connection has a buffer of this size.
     Echo { buffer_bytes: usize },
-    /// Receives or sends in pieces of so many bytes until the parent is done.
+    /// Receives or sends in pieces of this size until the parent is done.
     Stream { piece_bytes: usize, way: Way },
-    /// Serves the files of a folder, by the requests of HTTP, until the parent is done.
+    /// Serves the files of a folder over HTTP until the parent is done.
     Serve { folder: PathBuf },
     /// Passes connections on to another server until the parent is done.
     Proxy { origin: SocketAddr },
@@ -27,7 +27,7 @@ pub(crate) enum Job {
     Channel { seconds: f64 },
     /// Tasks that sleep for 0 to `longest_ms`.
     Timers { sleepers: u32, longest_ms: f64 },
-    /// Tasks that wait for nothing in particular.
+    /// Tasks that wait for an event.
     Memory { fibers: u32 },
     /// Closures on blocking threads.
     Offload { in_flight: u32, seconds: f64 },
@@ -37,7 +37,7 @@ pub(crate) enum Job {
     Names(Names),
 }
 
-/// The way in which bytes go, as the server sees it.
+/// The direction of the bytes, as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Way {

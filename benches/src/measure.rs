@@ -19,18 +19,18 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// What this process has used so far.
+    /// Returns the CPU time that this process has used so far.
     pub(crate) fn of_process() -> io::Result<Self> {
         Self::of(UsageWho::RUSAGE_SELF)
     }
 
-    /// What the calling thread has used so far.
+    /// Returns the CPU time that the calling thread has used so far.
     pub(crate) fn of_thread() -> io::Result<Self> {
         Self::of(UsageWho::RUSAGE_THREAD)
     }
 
-    /// Reads the CPU time that another process with one thread has used so far. The kernel counts it as a whole, not by user
-    /// and system.
+    /// Returns the CPU time that another process with one thread has used so far. The kernel counts only the sum of
+    /// user and system time there.
     pub(crate) fn of_other(pid: u32) -> io::Result<Self> {
         let path = format!("/proc/{pid}/schedstat");
         let ns = fs::read_to_string(path)?.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
@@ -78,7 +78,7 @@ impl Stopwatch {
         }
     }
 
-    /// Whether to go on. To be asked before each chunk of that many operations.
+    /// Returns true if the measurement continues. To be called before each chunk of this number of operations.
     pub(crate) fn goes_on(&mut self, chunk: u64) -> bool {
         self.ended = Instant::now();
         match self.begun {
@@ -116,20 +116,20 @@ fn own_usage() -> Usage {
     Usage::of_process().expect("a process may ask what it has used")
 }
 
-/// The cores that this process may use, of which there is at least one.
+/// Returns the cores that this process may use; there is at least one.
 pub(crate) fn cores() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
 }
 
-/// Keeps the calling thread, and those that it starts, on some cores.
+/// Pins the calling thread, and the threads that it starts, to some cores.
 pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
     cores.iter().for_each(|&core| set.set(core));
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// The resident memory of this process in bytes, counted page by page.
+/// Returns the resident memory of this process in bytes, counted page by page.
 pub(crate) fn resident_bytes() -> io::Result<f64> {
     let rollup = fs::read_to_string("/proc/self/smaps_rollup")?;
     let kib = rollup
@@ -139,7 +139,7 @@ pub(crate) fn resident_bytes() -> io::Result<f64> {
     Ok(kib * 1024.0)
 }
 
-/// Allows as many descriptors as the system lets this process have.
+/// Allows this process as many descriptors as the system permits.
 pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)

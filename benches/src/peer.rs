@@ -1,17 +1,17 @@
-//! The peers, and which of them have a program for which question.
+//! The peers, and the questions for which each of them has a program.
 
 use std::fmt;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Who is measured.
+/// A program that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Peer {
     /// A loop on the `io-uring` crate, without a runtime: the limit.
     RawUring,
-    /// The same, whose receptions wait for their turn also where the bytes are there: the limit of fairness.
+    /// The same loop, whose receives wait for their turn even if the bytes have arrived: the limit of fairness.
     RawUringPollFirst,
     /// A loop on epoll, without a runtime: the limit of readiness.
     RawEpoll,
@@ -21,7 +21,7 @@ pub(crate) enum Peer {
     #[value(name = "iolite-evented-2")]
     #[serde(rename = "iolite-evented-2")]
     IoliteEvented2,
-    /// iolite on fibers, which receive what keeps coming in into buffers of a pool.
+    /// iolite on fibers, which receive into buffers of a pool as bytes arrive.
     IoliteEventedMultishot,
     /// iolite on threads.
     IoliteThreaded,
@@ -60,7 +60,7 @@ use Peer::{
     Nginx, RawEpoll, RawUring, RawUringPollFirst, Smol, Threads, Tokio, Tokio2, TokioUring, Zig,
 };
 
-/// Those with an echo server.
+/// The peers with an echo server.
 pub(crate) const ECHO: &[Peer] = &[
     RawUring,
     RawUringPollFirst,
@@ -81,28 +81,28 @@ pub(crate) const ECHO: &[Peer] = &[
     Go,
     Zig,
 ];
-/// Those that stream.
+/// The peers that stream.
 pub(crate) const STREAM: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads];
-/// Those with tasks, yields and channels.
+/// The peers with tasks, yields and channels.
 pub(crate) const TASKS: &[Peer] =
     &[IoliteEvented, IoliteThreaded, Tokio, Tokio2, Monoio, Compio, Glommio, May, Smol, Threads, Go, Zig];
-/// Those that can have 100,000 tasks at once.
+/// The peers that can have 100,000 tasks at once.
 pub(crate) const MANY: &[Peer] = &[IoliteEvented, Tokio, Monoio, Compio, Glommio, Smol, Go];
-/// Those with a pool of blocking threads.
+/// The peers with a pool of blocking threads.
 pub(crate) const OFFLOAD: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Monoio, Compio, Glommio, Smol];
-/// Those that read files.
+/// The peers that read files.
 pub(crate) const FILES: &[Peer] =
     &[RawUring, IoliteEvented, IoliteThreaded, Tokio, Monoio, Compio, Glommio, TokioUring, Threads];
 
-/// Those that serve files.
+/// The peers that serve files.
 pub(crate) const SERVE: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads, Nginx];
-/// Those that are proxies.
+/// The peers that are proxies.
 pub(crate) const PROXY: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads, Haproxy];
-/// Those that ask a file system for more than reads.
+/// The peers that perform other file operations than reads.
 pub(crate) const NAMES: &[Peer] = &[IoliteEvented, IoliteThreaded, Tokio, Threads];
 
 impl Peer {
-    /// How many cores its process may use.
+    /// Returns the number of cores that the peer's process may use.
     pub(crate) fn cores(self) -> usize {
         match self {
             IoliteEvented2 | Tokio2 => 2,

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// What one measurement found: names and numbers, in the order in which they are written.
+/// The result of one measurement: names and numbers, in the order in which they are printed.
 pub(crate) type Figures = Map<String, Value>;
 
 /// Makes [`Figures`].
@@ -12,9 +12,9 @@ pub(crate) fn figures<const N: usize>(pairs: [(&str, f64); N]) -> Figures {
     pairs.into_iter().map(|(name, number)| (name.to_owned(), round(number))).collect()
 }
 
-/// Figures that tell what was asked, not what was found.
+/// Figures that describe the question, not the result.
 const KEYS: [&str; 5] = ["connections", "bytes", "in_flight", "mode", "alive"];
-/// Figures that are for other programs than the tables: another figure has them in it.
+/// Figures that the tables leave out, because another figure contains them.
 const LEFT_OUT: [&str; 1] = ["requests"];
 
 /// The figures of one peer in one round.
@@ -27,7 +27,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The record as one line of JSON.
+    /// Returns the record as one line of JSON.
     pub(crate) fn json(&self) -> String {
         let mut line = Figures::new();
         line.insert("peer".into(), self.peer.clone().into());
@@ -36,14 +36,14 @@ impl Record {
         Value::Object(line).to_string()
     }
 
-    /// The figures that tell what was asked.
+    /// Returns the figures that describe the question.
     fn keys(&self) -> Vec<(&str, String)> {
         let keys = self.figures.iter().filter(|(name, _)| KEYS.contains(&name.as_str()));
         keys.map(|(name, value)| (name.as_str(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
             .collect()
     }
 
-    /// The names of the figures that were found, CPU time first.
+    /// Returns the names of the figures of the result, CPU time first.
     fn columns(&self) -> Vec<&str> {
         let names = self.figures.keys().map(String::as_str);
         let mut names: Vec<_> = names.filter(|name| !KEYS.contains(name) && !LEFT_OUT.contains(name)).collect();
@@ -52,22 +52,22 @@ impl Record {
     }
 }
 
-/// What was found of one peer for one question, over all rounds.
+/// The results of one peer for one question, over all rounds.
 pub(crate) struct Group<'a> {
     pub(crate) peer: &'a str,
-    /// What was asked: names and values.
+    /// The question: names and values.
     pub(crate) keys: Vec<(&'a str, String)>,
     rounds: Vec<&'a Record>,
 }
 
 impl Group<'_> {
-    /// A figure in all rounds that have it.
+    /// Returns a figure from all rounds that have it.
     pub(crate) fn numbers(&self, name: &str) -> Vec<f64> {
         self.rounds.iter().filter_map(|record| record.figures.get(name)?.as_f64()).collect()
     }
 }
 
-/// The records by peer and question, in the order in which they came.
+/// Returns the records by peer and question, in the order in which they came.
 pub(crate) fn groups(records: &[Record]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for record in records {
@@ -80,13 +80,13 @@ pub(crate) fn groups(records: &[Record]) -> Vec<Group<'_>> {
     groups
 }
 
-/// The names of all figures that were found, CPU time first.
+/// Returns the names of all figures of the results, CPU time first.
 pub(crate) fn columns(records: &[Record]) -> Vec<&str> {
-    // One that could not be counted in a round is not in its record.
+    // A figure that could not be counted in a round is missing in its record.
     records.iter().map(Record::columns).max_by_key(Vec::len).unwrap_or_default()
 }
 
-/// The medians over the rounds: a line per peer and question, in the order in which they came.
+/// Returns the medians over the rounds: a line per peer and question, in the order in which they came.
 pub(crate) fn table(records: &[Record], preset: &str) -> String {
     let columns = columns(records);
     let mut table = Table::new();
@@ -106,7 +106,7 @@ pub(crate) fn table(records: &[Record], preset: &str) -> String {
     table.to_string()
 }
 
-/// The one in the middle, or the mean of the two there.
+/// Returns the number in the middle, or the mean of the two there.
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     match numbers.len() {
@@ -116,7 +116,7 @@ pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     }
 }
 
-/// The number with as many digits as mean something; whole numbers stay whole.
+/// Returns the number with its significant digits; whole numbers stay whole.
 fn round(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() < 1e15 {
         return (number as i64).into();
@@ -124,7 +124,7 @@ fn round(number: f64) -> Value {
     ((number * 1000.0).round() / 1000.0).into()
 }
 
-/// The number for people; nothing for none.
+/// Returns the number for readers, or an empty text if there is none.
 pub(crate) fn text(number: f64) -> String {
     match number.abs() {
         size if size.is_nan() => String::new(),

@@ -1,4 +1,4 @@
-//! Charts and tables of saved answers.
+//! Charts and tables from saved answers.
 
 use std::error::Error;
 use std::fs;
@@ -11,24 +11,24 @@ use plotters::prelude::*;
 use crate::all::MACHINE;
 use crate::record::{Group, Record, columns, groups, median, table, text};
 
-/// The largest over the smallest figure from which on a chart is logarithmic.
+/// The ratio of the largest to the smallest figure above which a chart is logarithmic.
 const SPREAD_MAX: f64 = 20.0;
 const WIDTH: u32 = 760;
 const LINE_HEIGHT: u32 = 24;
-/// More than a letter of the labels takes, on average.
+/// The width of a letter of the labels, more than the average.
 const LETTER_WIDTH: u32 = 8;
 
-/// The figures that have a chart beside the one that comes first: how long the slowest had to wait, and how evenly all were served.
+/// The figures that have a chart besides the first one: the latency of the slowest requests, and the fairness.
 const TAILS: [&str; 3] = ["p99_us", "max_us", FAIRNESS];
-/// Of which the most is the best.
+/// The figure of which the largest value is the best.
 const FAIRNESS: &str = "fairness";
 
-/// Reads the `*.jsonl` of a folder and writes `report.md` and the charts beside them: for each question of the figure that
-/// comes first, and of its [`TAILS`]. `true`, for nothing is measured.
+/// Reads the `*.jsonl` of a folder and writes `report.md` and the charts to the same folder: for each question, a chart
+/// of its first figure and of its [`TAILS`]. Returns true, because nothing is measured.
 ///
 /// # Errors
 ///
-/// A file cannot be read or written, or is not what `--format json` prints; says which.
+/// A file cannot be read or written, or does not have the format of `--format json`; the error names it.
 pub(crate) fn answer(folder: &Path) -> Result<bool, String> {
     let told = |path: &Path, error: &dyn Error| format!("{}: {error}", path.display());
     let mut report = String::from("# Figures\n\n");
@@ -44,7 +44,7 @@ pub(crate) fn answer(folder: &Path) -> Result<bool, String> {
     Ok(true)
 }
 
-/// The saved answers, by name.
+/// Returns the saved answers, by name.
 fn answers(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     let mut answers: Vec<_> = entries.into_iter().filter(|path| path.extension() == Some("jsonl".as_ref())).collect();
@@ -52,7 +52,7 @@ fn answers(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(answers)
 }
 
-/// The charts and the table of one file; the charts are written beside it.
+/// Returns the charts and the table of one file; the charts are written beside it.
 fn section(path: &Path) -> Result<String, Box<dyn Error>> {
     let name = path.file_stem().ok_or("it has no name")?.to_string_lossy();
     let lines = fs::read_to_string(path)?;
@@ -74,12 +74,12 @@ fn section(path: &Path) -> Result<String, Box<dyn Error>> {
     Ok(section + &table(&records, presets::ASCII_MARKDOWN) + "\n\n")
 }
 
-/// One figure of all peers that were asked the same.
+/// One figure of all peers for the same question.
 struct Chart<'a> {
     title: String,
-    /// The values of what was asked.
+    /// The values of the question.
     asked: Vec<String>,
-    /// The best median first, which is the smallest of all but fairness.
+    /// The lines, the best median first: that is the smallest, except for fairness.
     lines: Vec<Line<'a>>,
 }
 
@@ -87,11 +87,11 @@ struct Chart<'a> {
 struct Line<'a> {
     peer: &'a str,
     median: f64,
-    /// Of all rounds.
+    /// The range over all rounds.
     range: Range<f64>,
 }
 
-/// A chart for each thing that was asked, in the order in which they came.
+/// Returns a chart for each question, in the order in which they came.
 fn charts<'a>(records: &'a [Record], figure: &str) -> Vec<Chart<'a>> {
     let mut charts: Vec<Chart<'a>> = Vec::new();
     for group in groups(records) {
@@ -115,7 +115,7 @@ fn charts<'a>(records: &'a [Record], figure: &str) -> Vec<Chart<'a>> {
 }
 
 impl<'a> Line<'a> {
-    /// `None` when no round has that figure.
+    /// Returns `None` if no round has that figure.
     fn of(group: &Group<'a>, figure: &str) -> Option<Self> {
         let numbers = group.numbers(figure);
         let (least, most) = (numbers.iter().copied().reduce(f64::min)?, numbers.iter().copied().reduce(f64::max)?);
@@ -124,15 +124,15 @@ impl<'a> Line<'a> {
 }
 
 impl Chart<'_> {
-    /// Writes the chart: a dot for each median, on a line over the range of the rounds.
+    /// Draws the chart: a dot for each median, on a line over the range of the rounds.
     fn draw(&self, path: &Path) -> Result<(), Box<dyn Error>> {
         let least = self.lines.iter().map(|line| line.range.start).fold(f64::INFINITY, f64::min);
         let most = self.lines.iter().map(|line| line.range.end).fold(0.0, f64::max);
         let logarithmic = least > 0.0 && most > SPREAD_MAX * least;
-        // The axis is that of logarithms then, and its labels are not.
+        // The axis is then one of logarithms, but its labels are not.
         let place = |number: f64| if logarithmic { number.log10() } else { number };
         let label = |place: &f64| text(if logarithmic { 10_f64.powf(*place) } else { *place });
-        // Room for the text beside the last dot.
+        // This leaves room for the text beside the last dot.
         let axis = if logarithmic { place(least)..place(most * 2.0) } else { 0.0..most * 1.15 };
         let title = if logarithmic { format!("{} (logarithmic)", self.title) } else { self.title.clone() };
 
@@ -166,13 +166,13 @@ impl Chart<'_> {
         Ok(())
     }
 
-    /// The room for the longest name of a peer, and a tick.
+    /// Returns the width of the longest name of a peer, and of a tick.
     fn peers_width(&self) -> u32 {
         let letters = self.lines.iter().map(|line| line.peer.len()).max().unwrap_or(0);
         letters as u32 * LETTER_WIDTH + 12
     }
 
-    /// The peer beside a line; the first is at the top.
+    /// Returns the peer beside a line; the first one is at the top.
     fn peer(&self, segment: &SegmentValue<usize>) -> String {
         match segment {
             SegmentValue::CenterOf(index) => self.lines.iter().rev().nth(*index).map_or("", |line| line.peer).into(),

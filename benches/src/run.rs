@@ -1,4 +1,4 @@
-//! Rounds in which the peers take turns, and what is told of them.
+//! The rounds in which the peers take turns, and their output.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
@@ -25,16 +25,16 @@ use crate::report;
 use crate::streaming;
 use crate::syscalls::Counter;
 
-/// How long system calls are counted.
+/// The time for which system calls are counted.
 const COUNTING_SECONDS: f64 = 0.1;
-/// The buffer of a connection, where requests are not larger.
+/// The size of a connection's buffer, if requests are not larger.
 const BUFFER_BYTES: usize = 512;
 
-/// Answers a question. `false` when a measurement failed, which was told.
+/// Answers a question. Returns false if a measurement failed, which was reported.
 ///
 /// # Errors
 ///
-/// The question cannot be asked in this way, or nobody hears the answer.
+/// The question cannot be asked in this way, or the answer cannot be printed.
 pub(crate) fn answer(question: &Question) -> Result<bool, String> {
     match question {
         Question::Echo(echo) => answer_echo(echo),
@@ -101,7 +101,7 @@ fn answer_serve(serve: &Serve) -> Result<bool, String> {
     let told = |error: io::Error| format!("the folder for files: {error}");
     let folder = tempfile::tempdir().map_err(told)?;
     fs::write(folder.path().join("file"), vec![0xA5; serve.bytes as usize]).map_err(told)?;
-    // For nginx, whose worker may be somebody else.
+    // This is for nginx, whose worker may run as another user.
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).map_err(told)?;
     let request = b"GET /file HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut rounds = Rounds::new(&serve.common, SERVE, SERVE)?;
@@ -187,7 +187,8 @@ fn measure_stream(peer: Peer, stream: &Stream, way: Way) -> io::Result<Figures> 
     Ok(all)
 }
 
-/// Says when requests per second are not the server's alone, from the parts of a core that were used.
+/// Prints a note if the server alone does not determine the requests per second, judging from the used fractions of the
+/// cores.
 fn note_busy(peer: Peer, generator: f64, server: f64) {
     let [generator_percent, server_percent] = [generator, server].map(|part| format!("{:.0} %", part * 100.0));
     if generator.max(server) < 0.9 {
@@ -206,11 +207,11 @@ fn note_busy(peer: Peer, generator: f64, server: f64) {
 /// One measurement of `echo`.
 struct Echoed {
     figures: Figures,
-    /// The part of a core that the generator used.
+    /// The fraction of a core that the generator used.
     generator_busy: f64,
-    /// The part of a core that the server used.
+    /// The fraction of a core that the server used.
     server_busy: f64,
-    /// Why system calls were not counted.
+    /// The reason why system calls were not counted.
     uncounted: Option<io::Error>,
 }
 
@@ -246,7 +247,7 @@ fn measure_echo(peer: Peer, echo: &Echo) -> io::Result<Echoed> {
     })
 }
 
-/// The system calls of the server, over new connections after the time that counts: to count them costs time.
+/// Counts the system calls of the server, over new connections after the measured time, because counting takes time.
 fn calls_per_request(server: &Server, echo: &Echo) -> io::Result<f64> {
     let mut counter = None;
     let load = load(server.address, echo, COUNTING_SECONDS, || match counter.take() {
@@ -259,7 +260,7 @@ fn calls_per_request(server: &Server, echo: &Echo) -> io::Result<f64> {
     Ok(load.asked[1] as f64 / load.requests as f64)
 }
 
-/// Runs `load` on a thread of its own, so that only that, and those that it starts, are pinned.
+/// Runs `load` on a thread of its own, so that only this thread, and the threads that it starts, are pinned.
 fn on_first_core<T: Send>(load: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     let core = measure::cores()?[0];
     thread::scope(|scope| {
@@ -293,7 +294,7 @@ fn answer_memory(memory: &Memory) -> Result<bool, String> {
 
 fn measure_connections(peer: Peer, connections: u32) -> io::Result<Figures> {
     let mut server = Server::start(peer, &Job::Echo { buffer_bytes: BUFFER_BYTES })?;
-    // One that comes and stays, so that what is made once is not counted.
+    // A first connection stays open, so that allocations that happen once are not counted.
     let _first = echo_once(&server)?;
     let before = server.resident_bytes()?;
     let alive = (0..connections).map(|_| echo_once(&server)).collect::<io::Result<Vec<_>>>()?;
@@ -310,7 +311,7 @@ fn echo_once(server: &Server) -> io::Result<TcpStream> {
     if &echo == b"hello" { Ok(stream) } else { Err(io::Error::other("the server does not echo")) }
 }
 
-/// Rounds and what came of them.
+/// The rounds and their results.
 struct Rounds<'a> {
     common: &'a Common,
     peers: Vec<Peer>,
@@ -335,8 +336,8 @@ impl<'a> Rounds<'a> {
         Ok(Self { common, peers, records: Vec::new(), failed: false })
     }
 
-    /// Measures every peer in every round. A failure is told, and the others go on. Each round begins with the next
-    /// peer, so that what slows the machine down at intervals does not always meet the same one.
+    /// Measures every peer in every round. A failure is reported, and the other peers continue. Each round begins with
+    /// another peer, so that a periodic disturbance of the machine does not always hit the same one.
     fn run(&mut self, mut measure: impl FnMut(Peer) -> io::Result<Vec<Figures>>) {
         for round in 1..=self.common.rounds {
             let first = (round - 1) as usize % self.peers.len().max(1);
@@ -360,7 +361,7 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// Prints the table, if that is wanted. `false` when a measurement failed.
+    /// Prints the table, if requested. Returns false if a measurement failed.
     fn end(self) -> Result<bool, String> {
         if self.common.format == Format::Table {
             println!("{}", table(&self.records, presets::UTF8_HORIZONTAL_ONLY));

@@ -1,4 +1,5 @@
-//! The other side of `stream`: plain threads that send or receive as fast as the server does the opposite.
+//! The other side of `stream`: plain threads that send while the server receives, and the other way round, as fast as
+//! they can.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,22 +9,22 @@ use std::time::{Duration, Instant};
 
 use crate::job::Way;
 
-/// In pieces that cost this side less than the server.
+/// The size of a piece in bytes, which costs this side less than the server.
 const PIECE_BYTES: usize = 256 << 10;
-/// How long to wait for the first byte, between two looks.
+/// The interval of checks for the first byte.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// The bytes that were moved, and what that took.
+/// The number of bytes that were moved, and the time and CPU time that they took.
 #[derive(Debug)]
 pub(crate) struct Streamed<T> {
     pub(crate) bytes: u64,
     pub(crate) elapsed: Duration,
-    /// The answers of the server at the beginning and at the end of the time that counts.
+    /// The server's own answers at the beginning and at the end of the measured time.
     pub(crate) asked: [T; 2],
 }
 
-/// Keeps all connections to the server at `address` busy for a while, after a warm-up of a tenth of it; for longer, where
-/// nothing was moved until then.
+/// Keeps all connections to the server at `address` busy for a while, after a warm-up of a tenth of it. The warm-up is
+/// longer if nothing was moved until then.
 pub(crate) fn load<T>(
     address: SocketAddr,
     connections: u32,
@@ -34,7 +35,7 @@ pub(crate) fn load<T>(
     let streams = (0..connections).map(|_| TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
     let moved = AtomicU64::new(0);
     thread::scope(|scope| {
-        // They end with their connections.
+        // The threads end with their connections.
         let _end = ShutDown(&streams);
         for stream in &streams {
             let moved = &moved;
@@ -60,7 +61,7 @@ impl Drop for ShutDown<'_> {
     }
 }
 
-/// Does the opposite of what the server does, until the connection ends.
+/// Does the opposite of the server, until the connection ends.
 fn pump(mut stream: &TcpStream, way: Way, moved: &AtomicU64) {
     let mut piece = vec![0; PIECE_BYTES];
     loop {

@@ -6,10 +6,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How many threads a process may have: `perf` takes them one by one, which for a thousand takes half a minute.
+/// The maximum number of threads of a process: `perf` attaches to them one by one, which for a thousand takes half a
+/// minute.
 const THREADS_MAX: usize = 100;
 
-/// Counts the system calls of a process, of all its threads, from the start to the end.
+/// Counts the system calls of all threads of a process, from the start to the end.
 #[derive(Debug)]
 pub(crate) struct Counter {
     perf: Child,
@@ -18,17 +19,17 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Starts to count.
+    /// Starts counting.
     ///
     /// # Errors
     ///
-    /// There is no `perf` here, or it may not count; the process has too many threads.
+    /// `perf` is not installed or not permitted, or the process has too many threads.
     pub(crate) fn start(pid: u32) -> io::Result<Self> {
         let threads = fs::read_dir(format!("/proc/{pid}/task"))?.count();
         if threads > THREADS_MAX {
             return Err(io::Error::other(format!("to count the calls of {threads} threads takes too long")));
         }
-        // It begins when told, and says when it has begun.
+        // It begins on request, and reports that it has begun.
         let mut perf = Command::new("perf")
             .args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-D", "-1", "--control", "fd:0,1", "-p"])
             .arg(pid.to_string())
@@ -43,7 +44,7 @@ impl Counter {
         match counter.tell("enable") {
             Ok(()) => Ok(counter),
             Err(error) => {
-                // Why it has ended says more than that it does not answer.
+                // The reason for its end says more than the missing answer.
                 counter.perf.kill()?;
                 let said = counter.said()?;
                 let reason = said.lines().map(str::trim).find(|line| !line.is_empty() && *line != "Error:");
@@ -52,13 +53,13 @@ impl Counter {
         }
     }
 
-    /// Stops, and returns how many there were.
+    /// Stops, and returns the count.
     pub(crate) fn end(mut self) -> io::Result<u64> {
         self.tell("disable")?;
         kill_process(Pid::from_child(&self.perf), Signal::INT)?;
         let said = self.said()?;
         match said.lines().find(|line| line.contains("sys_enter")).and_then(|line| line.split(',').next()) {
-            // What it says of a process that did not run meanwhile.
+            // The output for a process that did not run in the meantime.
             Some("<not counted>") => Ok(0),
             count => count
                 .and_then(|count| count.parse().ok())
@@ -70,14 +71,14 @@ impl Counter {
         writeln!(self.control, "{command}")?;
         let mut line = String::new();
         self.acknowledgements.read_line(&mut line)?;
-        // Older ones put a zero byte after the line, which is then before the next.
+        // Older versions put a zero byte after the line, which is then before the next one.
         match line.trim_matches(['\0', '\n']) {
             "ack" => Ok(()),
             other => Err(io::Error::other(format!("perf does not {command}: {other:?}"))),
         }
     }
 
-    /// What it said until its end.
+    /// Returns its output until its end.
     fn said(&mut self) -> io::Result<String> {
         let mut said = String::new();
         self.perf.stderr.take().expect("it is piped").read_to_string(&mut said)?;

@@ -1,4 +1,4 @@
-//! What the program does not do ends with code 2 and a line that says why.
+//! Requests that the program refuses end with exit code 2 and a line that says why.
 
 use std::process::Command;
 

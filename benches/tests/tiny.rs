@@ -1,5 +1,5 @@
-//! Runs every subcommand for an instant, so that none can rot. The figures mean nothing. Without io_uring, those run
-//! that need none.
+//! Runs every subcommand for an instant, so that it keeps working. The figures mean nothing. Without io_uring, only the
+//! subcommands that do not need it run.
 
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ const CASES: &[Case] = cases![
     serve_runs,
     proxy_runs
 ];
-/// With a load that comes from a ring.
+/// These have a load that comes from a ring.
 const WHOLE: &[Case] = whole![echo_runs, memory_runs, all_saves_what_report_draws];
 
 fn main() -> ExitCode {
@@ -66,11 +66,10 @@ impl FileTarget for Fibers {
     }
 }
 
-/// All measurements are pinned to one core: beside another one, a thread that yields waits for
-/// milliseconds.
+/// All measurements are pinned to one core: beside another one, a thread that yields waits for milliseconds.
 static ONE_BY_ONE: Mutex<()> = Mutex::new(());
 
-/// The lines of JSON that a subcommand prints with all peers that it offers, and who they are from.
+/// Returns the lines of JSON that a subcommand prints with all of its peers, and the names of these peers.
 fn run(arguments: &str) -> Vec<Value> {
     let output = output(&format!("{arguments} --rounds 1 --seconds 0.02 --format json"));
     lines(&String::from_utf8(output.stdout).unwrap())
@@ -80,7 +79,7 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What a command that succeeds prints.
+/// Returns the output of a command that succeeds.
 fn output(arguments: &str) -> Output {
     let _one = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(env!("CARGO_BIN_EXE_iolite-bench"));
@@ -90,8 +89,8 @@ fn output(arguments: &str) -> Output {
     output
 }
 
-/// Whether the lines are from these peers, in this order, and have these fields. Peers in other languages and servers of the
-/// system take part where they, or the compiler, are there.
+/// Checks that the lines are from these peers, in this order, and have these fields. Peers in other languages, and
+/// servers of the system, take part only if they or their compilers are installed.
 #[track_caller]
 fn check(lines: &[Value], peers: &[&str], fields: &[&str]) {
     let names = lines.iter().map(|line| line["peer"].as_str().unwrap());
@@ -99,7 +98,7 @@ fn check(lines: &[Value], peers: &[&str], fields: &[&str]) {
     assert_eq!(names, peers);
     for line in lines {
         let found: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
-        // Nothing counts system calls where `perf` is missing or may not.
+        // System calls are not counted if `perf` is missing or not permitted.
         let found: Vec<_> = found.into_iter().filter(|name| *name != "calls_per_request").collect();
         assert_eq!(found, [&["peer", "round"], fields].concat(), "{line}");
         assert!(fields.iter().all(|&field| line[field].is_number() || field == "mode"), "{line}");
@@ -141,11 +140,11 @@ const FILES: &[&str] = &[
     "threads",
 ];
 
-/// Those that need no io_uring.
+/// The peers that need no io_uring.
 const PORTABLE: &[&str] = &["iolite-threaded", "tokio", "tokio-2", "may", "smol", "threads"];
 
-/// The lines of a subcommand, and of which peers they have to be: without a choice with all of them, and, where there
-/// is no io_uring, with those that need none.
+/// Returns the lines of a subcommand, and the peers that they must be from: all of its peers if there is no choice, or,
+/// without io_uring, only those that do not need it.
 fn here<'a>(on: &On, arguments: &str, peers: &[&'a str]) -> (Vec<Value>, Vec<&'a str>) {
     if !on.tasks_are_threads() {
         return (run(arguments), peers.to_vec());
@@ -154,7 +153,7 @@ fn here<'a>(on: &On, arguments: &str, peers: &[&'a str]) -> (Vec<Value>, Vec<&'a
     (run(&format!("{arguments} --peers {}", peers.join(","))), peers)
 }
 
-/// Each name as often as a round has lines of it.
+/// Repeats each name as often as a round has lines of it.
 fn twice<'a>(peers: &[&'a str]) -> Vec<&'a str> {
     peers.iter().flat_map(|&peer| [peer, peer]).collect()
 }

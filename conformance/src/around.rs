@@ -7,7 +7,7 @@ use iolite_io::{Io, backend::Decorator};
 
 use crate::{FileTarget, Main, Running, Wanted};
 
-/// A decorator as a subject: another subject, around whose every `Io` the decorator is put.
+/// A decorator as a subject: another subject, with the decorator put around each of its `Io`s.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Around<F> {
 }
 
 impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Around<F> {
-    /// The subject with what `decorate` makes of its `Io`s, which must have a handle.
+    /// Makes a subject from another one, with the result of `decorate` for each of its `Io`s, which must have a handle.
     pub fn new(name: impl Into<String>, subject: Arc<dyn FileTarget>, decorate: F) -> Self {
         Self { name: name.into(), subject, decorate }
     }
@@ -54,7 +54,7 @@ impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> FileTarget for Around<F> {
     }
 }
 
-/// The least that a decorator consists of: it passes on what it can, and is its own handle.
+/// The smallest decorator: it passes every call on, and is its own handle.
 pub struct Plain {
     io: Arc<dyn Io>,
     this: Weak<Self>,

@@ -6,54 +6,54 @@ use crate::On;
 ///
 /// [`cases!`](macro@crate::cases), [`pairs!`](macro@crate::pairs) and [`whole!`](macro@crate::whole) make lists of them.
 pub struct Case {
-    /// The path of the module that has it.
+    /// The path of the module that contains it.
     module: &'static str,
-    /// Its function, with the arguments that are not subjects.
+    /// The name of its function, with the arguments that are not subjects.
     call: &'static str,
     pub(crate) body: Body,
 }
 
-/// The function of a case, and on what it runs.
+/// The function of a case, by the subjects on which it runs.
 #[derive(Clone, Copy)]
 pub(crate) enum Body {
-    /// On each subject.
+    /// Runs on each subject.
     One(fn(&On)),
-    /// On each pair of subjects, in either order, and on each subject with itself.
+    /// Runs on each pair of subjects, in either order, and on each subject with itself.
     Two(fn(&On, &On)),
-    /// Once, if all subjects are there.
+    /// Runs once, if all subjects are available.
     All(fn()),
 }
 
 impl Case {
-    /// A case that runs on each subject.
+    /// Makes a case that runs on each subject.
     ///
-    /// It is named `module::call`; of the path of the module only the last part counts.
+    /// It is named `module::call`, where `module` is the last part of the module's path.
     #[must_use]
     pub const fn on_each(module: &'static str, call: &'static str, body: fn(&On)) -> Self {
         Self { module, call, body: Body::One(body) }
     }
 
-    /// A case that runs on each pair of subjects, in either order, and on each subject with itself.
+    /// Makes a case that runs on each pair of subjects, in either order, and on each subject with itself.
     #[must_use]
     pub const fn on_pairs(module: &'static str, call: &'static str, body: fn(&On, &On)) -> Self {
         Self { module, call, body: Body::Two(body) }
     }
 
-    /// A case that runs once, if all subjects are there, and makes its runtimes by itself.
+    /// Makes a case that runs once, if all subjects are available, and that makes its runtimes by itself.
     #[must_use]
     pub const fn on_all(module: &'static str, call: &'static str, body: fn()) -> Self {
         Self { module, call, body: Body::All(body) }
     }
 
-    /// `module::function` or `module::function(arguments)`.
+    /// Returns `module::function` or `module::function(arguments)`.
     pub(crate) fn name(&self) -> String {
         let module = self.module.rsplit("::").next().unwrap_or_default();
         format!("{module}::{}", self.call.replace(char::is_whitespace, ""))
     }
 }
 
-/// A list of cases that run on each subject: functions of a `&On`, with their other arguments where they have some. A
-/// case that is in no list is dead code.
+/// Makes a list of cases that run on each subject: functions of an `&On`, with their other arguments if they have any.
+/// A case that is in no list is dead code.
 ///
 /// ```
 /// use iolite_conformance::{Case, On, cases};
@@ -79,7 +79,7 @@ macro_rules! cases {
     };
 }
 
-/// The same of functions of two `&On`, which run on each pair of subjects.
+/// Makes a list of functions of two `&On`, which run on each pair of subjects.
 #[macro_export]
 macro_rules! pairs {
     ($($case:ident $(($($argument:expr),+))?),+ $(,)?) => {
@@ -91,7 +91,7 @@ macro_rules! pairs {
     };
 }
 
-/// The same of functions without an `On`, which run once, if all subjects are there, and make their runtimes by
+/// Makes a list of functions without an `On`, which run once, if all subjects are available, and make their runtimes by
 /// themselves.
 #[macro_export]
 macro_rules! whole {

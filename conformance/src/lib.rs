@@ -1,7 +1,7 @@
-//! The conformance suite: what every [`Io`](iolite_io::Io) does, written once against `&dyn Io`.
+//! The conformance suite: the behaviour that every [`Io`](iolite_io::Io) must have, written once against `&dyn Io`.
 //!
-//! A backend, or a decorator around one, proves itself with it in a test target without a harness: `harness = false` in
-//! `Cargo.toml`, and as its `main` [`run`] with the [`FileTarget`]s.
+//! A backend, or a decorator around one, is checked in a test target without a harness: it has `harness = false` in
+//! `Cargo.toml`, and its `main` calls [`run`] with the [`FileTarget`]s.
 //!
 //! ```no_run
 //! use std::io;
@@ -43,52 +43,53 @@
 //! }
 //! ```
 //!
-//! `tests/decorator.rs` in the repository is a whole one.
+//! `tests/decorator.rs` in the repository is a complete example.
 //!
 //! # What a backend must provide
 //!
-//! All of the trait [`Io`](iolite_io::Io): tasks, the operations of the vocabulary, clocks, random bytes, a name and a
-//! handle. Multishot operations may be left out. It must allow several runtimes in one process, those of other subjects
-//! among them, and calls from plain threads. [`Wanted`] says which limits it must have.
+//! It must provide the whole trait [`Io`](iolite_io::Io): tasks, the operations of the vocabulary, clocks, random
+//! bytes, a name and a handle. Multishot operations are optional. It must allow several runtimes in one process,
+//! including those of other subjects, and calls from plain threads. [`Wanted`] lists the limits that it must have.
 //!
-//! A decorator must have a handle, by which tasks that outlive a call get at it, and pass on what it does not do
-//! itself, as a [`Decorator`](iolite_io::backend::Decorator) does; [`Plain`] does no more.
+//! A decorator must have a handle, because tasks that outlive a call need it, and pass on all calls that it does not
+//! handle itself, as a [`Decorator`](iolite_io::backend::Decorator) does; [`Plain`] does only that.
 //!
 //! # What is checked
 //!
-//! Tasks, groups, limits and placement; cancellation, timeouts and shutdown; locks, channels and all else that waits;
-//! files, sockets, processes, signals and standard streams; the bridge; decorators that inject faults. Most cases run
-//! twice, on a plain thread that uses the `Io` and in a task; some with one executor or without a unit for
-//! `spawn_async`. Cases about two runtimes run on each pair of subjects, in either order, and on each with itself.
+//! Tasks, groups, limits and placement; cancellation, timeouts and shutdown; locks, channels and everything else that
+//! waits; files, sockets, processes, signals and standard streams; the bridge; decorators that inject faults. Most
+//! cases run twice, on a plain thread that uses the `Io` and in a task; some run with one executor or without a unit
+//! for `spawn_async`. Cases about two runtimes run on each pair of subjects, in either order, and on each with itself.
 //!
-//! Races repeat themselves some thousand times, steer towards the instant at which both sides win, and keep a ledger: no
-//! byte, socket, item, permit or task is lost or doubled.
+//! Races are repeated some thousand times. They steer towards the instant at which either side can win, and keep a
+//! ledger: no byte, socket, item, permit or task is lost or duplicated.
 //!
 //! # How to run it
 //!
 //! A case is named after its module, its function and its subjects: `udp::ipv6_messages_tell_their_sender::simulator`,
 //! `queue::items_come_in_order_at_every_capacity(3,(4,2))::simulator`, `mixed::one_channel_between_both(0)::one+other`.
-//! `cargo test --test conformance -- tcp::` runs those with that in their names; `--exact`, `--skip`, `--list`,
-//! `--test-threads` and `--quiet` work as they do elsewhere. What a case notes, and where it panics, is shown when it
-//! fails, or at once with `--nocapture`.
+//! `cargo test --test conformance -- tcp::` runs the cases with that text in their names; `--exact`, `--skip`,
+//! `--list`, `--test-threads` and `--quiet` work as usual. The notes of a case and the place of its panic are shown
+//! when it fails, or at once with `--nocapture`.
 //!
-//! - `IOLITE_TEST_SEED` repeats a run of random choices: every seed is noted, and so is shown by the case that fails.
-//! - `IOLITE_TEST_ROUNDS` is how often races and other repeated things are done; 10,000 is a long run.
-//! - `IOLITE_TEST_REQUIRE` names backends, separated by commas, that have to be there: without one of them, what needs
-//!   it fails.
-//! - `RUST_BACKTRACE` shows from where it panicked.
+//! - `IOLITE_TEST_SEED` repeats a run of random choices: every seed is noted, so a case that fails shows it.
+//! - `IOLITE_TEST_ROUNDS` is the number of rounds of races and of other repeated tests; 10,000 is a long run.
+//! - `IOLITE_TEST_REQUIRE` names backends, separated by commas, that have to be available: without one of them, the
+//!   cases that need it fail.
+//! - `RUST_BACKTRACE` shows the backtrace of a panic.
 //!
-//! A case that makes no progress for a minute ends the process and says its name.
+//! A case that makes no progress for a minute ends the process, which prints its name.
 //!
 //! A case that cannot run is reported as ignored: a subject cannot be started here, the machine lacks something else
-//! (IPv6, `CAP_NET_RAW`, direct I/O), or the case is about what the subject is not. It fails nothing, and does not count
-//! as run. At the end stands how many cases ran on each subject, and for each cause, how many were ignored.
+//! (IPv6, `CAP_NET_RAW`, direct I/O), or the case does not apply to the subject. It does not make the run fail, and
+//! does not count as run. At the end, the suite prints how many cases ran on each subject, and for each cause, how many
+//! were ignored.
 //!
-//! # Cases of one's own
+//! # Cases of your own
 //!
-//! [`run_cases`] and [`run_one_by_one`] are the same harness for tests of a package's own that need a subject; [`cases!`](macro@cases),
-//! [`pairs!`](macro@pairs) and [`whole!`](macro@whole) make lists of them.
-//! [`On`] and [`tools`] serve tests of another harness, too: `On::new(subject).run(|io| ..)` runs one in all contexts.
+//! [`run_cases`] and [`run_one_by_one`] are the same harness for a package's own tests that need a subject;
+//! [`cases!`](macro@cases), [`pairs!`](macro@pairs) and [`whole!`](macro@whole) make lists of them. Tests of another
+//! harness can use [`On`] and [`tools`], too: `On::new(subject).run(|io| ..)` runs one in all contexts.
 
 #![forbid(unsafe_code)]
 

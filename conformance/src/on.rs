@@ -1,4 +1,4 @@
-//! What a case is handed.
+//! The argument of a case.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -10,54 +10,54 @@ use crate::record::note;
 use crate::tools::{Watchdog, concurrently, scope};
 use crate::{FileTarget, Running, Wanted};
 
-/// A subject on which a case runs, and what the case wants of it.
+/// A subject on which a case runs, with the options that the case requests of it.
 #[derive(Clone)]
 pub struct On {
     subject: Arc<dyn FileTarget>,
     wanted: Wanted,
-    /// Shared by all that a case makes of the one that it was handed.
+    /// Shared by all values that a case makes from the one that it was given.
     obstacle: Arc<OnceLock<String>>,
 }
 
 impl On {
-    /// The subject with its defaults.
+    /// Makes it from a subject with its defaults.
     #[must_use]
     pub fn new(subject: Arc<dyn FileTarget>) -> Self {
         Self { subject, wanted: Wanted::default(), obstacle: Arc::default() }
     }
 
-    /// The same subject, of which something else is wanted.
+    /// Returns the same subject with another option.
     fn wanting(&self, change: impl FnOnce(&mut Wanted)) -> Self {
         let mut on = self.clone();
         change(&mut on.wanted);
         on
     }
 
-    /// With [`Wanted::async_limit`].
+    /// Sets [`Wanted::async_limit`].
     #[must_use]
     pub fn async_limit(&self, limit: usize) -> Self {
         self.wanting(|wanted| wanted.async_limit = Some(limit))
     }
 
-    /// With [`Wanted::concurrent_limit`].
+    /// Sets [`Wanted::concurrent_limit`].
     #[must_use]
     pub fn concurrent_limit(&self, limit: usize) -> Self {
         self.wanting(|wanted| wanted.concurrent_limit = Some(limit))
     }
 
-    /// With [`Wanted::executors`].
+    /// Sets [`Wanted::executors`].
     #[must_use]
     pub fn executors(&self, executors: usize) -> Self {
         self.wanting(|wanted| wanted.executors = Some(executors))
     }
 
-    /// With [`Wanted::offload_limit`].
+    /// Sets [`Wanted::offload_limit`].
     #[must_use]
     pub fn offload_limit(&self, threads: usize) -> Self {
         self.wanting(|wanted| wanted.offload_limit = Some(threads))
     }
 
-    /// With [`Wanted::grace`] and [`Wanted::report`].
+    /// Sets [`Wanted::grace`] and [`Wanted::report`].
     #[must_use]
     pub fn grace(&self, grace: Duration, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.wanting(|wanted| {
@@ -66,33 +66,34 @@ impl On {
         })
     }
 
-    /// [`FileTarget::name`].
+    /// Returns [`FileTarget::name`].
     #[must_use]
     pub fn name(&self) -> &str {
         self.subject.name()
     }
 
-    /// [`FileTarget::tasks_are_threads`].
+    /// Returns [`FileTarget::tasks_are_threads`].
     #[must_use]
     pub fn tasks_are_threads(&self) -> bool {
         self.subject.tasks_are_threads()
     }
 
-    /// How many tasks are a crowd: more than the queues of a kernel hold, or as many threads as are decent.
+    /// Returns the number of tasks of a crowd: more than the queues of a kernel hold, or, if tasks are threads, a
+    /// reasonable number of threads.
     #[must_use]
     pub fn crowd(&self) -> usize {
         if self.tasks_are_threads() { 200 } else { 3_000 }
     }
 
-    /// Says that the case, which returns now, could not run, and why. It is reported, and counts as not run.
+    /// Notes that the case, which returns now, could not run, and why. It is reported, and counts as not run.
     pub fn not_run(&self, why: impl Into<String>) {
         let why = why.into();
         note(format_args!("NOT RUN on {}: {why}", self.name()));
-        // The first reason stays, should there be two.
+        // If there are two reasons, the first one stays.
         let _ = self.obstacle.set(why);
     }
 
-    /// Why the case could not run.
+    /// Returns the reason why the case could not run.
     pub(crate) fn obstacle(&self) -> Option<&str> {
         self.obstacle.get().map(String::as_str)
     }
@@ -103,7 +104,7 @@ impl On {
         self.in_task(&case);
     }
 
-    /// Runs the case on the calling thread, which is none of the runtime's.
+    /// Runs the case on the calling thread, which does not belong to the runtime.
     pub fn on_thread(&self, case: impl FnOnce(&dyn Io)) {
         let _watchdog = Watchdog::start();
         let runtime = self.start();
@@ -120,22 +121,22 @@ impl On {
         runtime.shutdown();
     }
 
-    /// Runs the case as the main function of a program, by [`FileTarget::main`].
+    /// Runs the case as the main function of a program, with [`FileTarget::main`].
     ///
     /// # Panics
     ///
-    /// Where the subject cannot be started.
+    /// If the subject cannot be started.
     pub fn main<T>(&self, main: impl FnOnce(&dyn Io) -> T) -> T {
         let mut value = None;
         self.started(self.subject.main(&self.wanted, Box::new(|io| value = Some(main(io)))));
         value.expect("`FileTarget::main` runs what it was given")
     }
 
-    /// Makes a runtime, for cases that end it by themselves.
+    /// Makes a runtime, for cases that end it themselves.
     ///
     /// # Panics
     ///
-    /// Where the subject cannot be started.
+    /// If the subject cannot be started.
     #[must_use]
     pub fn start(&self) -> Running {
         self.started(self.subject.start(&self.wanted))

@@ -1,7 +1,8 @@
-//! What cases say, and where they panic: kept until one fails, which then shows it.
+//! A record of the notes of cases and of the places of their panics, which is kept until a case fails and then shows
+//! it.
 //!
-//! A runtime's threads know no case, and a case may run on any of them. So there is one record, in which cases that
-//! run at the same time meet, and each failure shows what was recorded since its case began.
+//! The threads of a runtime know no case, and a case may run on any of them. So there is one record for cases that run
+//! at the same time, and each failure shows everything that was recorded since its case began.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -9,18 +10,18 @@ use std::panic;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-/// How many lines a failure shows, the last ones.
+/// The number of lines that a failure shows: the last ones.
 const SHOWN_MAX: usize = 60;
 
 struct Record {
-    /// Whether lines are printed as they come.
+    /// True if lines are printed as they come.
     aloud: bool,
     lines: Mutex<Vec<Line>>,
 }
 
 struct Line {
     text: String,
-    /// Of a panic. It costs much to write it, so that is left to who shows it.
+    /// The backtrace of a panic. Formatting it is expensive, so that is left to the code that shows it.
     backtrace: Option<Backtrace>,
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// Of a run of the suite; elsewhere the tests' own harness does this.
+/// The record of a run of the suite; elsewhere the tests' own harness does this.
 static RECORD: OnceLock<Record> = OnceLock::new();
 
 impl Record {
@@ -43,7 +44,7 @@ impl Record {
     }
 }
 
-/// Records from here on, panics too, which are then told by whoever fails of them.
+/// Starts recording, including panics, which are then reported by the cases that fail.
 pub(crate) fn begin(aloud: bool) {
     if RECORD.set(Record { aloud, lines: Mutex::default() }).is_err() {
         return;
@@ -55,7 +56,7 @@ pub(crate) fn begin(aloud: bool) {
     }));
 }
 
-/// Says something that is of interest when a case fails, such as its seed.
+/// Notes something that is of interest if a case fails, such as its seed.
 pub fn note(text: impl fmt::Display) {
     add(Line { text: text.to_string(), backtrace: None });
 }
@@ -67,12 +68,12 @@ fn add(line: Line) {
     }
 }
 
-/// How much was said by now.
+/// Returns the number of lines so far.
 pub(crate) fn length() -> usize {
     RECORD.get().map_or(0, |record| record.lines().len())
 }
 
-/// What was said after that.
+/// Returns the lines after that number.
 pub(crate) fn since(length: usize) -> String {
     let Some(record) = RECORD.get() else { return String::new() };
     let lines = record.lines();

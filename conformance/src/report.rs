@@ -1,24 +1,24 @@
-//! What a run says at its end.
+//! The report at the end of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many cases are named for one reason; of more there is their number alone.
+/// The number of cases that are named for one reason; of further ones only the number is shown.
 const NAMED_MAX: usize = 3;
 
-/// How many cases ran on each subject, and which were ignored, and why.
+/// The number of cases that ran on each subject, and the ignored cases with their reasons.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// How many ran on each subject.
+    /// The number of cases that ran on each subject.
     ran: Mutex<BTreeMap<String, usize>>,
-    /// By their reasons.
+    /// The ignored cases by their reasons.
     ignored: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl Report {
     /// # Panics
     ///
-    /// When two subjects have the same name.
+    /// If two subjects have the same name.
     pub(crate) fn new<'a>(subjects: impl Iterator<Item = &'a str>) -> Self {
         let mut ran = BTreeMap::new();
         for subject in subjects {
@@ -28,7 +28,7 @@ impl Report {
         Self { ran: Mutex::new(ran), ignored: Mutex::default() }
     }
 
-    /// A case ran on these subjects. A pair of a subject with itself is one of it.
+    /// Counts a case that ran on these subjects. A pair of a subject with itself counts as one.
     pub(crate) fn ran<'a>(&self, subjects: impl Iterator<Item = &'a str>) {
         let mut ran = lock(&self.ran);
         for subject in subjects.collect::<BTreeSet<_>>() {
@@ -40,7 +40,7 @@ impl Report {
         lock(&self.ignored).entry(why.to_owned()).or_default().insert(case);
     }
 
-    /// Prints it. `left_out` is how many cases the program did not choose.
+    /// Prints the report. `left_out` is the number of cases that the program did not choose.
     pub(crate) fn print(&self, left_out: usize) {
         for (subject, ran) in &*lock(&self.ran) {
             println!("cases that ran on {subject}: {ran}");

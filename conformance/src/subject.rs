@@ -1,4 +1,4 @@
-//! What is tested.
+//! The subjects of the suite.
 
 use std::fmt;
 use std::io;
@@ -8,73 +8,75 @@ use std::time::Duration;
 use iolite_io::Io;
 use iolite_io::backend::Report;
 
-/// A backend, or a decorator around one, that proves itself.
+/// A backend, or a decorator around one, that the suite checks.
 pub trait FileTarget: Send + Sync {
-    /// What cases that ran on it are named after: the name of its backend ([`iolite_io::Backend::name`]), and whatever
-    /// tells it from the other subjects of the run.
+    /// Returns the name that cases on this subject get: the name of its backend ([`iolite_io::Backend::name`]), and a
+    /// part that distinguishes it from the other subjects of the run.
     fn name(&self) -> &str;
 
-    /// The backend that it is, or is around: what `IOLITE_TEST_REQUIRE` calls it. By default its own name.
+    /// Returns the name of the backend that it is, or is around, for `IOLITE_TEST_REQUIRE`. Default: its own name.
     fn backend(&self) -> &str {
         self.name()
     }
 
-    /// Makes a runtime as it is wanted. It lives until [`Running::shutdown`], and others live beside it.
+    /// Makes a runtime with the requested options. It lives until [`Running::shutdown`], and other runtimes live beside
+    /// it.
     ///
     /// # Errors
     ///
-    /// When there can be none on this machine, or not as it is wanted: no case asks for more than [`Wanted`] says that
-    /// a backend has to have.
+    /// If this machine cannot run the backend, or not with these options; no case requests more than [`Wanted`] says
+    /// that a backend must have.
     fn start(&self, wanted: &Wanted) -> io::Result<Running>;
 
-    /// Runs `main` in the way in which a program would run its main function: as a task, on the calling thread.
+    /// Runs `main` as a program would run its main function: as a task, on the calling thread.
     ///
-    /// By default on the calling thread, and in no task.
+    /// By default it runs on the calling thread, and in no task.
     ///
     /// # Errors
     ///
-    /// Those of [`start`](Self::start); `main` has not been called.
+    /// Those of [`start`](Self::start); then `main` was not called.
     ///
     /// # Panics
     ///
-    /// When `main` does, after the runtime has ended.
+    /// If `main` panics, after the runtime has ended.
     fn main(&self, wanted: &Wanted, main: Main<'_>) -> io::Result<()> {
         let runtime = self.start(wanted)?;
-        // Dropped by a panic, and shut down by that.
+        // A panic drops the runtime, which shuts it down.
         main(runtime.io());
         runtime.shutdown();
         Ok(())
     }
 
-    /// Whether each of its tasks has a thread for itself while it runs.
+    /// Returns true if each of its tasks has a thread to itself while it runs.
     ///
-    /// Such a backend is given smaller crowds (200 tasks, and not 3,000), and may run what is offloaded right there.
+    /// Such a backend is tested with smaller crowds (200 tasks instead of 3,000), and may run offloaded closures on the
+    /// calling thread.
     fn tasks_are_threads(&self) -> bool;
 }
 
 /// The main function of a program.
 pub type Main<'a> = Box<dyn FnOnce(&dyn Io) + 'a>;
 
-/// A runtime that a [`FileTarget`] has made. Its drop ends it, too.
+/// A runtime that a [`FileTarget`] has made. Dropping it ends the runtime, too.
 pub struct Running {
     io: Arc<dyn Io>,
     end: Box<dyn FnOnce() + Send + Sync>,
 }
 
 impl Running {
-    /// The runtime of which `io` is the `Io` that is tested, and which `end` ends: it tears the tasks down and waits
-    /// until they have ended. So does the drop of `end`, which owns the runtime.
+    /// Wraps a runtime: `io` is the `Io` that is tested, and `end` ends the runtime, which tears the tasks down and
+    /// waits until they have ended. Dropping `end`, which owns the runtime, does the same.
     pub fn new(io: Arc<dyn Io>, end: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self { io, end: Box::new(end) }
     }
 
-    /// The `Io` that is tested.
+    /// Returns the `Io` that is tested.
     #[must_use]
     pub fn io(&self) -> &dyn Io {
         &*self.io
     }
 
-    /// The same, for who keeps it longer.
+    /// Returns an owned handle to the same `Io`.
     #[must_use]
     pub fn handle(&self) -> Arc<dyn Io> {
         self.io.clone()
@@ -86,25 +88,25 @@ impl Running {
     }
 }
 
-/// What a case wants of a runtime; the backend's own defaults where it says nothing.
+/// The options of a runtime that a case requests; `None` means the backend's own default.
 ///
-/// Every backend has limits on its tasks and a grace. What it has no use for, executors or a pool for what is
-/// offloaded, it ignores.
+/// Every backend has limits of its tasks and a grace. It ignores options that it has no use for, such as executors or a
+/// pool for offloaded closures.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Wanted {
-    /// How many tasks of `spawn_async` run beside their spawners; more of them run inline.
+    /// The number of `spawn_async` tasks that run beside their spawners; further ones run inline.
     pub async_limit: Option<usize>,
-    /// How many tasks of `spawn_concurrent` there are at once; more are refused. Unless a case says otherwise there
-    /// must be room for some hundreds, and for thousands where tasks are no threads.
+    /// The number of `spawn_concurrent` tasks that may exist at once; further ones are refused. Unless a case says
+    /// otherwise, there must be room for some hundreds, and for thousands if tasks are not threads.
     pub concurrent_limit: Option<usize>,
-    /// On how many threads tasks run that have none for themselves.
+    /// The number of threads that run tasks without a thread of their own.
     pub executors: Option<usize>,
-    /// How many threads run what such tasks offload.
+    /// The number of threads that run the closures that such tasks offload.
     pub offload_limit: Option<usize>,
-    /// After how long a shutdown names the tasks that have not ended.
+    /// The time after which a shutdown reports the names of the tasks that have not ended.
     pub grace: Option<Duration>,
-    /// Where it names them, all in one line. It may panic, which harms nobody.
+    /// The function that receives these names, all in one line. It may panic, which must do no harm.
     pub report: Option<Report>,
 }
 

@@ -15,33 +15,33 @@ use crate::report::Report;
 use crate::tools::{Watchdog, text_of};
 use crate::{FileTarget, On, Running, Wanted, cases, record};
 
-/// Runs every case on every subject, as the arguments of the process say: the `main` of a test target without a
-/// harness.
+/// Runs every case on every subject, according to the arguments of the process. It is the `main` of a test target
+/// without a harness.
 ///
 /// The arguments are those of `cargo test`, see [the crate](crate). At the end it prints how many cases ran on each
 /// subject, and how many were ignored, and why.
 ///
-/// The exit code is 0 when all cases that were asked for have passed or were ignored, and 101 when one has failed. A
-/// case is ignored when a subject that it needs is not available here, unless `IOLITE_TEST_REQUIRE` names its backend:
-/// then the case fails.
+/// The exit code is 0 if all chosen cases have passed or were ignored, and 101 if one has failed. A case is ignored if
+/// a subject that it needs is not available here, unless `IOLITE_TEST_REQUIRE` names its backend: then the case fails.
 ///
 /// It must be called first, before the process writes to its standard output or reads its standard input: some cases
-/// start the program again, to be another process.
+/// start the program again, as another process.
 ///
 /// # Panics
 ///
-/// When two subjects have the same name.
+/// If two subjects have the same name.
 #[must_use]
 pub fn run(subjects: Vec<Arc<dyn FileTarget>>) -> ExitCode {
     run_chosen(subjects, |_| true)
 }
 
-/// Like [`run`], with those cases alone whose name, as in `tcp::sixteen_mebibytes_arrive_as_they_were`, is chosen: for a
-/// subject that is not meant to do everything. It prints how many were left out, too.
+/// Runs the suite like [`run`], but only the cases that are chosen by their names, such as
+/// `tcp::sixteen_mebibytes_arrive_as_they_were`. This is for a subject that is not meant to do everything. It also
+/// prints how many cases were left out.
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// The same as for [`run`].
 #[must_use]
 pub fn run_chosen(subjects: Vec<Arc<dyn FileTarget>>, chosen: impl Fn(&str) -> bool) -> ExitCode {
     if let Some(code) = cases::other_process(&subjects) {
@@ -52,8 +52,8 @@ pub fn run_chosen(subjects: Vec<Arc<dyn FileTarget>>, chosen: impl Fn(&str) -> b
     perform(Arguments::from_args(), subjects, &chosen, left_out.len())
 }
 
-/// Like [`run`], with other cases than the suite's: the harness of a package's own tests, which may need a subject that
-/// is not everywhere.
+/// Runs other cases than the suite's, like [`run`]. It is the harness of a package's own tests that may need a subject
+/// that is not available everywhere.
 ///
 /// ```no_run
 /// # use std::process::ExitCode;
@@ -73,17 +73,18 @@ pub fn run_chosen(subjects: Vec<Arc<dyn FileTarget>>, chosen: impl Fn(&str) -> b
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// The same as for [`run`].
 #[must_use]
 pub fn run_cases(subjects: Vec<Arc<dyn FileTarget>>, lists: &'static [&'static [Case]]) -> ExitCode {
     perform(Arguments::from_args(), subjects, &flat(lists), 0)
 }
 
-/// Like [`run_cases`], one case at a time: for those that look at what belongs to the process, such as its memory.
+/// Runs cases like [`run_cases`], but one at a time, for cases that look at state of the whole process, such as its
+/// memory.
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// The same as for [`run`].
 #[must_use]
 pub fn run_one_by_one(subjects: Vec<Arc<dyn FileTarget>>, lists: &'static [&'static [Case]]) -> ExitCode {
     perform(Arguments { test_threads: Some(1), ..Arguments::from_args() }, subjects, &flat(lists), 0)
@@ -93,7 +94,7 @@ fn flat(lists: &'static [&'static [Case]]) -> Vec<&'static Case> {
     lists.iter().copied().flatten().collect()
 }
 
-/// Runs these cases. `left_out` is how many the program did not choose.
+/// Runs these cases. `left_out` is the number of cases that the program did not choose.
 fn perform(
     arguments: Arguments,
     subjects: Vec<Arc<dyn FileTarget>>,
@@ -120,7 +121,7 @@ const REQUIRE: &str = "IOLITE_TEST_REQUIRE";
 /// A subject of the run.
 struct Candidate {
     subject: Arc<dyn FileTarget>,
-    /// Why it is not available, if it is not; found out by the first case that needs it.
+    /// The reason why it is not available, if it is not; the first case that needs it finds out.
     obstacle: OnceLock<Option<String>>,
 }
 
@@ -146,7 +147,7 @@ impl Candidate {
 }
 
 impl Body {
-    /// On what it is run, of these.
+    /// Returns the choices of subjects, from these, on which the case runs.
     fn choices(self, candidates: &[Arc<Candidate>]) -> Vec<Vec<Arc<Candidate>>> {
         match self {
             Self::One(_) => candidates.iter().map(|one| vec![one.clone()]).collect(),
@@ -176,7 +177,7 @@ struct Run {
 }
 
 impl Run {
-    /// `module::function::subject`, or `..::one+other`.
+    /// Returns `module::function::subject`, or `..::one+other`.
     fn name(&self) -> String {
         format!("{}::{}", self.case.name(), self.subjects().collect::<Vec<_>>().join("+"))
     }
@@ -222,22 +223,23 @@ impl Run {
     }
 }
 
-/// How a case ended that did not fail by itself.
+/// The outcome of a case that did not fail by itself.
 enum Outcome {
     Ran,
-    /// It could not run, for this reason.
+    /// The case could not run, for this reason.
     NotRun(String),
-    /// It could not run for want of what is required here.
+    /// The case could not run because a required backend is missing.
     Lacks(String),
 }
 
-/// What is shown of a case that failed: what was recorded, in which its panic stands unless it was a quiet one.
+/// Returns the output of a case that failed: what was recorded, which includes its panic unless it was a quiet one.
 fn failure(panic: &(dyn Any + Send), recorded: String) -> Failed {
     let text = text_of(panic);
     if recorded.contains(&text) { recorded.into() } else { format!("{text}\n{recorded}").into() }
 }
 
-/// So that no case sees what another left in its thread, and so that the thread has the case's name.
+/// Runs a closure on a new thread, so that no case sees what another one left in its thread, and so that the thread has
+/// the case's name.
 fn on_thread_of_its_own<T: Send>(name: String, f: impl FnOnce() -> T + Send) -> thread::Result<T> {
     thread::scope(|threads| {
         let thread = thread::Builder::new().name(name).spawn_scoped(threads, f);

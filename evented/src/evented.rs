@@ -118,7 +118,7 @@ impl Evented {
         let (is_thread, may_suspend) = current(|context| (context.is_thread(), context.may_suspend()));
         if !is_thread && !may_suspend && !self.threads.is_empty() {
             self.runtime.report().send(
-                "the runtime was dropped on a fiber that must not suspend: its shutdown goes on without anybody waiting for it",
+                "the runtime was dropped on a fiber that must not suspend: its shutdown continues, but nobody waits for it",
             );
             self.threads.clear();
         }

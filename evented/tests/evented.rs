@@ -1,4 +1,4 @@
-//! What only this backend has: executors, fibers, foreign contexts, its shutdown.
+//! The parts that only this backend has: executors, fibers, foreign contexts, its shutdown.
 
 mod support;
 
@@ -133,7 +133,7 @@ fn an_echo_of_many_connections_is_whole() {
     });
 }
 
-/// By calls: an operation would let the others run for each piece.
+/// It receives by calls: with operations, the other fibers would run after each piece.
 fn a_fiber_among_others_receives_several_pieces_in_a_row() {
     const PIECES: usize = 32;
     run(one_executor(), |io| {
@@ -150,7 +150,7 @@ fn a_fiber_among_others_receives_several_pieces_in_a_row() {
                 })
                 .unwrap();
             let mut piece = [0; 1024];
-            // After the first one the other fiber runs, and the kernel has told that there is more.
+            // After the first piece the other fiber runs, and the kernel has said that there are more bytes.
             far.read_exact(io, &mut piece).unwrap();
             let before = turns.load(Ordering::Relaxed);
             (1..PIECES).for_each(|_| far.read_exact(io, &mut piece).unwrap());
@@ -228,7 +228,7 @@ fn a_task_that_has_not_started_is_taken_by_an_idle_executor() {
                 done.set();
                 std::thread::current().id()
             })?;
-            // Busy, without a point at which anybody else could run here.
+            // Busy, without a point at which another fiber could run here.
             while !done.is_set() {
                 std::hint::spin_loop();
             }
@@ -263,12 +263,13 @@ fn a_yielding_task_starves_neither_timers_nor_io() {
     });
 }
 
-/// How many fibers are ready all the time, and how many tasks or connections come beside them.
+/// The number of fibers that are ready all the time, and the number of tasks or connections beside them.
 const READY: usize = 64;
-/// How often each of those fibers may run meanwhile. One at a time, they would take `READY` turns or more.
+/// The maximum number of times that each of those fibers may run in the meantime. Started one at a time, the tasks
+/// would take `READY` turns or more.
 const TURNS_MAX: usize = READY / 2;
 
-/// Runs `body` beside fibers that are ready all the time, on one executor; how often each of them ran.
+/// Runs `body` beside fibers that are ready all the time, on one executor. Returns how often each of them ran.
 fn turns_beside(body: impl FnOnce(&dyn Io)) -> usize {
     run(one_executor(), |io| {
         let (turns, over) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -281,7 +282,7 @@ fn turns_beside(body: impl FnOnce(&dyn Io)) -> usize {
                     }
                 })?;
             }
-            // All have begun.
+            // All fibers have begun.
             while turns.load(Ordering::Relaxed) < READY {
                 io.yield_now();
             }
@@ -315,7 +316,7 @@ fn connections_are_accepted_as_soon_as_fibers_that_are_ready_run() {
     let turns = turns_beside(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
         let address = listener.local_addr(io).unwrap();
-        // All wait for the server already.
+        // All clients already wait for the server.
         let clients: Vec<_> = (0..READY).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
         for _ in &clients {
             listener.accept(io).unwrap();
@@ -331,7 +332,7 @@ fn shutdown_cancels_tasks_for_good_and_waits() {
         for _ in 0..100 {
             let (ended, receiver) = (ended.clone(), receiver.clone());
             io.spawn_concurrent(move |io| {
-                // Swallows a request, once: tear-down is sticky.
+                // This swallows a request, but only once: tear-down is sticky.
                 let _ = receiver.recv(io);
                 assert!(io.sleep(Duration::from_secs(3600)).is_err());
                 ended.fetch_add(1, Ordering::SeqCst);

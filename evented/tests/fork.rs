@@ -1,5 +1,5 @@
-//! A process that forks when its runtimes have ended: both make new ones, which have nothing to do with each other. A
-//! process of its own, for its children have one thread.
+//! A process forks when its runtimes have ended: parent and child make new ones, which share nothing. The test has a
+//! process of its own, because its children have only one thread.
 #![allow(unsafe_code)]
 
 mod support;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     support::run_one_by_one(&[CASES])
 }
 
-/// Wakes executors from other threads, again and again: each sleep ends by a write to the executor's event.
+/// Wakes executors from other threads, again and again: each sleep ends with a write to the executor's event.
 fn run() {
     let evented = Evented::new(Options { executors: 2, ..Options::default() }).unwrap();
     let io = evented.io();
@@ -35,7 +35,7 @@ fn run() {
         thread::scope(|threads| {
             threads.spawn(|| {
                 for [go, gone] in &events {
-                    // It sleeps by now, or nearly.
+                    // The executor sleeps by now, or nearly.
                     thread::sleep(Duration::from_micros(100));
                     go.set();
                     gone.wait_uncancelable(io);
@@ -52,14 +52,14 @@ fn parent_and_children_run_beside_each_other() {
     run();
     let children: Vec<_> = (0..4)
         .map(|_| {
-            // SAFETY: the threads that this process has beside this one wait, and hold no lock of the allocator's, which
-            // the C library makes usable in a child, or of std's.
+            // SAFETY: the other threads of this process wait, and hold neither a lock of the allocator, which the C
+            // library makes usable in a child, nor a lock of std.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                // SAFETY: it has no preconditions. One that hangs ends by a signal.
+                // SAFETY: it has no preconditions. A signal ends a child that hangs.
                 unsafe { libc::alarm(60) };
                 run();
-                // SAFETY: it ends the process, here.
+                // SAFETY: it ends the process here.
                 unsafe { libc::_exit(0) };
             }
             child
@@ -68,7 +68,7 @@ fn parent_and_children_run_beside_each_other() {
     run();
     for child in children {
         let mut status = -1;
-        // SAFETY: a child of this process, and a place for its status.
+        // SAFETY: it is a child of this process, with a place for its status.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
         assert_eq!(status, 0, "a child has not ended by itself");
     }

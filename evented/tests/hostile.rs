@@ -1,4 +1,4 @@
-//! Runtimes that are misused, or that the system refuses something.
+//! Runtimes that are misused, or to which the system refuses something.
 
 mod support;
 
@@ -44,7 +44,7 @@ fn executors(executors: usize) -> Options {
     Options { executors, ..Options::default() }
 }
 
-/// Options that keep what is reported.
+/// Returns options that store what is reported.
 fn reporting(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let theirs = told.clone();
@@ -52,7 +52,7 @@ fn reporting(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
     (Options { report: Some(report), ..options }, told)
 }
 
-/// Runs `body` in a process of its own: the test named `name`, called again with a variable set.
+/// Runs `body` in a process of its own: it runs the test named `name` again with a variable set.
 fn in_a_process(name: &str, body: impl FnOnce()) {
     const CHILD: &str = "IOLITE_TEST_HOSTILE";
     if std::env::var(CHILD).is_ok_and(|child| child == name) {
@@ -119,11 +119,12 @@ fn a_runtime_in_the_result_of_its_own_task_is_no_deadlock() {
     });
     task.unwrap().detach();
     go.set();
-    // Disconnected when the result, and with it the runtime, has been dropped on a fiber.
+    // The channel is disconnected when the result, and with it the runtime, has been dropped on a fiber.
     let _: Result<(), _> = receiver.recv();
 }
 
-/// What the last owner of a runtime drops is the program's. Here that is an executor, for nobody waits for it.
+/// The last owner of a runtime drops values of the program. Here the last owner is an executor, because nobody waits
+/// for it.
 fn the_destructor_of_a_report_may_wait_and_panic() {
     struct Owned(mpsc::Sender<()>);
     impl Drop for Owned {
@@ -147,7 +148,7 @@ fn the_destructor_of_a_report_may_wait_and_panic() {
         drop(evented);
     });
     task.unwrap().detach();
-    // Whoever drops the last handle is the last owner. That must not be this thread.
+    // The code that drops the last handle is the last owner. That must not be this thread.
     drop(handle);
     alone.set();
     dropped.recv().unwrap();
@@ -261,7 +262,7 @@ fn no_descriptor_for_a_ring_is_an_error_that_says_so() {
     in_a_process("no_descriptor_for_a_ring_is_an_error_that_says_so", || {
         let mut made = 0;
         for free in 0..=6 {
-            // The count itself holds one.
+            // The count itself holds one descriptor.
             limit(Resource::Nofile, descriptors() as u64 - 1 + free);
             match Evented::new(executors(3)) {
                 Ok(evented) => {
@@ -332,7 +333,7 @@ struct LastWords(std::cell::RefCell<Option<(Arc<dyn Io>, mpsc::Sender<bool>)>>);
 impl Drop for LastWords {
     fn drop(&mut self) {
         let Some((io, sender)) = self.0.take() else { return };
-        // All of these wait on the last context of this thread.
+        // All of these calls wait on the last context of this thread.
         let slept = io.timeout(Duration::from_millis(1), |io| io.sleep(Duration::MAX)).is_err();
         let event = Arc::new(Event::new());
         let theirs = event.clone();
@@ -352,7 +353,7 @@ fn a_destructor_at_the_end_of_a_thread_can_wait() {
     let (sender, receiver) = mpsc::channel();
     let handle = evented.handle();
     std::thread::spawn(move || {
-        // Before the library's own thread-local, so that this is destroyed after it.
+        // This comes before the library's own thread-local, so that it is destroyed after that.
         LAST.with(|last| last.0.replace(Some((handle.clone(), sender))));
         handle.sleep(Duration::from_millis(1)).unwrap();
     });

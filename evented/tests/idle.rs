@@ -1,4 +1,4 @@
-//! An idle runtime uses no CPU time. In a process of its own, since CPU time is the process'.
+//! An idle runtime uses no CPU time. The test has a process of its own, because CPU time is counted per process.
 
 mod support;
 

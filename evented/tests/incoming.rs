@@ -1,5 +1,5 @@
-//! What only this backend can show of incoming connections, pooled buffers and sends without a copy:
-//! that the kernel does work ahead, within bounds, and what becomes of it at the end.
+//! Incoming connections, pooled buffers and sends without a copy, as far as only this backend can show them: the kernel
+//! works ahead, within bounds, and nothing is left at the end.
 
 mod support;
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     support::run(&[CASES, WHOLE])
 }
 
-/// Runs `body` on a fiber of a runtime of one executor, and the runtime to its end.
+/// Runs `body` on a fiber of a runtime with one executor, and then ends the runtime.
 fn on_a_fiber<T: Send>(body: impl FnOnce(&dyn Io) -> T + Send) -> T {
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let io = evented.io();
@@ -48,7 +48,7 @@ fn on_a_fiber<T: Send>(body: impl FnOnce(&dyn Io) -> T + Send) -> T {
     value
 }
 
-/// A connection, its far end std's.
+/// Returns a connection; its far end is one of std.
 fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
     let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
     let far = net::TcpStream::connect(listener.local_addr(io).unwrap()).unwrap();
@@ -71,7 +71,7 @@ impl Drop for Counted {
     }
 }
 
-/// Without a call of `next` in between, the kernel accepts what comes, and stops at the bound.
+/// Between two calls of `next`, the kernel accepts connections as they come, and stops at the bound.
 fn the_kernel_accepts_ahead_and_within_a_bound(on: &On) {
     let limit = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
@@ -84,7 +84,7 @@ fn the_kernel_accepts_ahead_and_within_a_bound(on: &On) {
         let mut incoming = listener.incoming(io);
         let mut clients = vec![net::TcpStream::connect(address).unwrap()];
         drop(incoming.next(io).unwrap());
-        // One by one, each time with a turn of the executor: it stops at 64, and a few on their way.
+        // They come one by one, each with a turn of the executor: the kernel stops at 64 and a few on their way.
         for _ in 0..300 {
             clients.push(net::TcpStream::connect(address).unwrap());
             io.sleep(Duration::from_micros(100)).unwrap();
@@ -97,7 +97,7 @@ fn the_kernel_accepts_ahead_and_within_a_bound(on: &On) {
     });
 }
 
-/// It goes on after it was stopped for too many.
+/// The kernel continues after it was stopped because of too many connections.
 fn a_flood_is_handed_out_whole() {
     on_a_fiber(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
@@ -113,7 +113,7 @@ fn a_flood_is_handed_out_whole() {
     });
 }
 
-/// The kernel fills buffers while nobody asks; one of them it is never given.
+/// The kernel fills buffers while nobody asks for bytes; one of the buffers is never given to it.
 fn the_kernel_receives_ahead_but_leaves_a_buffer() {
     on_a_fiber(|io| {
         let pool = BufferPool::new(4, 8);
@@ -130,7 +130,7 @@ fn the_kernel_receives_ahead_but_leaves_a_buffer() {
     });
 }
 
-/// Pools come and go; what the rings hold of them goes with them.
+/// Pools come and go, and the rings release the buffers that they hold of them.
 fn pools_come_and_go() {
     on_a_fiber(|io| {
         for round in 0..2_000_u32 {
@@ -143,7 +143,7 @@ fn pools_come_and_go() {
     });
 }
 
-/// While the runtime goes on.
+/// While the runtime continues.
 fn the_memory_of_a_pool_that_is_gone_is_freed() {
     const BYTES: u64 = 64 << 20;
     on_a_fiber(|io| {
@@ -163,7 +163,7 @@ fn the_memory_of_a_pool_that_is_gone_is_freed() {
     });
 }
 
-/// An idle connection there keeps buffers from nobody: neither from who takes one, nor from who receives.
+/// An idle connection there withholds no buffers: neither from a task that takes one, nor from one that receives.
 fn what_another_executor_keeps_at_hand_is_called_in() {
     let evented = Evented::new(Options { executors: 2, ..Options::default() }).unwrap();
     let io = evented.io();
@@ -197,14 +197,14 @@ fn what_another_executor_keeps_at_hand_is_called_in() {
     evented.shutdown();
 }
 
-/// How many bytes of memory the process has.
+/// Returns the process' resident memory in bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     kilobytes.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// A pool outlived by a receive in flight, which is forgotten: the end waits for the kernel.
+/// A receive in flight that is forgotten, and that outlives its pool: the end of the runtime waits for the kernel.
 fn a_forgotten_receive_ends_with_its_runtime() {
     for _ in 0..50 {
         let far = on_a_fiber(|io| {
@@ -220,7 +220,7 @@ fn a_forgotten_receive_ends_with_its_runtime() {
     }
 }
 
-/// A wait on a plain thread, for what is in flight on an executor, ends with the runtime.
+/// A plain thread waits for an operation in flight on an executor; the wait ends with the runtime.
 fn a_shutdown_ends_waits_elsewhere() {
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let (handle, io) = (evented.handle(), evented.io());
@@ -243,7 +243,7 @@ fn a_shutdown_ends_waits_elsewhere() {
     });
 }
 
-/// The bytes are let go when the peer has them, and not before the kernel says so.
+/// The bytes are released when the peer has received them, and not before the kernel says so.
 fn bytes_are_let_go_when_the_peer_has_them() {
     let drops = Arc::new(AtomicUsize::new(0));
     on_a_fiber(|io| {
@@ -260,8 +260,8 @@ fn bytes_are_let_go_when_the_peer_has_them() {
     assert_eq!(drops.load(Ordering::SeqCst), 1);
 }
 
-/// A destructor of bytes that are let go after their call may do what any may: it waits for another fiber, has values
-/// of its task's own, and panics.
+/// A destructor of bytes that are released after their call may do what any destructor may do: it waits for another
+/// fiber, has values of its task's own, and panics.
 fn a_destructor_of_sent_bytes_runs_on_a_fiber() {
     struct Bad(Vec<u8>, Arc<Dropped>, Arc<dyn Io>);
     struct Dropped {
@@ -314,15 +314,15 @@ fn a_destructor_of_sent_bytes_runs_on_a_fiber() {
     }
 }
 
-/// Sends bytes, without a copy, to a peer that does not read: the kernel keeps them when the call has returned. How many
-/// bytes the peer has to read until it lets them go.
+/// Sends bytes without a copy to a peer that does not read, so the kernel keeps them after the call has returned.
+/// Returns how many bytes the peer has to read until the kernel releases them.
 fn send_to_who_does_not_read<T: AsRef<[u8]> + Send + Sync + 'static>(
     io: &dyn Io,
     near: &TcpStream,
     far: &mut net::TcpStream,
     bytes: Arc<T>,
 ) -> usize {
-    // The peer's window is full, and some of what follows stays with the sender.
+    // The peer's window is full, and some of the following bytes stay with the sender.
     let unread = (*bytes).as_ref().len() + fill(io, near);
     let mut read = vec![0; 600_000];
     far.read_exact(&mut read).unwrap();
@@ -330,7 +330,8 @@ fn send_to_who_does_not_read<T: AsRef<[u8]> + Send + Sync + 'static>(
     unread - read.len()
 }
 
-/// More cancellations than the submission queue takes, queued by a destructor: nothing that completes meanwhile is lost.
+/// A destructor queues more cancellations than the submission queue holds, and no completion that arrives in the
+/// meantime is lost.
 fn a_destructor_of_sent_bytes_may_drop_many_that_are_armed() {
     const ARMED: usize = 600;
     struct Owner(Vec<u8>, #[expect(dead_code, reason = "dropped with it")] Mutex<Vec<Incoming<'static>>>);
@@ -364,14 +365,14 @@ fn a_destructor_of_sent_bytes_may_drop_many_that_are_armed() {
     });
 }
 
-/// A peer that never reads holds no shutdown up. What it was sent stays as it is, and is never freed.
+/// A peer that never reads delays no shutdown. The bytes that were sent to it stay unchanged, and are never freed.
 fn what_the_kernel_holds_at_the_end_is_never_freed() {
     let drops = Arc::new(AtomicUsize::new(0));
     let (mut far, window) = on_a_fiber(|io| {
         let (near, far) = half(io);
         near.set_option(io, option::SEND_BUFFER_SIZE, 4 << 20).unwrap();
         let mut window = 0;
-        // Until the peer's window is full, and more in the queue behind it.
+        // Until the peer's window is full, with more bytes in the queue behind it.
         while io
             .timeout(Duration::from_millis(50), |io| {
                 near.send_zero_copy(io, Arc::new(Counted(vec![6; 256 << 10], drops.clone())))

@@ -1,6 +1,6 @@
-//! Models of what other threads leave for an executor, and of its sleep: loom runs `remote/sleep.rs` and
-//! `remote/messages.rs` of this crate, and `context/wake_stack.rs` and `backend/closing.rs` of the vocabulary,
-//! themselves through every interleaving. A wake-up that is lost shows as an executor that sleeps for ever.
+//! Models of the messages that other threads leave for an executor, and of its sleep. Loom runs `remote/sleep.rs` and
+//! `remote/messages.rs` of this crate, and `context/wake_stack.rs` and `backend/closing.rs` of the vocabulary, through
+//! every interleaving. A lost wake-up shows as an executor that sleeps for ever.
 #![allow(unsafe_code)]
 
 #[path = "../../io/src/backend/closing.rs"]
@@ -21,7 +21,7 @@ mod wake_stack;
 mod context {
     use crate::primitive::AtomicPtr;
 
-    /// A wake block of the model, which is never woken twice; leaked, as wake blocks are.
+    /// A wake block of the model, which is never woken twice. It is leaked, as wake blocks are.
     #[derive(Debug)]
     pub(crate) struct WakeBlock {
         pub(crate) next: AtomicPtr<WakeBlock>,
@@ -52,7 +52,7 @@ use wake_stack::WakeStack;
 struct Message {
     next: AtomicPtr<Message>,
     answer: Answer,
-    /// The rest: its sender's, then the executor's, then its sender's again.
+    /// The rest of the operation: it belongs to the sender, then to the executor, then to the sender again.
     rest: Guarded,
 }
 
@@ -72,13 +72,13 @@ impl Linked for Message {
     }
 }
 
-/// The side of an executor that other threads see, as in `executor/remote.rs`.
+/// The part of an executor that other threads see, as in `executor/remote.rs`.
 struct Remote {
     sleep: Sleep,
     woken: WakeStack,
     messages: Messages<Message>,
     closing: Closing,
-    /// Stands for the eventfd. It counts, so nobody who waits for it misses it.
+    /// Stands for the eventfd. It counts, so no waiter misses it.
     event: Notify,
 }
 
@@ -99,13 +99,13 @@ impl Remote {
         }
     }
 
-    /// Sleeps, unless that is there for which it looks.
+    /// Sleeps, unless there is already something that it looks for.
     fn sleep(&self, has_left: fn(&Self) -> bool) {
         if !self.sleep.begin(|| has_left(self)) {
             return;
         }
         self.event.wait();
-        // The event may have been rung for the sleep before.
+        // The event may have been signaled for the previous sleep.
         self.sleep.end();
     }
 }
@@ -138,7 +138,7 @@ fn a_message_wakes_the_executor_and_comes_back_with_its_result() {
             let remote = remote.clone();
             thread::spawn(move || {
                 let message = Message::new();
-                // SAFETY: it stays until it has its answer.
+                // SAFETY: it stays until it has its result.
                 unsafe { remote.messages.push(&message) };
                 remote.wake();
                 let result = loop {
@@ -208,7 +208,7 @@ fn the_end_of_the_runtime_wakes_the_executor() {
     });
 }
 
-/// The event says nothing about memory here; the end of the sleep does.
+/// Here the event orders no memory accesses; the end of the sleep does.
 #[test]
 fn who_was_woken_sees_what_was_left() {
     explore(3, || {
@@ -228,7 +228,7 @@ fn who_was_woken_sees_what_was_left() {
     });
 }
 
-/// Two leave something, and ring once.
+/// Two threads leave something, and one of them signals the event.
 #[test]
 fn one_of_two_wakers_rings() {
     explore(3, || {

@@ -12,12 +12,12 @@ use loom::thread;
 use primitive::{AtomicBool, Guarded, Ordering, explore};
 use visits::Visits;
 
-/// An executor with an operation that takes something in each of its calls, as in `ring/passage.rs`.
+/// An executor with an operation that takes something in each of the executor's calls, as in `ring/passage.rs`.
 struct Executor {
     visits: Visits,
-    /// The cancellation of the operation, left by another thread.
+    /// The cancellation of the operation, which another thread leaves.
     left: AtomicBool,
-    /// What the operation takes from.
+    /// The source that the operation takes from.
     source: Guarded,
     lock: Mutex<()>,
     outside: Condvar,

@@ -1,5 +1,5 @@
-//! Files where no thread is to be had: neither the kernel's for what may wait for a disk, nor the runtime's own. A process
-//! of its own: the limit is the user's, and stays.
+//! File operations when no thread can be started: neither the kernel's for operations that may wait for a disk, nor the
+//! runtime's own. The test has a process of its own, because the limit belongs to the user and stays.
 
 mod support;
 
@@ -17,10 +17,10 @@ use rustix::process::{Resource, Rlimit, getuid, setrlimit};
 
 const CASES: &[Case] = cases![files_are_used_without_threads];
 
-/// Says to the process that it is the one without threads, and which folder it may use.
+/// Tells the process that it is the one without threads, and which folder it may use.
 const CHILD: &str = "IOLITE_TEST_NO_THREAD";
 
-/// A user who has no other processes, and who, unlike root, has a limit.
+/// A user who has no other processes, and who has a limit, unlike root.
 const NOBODY_ELSE: u32 = 54_321;
 
 fn main() -> ExitCode {

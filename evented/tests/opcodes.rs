@@ -1,5 +1,5 @@
-//! Operations of io_uring with their own arguments: each does its thing, on a fiber and on a plain
-//! thread; and the ways in which one ends early. `IOLITE_TEST_ROUNDS` is how often a race is run.
+//! Operations of io_uring with their own arguments. Each has its effect, on a fiber and on a plain thread; other cases
+//! show the ways in which one ends early. `IOLITE_TEST_ROUNDS` is the number of rounds of a race.
 
 mod support;
 
@@ -77,7 +77,7 @@ fn everywhere(body: impl Fn(&dyn Io) + Sync) {
     body(io);
 }
 
-/// The result, unless this kernel does not have the operation, which is told.
+/// Returns the result, or prints that this kernel does not have the operation.
 fn told<T>(what: &str, result: io::Result<T>) -> Option<T> {
     match result {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -208,7 +208,7 @@ fn write(to: &mut OwnedFd, bytes: &[u8]) {
     std::fs::File::from(to.try_clone().unwrap()).write_all(bytes).unwrap();
 }
 
-/// What is there.
+/// Returns the bytes that are available.
 fn read(from: OwnedFd) -> Vec<u8> {
     let mut buffer = [0; 64];
     let count = std::fs::File::from(from).read(&mut buffer).unwrap();
@@ -334,7 +334,7 @@ fn words_of_memory() {
     });
 }
 
-/// Wakes one, once it waits.
+/// Wakes one waiter, once it waits.
 fn wake(io: &dyn Io, word: &AtomicU32) {
     while op::perform(io, op::FutexWake { word, count: 1 }).unwrap() == 0 {
         io.yield_now();
@@ -359,7 +359,7 @@ fn children() {
     });
 }
 
-/// Why an operation that would wait for ever has ended.
+/// The errors of an operation that would wait for ever say why it has ended.
 fn a_timeout_and_cancellations_are_told_apart() {
     everywhere(|io| {
         let (reader, mut writer) = pipe(io);
@@ -401,20 +401,20 @@ fn a_timeout_and_cancellations_are_told_apart() {
     });
 }
 
-/// A timeout is no entry of its own, which a full queue could part from its operation: whatever room is left for an
-/// entry, each operation ends by its own timeout and by no other's, and takes no byte.
+/// A timeout is not an entry of its own, which a full queue could separate from its operation. However much room is
+/// left for entries, each operation ends by its own timeout and by no other, and takes no byte.
 fn a_timeout_holds_with_one_entry_free() {
     const SQ_ENTRIES: usize = 256;
     let evented = runtime();
     for count in [SQ_ENTRIES - 1, SQ_ENTRIES, SQ_ENTRIES + 1, 2 * SQ_ENTRIES] {
-        // Either the odd ones time out or the even ones, so that one of each kind is the last that finds room.
+        // Either the odd ones time out or the even ones, so that each kind is once the last one that finds room.
         for odd in [0, 1] {
             timeouts_of_one_turn(evented.io(), count, |index| index % 2 == odd);
         }
     }
 }
 
-/// Has `count` reads queued by their fibers in one and the same turn of the one executor; none of them ends by itself.
+/// Lets the fibers of `count` reads queue them in the same turn of the one executor; none of the reads ends by itself.
 fn timeouts_of_one_turn(io: &dyn Io, count: usize, times_out: impl Fn(usize) -> bool) {
     let (reader, mut writer) = pipe(io);
     let file = reader.as_fd();
@@ -439,7 +439,7 @@ fn timeouts_of_one_turn(io: &dyn Io, count: usize, times_out: impl Fn(usize) -> 
             }
         };
         until_begun(count);
-        // Keeps the executor from its next turn until all of them have been woken by this thread.
+        // Keeps the executor from its next turn until this thread has woken all of them.
         let keeper = group.spawn_concurrent(move |_| {
             begun.fetch_add(1, Ordering::Relaxed);
             while !gone.load(Ordering::Acquire) {
@@ -488,12 +488,12 @@ fn an_id_names_one_operation_at_a_time() {
     });
 }
 
-/// A splice waits on a thread of the kernel's, where it can only be interrupted.
+/// A splice waits on a thread of the kernel, where it can only be interrupted.
 fn what_is_being_executed_is_already_running() {
     everywhere(|io| {
         let ((reader, _writer), (_end, target)) = (pipe(io), pipe(io));
         let mut answer = op::Cancel::Done;
-        // Until the thread has begun it, it can be canceled.
+        // Until the thread has begun the operation, it can be canceled.
         while answer != op::Cancel::AlreadyRunning {
             let id = op::Id::new();
             let Ok(()) = io.group(|group| {
@@ -513,7 +513,7 @@ fn what_is_being_executed_is_already_running() {
     });
 }
 
-/// A byte arrives while its read is canceled: it is read, or still there.
+/// A byte arrives while its read is canceled: either the read returns it, or it is still there.
 fn a_cancellation_by_id_loses_no_byte() {
     let rounds = rounds(1_000) as u32;
     for executors in [1, 2] {
@@ -581,7 +581,7 @@ fn after_the_end_nothing_is_performed() {
     let (reader, writer) = rustix::pipe::pipe().unwrap();
     let error = op::perform(&*handle, op::Nop {}).unwrap_err();
     assert!(error.get_ref().is_some_and(|source| source.is::<ShutDown>()), "{error}");
-    // But what is to be closed is closed.
+    // A descriptor to be closed is still closed.
     op::perform(&*handle, op::Close { descriptor: writer }).unwrap();
     assert_eq!(read(reader), b"");
 }
@@ -602,7 +602,7 @@ fn the_end_of_the_runtime_ends_the_operations_of_threads() {
     assert!(error.get_ref().is_some_and(|source| source.is::<ShutDown>()), "{error}");
 }
 
-/// Somebody else's `Io`, which does with operations what it likes.
+/// An `Io` of another crate, which may treat operations as it likes.
 struct Around<'a> {
     io: &'a dyn Io,
     operate: fn(&dyn Io, &mut (dyn Any + Send)) -> io::Result<Output>,
@@ -648,7 +648,7 @@ fn decorators_do_no_harm() {
         let error = op::perform(&exchanges, op::Pipe { flags: 0 }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
 
-        // What was made is closed: at its other end a connection tells it.
+        // The descriptor that the operation made is closed: the other end of the connection shows that.
         let fails = around(|io, operation| {
             io.operate(Operation::Native { operation })?;
             Err(io::Error::other("it failed"))
@@ -665,7 +665,7 @@ macro_rules! codes {
     ($($name:ident)*) => { [$((stringify!($name), op::$name::CODE)),*] };
 }
 
-/// The table of the documentation has every operation of the crate and of this kernel, and every type its row and
+/// The table of the documentation lists every operation of the crate and of this kernel, and every type has its row and
 /// its test.
 fn the_table_is_complete() {
     let table = include_str!("../src/op/opcodes.md");

@@ -28,8 +28,8 @@ fn recurse(depth: u64) -> u64 {
     if depth == u64::MAX { frame[0] } else { recurse(depth + 1) + frame[63] }
 }
 
-/// Runs the test named `test` again in a process of its own, which ends by overflowing in `main`,
-/// and returns what that told.
+/// Runs the test named `test` again in a process of its own, which ends with an overflow in `main`, and returns the
+/// output of that process.
 fn overflow(test: &str, options: Options, main: impl FnOnce(&dyn Io)) -> String {
     if std::env::var(CHILD).is_ok_and(|child| child == test) {
         Evented::prepare(options).unwrap().run(main);
@@ -63,7 +63,7 @@ fn an_overflow_of_an_inline_task_is_told_of_the_fiber_below() {
     let test = "an_overflow_of_an_inline_task_is_told_of_the_fiber_below";
     let told = overflow(test, Options { async_limit: 0, ..options() }, |io| {
         let task = io.spawn_concurrent(|io| {
-            // Others have run on the thread meanwhile.
+            // Other fibers have run on the thread in the meantime.
             io.yield_now();
             io.spawn_async(|_| recurse(0)).join(io)
         });

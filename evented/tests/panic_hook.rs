@@ -1,5 +1,5 @@
-//! Blocking calls inside a panic hook refuse. In a process of its own, since the hook is the
-//! process'.
+//! Blocking calls inside a panic hook are refused. The test has a process of its own, because the hook belongs to the
+//! process.
 
 mod support;
 
@@ -14,7 +14,7 @@ use iolite_evented::{Evented, Options};
 
 const CASES: &[Case] = whole![a_blocking_call_inside_a_panic_hook_is_refused];
 
-/// In the other process, which sets the hook before its first runtime, and so before the harness.
+/// Set in the other process, which sets the hook before its first runtime, and therefore before the harness.
 const CHILD: &str = "IOLITE_TEST_PANIC_HOOK";
 
 fn main() -> ExitCode {
@@ -45,10 +45,10 @@ fn block_inside_a_panic_hook() {
         let task = io.spawn_concurrent(|_| panic!("told to the hook")).unwrap();
         let joined = panic::catch_unwind(panic::AssertUnwindSafe(|| task.join(io)));
         assert!(joined.is_err());
-        // Outside of the hook again.
+        // This is outside of the hook again.
         io.sleep(Duration::from_millis(1)).unwrap();
     });
-    // A failure is told by its code alone: the hook has no runtime any more.
+    // Only the exit code reports a failure, because the hook has no runtime any more.
     let told = TOLD.lock().unwrap();
     if *told != ["refused: this call could suspend, and a panic hook runs"] {
         eprintln!("{told:?}");

@@ -1,4 +1,4 @@
-//! On which executor a task runs. Executors are told apart by their threads.
+//! The executors on which tasks run. Executors are told apart by their threads.
 
 mod support;
 
@@ -37,7 +37,7 @@ fn evented(executors: usize) -> Evented {
     Evented::new(Options { executors, ..Options::default() }).expect("io_uring is here")
 }
 
-/// The thread of each executor.
+/// Returns the thread of each executor.
 fn threads(io: &dyn Io) -> Vec<ThreadId> {
     (0..io.backend().executors).map(|index| on(io, index, |_| thread::current().id()).join(io)).collect()
 }
@@ -47,7 +47,7 @@ fn on<T: Send + 'static>(io: &dyn Io, executor: usize, body: impl FnOnce(&dyn Io
     io.task().placement(Placement::Executor(executor)).spawn_concurrent(body).unwrap()
 }
 
-/// Lets others run, then says where it is.
+/// Lets others run, and then returns the thread that it is on.
 fn wander(io: &dyn Io) -> ThreadId {
     for _ in 0..3 {
         io.yield_now();
@@ -98,7 +98,7 @@ fn what_is_started_here_stays_here_however_idle_the_others_are() {
                 let members: Vec<_> = (0..100)
                     .map(|_| group.task().placement(Placement::Here).spawn_concurrent(wander).unwrap())
                     .collect();
-                // The others look for something to do meanwhile.
+                // The other executors look for work in the meantime.
                 let busy: Vec<_> = (0..100).map(|_| group.spawn_concurrent(wander).unwrap()).collect();
                 assert!(members.into_iter().all(|member| member.join(io) == thread));
                 drop(busy);
@@ -117,8 +117,7 @@ fn here_from_outside_is_anywhere() {
     assert!(threads.contains(&task.join(io)));
 }
 
-/// The fiber blocks its thread, which no program should do, so whatever it started has to run on the
-/// other executor.
+/// The fiber blocks its thread, which no program should do, so its tasks have to run on the other executor.
 fn an_idle_executor_takes_what_a_busy_one_has_not_started() {
     let evented = evented(2);
     let io = evented.io();
@@ -140,7 +139,7 @@ fn an_idle_executor_takes_what_a_busy_one_has_not_started() {
     }
 }
 
-/// As above, of tasks that come from outside.
+/// The same for tasks that come from outside.
 fn a_busy_executor_keeps_nothing_from_an_idle_one() {
     let evented = evented(2);
     let io = evented.io();
@@ -161,7 +160,7 @@ fn a_busy_executor_keeps_nothing_from_an_idle_one() {
     }
 }
 
-/// An executor with something to do steals nothing, and both have: what runs where was placed there.
+/// A busy executor steals nothing, and both are busy: every task runs where it was placed.
 fn tasks_go_where_the_load_is_least() {
     let evented = evented(2);
     let io = evented.io();
@@ -174,7 +173,7 @@ fn tasks_go_where_the_load_is_least() {
         };
         let mut load: Vec<_> = (0..100).map(|_| on(io, loaded, restless)).collect();
         load.push(on(io, 1 - loaded, restless));
-        // They have all begun when these have.
+        // All of them have begun when these have.
         (0..2).for_each(|index| on(io, index, |_| ()).join(io));
         let start_some = |io: &dyn Io| {
             let tasks: Vec<_> = (0..20).map(|_| io.spawn_concurrent(wander).unwrap()).collect();
@@ -218,7 +217,7 @@ fn what_waits_for_a_busy_executor_at_shutdown_runs_and_is_told() {
     shutdown.join().unwrap();
 }
 
-/// What a fiber waits for while something computes elsewhere: until it is told to, or for so long that it gave up.
+/// Waits, without a point at which others could run, until it is told to stop, or until it gives up after a long time.
 fn compute_until(told: &AtomicBool) -> bool {
     let began = Instant::now();
     while !told.load(Ordering::Acquire) {
@@ -230,7 +229,7 @@ fn compute_until(told: &AtomicBool) -> bool {
     true
 }
 
-/// The one that started it parks: whoever is idle computes.
+/// The starter parks, and an idle executor computes.
 fn a_computation_delays_no_fiber_while_another_executor_is_idle() {
     type Start = fn(&dyn Io, Arc<AtomicBool>) -> Task<bool>;
     let starts: [(&str, Start); 2] = [
@@ -239,7 +238,7 @@ fn a_computation_delays_no_fiber_while_another_executor_is_idle() {
     ];
     for round in 0..20 {
         for (name, start) in starts {
-            // A new one, of which the other executor has had nothing to do.
+            // The runtime is new, and its other executor has had nothing to do.
             let evented = evented(2);
             let io = evented.io();
             let computed = on(io, round % 2, move |io| {
@@ -254,7 +253,7 @@ fn a_computation_delays_no_fiber_while_another_executor_is_idle() {
     }
 }
 
-/// Whichever executor computes, and whatever the other one did before.
+/// This holds whichever executor computes, and whatever the other one did before.
 fn an_operation_of_a_thread_waits_for_no_computation_while_another_executor_is_idle() {
     let evented = evented(2);
     let io = evented.io();
@@ -277,14 +276,14 @@ fn an_operation_of_a_thread_waits_for_no_computation_while_another_executor_is_i
     }
 }
 
-/// The operation was handed to an executor before that began to compute, and the other one was busy then.
+/// The operation was handed to an executor before that began to compute, while the other one was busy.
 fn an_operation_that_nobody_took_is_taken_by_who_becomes_idle() {
     let evented = evented(2);
     let io = evented.io();
     for round in 0..40 {
         let told = Arc::new(AtomicBool::new(false));
         let (begun, both_have_begun) = mpsc::channel();
-        // Both compute: one for long, the other until the operation has been handed over.
+        // Both compute: one for a long time, the other until the operation was handed over.
         let long = {
             let (told, begun) = (told.clone(), begun.clone());
             on(io, round % 2, move |_| {
@@ -315,13 +314,13 @@ fn an_operation_that_nobody_took_is_taken_by_who_becomes_idle() {
     }
 }
 
-/// An operation that takes the ring and ends by itself.
+/// Performs an operation that uses the ring and ends by itself.
 fn ready(io: &dyn Io) {
     let (near, _far) = iolite_io::net::UnixStream::pair(io).unwrap();
     near.writable(io).unwrap();
 }
 
-/// Its cancellation finds it wherever it is.
+/// The cancellation finds the operation on any executor.
 fn an_operation_that_was_taken_by_another_executor_is_canceled_there() {
     let evented = evented(2);
     let io = evented.io();
@@ -333,7 +332,7 @@ fn an_operation_that_was_taken_by_another_executor_is_canceled_there() {
                 let (told, begun) = (told.clone(), begun.clone());
                 on(io, executor, move |_| {
                     begun.send(()).unwrap();
-                    // One of them ends early, and takes what was handed to the other.
+                    // One of them ends early, and takes the operation that was handed to the other.
                     if executor == round % 2 { compute_until(&told) } else { true }
                 })
             })

@@ -34,7 +34,7 @@ fn an_operation_that_the_kernel_does_not_have_is_unsupported() {
         let mut entry = opcode::Nop::new().build();
         // SAFETY: the opcode is the first byte of an entry.
         unsafe { (&raw mut entry).cast::<u8>().write(250) };
-        // SAFETY: it points to nothing.
+        // SAFETY: the entry points to nothing.
         let error = op::perform(io, unsafe { op::Raw::new(entry) }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("250"), "{error}");
@@ -43,9 +43,9 @@ fn an_operation_that_the_kernel_does_not_have_is_unsupported() {
 
 fn raw_entries() {
     with_runtime(|io| {
-        // SAFETY: it points to nothing.
+        // SAFETY: the entry points to nothing.
         assert_eq!(op::perform(io, unsafe { op::Raw::new(opcode::Nop::new().build()) }).unwrap(), 0);
-        // SAFETY: it points to nothing.
+        // SAFETY: the entry points to nothing.
         let shut = unsafe { op::Raw::new(opcode::Shutdown::new(io_uring::types::Fd(-1), 0).build()) };
         assert_eq!(op::perform(io, shut).unwrap_err().raw_os_error(), Some(libc::EBADF));
     });
@@ -57,7 +57,7 @@ fn advice_about_memory() {
     struct Page([u8; BYTES]);
     with_runtime(|io| {
         let mut page = Box::new(Page([7; BYTES]));
-        // SAFETY: nobody else has a reference into the page, which becomes zeros.
+        // SAFETY: no other code has a reference into the page, which becomes zeros.
         let advice = unsafe { op::Madvise::new(page.0.as_mut_ptr(), BYTES as u32, libc::MADV_DONTNEED) };
         op::perform(io, advice).unwrap();
         assert!(std::hint::black_box(&page).0.iter().all(|byte| *byte == 0));
@@ -67,7 +67,7 @@ fn advice_about_memory() {
 fn a_completion_in_another_ring() {
     with_runtime(|io| {
         let mut ring = IoUring::new(2).unwrap();
-        // SAFETY: it is expected below.
+        // SAFETY: the code below expects this completion.
         let message = unsafe { op::MsgRing::new(as_fd(&ring), 42, 7) };
         op::perform(io, message).unwrap();
         let completion = ring.completion().next().unwrap();
@@ -88,7 +88,7 @@ fn commands_of_sockets(on: &On) {
         let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (level, name) = (libc::IPPROTO_TCP as u32, libc::TCP_NODELAY as u32);
         let value = 1_u32.to_ne_bytes();
-        // SAFETY: that option is a number.
+        // SAFETY: the value of that option is a number.
         let set = unsafe { op::SetSockOpt::new(socket.as_fd(), level, name, &value) };
         match op::perform(io, set) {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
@@ -97,7 +97,7 @@ fn commands_of_sockets(on: &On) {
             result => result.unwrap(),
         }
         assert!(socket.nodelay().unwrap());
-        // SAFETY: it points to nothing.
+        // SAFETY: the command points to nothing.
         let unsent = unsafe { op::UringCmd::new(socket.as_fd(), SOCKET_URING_OP_SIOCOUTQ, [0; 16]) };
         assert_eq!(op::perform(io, unsent).unwrap(), 0);
     });

@@ -1,4 +1,5 @@
-//! What only this backend can show of files and pooled buffers: which pools the kernel has, and for how long.
+//! Files and pooled buffers, as far as only this backend can show them: the pools that are registered with the kernel,
+//! and for how long.
 
 mod support;
 
@@ -22,11 +23,11 @@ const CASES: &[Case] = whole![
 ];
 
 fn main() -> ExitCode {
-    // They look at all rings of the process.
+    // The cases look at all rings of the process.
     support::run_one_by_one(&[CASES])
 }
 
-/// Runs `body` on a fiber of a runtime of one executor, and the runtime to its end.
+/// Runs `body` on a fiber of a runtime with one executor, and then ends the runtime.
 fn on_a_fiber<T: Send>(body: impl FnOnce(&dyn Io) -> T + Send) -> T {
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let io = evented.io();
@@ -35,7 +36,7 @@ fn on_a_fiber<T: Send>(body: impl FnOnce(&dyn Io) -> T + Send) -> T {
     value
 }
 
-/// A file of so many pages, each full of its number.
+/// Makes a file with this number of pages, each filled with its number.
 fn pages(count: u8) -> File {
     let file = tempfile::tempfile().unwrap();
     let content: Vec<u8> = (0..count).flat_map(|number| [number; 4096]).collect();
@@ -43,7 +44,7 @@ fn pages(count: u8) -> File {
     file.into()
 }
 
-/// Reads each page through `pool` and looks at it.
+/// Reads each page through `pool` and checks it.
 fn read_all(io: &dyn Io, file: &File, count: u8, pool: &BufferPool) {
     let mut buffer = pool.take(io).unwrap();
     for number in 0..count {
@@ -52,7 +53,7 @@ fn read_all(io: &dyn Io, file: &File, count: u8, pool: &BufferPool) {
     }
 }
 
-/// The sizes of what is registered with the rings of this process, as the kernel tells.
+/// Returns the sizes of the memory that is registered with the rings of this process, as the kernel reports them.
 fn registered() -> Vec<usize> {
     let rings =
         fs::read_dir("/proc/self/fdinfo").unwrap().filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
@@ -63,7 +64,7 @@ fn registered() -> Vec<usize> {
     buffers.filter_map(|line| line.split_once(": 0x")?.1.split_once('/')?.1.trim().parse().ok()).collect()
 }
 
-/// Lets the executor have nothing to do.
+/// Lets the executor become idle.
 fn idle(io: &dyn Io) {
     io.sleep(std::time::Duration::from_millis(1)).unwrap();
 }
@@ -99,7 +100,7 @@ fn a_plain_thread_reads_without_registering() {
     evented.shutdown();
 }
 
-/// More at once than there are slots, and then others, which may lie where the first ones did.
+/// Uses more pools at once than there are slots, and then other pools, which may lie where the first ones did.
 fn any_number_of_pools_reads_what_is_there() {
     on_a_fiber(|io| {
         let file = pages(4);
@@ -126,14 +127,14 @@ fn a_pool_too_large_for_the_kernel_reads_plainly() {
     });
 }
 
-/// Without the right to lock memory, beyond the limit: no error, and plain reads.
+/// Without the right to lock memory beyond the limit, there is no error, and the reads are plain.
 fn a_pool_beyond_the_limit_of_locked_memory_reads_plainly() {
     let limit = Rlimit { current: Some(4 << 20), ..getrlimit(Resource::Memlock) };
     setrlimit(Resource::Memlock, limit).unwrap();
     let mut sets = capabilities(None).unwrap();
     sets.effective.remove(CapabilitySet::IPC_LOCK);
     set_capabilities(None, sets).unwrap();
-    // The executor's thread inherits what this one may.
+    // The executor's thread inherits the rights of this one.
     on_a_fiber(|io| {
         let file = pages(3);
         let (large, small) = (BufferPool::new(2048, 4096), BufferPool::new(8, 4096));

@@ -1,5 +1,5 @@
-//! A descriptor's number is looked up by nobody who does not borrow the descriptor. A process of its own:
-//! numbers belong to the process.
+//! Only calls that borrow a descriptor look up its number. The test has a process of its own, because numbers belong to
+//! the process.
 
 mod support;
 
@@ -28,8 +28,8 @@ fn main() -> ExitCode {
     support::run_one_by_one(&[CASES])
 }
 
-/// A call that ends at once leaves nothing behind that would look at its descriptor's number later,
-/// when it is another socket's.
+/// A call that ends at once leaves nothing behind that would look up its descriptor's number later, when the number
+/// belongs to another socket.
 fn a_number_is_not_looked_up_after_the_call() {
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let task = evented.io().spawn_concurrent(|io| {
@@ -47,7 +47,7 @@ fn a_number_is_not_looked_up_after_the_call() {
             io.timeout(Duration::from_nanos(nanos), |io| incoming.next(io)).unwrap_err();
             drop(incoming);
             drop(near);
-            // The lowest number that is free.
+            // This is the lowest number that is free.
             let clone = other.try_clone().unwrap();
             reused += u32::from(clone.as_raw_fd() == number);
             io.sleep(Duration::from_micros(10)).unwrap();
@@ -87,7 +87,7 @@ impl Decorator for Clock {
     }
 }
 
-/// Neither does one that unwinds: a clock that panics is asked between the queueing of an entry and its submission.
+/// The same holds for a call that unwinds: a clock panics between the queueing of an entry and its submission.
 fn a_number_is_not_looked_up_after_a_call_that_unwinds() {
     let evented = Evented::new(Options { executors: 1, ..Options::default() }).unwrap();
     let handle = evented.handle();
@@ -116,7 +116,7 @@ fn a_number_is_not_looked_up_after_a_call_that_unwinds() {
             }
             reused += u32::from(victim.as_raw_fd() == number);
             peer.write_all(b"for the victim alone").unwrap();
-            // A turn of the executor, which submits all that is queued.
+            // This is a turn of the executor, which submits all queued entries.
             io.sleep(Duration::from_micros(10)).unwrap();
             victim.set_nonblocking(true).unwrap();
             let mut buffer = [0; 64];
@@ -128,7 +128,7 @@ fn a_number_is_not_looked_up_after_a_call_that_unwinds() {
     task.unwrap().join(evented.io());
 }
 
-/// A connection, its far end std's.
+/// Returns a connection; its far end is one of std.
 fn half(io: &dyn Io, listener: &TcpListener) -> (TcpStream, net::TcpStream) {
     let far = net::TcpStream::connect(listener.local_addr(io).unwrap()).unwrap();
     (listener.accept(io).unwrap().0, far)

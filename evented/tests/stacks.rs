@@ -1,5 +1,5 @@
-//! How deep stacks are used, and their guards where the kernel is old. A process of its own, since stacks
-//! are the process'.
+//! The depth to which stacks are used, and their guards on old kernels. The test has a process of its own, because
+//! stacks belong to the process.
 
 mod support;
 
@@ -34,7 +34,7 @@ fn of_size(bytes: usize) -> Option<StackUse> {
 fn the_high_water_mark_tells_how_deep_fibers_went() {
     let options = Options { executors: 1, stack_size: 256 << 10, main_stack_size: 4 << 20, ..Options::default() };
     Evented::prepare(options).unwrap().run(|io| {
-        // 3 MiB asked for are 4 MiB, as are main's; nobody else has those.
+        // 3 MiB are rounded up to 4 MiB, which is also the size of main's stack; no other code has such stacks.
         let run = |frames| io.task().stack_size(3 << 20).spawn_async(move |_| descend(frames)).unwrap().join(io);
         run(10);
         let shallow = of_size(4 << 20).unwrap();
@@ -55,7 +55,7 @@ fn the_high_water_mark_tells_how_deep_fibers_went() {
     );
 }
 
-/// As on a kernel before 6.13.
+/// The guards are those of a kernel before 6.13.
 fn without_installed_guards_mprotect_makes_them_and_the_limits_follow(on: &On) {
     if std::env::var(CHILD).is_ok() {
         return overflow_on_a_protected_stack();

@@ -1,6 +1,6 @@
 //! Many of everything at once: runtimes, operations, timeouts, cancellations, foreign callers.
 //!
-//! `IOLITE_TEST_ROUNDS` is how often they do it; `IOLITE_TEST_SEED` repeats a run whose seed a failure has printed.
+//! `IOLITE_TEST_ROUNDS` is the number of rounds. `IOLITE_TEST_SEED` repeats a run; a failure prints its seed.
 
 mod support;
 
@@ -62,7 +62,7 @@ fn runtimes_come_and_go_on_several_threads_at_once() {
                             1 => drop(handle.spawn_concurrent(|io| pair(io)).unwrap()),
                             2 => handle.spawn_thread("task", |io| io.sleep(Duration::MAX)).unwrap().detach(),
                             3 => handle.spawn_async(|io| io.yield_now()).join(&*handle),
-                            // What blocks here is ended by the shutdown.
+                            // The shutdown ends the calls that block here.
                             _ => {
                                 let (near, far) = pair(&*handle).unwrap();
                                 let handle = handle.clone();
@@ -105,7 +105,7 @@ fn threads_that_block_in_operations_are_let_go_at_the_shutdown() {
     }
 }
 
-/// Receives that never complete by themselves, many of them on one descriptor.
+/// Starts receives that never complete by themselves, many of them on one descriptor.
 fn blocked_receives(io: &dyn Io, count: usize, body: impl FnOnce(&dyn Io, &[Arc<AtomicU64>; 2])) {
     let (near, _far) = pair(io).unwrap();
     let near = Arc::new(near);
@@ -161,7 +161,7 @@ fn a_flood_of_foreign_operations_loses_no_byte() {
     const CALLERS: usize = 32;
     let mut random = Random::new("a_flood_of_foreign_operations_loses_no_byte");
     let evented = Evented::new(executors(2)).unwrap();
-    // A fiber that is always ready beside them.
+    // A fiber that is always ready runs beside them.
     let stop = Arc::new(Event::new());
     let theirs = stop.clone();
     let yielder = evented.io().spawn_concurrent(move |io| {
@@ -190,7 +190,7 @@ fn a_flood_of_foreign_operations_loses_no_byte() {
             scope.spawn(move || {
                 let mut writer = writer;
                 writer(&near);
-                // Kept until the other side has read it all.
+                // The connection is kept until the other side has read everything.
                 let _ = near.read(io, &mut [0]);
             });
             scope.spawn(move || {
@@ -224,7 +224,7 @@ fn cancellations_from_other_threads_are_delivered_once_and_lose_no_permit() {
                     .map(|_| {
                         group.spawn_concurrent(|io| {
                             let first = permits.acquire(io).map(|permit| io.yield_now_with(permit));
-                            // A request is delivered once, here or there.
+                            // A request is delivered once, in one of the two places.
                             let second = io.check_cancel();
                             usize::from(first.is_err()) + usize::from(second.is_err())
                         })
@@ -246,7 +246,7 @@ fn cancellations_from_other_threads_are_delivered_once_and_lose_no_permit() {
     });
 }
 
-/// Holds something over a yield.
+/// Keeps a value alive while it yields.
 trait YieldWith {
     fn yield_now_with<T>(&self, value: T);
 }
@@ -286,8 +286,7 @@ fn two_runtimes_are_dropped_in_any_order_with_tasks_across() {
     }
 }
 
-/// Tasks placed at random, from threads and from fibers, which start others: each runs once, where it
-/// was to run.
+/// Tasks with random placements, started from threads and from fibers, start other tasks: each runs once, in its place.
 fn every_task_runs_once_and_in_its_place() {
     const EXECUTORS: usize = 3;
     /// Starts a tree of tasks and counts those that ran.
@@ -343,6 +342,6 @@ fn every_task_runs_once_and_in_its_place() {
             scope.spawn(move || (0..rounds).for_each(|_| tree(io, 4, &mut random, threads, ran)));
         }
     });
-    // 3 + 9 + 27 + 81 + 243 of each tree.
+    // Each tree has 3 + 9 + 27 + 81 + 243 tasks.
     assert_eq!(ran.load(Ordering::Relaxed), 2 * rounds * 363);
 }

@@ -1,5 +1,5 @@
-//! The memory of stacks goes back to the system when a burst of tasks is over. In a process of its
-//! own, since resident memory is the process'.
+//! The memory of stacks goes back to the system when a burst of tasks is over. The test has a process of its own,
+//! because resident memory is counted per process.
 
 mod support;
 
@@ -31,7 +31,7 @@ fn stacks_of_a_burst_are_given_back() {
             for _ in 0..TASKS {
                 group.spawn_concurrent(|io| go.wait_uncancelable(io))?;
             }
-            // All of them have begun, and so touched their stacks, when this one is through.
+            // When this task has ended, all of them have begun, and have therefore touched their stacks.
             group.spawn_concurrent(|_| ())?.join(io);
             burst = resident_bytes() - before;
             go.set();
@@ -39,7 +39,7 @@ fn stacks_of_a_burst_are_given_back() {
         })
         .unwrap();
         assert!(burst > TASKS * 4096, "{burst} bytes");
-        // Until it is so; what stays is the pool of warm stacks, and what the allocator keeps.
+        // Waits until that is so. The pool of warm stacks and the allocator's memory stay.
         while resident_bytes() - before > burst / 2 {
             io.sleep(Duration::from_millis(50)).unwrap();
         }

@@ -1,4 +1,4 @@
-//! The subjects of this folder's tests: our backends, and what `IOLITE_TEST_AROUND` puts around them.
+//! The subjects of this folder's tests: our backends, and the decorators that `IOLITE_TEST_AROUND` puts around them.
 
 // Each test target uses a part of it.
 #![allow(dead_code)]
@@ -23,13 +23,13 @@ pub(crate) fn evented() -> On {
     On::new(around(Arc::new(Fibers)))
 }
 
-/// Both.
+/// Returns both.
 pub(crate) fn subjects() -> Vec<Arc<dyn FileTarget>> {
     vec![around(Arc::new(Threads)), around(Arc::new(Fibers))]
 }
 
-/// What `IOLITE_TEST_AROUND` makes of a subject: `plain` puts [`Plain`] around it, `faulty` [`Faulty`] without a fault.
-/// Both have no multishot operations. Without the variable it stays as it is.
+/// Decorates a subject as `IOLITE_TEST_AROUND` says: `plain` puts [`Plain`] around it, `faulty` puts [`Faulty`] without
+/// a fault around it. Both have no multishot operations. Without the variable the subject is not changed.
 fn around(subject: Arc<dyn FileTarget>) -> Arc<dyn FileTarget> {
     let name = subject.name().to_owned();
     match env::var("IOLITE_TEST_AROUND").as_deref() {

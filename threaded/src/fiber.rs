@@ -11,13 +11,12 @@ use iolite_io::{
 
 /// Performs the operation on a worker while the fiber waits for it.
 ///
-/// It runs as a member of a group, which brings all there is to do: requests to the fiber are
-/// copied to the worker, the fiber's timeouts pass to it, and nothing that the operation borrows
-/// is given back before the worker has ended.
+/// It runs as a member of a group, and the group does all that is needed: it copies requests to the fiber to the
+/// worker, passes the fiber's timeouts on, and does not return what the operation borrows before the worker has ended.
 pub(crate) fn perform(io: &dyn Io, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
     let result = io.group(|group| match group.spawn_concurrent(move |io| io.operate(operation)) {
         Ok(member) => member.join(io),
-        // What the operation owns, a descriptor to be closed, is dropped and so closed.
+        // The values that the operation owns, such as a descriptor to be closed, are dropped and thereby closed.
         Err(SpawnError { kind: SpawnErrorKind::ShutDown(over), .. }) => Err(over.into()),
         Err(refused) => {
             let (backend, caller) = (io.backend(), context.backend_name());
@@ -26,10 +25,10 @@ pub(crate) fn perform(io: &dyn Io, context: &Context, operation: Operation<'_>) 
         }
     });
     match result {
-        // The worker had a copy of the request; the fiber's own is delivered here, once.
+        // The worker got a copy of the request; the fiber's own request is delivered here, once.
         Err(error) if Canceled::is_in(&error) => {
             context.check(io)?;
-            // The fiber was not canceled, so the worker was, by the shutdown.
+            // The fiber was not canceled, so the shutdown has canceled the worker.
             Err(ShutDown.into())
         }
         result => result,
@@ -53,7 +52,7 @@ mod tests {
 
     use crate::test::threaded;
 
-    /// Parks as an executor would, so that a thread can play a fiber.
+    /// Parks as an executor would, so that a thread can act as a fiber.
     #[derive(Debug, Default)]
     struct Executor {
         lock: Mutex<()>,
@@ -93,14 +92,14 @@ mod tests {
         }
     }
 
-    /// Runs `f` in a context that is no thread.
+    /// Runs `f` in a context that is not a thread.
     fn on_a_fiber<T>(f: impl FnOnce() -> T) -> T {
         let executor: &'static Executor = Box::leak(Box::default());
         let context = Context::new(WakeBlock::leak(executor), Rc::new(executor));
-        // SAFETY: the context is alive until the previous one is put back.
+        // SAFETY: the context is alive until the previous one is set again.
         let previous = unsafe { set_current(&context) };
         let result = f();
-        // SAFETY: what was current before.
+        // SAFETY: it was current before.
         unsafe { set_current(previous) };
         result
     }
@@ -127,7 +126,7 @@ mod tests {
         assert_eq!(pool.runtime.pool.threads(), 1);
     }
 
-    /// Its executor would stand still, should the task block.
+    /// If the task blocked, its executor would stand still.
     #[test]
     fn a_fiber_does_not_begin_the_task_that_it_joins() {
         let pool = threaded(1, 0);
@@ -150,7 +149,7 @@ mod tests {
             let group = &group;
             let fiber = scope.spawn(move || {
                 on_a_fiber(|| {
-                    // Without a slot it runs here, as a task on the fiber.
+                    // Without a slot the task runs here, as a task on the fiber.
                     let task = group.spawn_async(move |io| {
                         let first = near.read(io, &mut [0; 8]);
                         (first, io.check_cancel(), near.write(io, b"bye"))

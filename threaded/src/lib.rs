@@ -1,17 +1,17 @@
 //! The bounded-thread backend of iolite.
 //!
-//! A [`Threaded`] runs tasks on a bounded pool of operating-system threads and performs operations
-//! with blocking system calls on the thread that asks, in most cases with one. Every one of them can be
-//! canceled while it blocks: a request interrupts it with a signal, which is repeated until the thread has
-//! acknowledged it, so that none is lost. It comes only during such a call, so that no other code sees it.
+//! A [`Threaded`] runs tasks on a bounded pool of operating-system threads. It performs operations with blocking system
+//! calls on the thread that asks, in most cases with a single call. Every call can be canceled while it blocks: a
+//! request interrupts it with a signal, which is repeated until the thread has acknowledged it, so that none is lost.
+//! The signal arrives only during such a call, so no other code sees it.
 //!
-//! What the kernel does not interrupt makes a cancellation wait: calls on regular files and directories,
-//! `fsync` among them.
+//! The kernel does not interrupt calls on regular files and directories, `fsync` among them; a cancellation waits until
+//! they have ended.
 //!
-//! Name lookups run on a small pool of their own; a canceled one goes on there unobserved.
+//! Name lookups run on a small pool of their own. A canceled lookup continues there, and its result is ignored.
 //!
-//! From a fiber of another backend the same calls work: the operation is performed on a worker,
-//! counted against `concurrent_limit`, while the fiber waits and its executor goes on.
+//! From a fiber of another backend the same calls work: a worker performs the operation and counts against
+//! `concurrent_limit`, while the fiber waits and its executor continues.
 
 #![warn(missing_docs)]
 
@@ -37,14 +37,14 @@ use iolite_io::Io;
 pub use options::{Options, Report};
 use runtime::Runtime;
 
-/// A bounded pool of threads that is an [`Io`]. The owner: where it ends, its tasks end.
+/// A bounded pool of threads that is an [`Io`]. This value owns the pool: its tasks end with it.
 ///
 /// # Shutdown
 ///
-/// [`shutdown`](Self::shutdown), the end of [`run`](Self::run) and dropping are the same: every
-/// live task is canceled for good, and waited for. One that does not end within
-/// [`grace`](Options::grace) is named through [`report`](Options::report). In a task of this very
-/// `Threaded`, which cannot be waited for, it only begins, and says so through `report`; its threads
+/// [`shutdown`](Self::shutdown), the end of [`run`](Self::run) and dropping have the same effect: every live task is
+/// torn down, so that each of its cancellation points returns `Canceled`, and is waited for.
+/// [`report`](Options::report) receives the names of tasks that do not end within [`grace`](Options::grace). In a task
+/// of this very `Threaded`, which cannot wait for itself, the shutdown only begins, and `report` says so; the threads
 /// end by themselves.
 #[derive(Debug)]
 pub struct Threaded {
@@ -52,23 +52,23 @@ pub struct Threaded {
 }
 
 impl Threaded {
-    /// Makes the pool. Threads are started when they are needed.
+    /// Makes the pool. It starts threads when they are needed.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] for options that cannot be; the error names the option.
+    /// [`io::ErrorKind::InvalidInput`] for invalid options; the error names the option.
     pub fn new(options: Options) -> io::Result<Self> {
         options.check()?;
         Ok(Self { runtime: Runtime::new(options) })
     }
 
-    /// The `Io`.
+    /// Returns the `Io` of this pool.
     pub fn io(&self) -> &dyn Io {
         &*self.runtime
     }
 
-    /// The `Io`, to be kept. It does not keep the pool alive: after shutdown, calls on it return
-    /// [`ShutDown`](iolite_io::error::ShutDown).
+    /// Returns an owned handle to the `Io` of this pool. It does not keep the pool alive: after the shutdown, its calls
+    /// return [`ShutDown`](iolite_io::error::ShutDown).
     pub fn handle(&self) -> Arc<dyn Io> {
         self.runtime.clone()
     }
@@ -77,7 +77,7 @@ impl Threaded {
     ///
     /// # Cancellation
     ///
-    /// As [`shutdown`](Self::shutdown).
+    /// The same as for [`shutdown`](Self::shutdown).
     ///
     /// # Panics
     ///
@@ -88,7 +88,7 @@ impl Threaded {
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Cancels every live task, for good, and waits for all of them to end.
+    /// Tears down every live task and waits until all of them have ended.
     ///
     /// # Cancellation
     ///

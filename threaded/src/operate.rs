@@ -1,14 +1,14 @@
 //! Operations as system calls on the calling thread.
 //!
-//! A call blocks in the kernel, from where a request gets it back ([`interruptible`]). Two things make more than
-//! one call of an operation:
+//! A call blocks in the kernel, and a request interrupts it there ([`interruptible`]). Two things turn an operation
+//! into more than one call:
 //!
-//! - a deadline. It is for `ppoll` to keep, so the descriptor is tried with `MSG_DONTWAIT` or `RWF_NOWAIT`,
-//!   whatever its mode, and waited for. For calls without such a flag a timer keeps it;
-//! - a descriptor in non-blocking mode, which is waited for when the call would have blocked.
+//! - a deadline. `ppoll` has to observe it, so the descriptor is tried with `MSG_DONTWAIT` or `RWF_NOWAIT`, whatever
+//!   its mode, and then waited for. For calls without such a flag, a timer interrupts the call;
+//! - a descriptor in non-blocking mode, which is waited for if the call would have blocked.
 //!
-//! Writes that need not write everything try first, too: what there is room for is written at once, where a blocking
-//! call would wait for room for all.
+//! Writes that need not write everything also try first: they write at once as much as there is room for, where a
+//! blocking call would wait for room for all bytes.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
@@ -26,20 +26,20 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, readv, retry_on_intr, write, writev};
 use rustix::net::{self, RecvFlags};
 
-/// How soon to look again for what nothing can wait for: room in the queue of a Unix socket that the
-/// own one is not connected to.
+/// The interval of attempts for conditions that nothing can wait for, such as room in the queue of a Unix socket to
+/// which the sending socket is not connected.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// How many buffers a vectored call takes (`UIO_MAXIOV`).
+/// The maximum number of buffers of a vectored call (`UIO_MAXIOV`).
 const BUFFERS_MAX: usize = 1024;
 
-/// How many bytes a pipe takes as soon as it is ready (`PIPE_BUF`).
+/// The number of bytes that a pipe accepts as soon as it is ready (`PIPE_BUF`).
 const PIPE_BYTES: usize = 4096;
 
-/// Stands for the file's own position, as an offset.
+/// The offset that stands for the file's own position.
 const POSITION: u64 = u64::MAX;
 
-/// Performs an operation on the calling thread, of which `context` is.
+/// Performs an operation on the calling thread, whose context is `context`.
 pub(crate) fn perform(io: &dyn Io, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
     Caller { io, context }.perform(operation)
 }
@@ -64,7 +64,7 @@ impl Caller<'_> {
                     .map(Output::Received)
             }
             Operation::ReceiveMany { socket, messages } => {
-                // A call that waits takes the end of a socket that was shut down for a message.
+                // A call that waits mistakes the end of a socket that was shut down for a message.
                 let attempt = || try_receive_many(socket, messages);
                 self.until_tried(socket, Interest::Readable, attempt).map(Option::unwrap_or_default).map(Output::Count)
             }
@@ -77,7 +77,7 @@ impl Caller<'_> {
                 let to = messages.first().and_then(|message| message.to.as_ref());
                 let attempt = |wait| match wait {
                     SocketWait::Refused => send_many(socket, messages, wait),
-                    // One has to wait, the others need not.
+                    // Only the first message has to wait; the others need not.
                     SocketWait::Allowed => send_many(socket, &messages[..messages.len().min(1)], wait),
                 };
                 self.until_sent(socket, to, attempt).map(Output::Count)
@@ -114,7 +114,7 @@ impl Caller<'_> {
 
     fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
         let accept = || match backend::accept(listener) {
-            // The kernel looks for a free number first, also when there is nobody to accept.
+            // The kernel looks for a free descriptor number first, even if there is no connection.
             Err(error) if lacks_descriptor(&error) && !is_ready(listener, Interest::Readable)? => {
                 Err(Errno::AGAIN.into())
             }
@@ -125,7 +125,7 @@ impl Caller<'_> {
         } else {
             self.until_tried(listener, Interest::Readable, || interruptible(accept))?
         };
-        // What a call that waits says of a listener that was shut down.
+        // A waiting call returns this error for a listener that was shut down.
         Ok(accepted.ok_or(Errno::INVAL)?)
     }
 
@@ -134,7 +134,7 @@ impl Caller<'_> {
         loop {
             self.context.check(self.io)?;
             let result = match self.context.deadline() {
-                // Interrupted and called again, it goes on waiting.
+                // If this call is interrupted and made again, it continues to wait.
                 None => interruptible(|| Ok(connect(socket, address)?)),
                 Some(_) => begin_connect(socket, address).map_err(io::Error::from),
             };
@@ -143,7 +143,7 @@ impl Caller<'_> {
                 Some(Errno::INTR) => was_interrupted = true,
                 Some(Errno::ISCONN) if was_interrupted => return Ok(()),
                 Some(Errno::AGAIN) if matches!(address, Address::Unix(_)) => self.look_again()?,
-                // The socket does not block, or there is a deadline.
+                // Either the socket is non-blocking, or there is a deadline.
                 Some(Errno::INPROGRESS | Errno::ALREADY) => break,
                 _ => return Err(error),
             }
@@ -153,7 +153,7 @@ impl Caller<'_> {
 
     fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
         if interest == Interest::HungUp {
-            // A poll also ends for an error that is to be told.
+            // A poll also ends if the descriptor has a pending error.
             return self
                 .until_tried(descriptor, interest, || backend::expect_ready(descriptor, interest))
                 .map(Option::unwrap_or_default);
@@ -183,7 +183,7 @@ impl Caller<'_> {
                 Ok(count) => sent += count.unwrap_or_default(),
                 Err(error) if sent == 0 => return Err(error),
                 Err(error) => {
-                    // Progress wins: the request stays pending, another error comes again.
+                    // Progress wins: a request stays pending, and any other error comes again.
                     if let Ok(canceled) = Canceled::from_error(error) {
                         self.context.recancel(canceled);
                     }
@@ -194,8 +194,7 @@ impl Caller<'_> {
         Ok(sent)
     }
 
-    /// Sends what there is room for. For room in the queue of another Unix socket nothing can wait but the
-    /// call itself.
+    /// Sends as much as there is room for. Only the call itself can wait for room in the queue of another Unix socket.
     fn until_sent(
         &self,
         socket: &Descriptor,
@@ -286,9 +285,9 @@ impl Caller<'_> {
         }
     }
 
-    /// Writes what there is room for, and waits for room where there is none.
+    /// Writes as much as there is room for, and waits for room if there is none.
     fn write_stream(&self, file: &Descriptor, buffers: &[IoSlice<'_>], first: &[u8]) -> io::Result<usize> {
-        // What there is room for whenever there is any.
+        // This much fits whenever there is any room.
         let few = &first[..first.len().min(PIPE_BYTES)];
         self.stream(file, Interest::Writable, |wait| match pwritev2(file, buffers, POSITION, ReadWriteFlags::NOWAIT) {
             Err(Errno::AGAIN | Errno::OPNOTSUPP) if wait == SocketWait::Allowed => Ok(write(file, few)?),
@@ -296,7 +295,7 @@ impl Caller<'_> {
         })
     }
 
-    /// Reads or writes at the position of what may be a pipe, a socket, a terminal or a file on a disk.
+    /// Reads or writes at the position of a file that may be a pipe, a socket, a terminal or a file on a disk.
     fn stream(
         &self,
         file: &Descriptor,
@@ -333,8 +332,8 @@ impl Caller<'_> {
         }
     }
 
-    /// Calls until it is done: in one call that blocks or, under a deadline and on a non-blocking descriptor, by
-    /// attempts between which it waits for the descriptor. `None` when nothing can come of that any more.
+    /// Calls until it is done: with one blocking call or, under a deadline and on a non-blocking descriptor, with
+    /// attempts between which it waits for the descriptor. Returns `None` if no attempt can succeed any more.
     fn until_done<T>(
         &self,
         descriptor: &Descriptor,
@@ -347,7 +346,8 @@ impl Caller<'_> {
         })
     }
 
-    /// Attempts until it succeeds, waiting for the descriptor whenever it would block; `None` as there.
+    /// Repeats the attempt until it succeeds, and waits for the descriptor whenever it would block. Returns `None` in
+    /// the same case as `until_done`.
     fn until_tried<T>(
         &self,
         descriptor: &Descriptor,
@@ -356,7 +356,7 @@ impl Caller<'_> {
     ) -> io::Result<Option<T>> {
         let mut rounds = Rounds::new(descriptor, interest);
         loop {
-            // What interrupted the last attempt, or ended the wait, may have been a request.
+            // A request may have interrupted the last attempt or ended the wait.
             self.context.check(self.io)?;
             match attempt() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -370,7 +370,7 @@ impl Caller<'_> {
         }
     }
 
-    /// What is between an attempt that would block and the next one; `false` when there is no next one.
+    /// Does what is needed between an attempt that would block and the next one. Returns false if there is no next one.
     fn next_round(&self, rounds: &mut Rounds<'_>, interest: Interest) -> io::Result<bool> {
         match rounds.next(interest)? {
             Round::Wait(descriptor, interest) => _ = self.wait(descriptor, interest)?,
@@ -381,13 +381,13 @@ impl Caller<'_> {
         Ok(true)
     }
 
-    /// Calls until the call is not interrupted, for calls that wait for no descriptor.
+    /// Repeats a call that waits for no descriptor until it is not interrupted.
     fn until_returned<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
             self.context.check(self.io)?;
             let result = match self.context.deadline() {
                 None => interruptible(&mut call),
-                // Without a timer, only a request ends it.
+                // If there is no timer, only a request ends the call.
                 Some(deadline) => interruptible_until(deadline, &mut call).unwrap_or_else(|| interruptible(&mut call)),
             };
             match result {
@@ -397,7 +397,7 @@ impl Caller<'_> {
         }
     }
 
-    /// As [`until_done`](Self::until_done), for calls that cannot be told not to block.
+    /// Works like [`until_done`](Self::until_done), for calls that have no flag against blocking.
     fn until_called<T>(
         &self,
         descriptor: &Descriptor,
@@ -407,32 +407,32 @@ impl Caller<'_> {
         self.until_tried(descriptor, interest, || {
             let Some(deadline) = self.context.deadline() else { return interruptible(&mut call) };
             interruptible_until(deadline, &mut call).unwrap_or_else(|| {
-                // Without a timer, the deadline ends the wait for the descriptor only.
+                // If there is no timer, the deadline ends only the wait for the descriptor.
                 let is_ready = wait_ready(descriptor.as_fd(), interest, Some(deadline))?;
                 if is_ready { interruptible(&mut call) } else { Err(io::ErrorKind::Interrupted.into()) }
             })
         })
     }
 
-    /// Waits until the descriptor is ready, or something else happens. A request that arrives
-    /// between the check and the wait has left its token, so that the wait returns at once.
+    /// Waits until the descriptor is ready, or something else happens. A request that arrives between the check and the
+    /// wait has left its token, so the wait returns at once.
     fn wait(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<bool> {
         self.context.check(self.io)?;
         wait_ready(descriptor.as_fd(), interest, self.context.deadline())
     }
 }
 
-/// Whether the descriptor has no way to be tried without blocking. Terminals have none.
+/// Returns true if the descriptor cannot be tried without blocking. Terminals cannot.
 fn is_unsupported(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::OPNOTSUPP)
 }
 
-/// Whether calls on the descriptor fail where others wait.
+/// Returns true if calls on the descriptor fail instead of waiting.
 fn is_nonblocking(descriptor: &Descriptor) -> io::Result<bool> {
     Ok(fcntl_getfl(descriptor)?.contains(OFlags::NONBLOCK))
 }
 
-/// Whether reading and writing never wait for anybody but the disk.
+/// Returns true if reading and writing wait only for the disk.
 fn is_always_ready(file: &Descriptor) -> io::Result<bool> {
     Ok(matches!(file_type(file)?, FileType::RegularFile | FileType::Directory | FileType::BlockDevice))
 }

@@ -1,4 +1,4 @@
-//! How a [`Threaded`](crate::Threaded) is bounded.
+//! The limits of a [`Threaded`](crate::Threaded).
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use iolite_io::backend::Lookups;
 pub use iolite_io::backend::Report;
 
-/// How a [`Threaded`](crate::Threaded) is bounded. Start from the default:
+/// The limits of a [`Threaded`](crate::Threaded). Start from the default:
 ///
 /// ```
 /// use iolite_threaded::{Options, Threaded};
@@ -22,34 +22,33 @@ pub use iolite_io::backend::Report;
 /// ```
 #[derive(Clone)]
 pub struct Options {
-    /// How many tasks of `spawn_async` have a worker at once; one beyond it runs inline. 0 runs all
-    /// of them inline. By default one less than there are CPUs (of the cgroup's quota).
+    /// The number of `spawn_async` tasks that may have a worker at once; further ones run inline. With 0, all of them
+    /// run inline. Default: one less than the number of CPUs (limited by the cgroup quota).
     pub async_limit: usize,
-    /// How many tasks of `spawn_concurrent` and `spawn_waiting` there are at once; one beyond it is
-    /// refused, or waits. Counted apart from `async_limit`. 1,024 by default.
+    /// The number of `spawn_concurrent` and `spawn_waiting` tasks that may exist at once; beyond it, the former are
+    /// refused and the latter wait. It is independent of `async_limit`. Default: 1,024.
     pub concurrent_limit: usize,
-    /// The stack of each thread, in bytes, at least [`STACK_SIZE_MIN`](Self::STACK_SIZE_MIN). The
-    /// system gives it memory as it is used. A task that asks for more
-    /// ([`TaskBuilder::stack_size`](iolite_io::TaskBuilder::stack_size)) has a thread of its own.
-    /// 1 MiB by default.
+    /// The size of each thread's stack in bytes, at least [`STACK_SIZE_MIN`](Self::STACK_SIZE_MIN). The system commits
+    /// the memory as it is used. A task that asks for more
+    /// ([`TaskBuilder::stack_size`](iolite_io::TaskBuilder::stack_size)) has a thread of its own. Default: 1 MiB.
     pub stack_size: usize,
-    /// A worker that was idle for so long ends. 10 seconds by default.
+    /// The time after which an idle worker ends. Default: 10 seconds.
     pub idle_timeout: Duration,
-    /// How many threads look host names up; more lookups wait. At least 1; 4 by default.
+    /// The maximum number of threads that look up host names; further lookups wait. At least 1. Default: 4.
     pub lookup_limit: usize,
-    /// How long a call waits for the addresses of a name, before it fails with
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Not zero; 30 seconds by default.
+    /// The time that a call waits for the addresses of a name before it fails with
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Must not be zero. Default: 30 seconds.
     pub lookup_timeout: Duration,
-    /// Tasks that have not ended so long after shutdown began are named through `report`; shutdown
-    /// goes on waiting for them. 5 seconds by default.
+    /// The time that tasks may take to end after the shutdown has begun, before `report` receives their names; the
+    /// shutdown continues to wait for them. Default: 5 seconds.
     pub grace: Duration,
-    /// Where reports go, from the thread that shuts down. It must not suspend, and a panic of it is dropped. By
-    /// default nowhere.
+    /// The function that receives reports, on the thread that shuts down. It must not suspend, and a panic of it is
+    /// dropped. Default: none.
     pub report: Option<Report>,
 }
 
 impl Options {
-    /// The smallest stack, in bytes: room for the runtime itself and a little program.
+    /// The smallest stack in bytes: enough for the runtime itself and a small program.
     pub const STACK_SIZE_MIN: usize = 64 << 10;
 
     pub(crate) fn check(&self) -> io::Result<()> {
@@ -100,7 +99,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Prints like `threaded`'s backend detail: `async_limit 1, concurrent_limit 1024, stack 1 MiB`.
+/// Prints the limits as the backend's detail shows them: `async_limit 1, concurrent_limit 1024, stack 1 MiB`.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "async_limit {}, concurrent_limit {}, stack ", self.async_limit, self.concurrent_limit)?;

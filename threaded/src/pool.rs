@@ -1,22 +1,20 @@
-//! Who may run, on which thread, and until when: slots, workers, live tasks, shutdown.
+//! Slots, workers, live tasks and the shutdown: which task may run, on which thread, and until when.
 //!
-//! A task that has a slot never waits for another one to end: there is a worker for it, or it gets a
-//! new one. A worker is there for the next task, and its slot is free, from the moment its task's
-//! closure has ended, before the joiner can know. So after a join the slot is free, and there are never
-//! more workers than slots. A task that asks for a larger stack than the workers have holds its slot on a
-//! thread of its own.
+//! A task that has a slot never waits for another task to end: there is a worker for it, or it gets a new one. As soon
+//! as a task's closure has ended, and before the joiner can know, its worker is available to the next task and its slot
+//! is free. So after a join the slot is free, and there are never more workers than slots. A task that asks for a
+//! larger stack than the workers have holds its slot on a thread of its own.
 //!
-//! # Who begins a task of `spawn_async`
+//! # Beginning a task of `spawn_async`
 //!
-//! A worker, or whoever joins the task before one came: it takes the job out of the [`Queue`], under
-//! the same lock, and runs it as an inline child. That is right where a thread waits that belongs to this
-//! pool or to none: it would only sleep otherwise, and a plain thread may be asked to run the tasks that
-//! it spawns anyway. It is not on a fiber, whose executor the task might block, nor on a worker of
-//! another pool, whose stack may be smaller than what this one promises. The task occupies its slot
-//! until it has ended, wherever it runs.
+//! Either a worker begins it, or a joiner of the task if no worker has come before. The joiner takes the job out of the
+//! [`Queue`], under the same lock, and runs it as an inline child. That is right on a thread that belongs to this pool
+//! or to none: it would only sleep otherwise, and a plain thread may have to run the tasks that it spawns anyway. It is
+//! wrong on a fiber, because the task might block its executor. It is also wrong on a worker of another pool, because
+//! its stack may be smaller than this pool promises. The task occupies its slot until it has ended, wherever it runs.
 //!
-//! A joiner whose task was begun elsewhere sleeps. It runs no other task meanwhile: what it joined could
-//! end, and would wait for that one.
+//! A joiner whose task was begun elsewhere sleeps. It runs no other task in the meantime: the task that it joins could
+//! end and would have to wait for that other task.
 
 use std::fmt;
 use std::io;
@@ -35,7 +33,7 @@ use crate::options::Options;
 use crate::queue::{Queue, Retired};
 use crate::worker::Worker;
 
-/// Places to run: any thread is as good as another.
+/// The number of places to run: all threads are equivalent.
 pub(crate) const EXECUTORS: usize = 1;
 
 pub(crate) struct Pool {
@@ -43,17 +41,18 @@ pub(crate) struct Pool {
     admission: Admission,
     report: ShutdownReport,
     state: Lock<State>,
-    /// Set when, after shutdown began, the last task and the last thread have ended.
+    /// Set when, after the shutdown has begun, the last task and the last thread have ended.
     drained: Event,
-    /// Whether `drained` is set, for those who look without its lock. Relaxed: it publishes nothing, and is written once.
+    /// True once `drained` is set, for code that checks it without a lock. Relaxed: it publishes nothing, and is
+    /// written once.
     over: AtomicBool,
 }
 
 struct State {
-    /// Tasks that were admitted and whose closures have not ended.
+    /// The tasks that were admitted and whose closures have not ended.
     live: LiveTasks,
     queue: Queue<Job, Arc<Worker>>,
-    /// All threads: workers, and those of tasks that have one of their own.
+    /// The number of all threads: workers, and threads of tasks that have one of their own.
     threads: usize,
     workers_started: usize,
 }
@@ -64,16 +63,16 @@ struct Job {
     entry: Entry,
 }
 
-/// A live task's entry in the pool, given up when the task has ended.
+/// A live task's entry in the pool. It is removed when the task has ended.
 struct Entry {
     pool: Arc<Pool>,
     index: LiveIndex,
     slot: Slot,
-    /// A worker runs it, which is there for the next one when it has ended.
+    /// True if a worker runs the task; the worker is available to the next one when the task has ended.
     on_worker: bool,
 }
 
-/// A thread that the pool counts, from before its start until its end, or until the system refuses it.
+/// A thread that the pool counts from before its start until its end, or until the system refuses to start it.
 struct CountedThread(Arc<Pool>);
 
 impl fmt::Debug for Pool {
@@ -109,12 +108,12 @@ impl Pool {
         &self.options
     }
 
-    /// Whether shutdown has ended.
+    /// Returns true if the shutdown has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Starts a task in the wanted way.
+    /// Starts a task in the requested mode.
     ///
     /// # Cancellation
     ///
@@ -155,7 +154,7 @@ impl Pool {
         }
     }
 
-    /// What [`Io::try_run_inline`] does.
+    /// Implements [`Io::try_run_inline`].
     pub(crate) fn try_run_inline(&self, ticket: Ticket) {
         if !current(|context| context.is_thread()) || self.is_called_by_task_of_another() {
             return;
@@ -166,7 +165,7 @@ impl Pool {
         }
     }
 
-    /// Starts a worker with its first job, which comes back when the system refuses.
+    /// Starts a worker with its first job. Returns the job if the system refuses.
     fn spawn_worker(self: &Arc<Self>, name: String, job: Job) -> Result<(), (Job, io::Error)> {
         self.spawn_thread(&name, job, |pool, first| {
             let worker = Worker::of_this_thread();
@@ -177,7 +176,7 @@ impl Pool {
         })
     }
 
-    /// Starts a thread for one job, which comes back when the system refuses.
+    /// Starts a thread for one job. Returns the job if the system refuses.
     fn spawn_once(self: &Arc<Self>, job: Job) -> Result<(), (Job, io::Error)> {
         let task = job.start.task();
         self.spawn_thread(task.name(), job, |_, job| job.run_here())
@@ -189,10 +188,10 @@ impl Pool {
         spawn_with(name, Some(stack_bytes), job, move |job| body(&counted.0, job))
     }
 
-    /// Enters a task among the live ones, with the slot that was taken for it.
+    /// Adds a task to the live ones, with the slot that was taken for it.
     fn admit(self: &Arc<Self>, start: Start, slot: Slot) -> Result<(MutexGuard<'_, State>, Job), Refused> {
         let mut state = self.state();
-        // Under the lock: the shutdown closes the admission, and then looks for live tasks under it.
+        // This is under the lock: the shutdown closes the admission, and then looks for live tasks under the lock.
         if let Err(over) = self.admission.admit(slot) {
             drop(state);
             self.release(slot);
@@ -203,8 +202,8 @@ impl Pool {
         Ok((state, Job { start, entry }))
     }
 
-    /// Leaves a job to the workers there are or to a new one or, if it needs a larger stack than those, to
-    /// a thread of its own; it comes back when the system refuses.
+    /// Leaves a job to the existing workers or to a new one or, if it needs a larger stack than theirs, to a thread of
+    /// its own. Returns the job if the system refuses.
     fn hand_over(self: &Arc<Self>, mut state: MutexGuard<'_, State>, job: Job) -> Result<(), (Job, io::Error)> {
         if job.stack_bytes() > self.options.stack_size {
             drop(state);
@@ -225,7 +224,7 @@ impl Pool {
         }
     }
 
-    /// The next job of the calling worker, which sleeps until there is one; `None` when it ends.
+    /// Returns the next job of the calling worker, which sleeps until there is one, or `None` if the worker has to end.
     fn next_job(&self, worker: &Arc<Worker>) -> Option<Job> {
         loop {
             let mut state = self.state();
@@ -250,8 +249,8 @@ impl Pool {
         }
     }
 
-    /// Ends everything and waits for it; called by a task of this pool, which it cannot wait for, it
-    /// reports that nobody does.
+    /// Ends everything and waits for it. If a task of this pool calls this, it cannot wait for itself, and reports that
+    /// nobody waits.
     ///
     /// # Cancellation
     ///
@@ -278,22 +277,22 @@ impl Pool {
         });
     }
 
-    /// The tasks that have not ended.
+    /// Returns the tasks that have not ended.
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
         self.state().live.all()
     }
 
-    /// Whether a task of this pool runs on the calling context.
+    /// Returns true if a task of this pool runs on the calling context.
     fn is_called_by_own_task(&self) -> bool {
         current(|context| context.is_in_runtime(self.address()))
     }
 
-    /// Whether a task of another pool runs on the calling context, on top of those of this one.
+    /// Returns true if a task of another pool runs on the calling context, on top of tasks of this one.
     fn is_called_by_task_of_another(&self) -> bool {
         current(|context| context.innermost_runtime()).is_some_and(|runtime| runtime != self.address())
     }
 
-    /// By which contexts know it.
+    /// Returns the address by which contexts identify this pool.
     fn address(&self) -> *const () {
         ptr::from_ref(self).cast()
     }
@@ -307,7 +306,7 @@ impl Pool {
 
     /// Ends the wait of the shutdown once the last task and the last thread have ended.
     fn tell_if_drained(&self) {
-        // Tasks first: whoever starts a thread has a task until then.
+        // Tasks are checked first: the code that starts a thread has a task until then.
         if self.admission.is_over() && self.state().threads == 0 {
             self.over.store(true, Ordering::Relaxed);
             self.drained.set();
@@ -331,13 +330,13 @@ fn call(worker: Option<Arc<Worker>>) {
 }
 
 impl Job {
-    /// The stack that its thread has to have, in bytes.
+    /// Returns the size of the stack that the task's thread must have, in bytes.
     fn stack_bytes(&self) -> usize {
         let wanted = self.start.options().stack_size.unwrap_or(0);
         wanted.max(self.entry.pool.options.stack_size)
     }
 
-    /// Runs on the calling thread, which is no worker's or a worker's that stays busy.
+    /// Runs on the calling thread, which is either not a worker, or a worker that stays busy.
     fn run_here(self) {
         let Job { start, entry } = self;
         current(|context| {
@@ -346,7 +345,7 @@ impl Job {
         });
     }
 
-    /// Runs on the calling worker, which is there for the next job when the closure has ended.
+    /// Runs on the calling worker, which is available to the next job when the closure has ended.
     fn run_on_worker(mut self) {
         self.entry.on_worker = true;
         self.run_here();
@@ -375,7 +374,7 @@ impl Drop for Entry {
             state.queue.job_ended();
         }
         drop(state);
-        // Last: who takes the slot finds the worker.
+        // This comes last: a task that takes the slot finds the worker.
         self.pool.release(self.slot);
         drop(task);
     }

@@ -1,34 +1,34 @@
 //! Jobs that nobody has begun, and the workers that come for them.
 //!
-//! A worker is *asleep*, *coming* (awake, without a job, about to look here) or busy. Two things
-//! always hold:
+//! A worker is *asleep*, *coming* (awake, without a job, about to look here) or busy. Two things always hold:
 //!
-//! - no job waits for another one to end: there are at least as many workers asleep or coming as jobs;
-//! - while there are jobs, somebody is coming. So a new job wakes a worker only where none is coming,
-//!   and a worker that takes a job and leaves others, with nobody coming for them, calls the next one.
+//! - no job waits for another one to end: the number of workers that are asleep or coming is at least the number of
+//!   jobs;
+//! - while there are jobs, a worker is coming. So a new job wakes a worker only if none is coming. A worker that takes
+//!   a job and leaves other jobs, for which no worker is coming, calls the next worker.
 //!
-//! A burst of jobs thus costs who starts them one wake-up, and a job that its joiner takes back costs
-//! none while a worker that was called for an earlier one is still coming.
+//! So a burst of jobs costs its starter one wake-up, and a job that its joiner takes back costs none while a worker
+//! that was called for an earlier job is still coming.
 //!
-//! All of it is under the pool's lock. The models of `tests/loom_queue.rs` run this very file.
+//! The pool's lock protects all of this. The models of `tests/loom_queue.rs` run this very file.
 
 use iolite_io::backend::{Ticket, UnstartedQueue};
 
-/// What a worker does that was not called for a long time.
+/// The action of a worker that was not called for a long time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retired {
     /// It ends.
     Ends,
     /// It is coming: a job counts on it.
     Comes,
-    /// Somebody has called it, and is about to wake it.
+    /// Another thread has called it, and is about to wake it.
     Called,
 }
 
 #[derive(Debug)]
 pub(crate) struct Queue<J, S> {
     jobs: UnstartedQueue<J>,
-    /// The workers asleep, the one that was busy last at the end: its caches are warm.
+    /// The workers that are asleep. The one that was busy last is at the end, because its caches are warm.
     asleep: Vec<S>,
     coming: usize,
 }
@@ -40,13 +40,13 @@ impl<J, S> Default for Queue<J, S> {
 }
 
 impl<J, S> Queue<J, S> {
-    /// Under which ticket the next job will be here.
+    /// Returns the ticket under which the next job will be queued.
     pub(crate) fn next_ticket(&self) -> Ticket {
         self.jobs.next_ticket()
     }
 
-    /// Adds a job, and says whom the caller has to call for it. The job comes back when there is no
-    /// worker for it, and it needs a new one.
+    /// Adds a job, and returns the worker that the caller has to call for it. Returns the job if there is no worker for
+    /// it and it needs a new one.
     pub(crate) fn push(&mut self, job: J) -> Result<Option<S>, J> {
         if self.jobs.len() >= self.asleep.len() + self.coming {
             return Err(job);
@@ -60,34 +60,34 @@ impl<J, S> Queue<J, S> {
         self.jobs.take(ticket)
     }
 
-    /// Takes the oldest job, for a worker that was coming and is busy from now on; with it, whom the
-    /// worker has to call for those left.
+    /// Takes the oldest job, for a worker that was coming and is busy from now on. Also returns the worker that the
+    /// caller has to call for the remaining jobs.
     pub(crate) fn take(&mut self) -> Option<(J, Option<S>)> {
         let job = self.jobs.pop()?;
         self.coming -= 1;
         Some((job, self.call_next()))
     }
 
-    /// A worker is no longer busy.
+    /// Notes that a worker is no longer busy.
     pub(crate) fn job_ended(&mut self) {
         self.coming += 1;
     }
 
-    /// A worker that was coming has found no job and goes to sleep.
+    /// Notes that a worker that was coming has found no job and goes to sleep.
     pub(crate) fn sleep(&mut self, worker: S) {
         debug_assert!(self.jobs.is_empty(), "a worker that is coming takes a job if there is one");
         self.coming -= 1;
         self.asleep.push(worker);
     }
 
-    /// A worker that was coming has found no job and ends.
+    /// Notes that a worker that was coming has found no job and ends.
     pub(crate) fn leave(&mut self) {
         debug_assert!(self.jobs.is_empty(), "a worker that is coming takes a job if there is one");
         self.coming -= 1;
     }
 
-    /// Takes the worker for which `is_it` holds out of those asleep, because it would end. It does not where there are as
-    /// many jobs as workers that are asleep or coming: then it is coming, too.
+    /// Takes the worker for which `is_it` holds out of the sleeping ones, because it wants to end. If there are as many
+    /// jobs as workers that are asleep or coming, it must not end, and counts as coming instead.
     pub(crate) fn retire(&mut self, is_it: impl FnMut(&S) -> bool) -> Retired {
         let Some(index) = self.asleep.iter().position(is_it) else { return Retired::Called };
         let is_needed = self.jobs.len() >= self.asleep.len() + self.coming;
@@ -100,13 +100,13 @@ impl<J, S> Queue<J, S> {
         }
     }
 
-    /// All workers asleep, to be called.
+    /// Returns all sleeping workers, which the caller has to call.
     pub(crate) fn call_all(&mut self) -> Vec<S> {
         self.coming += self.asleep.len();
         std::mem::take(&mut self.asleep)
     }
 
-    /// How many workers are asleep.
+    /// Returns the number of sleeping workers.
     pub(crate) fn asleep(&self) -> usize {
         self.asleep.len()
     }
@@ -126,7 +126,7 @@ impl<J, S> Queue<J, S> {
 mod tests {
     use super::*;
 
-    /// Two workers asleep, 0 and 1, of which 1 was called for the first of two jobs.
+    /// Two workers are asleep, 0 and 1, and 1 was called for the first of two jobs.
     fn called_for_one_of_two() -> Queue<&'static str, u32> {
         let mut queue = Queue::default();
         for worker in [0, 1] {

@@ -19,10 +19,10 @@ use crate::operate;
 use crate::options::Options;
 use crate::pool::{EXECUTORS, Pool};
 
-/// What all handles share. It owns no task: tasks own handles.
+/// The state that all handles share. It owns no task, because tasks own handles.
 pub(crate) struct Runtime {
     pub(crate) pool: Arc<Pool>,
-    /// For name lookups, which nothing can interrupt.
+    /// The pool for name lookups, which nothing can interrupt.
     lookups: Lookups,
     this: Weak<Runtime>,
 }

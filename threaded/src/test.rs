@@ -30,7 +30,7 @@ fn an_echo_server_answers_and_is_canceled() {
                         let (stream, _) = listener.accept(io)?;
                         group.spawn_waiting(move |io| {
                             let mut buffer = [0; 1024];
-                            // Ends with the connection, or with the server.
+                            // The task ends with the connection, or with the server.
                             while let Ok(count @ 1..) = stream.read(io, &mut buffer) {
                                 stream.write_all(io, &buffer[..count]).unwrap();
                             }

@@ -1,4 +1,4 @@
-//! A worker as its pool calls it.
+//! A worker, as its pool calls it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +9,14 @@ use iolite_io::backend::{Unparker, current, monotonic_now, park};
 /// A worker, which sleeps until it is called.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// The caller sets this, after it took the worker from those asleep, and the worker clears it. Relaxed: the token that
-    /// follows tells of it, and what the worker comes for is under the pool's lock.
+    /// The caller sets this after it has taken the worker from the sleeping ones, and the worker clears it. Relaxed:
+    /// the token that follows announces it, and the worker's job is under the pool's lock.
     called: AtomicBool,
     unparker: Unparker,
 }
 
 impl Worker {
-    /// The worker on the calling thread.
+    /// Returns the worker on the calling thread.
     pub(crate) fn of_this_thread() -> Arc<Self> {
         Arc::new(Self { called: AtomicBool::new(false), unparker: current(|context| context.unparker()) })
     }
@@ -27,7 +27,7 @@ impl Worker {
         self.unparker.unpark();
     }
 
-    /// Sleeps until called; `false` when nobody called in time.
+    /// Sleeps until the worker is called. Returns false if nobody has called it in time.
     pub(crate) fn sleep(&self, timeout: Duration) -> bool {
         let deadline = monotonic_now() + timeout;
         loop {
@@ -41,7 +41,7 @@ impl Worker {
         }
     }
 
-    /// Sleeps until called.
+    /// Sleeps until the worker is called.
     pub(crate) fn sleep_until_called(&self) {
         while !self.called.swap(false, Ordering::Relaxed) {
             park(None);

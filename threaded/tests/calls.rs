@@ -1,4 +1,4 @@
-//! What a blocking system call waits for, and what ends it.
+//! The conditions that a blocking system call waits for, and the events that end it.
 
 mod support;
 
@@ -15,7 +15,7 @@ use iolite_io::{Canceled, Io};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use support::{cancel_when_asleep, connection, this_thread, threaded, wait_until_asleep};
 
-/// Where a terminal's user sits, and what the program opens.
+/// Opens a terminal: the user's side, and the path that the program opens.
 fn terminal() -> (fs::File, String) {
     let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&user).unwrap();
@@ -24,7 +24,7 @@ fn terminal() -> (fs::File, String) {
     (fs::File::from(user), path)
 }
 
-/// The signals that the mask in a `status` of `/proc` blocks.
+/// Returns the signals that the mask in a `status` of `/proc` blocks.
 fn blocked(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
     u64::from_str_radix(mask.trim(), 16).unwrap()
@@ -67,7 +67,7 @@ fn opening_a_fifo_without_another_end_is_canceled_and_timed_out() {
     });
 }
 
-/// Two of them are told that somebody came.
+/// Two acceptors are told that a connection has arrived.
 #[test]
 fn an_acceptor_on_a_blocking_listener_that_gets_nobody_is_timed_out() {
     threaded(0, 1).run(|io| {
@@ -75,17 +75,17 @@ fn an_acceptor_on_a_blocking_listener_that_gets_nobody_is_timed_out() {
         let address = plain.local_addr().unwrap();
         let theirs = plain.try_clone().unwrap();
         let ours = TcpListener::from(plain);
-        // Somebody else accepts whoever comes: now and then after this one was told, and before it asked.
+        // Another thread also accepts: now and then after this one was told of a connection, and before it accepts.
         let taker = thread::spawn(move || (0..200).for_each(|_| drop(theirs.accept().unwrap())));
         for _ in 0..200 {
             let _client = std::net::TcpStream::connect(address).unwrap();
             match io.timeout(Duration::from_millis(2), |io| ours.accept(io)) {
-                // It was to be for the other.
+                // The connection was meant for the other one.
                 Ok(_) => {}
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
             }
         }
-        // Those that this one took.
+        // Makes up for the connections that this listener has accepted.
         while !taker.is_finished() {
             let _ = std::net::TcpStream::connect(address);
         }
@@ -112,7 +112,7 @@ fn a_receive_ends_when_the_socket_is_shut_down_for_reading() {
     });
 }
 
-/// What runs on the worker is interrupted by no signal of ours, and programs that it starts have its mask.
+/// No signal of ours interrupts the code on a worker, and the programs that it starts inherit its mask.
 #[test]
 fn no_thread_and_no_program_has_the_signal_blocked() {
     threaded(0, 1).run(|io| {

@@ -43,7 +43,7 @@ fn an_accept_on_a_blocking_listener_of_std() {
     });
 }
 
-/// A listener that answers no more, and the connection that fills it.
+/// A listener that no longer answers, and the connection that fills its queue.
 fn full_listener(io: &dyn Io) -> (TcpListener, TcpStream) {
     let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
     let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).unwrap();
@@ -145,7 +145,7 @@ fn a_lookup_is_left_behind() {
     });
 }
 
-/// Every operation is a cancellation point, also where nothing has to be waited for.
+/// Every operation is a cancellation point, even if nothing has to be waited for.
 #[test]
 fn points_that_would_not_block_deliver_too() {
     threaded(0, 1).run(|io| {

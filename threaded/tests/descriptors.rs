@@ -1,5 +1,5 @@
-//! Running out of descriptors, and leaving none open. The limit is the process', so these tests
-//! have a process to themselves.
+//! Running out of descriptors, and leaving none open. The limit belongs to the process, so these tests have a process
+//! of their own.
 
 mod support;
 

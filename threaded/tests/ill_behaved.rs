@@ -1,5 +1,5 @@
-//! An `Io` that panics in the middle of a wait ends the process: the waiter is linked from the
-//! frame that would be unwound.
+//! An `Io` that panics in the middle of a wait ends the process: the waiter is linked from the frame that would be
+//! unwound.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -14,7 +14,7 @@ use iolite_threaded::{Options, Threaded};
 /// Set in the child process that is to end.
 const CHILD: &str = "IOLITE_TEST_PANICKING_CLOCK";
 
-/// Answers the first questions for the time and panics at a later one.
+/// Answers the first calls of the clock and panics at a later one.
 struct PanickingClock<'a> {
     io: &'a dyn Io,
     asked: AtomicU32,
@@ -43,7 +43,7 @@ fn a_clock_that_panics_during_a_wait_ends_the_process() {
         let clock: &dyn Io = &clock;
         let mutex = Mutex::new(());
         let held = mutex.try_lock().unwrap();
-        // Would unwind with a waiter linked to the mutex.
+        // This would unwind while a waiter is linked to the mutex.
         let deadline = clock.now() + Duration::from_millis(20);
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             clock.timeout_at(deadline, |io| mutex.lock(io)).is_ok()

@@ -1,4 +1,4 @@
-//! Sockets, files, pipes and names: that each operation does what it says.
+//! Sockets, files, pipes and names: each operation does what its documentation says.
 
 mod support;
 

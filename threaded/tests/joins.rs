@@ -1,4 +1,4 @@
-//! Who begins a task of `spawn_async`: a worker, or the thread that joins it.
+//! The choice who begins a task of `spawn_async`: a worker, or the thread that joins it.
 
 mod support;
 
@@ -16,7 +16,7 @@ use support::threaded;
 fn a_joiner_begins_a_task_that_no_worker_has_begun() {
     threaded(1, 0).run(|io| {
         let here = thread::current().id();
-        // As often as it takes: the worker may be faster.
+        // It repeats this as often as needed, because the worker may be faster.
         while io.spawn_async(|_| thread::current().id()).join(io) != here {}
     });
 }
@@ -47,7 +47,7 @@ fn every_task_of_a_burst_is_begun_though_nobody_joins() {
     });
 }
 
-/// Its stack may be too small for it.
+/// The joiner's stack may be too small for the task.
 #[test]
 fn a_worker_of_another_pool_does_not_begin_the_task_that_it_joins() {
     let other = threaded(0, 1);
@@ -71,7 +71,7 @@ fn a_worker_of_another_pool_does_not_begin_the_task_that_it_joins() {
 fn a_join_where_nothing_may_suspend_begins_nothing() {
     threaded(1, 0).run(|io| {
         for _ in 0..100 {
-            // Where the task before still has the slot, this one runs here, but before the join.
+            // If the previous task still has the slot, this one runs here, but before the join.
             let on_its_joiner = Arc::new(AtomicBool::new(false));
             let theirs = on_its_joiner.clone();
             let task = io.spawn_async(move |_| theirs.store(JOINING.get(), Ordering::SeqCst));

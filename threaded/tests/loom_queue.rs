@@ -1,5 +1,5 @@
-//! Models of who comes for which job: loom runs `queue.rs` itself, with workers that sleep as those of
-//! `pool.rs` do, through every interleaving; a job that nobody comes for shows as a deadlock.
+//! Models of the workers that come for jobs: loom runs `queue.rs` itself through every interleaving, with workers that
+//! sleep as those of `pool.rs` do. A job for which no worker comes shows as a deadlock.
 
 #[path = "../src/queue.rs"]
 #[allow(dead_code)]
@@ -15,7 +15,7 @@ use queue::{Queue, Retired};
 const WORKERS: usize = 2;
 const JOBS: usize = 2;
 
-/// As in the other models: with at most two preemptions, which is where bugs of this size show.
+/// As in the other models, with at most two preemptions: bugs of this size show with two.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
@@ -26,10 +26,10 @@ struct Pool {
     state: Mutex<State>,
     seats: [Seat; WORKERS],
     tickets: Mutex<[Option<Ticket>; JOBS]>,
-    /// How often each job began.
+    /// The number of times that each job began.
     begun: Mutex<[u32; JOBS]>,
     one_more: Condvar,
-    /// Whether a job ends only when all have begun.
+    /// True if a job ends only when all jobs have begun.
     jobs_meet: bool,
 }
 
@@ -45,7 +45,7 @@ struct Seat {
 }
 
 impl Pool {
-    /// With workers that have just ended a job each.
+    /// Makes a pool with workers that have just ended a job each.
     fn new(jobs_meet: bool) -> Arc<Self> {
         let mut state = State::default();
         (0..WORKERS).for_each(|_| state.queue.job_ended());
@@ -74,7 +74,7 @@ impl Pool {
             }
             state.queue.sleep(seat);
             drop(state);
-            // Its time is over at once.
+            // Its idle time is over at once.
             if impatient {
                 match self.state.lock().unwrap().queue.retire(|asleep| *asleep == seat) {
                     Retired::Ends => return,
@@ -86,7 +86,7 @@ impl Pool {
         }
     }
 
-    /// Whether there is a worker for the job.
+    /// Returns true if there is a worker for the job.
     fn push(&self, job: usize) -> bool {
         let mut state = self.state.lock().unwrap();
         self.tickets.lock().unwrap()[job] = Some(state.queue.next_ticket());
@@ -142,9 +142,9 @@ impl Seat {
     }
 }
 
-/// Starts all jobs and lets `then` do with them what it likes; each has to run once, without any help
-/// but that of the workers, which then end. With impatient workers, jobs do not wait for each other:
-/// where a worker is missing the model runs the job itself, and the pool would start a thread.
+/// Starts all jobs and lets `then` act on them. Each has to run once, helped only by the workers, which then end. With
+/// impatient workers, jobs do not wait for each other: if a worker is missing, the model runs the job itself, where the
+/// pool would start a thread.
 fn model(impatient: bool, then: fn(&Pool)) {
     explore(move || {
         let pool = Pool::new(!impatient);
@@ -178,7 +178,7 @@ fn a_job_is_run_by_a_worker_or_by_its_joiner() {
     model(false, |pool| pool.join(0));
 }
 
-/// A job that counts on a worker must not lose it, also while the other jobs do not end.
+/// A job that counts on a worker must not lose it, even while the other jobs do not end.
 #[test]
 fn a_worker_that_is_needed_does_not_retire() {
     explore(|| {
@@ -191,7 +191,7 @@ fn a_worker_that_is_needed_does_not_retire() {
             .collect();
         for job in 0..JOBS {
             if !pool.push(job) {
-                // As the pool does where no worker is left for it.
+                // The pool does this if no worker is left for the job.
                 let pool = pool.clone();
                 threads.push(thread::spawn(move || pool.run(job)));
             }

@@ -1,5 +1,5 @@
-//! A cancellation races the completion of a call that blocks: no byte is lost, nor received twice, no request is lost,
-//! and code that is not ours sees nothing of it. `IOLITE_TEST_ROUNDS` is how often.
+//! A cancellation races the completion of a blocking call: no byte is lost or received twice, no request is lost, and
+//! foreign code notices nothing. `IOLITE_TEST_ROUNDS` is the number of rounds.
 
 mod support;
 
@@ -16,13 +16,13 @@ use rustix::event::Timespec;
 use rustix::thread::nanosleep;
 use support::threaded;
 
-/// Sleeps as C code does that does not expect to be interrupted.
+/// Sleeps like C code that does not expect to be interrupted.
 fn sleep_as_others_do() {
     let slept = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 1_000 });
     assert!(matches!(slept, rustix::thread::NanosleepRelativeResult::Ok), "{slept:?}");
 }
 
-/// Each byte that `send` sends is received by the call, or is there afterwards for `left_over`.
+/// Each byte that `send` sends is received by the call, or remains for `left_over`.
 fn race(
     name: &'static str,
     receive: impl Fn(&dyn Io, &mut [u8]) -> io::Result<usize> + Sync,
@@ -83,7 +83,7 @@ fn cancel_against_receive_in_a_task_on_a_plain_thread() {
         Race::new("cancel on a plain thread", 1_000).run(|start| {
             round += 1;
             let byte = (round % 251) as u8;
-            // It fails at the deadline, which is a request too.
+            // It fails at the deadline, which is also a request.
             let wait = Duration::from_micros(200);
             let received = std::thread::scope(|scope| {
                 scope.spawn(|| {

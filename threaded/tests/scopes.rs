@@ -31,7 +31,7 @@ fn timeouts_nest_and_only_the_one_that_is_over_says_so() {
         let outer = io.timeout(SHORT, |io| {
             let inner = io.timeout(LONG, |io| io.sleep(LONG));
             match inner {
-                // Not the inner one's: its error goes on as a cancellation.
+                // The timeout is not the inner one's, so its error continues as a cancellation.
                 Err(WaitError::Canceled(canceled)) => Err::<(), _>(canceled),
                 other => panic!("{other:?}"),
             }
@@ -119,7 +119,7 @@ fn recancel_makes_the_next_point_return_it_again() {
 fn a_timeout_passes_to_tasks_started_within_it() {
     threaded(0, 2).run(|io| {
         let result = io.timeout(SHORT, |io| {
-            // The wait ends because the member finds out by itself.
+            // The wait ends because the member notices the request by itself.
             io.group(|group| group.spawn_concurrent(|io| io.sleep(LONG)).unwrap().join(io))
         });
         assert!(timed_out(result));
@@ -161,7 +161,7 @@ fn a_group_whose_body_fails_tears_its_members_down() {
                 let points = &points;
                 group
                     .spawn_concurrent(move |io| {
-                        // A back-off loop that swallows requests ends all the same.
+                        // A back-off loop that swallows requests still ends.
                         while points.load(Ordering::Relaxed) < 100 {
                             if io.sleep(LONG).is_err() {
                                 points.fetch_add(1, Ordering::Relaxed);
@@ -216,7 +216,7 @@ fn many_short_members_leave_nothing_in_a_long_group() {
         io.group(|group| {
             for _ in 0..5_000 {
                 group.spawn_waiting(|_| ()).unwrap();
-                // The four that have slots, and those of the same workers that are on their way out.
+                // The four members that have slots, and those of the same workers that are about to end.
                 assert!(group.len() <= 8);
             }
             Ok::<_, Canceled>(())

@@ -130,11 +130,11 @@ fn two_pools_end_in_any_order() {
     for first_ends_first in [true, false] {
         let (first, second) = (threaded(1, 2), threaded(1, 2));
         let listener = TcpListener::bind(first.io(), "127.0.0.1:0").unwrap();
-        // A task of the second that waits through the first.
+        // A task of the second pool that waits through the first.
         let handle = first.handle();
         let task = second.io().spawn_concurrent(move |_| listener.accept(&*handle).map(drop)).unwrap();
         if first_ends_first {
-            // The task is not the first's, whose end does not touch it.
+            // The task is not the first pool's, so the end of that pool does not affect it.
             first.shutdown();
             let error = task.cancel(second.io()).unwrap_err();
             assert!(Canceled::is_in(&error) || error.to_string().contains("shut down"), "{error}");
@@ -147,7 +147,7 @@ fn two_pools_end_in_any_order() {
     }
 }
 
-/// Drops the pool in one of its own tasks, which then is torn down; returns what was reported.
+/// Drops the pool in one of its own tasks, which is then torn down. Returns what was reported.
 fn dropped_by_its_task(start: impl FnOnce(&dyn Io, Box<dyn FnOnce(&dyn Io) -> bool + Send>) -> bool) -> Vec<String> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = told.clone();

@@ -152,7 +152,7 @@ fn a_stack_that_is_too_small_is_an_error_that_names_it() {
 
 #[test]
 fn a_refusal_of_the_system_is_told_apart_from_the_limit() {
-    // No address space holds such a stack.
+    // No address space has room for such a stack.
     let options = Options { async_limit: 1, concurrent_limit: 1, stack_size: 1 << 47, ..Options::default() };
     Threaded::new(options).unwrap().run(|io| {
         for _ in 0..2 {

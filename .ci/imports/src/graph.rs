@@ -1,4 +1,4 @@
-//! Circles: files of which each imports every other one, if only through further ones.
+//! Circles: sets of files in which each file imports every other one, directly or through further ones.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use crate::names::Import;
 
-/// A layer: the files and folders that are in it.
+/// A layer: its files and folders.
 pub(crate) type Layer = Vec<String>;
 
 /// Returns a line for each file without a layer, and for each import of a higher layer.

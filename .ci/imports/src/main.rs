@@ -1,11 +1,12 @@
-//! The program behind `.ci/circles`, which says how to call it: finds circles of imports between the files of a package.
+//! The program behind `.ci/circles`, which explains its use: it finds circles of imports between the files of a
+//! package.
 //!
-//! A file imports another one when a path in its code leads to an item that the other one defines: through a `use`, in
-//! an expression or a type, or in the arguments of a macro. Re-exports are followed to the definition, so
-//! `use crate::Io` imports the file of `Io`, not `lib.rs`. A `mod` and a re-export are no imports. So a parent that only
-//! declares and re-exports its children is in no circle with them; one that has code of its own is, if that code
-//! and a child's use each other. Inline modules belong to their file, and code for tests does not count. Calls of methods
-//! are not seen: their types come in by paths somewhere else.
+//! A file imports another one if a path in its code leads to an item that the other one defines: through a `use`, in an
+//! expression or a type, or in the arguments of a macro. Re-exports are followed to the definition, so `use crate::Io`
+//! imports the file of `Io`, not `lib.rs`. A `mod` and a re-export are not imports. So a parent that only declares and
+//! re-exports its children is in no circle with them. A parent that has code of its own is, if that code and a child's
+//! use each other. Inline modules belong to their file, and code for tests does not count. Calls of methods are not
+//! seen, because paths in other places bring in their types.
 //!
 //! It also checks that the files of a package with layers import nothing of a higher layer.
 
@@ -27,10 +28,10 @@ use graph::Circle;
 use layers::Layer;
 use names::Import;
 
-/// The numbers of files in circles that are allowed.
+/// The list of the allowed numbers of files in circles.
 const LIST: &str = ".ci/circles.list";
 
-/// The layers of packages that have some.
+/// The list of the layers, for packages that have some.
 const LAYERS: &str = ".ci/layers.list";
 
 fn main() -> ExitCode {
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Compares every package of the workspace with the list. Returns whether they agree.
+/// Compares every package of the workspace with the list. Returns true if they agree.
 fn check() -> Result<bool, Box<dyn Error>> {
     let manifest: toml::Table = fs::read_to_string("Cargo.toml")?.parse()?;
     let members = manifest["workspace"]["members"].as_array().ok_or("the workspace has no members")?;
@@ -90,7 +91,7 @@ fn imports(package: &str) -> Result<Vec<Import>, Box<dyn Error>> {
     Ok(names::imports(&tree::read(&root)?))
 }
 
-/// The layers of a package, lowest first; none if it has none.
+/// Returns the layers of a package, lowest first, or none if it has none.
 fn layers(package: &str) -> Result<Vec<Layer>, Box<dyn Error>> {
     let list = fs::read_to_string(LAYERS)?;
     let layer = |line: &str| {
@@ -107,7 +108,7 @@ fn print(circle: &Circle) {
     }
 }
 
-/// Lines `PACKAGE COUNT`, and comments that begin with `#`.
+/// Reads lines of the form `PACKAGE COUNT`, and skips comments that begin with `#`.
 fn allowed() -> Result<BTreeMap<String, usize>, Box<dyn Error>> {
     let list = fs::read_to_string(LIST)?;
     let rows = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! Which file imports which: a resolver of paths that knows modules, items and `use`.
+//! Finds the imports between files: a resolver of paths that knows modules, items and `use`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use syn::{Attribute, ImplItem, Item, ItemUse, TraitItem, UseTree, Visibility};
 
 use crate::tree::{Module, is_for_tests};
 
-/// One import for each pair of files, the first one.
+/// The first import between a pair of files.
 #[derive(Clone)]
 pub(crate) struct Import {
     pub(crate) from: String,
@@ -18,7 +18,7 @@ pub(crate) struct Import {
     pub(crate) path: String,
 }
 
-/// Where a name leads: a place in the list of modules.
+/// The target of a name: an index into the list of modules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Module(usize),
@@ -29,10 +29,10 @@ enum Place {
 #[derive(Default)]
 struct Names {
     defined: Vec<String>,
-    /// The names that a `use` of the module brings in, with the paths that they stand for.
+    /// The names that a `use` of the module imports, with the paths that they stand for.
     used: HashMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
-    /// A macro may define further items.
+    /// True if a macro may define further items.
     has_macros: bool,
 }
 
@@ -91,7 +91,7 @@ fn names(items: &[Item]) -> Names {
 }
 
 struct Leaf {
-    /// The name that it brings in; none for a glob.
+    /// The name that it imports, or none for a glob.
     name: Option<String>,
     path: Vec<String>,
     span: Span,
@@ -107,7 +107,7 @@ fn leaves(item: &ItemUse) -> Vec<Leaf> {
 
 fn collect(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) {
     let leaf = |ident: String, name: String, span: Span| {
-        // `use a::{self}` brings in `a`.
+        // `use a::{self}` imports `a`.
         let own = if ident == "self" { None } else { Some(ident) };
         let name = if name == "self" { path.last().cloned().unwrap_or(name) } else { name };
         Leaf { name: Some(name), path: path.iter().cloned().chain(own).collect(), span }
@@ -126,7 +126,7 @@ fn collect(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) {
 }
 
 impl Resolver<'_> {
-    /// Where `path`, written in `module`, leads; none where that is another package.
+    /// Returns the target of `path`, written in `module`, or none if that is in another package.
     fn resolve(&self, module: usize, path: &[String]) -> Option<Place> {
         self.follow(module, path, &mut Vec::new())
     }
@@ -143,14 +143,14 @@ impl Resolver<'_> {
             place = match place {
                 Place::Module(module) if segment == "super" => Place::Module(self.parent(module)?),
                 Place::Module(module) => self.name(module, segment, seen).or_else(|| self.by_macro(module, segment))?,
-                // A variant, a constant, a function of a type.
+                // The rest is a variant, a constant, or a function of a type.
                 Place::Item(_) => break,
             };
         }
         Some(place)
     }
 
-    /// A name that nothing else in the module accounts for is an item that a macro defines there.
+    /// If nothing else in the module explains a name, it is an item that a macro defines there.
     fn by_macro(&self, module: usize, name: &str) -> Option<Place> {
         let names = &self.names[module];
         (names.has_macros && !names.used.contains_key(name)).then_some(Place::Item(module))
@@ -209,7 +209,7 @@ impl Finder<'_> {
         });
     }
 
-    /// Paths of more than one name in what a macro is handed or expands to.
+    /// Collects paths of more than one name in the arguments and the expansion of a macro.
     fn tokens(&mut self, tokens: TokenStream) {
         let (mut path, mut start) = (Vec::new(), Span::call_site());
         let mut colons = 0;
@@ -274,7 +274,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         if path.leading_colon.is_none() {
             let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-            // A name alone is no module, but may be a variable that is called like one.
+            // A name alone is not a module, but may be a variable with the name of a module.
             if names.len() > 1 || !matches!(self.resolver.resolve(self.module, &names), Some(Place::Module(_))) {
                 self.path(&names, path.span());
             }

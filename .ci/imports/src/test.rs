@@ -1,10 +1,10 @@
-//! Circles that are planted, and what looks like one.
+//! Circles that are planted, and code that only looks like one.
 
 use std::fs;
 
 use crate::{graph, layers, names, tree};
 
-/// The circles of a package of these files, without their folder.
+/// Returns the circles of a package with these files, without their folder.
 fn circles(files: &[(&str, &str)]) -> Vec<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     for (name, source) in files {

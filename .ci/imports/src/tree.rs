@@ -10,7 +10,7 @@ pub(crate) struct Module {
     /// The path of the module from the root of its crate, without `crate`.
     pub(crate) path: Vec<String>,
     pub(crate) file: String,
-    /// Without modules, and without what is for tests.
+    /// The items, without modules and without code for tests.
     pub(crate) items: Vec<Item>,
 }
 
@@ -56,7 +56,7 @@ fn module(
     Ok(())
 }
 
-/// The file of `mod ident;`, and the folder of its children.
+/// Returns the file of `mod ident;`, and the folder of its children.
 fn file_of(parent: &Path, children: &Path, ident: &str, attributes: &[Attribute]) -> (PathBuf, PathBuf) {
     let said = attributes.iter().find_map(|attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("path") => match &pair.value {
@@ -75,7 +75,7 @@ fn file_of(parent: &Path, children: &Path, ident: &str, attributes: &[Attribute]
     if beside.exists() { (beside, folder) } else { (folder.join("mod.rs"), folder) }
 }
 
-/// Returns true for `#[cfg(test)]`, and for whatever else needs `test`.
+/// Returns true for `#[cfg(test)]`, and for every other attribute that requires `test`.
 pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {

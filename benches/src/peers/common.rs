@@ -1,4 +1,4 @@
-//! What the programs of several peers share.
+//! Helpers that the programs of several peers share.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use crate::job::Job;
 use crate::measure::Usage;
 use crate::record::{Figures, figures};
 
-/// How many operations pass between two looks at the clock.
+/// The number of operations between two looks at the clock.
 pub(super) const CHUNK: u64 = 1000;
-/// How often each task hands a closure over before all are joined.
+/// The number of closures that each task hands over before all are joined.
 pub(super) const CALLS: u64 = 200;
-/// How often each of two tasks yields before both are joined.
+/// The number of times that each of two tasks yields before both are joined.
 pub(super) const YIELDS: u64 = 5_000;
 
-/// The name of the file that is asked for.
+/// Returns the name of the requested file.
 pub(super) fn asked_for(request: &[u8]) -> io::Result<&str> {
     let line = std::str::from_utf8(request).ok().and_then(|text| text.split_once("\r\n")).map(|(line, _)| line);
     line.and_then(|line| line.strip_prefix("GET /")?.strip_suffix(" HTTP/1.1"))
         .ok_or_else(|| io::Error::other("a request that is none"))
 }
 
-/// Makes the HTTP head of an answer that holds a file of `bytes` bytes.
+/// Returns the HTTP head of an answer that holds a file of `bytes` bytes.
 pub(super) fn answer_head(bytes: u64) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")
 }
@@ -32,7 +32,7 @@ pub(super) fn not_offered(job: Job) -> io::Result<Figures> {
     Err(io::Error::other(format!("this peer has no program for {job:?}")))
 }
 
-/// How long the sleepers sleep, from nothing to the longest, in no particular order.
+/// Returns the durations of the sleeps, from zero to the longest, in no particular order.
 pub(super) fn sleeps(sleepers: u32, longest_ms: f64) -> impl Iterator<Item = Duration> {
     (0..u64::from(sleepers)).map(move |index| {
         let place = (index * 7_919 % u64::from(sleepers)) as f64 / f64::from(sleepers);
@@ -40,12 +40,12 @@ pub(super) fn sleeps(sleepers: u32, longest_ms: f64) -> impl Iterator<Item = Dur
     })
 }
 
-/// How much later than at its end a sleep that began at `begun` returned.
+/// Returns the time by which a sleep that began at `begun` returned too late.
 pub(super) fn late(begun: Instant, sleep: Duration) -> Duration {
     begun.elapsed().saturating_sub(sleep)
 }
 
-/// The figures of `timers`, from what the process had used before, and how late each was.
+/// Returns the figures of `timers`, from the CPU time that the process had used before, and the lateness of each sleep.
 pub(super) fn timer_figures(before: Usage, late: impl IntoIterator<Item = Duration>) -> io::Result<Figures> {
     let cpu = Usage::of_process()?.since(before);
     let mut late_ns = Histogram::<u64>::new(3).map_err(io::Error::other)?;
@@ -57,12 +57,12 @@ pub(super) fn timer_figures(before: Usage, late: impl IntoIterator<Item = Durati
     ]))
 }
 
-/// The figures of `memory`, from the bytes before and with all tasks.
+/// Returns the figures of `memory`, from the bytes before and with all tasks.
 pub(super) fn memory_figures(fibers: u32, before: f64, with_all: f64) -> Figures {
     figures([("alive", fibers.into()), ("bytes_per_task", (with_all - before) / f64::from(fibers))])
 }
 
-/// The figures of `offload`.
+/// Returns the figures of `offload`.
 pub(super) fn offload_figures(in_flight: u32, ns_per_operation: f64) -> Figures {
     figures([("in_flight", in_flight.into()), ("ns_per_operation", ns_per_operation)])
 }

@@ -1,5 +1,5 @@
-//! Peers in other languages. Their programs are within this one as text, are built at first use, and answer to the
-//! same lines of JSON as [`crate::job`].
+//! Peers in other languages. Their programs are contained in this one as text, are built at first use, and use the same
+//! lines of JSON as [`crate::job`].
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use std::process::Command;
 /// A program in another language.
 #[derive(Debug)]
 pub(crate) struct Foreign {
-    /// The compiler's name and what it is told before the two paths, of the program and of the source.
+    /// The name of the compiler and its arguments before the two paths, of the program and of the source.
     compiler: &'static [&'static str],
     file: &'static str,
     source: &'static str,
@@ -30,7 +30,7 @@ impl Foreign {
     ///
     /// # Errors
     ///
-    /// There is no such compiler, or it does not take the program; says what it said.
+    /// There is no such compiler, or it does not accept the program; the error has the compiler's output.
     pub(crate) fn build(&self) -> io::Result<()> {
         let folder = folder()?;
         let (source, program) = (folder.join(self.file), self.program()?);
@@ -38,7 +38,7 @@ impl Foreign {
             return Ok(());
         }
         fs::create_dir_all(&folder)?;
-        // Somebody else may be building, too: each in a folder of its own, and what is whole is moved.
+        // Another process may be building, too. So each builds in a folder of its own, and moves the complete program.
         let scratch = tempfile::tempdir_in(&folder)?;
         let (new_source, new_program) = (scratch.path().join(self.file), scratch.path().join("program"));
         fs::write(&new_source, self.source)?;
@@ -47,7 +47,7 @@ impl Foreign {
         fs::rename(new_source, source)
     }
 
-    /// Becomes the program. Returns only when that fails.
+    /// Replaces this process with the program. Returns only if that fails.
     pub(crate) fn exec(&self, job: &str) -> io::Error {
         match self.program() {
             Ok(program) => Command::new(program).arg(job).exec(),
@@ -59,7 +59,7 @@ impl Foreign {
         let [name, arguments @ .., last] = self.compiler else { unreachable!("a name and an argument at least") };
         let mut command = Command::new(name);
         command.args(arguments);
-        // An option that ends with = is one word with its value.
+        // An option that ends with = is one word together with its value.
         match last.ends_with('=') {
             true => command.arg(format!("{last}{}", program.display())),
             false => command.args([last.as_ref(), program.as_os_str()]),
@@ -83,7 +83,7 @@ impl Foreign {
     }
 }
 
-/// Beside this program, which is where cargo keeps what it builds.
+/// The folder is beside this program, where cargo keeps its output.
 fn folder() -> io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("iolite-bench-foreign"))
 }
@@ -102,7 +102,7 @@ mod test {
         let missing = Foreign { compiler: &["no-such-compiler", "-o"], file: "main.none", source: "" };
         let folder = tempfile::tempdir().unwrap();
         let error = missing.compile(&folder.path().join("main.none"), &folder.path().join("program")).unwrap_err();
-        // A folder of PATH that may not be read makes it another kind of error, which names it, too.
+        // If a folder of PATH may not be read, this is another kind of error, which also names the compiler.
         assert!(error.to_string().contains("no-such-compiler"), "{error}");
     }
 }

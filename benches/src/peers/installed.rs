@@ -1,4 +1,4 @@
-//! Servers that the system has installed: nginx and haproxy, each in one process with one thread.
+//! Servers that are installed on the system: nginx and haproxy, each in one process with one thread.
 
 use std::fs;
 use std::io;
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 
 use crate::peer::Peer;
 
-/// How long a server may take until it listens.
+/// The time in which a server has to begin to listen.
 const START: Duration = Duration::from_secs(10);
 
 /// A server of the system.
 #[derive(Debug)]
 pub(crate) struct Installed {
     name: &'static str,
-    /// Which prints its version.
+    /// The argument that prints the version.
     version: &'static str,
 }
 
 const NGINX: Installed = Installed { name: "nginx", version: "-v" };
 const HAPROXY: Installed = Installed { name: "haproxy", version: "-v" };
 
-/// The server that a peer is, if it is one.
+/// Returns the server of a peer, if it has one.
 pub(crate) fn installed(peer: Peer) -> Option<&'static Installed> {
     match peer {
         Peer::Nginx => Some(&NGINX),
@@ -34,11 +34,11 @@ pub(crate) fn installed(peer: Peer) -> Option<&'static Installed> {
 }
 
 impl Installed {
-    /// Looks whether the server is there.
+    /// Checks that the server is installed.
     ///
     /// # Errors
     ///
-    /// It is not, or does not run.
+    /// It is not installed, or does not run.
     pub(crate) fn find(&self) -> io::Result<()> {
         let output = Command::new(self.name).arg(self.version).output();
         let output = output.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.name)))?;
@@ -66,10 +66,10 @@ impl Running {
         config: impl FnOnce(&Path, SocketAddr) -> String,
     ) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        // Free a moment ago.
+        // The port was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         fs::write(folder.path().join("config"), config(folder.path(), address))?;
-        // It ends with the thread that starts it, as that one does with its parent.
+        // It ends with the thread that starts it, and that thread ends with its parent.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", name]).args(arguments(folder.path()));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
@@ -88,7 +88,7 @@ impl Running {
     }
 }
 
-/// nginx, which serves the files of a folder.
+/// Starts nginx, which serves the files of a folder.
 pub(crate) fn serve_files(root: &Path) -> io::Result<Running> {
     let arguments = |folder: &Path| {
         let [config, prefix] = [folder.join("config"), folder.to_owned()].map(|path| path.display().to_string());
@@ -109,7 +109,7 @@ pub(crate) fn serve_files(root: &Path) -> io::Result<Running> {
     })
 }
 
-/// haproxy, which passes connections on to `origin`.
+/// Starts haproxy, which passes connections on to `origin`.
 pub(crate) fn proxy(origin: SocketAddr) -> io::Result<Running> {
     let arguments =
         |folder: &Path| vec!["-q".into(), "-db".into(), "-f".into(), folder.join("config").display().to_string()];

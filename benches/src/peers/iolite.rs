@@ -1,4 +1,4 @@
-//! iolite: the same programs on both backends, by configuration.
+//! iolite: the same programs run on both backends, by configuration.
 
 use std::hint::black_box;
 use std::io;
@@ -24,13 +24,13 @@ use crate::peers::names::{self, Call, Names};
 use crate::peers::reads::{Files, PAGE_BYTES, Reads};
 use crate::record::Figures;
 
-/// How many connections a server takes at once.
+/// The number of connections that a server accepts at once.
 const CONNECTIONS_MAX: usize = 30_000;
-/// How many buffers those connections share that receive into a pool: the kernel takes them in turn, so not many
-/// more than are filled at once.
+/// The number of buffers that those connections share that receive into a pool. The kernel takes them in turn, so there
+/// should be few more than are filled at once.
 const BUFFERS: usize = 512;
-/// How many tasks of `spawn_async` have a worker of `threaded` at once. Its default on one core
-/// would run all of them inline, and nothing would be handed over.
+/// The number of `spawn_async` tasks that have a worker of `threaded` at once. With the default on one core, all of
+/// them would run inline, and nothing would be handed over.
 const WORKERS: usize = 64;
 
 pub(super) struct Backend {
@@ -56,8 +56,8 @@ impl Backend {
         })
     }
 
-    /// As `serve`, but the kernel accepts and receives what comes by itself, and an idle connection holds no
-    /// buffer.
+    /// Serves like `serve`, but the kernel accepts connections and receives bytes by itself, and an idle connection
+    /// holds no buffer.
     pub(super) fn serve_multishot(&self, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
         let pool = BufferPool::new(BUFFERS, buffer_bytes);
         self.run(CONNECTIONS_MAX, |io| {

@@ -1,6 +1,6 @@
 //! The programs of runtimes whose tasks stay on one thread, written once. Their channels and semaphores are those of
-//! `local-sync`, which work on any of them; tasks give way as `futures-lite` does it, since only glommio brings a
-//! call for that, the same one.
+//! `local-sync`, which work on any of them. Tasks yield with `futures-lite`, because only glommio has a call for that,
+//! which does the same.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -26,7 +26,7 @@ pub(super) trait Runtime: 'static {
     /// Runs a program on the calling thread.
     fn block_on<T>(program: impl Future<Output = io::Result<T>>) -> io::Result<T>;
 
-    /// Starts a task, which goes on while nobody waits for what this returns.
+    /// Starts a task, which runs even if nobody waits for the returned future.
     fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T>;
 
     /// Sleeps.
@@ -38,7 +38,7 @@ pub(super) trait Runtime: 'static {
 
 /// Runs any job but `echo` and `files`.
 pub(super) fn measure<R: Runtime>(job: Job) -> io::Result<Figures> {
-    // In a task, for to wake the future of `block_on` costs more with some.
+    // The job runs in a task, because on some runtimes waking the future of `block_on` costs more.
     R::block_on(async { R::spawn(answer::<R>(job)).await })
 }
 
@@ -141,7 +141,7 @@ async fn memory<R: Runtime>(fibers: u32) -> io::Result<Figures> {
             drop(end.acquire().await);
         }));
     }
-    // Not with `yield_now`: monoio puts a task that wakes itself before all others.
+    // This does not use `yield_now`: monoio queues a task that wakes itself before all others.
     while alive.get() < fibers {
         R::sleep(Duration::from_millis(1)).await;
     }
@@ -171,7 +171,7 @@ async fn offload<R: Runtime>(in_flight: u32, seconds: f64) -> Figures {
     offload_figures(in_flight, watch.ns_per_operation())
 }
 
-/// The job `files`: opens the file, and starts as many tasks as reads are to be in flight, each of which is a `reader`.
+/// Runs the job `files`: opens the file, and starts as many `reader` tasks as there are reads in flight.
 pub(super) fn files<R: Runtime, T: 'static, F: Future<Output = io::Result<()>> + 'static>(
     files: Files,
     open: impl AsyncFnOnce(&Files) -> io::Result<T>,

@@ -1,4 +1,4 @@
-//! may: stackful coroutines on one worker, which takes part in the readiness of sockets itself.
+//! may: stackful coroutines on one worker, which itself waits for the readiness of sockets.
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -87,7 +87,7 @@ fn yields(seconds: f64) -> io::Result<Figures> {
     Ok(watch.figures())
 }
 
-/// Over channels without a bound, for it has no others.
+/// The channels are unbounded, because may has no others.
 fn channel(seconds: f64) -> io::Result<Figures> {
     let mut watch = Stopwatch::new(seconds);
     let (ping, pings) = mpsc::channel::<u64>();

@@ -1,4 +1,4 @@
-//! The programs: for each peer what its own documentation would have you write.
+//! The programs of the peers, each written as the peer's own documentation recommends.
 
 mod common;
 mod compio;
@@ -28,7 +28,7 @@ use crate::record::Figures;
 use common::not_offered;
 pub(crate) use foreign::Foreign;
 
-/// The program of a peer that is not written in Rust, and thus not in this one.
+/// Returns the program of a peer that is not written in Rust, and is therefore not part of this one.
 pub(crate) fn foreign(peer: Peer) -> Option<&'static Foreign> {
     match peer {
         Peer::Go => Some(&foreign::GO),

@@ -16,7 +16,7 @@ use crate::peers::local::{self, Runtime};
 use crate::peers::reads::{Files, Reads, page};
 use crate::record::Figures;
 
-/// It has no default for that.
+/// monoio has no default for this.
 const BLOCKING_THREADS: usize = 4;
 
 pub(super) struct Monoio;

@@ -1,4 +1,4 @@
-//! The job `names`: what is asked of a file system, and how often. Each peer has a program that asks it.
+//! The job `names`: the operations on a file system, and how often they are repeated. Each peer has a program for them.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::Stopwatch;
 use crate::record::{Figures, figures};
 
-/// How many folders there are in the tree, and how many files in each of them.
+/// The number of folders in the tree, and the number of files in each of them.
 const FOLDERS: usize = 100;
 const FILES: usize = 10;
 /// The content of each small file.
@@ -29,22 +29,22 @@ pub(crate) struct Names {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Call {
-    /// Asking for the metadata of a file.
+    /// Reads the metadata of a file.
     Metadata,
-    /// Listing the folders of a tree, with the metadata of each of their entries: one entry.
+    /// Lists the folders of a tree, with the metadata of each entry; counted per entry.
     Walk,
-    /// Opening a small file, reading all of it and closing it.
+    /// Opens a small file, reads all of it and closes it.
     Read,
-    /// Making a small file, writing and closing it, opening and reading it, and removing it.
+    /// Creates a small file, writes and closes it, opens and reads it, and removes it.
     Replace,
-    /// Starting a program and waiting for its end.
+    /// Starts a program and waits for its end.
     Status,
 }
 
 impl Call {
     pub(crate) const ALL: [Call; 5] = [Call::Metadata, Call::Walk, Call::Read, Call::Replace, Call::Status];
 
-    /// How many operations there are between two looks at the clock.
+    /// Returns the number of operations between two looks at the clock.
     pub(super) fn chunk(self) -> u64 {
         match self {
             Call::Metadata | Call::Read => 500,
@@ -56,22 +56,22 @@ impl Call {
 }
 
 impl Names {
-    /// The tree, which is listed.
+    /// Returns the tree to list.
     pub(super) fn tree(&self) -> PathBuf {
         self.folder.join("tree")
     }
 
-    /// A file that is there.
+    /// Returns a file that exists.
     pub(super) fn file(&self) -> PathBuf {
         self.tree().join("0").join("0")
     }
 
-    /// A file that is not there.
+    /// Returns a file that does not exist.
     pub(super) fn new_file(&self) -> PathBuf {
         self.folder.join("new")
     }
 
-    /// What the watch of this job has seen.
+    /// Returns the figures of this job from its stopwatch.
     pub(super) fn figures(&self, watch: &Stopwatch) -> Figures {
         let mut all = Figures::new();
         all.insert("mode".into(), serde_json::to_value(self.call).expect("a word"));
@@ -83,11 +83,11 @@ impl Names {
     }
 }
 
-/// Makes the tree that the jobs are about.
+/// Makes the tree for the jobs.
 ///
 /// # Errors
 ///
-/// Those of making files.
+/// Those of creating files.
 pub(crate) fn make(folder: &Path) -> io::Result<()> {
     for folder in (0..FOLDERS).map(|number| folder.join("tree").join(number.to_string())) {
         fs::create_dir_all(&folder)?;
@@ -96,12 +96,12 @@ pub(crate) fn make(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a walk has found all of the tree.
+/// Checks that a walk has found the whole tree.
 pub(super) fn check_walk(entries: u64) -> io::Result<()> {
     check(entries == Call::Walk.chunk())
 }
 
-/// Whether the file is the one that was written.
+/// Checks that the file is the one that was written.
 pub(super) fn check_content(bytes: &[u8]) -> io::Result<()> {
     check(bytes == CONTENT)
 }

@@ -12,7 +12,7 @@ const EVENTS_MAX: usize = 1024;
 
 struct Connection {
     stream: TcpStream,
-    /// What the socket had no room for. While there is any, nothing is read.
+    /// The bytes for which the socket had no room. While there are any, nothing is read.
     unsent: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::
             let Some(connection) = &mut connections[index] else { continue };
             match connection.turn(&epoll, event.data, &mut buffer) {
                 Ok(true) => {}
-                // Closing takes it out of the epoll, too.
+                // Closing also removes it from the epoll.
                 Ok(false) | Err(_) => {
                     connections[index] = None;
                     free.push(index);
@@ -73,7 +73,7 @@ fn accept(
 }
 
 impl Connection {
-    /// Reads and writes once. `false` when the peer is gone.
+    /// Reads and writes once. Returns false if the peer is gone.
     fn turn(&mut self, epoll: &OwnedFd, data: EventData, buffer: &mut [u8]) -> io::Result<bool> {
         if !self.unsent.is_empty() {
             let sent = write(&self.stream, &self.unsent)?;

@@ -1,4 +1,4 @@
-//! A bare ring: one reception, send or read under way per connection or place, one `enter` per turn.
+//! A bare ring: one receive, send or read under way per connection or place, and one `enter` per turn.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +20,7 @@ pub(super) fn serve_poll_first(buffer_bytes: usize, ready: impl FnOnce(SocketAdd
 
 fn serve_on(mut ring: Ring, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    // By the index of the connection's buffer.
+    // Indexed by the index of the connection's buffer.
     let mut connections: Vec<Option<OwnedFd>> = Vec::new();
     let mut free: Vec<Buffer> = Vec::new();
     ring.accept(&listener)?;
@@ -63,7 +63,7 @@ pub(super) fn files(files: &Files) -> io::Result<Figures> {
     let mut ring = Ring::new()?;
     let buffers: Vec<_> = (0..files.in_flight).map(|_| ring.buffer_of(page())).collect();
     ring.register()?;
-    // By the index of the buffer: where its page is from.
+    // Indexed by the index of the buffer: the offset of its page.
     let mut offsets = Vec::new();
     for buffer in buffers {
         let offset = reads.next().ok_or_else(|| io::Error::other("the reads ended before they began"))?;

@@ -1,5 +1,5 @@
-//! The job `files`: what is read next, whether it is what it should be, and when it is enough. Each peer has
-//! a program that asks this, and reads.
+//! The job `files`: it chooses the next read, checks the page, and decides when to stop. Each peer has a program that
+//! asks it, and reads.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::measure::Usage;
 use crate::record::{Figures, figures};
 
-/// How much each read is for. Its place in the file and in memory is a multiple of that.
+/// The size of each read. Its offset in the file and its address in memory are multiples of that.
 pub(crate) const PAGE_BYTES: usize = 4096;
-/// How many reads begin between two looks at the clock.
+/// The number of reads between two looks at the clock.
 const LOOKS: u64 = 64;
 
-/// What is read, and how.
+/// The file to read, and the way of reading.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Files {
     pub(crate) path: PathBuf,
@@ -31,7 +31,7 @@ pub(crate) struct Files {
     pub(crate) seconds: f64,
 }
 
-/// Where the pages come from.
+/// The source of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
@@ -42,7 +42,7 @@ pub(crate) enum Mode {
 }
 
 impl Files {
-    /// The flags for `open` beside those for reading.
+    /// Returns the flags for `open` besides those for reading.
     pub(super) fn custom_flags(&self) -> i32 {
         match self.mode {
             Mode::Direct => OFlags::DIRECT.bits() as i32,
@@ -54,7 +54,7 @@ impl Files {
         OpenOptions::new().read(true).custom_flags(self.custom_flags()).open(&self.path)
     }
 
-    /// Gets the file into the page cache, where that is the question.
+    /// Brings the file into the page cache, if that is the question.
     pub(crate) fn warm_up(&self) -> io::Result<()> {
         if self.mode == Mode::Hot {
             io::copy(&mut File::open(&self.path)?.take(self.bytes), &mut io::sink())?;
@@ -63,18 +63,19 @@ impl Files {
     }
 }
 
-/// Makes the file, if there is none of that size: each page begins with its number.
+/// Creates the file, if there is none of that size: each page begins with its number.
 ///
 /// # Errors
 ///
-/// There is another file; those of writing, a full disk above all. What was written is removed then.
+/// Another file exists under that name; those of writing, in particular a full disk. In that case the new file is
+/// removed.
 pub(crate) fn make(path: &Path, bytes: u64) -> io::Result<()> {
     if path.metadata().is_ok_and(|metadata| metadata.len() == bytes) {
         return Ok(());
     }
     let made = OpenOptions::new().write(true).create_new(true).open(path).and_then(|file| {
         write(file, bytes).inspect_err(|_| {
-            // The error of the writing says more than one of this could.
+            // The error of the write is more informative than an error of this call.
             let _ = std::fs::remove_file(path);
         })
     });
@@ -95,14 +96,14 @@ fn write(file: File, bytes: u64) -> io::Result<()> {
     output.get_ref().sync_all()
 }
 
-/// Memory for a read, aligned to its size. It lives as long as the process.
+/// Returns memory for a read, aligned to its size. It lives as long as the process.
 pub(super) fn page() -> &'static mut [u8; PAGE_BYTES] {
     #[repr(align(4096))]
     struct Page([u8; PAGE_BYTES]);
     &mut Box::leak(Box::new(Page([0; PAGE_BYTES]))).0
 }
 
-/// Random reads for a while, after a warm-up of a tenth of it.
+/// Chooses random reads for a while, after a warm-up of a tenth of it.
 pub(super) struct Reads {
     files: Files,
     begun: AtomicU64,
@@ -110,7 +111,7 @@ pub(super) struct Reads {
     watch: Mutex<Watch>,
 }
 
-/// What the clock, the process and the count said.
+/// A reading of the clock, the CPU time and the count.
 struct Look {
     at: Instant,
     usage: Usage,
@@ -133,7 +134,7 @@ impl Reads {
         }
     }
 
-    /// The place in the file of the page to be read next; `None` when it is enough.
+    /// Returns the offset of the next page to read, or `None` when the time is over.
     pub(super) fn next(&self) -> Option<u64> {
         let number = self.begun.fetch_add(1, Relaxed);
         if number.is_multiple_of(LOOKS) {
@@ -145,7 +146,7 @@ impl Reads {
         Some(Rng::with_seed(number).u64(..self.files.bytes / PAGE_BYTES as u64) * PAGE_BYTES as u64)
     }
 
-    /// Whether the page is the one that is there in the file.
+    /// Checks that the page is the one at this offset of the file.
     pub(super) fn check(&self, offset: u64, page: &[u8]) -> io::Result<()> {
         let number = offset / PAGE_BYTES as u64;
         if page.len() == PAGE_BYTES && page[..8] == number.to_le_bytes() {
@@ -154,7 +155,7 @@ impl Reads {
         Err(io::Error::other(format!("page {number} of the file is something else")))
     }
 
-    /// What came of it, after `next` has said that it is enough.
+    /// Returns the figures, after `next` has returned `None`.
     pub(super) fn figures(&self) -> io::Result<Figures> {
         match &*self.watch.lock().expect("nobody panics") {
             Watch::Ended(figures) => Ok(figures.clone()),

@@ -14,7 +14,7 @@ use crate::peers::local::Runtime;
 pub(super) struct Smol;
 
 thread_local! {
-    /// Lives as long as the process, for a task is not to outlive its executor's thread.
+    /// It lives as long as the process, because a task must not outlive its executor's thread.
     static EXECUTOR: &'static LocalExecutor<'static> = Box::leak(Box::new(LocalExecutor::new()));
 }
 

@@ -27,7 +27,7 @@ pub(super) fn serve(buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::
     ready(listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept()?;
-        // An error ends its connection, here and with all peers.
+        // An error ends its connection, in this program and in those of all peers.
         thread::Builder::new().spawn(move || echo(stream, buffer_bytes))?;
     }
 }

@@ -30,7 +30,7 @@ use crate::peers::reads::{Files, Reads, page};
 use crate::record::Figures;
 
 pub(super) struct Tokio {
-    /// How many threads run tasks; `None` is the current thread alone.
+    /// The number of threads that run tasks; `None` means only the current thread.
     workers: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl Tokio {
     }
 
     pub(super) fn measure(&self, job: Job) -> io::Result<Figures> {
-        // In a task, for the future of `block_on` is not run by a worker.
+        // The job runs in a task, because no worker runs the future of `block_on`.
         self.runtime()?.block_on(async { tokio::spawn(answer(job)).await? })
     }
 
@@ -277,7 +277,7 @@ async fn files(files: Files) -> io::Result<Figures> {
     reads.figures()
 }
 
-/// It has no read at an offset: such reads go to its pool for blocking calls, as those of `tokio::fs` do.
+/// tokio has no read at an offset: such reads go to its pool for blocking calls, as those of `tokio::fs` do.
 async fn read(file: Arc<File>, reads: Arc<Reads>) -> io::Result<()> {
     let mut page = page();
     while let Some(offset) = reads.next() {

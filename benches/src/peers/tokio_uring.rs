@@ -66,7 +66,7 @@ pub(super) fn files(files: Files) -> io::Result<Figures> {
 }
 
 async fn read(file: Rc<File>, reads: Rc<Reads>) -> io::Result<()> {
-    // It takes vectors only, and these are not aligned: a page within two is.
+    // It takes only vectors, which are not aligned; two pages of memory contain an aligned one.
     let buffer = vec![0; 2 * PAGE_BYTES];
     let start = buffer.as_ptr().align_offset(PAGE_BYTES);
     let mut page = buffer.slice(start..start + PAGE_BYTES);

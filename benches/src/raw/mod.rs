@@ -1,4 +1,4 @@
-//! io_uring without a runtime, for the server that is the limit and for the load generator.
+//! io_uring without a runtime, for the load generator and for the server that shows the limit.
 
 mod ring;
 

@@ -1,7 +1,7 @@
 //! A ring with the buffers that its operations use, behind safe calls.
 //!
-//! A buffer is never freed, and it cannot be touched while an operation uses it. So the kernel's
-//! pointers stay valid, and nothing changes under it or under the caller, whatever the caller does.
+//! A buffer is never freed, and cannot be touched while an operation uses it. So the kernel's pointers stay valid, and
+//! no buffer changes under the kernel or under the caller, whatever the caller does.
 
 #![allow(unsafe_code)]
 
@@ -14,10 +14,10 @@ use std::slice;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use nix::libc::iovec;
 
-/// How many entries are queued before they are handed to the kernel.
+/// The number of entries that are queued before they are submitted.
 const ENTRIES: u32 = 4096;
 
-/// How many completions are enough for one turn, where the kernel has to be asked for more.
+/// The number of completions that are enough for one turn, if the kernel has to be asked for more.
 const ENOUGH: usize = 64;
 
 /// An io_uring and the memory that its operations use.
@@ -27,12 +27,12 @@ pub(crate) struct Ring {
     receive_flags: u16,
 }
 
-/// Names a buffer of a [`Ring`].
+/// Identifies a buffer of a [`Ring`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Buffer(u32);
 
 impl Buffer {
-    /// How many buffers of its ring were made before it.
+    /// Returns the number of buffers of its ring that were made before it.
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
@@ -42,7 +42,7 @@ impl Buffer {
 struct Slot {
     memory: *mut u8,
     bytes: usize,
-    /// Whether an operation is under way.
+    /// True while an operation is under way.
     busy: bool,
 }
 
@@ -51,11 +51,11 @@ struct Slot {
 pub(crate) enum Completion {
     /// A connection was accepted.
     Accepted(io::Result<OwnedFd>),
-    /// So many bytes are in the buffer.
+    /// This number of bytes was received into the buffer.
     Received(Buffer, io::Result<usize>),
-    /// So many bytes of the buffer were sent.
+    /// This number of bytes of the buffer was sent.
     Sent(Buffer, io::Result<usize>),
-    /// So many bytes of a file are in the buffer.
+    /// This number of bytes of a file was read into the buffer.
     Read(Buffer, io::Result<usize>),
 }
 
@@ -85,41 +85,41 @@ impl Ring {
         self.buffer_of(Box::leak(vec![0; bytes].into_boxed_slice()))
     }
 
-    /// Makes a buffer of that memory.
+    /// Makes a buffer from this memory.
     pub(crate) fn buffer_of(&mut self, memory: &'static mut [u8]) -> Buffer {
         self.slots.push(Slot { memory: memory.as_mut_ptr(), bytes: memory.len(), busy: false });
         Buffer(u32::try_from(self.slots.len() - 1).expect("fewer buffers than 2^32"))
     }
 
-    /// What is in a buffer.
+    /// Returns the content of a buffer.
     ///
     /// # Panics
     ///
-    /// While an operation uses it.
+    /// If an operation uses it.
     pub(crate) fn memory(&mut self, buffer: Buffer) -> &mut [u8] {
         let slot = &self.slots[buffer.0 as usize];
         assert!(!slot.busy, "the kernel has the buffer");
-        // SAFETY: `buffer_of` was given that much memory for good, so only this ring knows it; no operation uses
-        // it, as was asserted, and `&mut self` keeps one from being queued meanwhile.
+        // SAFETY: `buffer_of` was given this memory for ever, so only this ring knows it. No operation uses it, as was
+        // asserted, and `&mut self` prevents one from being queued in the meantime.
         unsafe { slice::from_raw_parts_mut(slot.memory, slot.bytes) }
     }
 
-    /// Whether two buffers hold the same.
+    /// Returns true if two buffers have the same content.
     ///
     /// # Panics
     ///
-    /// While an operation uses one of them.
+    /// If an operation uses one of them.
     pub(crate) fn same(&mut self, one: Buffer, other: Buffer) -> bool {
         let [one, other] = [one, other].map(|buffer| {
             let memory = self.memory(buffer);
             (memory.as_ptr(), memory.len())
         });
-        // SAFETY: `memory` has just said that both are valid and that nobody uses them; they are
-        // only read here, and `&mut self` lasts until the end.
+        // SAFETY: `memory` has just checked that both are valid and that no operation uses them. They are only read
+        // here, and `&mut self` lasts until the end.
         unsafe { slice::from_raw_parts(one.0, one.1) == slice::from_raw_parts(other.0, other.1) }
     }
 
-    /// Queues the acceptance of a connection.
+    /// Queues the accept of a connection.
     pub(crate) fn accept(&mut self, listener: &impl AsRawFd) -> io::Result<()> {
         let entry = opcode::Accept::new(types::Fd(listener.as_raw_fd()), ptr::null_mut(), ptr::null_mut())
             .build()
@@ -128,12 +128,12 @@ impl Ring {
         unsafe { self.queue(&entry) }
     }
 
-    /// Has each reception queue behind those that wait, also where its bytes are there (`IORING_RECVSEND_POLL_FIRST`).
+    /// Makes each receive queue behind the waiting ones, even if its bytes have arrived (`IORING_RECVSEND_POLL_FIRST`).
     pub(crate) fn poll_first(&mut self) {
         self.receive_flags = POLL_FIRST;
     }
 
-    /// Queues the reception of what arrives next; with `all`, of as much as the buffer takes.
+    /// Queues the receive of the next bytes; with `all`, of as many as the buffer holds.
     pub(crate) fn receive(&mut self, connection: &OwnedFd, buffer: Buffer, all: bool) -> io::Result<()> {
         let receive_flags = self.receive_flags;
         let slot = self.occupy(buffer);
@@ -142,13 +142,13 @@ impl Ring {
             .ioprio(receive_flags)
             .build()
             .user_data(RECEIVE << 32 | u64::from(buffer.0));
-        // SAFETY: the memory is never freed and, until the completion has been seen, `memory` gives
-        // nobody access to it, and `occupy` no other operation. A descriptor that its owner closes
-        // too early makes the operation fail, or work on another connection, but is no danger.
+        // SAFETY: the memory is never freed. Until the completion was seen, `memory` gives nobody access to it, and
+        // `occupy` lets no other operation use it. If the owner of a descriptor closes it too early, the operation
+        // fails or works on another connection, but does no harm.
         unsafe { self.queue(&entry) }
     }
 
-    /// Queues the sending of the first `bytes` of a buffer, all of them.
+    /// Queues the send of the first `bytes` of a buffer, all of them.
     pub(crate) fn send(&mut self, connection: &OwnedFd, buffer: Buffer, bytes: usize) -> io::Result<()> {
         let slot = self.occupy(buffer);
         assert!(bytes <= slot.bytes, "there are no more bytes in the buffer");
@@ -156,11 +156,11 @@ impl Ring {
             .flags((rustix::net::SendFlags::NOSIGNAL.bits() | rustix::net::RecvFlags::WAITALL.bits()) as i32)
             .build()
             .user_data(SEND << 32 | u64::from(buffer.0));
-        // SAFETY: as in `receive`; `bytes` is within the buffer.
+        // SAFETY: the same as in `receive`; `bytes` is within the buffer.
         unsafe { self.queue(&entry) }
     }
 
-    /// Registers the buffers there are, for [`read`](Self::read).
+    /// Registers the existing buffers, for [`read`](Self::read).
     pub(crate) fn register(&mut self) -> io::Result<()> {
         let place = |slot: &Slot| iovec { iov_base: slot.memory.cast(), iov_len: slot.bytes };
         let places: Vec<_> = self.slots.iter().map(place).collect();
@@ -168,7 +168,7 @@ impl Ring {
         unsafe { self.ring.submitter().register_buffers(&places) }
     }
 
-    /// Queues the reading of a part of a file, as much as the buffer takes, which was registered.
+    /// Queues the read of a part of a file, of the size of the buffer, which was registered.
     pub(crate) fn read(&mut self, file: &File, buffer: Buffer, offset: u64) -> io::Result<()> {
         let slot = self.occupy(buffer);
         let index = buffer.0.try_into().map_err(io::Error::other)?;
@@ -176,12 +176,11 @@ impl Ring {
             .offset(offset)
             .build()
             .user_data(READ << 32 | u64::from(buffer.0));
-        // SAFETY: as in `receive`.
+        // SAFETY: the same as in `receive`.
         unsafe { self.queue(&entry) }
     }
 
-    /// Hands over what is queued, waits for a completion, and moves all that there are to
-    /// `completions`.
+    /// Submits the queued entries, waits for a completion, and moves all available ones to `completions`.
     pub(crate) fn wait(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
         match self.ring.submit_and_wait(1) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -191,8 +190,8 @@ impl Ring {
         loop {
             let before = completions.len();
             completions.extend(ring.completion().map(|entry| completed(slots, &entry)));
-            // The kernel completes 20 entries at most in one call. For a disk, larger batches pay. Its flag can stay set
-            // where nothing is left, so a call that brought nothing is the last.
+            // The kernel completes at most 20 entries in one call; larger batches pay for a disk. Its flag can stay set
+            // when nothing is left, so this stops after a call that brought nothing.
             let nothing_new = completions.len() == before;
             if nothing_new || completions.len() >= ENOUGH || !ring.submission().taskrun() {
                 return Ok(());
@@ -211,10 +210,10 @@ impl Ring {
 
     /// # Safety
     ///
-    /// What the entry points to stays valid until its completion.
+    /// Everything that the entry points to stays valid until its completion.
     unsafe fn queue(&mut self, entry: &squeue::Entry) -> io::Result<()> {
         loop {
-            // SAFETY: the caller's promise.
+            // SAFETY: this function's caller promises the same.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }
@@ -228,7 +227,7 @@ fn completed(slots: &mut [Slot], entry: &cqueue::Entry) -> Completion {
     let buffer = Buffer(entry.user_data() as u32);
     match entry.user_data() >> 32 {
         ACCEPT => Completion::Accepted(result.map(|_| {
-            // SAFETY: a successful acceptance returns a new descriptor, which nobody else owns.
+            // SAFETY: a successful accept returns a new descriptor, which nobody else owns.
             unsafe { OwnedFd::from_raw_fd(entry.result()) }
         })),
         kind => {

@@ -64,7 +64,7 @@ fn the_new_file_takes_the_old_ones_place(on: &On) {
     });
 }
 
-/// The process' mask, read from what it has made of a file.
+/// Returns the process' mask, from the mode of a file that it has created.
 fn umask(folder: &Path) -> u32 {
     let path = folder.join("mask");
     std_fs::write(&path, "").expect("written");
@@ -106,7 +106,7 @@ fn errors_and_drops_leave_nothing_behind(on: &On) {
     });
 }
 
-/// Canceled at any moment, the old content is there or the new, as the result says, and nothing else.
+/// A call is canceled at any moment: then the old or the new content is there, as the result says, and nothing else.
 fn canceled_at_each_stage_nothing_is_left_behind(on: &On) {
     in_folder(on, |io, folder| {
         let mut random = Random::new("canceled atomic files");
@@ -133,7 +133,7 @@ fn canceled_at_each_stage_nothing_is_left_behind(on: &On) {
     });
 }
 
-/// Whoever reads meanwhile finds one content or the other, whole.
+/// Concurrent readers find one content or the other, complete.
 fn readers_see_whole_files(on: &On) {
     in_folder(on, |io, folder| {
         let (path, done) = (&folder.join("file"), &AtomicBool::new(false));
@@ -157,7 +157,7 @@ fn readers_see_whole_files(on: &On) {
 
 fn a_temporary_file_has_no_name(on: &On) {
     in_folder(on, |io, folder| {
-        // Not every file system has files without a name; all have some way.
+        // Not every file system has files without a name; there is a way on all of them.
         for place in [folder, Path::new("/dev/shm")] {
             let before = names(place).len();
             let file = fs::temp_file(io, place).expect("made");
@@ -205,7 +205,7 @@ fn a_map_reaches_the_file_and_shows_its_growth(on: &On) {
     });
 }
 
-/// A file system that has no files without a name: the first file that is opened is refused.
+/// A file system without unnamed files: it refuses the first file that is opened.
 struct Nameless<'a> {
     io: &'a dyn Io,
     errno: i32,
@@ -249,13 +249,13 @@ fn a_temporary_file_loses_its_name_where_it_needs_one(on: &On) {
     });
 }
 
-/// User, group and permission bits.
+/// Returns the user, the group and the permission bits.
 fn owner_of(path: &Path) -> (u32, u32, u32) {
     let metadata = std_fs::symlink_metadata(path).expect("there");
     (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
 }
 
-/// Makes a file of that user, group and mode; whether this process may.
+/// Creates a file with this user, group and mode. Returns true if this process may.
 fn made(path: &Path, user: u32, group: u32, mode: u32) -> bool {
     std_fs::write(path, "old").expect("written");
     let may = chown(path, Some(user), Some(group)).is_ok();
@@ -278,7 +278,8 @@ fn owner_and_rights_are_the_old_ones(on: &On) {
     });
 }
 
-/// An access list that lets user 3456 read, as the kernel wants it: its version, then tag, rights and number of each entry.
+/// Returns an access list that lets user 3456 read, in the kernel's form: its version, then the tag, rights and number
+/// of each entry.
 fn access_list() -> Vec<u8> {
     let entries = [(1_u16, 6_u16, u32::MAX), (2, 4, 3456), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
     let bytes = |(tag, rights, number): (u16, u16, u32)| {
@@ -309,7 +310,7 @@ fn attributes_are_the_old_ones(on: &On) {
         assert_eq!(attribute(&path, "user.iolite").as_deref(), Some(b"kept".as_slice()));
         assert_eq!(attribute(&path, "system.posix_acl_access"), Some(access_list()));
         assert_eq!(owner_of(&path).2, mode);
-        // What a folder gives to new files the old one did not have.
+        // The old file did not have the default rights that a folder gives to new files.
         let plain = folder.join("plain");
         std_fs::write(&plain, "old").expect("written");
         setxattr(folder, "system.posix_acl_default", &access_list(), XattrFlags::empty()).expect("set");
@@ -320,8 +321,8 @@ fn attributes_are_the_old_ones(on: &On) {
     });
 }
 
-/// Absolute and relative ones, also to nowhere, to themselves, and to names as long as there are: the new file is a new
-/// one, and what the link led to is as it was.
+/// Links are absolute and relative, and lead to nothing, to themselves, and to names of the maximum length: the link is
+/// replaced by a new file, and the target of the link is unchanged.
 fn a_link_is_replaced_wherever_it_leads(on: &On) {
     in_folder(on, |io, folder| {
         std_fs::create_dir(folder.join("folder")).expect("made");

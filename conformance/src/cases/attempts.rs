@@ -1,4 +1,4 @@
-//! Calls on sockets that do not wait, and say so where others would.
+//! Calls on sockets that do not wait, but fail where others would wait.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -29,7 +29,7 @@ fn would_block<T>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Waits until what was sent to it has arrived.
+/// Waits until the sent bytes have arrived at the socket.
 fn arrived(io: &dyn Io, socket: &impl AsRef<iolite_io::operation::Descriptor>) {
     let ready = Operation::Ready { descriptor: socket.as_ref(), interest: Interest::Readable };
     io.operate(ready).expect("ready");
@@ -141,7 +141,7 @@ fn what_was_attempted_in_vain_is_waited_for_and_attempted_again(on: &On) {
             far.shutdown(io, std::net::Shutdown::Write).expect("shut down");
             assert_eq!(sum.join(io), 1_200);
         });
-        // A call that waits still does, whatever an attempt has said.
+        // A call that waits still works after a failed attempt.
         far.try_read(io, &mut [0; 4]).expect_err("nothing is there");
         near.write_all(io, b"x").expect("sent");
         assert_eq!(far.read(io, &mut [0; 4]).expect("received"), 1);
@@ -192,7 +192,7 @@ fn an_attempt_is_no_cancellation_point(on: &On) {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let task = io.spawn_concurrent(move |io| {
             io.sleep(Duration::from_secs(3600)).expect_canceled("torn down");
-            // All the others return the request from now on.
+            // From now on, all other calls return the request.
             assert!(would_block(listener.try_accept(io)) && would_block(near.try_read(io, &mut [0; 4])));
             no_suspend(|| assert_eq!(near.try_write(io, b"goodbye").expect("room"), 7));
             io.check_cancel().expect_canceled("torn down");

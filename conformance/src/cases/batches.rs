@@ -46,7 +46,7 @@ pub(crate) const CASES: &[Case] = cases![
 
 const SHORT: Duration = Duration::from_millis(5);
 
-/// A batch whose body does not fail.
+/// Runs a batch whose body does not fail.
 fn batch<'env, T>(io: &'env (dyn Io + 'env), body: impl for<'scope> FnOnce(&'scope Batch<'scope, 'env>) -> T) -> T {
     io.batch(|batch| Ok::<T, Canceled>(body(batch))).expect("the body does not fail")
 }
@@ -94,10 +94,11 @@ fn each_operation_completes_once_and_gives_its_buffer_back(on: &On, concurrent_l
     });
 }
 
-/// What each of three buffers is at: bytes of the file that it has still to copy, and of the buffer to be written.
+/// The state of one of three buffers: the bytes of the file that it still has to copy, and the bytes of the buffer to
+/// be written.
 type Turn = (Range<u64>, Range<usize>);
 
-/// Reads and writes beside each other, all of them short now and then, until every byte has been written once.
+/// Reads and writes run concurrently and are sometimes short, until every byte has been written once.
 fn a_few_buffers_copy_a_long_file(on: &On, concurrent_limit: usize) {
     let seed = Random::new("a_few_buffers_copy_a_long_file").number();
     on.concurrent_limit(concurrent_limit).on_thread(|io| {
@@ -154,7 +155,7 @@ fn a_few_buffers_copy_a_long_file(on: &On, concurrent_limit: usize) {
     });
 }
 
-/// Of a file whose position moves, of a socket, and where it fails.
+/// Writes to a file whose position moves, to a socket, and one that fails.
 fn what_is_written_comes_back(on: &On) {
     on.run(|io| {
         let (folder, refuses) = pages(io);
@@ -189,7 +190,7 @@ fn what_is_written_comes_back(on: &On) {
     });
 }
 
-/// More is sent than there is room for: what the completions count arrives, in order, and not a byte more.
+/// More is sent than there is room for: the bytes that the completions count arrive in order, and no others.
 fn a_canceled_send_gives_its_buffer_back(on: &On, concurrent_limit: usize) {
     on.concurrent_limit(concurrent_limit).on_thread(|io| {
         let (near, far) = tcp_pair(io);
@@ -200,7 +201,7 @@ fn a_canceled_send_gives_its_buffer_back(on: &On, concurrent_limit: usize) {
         batch(io, |batch| {
             batch.add_send(7, near.as_ref(), &mut buffer, 0..100_000);
             loop {
-                // Where nothing is under way, the operation ends with this wait.
+                // If nothing is under way, the operation ends with this wait.
                 _ = io.timeout(SHORT, |io| batch.wait(io));
                 let canceled = batch.cancel(io);
                 let completions: Vec<_> = batch.next().into_iter().chain(canceled).collect();
@@ -213,7 +214,7 @@ fn a_canceled_send_gives_its_buffer_back(on: &On, concurrent_limit: usize) {
                 match result {
                     Ok(Output::Count(count)) => sent += count,
                     Ok(other) => panic!("{other:?}"),
-                    // Nobody reads, and there is no room.
+                    // Nobody reads, so there is no room.
                     Err(error) if Canceled::is_in(&error) => break,
                     Err(error) => panic!("{error}"),
                 }
@@ -316,7 +317,7 @@ fn a_timeout_leaves_the_operations_under_way(on: &On) {
     });
 }
 
-/// Without units the operation runs on top of the caller, and ends with its request.
+/// Without units, the operation runs on top of the caller, and ends with the caller's request.
 fn what_runs_on_top_is_canceled_with_its_caller(on: &On) {
     let on = &on.concurrent_limit(1);
     on.on_thread(|io| {
@@ -351,7 +352,7 @@ fn cancel_accounts_for_everything(on: &On) {
             let receive = |buffer| Operation::Receive { socket: near.as_ref(), buffer, peek: false };
             batch.add(0, receive(first));
             batch.wait_concurrent(io).expect("it is there");
-            // One has succeeded and was not taken, two are under way, one was not begun.
+            // One has succeeded and was not taken, two are under way, and one has not begun.
             batch.add(1, receive(second));
             batch.add(2, receive(third));
             batch.wait_concurrent(io).expect("the first is still there");
@@ -363,7 +364,7 @@ fn cancel_accounts_for_everything(on: &On) {
             assert!(canceled.iter().all(|completion| completion.is_canceled()));
             assert_eq!(batch.next().map(|completion| completion.index), Some(0));
             assert!(batch.is_empty());
-            // All of it can be used again.
+            // All of them can be used again.
             let Some(Buffers::Buffer(buffer)) = canceled.into_iter().map(|completion| completion.lent).next() else {
                 panic!("a buffer")
             };
@@ -427,7 +428,7 @@ fn the_scope_ends_what_is_under_way(on: &On) {
     });
 }
 
-/// Looked at by another thread, an operation is never out of sight: from when it is added to when it is taken.
+/// For another thread that looks, an operation is visible from the time when it is added until it is taken.
 fn it_is_empty_when_all_is_taken_and_not_before(on: &On, without_concurrency: bool) {
     let on = if without_concurrency { on.concurrent_limit(0) } else { on.clone() };
     on.on_thread(|io| {
@@ -451,7 +452,7 @@ fn it_is_empty_when_all_is_taken_and_not_before(on: &On, without_concurrency: bo
                     let writable = Operation::Ready { descriptor: near.as_ref(), interest: Interest::Writable };
                     batch.add(0, writable);
                     turn.fetch_add(1, Ordering::SeqCst);
-                    // Refused at first, where there is no concurrency.
+                    // It is refused at first if there is no concurrency.
                     let _ = batch.wait_concurrent(io);
                     batch.wait(io).expect("nobody stops it");
                     turn.fetch_add(1, Ordering::SeqCst);

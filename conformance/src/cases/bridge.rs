@@ -1,5 +1,5 @@
-//! The bridge, from fibers, workers and plain threads. What jobs and workers rely on is tested in
-//! its own crate; this is that it means the same on every backend.
+//! The bridge, used from fibers, workers and plain threads. The guarantees of jobs and workers are tested in its own
+//! crate; these cases test that they hold on every backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,13 +27,13 @@ pub(crate) const CASES: &[Case] = cases![
     plain_threads_call_the_same_bridge,
 ];
 
-/// A bridge whose workers each keep what they were given.
+/// A bridge whose workers each store what they are given.
 fn bridge(io: &dyn Io, workers: usize, capacity: usize) -> Bridge<Vec<usize>> {
     let builder = Bridge::builder("conformance").workers(workers).queue_capacity(capacity);
     builder.state(|| Ok::<_, String>(Vec::new())).start(io).expect("started")
 }
 
-/// Holds the only worker until it is dropped.
+/// Occupies the only worker until the returned value is dropped.
 fn hold(io: &dyn Io, bridge: &Bridge<Vec<usize>>) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel();
     let (running, runs) = mpsc::channel();
@@ -70,8 +70,8 @@ fn calls_come_back_with_their_results(on: &On) {
     });
 }
 
-/// Callers compute, give way and wait for replies and for time, in turn, so that executors and workers meet each
-/// other's jobs and replies awake, giving way, going to sleep and asleep.
+/// Callers compute, yield, and wait for replies and for time, in turn. So executors and workers meet each other's jobs
+/// and replies while they are awake, yielding, going to sleep and asleep.
 fn no_call_is_lost_on_the_edge_of_sleep(on: &On) {
     on.executors(1).concurrent_limit(16).run(|io| {
         let mut random = Random::new("edge of sleep");
@@ -116,7 +116,7 @@ fn jobs_may_block_while_the_caller_s_executor_goes_on(on: &On) {
                 io.sleep(Duration::from_millis(1)).expect("not canceled");
                 ticks.send(()).expect("the job waits for it");
             });
-            // It ends only when the other task has run.
+            // The job ends only after the other task has run.
             bridge.call(io, move |_| ticked.recv()).expect("called").expect("ticked");
             ticker.join(io);
         });
@@ -218,7 +218,7 @@ fn closing_runs_what_was_accepted_and_refuses_the_rest(on: &On) {
     });
 }
 
-/// One bridge, for a fiber or a worker of this runtime and for a thread of nobody.
+/// One bridge is used by a fiber or a worker of this runtime and by a thread that belongs to no runtime.
 fn plain_threads_call_the_same_bridge(on: &On) {
     on.run(|io| {
         let bridge = bridge(io, 1, 2);

@@ -1,4 +1,4 @@
-//! Broadcasts: everybody gets everything, or is told what it missed.
+//! Broadcasts: every receiver gets everything, or is told what it missed.
 
 use std::io;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) const CASES: &[Case] = cases![
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(5);
 
-/// Receives to the end; returns how many came and how many were missed, in whatever order they must come.
+/// Receives until the end, and checks the order. Returns how many items came and how many were missed.
 fn drain(io: &dyn Io, receiver: &mut broadcast::Receiver<u64>) -> (u64, u64) {
     let (mut received, mut missed) = (0, 0);
     loop {
@@ -106,13 +106,13 @@ fn an_item_that_all_receivers_have_taken_is_kept_no_longer(on: &On) {
         let mut other = one.clone();
         sender.send(item.clone()).expect("two receive");
         sender.send(item.clone()).expect("two receive");
-        // Of what comes later only.
+        // It gets only later items.
         let mut late = sender.subscribe();
         drop(one.recv(io).expect("there are two"));
         assert_eq!(uses(), 2, "one receiver has not taken the first");
         drop(other.recv(io).expect("there are two"));
         assert_eq!(uses(), 1, "both have taken the first");
-        // It begins where the other one is.
+        // It begins at the position of the other one.
         let mut clone = other.clone();
         drop(one.recv(io).expect("there is one more"));
         drop(other.recv(io).expect("there is one more"));

@@ -1,4 +1,4 @@
-//! The protocol of cancellation: once, given back, sticky, shielded.
+//! The cancellation protocol: once, put back, sticky, shielded.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ pub(crate) const CASES: &[Case] = cases![
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Runs `body` in a task to which a request is pending from its beginning.
+/// Runs `body` in a task that has a pending request from its beginning.
 fn requested<T: Send>(io: &dyn Io, body: impl FnOnce(&dyn Io) -> T + Send) -> T {
     let go = Event::new();
     scope(io, |group| {
@@ -121,7 +121,7 @@ fn tear_down_cannot_be_swallowed(on: &On) {
     on.run(|io| {
         let result: Result<(), &str> = io.group(|group| {
             drop(concurrently(group, |io| {
-                // A loop with back-off, as real programs have them.
+                // A loop with back-off, as real programs contain it.
                 let mut attempts = 0;
                 while attempts < 50 {
                     if io.sleep(LONG).is_err() {
@@ -199,11 +199,11 @@ fn protection_does_not_pass_to_other_tasks(on: &On) {
 }
 
 fn a_fresh_task_inherits_nothing_from_the_one_before(on: &On) {
-    // One unit, so that contexts are used again.
+    // There is one unit, so that contexts are reused.
     on.concurrent_limit(1).on_thread(|io| {
         for _ in 0..100 {
             let ended = io.spawn_concurrent(|_| 1).expect("concurrent");
-            // Too late or not: it must not reach who comes after.
+            // Even if it is too late, it must not reach the next task.
             ended.request_cancel();
             ended.join(io);
             let next = io.spawn_concurrent(|io| io.check_cancel()).expect("concurrent");
@@ -279,7 +279,7 @@ fn canceling_one_acceptor_does_not_disturb_another(on: &On) {
     });
 }
 
-/// The signal that the library may use itself, from somebody else.
+/// Foreign code sends the signal that the library itself may use.
 fn an_unrelated_signal_cancels_nothing(on: &On) {
     on.run(|io| {
         let (client, server) = tcp_pair(io);
@@ -306,7 +306,7 @@ fn an_unrelated_signal_cancels_nothing(on: &On) {
                 reader.join(io).expect("not canceled");
                 waiter.join(io).expect("not canceled");
             });
-            // A signal during `connect` is no error.
+            // A signal during `connect` is not an error.
             (0..20).for_each(|_| drop(tcp_pair(io)));
             done.store(true, Ordering::Relaxed);
         });
@@ -340,7 +340,7 @@ fn a_blocking_call_inside_no_suspend_panics(on: &On) {
     });
 }
 
-/// Of each primitive, the calls that are no cancellation points, where they would not wait.
+/// Calls of each primitive that are not cancellation points, and would not have to wait.
 fn what_need_not_wait_inside_no_suspend_panics_too(on: &On) {
     on.run(|io| {
         let (mutex, reentrant, held, lock) =

@@ -85,10 +85,10 @@ fn capacity_zero_is_a_rendezvous(on: &On) {
         scope(io, |group| {
             let sending = concurrently(group, |io| {
                 sender.send(io, 1).expect("received");
-                // The receiver has it by now.
+                // The receiver has received the item by now.
                 received.load(Ordering::SeqCst)
             });
-            // Until the sender waits, there is nothing.
+            // There is no item until the sender waits.
             let item = loop {
                 match receiver.try_recv() {
                     Ok(item) => break item,
@@ -194,8 +194,8 @@ fn a_waiting_senders_item_moves_up(on: &On) {
     });
 }
 
-/// Senders and receivers are canceled and time out at random; each item is received once, or is
-/// back with its sender, or is in the channel.
+/// Senders and receivers are canceled and time out at random. Each item is received once, or is returned to its sender,
+/// or is in the channel.
 fn no_item_is_lost_or_doubled_under_cancellation(on: &On, capacity: usize) {
     on.on_thread(|io| {
         let mut random = Random::new("ledger of a channel");
@@ -310,7 +310,7 @@ fn a_oneshot_hands_over_one_item(on: &On) {
     });
 }
 
-/// The errors of receiving pass through a timeout as they are.
+/// Errors of receiving pass through a timeout unchanged.
 fn a_receive_may_be_timed_out_around(on: &On) {
     on.run(|io| {
         let (sender, receiver) = channel::<u32>(0);
@@ -345,7 +345,7 @@ fn many_senders_and_receivers_share_a_channel(on: &On) {
     });
 }
 
-/// A ring of tasks, each of which passes on what it gets.
+/// A ring of tasks, each of which passes its item on.
 fn an_item_goes_around_a_ring_of_tasks(on: &On) {
     fn relay(io: &dyn Io, from: &iolite_io::sync::mpmc::Receiver<u32>, to: &iolite_io::sync::mpmc::Sender<u32>) {
         while let Ok(item) = from.recv(io) {
@@ -368,7 +368,7 @@ fn an_item_goes_around_a_ring_of_tasks(on: &On) {
     });
 }
 
-/// An item that a timeout stopped comes back, as one that a deadline or a cancellation has.
+/// A send that a timeout ends returns its item, as after a deadline or a cancellation.
 fn a_timeout_around_a_send_gives_the_item_back(on: &On) {
     on.run(|io| {
         let (sender, receiver) = channel(0);
@@ -386,7 +386,7 @@ fn a_timeout_around_a_send_gives_the_item_back(on: &On) {
 
 fn a_sender_is_told_that_nobody_will_receive(on: &On) {
     on.run(|io| {
-        // The last receiver goes, it closes the channel, or a sender does.
+        // The channel closes because the last receiver is dropped, or closes it, or because a sender does.
         let closes: [fn(Receiver<u32>, &Sender<u32>); 3] =
             [|receiver, _| drop(receiver), |receiver, _| receiver.close(), |_receiver, sender| sender.close()];
         for close in closes {

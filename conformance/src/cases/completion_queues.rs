@@ -1,4 +1,4 @@
-//! Queues of what has happened.
+//! Completion queues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -83,7 +83,7 @@ fn timers_fire_at_their_times_until_they_are_canceled(on: &On) {
         let slow = queue.timer_every(Duration::from_millis(15), 15);
         let fast = queue.timer_every(Duration::from_millis(5), 5);
         let once = queue.timer(Duration::from_millis(12), 12);
-        // Nobody asks meanwhile, and none is lost.
+        // Nobody asks in the meantime, and no completion is lost.
         io.sleep(Duration::from_millis(20)).expect("nobody stops it");
         let mut fired = [0; 16];
         while fired[5] < 8 || fired[15] < 2 {
@@ -148,7 +148,7 @@ fn a_canceled_wait_takes_nothing(on: &On) {
             let waiter = concurrently(group, |io| queue.wait(io).map(drop));
             waiter.cancel(io).expect_canceled("nothing happens");
             queue.submit(1, |_| ()).expect("concurrent");
-            // A point, also when something is there.
+            // It is a cancellation point even if there is a completion.
             let stopped = concurrently(group, |io| {
                 while io.check_cancel().is_ok() {
                     io.yield_now();
@@ -220,7 +220,7 @@ fn closing_waits_and_dropping_does_not(on: &On) {
     });
 }
 
-/// Each end comes out once, whoever submits and whoever waits.
+/// Each completion comes out once, no matter who submits and who waits.
 fn a_ledger(on: &On) {
     const EACH: usize = 20;
     on.run(|io| {

@@ -1,4 +1,4 @@
-//! Condition variables: no notification is lost, and the mutex is held again in any case.
+//! Condition variables: no notification is lost, and the mutex is always locked again.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -21,12 +21,12 @@ pub(crate) const CASES: &[Case] = cases![
     waiters_are_notified_in_the_order_in_which_they_came,
 ];
 
-/// How many wait, counted under the mutex: whoever locks it and sees them knows that they are in the queue.
+/// Counts the waiters under the mutex: a task that locks the mutex and sees them knows that they are in the queue.
 fn wait_counted(io: &dyn Io, waiting: &Mutex<usize>, condvar: &Condvar) -> Result<(), iolite_io::Canceled> {
     let mut guard = waiting.lock(io)?;
     *guard += 1;
     let result = condvar.wait(io, &mut guard);
-    // Held again, canceled or not.
+    // The mutex is locked again, whether or not the wait was canceled.
     *guard -= 1;
     result
 }
@@ -35,7 +35,7 @@ fn until_waiting(io: &dyn Io, waiting: &Mutex<usize>, count: usize) {
     until(io, || *waiting.lock_uncancelable(io) == count);
 }
 
-/// A bounded queue, as in the textbooks, for tasks and plain threads.
+/// A bounded queue as in textbooks, for tasks and plain threads.
 fn producers_and_consumers(on: &On) {
     on.run(|io| {
         let (items, not_empty, not_full) = (Mutex::new(VecDeque::new()), Condvar::new(), Condvar::new());
@@ -94,7 +94,7 @@ fn one_or_all_are_notified(on: &On) {
     });
 }
 
-/// Upstream's: a timeout, then a signal.
+/// A case of `std.Io`'s tests: a timeout, then a signal.
 fn a_timeout_leaves_the_mutex_held(on: &On) {
     on.run(|io| {
         let (mutex, condvar) = (Mutex::new(0), Condvar::new());
@@ -124,7 +124,7 @@ fn who_is_canceled_holds_the_mutex_again(on: &On) {
             scope(io, |group| {
                 let member = concurrently(group, |io| wait_counted(io, &waiting, &condvar));
                 until_waiting(io, &waiting, 1);
-                // It is asked to stop while others hold the mutex, and waits for them.
+                // The task is asked to stop while another one holds the mutex, and waits for it.
                 let held = waiting.lock_uncancelable(io);
                 member.request_cancel();
                 (0..3).for_each(|_| io.yield_now());
@@ -137,7 +137,7 @@ fn who_is_canceled_holds_the_mutex_again(on: &On) {
     });
 }
 
-/// A cancellation against a notification, with another one who waits behind: one of the two is notified.
+/// A cancellation races a notification while another task waits behind: one of the two is notified.
 fn a_notification_comes_to_one_of_two(on: &On) {
     on.on_thread(|io| {
         let (waiting, condvar) = (Mutex::new(0), Condvar::new());
@@ -163,7 +163,7 @@ fn a_notification_comes_to_one_of_two(on: &On) {
     });
 }
 
-/// Refused before the mutex is unlocked: the guard still is what it says.
+/// The wait is refused before the mutex is unlocked: the guard is still valid.
 fn no_suspend_refuses_a_wait(on: &On) {
     on.run(|io| {
         let (mutex, condvar) = (Mutex::new(1), Condvar::new());

@@ -1,4 +1,4 @@
-//! Connecting to one of several addresses: the fastest wins, and nobody else stays.
+//! Connecting to one of several addresses: the fastest wins, and no other connection stays.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -47,7 +47,7 @@ fn an_address_that_is_silent_is_overtaken(on: &On) {
     });
 }
 
-/// So the test would last an hour.
+/// Otherwise the test would take an hour.
 fn after_a_failure_the_next_begins_at_once(on: &On) {
     on.run(|io| {
         let (_held, refused) = refusing(io);
@@ -66,7 +66,7 @@ fn who_answers_wins_though_others_began_first(on: &On) {
             let addresses = [slow, refused];
             let connecting =
                 concurrently(group, move |io| TcpStream::connect_with(io, &addresses[..], &after(Duration::ZERO)));
-            // The kernel lets it in when there is room again.
+            // The kernel accepts the connection when there is room again.
             let accepted: Vec<_> = (0..waiting.len()).map(|_| full.accept(io).expect("they wait")).collect();
             let stream = connecting.join(io).expect("the first answers at last");
             assert_eq!(stream.peer_addr(io).expect("address"), slow);
@@ -111,7 +111,7 @@ fn a_race_is_canceled_and_timed_out(on: &On) {
     });
 }
 
-/// With nobody to race, addresses are tried in turn.
+/// Without a second task for the race, addresses are tried in turn.
 fn without_concurrency_addresses_are_tried_in_turn(on: &On) {
     on.concurrent_limit(0).on_thread(|io| {
         let (_held, refused) = refusing(io);
@@ -141,8 +141,8 @@ fn a_connection_comes_from_where_it_is_told_to(on: &On) {
     });
 }
 
-/// Otherwise each connection takes a port from all others that come from the same address, and 28,000 are all there are.
-/// What the kernel was told shows it: which port it gives does not.
+/// Otherwise each connection would take a port from all others with the same local address, and there are only 28,000.
+/// The case checks the option that the kernel was given, because the port that it chooses shows nothing.
 fn a_port_that_the_system_chooses_is_shared_by_connections_to_different_peers(on: &On) {
     on.run(|io| {
         for host in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {

@@ -1,4 +1,4 @@
-//! Copies between sockets, pipes and files: all of it, or an error that accounts for every byte.
+//! Copies between sockets, pipes and files: all bytes arrive, or an error accounts for every byte.
 
 use std::fs;
 use std::io::{self, IoSliceMut, Read, SeekFrom, Write};
@@ -43,10 +43,10 @@ pub(crate) const CASES: &[Case] = cases![
     a_peer_that_is_gone_is_an_error,
 ];
 
-/// Enough for the kernel to be left the work.
+/// Large enough that the kernel does the copy.
 const LARGE: usize = (5 << 20) + 3;
 
-/// No two places of it look alike, as far as a copy could confuse them.
+/// No two places of the content look alike to a copy that could confuse them.
 fn content(bytes: usize) -> Vec<u8> {
     (0_u32..).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()).take(bytes).collect()
 }
@@ -55,10 +55,10 @@ fn std_stream(stream: &TcpStream) -> std::net::TcpStream {
     stream.as_fd().try_clone_to_owned().expect("a duplicate").into()
 }
 
-/// Calls `case` with a reader's end and a writer's end of something.
+/// Calls `case` with the read end and the write end of something.
 type Means = fn(&dyn Io, &[u8], &mut dyn FnMut(&dyn ByteStream));
 
-/// Something from which `bytes` and then the end are to be read.
+/// Sources from which `bytes` and then the end can be read.
 const SOURCES: [(&str, Means); 3] = [
     ("file", |io, bytes, case| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -86,7 +86,7 @@ const SOURCES: [(&str, Means); 3] = [
     }),
 ];
 
-/// Something to which the case writes what has to be `bytes` in the end.
+/// Targets to which the case writes, and which have to contain `bytes` in the end.
 const TARGETS: [(&str, Means); 4] = [
     ("file", |io, bytes, case| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -94,7 +94,7 @@ const TARGETS: [(&str, Means); 4] = [
         case(&File::create(io, &path).expect("made"));
         assert!(fs::read(&path).expect("there") == bytes);
     }),
-    // Refused by `splice`.
+    // `splice` refuses this target.
     ("file that is appended to", |io, bytes, case| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("target");
@@ -114,7 +114,7 @@ const TARGETS: [(&str, Means); 4] = [
     }),
 ];
 
-/// Reads all there is while `write` writes it.
+/// Reads everything while `write` writes it.
 fn receives(mut reader: impl Read + Send, bytes: &[u8], write: impl FnOnce()) {
     thread::scope(|scope| {
         let reading = scope.spawn(move || {
@@ -126,7 +126,7 @@ fn receives(mut reader: impl Read + Send, bytes: &[u8], write: impl FnOnce()) {
     });
 }
 
-/// An `Io` that counts what is spliced, and may refuse to.
+/// An `Io` that counts spliced bytes, and may refuse to splice.
 struct Watched<'a> {
     io: &'a dyn Io,
     refuses: bool,
@@ -161,7 +161,7 @@ impl Decorator for Watched<'_> {
     }
 }
 
-/// Whether the file system of temporary files can be read from without waiting for a disk.
+/// Returns true if the file system of temporary files can be read without waiting for a disk.
 fn can_be_asked() -> bool {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("file"), "text").expect("written");
@@ -189,7 +189,8 @@ fn everything_comes_across(on: &On) {
                         });
                     });
                     let spliced = io.spliced.load(Ordering::Relaxed);
-                    // Into the pipe and out of it. How much a socket or a pipe has at once is its own affair.
+                    // The bytes go into the pipe and out of it. A socket or a pipe decides how many bytes it has at
+                    // once.
                     let expected = if bytes < LARGE { 0 } else { 4 << 20 };
                     if (source, target) == ("file", "file") || (source, target) == ("file", "socket") {
                         assert!(spliced >= expected, "{source}, {target}: {spliced} bytes spliced");
@@ -276,12 +277,12 @@ fn no_more_is_read_than_asked_for(on: &On) {
     });
 }
 
-/// A file that is cut while it is sent, and one that has no length and is none on a disk.
+/// A file that is truncated while it is sent, and a file that has no length and is on no disk.
 fn a_file_is_sent_as_it_is_by_then(on: &On) {
     on.run(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
-        // More than the sockets take.
+        // This is more than the sockets hold.
         let bytes = 64 << 20;
         fs::write(&path, vec![1; bytes]).expect("written");
         let file = File::open(io, &path).expect("opened");
@@ -339,7 +340,7 @@ fn std_stream_of(stream: &dyn ByteStream) -> std::net::TcpStream {
     descriptor.as_fd().try_clone_to_owned().expect("a duplicate").into()
 }
 
-/// A file that cannot grow, full after 3 MiB.
+/// Returns a file that cannot grow beyond 3 MiB.
 fn bounded_file() -> (File, fs::File) {
     let fd = memfd_create("bounded", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("made");
     rustix::fs::ftruncate(&fd, 3 << 20).expect("extended");
@@ -365,7 +366,7 @@ fn what_a_full_target_did_not_take_is_given_back(on: &On) {
                     again.read_to_end(&mut all).expect("read");
                     all.extend_from_slice(unwritten);
                     assert!(!unwritten.is_empty() && all == content[..all.len()], "{source}");
-                    // And what was not read is there still.
+                    // The bytes that were not read are still there.
                     receives_rest(io, from, &content[all.len()..]);
                 });
             }
@@ -386,7 +387,7 @@ fn receives_rest(io: &dyn Io, from: &dyn ByteStream, rest: &[u8]) {
     });
 }
 
-/// Sockets that hold little, so that a reader who pauses is felt soon.
+/// Returns sockets with small buffers, so that a pause of the reader has an effect soon.
 fn narrow_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     let (near, far) = tcp_pair(io);
     for stream in [&near, &far] {
@@ -396,7 +397,7 @@ fn narrow_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-/// Nobody reads: the copy waits in the middle, with bytes in its hands, and a request ends it.
+/// Nobody reads: the copy waits in the middle, with bytes in hand, and a request ends it.
 fn a_copy_that_nobody_reads_is_canceled(on: &On) {
     on.run(|io| {
         for refuses in [false, true] {
@@ -409,7 +410,7 @@ fn a_copy_that_nobody_reads_is_canceled(on: &On) {
                 let mut all = vec![0; 2 << 20];
                 let (count, mut unwritten) = scope(io, |group| {
                     let copying = concurrently(group, |io| copy(io, &from, &near));
-                    // By then it is under way for long, and stands still soon.
+                    // By then the copy has run for a long time, and comes to a stop soon.
                     far.read_exact(io, &mut all).expect("read");
                     let error = copying.cancel(io).expect_err("it had not ended");
                     assert!(Canceled::is_in(&error), "{error}");
@@ -428,7 +429,7 @@ fn a_copy_that_nobody_reads_is_canceled(on: &On) {
     });
 }
 
-/// Nobody writes any more: the copy waits with empty hands, its thread for nobody, and a request ends it.
+/// Nobody writes any more: the copy waits without bytes in hand, its thread serves nobody, and a request ends it.
 fn a_copy_of_a_source_that_falls_silent_is_canceled(on: &On) {
     on.executors(1).run(|io| {
         let content = content(LARGE);
@@ -472,11 +473,11 @@ fn a_timed_out_copy_accounts_for_every_byte(on: &On) {
     });
 }
 
-/// Copies that are canceled at random and go on where they were: what arrives is what was sent.
+/// Copies are canceled at random and continued where they were: the bytes that arrive are those that were sent.
 fn canceled_copies_lose_no_byte(on: &On) {
     let mut random = Random::new("canceled copies");
     let content = content(4 * LARGE);
-    // Completed; canceled with bytes in hand; canceled between two chunks.
+    // The outcomes: completed; canceled with bytes in hand; canceled between two chunks.
     let mut outcomes = [0; 3];
     let _watchdog = Watchdog::start();
     let runtime = on.start();
@@ -512,8 +513,8 @@ fn canceled_copies_lose_no_byte(on: &On) {
     assert!(all < 100 || outcomes.iter().all(|outcome| outcome * 20 >= all), "{outcomes:?}: not each is frequent");
 }
 
-/// Copies until it is done or, after a random time, canceled, and then writes what was in hand: how far
-/// the copy came, `Err` if it was canceled, and how many bytes were in hand.
+/// Copies until it is done or, after a random time, canceled, and then writes the bytes in hand. Returns the progress
+/// of the copy (`Err` if it was canceled) and the number of bytes in hand.
 fn one_attempt(io: &dyn Io, random: &mut Random, from: &TcpStream, to: &TcpStream) -> (Result<usize, usize>, usize) {
     let result = scope(io, |group| {
         let copying = concurrently(group, |io| copy(io, from, to));
@@ -531,7 +532,7 @@ fn one_attempt(io: &dyn Io, random: &mut Random, from: &TcpStream, to: &TcpStrea
     }
 }
 
-/// A reader who pauses.
+/// A reader that pauses.
 struct Slow(std::net::TcpStream, Random);
 
 impl Read for Slow {
@@ -543,7 +544,7 @@ impl Read for Slow {
     }
 }
 
-/// Both ways at once, through the same two sockets.
+/// Copies in both directions at once, through the same two sockets.
 fn a_proxy_passes_both_ways_on(on: &On) {
     on.run(|io| {
         let (client, front) = narrow_pair(io);
@@ -572,7 +573,7 @@ fn a_proxy_passes_both_ways_on(on: &On) {
     });
 }
 
-/// Several copies into one socket: their bytes mix, none of them blocks its thread.
+/// Several copies into one socket: their bytes mix, and none of them blocks its thread.
 fn copies_into_one_socket_are_each_canceled(on: &On) {
     on.run(|io| {
         let folder = tempfile::tempdir().expect("a folder");

@@ -21,7 +21,8 @@ pub(crate) const CASES: &[Case] = cases![
     a_tree_of_tasks_needs_no_unit_for_each(5),
 ];
 
-/// Each yields until all have come far: where the last to come is the first to run, that is never.
+/// Each task yields until all have made progress. If the last task to come were the first to run, that would never
+/// happen.
 fn tasks_that_yield_starve_nobody(on: &On) {
     on.executors(1).run(|io| {
         let arrived = AtomicUsize::new(0);
@@ -39,7 +40,7 @@ fn tasks_that_yield_starve_nobody(on: &On) {
     });
 }
 
-/// An executor that always has something to run looks after timers and completions nevertheless.
+/// An executor that always has something to run still serves timers and completions.
 fn tasks_that_yield_starve_no_timer_and_no_socket(on: &On) {
     on.executors(1).run(|io| {
         let (client, server) = tcp_pair(io);
@@ -92,7 +93,7 @@ fn a_burst_of_completions_loses_none(on: &On) {
     });
 }
 
-/// No cancellation is dropped for want of room in a queue.
+/// No cancellation is dropped because a queue is full.
 fn a_crowd_is_canceled_at_once(on: &On) {
     on.executors(1).run(|io| {
         let (client, _server) = tcp_pair(io);
@@ -115,7 +116,7 @@ fn a_crowd_is_canceled_at_once(on: &On) {
     });
 }
 
-/// As many timeouts at one time, each with an operation of its own.
+/// Many timeouts at the same time, each with an operation of its own.
 fn a_crowd_is_timed_out_at_once(on: &On) {
     on.executors(1).run(|io| {
         let (client, _server) = tcp_pair(io);
@@ -143,7 +144,7 @@ fn tree(io: &dyn Io, depth: u32) -> usize {
     })
 }
 
-/// Tasks that start tasks and wait for them, more than there are units: it ends, whoever runs what.
+/// Tasks start tasks and wait for them, more than there are units: this ends, no matter who runs which task.
 fn a_tree_of_tasks_needs_no_unit_for_each(on: &On, async_limit: usize) {
     on.async_limit(async_limit).run(|io| assert_eq!(tree(io, 6), 729));
 }

@@ -1,4 +1,4 @@
-//! Somebody else's `Io`, around one of ours: well-behaved ones work, others do no harm.
+//! An `Io` of another crate around one of ours: well-behaved ones work, others do no harm.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ pub(crate) const CASES: &[Case] = cases![
     an_io_whose_report_panics_harms_no_task,
 ];
 
-/// An `Io` that borrows another and does something else in one or two places.
+/// An `Io` that borrows another one and behaves differently in one or two places.
 struct Around<'a> {
     io: &'a dyn Io,
     operations: AtomicUsize,
@@ -43,9 +43,9 @@ struct Around<'a> {
     parks: AtomicUsize,
     on_start: OnStart,
     kept: Mutex<Option<Start>>,
-    /// Answers instead of the other, if it answers.
+    /// Answers in place of the other `Io`, if it returns an answer.
     answer: fn() -> Option<Output>,
-    /// Returns from every other `park` at once.
+    /// If true, every other `park` returns at once.
     restless: bool,
 }
 
@@ -53,7 +53,7 @@ enum OnStart {
     Pass,
     Drop,
     Refuse,
-    /// Keeps the first, and refuses it when it is asked to start the second.
+    /// Keeps the first task, and refuses it when it is asked to start the second.
     Confuse,
 }
 
@@ -172,8 +172,8 @@ fn a_start_that_is_dropped_is_abandoned_and_said_so(on: &On) {
     });
 }
 
-/// Neither of the two is left behind, for the group to wait for. The second one, which nobody has a
-/// handle of, is the group's to tell about.
+/// Neither of the two is left behind so that the group would wait for it. Nobody has a handle of the second one, so the
+/// group reports it.
 fn an_io_that_refuses_another_task_is_told_so(on: &On) {
     on.run(|io| {
         let mut around = Around::new(io);
@@ -215,12 +215,11 @@ fn recurse_in_groups(io: &dyn Io, depth: u32) -> u32 {
 }
 
 fn recurse(io: &dyn Io, depth: u32) -> u32 {
-    // No handle: it runs inline before it returns, and hands on the decorator.
+    // There is no handle: the task runs inline before this returns, and passes on the decorator.
     if depth == 0 { 0 } else { 1 + io.spawn_async(move |io| recurse(io, depth - 1)).join(io) }
 }
 
-/// Without a unit of concurrency at all: the panic at the limit leaves no member behind that a
-/// group would wait for.
+/// There is no unit of concurrency at all: the panic at the limit leaves no member behind that a group would wait for.
 fn recursion_through_an_io_that_starts_nothing_panics_clearly(on: &On) {
     on.run(|io| {
         let mut around = Around::new(io);
@@ -233,7 +232,7 @@ fn recursion_through_an_io_that_starts_nothing_panics_clearly(on: &On) {
     });
 }
 
-/// `Io` is a safe trait: a count past the buffer reaches nobody.
+/// `Io` is a safe trait: a count that exceeds the buffer reaches no caller.
 fn absurd_answers_are_clear_errors(on: &On) {
     on.run(|io| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -269,7 +268,7 @@ fn absurd_answers_are_clear_errors(on: &On) {
     });
 }
 
-/// Spurious wake-ups are legal: every wait loops on its condition.
+/// Spurious wake-ups are legal: every wait checks its condition in a loop.
 fn a_park_that_returns_early_ends_no_wait(on: &On) {
     on.run(|io| {
         let mut around = Around::new(io);
@@ -294,7 +293,7 @@ fn a_park_that_returns_early_ends_no_wait(on: &On) {
     });
 }
 
-/// Unwinding through `start` harms nobody: the task is abandoned.
+/// Unwinding through `start` does no harm: the task is abandoned.
 fn a_panic_out_of_start_abandons_the_task(on: &On) {
     struct Panics<'a>(Around<'a>);
     impl Decorator for Panics<'_> {
@@ -324,7 +323,7 @@ fn a_panic_out_of_start_abandons_the_task(on: &On) {
     });
 }
 
-/// A reference to an `Arc` goes where an `&dyn Io` is wanted, and is the same `Io`.
+/// A reference to an `Arc` can be passed as an `&dyn Io`, and is the same `Io`.
 fn a_shared_handle_is_an_io_by_reference(on: &On) {
     fn use_it(io: &dyn Io) -> String {
         let (sender, receiver) = channel(1);
@@ -342,7 +341,7 @@ fn a_shared_handle_is_an_io_by_reference(on: &On) {
     on.run(|io| {
         let shared = io.handle().expect("a handle");
         assert_eq!(use_it(&shared), io.backend().to_string());
-        // As an argument, by a field, and twice around.
+        // As an argument, through a field, and wrapped twice.
         let kept: Arc<dyn Io> = Arc::new(shared.clone());
         assert_eq!(use_it(&kept), io.backend().to_string());
         let dyn_io: &dyn Io = &shared;
@@ -351,7 +350,7 @@ fn a_shared_handle_is_an_io_by_reference(on: &On) {
     });
 }
 
-/// It is asked in the unwinding of a task, where a panic that goes on would end the process.
+/// It is called during the unwinding of a task, where a panic that continues would end the process.
 fn an_io_whose_report_panics_harms_no_task(on: &On) {
     struct Reports<'a>(&'a dyn Io);
 

@@ -52,7 +52,7 @@ fn errno<T>(result: io::Result<T>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
 
-/// Files and folders, three levels of them, with a link out of it.
+/// Makes files and folders on three levels, with a link that leads out.
 fn tree(folder: &Path, outside: &Path) {
     std_fs::create_dir_all(folder.join("a/b/c")).expect("made");
     for name in ["file", "a/file", "a/b/file", "a/b/c/file"] {
@@ -83,7 +83,7 @@ fn directories_are_made_listed_and_removed(on: &On) {
     });
 }
 
-/// As std's, for each of these: made, made again, over a file.
+/// Like std's function in each of these cases: the folder is made, made again, or a file is in its place.
 fn create_dir_all_makes_what_stds_makes(on: &On) {
     in_folder(on, |io, folder| {
         let (ours, stds) = (folder.join("ours"), folder.join("std's"));
@@ -112,7 +112,7 @@ fn a_large_directory_is_listed_whole(on: &On) {
             std_fs::write(folder.join(format!("a file with a long name, number {number}")), "").expect("written");
         }
         assert_eq!(names(io, folder).len(), FILES);
-        // What is read is removed under the reader's hands.
+        // Entries are removed while they are read.
         let mut seen = 0;
         for entry in fs::read_dir(io, folder).expect("opened") {
             let entry = entry.expect("read");
@@ -163,7 +163,7 @@ fn remove_dir_all_follows_no_link(on: &On) {
         fs::remove_dir_all(io, &root).expect("removed");
         assert!(!root.exists());
         assert_eq!(std_fs::read_to_string(outside.join("precious")).expect("still there"), "gold");
-        // A link by itself is removed, and what it leads to stays.
+        // The link itself is removed, and its target stays.
         symlink(&outside, folder.join("link")).expect("linked");
         fs::remove_dir_all(io, folder.join("link")).expect("removed");
         assert_eq!(names(io, folder), ["outside"]);
@@ -182,7 +182,7 @@ fn a_deep_tree_is_removed(on: &On) {
     });
 }
 
-/// What may be renamed to what, with and without replacing: what std and the kernel say.
+/// Renames with and without replacing have the same results as in std and the kernel.
 fn the_rename_matrix(on: &On) {
     type Make = fn(&Path);
     const KINDS: [(&str, Make); 5] = [
@@ -254,7 +254,7 @@ fn hard_and_symbolic_links(on: &On) {
         assert_eq!(errno(fs::hard_link(io, &file, &hard)), Some(17));
         assert_eq!(errno(fs::symlink(io, "x", &hard)), Some(17));
         assert_eq!(errno(fs::hard_link(io, folder, folder.join("x"))), Some(1), "a directory");
-        // A link to a link is one more name of the link.
+        // A hard link to a symbolic link is one more name of the symbolic link.
         fs::hard_link(io, &soft, folder.join("soft too")).expect("linked");
         assert!(fs::symlink_metadata(io, folder.join("soft too")).expect("told").is_symlink());
         fs::remove_file(io, &file).expect("removed");
@@ -266,7 +266,7 @@ fn hard_and_symbolic_links(on: &On) {
     });
 }
 
-/// Every operation, on a place in a directory that was opened.
+/// Every operation works on a place in an open directory.
 fn a_dir_has_all_operations(on: &On) {
     in_folder(on, |io, folder| {
         let dir = Dir::open(io, folder).expect("opened");
@@ -304,7 +304,7 @@ fn a_dir_has_all_operations(on: &On) {
     });
 }
 
-/// Every way out of a directory, by every operation: refused, and nothing outside has changed.
+/// Every way out of a directory is refused, for every operation, and nothing outside changes.
 fn no_path_leads_out_of_a_dir(on: &On) {
     type Call = fn(&dyn Io, &Dir, &Path) -> io::Result<()>;
     const CALLS: [(&str, Call); 21] = [
@@ -365,7 +365,7 @@ fn no_path_leads_out_of_a_dir(on: &On) {
     });
 }
 
-/// A link as the last name is not followed out of the directory by what writes, tells or sets.
+/// If the last name is a link, calls that write, read metadata or set something do not follow it out of the directory.
 fn a_last_link_does_not_lead_out_either(on: &On) {
     in_folder(on, |io, folder| {
         let root = folder.join("root");
@@ -401,7 +401,7 @@ fn a_removal_that_is_canceled_removes_nothing_more(on: &On) {
     });
 }
 
-/// The names in a folder, if it is one.
+/// Returns the names in a folder, if it is one.
 fn left_in(folder: &Path) -> Option<Vec<OsString>> {
     let mut names: Vec<_> = std_fs::read_dir(folder).ok()?.map(|entry| entry.expect("read").file_name()).collect();
     names.sort();
@@ -410,7 +410,7 @@ fn left_in(folder: &Path) -> Option<Vec<OsString>> {
 
 type Call = fn(&dyn Io, fs::PathAt<'_>, fs::PathAt<'_>) -> io::Result<()>;
 
-/// Calls on a place, the second one; the first is a file beside it.
+/// Calls on a place, which is the second argument; the first one is a file beside it.
 const CALLS: [(&str, Call); 13] = [
     ("rename from", |io, other, at| fs::rename(io, at, other)),
     ("rename to", |io, other, at| fs::rename(io, other, at)),
@@ -430,8 +430,8 @@ const CALLS: [(&str, Call); 13] = [
     ("write_atomic", |io, _, at| fs::write_atomic(io, at, "new")),
 ];
 
-/// Whether a path goes through a `Dir` or not, the kernel is told of the slash or the dot at its end, with which it says
-/// that it leads to a directory, or names one by itself.
+/// The kernel sees the slash or the dot at the end of a path, whether or not the path goes through a `Dir`. It means
+/// that the path leads to a directory, or names one.
 fn the_end_of_a_path_means_in_a_dir_what_it_means_anywhere(on: &On) {
     in_folder(on, |io, folder| {
         let mut count = 0;
@@ -483,7 +483,7 @@ fn a_directory_that_was_removed_is_empty(on: &On) {
     });
 }
 
-/// Who removes a tree beside others, and has seen that it is there when they begin.
+/// A task that removes a tree together with others, and that has seen the tree when they begin.
 struct Remover<'a> {
     io: &'a dyn Io,
     have_seen: &'a Barrier,
@@ -508,7 +508,7 @@ impl Decorator for Remover<'_> {
     }
 }
 
-/// Each finds at any step that another was faster; none minds.
+/// At any step, each may find that another one was faster, and none fails.
 fn several_remove_the_same_tree(on: &On) {
     in_folder(on, |io, folder| {
         let root = &folder.join("root");
@@ -538,7 +538,7 @@ fn a_dir_is_a_descriptor_and_comes_from_one(on: &On) {
         assert_eq!(fs::read(io, dir.at("file")).expect("read"), b"content");
         let std_dir = std_fs::File::from(OwnedFd::from(dir));
         assert!(std_dir.metadata().expect("open").is_dir());
-        // A descriptor of something else is found out by the first call.
+        // The first call detects that the descriptor is not a directory.
         let not_a_dir = Dir::from(OwnedFd::from(std_fs::File::open(folder.join("file")).expect("opened")));
         assert_eq!(errno(fs::read(io, not_a_dir.at("file"))), Some(20));
     });

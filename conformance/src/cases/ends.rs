@@ -1,5 +1,5 @@
-//! Completion against a request and against a timeout, on every kind of call: it has done all that it says and nothing
-//! else, which a ledger outside of the `Io` proves; and two calls against each other.
+//! Completions that race a request or a timeout, on every kind of call: the call has done everything that its result
+//! says and nothing else, which a ledger outside of the `Io` proves. Two calls also race each other.
 
 use std::io;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use iolite_io::sync::Event;
 
 use crate::tools::{Start, attempt, concurrently, scope, spin};
 
-/// What ends a call that has not completed.
+/// The event that ends a call that has not completed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum By {
     Request,
     Timeout,
 }
 
-/// After which time [`By::Timeout`] does it.
+/// The time after which [`By::Timeout`] ends a call.
 pub(crate) const TIMEOUT: Duration = Duration::from_micros(200);
 
 impl By {
-    /// One round: a task makes a call, while its completion and its end are let go. What it came to; nothing when it
-    /// was ended before.
+    /// Runs one round: a task makes a call, while its completion and its end are released. Returns the result of the
+    /// call, or nothing if it was ended before.
     pub(crate) fn ends<T: Send>(
         self,
         io: &dyn Io,
@@ -35,7 +35,8 @@ impl By {
         }
     }
 
-    /// As [`ends`](Self::ends), for a call that nobody has to complete: what is let go is its beginning.
+    /// Works like [`ends`](Self::ends), for a call that completes by itself: its beginning is released instead of its
+    /// completion.
     pub(crate) fn ends_begun<T: Send>(
         self,
         io: &dyn Io,
@@ -51,7 +52,7 @@ impl By {
     }
 }
 
-/// As [`attempt`], with a timeout instead of the request.
+/// Works like [`attempt`], with a timeout instead of the request.
 fn timed_attempt<T: Send>(
     io: &dyn Io,
     start: Start,

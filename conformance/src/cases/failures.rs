@@ -1,4 +1,4 @@
-//! Groups that have failed: they come to their end and tell, and those that contain panics go on.
+//! Groups that have failed: they end and report the failure. Groups that contain panics continue.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -44,7 +44,7 @@ fn a_panic_of_a_member_ends_a_body_that_waits(on: &On) {
                         panic_quietly("a member's")
                     }));
                     go.set();
-                    // Every point: a loop that ignores errors ends, too.
+                    // Every cancellation point: a loop that ignores errors ends, too.
                     let _ = io.sleep(LONG);
                     let _ = io.sleep(LONG);
                     io.sleep(LONG)
@@ -76,7 +76,7 @@ fn a_panic_of_a_member_ends_a_body_that_takes_results(on: &On) {
             io.join_set(|set| -> Result<(), Canceled> {
                 set.spawn_concurrent(|io| io.sleep(LONG).expect_canceled("torn down")).expect("concurrent");
                 set.spawn_concurrent(|_| panic_quietly("a member's")).expect("concurrent");
-                // One is torn down, and its result may come first.
+                // One task is torn down, and its result may come first.
                 while set.next(io)?.is_some() {}
                 io.sleep(LONG)
             })
@@ -100,7 +100,7 @@ fn a_shield_in_a_body_holds_the_failure_back(on: &On) {
     });
 }
 
-/// Until its panic is told, a group starts nothing that would only be torn down.
+/// Until its panic was reported, a group starts no task, which would only be torn down.
 fn a_group_that_has_failed_starts_nothing_until_that_is_told(on: &On) {
     on.run(|io| {
         let group = OwnedGroup::new(io.handle().expect("a handle"));
@@ -123,7 +123,7 @@ fn a_group_that_has_failed_starts_nothing_until_that_is_told(on: &On) {
 fn what_follows_a_group_that_has_failed_is_not_affected(on: &On) {
     on.run(|io| {
         scope(io, |group| {
-            // In a group around it, too.
+            // The same holds in a group around it.
             let panic = panic_of(|| scope(io, |group| drop(concurrently(group, |_| panic_quietly("a member's")))));
             assert_eq!(panic, "a member's");
             io.check_cancel().expect("not the outer body");
@@ -157,7 +157,7 @@ fn a_contained_panic_is_counted_and_told_by_name(on: &On, owner: Owner) {
     });
 }
 
-/// Once, also where it is resumed by who joins: std names only the thread, on which many tasks run.
+/// The panic is reported once, even if a joiner resumes it: std names only the thread, on which many tasks run.
 fn a_panic_of_a_task_is_told_by_name_and_place(on: &On, panics: fn(&dyn Io) -> (&'static str, u32)) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let lines = told.clone();
@@ -250,13 +250,13 @@ fn contains(io: &dyn Io, group: &Group<'_, '_>) {
     io.check_cancel().expect("it is not the body's");
     go.set();
     sibling.expect("a unit is free").join(io).expect("nor its siblings'");
-    // One that is joined is its joiner's.
+    // If a task is joined, its panic belongs to the joiner.
     let joined = group.spawn_async(|_| panic_quietly("a joiner's"));
     assert_eq!(panic_of(|| joined.join(io)), "a joiner's");
     group.wait(io).expect("nor the group's");
 }
 
-/// README's server.
+/// The server of the README.
 fn a_server_survives_a_handler(on: &On) {
     let on = &on.grace(LONG, |_| {});
     on.run(|io| {

@@ -1,4 +1,4 @@
-//! `Faulty` around each backend: what goes wrong keeps every promise, and loses nothing.
+//! `Faulty` around each backend: with faults, every promise is kept, and nothing is lost.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -37,7 +37,7 @@ pub(crate) const CASES: &[Case] = cases![
     nothing_is_lost_whatever_goes_wrong,
 ];
 
-/// Runs the case in a task and on a plain thread, with what makes faults around the runtime's `Io`.
+/// Runs the case in a task and on a plain thread, with `Faulty` around the runtime's `Io`.
 fn run(on: &On, case: impl Fn(&Arc<dyn Io>) + Sync) {
     on.run(|io| case(&io.handle().expect("a runtime's")));
 }
@@ -46,7 +46,7 @@ fn content(bytes: usize) -> Vec<u8> {
     (0_u32..).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()).take(bytes).collect()
 }
 
-/// A program of one task that does a little of everything, and what happened to it.
+/// Runs a program of one task that does a little of everything. Returns what happened to it.
 fn history(io: &dyn Io) -> String {
     let mut history = String::new();
     let mut tell = |what: &str, result: io::Result<usize>| match result {
@@ -89,7 +89,7 @@ fn a_seed_repeats_what_happened(on: &On) {
         let with = |seed| {
             let faulty = Faulty::new(io.clone(), seed, faults.clone());
             let history = history(&*faulty);
-            // A request of the last rounds that nothing has taken.
+            // A request of the last rounds may still be pending.
             let _ = io.check_cancel();
             (history, faulty.injected())
         };
@@ -111,7 +111,7 @@ fn the_seed_can_be_told(on: &On) {
     });
 }
 
-/// Whatever loops over short counts gets all of it, through every kind of call.
+/// Code that loops over short counts gets all bytes, through every kind of call.
 fn short_counts_lose_no_byte(on: &On) {
     let mut random = Random::new("short_counts_lose_no_byte");
     for _ in 0..rounds(3) {
@@ -158,7 +158,8 @@ fn write_all_vectored(io: &dyn Io, stream: &TcpStream, mut bytes: &[u8]) {
     }
 }
 
-/// Of two bytes or more never all, of one never none, in their order, also where small buffers stand in front.
+/// Of two or more bytes a short count never has all, of one byte never none. The bytes are in order, even if small
+/// buffers come first.
 fn a_short_count_is_of_the_first_bytes(on: &On) {
     run(on, |io| {
         let faulty = Faulty::new(io.clone(), 5, Faults::new().short_counts(1.0));
@@ -181,7 +182,7 @@ fn a_short_count_is_of_the_first_bytes(on: &On) {
     });
 }
 
-/// What a short read leaves of a message is gone; so there are none.
+/// The rest of a message after a short read would be lost, so there are no short reads of messages.
 fn messages_are_never_cut(on: &On) {
     run(on, |io| {
         let faulty = Faulty::new(io.clone(), 6, Faults::new().short_counts(1.0));
@@ -231,7 +232,8 @@ fn direct_reads_and_writes_stay_whole(on: &On) {
     });
 }
 
-/// An error comes instead of the operation: nothing was done, taken or made, but for what was to be closed.
+/// An error comes in place of the operation: nothing was done, taken or made, except that a descriptor to be closed is
+/// closed.
 fn what_fails_has_not_happened(on: &On) {
     run(on, |io| {
         let faulty = Faulty::new(io.clone(), 8, Faults::new().errors(1.0));
@@ -281,7 +283,7 @@ fn operations_can_be_chosen(on: &On) {
     });
 }
 
-/// A request counts once, at a point, and what had succeeded is reported.
+/// A request is delivered once, at a cancellation point, and successes are reported.
 fn a_request_is_delivered_once(on: &On) {
     on.in_task(|io| {
         let io = io.handle().expect("a runtime's");
@@ -395,7 +397,7 @@ fn refused_tasks_come_back_or_run_inline(on: &On) {
     });
 }
 
-/// What `Failing` does on the tasks of a runtime that works.
+/// The effect of `Failing` on the tasks of a runtime that works.
 fn where_everything_fails_tasks_still_end(on: &On) {
     use iolite_io::testing::Failing;
     on.run(|_| {
@@ -410,8 +412,8 @@ fn where_everything_fails_tasks_still_end(on: &On) {
     });
 }
 
-/// Two tasks pass bytes and items on while both are asked to stop, operations fail, and counts are short: what
-/// was counted as sent, and nothing else, arrives, in order.
+/// Two tasks pass bytes and items on while both are asked to stop, operations fail, and counts are short. Exactly the
+/// bytes and items that were counted as sent arrive, in order.
 fn nothing_is_lost_whatever_goes_wrong(on: &On) {
     let mut random = Random::new("nothing_is_lost_whatever_goes_wrong");
     for _ in 0..rounds(40) {
@@ -430,7 +432,7 @@ fn ledger(faulty: &dyn Io, io: &dyn Io) {
     let (sender, receiver) = channel(2);
     let expected = content(BYTES);
     let work = |faulty: &dyn Io| {
-        // Each sender says how far it came.
+        // Each sender says how much it has sent.
         let mut sent = 0;
         while sent < BYTES {
             match near.write_all(faulty, &expected[sent..BYTES.min(sent + 512)]) {
@@ -472,7 +474,7 @@ fn ledger(faulty: &dyn Io, io: &dyn Io) {
         }
     };
     scope(io, |group| {
-        // What is started through the runtime's own `Io` is not refused, and works through `faulty`.
+        // Work that is started through the runtime's own `Io` is not refused, and uses `faulty`.
         let work = concurrently(group, move |_| work(faulty));
         let read = concurrently(group, |_| read(faulty));
         let items = concurrently(group, |_| items(faulty));

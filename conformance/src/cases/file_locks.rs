@@ -87,7 +87,7 @@ fn a_second_locker_waits(on: &On) {
     });
 }
 
-/// Whether it had begun to wait or not: it has no lock, and the others' are as they were.
+/// Whether or not it had begun to wait, it has no lock, and the locks of others are unchanged.
 fn a_waiting_locker_is_canceled(on: &On) {
     in_folder(on, |io, folder| {
         let (one, other) = (opened(io, folder), opened(io, folder));
@@ -111,7 +111,7 @@ fn a_waiting_locker_is_canceled(on: &On) {
     });
 }
 
-/// Four tasks with a file each: only one of them is inside at any time.
+/// Four tasks have a file each, and only one of them is inside at any time.
 fn the_only_lock_is_exclusive(on: &On) {
     in_folder(on, |io, folder| {
         let (inside, turns) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -135,7 +135,7 @@ fn the_only_lock_is_exclusive(on: &On) {
     });
 }
 
-/// An `Io` that is too busy to do anything about locks.
+/// An `Io` without a thread for locks.
 struct Busy<'a>(&'a dyn Io);
 
 impl Decorator for Busy<'_> {

@@ -1,4 +1,4 @@
-//! Every call on files is a cancellation point that has changed nothing, and works afterwards.
+//! Every call on files is a cancellation point. A canceled call has changed nothing, and works afterwards.
 
 use std::fs as std_fs;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_file_call_that_is_canceled_in_the_middle_tells_the_truth,
 ];
 
-/// A folder, and what is open of it.
+/// A folder, and its open files.
 struct Ready {
     folder: tempfile::TempDir,
     dir: Dir,
@@ -43,7 +43,7 @@ impl Ready {
         self.folder.path().join(name)
     }
 
-    /// All that there is to see of it.
+    /// Returns its entire visible state.
     fn state(&self) -> Vec<(PathBuf, u32, u64, Option<SystemTime>, Option<Vec<u8>>)> {
         let mut state = Vec::new();
         let mut folders = vec![self.folder.path().to_owned()];
@@ -164,7 +164,7 @@ fn a_file_call_that_is_canceled_has_changed_nothing(on: &On) {
     });
 }
 
-/// On a plain thread, which nothing but a timeout can cancel.
+/// On a plain thread, which only a timeout can cancel.
 fn a_file_call_that_is_timed_out_has_changed_nothing(on: &On) {
     on.on_thread(|io| {
         for (name, point) in POINTS {
@@ -179,7 +179,7 @@ fn a_file_call_that_is_timed_out_has_changed_nothing(on: &On) {
     });
 }
 
-/// Each call, canceled at a moment that moves through it: it succeeds, or says that it was canceled.
+/// Each call is canceled at a moment that moves through it: it succeeds, or reports the cancellation.
 fn a_file_call_that_is_canceled_in_the_middle_tells_the_truth(on: &On) {
     on.on_thread(|io| {
         for (name, point) in POINTS {

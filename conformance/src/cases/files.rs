@@ -58,7 +58,7 @@ fn opened(io: &dyn Io, path: &Path) -> File {
     OpenOptions::new().read(true).write(true).create(true).open(io, path).expect("open")
 }
 
-/// All 64 combinations, on a file that exists and one that does not: what std answers, we answer.
+/// All 64 combinations, on a file that exists and one that does not, have the same results as in std.
 fn options_open_what_std_opens(on: &On) {
     in_folder(on, |io, folder| {
         let (ours, stds) = (folder.join("ours"), folder.join("std's"));
@@ -180,7 +180,7 @@ fn positional_calls_leave_the_position_alone(on: &On) {
     });
 }
 
-/// At the position and at offsets, on empty buffers, and on more of them than are used at once.
+/// At the position and at offsets, on empty buffers, and on more buffers than one call accepts.
 fn vectored_calls_fill_and_write_in_order(on: &On) {
     in_folder(on, |io, folder| {
         let path = folder.join("file");
@@ -221,7 +221,7 @@ fn both_of(buffer: &mut [u8]) -> [IoSliceMut<'_>; 2] {
     [first, second].map(IoSliceMut::new)
 }
 
-/// A pipe that is written to and read from through several buffers.
+/// A pipe is written and read through several buffers.
 fn vectored_calls_work_on_pipes(on: &On) {
     on.run(|io| {
         let (reader, writer) = io::pipe().expect("a pipe");
@@ -248,8 +248,8 @@ fn vectored_calls_work_on_pipes(on: &On) {
     });
 }
 
-/// Past the end there is nothing to read, and a write leaves zeros before it.
-/// As std's calls do; nothing moves.
+/// Past the end there is nothing to read, and a write leaves zeros before it, as with std's calls. The position does
+/// not move.
 fn what_has_no_offsets_refuses_them(on: &On) {
     on.run(|io| {
         let (reader, writer) = io::pipe().expect("a pipe");
@@ -388,7 +388,7 @@ fn a_full_disk_is_told(on: &On) {
     });
 }
 
-/// The position moves by what was written, so that what is written next does not go over it.
+/// The position moves by the number of bytes written, so that the next write does not overwrite them.
 fn a_file_that_is_full_in_the_middle_tells_how_far(on: &On) {
     const ROOM: usize = 100_000;
     on.run(|io| {
@@ -434,7 +434,7 @@ fn tasks_write_side_by_side_at_their_offsets(on: &On) {
     });
 }
 
-/// As plain reads and writes, and the buffer holds what was read.
+/// The results are those of plain reads and writes, and the buffer contains the bytes read.
 fn pooled_buffers_read_and_write_what_plain_ones_do(on: &On) {
     in_folder(on, |io, folder| {
         let (path, pool) = (folder.join("file"), BufferPool::new(2, 4096));
@@ -476,7 +476,7 @@ fn a_pooled_buffer_holds_nothing_after_an_error(on: &On) {
     });
 }
 
-/// Buffers of whole pages are as `O_DIRECT` wants them.
+/// Buffers of whole pages meet the requirements of `O_DIRECT`.
 fn pooled_buffers_go_past_the_page_cache(on: &On) {
     in_folder(on, |io, folder| {
         let path = folder.join("file");
@@ -501,12 +501,12 @@ fn pooled_buffers_go_past_the_page_cache(on: &On) {
     });
 }
 
-/// Whoever has taken a buffer may read with it: on any executor, on a plain thread, through another `Io`.
+/// The owner of a buffer may read with it on any executor, on a plain thread, and through another `Io`.
 fn a_pool_serves_files_everywhere(one: &On, other: &On) {
     const TASKS: u8 = 16;
     in_folder(&one.executors(2), |io, folder| {
         let (file, pool) = (opened(io, &folder.join("file")), BufferPool::new(3, 512));
-        // A page of its own for each.
+        // Each has a page of its own.
         let turns = |io: &dyn Io, number: u8| {
             for turn in 0..20 {
                 let offset = 512 * u64::from(number);
@@ -530,7 +530,7 @@ fn a_pool_serves_files_everywhere(one: &On, other: &On) {
     });
 }
 
-/// A file that is no file of a disk: reading waits, and can be canceled.
+/// A file that is not on a disk: reading it waits, and can be canceled.
 fn a_pipe_read_as_a_file_waits_and_is_canceled(on: &On) {
     on.run(|io| {
         let (reader, mut writer) = io::pipe().expect("a pipe");
@@ -548,7 +548,7 @@ fn a_pipe_read_as_a_file_waits_and_is_canceled(on: &On) {
     });
 }
 
-/// Wherever a text is cut: by a cancellation, of a pipe that is empty, and by the end.
+/// A text may be cut by a cancellation, of a pipe that is empty, or by the end.
 fn a_text_that_ends_early_loses_no_byte(on: &On) {
     on.run(|io| {
         let whole = "a\u{e4}\u{20ac}\u{1f600}";
@@ -583,14 +583,14 @@ fn a_text_that_ends_early_loses_no_byte(on: &On) {
     });
 }
 
-/// How much of the beginning of a text is text, and what is left of a character.
+/// Returns the number of valid bytes at the beginning of a text, and the rest of a cut character.
 fn told(bytes: &[u8]) -> (usize, &[u8]) {
     let count = str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
     (count, &bytes[count..])
 }
 
-/// Many wait for the other ends of FIFOs, more than there are threads for files anywhere; whoever comes to files
-/// meanwhile is served.
+/// Many tasks wait for the other ends of FIFOs, more than there are threads for files anywhere, and other file
+/// operations are still served.
 fn what_waits_for_other_programs_keeps_no_file_waiting(on: &On) {
     const FIFOS: usize = 12;
     in_folder(on, |io, folder| {
@@ -624,7 +624,7 @@ fn what_waits_for_other_programs_keeps_no_file_waiting(on: &On) {
     });
 }
 
-/// Files of which a read gives a page at most, as those of `/proc` do.
+/// Files of which a read returns at most a page, as those of `/proc` do.
 struct Pages<'a> {
     io: &'a dyn Io,
     lent: AtomicUsize,
@@ -651,7 +651,7 @@ impl Decorator for Pages<'_> {
     }
 }
 
-/// What is lent has to be written to first, with zeros.
+/// Memory that is lent for a read has to be filled with zeros first.
 fn reading_to_the_end_lends_no_more_than_comes(on: &On) {
     const BYTES: usize = 1 << 20;
     in_folder(on, |io, folder| {
@@ -668,7 +668,7 @@ fn reading_to_the_end_lends_no_more_than_comes(on: &On) {
     });
 }
 
-/// With its position and its mode, also a named pipe that does not block.
+/// The position and the mode stay, also for a named pipe in non-blocking mode.
 fn a_file_comes_from_std_and_goes_back(on: &On) {
     in_folder(on, |io, folder| {
         let path = folder.join("file");

@@ -39,7 +39,7 @@ fn another_value_is_not_waited_for(on: &On) {
     });
 }
 
-/// Starts a member that waits on the word while it is 0, then acts, and returns when it waits.
+/// Starts a member that waits on the word while it is 0 and then acts. Returns when it waits.
 fn waiter<'scope>(
     group: &'scope Group<'scope, '_>,
     io: &dyn Io,
@@ -52,7 +52,7 @@ fn waiter<'scope>(
         Ok(OneOf2::First(())) => act(),
         other => panic!("{other:?}"),
     }));
-    // Nobody gets ahead of who waits for two; it waits for the word before.
+    // No task gets ahead of one that waits for two permits, and that one waits for the word first.
     until(io, || seen.try_acquire().is_none());
 }
 
@@ -63,7 +63,7 @@ fn as_many_are_woken_as_are_meant_and_in_order(on: &On) {
             for number in 0..6 {
                 let woken = &woken;
                 waiter(group, io, &word, move || {
-                    // One woken at a time, so each finds those before it.
+                    // They are woken one at a time, so each finds those before it.
                     if number < 3 {
                         assert_eq!(woken.load(Ordering::SeqCst), number);
                     }
@@ -151,11 +151,11 @@ fn a_wake_up_is_taken_or_left(on: &On) {
     });
 }
 
-/// Free, held, or held while others may wait.
+/// The lock is free, held, or held while others may wait.
 struct Lock(AtomicU32);
 
 impl Lock {
-    /// `false` when the wait was canceled or timed out, and it is not held.
+    /// Returns false if the wait was canceled or timed out, and the lock is not held.
     fn lock(&self, io: &dyn Io, patience: Option<Duration>) -> bool {
         if self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return true;
@@ -180,7 +180,7 @@ impl Lock {
     }
 }
 
-/// Locks as they are written on words, in contexts of every kind, which are canceled and lose patience.
+/// Locks that are built on words, in contexts of every kind, which are canceled and time out.
 fn a_lock_of_a_word_loses_no_update(one: &On, other: &On, executors: usize) {
     crowd("a lock of a word", &one.executors(executors), other, |crowd| {
         let locks = [(); 2].map(|()| Lock(AtomicU32::new(0)));

@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = cases![
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// The three ways in which a member may take a request.
+/// There are three ways in which a member may take a request.
 fn cancel_meets_every_member_once(on: &On) {
     on.run(|io| {
         let (started, ready) = ([const { Event::new() }; 3], AtomicUsize::new(0));
@@ -54,7 +54,7 @@ fn cancel_meets_every_member_once(on: &On) {
                     begin(2);
                     io.sleep(Duration::from_millis(2)).expect("protected");
                 });
-                // On a busy machine the request comes later than that.
+                // On a busy machine, the request arrives later.
                 let mut first = io.check_cancel();
                 while first.is_ok() {
                     io.yield_now();
@@ -106,7 +106,7 @@ fn a_member_started_while_the_group_is_canceled_starts_canceled(on: &On) {
         scope(io, |group| {
             drop(concurrently(group, move |io| {
                 io.sleep(LONG).expect_canceled("canceled");
-                // The canceler waits for this one, so it is still canceling.
+                // The canceler waits for this member, so it is still canceling.
                 let late = group.spawn_async(move |io| io.sleep(LONG));
                 late.join(io).expect_canceled("it started canceled");
                 canceled.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +117,7 @@ fn a_member_started_while_the_group_is_canceled_starts_canceled(on: &On) {
     });
 }
 
-/// A group that is torn down starts nothing that would live on.
+/// A group that is torn down starts no task that would stay alive.
 fn a_member_started_during_tear_down_is_torn_down(on: &On) {
     on.run(|io| {
         let points = AtomicUsize::new(0);
@@ -251,17 +251,17 @@ fn a_shielded_join_copies_nothing(on: &On) {
 
 #[derive(Clone, Copy)]
 enum Waits {
-    /// For a member beside it.
+    /// Waits for a member beside it.
     Join,
-    /// For one that runs on top of it.
+    /// Waits for a member that runs on top of it.
     JoinInline,
-    /// For the whole group.
+    /// Waits for the whole group.
     Group,
-    /// For the members of a scope, at its end.
+    /// Waits for the members of a scope, at its end.
     End,
 }
 
-/// One that takes a request and goes on waiting is asked again when the waiter is.
+/// A member that takes a request and continues to wait is asked again when its waiter is.
 fn each_request_to_a_waiter_is_copied(on: &On, waits: Waits) {
     let on = &on.async_limit(0);
     on.run(|io| {
@@ -296,7 +296,7 @@ fn each_request_to_a_waiter_is_copied(on: &On, waits: Waits) {
     });
 }
 
-/// A loop that ignores what ends its pauses, as retry loops do.
+/// A loop that ignores the errors of its pauses, as retry loops do.
 fn swallows(io: &dyn Io) -> usize {
     (0..5).filter(|_| io.sleep(LONG).is_err()).count()
 }

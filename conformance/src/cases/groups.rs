@@ -1,4 +1,4 @@
-//! Groups: what they wait for, what they return, what they borrow.
+//! Groups: the tasks that they wait for, their results, and what they borrow.
 
 use std::io;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ fn members_return_their_results(on: &On) {
     });
 }
 
-/// A result may borrow what the members borrow, also one that nobody takes.
+/// A result may borrow what the members borrow, even if nobody takes the result.
 fn results_borrow_and_are_dropped_before_the_group_returns(on: &On) {
     struct Counted<'a>(&'a AtomicUsize);
     impl Drop for Counted<'_> {
@@ -119,7 +119,7 @@ fn an_error_of_the_body_cancels_the_members_and_is_returned(on: &On) {
         let canceled = AtomicUsize::new(0);
         let result: Result<(), io::Error> = io.group(|group| {
             for _ in 0..3 {
-                // Tear-down: every point, not just the next.
+                // Tear-down affects every cancellation point, not only the next one.
                 drop(concurrently(group, |io| {
                     let count = (0..3).filter(|_| io.sleep(LONG).is_err()).count();
                     canceled.fetch_add(count, Ordering::Relaxed);
@@ -177,7 +177,7 @@ fn who_would_wait_for_its_own_end_panics(on: &On) {
             let own = group.clone();
             let told = group.spawn_concurrent(move |io| panic_of(|| waits(&own, io))).expect("started").join(io);
             assert!(told.contains("the group that it is a member of"), "{name}: {told}");
-            // On top of one: there is no unit for it.
+            // The task runs on top of another one: there is no unit for it.
             let own = group.clone();
             let on_top = move |io: &dyn Io| io.spawn_async(move |io| panic_of(|| waits(&own, io))).join(io);
             let told = group.spawn_concurrent(on_top).expect("started").join(io);
@@ -231,7 +231,7 @@ fn a_panic_with_a_handle_is_resumed_at_its_join_alone(on: &On) {
     });
 }
 
-/// Whichever comes first, the drop of the handle or the panic: the panic is told.
+/// The panic is reported, whether the handle is dropped before or after it.
 fn a_panic_is_told_whenever_its_handle_is_dropped(on: &On) {
     on.run(|io| {
         for round in 0..200 {
@@ -363,7 +363,7 @@ fn dropping_an_owned_group_tears_its_members_down_and_does_not_wait(on: &On) {
             (0..4).filter(|_| io.sleep(LONG).is_err()).count()
         });
         drop(group);
-        // If the drop had waited, nobody would come here.
+        // If the drop had waited, this line would not be reached.
         go.set();
         assert_eq!(member.expect("concurrent").join(io), 4, "at every point");
     });

@@ -1,4 +1,4 @@
-//! Connections and bytes as they keep coming: each exactly once, in order, whatever cancels whom.
+//! Connections and bytes as they arrive: each exactly once, in order, whatever is canceled.
 
 use std::io::{self, Read, Write};
 use std::net;
@@ -50,7 +50,7 @@ fn connect(address: net::SocketAddr) -> net::TcpStream {
     net::TcpStream::connect(address).expect("connect")
 }
 
-/// A connection with std at its other end, which does not go through the `Io` that is tested.
+/// Returns a connection whose other end is std's and does not use the tested `Io`.
 fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
     let (listener, address) = listener(io);
     let theirs = connect(address);
@@ -58,7 +58,7 @@ fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
     (listener.accept(io).expect("accept").0, theirs)
 }
 
-/// What should be there at once: a time that is long enough, so that a loss is no hang.
+/// Waits for something that should be available at once, with a time limit, so that a loss is not a hang.
 fn soon<T>(io: &dyn Io, f: impl FnOnce(&dyn Io) -> io::Result<T>) -> io::Result<T> {
     io.timeout(Duration::from_secs(20), f)
 }
@@ -67,7 +67,7 @@ fn peer(io: &dyn Io, stream: &TcpStream) -> net::SocketAddr {
     stream.peer_addr(io).expect("address")
 }
 
-/// All that comes until the peer has finished.
+/// Reads everything until the peer has finished.
 fn read_all(io: &dyn Io, incoming: &mut IncomingBytes<'_>) -> Vec<u8> {
     let mut all = Vec::new();
     while let Some(bytes) = incoming.next(io).expect("received") {
@@ -109,7 +109,7 @@ fn a_connection_that_comes_later_is_waited_for(on: &On) {
     });
 }
 
-/// The listener lives on, and so does every connection that was not taken.
+/// The listener still works, and so does every connection that was not taken.
 fn stopping_hands_out_what_was_accepted(on: &On) {
     on.run(|io| {
         let (listener, address) = listener(io);
@@ -126,7 +126,7 @@ fn stopping_hands_out_what_was_accepted(on: &On) {
     });
 }
 
-/// Those that were accepted are closed, the others wait: no client hangs.
+/// Accepted connections are closed, the others wait: no client hangs.
 fn dropping_closes_what_was_accepted(on: &On) {
     on.run(|io| {
         let (listener, address) = listener(io);
@@ -137,7 +137,7 @@ fn dropping_closes_what_was_accepted(on: &On) {
         drop(listener);
         for mut client in clients {
             client.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
-            // The end, or a reset where it was still in the queue.
+            // This is the end, or a reset if the connection was still in the queue.
             match client.read(&mut [0]) {
                 Ok(count) => assert_eq!(count, 0),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}"),
@@ -146,7 +146,7 @@ fn dropping_closes_what_was_accepted(on: &On) {
     });
 }
 
-/// Whatever the thread that drops may do, and whatever the one that asked first is busy with.
+/// This holds whatever the dropping thread may do, and whatever the first thread is busy with.
 fn what_comes_after_a_drop_elsewhere_is_left(on: &On) {
     on.run(|io| {
         for round in 0..rounds(24) {
@@ -175,7 +175,7 @@ fn what_comes_after_a_drop_elsewhere_is_left(on: &On) {
 
 /// Calls `discard` and then `send` on another thread than the caller's, in one of several situations.
 fn elsewhere(io: &dyn Io, round: usize, discard: impl FnOnce() + Send, send: impl FnOnce() + Send) {
-    /// Does when it is dropped what it has.
+    /// Runs its closure when it is dropped.
     struct OnDrop<F: FnOnce()>(Option<F>);
 
     impl<F: FnOnce()> Drop for OnDrop<F> {
@@ -187,14 +187,14 @@ fn elsewhere(io: &dyn Io, round: usize, discard: impl FnOnce() + Send, send: imp
     }
 
     match round % 4 {
-        // The thread of the caller goes on, and may sleep.
+        // The caller's thread continues, and may sleep.
         0 => io
             .offload(|| {
                 discard();
                 send();
             })
             .expect("there is a thread"),
-        // The thread of the caller, which may be that of an executor, waits for the other one.
+        // The caller's thread, which may be an executor's, waits for the other one.
         1 => std::thread::scope(|threads| {
             threads.spawn(|| {
                 discard();
@@ -246,8 +246,8 @@ fn a_connection_is_handed_out_or_still_comes(on: &On) {
     });
 }
 
-/// Lets a plain thread complete what `attempt` waits for, about when a timeout ends it. Says what it
-/// returned; nothing when the timeout came first.
+/// Lets a plain thread complete what `attempt` waits for, at about the time when a timeout ends it. Returns the result
+/// of `attempt`, or nothing if the timeout came first.
 fn canceled_race<T>(
     io: &dyn Io,
     start: crate::tools::Start,
@@ -294,7 +294,7 @@ fn bytes_come_in_order_and_then_the_end(on: &On) {
 }
 
 fn an_idle_connection_holds_no_buffer(on: &On) {
-    // On a thread: it reads the answers with a call that blocks.
+    // On a thread, because the case reads the answers with a call that blocks.
     on.on_thread(|io| {
         let pool = BufferPool::new(2, 64);
         let mut connections: Vec<_> = (0..20).map(|_| half(io)).collect();
@@ -308,7 +308,7 @@ fn an_idle_connection_holds_no_buffer(on: &On) {
                     }
                 }));
             }
-            // All of them wait; each is answered, in whatever order.
+            // All of them wait; each is answered, in any order.
             for round in 0..3_u8 {
                 for (number, (_, theirs)) in connections.iter().enumerate().rev() {
                     let mut theirs = theirs;
@@ -326,7 +326,7 @@ fn an_idle_connection_holds_no_buffer(on: &On) {
     });
 }
 
-/// With no buffer free, bytes wait in the socket, and nobody's are lost.
+/// If no buffer is free, bytes wait in the socket, and none are lost.
 fn bytes_wait_for_a_buffer(on: &On) {
     on.run(|io| {
         let pool = BufferPool::new(3, 16);
@@ -369,7 +369,7 @@ fn idle_connections_starve_nobody(on: &On) {
     });
 }
 
-/// What the backend keeps at hand comes back to who waits, also while connections go on receiving.
+/// Buffers that the backend keeps at hand return to waiting tasks, even while connections continue to receive.
 fn takers_get_all_buffers_that_nobody_uses(on: &On) {
     on.run(|io| {
         for count in [2, 8, 64] {
@@ -387,7 +387,7 @@ fn takers_get_all_buffers_that_nobody_uses(on: &On) {
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
                 drop(take_all());
             }
-            // What comes meanwhile is received when there is a buffer again.
+            // Bytes that arrive in the meantime are received when there is a buffer again.
             let all = take_all();
             theirs.write_all(b"later").expect("sent");
             let error = io.timeout(Duration::from_millis(1), |io| incoming.next(io)).expect_err("no buffer is free");
@@ -400,7 +400,7 @@ fn takers_get_all_buffers_that_nobody_uses(on: &On) {
     });
 }
 
-/// What had arrived is handed out, and the rest is read as usual: nothing between them is lost.
+/// Bytes that had arrived are returned, and the rest is read as usual: nothing in between is lost.
 fn stopping_hands_out_what_was_received(on: &On) {
     on.run(|io| {
         let mut random = Random::new("stop");
@@ -438,7 +438,7 @@ fn an_error_comes_behind_the_bytes(on: &On) {
         theirs.write_all(b"last words").expect("sent");
         let bytes = soon(io, |io| incoming.next(io)).expect("received").expect("not the end");
         assert_eq!(&*bytes, b"last words");
-        // Closed with bytes that it has not read: a reset.
+        // It is closed with bytes that it has not read, which causes a reset.
         stream.write_all(io, b"never read").expect("sent");
         theirs.peek(&mut [0]).expect("it is there");
         drop(theirs);
@@ -533,14 +533,14 @@ fn a_canceled_call_leaves_the_rest_as_it_was(on: &On) {
             member.request_cancel();
             go.set();
             let mut bytes = member.join(io);
-            // Begun in one context, it goes on in another.
+            // The operation begins in one context and continues in another.
             theirs.write_all(b"x").expect("sent");
             assert_eq!(&*soon(io, |io| bytes.next(io)).expect("received").expect("not the end"), b"x");
         });
     });
 }
 
-/// A point is one also when there is something to hand out.
+/// It is a cancellation point even if there is something to return.
 fn a_pending_request_comes_first(on: &On) {
     on.in_task(|io| {
         let pool = BufferPool::new(4, 16);
@@ -549,7 +549,7 @@ fn a_pending_request_comes_first(on: &On) {
         theirs.write_all(b"ab").expect("sent");
         drop(soon(io, |io| incoming.next(io)).expect("received"));
         theirs.write_all(b"c").expect("sent");
-        // It may well have arrived by then; it must not be handed out either way.
+        // It may have arrived by then; it must not be returned in either case.
         io.sleep(Duration::from_millis(5)).expect("slept");
         let result = io.timeout(Duration::ZERO, |io| incoming.next(io));
         assert_eq!(result.expect_err("the time is over").kind(), io::ErrorKind::TimedOut);
@@ -557,7 +557,7 @@ fn a_pending_request_comes_first(on: &On) {
     });
 }
 
-/// Made on a fiber, used in a task of another runtime: what it waits for comes there.
+/// It is made on a fiber and used in a task of another runtime: the bytes arrive there.
 fn it_moves_between_contexts(one: &On, other: &On) {
     one.on_thread(|io| {
         let other = other.start();
@@ -623,7 +623,7 @@ fn zero_copy_sends_arrive_whole(on: &On) {
     });
 }
 
-/// A buffer is the pool's again when the kernel has let it go.
+/// A buffer belongs to the pool again when the kernel has released it.
 fn zero_copy_sends_give_buffers_back(on: &On) {
     on.run(|io| {
         let pool = BufferPool::new(2, 4096);
@@ -647,9 +647,9 @@ fn zero_copy_sends_give_buffers_back(on: &On) {
     });
 }
 
-/// The error of a canceled send says how much the peer gets.
+/// The error of a canceled send contains the number of bytes that the peer gets.
 fn a_canceled_zero_copy_send_tells_the_truth(on: &On) {
-    // On a thread: it looks at the other end with a call that blocks.
+    // On a thread, because the case looks at the other end with a call that blocks.
     on.on_thread(|io| {
         let (near, mut theirs) = half(io);
         let bytes = Arc::new(vec![3_u8; 32 << 20]);
@@ -673,7 +673,7 @@ fn what_is_in_flight_does_not_hold_a_shutdown_up(on: &On) {
         let (listener, _) = listener(io);
         let pool = BufferPool::new(4, 16);
         let (stream, theirs) = half(io);
-        // Forgotten, so that nobody asks for the end of what they have in flight.
+        // They are forgotten, so that nobody asks for the end of their operations in flight.
         let time = Duration::from_millis(1);
         let mut connections = listener.incoming(io);
         io.timeout(time, |io| connections.next(io)).map(drop).expect_err("nothing");

@@ -1,5 +1,4 @@
-//! What `spawn_async` does when no unit of concurrency is free: it runs the task on top of the
-//! caller.
+//! `spawn_async` runs the task on top of the caller if no unit of concurrency is free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +58,7 @@ fn the_panic_of_an_inline_member_waits_for_the_join(on: &On) {
     });
 }
 
-/// In Zig the child takes the request that was meant for its caller.
+/// In Zig, the child takes the request that was meant for its caller.
 fn an_inline_child_gets_a_copy_of_a_pending_request(on: &On) {
     on.async_limit(0).on_thread(|io| {
         let go = Event::new();
@@ -89,7 +88,7 @@ fn a_request_reaches_the_inline_child_that_blocks(on: &On) {
         scope(io, |group| {
             let parent = concurrently(group, |io| {
                 scope(io, |inner| {
-                    // Two deep, so that it is passed on.
+                    // Two levels deep, so that it is passed on.
                     let child = inner.spawn_async(|io| {
                         scope(io, |innermost| {
                             let grandchild = innermost.spawn_async(|io| {
@@ -129,7 +128,7 @@ fn an_inline_child_cannot_be_canceled_through_a_shielded_caller(on: &On) {
     });
 }
 
-/// Giving back a request inside the child re-arms the child, not its caller.
+/// Putting back a request inside the child re-arms the child, not its caller.
 fn recancel_in_an_inline_child_stays_there(on: &On) {
     on.async_limit(0).on_thread(|io| {
         let go = Event::new();
@@ -171,7 +170,7 @@ fn inline_recursion_past_the_limit_panics_clearly(on: &On) {
     on.async_limit(0).run(|io| {
         let text = panic_of(|| recurse(io, 100_000));
         assert!(text.contains("inline tasks nest deeper than 40") && text.contains("async_limit"), "{text}");
-        // What was on the way is over: the next recursion has its full depth.
+        // The unwound recursion is over: the next one has its full depth.
         assert_eq!(recurse(io, 25), 25);
     });
 }

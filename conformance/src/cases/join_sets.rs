@@ -1,4 +1,4 @@
-//! Tasks whose results come as they end.
+//! Tasks whose results are returned as they finish.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = cases![
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A select whose body does not fail.
+/// Runs a join set whose body does not fail.
 fn join_set<'env, T: Send + 'env, R>(
     io: &'env (dyn Io + 'env),
     body: impl for<'scope> FnOnce(&'scope JoinSet<'scope, 'env, T>) -> R,
@@ -101,7 +101,7 @@ fn many_come_when_there_are_enough(on: &On) {
     });
 }
 
-/// Everything inline: a select needs no concurrency.
+/// Everything runs inline: a join set needs no concurrency.
 fn inline_tasks_have_results(on: &On) {
     let on = &on.async_limit(0);
     on.run(|io| {
@@ -135,7 +135,7 @@ fn cancel_returns_every_result(on: &On) {
             assert_eq!(results.len(), 4);
             assert_eq!(results.iter().filter(|result| matches!(result, Ok(1))).count(), 1);
             assert_eq!(results.iter().filter(|result| result.is_err()).count(), 3);
-            // It can be used again.
+            // The set can be used again.
             set.spawn_concurrent(|io| io.check_cancel().map(|()| 3)).expect("concurrent");
             assert_eq!(set.next(io).expect("nobody stops it").map(Result::ok), Some(Some(3)));
         });
@@ -157,7 +157,7 @@ fn a_canceled_wait_takes_nothing(on: &On) {
     });
 }
 
-/// The scope of an error tears the tasks down; what they return is dropped.
+/// An error of the scope tears the tasks down, and their results are dropped.
 fn an_error_of_the_body_stops_the_tasks(on: &On) {
     struct Counted<'a>(&'a AtomicUsize);
     impl Drop for Counted<'_> {
@@ -188,7 +188,7 @@ fn a_panic_ends_the_select(on: &On) {
             join_set(io, |set: &JoinSet<'_, '_, ()>| {
                 set.spawn_concurrent(|_| panic_quietly("a task's")).expect("concurrent");
                 set.spawn_concurrent(|io| assert!(io.sleep(LONG).is_err())).expect("concurrent");
-                // Canceled, once it has failed.
+                // The calls return `Canceled` once the set has failed.
                 while let Ok(Some(())) = set.next(io) {}
             });
         });

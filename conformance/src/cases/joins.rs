@@ -1,5 +1,5 @@
-//! Joining tasks of `spawn_async` that a backend may have begun, or the joiner: whoever it is, a task
-//! runs once, and its joiner cannot tell.
+//! Joining `spawn_async` tasks that either the backend or the joiner begins: a task runs once in both cases, and its
+//! joiner cannot tell the difference.
 
 use std::array;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = cases![
 const LONG: Duration = Duration::from_secs(3600);
 const TASKS: usize = 12;
 
-/// What happened to each task.
+/// Counts of the events of each task.
 #[derive(Default)]
 struct Ledger {
     ran: [AtomicU32; TASKS],
@@ -42,7 +42,7 @@ impl Ledger {
     }
 }
 
-/// The result of a task, and what its first two cancellation points said.
+/// The result of a task, and the results of its first two cancellation points.
 struct Receipt {
     index: usize,
     ledger: Arc<Ledger>,
@@ -55,7 +55,7 @@ impl Drop for Receipt {
     }
 }
 
-/// Joins here and elsewhere, cancels, drops, detaches, and shuts down in the middle of it.
+/// Tasks are joined here and elsewhere, canceled, dropped and detached, and the runtime is shut down in the middle.
 fn a_task_runs_once_whoever_begins_it(on: &On) {
     let _watchdog = Watchdog::start();
     let mut random = Random::new("joins");
@@ -72,7 +72,8 @@ fn a_task_runs_once_whoever_begins_it(on: &On) {
                     1 => {
                         let receipt = task.cancel(&*handle);
                         assert_eq!(receipt.index, index);
-                        // Where a worker has begun it, the request may come before the first or the second.
+                        // If a worker has begun the task, the request may come before the first point or before the
+                        // second.
                         assert_ne!(receipt.points, [true, true], "the request is delivered once");
                     }
                     2 => drop(task),
@@ -129,7 +130,7 @@ fn recursion_through_joins_is_not_bounded_by_the_depth_of_inline_tasks(on: &On) 
     on.async_limit(200).run(|io| assert_eq!(recurse(io, 200), 200));
 }
 
-/// A slot that got lost would leave one of the last tasks to run on top of its starter, for ever.
+/// If a slot were lost, one of the last tasks would run on top of its starter every time.
 fn a_slot_is_free_after_the_join_whoever_began_the_task(on: &On) {
     on.async_limit(2).run(|io| {
         for number in 0..rounds(2_000) {

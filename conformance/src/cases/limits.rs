@@ -1,4 +1,4 @@
-//! Limits: what waits, what fails, and what comes back.
+//! Limits: calls that wait, calls that fail, and what is returned.
 
 use std::sync::Arc;
 use std::thread;
@@ -101,7 +101,7 @@ fn the_two_limits_are_counted_independently(on: &On) {
                 io.spawn_concurrent(move |io| go.wait_uncancelable(io)).expect("three are free")
             })
             .collect();
-        // Were it inline, it would wait for what comes after it.
+        // If this task ran inline, it would wait for something that comes after it.
         let (theirs, start) = (go.clone(), started.clone());
         let other = io.spawn_async(move |io| {
             start.set();
@@ -112,7 +112,7 @@ fn the_two_limits_are_counted_independently(on: &On) {
         other.join(io);
         concurrent.into_iter().for_each(|task| task.join(io));
 
-        // The other way round: a busy async unit takes none of the concurrent ones.
+        // The other way round, a busy async unit takes none of the concurrent ones.
         let go = Arc::new(Event::new());
         let theirs = go.clone();
         let other = io.spawn_async(move |io| theirs.wait_uncancelable(io));
@@ -220,7 +220,7 @@ fn spawn_waiting_is_canceled_and_hands_the_closure_back(on: &On) {
         }
         go.set();
         first.join(io);
-        // None of the canceled waiters took the slot with it.
+        // None of the canceled waiters has kept the slot.
         io.spawn_concurrent(|_| ()).expect("it is free").join(io);
     });
 }

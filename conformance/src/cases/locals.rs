@@ -1,4 +1,4 @@
-//! Values of which each task has its own.
+//! Task-local values.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -31,7 +31,7 @@ fn each_task_has_its_own(on: &On) {
             let task = |own| {
                 concurrently(group, move |io| {
                     NUMBER.with(|number| assert_eq!(number.replace(own), 7, "nobody else's"));
-                    // Others run meanwhile, on the same thread.
+                    // Other tasks run in the meantime, on the same thread.
                     (0..10).for_each(|_| io.yield_now());
                     NOT_SEND.with(|values| values.borrow_mut().push(Rc::new(own)));
                     NOT_SEND.with(|values| assert_eq!(values.borrow().len(), 1));
@@ -56,7 +56,7 @@ fn an_inline_task_has_its_own(on: &On) {
     });
 }
 
-/// Leaves its task's number behind when it is dropped, where it was told to.
+/// Stores its task's number in a place, if it has one, when it is dropped.
 #[derive(Default)]
 struct Leaves(OnceCell<Arc<AtomicUsize>>);
 

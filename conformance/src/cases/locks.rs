@@ -1,4 +1,4 @@
-//! Mutex, semaphore and event, on one backend; `mixed` has them on several at once.
+//! Mutex, semaphore and event on one backend; `mixed` tests them on several at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,8 +125,8 @@ fn a_canceled_lock_leaves_the_mutex_as_it_was(on: &On) {
     });
 }
 
-/// On one executor it can be told from outside that somebody waits: what was started runs until it
-/// parks. The queue is the same for all backends.
+/// On one executor, it is visible from outside that a task waits: a started task runs until it parks. All backends
+/// share the queue.
 fn waiters_are_served_in_the_order_in_which_they_came(on: &On) {
     if on.tasks_are_threads() {
         return on.not_run("nobody can tell when a thread begins to wait");
@@ -256,7 +256,8 @@ fn a_permit_goes_along_with_a_task(on: &On) {
     });
 }
 
-/// Who wants many waits at the front, and is not overtaken; when it gives up, those behind get theirs.
+/// A task that wants many permits waits at the front and is not overtaken; when it gives up, the tasks behind it get
+/// theirs.
 fn who_wants_many_is_not_overtaken(on: &On, canceled: bool) {
     on.run(|io| {
         let semaphore = Semaphore::new(3);
@@ -282,7 +283,8 @@ fn who_wants_many_is_not_overtaken(on: &On, canceled: bool) {
     });
 }
 
-/// Many wants, canceled and timed out at random: never more inside than there are, and all come back.
+/// Tasks that want many permits are canceled and timed out at random: there are never more inside than permits, and all
+/// permits return.
 fn a_ledger_of_permits(on: &On) {
     const PERMITS: usize = 6;
     on.on_thread(|io| {
@@ -330,7 +332,7 @@ fn an_event_lets_all_go_and_publishes(on: &On) {
         let event = Event::new();
         let published = AtomicUsize::new(0);
         scope(io, |group| {
-            // More than one lot of the implementation.
+            // More than one batch of the implementation.
             let waiters: Vec<_> = (0..20)
                 .map(|_| {
                     concurrently(group, |io| {
@@ -354,8 +356,8 @@ fn an_event_lets_all_go_and_publishes(on: &On) {
     });
 }
 
-/// The first that is let go resets it, while the setter is still waking the others: they are let go
-/// too, and the reset stands.
+/// The first task that is released resets the event while the setter is still waking the others. The others are
+/// released too, and the reset stands.
 fn a_reset_by_who_was_let_go_stands(on: &On) {
     let crowd = on.crowd();
     on.on_thread(|io| {
@@ -376,19 +378,19 @@ fn a_reset_by_who_was_let_go_stands(on: &On) {
                 while arrived.load(Ordering::SeqCst) < crowd {
                     io.yield_now();
                 }
-                // The last to arrive may not have begun to wait.
+                // The last one to arrive may not have begun to wait.
                 io.sleep(Duration::from_millis(20)).expect("not canceled");
                 event.set();
                 was_reset.wait_uncancelable(io);
                 assert!(!event.is_set(), "set again after the reset");
-                // Whoever came late is let go now.
+                // Late tasks are released now.
                 event.set();
             });
         }
     });
 }
 
-/// Who was let go may drop the event while `set` has not returned yet.
+/// A released task may drop the event before `set` has returned.
 fn an_event_may_be_dropped_by_who_was_let_go(on: &On) {
     on.run(|io| {
         for _ in 0..rounds(500) {
@@ -408,7 +410,7 @@ fn an_event_may_be_dropped_by_who_was_let_go(on: &On) {
     });
 }
 
-/// Upstream's four steps, with a plain thread.
+/// The four steps of `std.Io`'s tests, with a plain thread.
 fn a_handshake_with_a_plain_thread(on: &On) {
     on.run(|io| {
         let steps = [const { Event::new() }; 4];
@@ -427,7 +429,7 @@ fn a_handshake_with_a_plain_thread(on: &On) {
     });
 }
 
-/// Locked by some, canceled and timed out for others: the mutex ends free, the count is right.
+/// Some tasks lock the mutex while others are canceled and timed out: in the end it is free, and the count is right.
 fn a_mutex_survives_cancellations_and_timeouts(on: &On) {
     on.run(|io| {
         let (mutex, entered) = (Mutex::new(0_usize), AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! What is known of files, and set.
+//! Metadata of files, read and set.
 
 use std::fs as std_fs;
 use std::io;
@@ -108,7 +108,7 @@ fn permissions_are_set_by_name_and_on_open_files(on: &On) {
     });
 }
 
-/// Everybody may set the owner that a file has already; another owner only the superuser.
+/// Every user may set the owner that a file has already; only the superuser may set another one.
 fn owners_are_set(on: &On) {
     in_folder(on, |io, folder| {
         let path = folder.join("file");
@@ -118,7 +118,7 @@ fn owners_are_set(on: &On) {
         fs::chown(io, &path, Some(user), Some(group)).expect("set");
         file.set_owner(io, None, None).expect("set");
         let changed = fs::chown(io, &path, Some(12_345), None);
-        // Root without its capabilities, in a container for instance, may not do it either: std is asked.
+        // Root without its capabilities, for instance in a container, may not do it either, so std is asked.
         if let Err(refused) = std::os::unix::fs::chown(&path, Some(12_345), None) {
             assert_eq!(changed.expect_err("for the superuser").raw_os_error(), refused.raw_os_error());
             return;
@@ -205,7 +205,7 @@ fn room_is_found_and_given_back(on: &On) {
     });
 }
 
-/// Whole files, as std reads, writes and copies them.
+/// Whole files are read, written and copied as by std.
 fn whole_files_are_read_written_and_copied(on: &On) {
     in_folder(on, |io: &dyn Io, folder| {
         let (one, other) = (folder.join("one"), folder.join("other"));
@@ -225,7 +225,7 @@ fn whole_files_are_read_written_and_copied(on: &On) {
         assert_eq!(fs::read_to_string(io, &one).expect_err("no text").kind(), io::ErrorKind::InvalidData);
         assert_eq!(fs::copy(io, folder, &other).expect_err("a folder").kind(), io::ErrorKind::InvalidInput);
         assert_eq!(fs::copy(io, folder.join("missing"), &other).expect_err("missing").raw_os_error(), Some(2));
-        // A file that says that it is empty, and is not.
+        // This file claims to be empty, and is not.
         let stds = std_fs::read("/proc/self/limits").expect("read");
         assert!(fs::read(io, "/proc/self/limits").expect("read") == stds);
         assert_eq!(fs::copy(io, "/proc/self/limits", &other).expect("copied"), stds.len() as u64);

@@ -1,4 +1,4 @@
-//! Two runtimes at once, and plain threads between them: what one holds, another waits for.
+//! Two runtimes at once, and plain threads between them: one holds what another waits for.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn both(one: &On, other: &On, case: impl FnOnce(&dyn Io, &dyn Io)) {
     other.shutdown();
 }
 
-/// The task waits for the end of the other, and lets those of its executor run meanwhile.
+/// The task waits for the end of the other runtime, and the other tasks of its executor run in the meantime.
 fn a_task_of_one_may_make_and_end_the_other(one: &On, other: &On) {
     let _watchdog = Watchdog::start();
     let one = one.executors(1).start();
@@ -114,7 +114,7 @@ fn one_channel_between_both(one: &On, other: &On, capacity: usize) {
     });
 }
 
-/// Tasks of both and plain threads that use both: one lock to read and write, one condition, one barrier.
+/// Tasks of both runtimes and plain threads use both: one read-write lock, one condition variable, one barrier.
 fn locks_and_a_barrier_for_both(one: &On, other: &On) {
     both(one, other, |one, other| {
         let (numbers, turn, changed, barrier) = (RwLock::new([0; 2]), Mutex::new(0), Condvar::new(), Barrier::new(6));
@@ -272,14 +272,14 @@ fn a_task_of_one_does_io_through_the_other(one: &On, other: &On) {
             let echoed = echo.join(one);
             if let Err(error) = echoed {
                 let text = error.to_string();
-                // Where it cannot be, it is an error that carries both names.
+                // If it is impossible, the error names both backends.
                 assert!(text.contains("threaded") && text.contains("evented"), "{text}");
             }
         });
     });
 }
 
-/// The same stream, by turns through both.
+/// The same stream is used through both, in turn.
 fn a_stream_may_be_used_through_either(one: &On, other: &On) {
     both(one, other, |one, other| {
         let listener = TcpListener::bind(one, "127.0.0.1:0").expect("bind");
@@ -304,7 +304,7 @@ fn two_runtimes_end_in_any_order(one: &On, other: &On, first_made_first: bool) {
         let io = last.io();
         let (client, server) = tcp_pair(io);
         let reader = io.spawn_concurrent(move |io| client.read(io, &mut [0; 8]).map(drop)).expect("concurrent");
-        // Cancellation still works: handlers are the process's, not the runtime's.
+        // Cancellation still works: handlers belong to the process, not to the runtime.
         assert!(iolite_io::Canceled::is_in(&reader.cancel(io).expect_err("canceled")));
         drop(server);
         last.shutdown();

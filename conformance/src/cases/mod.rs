@@ -1,4 +1,4 @@
-//! The cases: what every `Io` does, from plain threads and from tasks.
+//! The cases: the behaviour of every `Io`, from plain threads and from tasks.
 
 mod inline;
 mod joins;
@@ -90,7 +90,7 @@ use std::sync::Arc;
 use crate::FileTarget;
 use crate::case::Case;
 
-/// All of them. A list that is missing here is dead code.
+/// All lists. A list that is missing here is dead code.
 pub(crate) const LISTS: &[&[Case]] = &[
     inline::CASES,
     joins::CASES,
@@ -177,7 +177,7 @@ pub(crate) const LISTS: &[&[Case]] = &[
     upstream::CASES,
 ];
 
-/// What this process does where it is another one, which a case has started: it runs a program of the case, and no case.
+/// Runs the program of a case, and no cases, if this process is another one that a case has started.
 pub(crate) fn other_process(subjects: &[Arc<dyn FileTarget>]) -> Option<ExitCode> {
     stdio::other_process(subjects)
 }

@@ -1,4 +1,4 @@
-//! Operations that one backend has beside the vocabulary's.
+//! Operations that only one backend has.
 
 use std::io::ErrorKind;
 

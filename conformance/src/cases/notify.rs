@@ -41,7 +41,7 @@ fn one_notification_is_kept(on: &On) {
     });
 }
 
-/// A consumer that takes all there is per notification misses nothing, wherever the producer is.
+/// A consumer that takes everything at each notification misses nothing, wherever the producer is.
 fn a_consumer_that_is_notified_misses_nothing(on: &On) {
     on.run(|io| {
         let (notify, produced) = (Notify::new(), AtomicUsize::new(0));
@@ -72,7 +72,7 @@ fn all_who_wait_are_notified(on: &On) {
                     woken.fetch_add(1, Ordering::SeqCst);
                 }));
             }
-            // Who comes late waits for the next.
+            // A late task waits for the next one.
             until(io, || {
                 notify.notify_all();
                 woken.load(Ordering::SeqCst) == 8
@@ -116,10 +116,10 @@ fn who_has_registered_is_among_all(on: &On) {
         io.timeout_at(io.now() + Duration::from_secs(3600), |io| third.wait(io)).expect("it was notified");
         let one = io.select((never.on_wait(), before.on_wait())).expect("not canceled");
         assert_eq!(one, OneOf2::Second(()));
-        // For who registers afterwards there is nothing.
+        // There is nothing for a task that registers afterwards.
         let soon = io.now() + Duration::from_millis(1);
         assert!(matches!(io.timeout_at(soon, |io| notify.register().wait(io)), Err(WaitError::TimedOut(_))));
-        // One notification is for one, who waits.
+        // One notification is for one waiter.
         let (one, other) = (notify.register(), notify.register());
         notify.notify_one();
         notify.notify_all();
@@ -134,7 +134,7 @@ fn who_has_registered_is_among_all(on: &On) {
     });
 }
 
-/// Each of many steps is told to all, who may be anywhere between two looks.
+/// Each of many steps is announced to all, who may be anywhere between two checks.
 fn who_registers_before_it_looks_misses_nothing(on: &On) {
     on.run(|io| {
         let (notify, step, seen) = (Notify::new(), AtomicUsize::new(0), AtomicUsize::new(0));
@@ -157,7 +157,7 @@ fn who_registers_before_it_looks_misses_nothing(on: &On) {
             for next in 1..=count {
                 step.store(next, Ordering::SeqCst);
                 notify.notify_all();
-                // Without this the others would find many steps at once.
+                // Without this, the others would find many steps at once.
                 until(io, || seen.load(Ordering::SeqCst) == 2 * next);
             }
         });

@@ -51,7 +51,7 @@ fn its_panic_is_resumed_in_the_caller(on: &On) {
     });
 }
 
-/// On one executor: a closure that waits for another fiber gets what it waits for.
+/// On one executor, a closure that waits for another fiber gets what it waits for.
 fn no_executor_stands_still_meanwhile(on: &On) {
     on.executors(1).in_task(|io| {
         let (send, receive) = mpsc::channel();
@@ -84,7 +84,7 @@ fn closures_beyond_the_limit_wait(on: &On) {
     assert!(on.tasks_are_threads() || most <= 2, "{most} at once");
 }
 
-/// A closure may wait for what comes of them.
+/// A closure may wait for the results of file operations.
 fn calls_on_files_wait_for_no_closure(on: &On) {
     on.offload_limit(1).run(|io| {
         let (send, receive) = mpsc::channel::<usize>();
@@ -109,7 +109,7 @@ fn calls_on_files_wait_for_no_closure(on: &On) {
     });
 }
 
-/// Whoever has a thread needs none of the pool's.
+/// A caller that has a thread needs none of the pool's threads.
 fn a_closure_that_offloads_waits_for_no_other_thread(on: &On) {
     on.offload_limit(1).run(|io| {
         let nested = io.offload(|| io.offload(|| thread::current().id()).map(|inner| (inner, thread::current().id())));
@@ -118,7 +118,7 @@ fn a_closure_that_offloads_waits_for_no_other_thread(on: &On) {
     });
 }
 
-/// Who has no thread may stop waiting for one: the closure is dropped unrun.
+/// A caller without a thread may stop waiting for one: the closure is dropped without running.
 fn a_closure_that_has_not_begun_is_withdrawn(on: &On) {
     if on.tasks_are_threads() {
         return on.not_run("a task begins at once with what it offloads");
@@ -184,7 +184,7 @@ fn what_has_begun_is_waited_for_and_its_value_returned(on: &On) {
     });
 }
 
-/// As on a thread of the pool, which is nobody's task.
+/// It runs as on a thread of the pool, which belongs to no task.
 fn what_it_calls_through_io_is_not_canceled(on: &On) {
     on.in_task(|io| {
         let result = io.timeout(Duration::ZERO, |io| io.shield(|io| io.offload(|| io.check_cancel().is_ok())));
@@ -227,7 +227,7 @@ fn it_works_while_the_runtime_shuts_down_and_not_after(on: &On) {
     assert!(error.get_ref().is_some_and(|source| source.is::<ShutDown>()), "{error}");
 }
 
-/// Many at once, from everywhere: each closure runs once, on a thread that it has to itself.
+/// Many closures at once, from everywhere: each runs once, on a thread that it has to itself.
 fn each_closure_runs_once(on: &On) {
     thread_local!(static BUSY: Cell<bool> = const { Cell::new(false) });
     let sum = AtomicUsize::new(0);

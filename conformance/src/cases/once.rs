@@ -1,4 +1,4 @@
-//! Values that are made once, by initialisers that suspend, panic, fail and are canceled.
+//! Values that are made once, by initializers that suspend, panic, fail and are canceled.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,7 +64,7 @@ fn what_a_cell_says(on: &On) {
     });
 }
 
-/// A panic, an error and a cancellation leave it empty, and who waits tries next.
+/// A panic, an error and a cancellation leave it empty, and a waiting task tries next.
 fn the_next_one_tries(on: &On) {
     on.run(|io| {
         for way in 0..3 {
@@ -97,7 +97,7 @@ fn the_next_one_tries(on: &On) {
     });
 }
 
-/// Who waits for the initialiser of another can be canceled, and can give up.
+/// A task that waits for the initializer of another can be canceled, and can time out.
 fn a_wait_for_another_initialiser_ends(on: &On) {
     on.run(|io| {
         let (cell, making, go) = (OnceLock::new(), Event::new(), Event::new());
@@ -122,7 +122,7 @@ fn a_wait_for_another_initialiser_ends(on: &On) {
     });
 }
 
-/// Initialisers that fail, panic or are canceled at random: in the end one has made the value.
+/// Initializers fail, panic or are canceled at random: in the end, one has made the value.
 fn a_ledger_of_initialisers(on: &On) {
     on.on_thread(|io| {
         let mut random = Random::new("ledger of initialisers");
@@ -182,7 +182,7 @@ static LAZY: LazyLock<usize> = LazyLock::new(|io| {
     }
 });
 
-/// One static for all backends: whoever comes first.
+/// One static serves all backends: the first caller makes the value.
 fn a_lazy_static_is_made_once(on: &On) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What a task may ask for: a name, a stack, a place. It gets it or does not start.
+//! Options of a task: a name, a stack, a placement. It gets them or does not start.
 
 use std::hint::black_box;
 use std::io;
@@ -50,7 +50,7 @@ fn use_two_mebibytes(_: &dyn Io) -> usize {
 fn a_task_has_the_stack_that_it_asks_for(on: &On) {
     on.async_limit(4).run(|io| {
         for (way, spawn) in WAYS {
-            // More than once: stacks are used again.
+            // More than once, because stacks are reused.
             for _ in 0..3 {
                 let task = spawn(io.task().stack_size(16 << 20), use_two_mebibytes);
                 assert_eq!(task.unwrap_or_else(|error| panic!("{way}: {error}")).join(io), 2048, "{way}");

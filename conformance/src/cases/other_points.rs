@@ -1,5 +1,5 @@
-//! The cancellation points that neither `points` nor `file_points` has: calls that are made of others, and those on
-//! what is not a socket, a file or a lock.
+//! The cancellation points that are in neither `points` nor `file_points`: calls that consist of others, and those on
+//! things that are not sockets, files or locks.
 
 use std::convert::Infallible;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -37,7 +37,7 @@ struct Ready {
     stream: TcpStream,
     unix: UnixStream,
     pipe: (stdio::InputStream, stdio::OutputStream),
-    /// What the others need to be ready.
+    /// The peers that the others need to be ready.
     _peers: (TcpStream, UnixStream),
 }
 
@@ -73,7 +73,7 @@ impl Ready {
 
 type Point = fn(&dyn Io, &Ready) -> io::Result<()>;
 
-/// A program that ends by itself.
+/// Returns a program that ends by itself.
 fn program() -> Command {
     let mut program = Command::new("true");
     program.stdin(Stdio::null());
@@ -81,7 +81,7 @@ fn program() -> Command {
 }
 
 fn listening(io: &dyn Io) -> (TcpListener, TcpStream) {
-    // Not what is to be looked at here.
+    // This part is not tested here.
     io.shield(|io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
         let client = TcpStream::connect(io, listener.local_addr(io).expect("bound")).expect("connected");
@@ -172,7 +172,7 @@ const POINTS: &[(&str, Point)] = &[
     }),
     ("unbound", |io, _| UnixDatagram::unbound(io).map(drop)),
     ("unix connect", |io, _| {
-        // Its own each time: a program that is being started elsewhere keeps the last listener for a moment.
+        // A new address each time: a program that is being started elsewhere keeps the last listener for a moment.
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let name = format!("iolite point {} {}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let name = iolite_io::net::UnixAddress::abstract_name(name)?;
@@ -254,7 +254,7 @@ const POINTS: &[(&str, Point)] = &[
     }),
     ("signals next", |io, _| {
         let mut signals = Signals::new([Signal::WINDOW_CHANGE])?;
-        // To this thread, whose handler has run when this returns.
+        // The signal goes to this thread, and its handler has run when this returns.
         signal_hook::low_level::raise(Signal::WINDOW_CHANGE.as_raw())?;
         signals.next(io).map(drop)
     }),
@@ -276,7 +276,7 @@ fn each_of_the_other_calls_delivers_a_pending_request_once(on: &On) {
     });
 }
 
-/// On a plain thread, which nothing but a timeout can cancel.
+/// On a plain thread, which only a timeout can cancel.
 fn each_of_the_other_calls_is_timed_out(on: &On) {
     on.on_thread(|io| {
         for (name, point) in POINTS {

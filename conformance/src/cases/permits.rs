@@ -1,4 +1,4 @@
-//! Slots of a channel that are kept for items that are still to come.
+//! Slots of a channel that are reserved for later items.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,13 +51,13 @@ fn a_permit_keeps_its_slot(on: &On) {
         assert_eq!(receiver.try_recv(), Ok(3));
         drop(other);
         (4..6).for_each(|item| sender.try_send(item).expect("both slots are free"));
-        // Without a bound there always is one; without slots there never is.
+        // An unbounded channel always has a slot; a channel without slots never has one.
         drop((0..9).map(|_| unbounded::<u32>().0.reserve(io).map(drop)).collect::<Result<Vec<_>, _>>().expect("room"));
         assert!(panic_of(|| drop(channel::<u32>(0).0.reserve(io))).contains("rendezvous"));
     });
 }
 
-/// Whether they wait with an item or for a slot.
+/// The waiters wait with an item or for a slot.
 fn a_slot_that_is_given_back_goes_to_the_longest_waiting(on: &On) {
     on.run(|io| {
         for first_sends in [false, true] {
@@ -65,7 +65,7 @@ fn a_slot_that_is_given_back_goes_to_the_longest_waiting(on: &On) {
             let permit = sender.reserve(io).expect("room");
             let probes = [(); 3].map(|()| Semaphore::new(1));
             let (sender, probes, done) = (&sender, &probes, &Event::new());
-            // Each lists its probe last, and nobody gets ahead of who waits for two.
+            // Each lists its probe last, and no task gets ahead of one that waits for two permits.
             let waits = |number: usize| until(io, || probes[number].try_acquire().is_none());
             let send = |io: &dyn Io, number: usize| {
                 let mut item = Some(1);
@@ -105,7 +105,7 @@ fn a_slot_that_is_given_back_goes_to_the_longest_waiting(on: &On) {
                     assert!(receiver.is_empty(), "the slot is kept");
                     done.set();
                     let both = [receiver.recv(io).expect("sent"), receiver.recv(io).expect("sent")];
-                    // An item passes a slot that is kept for one that is still to come.
+                    // An item may overtake a slot that is reserved for a later item.
                     assert!(both == [2, 1] || both == [1, 2], "{both:?}");
                 }
                 first.join(io);
@@ -116,7 +116,7 @@ fn a_slot_that_is_given_back_goes_to_the_longest_waiting(on: &On) {
     });
 }
 
-/// Lets who was started wait, which is the way to be tried; what comes out does not depend on it.
+/// Lets started tasks wait, which is the case to be tested; the result does not depend on it.
 fn until_waiting(io: &dyn Io) {
     io.sleep(SHORT).expect("not canceled");
 }
@@ -130,7 +130,7 @@ fn an_item_passes_those_who_wait_for_a_slot(on: &On) {
             until_waiting(io);
             let sending = started(group, io, |io| sender.send(io, 1));
             until_waiting(io);
-            // It takes no slot of anybody, and the permit's owner may wait for what comes of it.
+            // It takes nobody's slot, and the permit's owner may wait for the result.
             assert_eq!(receiver.recv(io).expect("handed over"), 1);
             sending.join(io).expect("received");
             let receiving = started(group, io, |io| receiver.recv(io));
@@ -177,7 +177,7 @@ fn a_wait_that_came_to_something_else_keeps_no_slot(on: &On) {
         let one = io.select((event.on_wait(), sender.on_reserve())).expect("not canceled");
         assert!(matches!(one, OneOf2::First(())));
         sender.try_send(1).expect("nobody has kept it");
-        // The same of one that has waited.
+        // The same for a caller that has waited.
         event.reset();
         scope(io, |group| {
             let waiting = started(group, io, |io| {
@@ -202,7 +202,7 @@ fn a_wait_that_came_to_something_else_keeps_no_slot(on: &On) {
     });
 }
 
-/// Whichever way it goes, the other place of the same waiter stands in nobody's way.
+/// In both cases, the other place of the same waiter blocks nobody.
 fn one_who_waits_for_a_slot_and_with_an_item(on: &On) {
     on.run(|io| {
         for slot_comes in [false, true] {
@@ -276,7 +276,7 @@ fn every_item_arrives_once_and_no_more_than_there_is_room_for(on: &On) {
     });
 }
 
-/// A request that comes when the slot becomes free.
+/// A request arrives when the slot becomes free.
 fn a_slot_is_kept_or_still_free(on: &On) {
     on.in_task(|io| {
         let (sender, receiver) = channel(1);

@@ -1,5 +1,5 @@
-//! Every call that can block is a cancellation point, also when it would not have to block; and a
-//! request meets it also while it is blocked.
+//! Every call that can block is a cancellation point, even if it would not have to block; and a request also reaches it
+//! while it is blocked.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -50,7 +50,7 @@ pub(crate) struct Ready {
     datagram: UnixDatagram,
     file: File,
     folder: tempfile::TempDir,
-    /// What the others need to be ready.
+    /// The peers that the others need to be ready.
     _peers: (TcpStream, TcpStream, UnixStream, UnixDatagram),
 }
 
@@ -62,7 +62,7 @@ impl Ready {
         sender.try_send(1).expect("room");
         let (stream, peer) = tcp_pair(io);
         peer.write_all(io, b"some bytes").expect("sent");
-        // So that the bytes are here, and not on their way.
+        // This ensures that the bytes have arrived.
         stream.peek(io, &mut [0]).expect("they arrive");
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
@@ -190,7 +190,7 @@ pub(crate) const POINTS: &[(&str, Point)] = &[
     ("with", |io, ready| ready.file.with(io).write(b"x").map(drop)),
 ];
 
-/// A call to something that is ready delivers a request that came before it, and is made the next time.
+/// A call on something that is ready delivers an earlier request, and has its effect the next time.
 pub(crate) fn delivers_a_request_once<R: Sync>(
     io: &dyn Io,
     name: &str,
@@ -242,7 +242,7 @@ fn each_call_delivers_tear_down_every_time(on: &On) {
     });
 }
 
-/// A request of a timeout is delivered as any other, and once.
+/// A timeout's request is delivered like any other, and only once.
 fn each_call_delivers_a_timeout_that_has_passed(on: &On) {
     on.run(|io| {
         for (name, point) in POINTS {
@@ -267,7 +267,7 @@ struct Blocked {
     receiver: Receiver<u32>,
     stream: TcpStream,
     listener: TcpListener,
-    /// Full: connecting waits for an `accept`.
+    /// Its queue is full: connecting waits for an `accept`.
     full: SocketAddr,
     udp: UdpSocket,
     unix: UnixStream,
@@ -281,7 +281,7 @@ impl Blocked {
         let (sender, _) = channel(0);
         let (_, receiver) = channel(0);
         let (stream, peer) = tcp_pair(io);
-        // Sizes that are set do not grow by themselves: full stays full.
+        // Sizes that were set do not grow by themselves, so the buffer stays full.
         stream.set_option(io, option::SEND_BUFFER_SIZE, 16 << 10).expect("set");
         peer.set_option(io, option::RECEIVE_BUFFER_SIZE, 16 << 10).expect("set");
         fill(io, &stream);
@@ -343,7 +343,7 @@ const BLOCKED_POINTS: &[(&str, BlockedPoint)] = &[
     ("recv_with_fds", |io, blocked| blocked.unix.recv_with_fds(io, &mut [0], 1).map(drop)),
 ];
 
-/// Channels close when an end is gone, so they have pairs of their own.
+/// Channels close when an end is dropped, so they have pairs of their own.
 fn blocked_channel_points() -> Vec<(&'static str, BlockedPoint)> {
     vec![
         ("send", |io, _| {
@@ -399,7 +399,7 @@ fn each_call_is_canceled_while_it_is_blocked(on: &On) {
                         (point(io, &blocked), io.check_cancel())
                     });
                     started.wait_uncancelable(io);
-                    // Before it blocks, while it does, and long after.
+                    // The request comes before the call blocks, while it does, and long after.
                     io.sleep(Duration::from_micros(round * 40)).expect("nobody cancels this thread");
                     let (first, second) = member.cancel(io);
                     let error = first.err().unwrap_or_else(|| panic!("{name} succeeded"));
@@ -411,7 +411,7 @@ fn each_call_is_canceled_while_it_is_blocked(on: &On) {
     });
 }
 
-/// A timeout ends what blocks, in the calling task and in one that was started within it.
+/// A timeout ends a blocked call, in the calling task and in one that was started within it.
 fn each_call_is_timed_out_while_it_is_blocked(on: &On) {
     on.run(|io| {
         let blocked = Blocked::new(io);
@@ -431,7 +431,7 @@ fn each_call_is_timed_out_while_it_is_blocked(on: &On) {
     });
 }
 
-/// `Blocked` has channel ends whose other ends are gone: those calls end by themselves.
+/// `Blocked` has channel ends whose other ends are dropped: those calls end by themselves.
 fn a_closed_channel_blocks_nobody(on: &On) {
     on.run(|io| {
         let blocked = Blocked::new(io);
@@ -440,7 +440,7 @@ fn a_closed_channel_blocks_nobody(on: &On) {
     });
 }
 
-/// Forms for those who must not be ended hold the request back.
+/// Uncancelable forms leave the request pending.
 fn uncancelable_forms_leave_the_request_pending(on: &On) {
     on.on_thread(|io| {
         let (mutex, semaphore, event) = (Mutex::new(()), Semaphore::new(0), Event::new());

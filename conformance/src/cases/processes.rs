@@ -48,7 +48,7 @@ pub(crate) fn shell(script: &str) -> Command {
     command
 }
 
-/// A program that runs until it is killed, which its drop does.
+/// A program that runs until it is killed, which dropping it does.
 pub(crate) fn endless(io: &dyn Io) -> Child {
     let mut command = Command::new("sleep");
     command.arg("infinity").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -57,7 +57,7 @@ pub(crate) fn endless(io: &dyn Io) -> Child {
     child
 }
 
-/// `R`, `S`, `Z` and so on, while the process is there.
+/// Returns `R`, `S`, `Z` and so on, while the process exists.
 pub(crate) fn state_of(id: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
@@ -89,7 +89,8 @@ fn a_program_reads_and_writes_streams(on: &On) {
     });
 }
 
-/// More than pipes hold: whoever reads one after the other, or writes before it reads, waits for ever.
+/// More than pipes hold: a caller that reads one pipe after the other, or that writes before it reads, would wait for
+/// ever.
 fn streams_move_more_than_pipes_hold(on: &On) {
     on.run(|io| {
         let bytes: Vec<u8> = (0..=250).cycle().take(1_000_000).collect();
@@ -158,7 +159,7 @@ fn a_command_starts_again_and_again(on: &On) {
 
 fn a_program_that_is_not_there_is_named(on: &On) {
     on.run(|io| {
-        // Where a folder of PATH may not be read, the system cannot say that it is not there.
+        // If a folder of PATH may not be read, the system cannot say that the program does not exist.
         let mut missing = Command::new("no-such-program");
         let error = process::spawn(io, missing.env("PATH", "/bin")).expect_err("it is not there");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
@@ -172,7 +173,7 @@ fn a_program_that_is_not_there_is_named(on: &On) {
 
 fn a_program_gets_none_of_our_descriptors(on: &On) {
     on.run(|io| {
-        // Which those are that these tests were started with, and the shell's own.
+        // These are the descriptors with which the tests were started, and the shell's own.
         let mut command = shell("for fd in /proc/$$/fd/*; do echo ${fd##*/}; done");
         let before = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().expect("run");
         let (_input, _output) = iolite_io::stdio::pipe().expect("a pipe");
@@ -196,7 +197,7 @@ fn a_command_whose_output_was_collected_runs_without_pipes_afterwards(on: &On) {
 
 fn what_was_collected_is_there_although_a_stream_does_not_end(on: &On) {
     on.run(|io| {
-        // What it leaves in the background keeps its standard error, until its standard input ends.
+        // A background process of the program keeps its standard error open until its standard input ends.
         let mut command = Command::new("sh");
         command.args(["-c", "echo said; echo told >&2; cat <&0 >/dev/null & exec cat"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -276,7 +277,7 @@ impl ExpectCanceledError for Result<Canceled, io::Error> {
     }
 }
 
-/// The program ends and the wait is canceled at the same time: its end is told in any case.
+/// The program ends and the wait is canceled at the same time: the status is returned in any case.
 fn no_end_is_lost_to_a_cancellation(on: &On) {
     on.on_thread(|io| {
         Race::new("wait for a child", 200).run(|start| {
@@ -285,7 +286,7 @@ fn no_end_is_lost_to_a_cancellation(on: &On) {
             let id = child.id();
             let end = || {
                 kill_process(pid, rustix::process::Signal::KILL).expect("killed");
-                // It needs a processor to end, and whoever waits may have taken note of it.
+                // It needs a processor to end, and the waiting thread may have taken its status.
                 until(io, || matches!(state_of(id), None | Some('Z')));
             };
             let status = attempt(io, start, |io| child.wait(io), end);
@@ -311,7 +312,7 @@ fn a_signal_ends_a_program_that_heeds_it(on: &On) {
     });
 }
 
-/// As long as `path` is not there.
+/// Waits until `path` exists.
 fn until_exists(io: &dyn Io, path: &Path) {
     until(io, || path.exists());
 }
@@ -385,7 +386,7 @@ fn a_child_can_be_killed_by_its_drop(on: &On) {
     });
 }
 
-/// Waited for, dropped while they run, dropped when they have ended, killed: none is left.
+/// Children are waited for, dropped while they run, dropped when they have ended, and killed: none is left.
 fn a_thousand_children_leave_no_zombie(on: &On) {
     on.in_task(|io| {
         let mut ids = Vec::new();
@@ -416,15 +417,15 @@ fn children(io: &dyn Io, task: usize) -> Vec<u32> {
     (0..250).map(|number| start(number + task)).collect()
 }
 
-/// The name of the thread that has started a program of ours. The end of that thread is what a program is told of
-/// that wants to end with its parent (`PR_SET_PDEATHSIG`).
+/// Returns the name of the thread that has started a program of ours. A program that wants to end with its parent
+/// (`PR_SET_PDEATHSIG`) learns of the end of that thread.
 fn thread_that_started(id: u32) -> String {
     let tasks = || fs::read_dir("/proc/self/task").expect("listed").map(|task| task.expect("an entry").path());
     let has_started = |task: &PathBuf| {
         let children = fs::read_to_string(task.join("children")).unwrap_or_default();
         children.split_whitespace().any(|child| child == id.to_string())
     };
-    // The kernel passes over some while others come and go; this one stays.
+    // The kernel's list misses some while others come and go; this one stays.
     let task = loop {
         if let Some(task) = tasks().find(has_started) {
             break task;
@@ -441,7 +442,7 @@ fn tells_of_children(on: &On) -> bool {
     tells
 }
 
-/// Neither the threads of a runtime nor those of its pools do: they end when there is nothing to do for them.
+/// Neither the threads of a runtime nor those of its pools last: they end when they have nothing to do.
 fn a_task_has_programs_started_by_a_thread_that_lasts(on: &On) {
     if !tells_of_children(on) {
         return;
@@ -454,14 +455,14 @@ fn a_task_has_programs_started_by_a_thread_that_lasts(on: &On) {
     });
 }
 
-/// So its programs inherit what is its own: affinity, namespaces, limits of system calls.
+/// So its programs inherit its own properties: affinity, namespaces, limits of system calls.
 fn a_thread_starts_programs_itself(on: &On) {
     if !tells_of_children(on) {
         return;
     }
     on.on_thread(|io| {
         let child = endless(io);
-        // The kernel passes over some while others come and go; this one stays.
+        // The kernel's list misses some while others come and go; this one stays.
         until(io, || {
             let children = fs::read_to_string("/proc/thread-self/children").expect("read");
             children.split_whitespace().any(|id| id == child.id().to_string())
@@ -469,7 +470,7 @@ fn a_thread_starts_programs_itself(on: &On) {
     });
 }
 
-/// A task has a program started through an `Io` that is not its own.
+/// A task starts a program through an `Io` that is not its own.
 fn programs_start_through_another(own: &On, other: &On) {
     let other = other.start();
     own.in_task(|_| {

@@ -54,7 +54,7 @@ fn put(io: &dyn Io, queue: &Queue<usize>, items: impl IntoIterator<Item = usize>
     queue.put(io, &mut items.into_iter().collect(), min).expect("open, not canceled")
 }
 
-/// What is there now.
+/// Returns the items that are in the queue now.
 fn there(queue: &Queue<usize>) -> Vec<usize> {
     let mut items = Vec::new();
     while queue.try_get(&mut items, usize::MAX).is_ok_and(|count| count > 0) {}
@@ -123,7 +123,7 @@ fn closing_drains_and_puts_fail_even_with_room(on: &On) {
     });
 }
 
-/// Who waits when it closes goes, with what it has.
+/// A task that waits when the queue closes ends, and returns what it has.
 fn closing_lets_those_who_wait_go(on: &On) {
     on.run(|io| {
         let queue = Queue::new(1);
@@ -170,7 +170,7 @@ fn capacity_zero_is_a_rendezvous(on: &On) {
     });
 }
 
-/// Upstream's: producers that have no unit of concurrency, or two that have.
+/// From `std.Io`'s tests: producers that have no unit of concurrency, or two that have one.
 fn two_producers_meet_one_consumer(on: &On, async_limit: usize) {
     on.async_limit(async_limit).run(|io| {
         let queue = Queue::new(0);
@@ -195,7 +195,7 @@ fn two_producers_meet_one_consumer(on: &On, async_limit: usize) {
     });
 }
 
-/// Two that want two each share what comes: the first gets both.
+/// Two tasks that want two items each: the first gets both.
 fn who_came_first_is_filled_first(on: &On) {
     on.run(|io| {
         for _ in 0..rounds(50) {
@@ -284,8 +284,8 @@ fn an_item_is_got_or_still_with_its_putter(on: &On, capacity: usize) {
     });
 }
 
-/// Putters and getters of many, canceled and timed out at random, from tasks and a plain thread: each item is got
-/// once, or is back, or is in the queue; the items of one putter in order.
+/// Putters and getters of many items are canceled and timed out at random, in tasks and on a plain thread. Each item is
+/// received once, or is returned, or is in the queue; the items of one putter are in order.
 fn no_item_is_lost_or_doubled(on: &On, capacity: usize) {
     on.on_thread(|io| {
         let mut random = Random::new("ledger of a queue");

@@ -1,5 +1,5 @@
-//! Cancellation against completion, thousands of times: nothing is lost, and the request is
-//! delivered exactly once, by the call that it ended or by the next point.
+//! Cancellation against completion, thousands of times: nothing is lost, and the request is delivered exactly once, by
+//! the call that it ended or by the next cancellation point.
 
 use std::io::{self, Read, Write};
 use std::net;
@@ -41,8 +41,9 @@ pub(crate) const PAIRS: &[Case] = pairs![
     a_timeout_loses_no_byte,
 ];
 
-/// Runs the case with the explicit `Io`, and the one whose tasks use it: itself, or one of another subject, for whose
-/// tasks it is performed elsewhere. There the request and the completion meet in yet another way.
+/// Runs the case with the explicit `Io`, and with the `Io` whose tasks use it: either the same, or one of another
+/// subject. In the latter case the operations are performed elsewhere, and the request and the completion meet in yet
+/// another way.
 fn done_by(one: &On, other: &On, case: impl FnOnce(&dyn Io, &dyn Io)) {
     one.on_thread(|io| {
         if one.name() == other.name() {
@@ -54,12 +55,12 @@ fn done_by(one: &On, other: &On, case: impl FnOnce(&dyn Io, &dyn Io)) {
     });
 }
 
-/// What should be there at once: a time that is long enough, so that a loss is no hang.
+/// Waits for something that should be available at once, with a time limit, so that a loss is not a hang.
 fn soon<T>(io: &dyn Io, f: impl FnOnce(&dyn Io) -> io::Result<T>) -> io::Result<T> {
     io.timeout(Duration::from_secs(20), f)
 }
 
-/// A connection with std at its other end, which does not go through the `Io` that is tested.
+/// Returns a connection whose other end is std's and does not use the tested `Io`.
 fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
     let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let ours = TcpStream::connect(io, listener.local_addr().expect("address")).expect("connect");
@@ -100,11 +101,11 @@ fn a_connection_is_accepted_or_still_waits(one: &On, other: &On) {
     });
 }
 
-/// What a canceled writer reports is what the peer gets.
+/// The peer gets exactly the bytes that a canceled writer reports.
 fn bytes_that_were_sent_are_counted(one: &On, other: &On) {
     done_by(one, other, |io, tasks| {
         let (ours, mut theirs) = half(io);
-        // Sizes that are set do not grow by themselves.
+        // Sizes that were set do not grow by themselves.
         ours.set_option(io, option::SEND_BUFFER_SIZE, 8 << 10).expect("set");
         theirs.set_nonblocking(true).expect("set");
         let chunk = vec![1; 32 << 10];
@@ -128,7 +129,7 @@ fn bytes_that_were_sent_are_counted(one: &On, other: &On) {
     });
 }
 
-/// Reads what is there.
+/// Reads everything that is available.
 fn drain(stream: &mut net::TcpStream) -> u64 {
     let mut buffer = [0; 32 << 10];
     let mut drained = 0;
@@ -149,7 +150,7 @@ fn an_item_is_received_or_still_there(on: &On, capacity: usize) {
                 io,
                 start,
                 |io| Ok(receiver.recv(io)?),
-                // With capacity 0 there may be nobody any more who takes it.
+                // With capacity 0, there may be no receiver any more.
                 || back = sender.try_send(next).err().map(|error| error.item),
             );
             let there = receiver.try_recv();
@@ -240,7 +241,7 @@ fn a_notification_is_taken_or_kept(on: &On) {
     });
 }
 
-/// Both sides agree whether they have met.
+/// Both sides agree on whether they have met.
 fn two_meet_at_a_barrier_or_do_not(on: &On) {
     on.on_thread(|io| {
         let barrier = Barrier::new(2);
@@ -276,7 +277,7 @@ fn a_sleep_is_over_or_canceled(on: &On) {
     });
 }
 
-/// A timeout is a cancellation too: what completes wins, and nothing is lost.
+/// A timeout is a cancellation too: a completion wins, and nothing is lost.
 fn a_timeout_loses_no_item(on: &On, by_deadline: bool) {
     const TIME: Duration = Duration::from_micros(200);
     on.on_thread(|io| {
@@ -343,7 +344,7 @@ fn a_timeout_loses_no_byte(one: &On, other: &On) {
     });
 }
 
-/// A request and the end of the task itself.
+/// A request races the end of the task itself.
 fn a_request_may_meet_the_end_of_its_task(on: &On) {
     on.on_thread(|io| {
         for round in 0..rounds(2_000) {
@@ -359,7 +360,7 @@ fn a_request_may_meet_the_end_of_its_task(on: &On) {
     });
 }
 
-/// Many requests from many sides at once: each is delivered at most once, none hangs.
+/// Many requests from many sides at once: each is delivered at most once, and none hangs.
 fn many_may_cancel_one_task(on: &On) {
     on.run(|io| {
         for _ in 0..rounds(300) {
@@ -377,7 +378,7 @@ fn many_may_cancel_one_task(on: &On) {
     });
 }
 
-/// Its panic is told on one thread while the handle is dropped on another that leaves the panic to the group.
+/// Its panic is reported on one thread while another one drops the handle, which leaves the panic to the group.
 fn a_group_is_for_use_again_when_its_panic_was_told(on: &On) {
     on.run(|io| {
         let group = OwnedGroup::new(io.handle().expect("a handle"));

@@ -1,4 +1,4 @@
-//! Files, names, locks of files, pipes, programs, and what runs on threads of its own.
+//! Files, names, file locks, pipes, programs, and code that runs on threads of its own.
 
 use std::fs as std_fs;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -81,7 +81,8 @@ pub(crate) const CASES: &[Case] = cases![
 
 const PAGE: usize = 4096;
 
-/// How many descriptors of this process lead into `folder`. What others have open is not among them.
+/// Returns the number of this process' descriptors that lead into `folder`. Descriptors of other cases are not among
+/// them.
 fn descriptors_in(folder: &Path) -> usize {
     let folder = folder.canonicalize().expect("it is there");
     let descriptors = std_fs::read_dir("/proc/self/fd").expect("opened");
@@ -89,7 +90,7 @@ fn descriptors_in(folder: &Path) -> usize {
     targets.filter(|target| target.starts_with(&folder)).count()
 }
 
-/// A page of a file, at its position or elsewhere.
+/// A read or write of a page of a file, at its position or elsewhere.
 #[derive(Clone, Copy, Debug)]
 enum Touch {
     Read,
@@ -124,8 +125,8 @@ impl Touch {
     }
 }
 
-/// The bytes are read or written and the position has moved, or nothing of it. The pages may have to come from the
-/// disk, and may be in memory.
+/// Either the bytes are read or written and the position has moved, or nothing has happened. The pages may be on the
+/// disk or in memory.
 fn a_page_is_touched_or_not(on: &On, by: By, touch: Touch) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -174,12 +175,13 @@ fn a_file_is_opened_or_closed(on: &On, by: By) {
             let _ = std_fs::remove_file(&new);
             opened.is_some()
         });
-        // A program that starts meanwhile has them until it is itself.
+        // A program that is being started has them until it executes.
         until(io, || descriptors_in(folder.path()) == 0);
     });
 }
 
-/// Opening waits for the other end. Threaded cannot be interrupted in it, so there the request comes before or after.
+/// Opening waits for the other end. On Threaded it cannot be interrupted, so there the request comes before or after
+/// it.
 fn a_fifo_is_opened_or_left_alone(on: &On, by: By, to_write: bool) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -209,14 +211,15 @@ fn a_fifo_is_opened_or_left_alone(on: &On, by: By, to_write: bool) {
             });
             let won = opened.is_some();
             drop((opened, both_ends));
-            // A program that starts meanwhile has it until it is itself.
+            // A program that is being started has it until it executes.
             until(io, || nobody_reads() && nobody_writes());
             won
         });
     });
 }
 
-/// Who waits looks again after a millisecond, which is longer than the timeout; so with that it begins when it is let.
+/// A waiting locker tries again after a millisecond, which is longer than the timeout. So with the timeout, the call
+/// begins when it is released.
 fn a_file_is_locked_or_free(on: &On, by: By) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -249,7 +252,7 @@ fn a_file_is_locked_or_free(on: &On, by: By) {
     });
 }
 
-/// What is done to a folder with the file `file` and the folder `empty`.
+/// A change of a folder with the file `file` and the folder `empty`.
 type Change = fn(&dyn Io, &Path) -> io::Result<()>;
 
 const CHANGES: &[(&str, Change)] = &[
@@ -266,7 +269,7 @@ const CHANGES: &[(&str, Change)] = &[
     }),
 ];
 
-/// Makes the folder as it was.
+/// Restores the folder.
 fn reset(folder: &Path) {
     for entry in std_fs::read_dir(folder).expect("opened") {
         let path = entry.expect("read").path();
@@ -278,7 +281,7 @@ fn reset(folder: &Path) {
     std_fs::create_dir(folder.join("empty")).expect("made");
 }
 
-/// What there is to see of it: paths, modes, and what is in the files.
+/// Returns its visible state: paths, modes, and the contents of files.
 fn state(folder: &Path) -> Vec<(std::path::PathBuf, u32, Option<Vec<u8>>)> {
     let (mut state, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -296,7 +299,7 @@ fn state(folder: &Path) -> Vec<(std::path::PathBuf, u32, Option<Vec<u8>>)> {
     state
 }
 
-/// It is done, or everything is as it was.
+/// Either the change is made, or nothing has changed.
 fn race_change(race: Race, by: By, io: &dyn Io, change: Change) {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
@@ -321,7 +324,7 @@ fn a_change_is_done_or_not_begun(on: &On, by: By) {
     });
 }
 
-/// Which takes many calls, and the disk: longer than the timeout.
+/// This takes many calls, and the disk: longer than the timeout.
 fn a_file_is_replaced_or_as_it_was(on: &On) {
     on.on_thread(|io| {
         let replace: Change = |io, folder| fs::write_atomic(io, folder.join("file"), "new");
@@ -329,7 +332,7 @@ fn a_file_is_replaced_or_as_it_was(on: &On) {
     });
 }
 
-/// Two look the same name up, which is one lookup; that one of them gives up does not concern the other.
+/// Two tasks look up the same name, which is one lookup; if one of them gives up, that does not affect the other.
 fn a_name_is_resolved_or_the_lookup_left_to_others(on: &On, by: By) {
     on.on_thread(|io| {
         let expected = resolve(io, "localhost", 80).expect("localhost");
@@ -355,12 +358,12 @@ fn a_closure_has_run_or_never_will(on: &On, by: By) {
             assert_eq!(ran.load(Ordering::SeqCst), expected);
             value.is_some()
         });
-        // One more by somebody whose turn comes after all that wait.
+        // One more closure, whose turn comes after all that wait.
         io.offload(|| assert_eq!(ran.load(Ordering::SeqCst), expected)).expect("run");
     });
 }
 
-/// A fiber has to wait for a thread, so its closure is withdrawn or gets the thread.
+/// A fiber has to wait for a thread, so its closure is either withdrawn or gets the thread.
 fn a_closure_that_waits_for_a_thread_is_withdrawn_or_runs(on: &On, by: By) {
     if on.tasks_are_threads() {
         return on.not_run("a task begins at once with what it offloads");
@@ -390,7 +393,7 @@ fn a_closure_that_waits_for_a_thread_is_withdrawn_or_runs(on: &On, by: By) {
     });
 }
 
-/// Its only worker is busy, until the job is let go.
+/// Its only worker is busy until the job is released.
 fn a_job_has_run_or_never_will(on: &On, by: By) {
     on.on_thread(|io| {
         let builder = Bridge::builder("race").workers(1).queue_capacity(4);
@@ -420,22 +423,22 @@ fn a_job_has_run_or_never_will(on: &On, by: By) {
     });
 }
 
-/// A pipe with room for a page.
+/// Returns a pipe with room for a page.
 fn narrow_pipe() -> (io::PipeReader, io::PipeWriter) {
     let (reader, writer) = io::pipe().expect("a pipe");
     assert_eq!(fcntl_setpipe_size(&writer, PAGE).expect("set"), PAGE);
     (reader, writer)
 }
 
-/// Reads what is there.
+/// Reads everything that is available.
 fn take(reader: &mut io::PipeReader) -> Vec<u8> {
     let mut bytes = vec![0; ioctl_fionread(&*reader).expect("counted") as usize];
     reader.read_exact(&mut bytes).expect("they are there");
     bytes
 }
 
-/// As standard output is, or the standard input of a program: a page, which is written whole, or more, of which a part
-/// may be.
+/// A pipe like standard output, or like the standard input of a program. A page is written whole; of more bytes, a part
+/// may be written.
 fn bytes_that_are_written_to_a_pipe_are_counted(on: &On, by: By, bytes: usize) {
     on.on_thread(|io| {
         let (mut reader, mut writer) = narrow_pipe();
@@ -457,7 +460,7 @@ fn bytes_that_are_written_to_a_pipe_are_counted(on: &On, by: By, bytes: usize) {
     });
 }
 
-/// What a splice waits for.
+/// The event that a splice waits for.
 #[derive(Clone, Copy, Debug)]
 enum Lacks {
     Bytes,
@@ -499,7 +502,7 @@ fn spliced_bytes_are_here_or_there(on: &On, by: By, lacks: Lacks) {
     });
 }
 
-/// On the way they may be in hand: the error has them.
+/// On the way the bytes may be in hand: then the error has them.
 fn copied_bytes_are_here_or_there_or_in_hand(on: &On, by: By) {
     on.on_thread(|io| {
         let ((mut source, near), (far, sink)) = (StdStream::pair().expect("pair"), StdStream::pair().expect("pair"));
@@ -533,7 +536,7 @@ fn copied_bytes_are_here_or_there_or_in_hand(on: &On, by: By) {
     });
 }
 
-/// How a program is run.
+/// The way in which a program is run.
 #[derive(Clone, Copy, Debug)]
 enum Run {
     Spawn,
@@ -541,8 +544,8 @@ enum Run {
     Output,
 }
 
-/// As its standard input the program has the end of a pipe, whose other end says when nobody has it any more. It runs
-/// longer than the timeout.
+/// The program's standard input is one end of a pipe, whose other end shows when nobody has it any more. The program
+/// runs longer than the timeout.
 fn a_program_is_run_or_gone(on: &On, run: Run) {
     on.on_thread(|io| {
         Race::new("run a program", 60).run(|start| {
@@ -565,7 +568,7 @@ fn a_program_is_run_or_gone(on: &On, run: Run) {
     });
 }
 
-/// What a program was sent, it sends back.
+/// The program sends back what it received.
 fn what_was_written_to_a_program_has_arrived(on: &On, by: By) {
     on.on_thread(|io| {
         let mut command = Command::new("cat");

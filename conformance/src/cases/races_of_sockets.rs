@@ -68,7 +68,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_stop_loses_no_connection,
 ];
 
-/// A connection with std at its other end, which does not go through the `Io` that is tested.
+/// Returns a connection whose other end is std's and does not use the tested `Io`.
 fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
     let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
     let ours = TcpStream::connect(io, listener.local_addr().expect("address")).expect("connect");
@@ -77,7 +77,7 @@ fn half(io: &dyn Io) -> (TcpStream, net::TcpStream) {
     (ours, theirs)
 }
 
-/// Waits until the other end is closed. A descriptor that was lost keeps it open.
+/// Waits until the other end is closed. A lost descriptor would keep it open.
 fn assert_closed(mut stream: impl Read) {
     match stream.read(&mut [0]) {
         Ok(count) => assert_eq!(count, 0, "who gave up has sent nothing"),
@@ -85,7 +85,7 @@ fn assert_closed(mut stream: impl Read) {
     }
 }
 
-/// To one address, or to several at once, of which one wins: whoever else was connected is closed.
+/// Connects to one address, or to several at once, of which one wins: all other connections are closed.
 fn a_connection_is_made_or_closed(on: &On, by: By, addresses: usize) {
     on.on_thread(|io| {
         let listener = net::TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -96,7 +96,7 @@ fn a_connection_is_made_or_closed(on: &On, by: By, addresses: usize) {
             let connect = |io: &dyn Io| TcpStream::connect_with(io, &addresses[..], &options);
             let ours = by.ends_begun(io, start, connect);
             let mut missing = ours.as_ref().map(|ours| ours.local_addr(io).expect("address"));
-            // The kernel may hand a connection to the listener after it was reported.
+            // The kernel may pass a connection to the listener after it was reported.
             until(io, || {
                 while let Ok((theirs, peer)) = listener.accept() {
                     match missing {
@@ -111,14 +111,14 @@ fn a_connection_is_made_or_closed(on: &On, by: By, addresses: usize) {
     });
 }
 
-/// Where the queue of the listener is full, until somebody is accepted from it.
+/// The queue of the listener is full until a connection is accepted from it.
 fn a_connection_that_waits_for_room_is_made_or_closed(on: &On, by: By) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let listener = Socket::new(io, Domain::UNIX, SocketType::STREAM, 0).expect("made");
         listener.bind(io, UnixAddress::path(&path).expect("a path")).expect("bind");
-        // One may wait.
+        // One connection may wait.
         listener.listen(io, 0).expect("listen");
         let accept = || accept_with(listener.as_fd(), SocketFlags::CLOEXEC).map(unix::net::UnixStream::from);
         Race::new("connect when there is room", 300).run(|start| {
@@ -140,7 +140,7 @@ fn a_connection_that_waits_for_room_is_made_or_closed(on: &On, by: By) {
     });
 }
 
-/// How bytes are looked for.
+/// The way of checking for bytes.
 #[derive(Clone, Copy, Debug)]
 enum Look {
     Read,
@@ -151,7 +151,7 @@ enum Look {
 }
 
 impl Look {
-    /// How many bytes it took.
+    /// Returns the number of bytes that it took.
     fn at(self, io: &dyn Io, stream: &TcpStream) -> io::Result<usize> {
         let (mut one, mut other) = ([0], [0; 3]);
         match self {
@@ -185,7 +185,7 @@ fn a_byte_is_taken_or_still_there(on: &On, by: By, look: Look) {
     });
 }
 
-/// Where the kernel fills the buffers, it may have filled one by the time of the request.
+/// If the kernel fills the buffers, it may have filled one by the time of the request.
 fn bytes_that_come_are_handed_out_or_kept(on: &On, by: By, anew: bool) {
     on.on_thread(|io| {
         let (ours, mut theirs) = half(io);
@@ -194,7 +194,7 @@ fn bytes_that_come_are_handed_out_or_kept(on: &On, by: By, anew: bool) {
         let mut next = 0_u32;
         Race::new("bytes that come", 300).run(|start| {
             next += 1;
-            // Made anew in each round, or left armed by the task of the round before.
+            // The operation is armed anew in each round, or left armed by the task of the previous round.
             if anew {
                 assert!(std::mem::replace(&mut incoming, ours.incoming(io, &pool)).stop(io).is_empty());
             }
@@ -231,7 +231,7 @@ fn a_socket_is_writable_or_still_full(on: &On, by: By) {
     });
 }
 
-/// How many bytes are sent.
+/// The number of bytes that are sent.
 #[derive(Clone, Copy, Debug)]
 enum Large {
     All,
@@ -240,11 +240,11 @@ enum Large {
     File,
 }
 
-/// At most. The smaller ones have room at once, the larger ones wait for the reader.
+/// The maximum. The smaller ones have room at once, the larger ones wait for the reader.
 const LARGE: usize = 256 << 10;
 
 impl Large {
-    /// Sends; how many bytes, also of a call that was ended.
+    /// Sends, and returns the number of bytes, also for a call that was ended.
     fn send(self, io: &dyn Io, to: &TcpStream, bytes: &Arc<Vec<u8>>, file: &File) -> (usize, io::Result<()>) {
         let all = bytes.len();
         let result = match self {
@@ -266,19 +266,19 @@ impl Large {
     }
 }
 
-/// While somebody reads all the time: what a call that was ended in the middle reports is what arrives.
+/// While the peer reads all the time, a call that was ended in the middle reports the number of bytes that arrive.
 fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
     on.on_thread(|io| {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("file"), vec![7; LARGE]).expect("written");
         let file = File::open(io, folder.path().join("file")).expect("open");
         let (ours, theirs) = half(io);
-        // What was acknowledged late, up to 40 ms, leaves room for most.
+        // Acknowledgements may be up to 40 ms late, so there has to be room for most bytes.
         ours.set_option(io, option::SEND_BUFFER_SIZE, 64 << 10).expect("set");
         let arrived = AtomicU64::new(0);
         thread::scope(|threads| {
             threads.spawn(|| count_all(theirs, &arrived));
-            // Closed, also by a panic, before the reader is waited for.
+            // It is closed, also by a panic, before the reader is joined.
             let ours = ours;
             let (mut ledger, mut random) = (0, Random::new("sizes"));
             Race::new("large send", 100).run(|start| {
@@ -296,7 +296,7 @@ fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
                     assert!(arrived <= ledger, "{arrived} bytes arrived of {ledger}");
                     arrived == ledger
                 });
-                // Lets go of it in time.
+                // The bytes are released in time.
                 until(io, || Arc::strong_count(&bytes) == 1);
                 sent
             });
@@ -308,13 +308,13 @@ fn bytes_of_a_large_send_are_counted(on: &On, by: By, large: Large) {
 fn count_all(mut stream: net::TcpStream, arrived: &AtomicU64) {
     let (mut buffer, sent) = ([0; 16 << 10], [7; 16 << 10]);
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        // At one go: the reader has to keep up, also without optimizations.
+        // It is read in one call: the reader has to keep up, also without optimization.
         assert!(buffer[..count] == sent[..count], "bytes that nobody sent");
         arrived.fetch_add(count as u64, Ordering::Release);
     }
 }
 
-/// One, or three in one call, which may have sent some of them.
+/// One message, or three in one call, which may have sent some of them.
 fn messages_are_sent_or_not(on: &On, by: By, count: usize) {
     on.on_thread(|io| {
         let (near, far) = unix::net::UnixDatagram::pair().expect("pair");
@@ -336,7 +336,7 @@ fn messages_are_sent_or_not(on: &On, by: By, count: usize) {
                 many => near.send_many(io, many),
             };
             let mut there = Vec::new();
-            // All of them: the kernel calls a socket writable when a good part of its buffer is free, and not before.
+            // All messages are read: the kernel calls a socket writable only when a good part of its buffer is free.
             let sent = by.ends(io, start, call, || there.extend(std::iter::from_fn(take)));
             there.extend(std::iter::from_fn(take));
             let expected = (0..filled).map(|_| 0).chain((0..sent.unwrap_or(0) as u32).map(|index| next + index));
@@ -358,7 +358,7 @@ fn a_udp_message_is_sent_or_not(on: &On, by: By) {
             if sent {
                 let mut message = [0; 4];
                 far.recv(&mut message).expect("received");
-                // One that was sent although nothing was reported would be here now.
+                // A message that was sent although the call reported nothing would be here now.
                 assert_eq!(u32::from_le_bytes(message), next);
             }
             sent
@@ -391,7 +391,7 @@ fn messages_are_received_or_still_there(on: &On, by: By) {
     });
 }
 
-/// The end of a pipe travels: as long as anybody has it, the pipe's other end says so.
+/// The end of a pipe is passed: while anybody has it, the pipe's other end shows that.
 fn a_descriptor_is_received_or_still_comes(on: &On, by: By) {
     on.on_thread(|io| {
         let (near, far) = UnixStream::pair(io).expect("pair");
@@ -415,10 +415,10 @@ fn a_descriptor_is_received_or_still_comes(on: &On, by: By) {
     });
 }
 
-/// A listener that is shut down while a client comes: each of the two has a connection, or an error.
+/// A listener is shut down while a client connects: each of the two gets a connection, or an error.
 fn a_listener_is_closed_or_accepts(on: &On) {
     on.on_thread(|io| {
-        // The port is free for others from the shutdown on.
+        // Others may use the port from the shutdown on.
         let own = own_address();
         Race::new("close against accept", 300).run(|start| {
             let listener = TcpListener::bind(io, own).expect("bind");
@@ -455,14 +455,14 @@ fn a_listener_is_closed_or_accepts(on: &On) {
     });
 }
 
-/// The stop of an [`Incoming`](iolite_io::net::Incoming) against clients: each is handed out or still waits.
+/// The stop of an [`Incoming`](iolite_io::net::Incoming) races clients: each client is returned or still waits.
 fn a_stop_loses_no_connection(on: &On) {
     on.on_thread(|io| {
         let mut random = Random::new("stop against connections");
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
         let address = listener.local_addr(io).expect("address");
         let connect = || net::TcpStream::connect(address).expect("connect");
-        // Handed out by the stop, and accepted after it.
+        // The numbers returned by the stop, and accepted after it.
         let mut counts = [0; 2];
         for round in 0..rounds(200) {
             if round % 1_000 == 0 {

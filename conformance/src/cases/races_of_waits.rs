@@ -1,4 +1,4 @@
-//! Locks, permits, items, ticks and tasks; and what happens to groups and contexts from two sides at once.
+//! Locks, permits, items, ticks and tasks; and groups and contexts that are used from two sides at once.
 
 use std::collections::VecDeque;
 use std::io;
@@ -117,7 +117,7 @@ fn a_notification_is_taken_or_kept(on: &On, by: By) {
     });
 }
 
-/// Somebody else initializes, and succeeds or leaves it to who waits.
+/// Another task initializes, and either succeeds or leaves it to the waiting task.
 fn a_cell_is_initialized_once(on: &On, by: By, succeeds: bool) {
     on.on_thread(|io| {
         Race::new("initialize", 300).run(|start| {
@@ -166,7 +166,8 @@ fn an_item_is_received_or_still_there(on: &On, by: By, one_shot: bool) {
     });
 }
 
-/// Two are to be put where there is room for both, or for one, which is put although the call is ended.
+/// Two items have to be put where there is room for both, or for one. In the latter case one is put although the call
+/// is ended.
 fn items_are_put_or_come_back(on: &On, by: By, capacity: usize) {
     on.on_thread(|io| {
         let queue = Queue::new(capacity);
@@ -213,7 +214,7 @@ fn a_result_is_taken_or_still_there(on: &On, by: By) {
     });
 }
 
-/// The operations stay under way, whoever gives up waiting for them.
+/// The operations stay under way when a waiter gives up.
 fn an_operation_of_a_batch_completes_once(on: &On, by: By) {
     on.on_thread(|io| {
         let (near, far) = tcp_pair(io);
@@ -258,7 +259,7 @@ fn an_end_comes_out_once(on: &On, by: By) {
     });
 }
 
-/// The end of an operation against its cancellation by its id.
+/// The end of an operation races its cancellation by id.
 fn an_operation_that_is_canceled_by_its_id_ends_once(on: &On) {
     on.on_thread(|io| {
         let queue = CompletionQueue::new(io.handle().expect("a backend has one"));
@@ -306,7 +307,7 @@ fn a_tick_comes_or_is_still_due(on: &On, by: By) {
     });
 }
 
-/// Who waits for one of many has the result of the task afterwards, as if it had not waited.
+/// After waiting for one of several things, the waiter can still get the result of the task, as if it had not waited.
 fn a_task_has_finished_or_goes_on(on: &On, by: By) {
     on.on_thread(|io| {
         let never = Event::new();
@@ -330,7 +331,7 @@ fn a_task_has_finished_or_goes_on(on: &On, by: By) {
     });
 }
 
-/// There are two units: that of who waits, and one that somebody else has.
+/// There are two units: the waiter's, and one that another task has.
 fn a_slot_is_taken_or_free(on: &On, by: By) {
     on.concurrent_limit(2).on_thread(|io| {
         let (ran, mut expected) = (AtomicUsize::new(0), 0);
@@ -355,7 +356,7 @@ fn a_slot_is_taken_or_free(on: &On, by: By) {
     });
 }
 
-/// So many units of concurrency are free, and no more.
+/// Asserts that exactly this number of units of concurrency is free.
 fn assert_all_free(io: &dyn Io, units: usize) {
     scope(io, |group| {
         let end = Event::new();
@@ -373,7 +374,7 @@ fn assert_all_free(io: &dyn Io, units: usize) {
     });
 }
 
-/// In which way a member starts another one.
+/// The way in which a member starts another one.
 #[derive(Clone, Copy, Debug)]
 enum Spawn {
     Async,
@@ -381,7 +382,7 @@ enum Spawn {
     Waiting,
 }
 
-/// A group that is canceled while a member starts another one: that one runs, and is asked to stop, once.
+/// A group is canceled while a member starts another one: that one runs, and is asked to stop, once.
 fn a_task_that_starts_in_a_canceled_group_is_canceled(on: &On, how: Spawn) {
     on.async_limit(4).on_thread(|io| {
         let ran = AtomicUsize::new(0);
@@ -425,7 +426,7 @@ fn a_task_that_starts_in_a_canceled_group_is_canceled(on: &On, how: Spawn) {
     });
 }
 
-/// Nothing but a token says that it may go on.
+/// Only a token lets it continue.
 fn a_context_that_parks_is_woken(on: &On, with_deadline: bool) {
     on.on_thread(|io| {
         Race::new("unpark against park", 1_000).run(|start| {

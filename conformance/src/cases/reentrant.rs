@@ -1,4 +1,4 @@
-//! Re-entrant mutexes: the holder is a context, and nobody else gets in.
+//! Re-entrant mutexes: the holder is a context, and no other context gets in.
 
 use std::cell::{Cell, RefCell};
 use std::thread;
@@ -44,7 +44,7 @@ fn its_holder_may_lock_again(on: &On) {
     });
 }
 
-/// Fibers of one thread are as different as threads are.
+/// Fibers of one thread are as distinct as threads are.
 fn it_excludes_tasks_and_plain_threads(on: &On, executors: usize) {
     fn count(io: &dyn Io, mutex: &ReentrantMutex<Cell<usize>>, depth: usize) {
         let counter = mutex.lock(io).expect("not canceled");
@@ -91,7 +91,8 @@ fn a_canceled_lock_leaves_it_as_it_was(on: &On) {
     });
 }
 
-/// An inline child runs on top of its parent, like a call: it would wait for ever for a parent that holds the lock.
+/// An inline child runs on top of its parent, like a call: otherwise it would wait for ever for a parent that holds the
+/// lock.
 fn an_inline_child_is_of_its_parents_context(on: &On) {
     on.async_limit(0).run(|io| {
         let mutex = ReentrantMutex::new(Cell::new(1));

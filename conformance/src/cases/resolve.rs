@@ -1,4 +1,4 @@
-//! Names and addresses: what is looked up, what is not, and by whom.
+//! Names and addresses: those that are looked up, those that are not, and the resolver that does it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -86,7 +86,7 @@ fn scopes_are_numbers_or_names_of_interfaces(on: &On) {
 fn many_ask_for_the_same_name(on: &On) {
     on.run(|io| {
         scope(io, |group| {
-            // A name that the system knows and that is not `localhost`.
+            // A name that the system knows, other than `localhost`.
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name").trim().to_owned();
             let members: Vec<_> = (1..=20)
                 .map(|port| {
@@ -95,7 +95,7 @@ fn many_ask_for_the_same_name(on: &On) {
                 })
                 .collect();
             for member in members {
-                // Not every machine knows itself; but then it says so.
+                // Not every machine knows its own name; then it returns an error.
                 match member.join(io) {
                     Ok((port, addresses)) => assert!(addresses.iter().all(|address| address.port() == port)),
                     Err(error) => assert!(error.to_string().contains(&name), "{error}"),
@@ -105,7 +105,7 @@ fn many_ask_for_the_same_name(on: &On) {
     });
 }
 
-/// Knows one name; `silent` is never answered.
+/// A resolver that knows one name, and never answers for `silent`.
 struct Known {
     addresses: Vec<IpAddr>,
     asked: Mutex<Vec<String>>,
@@ -142,7 +142,7 @@ fn a_resolver_of_ones_own_is_asked_for_names_only(on: &On) {
     with_known(on, |io, known| {
         known.asked.lock().expect("nobody panics with it").clear();
         let (_listener, address) = listener(io);
-        // On ::1 nobody listens.
+        // Nobody listens on ::1.
         let stream = TcpStream::connect(io, ("known.example", address.port())).expect("connect");
         assert_eq!(stream.peer_addr(io).expect("address"), address);
         resolve(io, "localhost", 1).expect("known without asking");

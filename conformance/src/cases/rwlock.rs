@@ -1,4 +1,4 @@
-//! Read-write locks: nothing torn, nobody starved, and as it was after every wait that was given up.
+//! Read-write locks: no torn values, no starvation, and no change by a wait that was given up.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_panic_unlocks_and_poisons_nothing,
 ];
 
-/// Free, in all respects.
+/// Asserts that the lock is free, in all respects.
 #[track_caller]
 fn assert_free<T>(lock: &RwLock<T>) {
     let read = lock.try_read().expect("nobody writes or waits");
@@ -60,7 +60,7 @@ fn who_excludes_whom(on: &On) {
     });
 }
 
-/// Two writers and four readers, of tasks and plain threads: the halves of the value always agree.
+/// Two writers and four readers, in tasks and on plain threads: the halves of the value always agree.
 fn nobody_sees_torn_data(on: &On) {
     on.run(|io| {
         let lock = RwLock::new([0_usize; 16]);
@@ -121,7 +121,7 @@ fn a_writer_that_waits_keeps_new_readers_out(on: &On) {
     });
 }
 
-/// Readers that come and go without end do not starve a writer, nor writers a reader.
+/// Readers that come and go without end do not starve a writer, and writers do not starve a reader.
 fn nobody_starves(on: &On, writers: bool) {
     on.run(|io| {
         let (lock, over) = (RwLock::new(0), AtomicBool::new(false));
@@ -175,8 +175,8 @@ fn a_writer_goes_on_reading(on: &On) {
     });
 }
 
-/// A reader behind a reader, a writer behind a reader, a reader and a writer behind a writer, a reader behind a
-/// writer that waits: canceled, each leaves the lock as it was.
+/// A reader behind a reader, a writer behind a reader, a reader and a writer behind a writer, and a reader behind a
+/// waiting writer: when one of them is canceled, the lock is unchanged.
 fn a_canceled_wait_leaves_the_lock_as_it_was(on: &On) {
     on.run(|io| {
         let lock = RwLock::new(());
@@ -226,7 +226,7 @@ fn a_canceled_writer_against_the_last_reader_leaks_nothing(on: &On) {
     });
 }
 
-/// Readers and writers, canceled and timed out at random: a ledger of who is inside.
+/// Readers and writers are canceled and timed out at random, with a ledger of those inside.
 fn a_ledger_of_readers_and_writers(on: &On) {
     on.on_thread(|io| {
         let mut random = Random::new("ledger of a read-write lock");

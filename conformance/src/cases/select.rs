@@ -1,4 +1,4 @@
-//! Waiting for many things at once: one is taken, and nothing of the others.
+//! Waiting for several things at once: one is taken, and nothing from the others.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) const CASES: &[Case] = cases![
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(2);
 
-/// A source that is never there, and shows whether somebody waits for it.
+/// A source that is never ready, and shows whether a task waits for it.
 struct Probe(Semaphore);
 
 impl Probe {
@@ -57,13 +57,13 @@ impl Probe {
         self.0.on_acquire_many(2)
     }
 
-    /// Nobody gets ahead of who waits for two.
+    /// No task gets ahead of one that waits for two permits.
     fn is_waited_for(&self) -> bool {
         self.0.try_acquire().is_none()
     }
 }
 
-/// Runs `wait` in another task, and `act` once it waits for the probe, which it lists last.
+/// Runs `wait` in another task, and `act` once that task waits for the probe, which it lists last.
 fn while_waiting<T: Send>(io: &dyn Io, wait: impl FnOnce(&dyn Io, &Probe) -> T + Send, act: impl FnOnce()) -> T {
     let probe = Probe::new();
     let value = scope(io, |group| {
@@ -76,14 +76,14 @@ fn while_waiting<T: Send>(io: &dyn Io, wait: impl FnOnce(&dyn Io, &Probe) -> T +
     value
 }
 
-/// When a source is there.
+/// The time at which a source becomes ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
     Before,
     Waiting,
 }
 
-/// Waits by `wait`, and does `bring` when it is time for it.
+/// Waits with `wait`, and calls `bring` at the right time.
 fn at<T: Send>(when: When, io: &dyn Io, wait: impl FnOnce(&dyn Io, &Probe) -> T + Send, bring: impl FnOnce()) -> T {
     match when {
         When::Before => {
@@ -146,7 +146,7 @@ fn one_of_seven(io: &dyn Io, when: When, winner: usize) {
     assert_eq!(received.try_recv(), if winner == 2 { Err(TryRecvError::Empty) } else { Ok(3) });
     assert_eq!(outgoing.try_recv(), if winner == 3 { Ok(2) } else { Err(TryRecvError::Empty) });
     assert_eq!(item.is_none(), winner == 3, "what was not sent comes back");
-    // The permit that was taken was given back by its drop.
+    // The permit that was taken was returned when it was dropped.
     assert_eq!(permits.available(), 1);
     assert_eq!(*mutex.try_lock().expect("nobody has it"), if winner == 5 { 5 } else { 0 });
     let left = reader.try_recv();
@@ -414,7 +414,7 @@ fn it_refuses_where_nothing_may_suspend(on: &On) {
     });
 }
 
-/// Who waits for many things is served in its turn, and who comes later is not.
+/// A task that waits for several things is served in its turn, before later tasks.
 fn it_has_its_place_in_each_queue(on: &On) {
     on.run(|io| {
         let (permits, order) = (Semaphore::new(0), Mutex::new(Vec::new()));
@@ -436,7 +436,7 @@ fn it_has_its_place_in_each_queue(on: &On) {
     });
 }
 
-/// A place whose waiter has been served elsewhere is passed over.
+/// A place is skipped if its waiter was served elsewhere.
 fn what_a_loser_does_not_want_goes_to_the_next(on: &On) {
     on.run(|io| {
         for round in 0..rounds(300) {
@@ -465,7 +465,7 @@ fn what_a_loser_does_not_want_goes_to_the_next(on: &On) {
     });
 }
 
-/// One that wants much leaves, and those behind it that want less are let in.
+/// A waiter that wants many permits leaves, and those behind it that want fewer are admitted.
 fn a_loser_lets_those_behind_it_in(on: &On) {
     on.run(|io| {
         let (permits, lock, stop) = (Semaphore::new(1), RwLock::new(()), Event::new());
@@ -492,7 +492,7 @@ fn two_that_wait_for_many_things_meet(on: &On) {
         for round in 0..rounds(300) {
             let ((left, left_end), (right, right_end)) = (channel(0), channel(0));
             scope(io, |group| {
-                // In both orders: each finds the other on its way.
+                // In both orders: each meets the other.
                 let sending = concurrently(group, |io| {
                     let (mut one, mut other) = (Some(round), Some(round));
                     let sent = io.select((left.on_send(&mut one), right.on_send(&mut other)));
@@ -539,7 +539,7 @@ fn it_does_not_meet_itself(on: &On) {
     });
 }
 
-/// Two sources become there at nearly the same time: one is taken, the other is left.
+/// Two sources become ready at nearly the same time: one is taken, the other is left.
 fn of_two_that_come_together_one_is_left(on: &On) {
     on.on_thread(|io| {
         let ((sender, receiver), permits) = (channel(1), Semaphore::new(0));

@@ -1,4 +1,4 @@
-//! Waiting for many things at once, by many at once and under cancellation: nothing is lost or taken twice.
+//! Waiting for several things at once, by many tasks and under cancellation: nothing is lost or taken twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -80,7 +80,7 @@ fn a_permit_is_taken_or_still_there(on: &On) {
     });
 }
 
-/// Two runtimes and plain threads, all of which wait for many things.
+/// Two runtimes and plain threads, all of which wait for several things.
 pub(super) struct Crowd<'a> {
     one: &'a dyn Io,
     other: &'a dyn Io,
@@ -136,7 +136,7 @@ pub(super) fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Cro
     other.shutdown();
 }
 
-/// Waits for one of the sources, with little patience at times; `None` when it was canceled or timed out.
+/// Waits for one of the sources, sometimes with a short timeout. Returns `None` if it was canceled or timed out.
 pub(super) fn impatiently<S: Selectable>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
     match random.below(4) {
         0 => io.timeout(Duration::from_micros(random.below(100)), |io| io.select(sources)).ok(),
@@ -146,7 +146,7 @@ pub(super) fn impatiently<S: Selectable>(io: &dyn Io, random: &mut Random, sourc
 
 const CHANNELS: usize = 4;
 
-/// Half of the crowd sends, half receives, all on every channel, in an order of their own.
+/// Half of the crowd sends and half receives, all of them on every channel, each in its own order.
 fn every_item_is_accounted_for(one: &On, other: &On, executors: usize, capacity: usize) {
     crowd("every item", &one.executors(executors), other, |crowd| {
         let per_sender = rounds(1_000);
@@ -170,7 +170,7 @@ fn every_item_is_accounted_for(one: &On, other: &On, executors: usize, capacity:
     });
 }
 
-/// Sends `count` items, each by whichever channel takes one.
+/// Sends `count` items, each through the first channel that takes one.
 fn send_all(io: &dyn Io, mut random: Random, channels: [&Sender<usize>; CHANNELS], first: usize, count: usize) {
     let mut next = first..first + count;
     let mut slots: [_; CHANNELS] = [None; CHANNELS];
@@ -204,12 +204,12 @@ fn receive_all(io: &dyn Io, mut random: Random, channels: [&Receiver<usize>; CHA
     }
 }
 
-/// All take permits and locks of several at once, and give them back.
+/// All take permits and locks of several at once, and return them.
 fn permits_and_locks_are_conserved(one: &On, other: &On, executors: usize) {
     crowd("permits and locks", &one.executors(executors), other, |crowd| {
         let (few, many, lock) = (Semaphore::new(1), Semaphore::new(3), Mutex::new(0_usize));
         let (in_few, in_many, locked) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        // While it is held, there are at most `limit` of them.
+        // While it is held, there are at most `limit` holders.
         let hold = |io: &dyn Io, held: &AtomicUsize, count: usize, limit: usize| {
             assert!(held.fetch_add(count, Ordering::SeqCst) + count <= limit);
             io.yield_now();
@@ -238,7 +238,7 @@ fn permits_and_locks_are_conserved(one: &On, other: &On, executors: usize) {
     });
 }
 
-/// All wait for two numbers of permits of one semaphore, and to read or to write, in whatever order.
+/// All wait for two numbers of permits of one semaphore, and to read or to write, in any order.
 fn two_ways_into_one_lock_are_conserved(one: &On, other: &On, executors: usize) {
     crowd("two ways into one lock", &one.executors(executors), other, |crowd| {
         let (permits, lock) = (Semaphore::new(4), RwLock::new(0_usize));

@@ -1,4 +1,4 @@
-//! Sockets among many things to wait for: being ready is told, and nothing is received, sent or accepted.
+//! Sockets among several things to wait for: readiness is reported, and nothing is received, sent or accepted.
 
 use std::io;
 use std::net::Shutdown;
@@ -50,7 +50,7 @@ fn while_waiting<S: Selectable<Output = io::Result<()>>>(
             Ok(OneOf2::First(ready)) => ready.expect("watched"),
             other => panic!("{other:?}"),
         });
-        // Nobody gets ahead of who waits for two.
+        // No task gets ahead of one that waits for two permits.
         until(io, || waits.try_acquire().is_none());
         act();
         member.join(io);
@@ -141,7 +141,7 @@ fn a_datagram_socket_with_a_message_is_there(on: &On) {
     });
 }
 
-/// Each in its own wait, in whatever context, and for the same or for another thing.
+/// Each waits on its own, in any context, for the same thing or for another one.
 fn many_may_wait_for_one_socket(on: &On) {
     on.concurrent_limit(64).run(|io| {
         let (near, far) = tcp_pair(io);
@@ -187,13 +187,14 @@ fn a_peer_that_hangs_up_is_told_before_all_is_read(on: &On) {
 }
 
 fn an_error_that_is_to_be_told_is_no_hang_up(on: &On) {
-    /// `SOF_TIMESTAMPING_TX_SOFTWARE`, `_SOFTWARE`, `_OPT_ID`: the time of what was sent is put into the queue of errors.
+    /// `SOF_TIMESTAMPING_TX_SOFTWARE`, `_SOFTWARE`, `_OPT_ID`: the time at which bytes were sent is put into the error
+    /// queue.
     const TIMES: u32 = 1 << 1 | 1 << 4 | 1 << 7;
     on.run(|io| {
         let (near, far) = tcp_pair(io);
         near.set_option(io, option::TIMESTAMPS, TIMES).expect("set");
         near.write_all(io, b"first words").expect("sent");
-        // The queue of errors has something.
+        // The error queue has an entry.
         until(io, || {
             let mut entry = [PollFd::new(&near, PollFlags::empty())];
             poll(&mut entry, Some(&Timespec::default())).expect("polled") > 0
@@ -229,7 +230,7 @@ fn a_canceled_wait_for_a_socket_leaves_nothing_behind(on: &On) {
     });
 }
 
-/// TCP or Unix, made here or a blocking one of somebody else's.
+/// A TCP or Unix listener, made here or a blocking one made by other code.
 fn a_connection_is_accepted_by_a_wait(on: &On) {
     on.run(|io| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -296,7 +297,7 @@ fn each_connection_goes_to_one_of_many_who_wait(on: &On) {
             }
             let canceled = started(group, io, |io| io.select(listener.on_accept()).map(drop));
             canceled.request_cancel();
-            // One that comes before the request arrives may be taken by that one, too.
+            // The canceled one may also take a connection that comes before the request.
             let taken = usize::from(canceled.join(io).is_ok());
             assert_eq!(taken, 0, "nobody has come");
             let clients: Vec<_> = (0..30).map(|_| TcpStream::connect(io, address).expect("connected")).collect();

@@ -1,4 +1,4 @@
-//! Sources within each other, tuples, `Vec`s, arrays and maps of them; and several of one lock.
+//! Nested sources, tuples, `Vec`s, arrays and maps of them; and several sources of one lock.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -35,9 +35,10 @@ fn item<T>(received: Result<T, RecvError>) -> T {
     received.expect("the channel is open")
 }
 
-/// Calls `act` once the member that runs `wait` waits for all that it waits for, and returns what it came to.
+/// Calls `act` once the member that runs `wait` waits for all of its sources, and returns its result.
 ///
-/// The wait ends with `waits`, for more permits than there are: nobody gets ahead of who waits for two.
+/// The list of sources ends with `waits`, for more permits than there are: no task gets ahead of one that waits for two
+/// permits.
 fn while_waiting<T: Send>(io: &dyn Io, wait: impl FnOnce(&dyn Io, &Semaphore) -> T + Send, act: impl FnOnce()) -> T {
     let waits = Semaphore::new(1);
     scope(io, |group| {
@@ -107,7 +108,7 @@ fn what_loses_within_another_keeps_its_item(on: &On) {
         assert_eq!(one, OneOf2::First(0));
         assert_eq!([&channels[1], &channels[2]].map(|(_, receiver)| receiver.try_recv()), [Ok(1), Ok(2)]);
 
-        // Room that is not used: the items stay where they are.
+        // There is room that is not used, so the items stay where they are.
         let (mut first, mut second) = (Some(10), Some(20));
         let stop = Event::new();
         stop.set();
@@ -202,7 +203,7 @@ fn a_canceled_wait_within_another_takes_nothing(on: &On) {
     });
 }
 
-/// A writer goes on as a reader: who waits to write has to wait on, and may read.
+/// A writer downgrades to a reader: a task that waits to write has to wait on, but may read.
 fn who_waits_to_write_or_to_read_reads_when_it_can(on: &On) {
     on.run(|io| {
         let lock = RwLock::new(1);
@@ -232,7 +233,7 @@ fn who_waits_to_write_or_to_read_reads_when_it_can(on: &On) {
 fn the_number_of_permits_that_is_there_is_taken(on: &On) {
     on.run(|io| {
         let permits = Semaphore::new(0);
-        // As many as came, as many as are wanted first and else, and what is taken.
+        // The number of permits that come, the numbers that are wanted first and second, and the number that is taken.
         for (come, wanted, taken) in [(1, [2, 1], 1), (2, [2, 1], 2), (2, [1, 2], 1), (2, [3, 2], 2), (3, [5, 1], 1)] {
             let count = while_waiting(
                 io,
@@ -290,7 +291,7 @@ fn nobody_gets_ahead_of_who_waits_for_one_of_two_numbers(on: &On) {
     });
 }
 
-/// What was waited for is given up, and what is there goes to the next, whichever of the two ways was the first.
+/// The wait is given up, and its permits go to the next task, whichever of the two ways was the first.
 fn a_number_that_loses_lets_those_behind_it_in(on: &On) {
     on.run(|io| {
         let (permits, stop) = (Semaphore::new(1), Event::new());

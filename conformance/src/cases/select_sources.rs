@@ -1,4 +1,4 @@
-//! Signals, ends of programs and items of queues among many things to wait for: one is taken, and nothing of the
+//! Signals, ends of programs and items of queues among several things to wait for: one is taken, and nothing from the
 //! others.
 
 use std::collections::VecDeque;
@@ -58,7 +58,7 @@ pub(crate) const PAIRS: &[Case] = pairs![
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(2);
 
-/// Waits for a signal in another task, which has looked for it when `act` is called.
+/// Waits for a signal in another task, which has checked for it when `act` is called.
 fn signal_while_waiting(io: &dyn Io, watcher: &mut Signals, act: impl FnOnce()) -> Signal {
     let waits = Semaphore::new(1);
     scope(io, |group| {
@@ -66,7 +66,7 @@ fn signal_while_waiting(io: &dyn Io, watcher: &mut Signals, act: impl FnOnce()) 
             Ok(OneOf2::First(signal)) => signal.expect("seen"),
             other => panic!("{other:?}"),
         });
-        // Nobody gets ahead of who waits for two.
+        // No task gets ahead of one that waits for two permits.
         until(io, || waits.try_acquire().is_none());
         act();
         member.join(io)
@@ -108,7 +108,7 @@ fn a_signal_that_loses_is_kept(on: &On) {
     });
 }
 
-/// Each waits for its own, in whatever context, and a signal comes to all.
+/// Each waits for its own signal, in any context, and a signal reaches all of its watchers.
 fn one_signal_wakes_all_who_wait(on: &On) {
     let _alone = alone();
     on.concurrent_limit(64).run(|io| {
@@ -152,7 +152,7 @@ fn a_signal_is_taken_or_still_there(on: &On) {
     });
 }
 
-/// A signal and a permit at nearly the same time: one is taken, the other is left.
+/// A signal and a permit come at nearly the same time: one is taken, the other is left.
 fn of_a_signal_and_a_permit_one_is_left(on: &On) {
     let _alone = alone();
     on.on_thread(|io| {
@@ -179,14 +179,15 @@ fn of_a_signal_and_a_permit_one_is_left(on: &On) {
     });
 }
 
-/// No signal is lost to a wait that began while its handler was between two steps: each is answered by the next.
+/// No signal is lost to a wait that began while the signal's handler was between two steps: each signal is answered by
+/// the next.
 fn signals_go_back_and_forth(one: &On, other: &On, executors: usize) {
     let _alone = alone();
     let _watchdog = Watchdog::start();
     let (one, other) = (one.executors(executors).start(), other.start());
     let (mut there, mut back) = (watch(Signal::USER1), watch(Signal::USER2));
     let count = rounds(2_000);
-    // A plain thread of `one`, and a task of `other`.
+    // A plain thread uses `one`, and a task belongs to `other`.
     scope(other.io(), |group| {
         let member = concurrently(group, |io| {
             for _ in 0..count {
@@ -243,7 +244,7 @@ fn the_ends_of_many_programs_come_with_their_index(on: &On) {
     });
 }
 
-/// A program that has ended stays as it is for as long as its end loses.
+/// A program that has ended stays a zombie for as long as its end is not selected.
 fn an_end_that_loses_can_be_waited_for(on: &On) {
     on.run(|io| {
         let (stop, mut child) = (Event::new(), endless(io));
@@ -266,7 +267,7 @@ fn an_end_that_loses_can_be_waited_for(on: &On) {
     });
 }
 
-/// Its wait has lost and its handle goes: it is waited for all the same.
+/// Its end was not selected and its handle is dropped: it is waited for nevertheless.
 fn a_program_dropped_after_a_lost_wait_leaves_no_zombie(on: &On) {
     on.run(|io| {
         let ids: Vec<u32> = (0..20)
@@ -296,7 +297,8 @@ fn a_program_whose_wait_is_canceled_goes_on(on: &On) {
     });
 }
 
-/// The program ends and the wait is canceled at the same time: its end is told in any case, and once to the kernel.
+/// The program ends and the wait is canceled at the same time: its status is returned in any case, and the kernel is
+/// asked once.
 fn an_end_is_told_or_still_there(on: &On) {
     on.on_thread(|io| {
         let stop = Event::new();
@@ -348,7 +350,8 @@ fn they_come_through_another_to_each(own: &On, other: &On) {
     other.shutdown();
 }
 
-/// Many wait impatiently for signals and permits, and are canceled: each signal comes to each watcher, or is left.
+/// Many wait for signals and permits with short timeouts, and are canceled: each signal reaches each watcher, or is
+/// left.
 fn every_signal_is_accounted_for(one: &On, other: &On, executors: usize) {
     let _alone = alone();
     let _watchdog = Watchdog::start();
@@ -393,7 +396,7 @@ fn every_signal_is_accounted_for(one: &On, other: &On, executors: usize) {
                         permits.add_permits(1);
                         released += 1;
                     }
-                    // The next only when all have seen this one: a second would count as the same.
+                    // The next signal is sent only when all have seen this one: two would count as one.
                     _ => {
                         send(Signal::USER1);
                         sent += 1;
@@ -483,7 +486,7 @@ fn a_closed_queue_is_there(on: &On) {
     });
 }
 
-/// Who wants many is served by those that wait for one among others, and the other way round.
+/// Tasks that wait for one item among other things serve a task that wants many, and the other way round.
 fn many_and_one_meet_on_a_queue(on: &On) {
     on.run(|io| {
         let (queue, never) = (Queue::new(0), Event::new());
@@ -539,7 +542,8 @@ fn an_item_of_a_queue_is_got_or_still_there(on: &On, capacity: usize) {
 
 const QUEUES: usize = 3;
 
-/// Some put and get one by whichever queue comes, others many by one; all are canceled now and then.
+/// Some put and get single items through any of the queues, others many through one queue; all are canceled now and
+/// then.
 fn every_item_of_a_queue_is_accounted_for(one: &On, other: &On, executors: usize, capacity: usize) {
     let _watchdog = Watchdog::start();
     let (one, other) = (one.executors(executors).start(), other.start());
@@ -580,7 +584,8 @@ fn every_item_of_a_queue_is_accounted_for(one: &On, other: &On, executors: usize
     other.shutdown();
 }
 
-/// The even ones put one at a time by whichever queue takes it, the odd ones three by one queue.
+/// Tasks with even numbers put one item at a time through any of the queues, those with odd numbers three through one
+/// queue.
 fn put_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, count: usize) {
     let mut items: VecDeque<usize> = (number * count..(number + 1) * count).collect();
     while !items.is_empty() {
@@ -598,7 +603,7 @@ fn put_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, count: u
     }
 }
 
-/// Likewise.
+/// The same for getting items.
 fn get_all(io: &dyn Io, queues: &[Queue<usize>; QUEUES], number: usize, received: &[AtomicUsize]) {
     let mut open = [true; QUEUES];
     while open.contains(&true) {

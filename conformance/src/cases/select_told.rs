@@ -1,4 +1,4 @@
-//! Groups, results and completions among many things to wait for: all who wait are told, and one takes.
+//! Groups, results and completions among several things to wait for: all waiters are notified, and one takes.
 
 use std::io;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) const PAIRS: &[Case] = pairs![every_completion_is_accounted_for(1), e
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Waits for `source` in a way that others can see, by [`waits`].
+/// Waits for `source` in a way that others can see with [`waits`].
 fn wait_seen<S: Selectable>(io: &dyn Io, seen: &Semaphore, source: S) -> Result<S::Output, Canceled> {
     Ok(match io.select((source, seen.on_acquire_many(2)))? {
         OneOf2::First(output) => output,
@@ -46,9 +46,9 @@ fn wait_seen<S: Selectable>(io: &dyn Io, seen: &Semaphore, source: S) -> Result<
     })
 }
 
-/// Returns when somebody is in [`wait_seen`], and has looked at its source. `seen` has one permit.
+/// Returns when a task is in [`wait_seen`] and has checked its source. `seen` has one permit.
 fn waits(io: &dyn Io, seen: &Semaphore) {
-    // Nobody gets ahead of who waits for two.
+    // No task gets ahead of one that waits for two permits.
     until(io, || seen.try_acquire().is_none());
 }
 
@@ -93,7 +93,7 @@ fn the_end_of_the_last_member_is_told_to_all(on: &On) {
     });
 }
 
-/// Where the waiter comes to look only after the group has a member again, it waits for the end of that one.
+/// If the waiter checks only after the group has a member again, it waits for the end of that member.
 fn a_group_that_is_used_again_is_waited_for_again(on: &On) {
     on.executors(1).async_limit(0).run(|io| {
         let (first, second, seen) = (Event::new(), Event::new(), Semaphore::new(1));
@@ -103,7 +103,7 @@ fn a_group_that_is_used_again_is_waited_for_again(on: &On) {
                     first.wait_uncancelable(io);
                     wait_seen(io, &seen, group.on_finish()).expect("not canceled");
                 });
-                // Inline: from its end to the next member's start nobody else runs on this thread.
+                // It runs inline: from its end to the start of the next member, no other task runs on this thread.
                 let member = group.spawn_async(|io| {
                     first.set();
                     waits(io, &seen);
@@ -185,7 +185,7 @@ fn results_are_a_source_until_no_task_runs(on: &On) {
     });
 }
 
-/// Several take results, of which each comes to one of them, and the end to all.
+/// Several tasks take results: each result goes to one of them, and all learn of the end.
 fn every_result_is_accounted_for(on: &On) {
     on.concurrent_limit(16).run(|io| {
         let (mut random, count) = (Random::new("every result"), rounds(1_000));
@@ -202,7 +202,7 @@ fn every_result_is_accounted_for(on: &On) {
             }
         };
         io.join_set(|results| {
-            // It runs for as long as there are results to come.
+            // It runs while there are results to come.
             results.spawn_concurrent(|io| {
                 last.wait_uncancelable(io);
                 count
@@ -249,7 +249,7 @@ fn completions_are_a_source(on: &On) {
         });
         queue.submit(2, operation(gate.clone())).expect("concurrent");
         queue.submit(3, operation(gate)).expect("concurrent");
-        // Both have happened when their waits have lost.
+        // Both have happened when their waits have ended without selecting them.
         let mut tags = Vec::new();
         while tags.len() < 2 {
             let one = io.select((set.on_wait(), queue.on_wait())).expect("not canceled");
@@ -270,7 +270,7 @@ fn timers_of_a_queue_are_deadlines(on: &On) {
         let one = io.select((never.on_wait(), queue.on_wait())).expect("not canceled");
         assert!(matches!(one, OneOf2::Second(Completion { tag: 1, kind: CompletionKind::Timer, .. })));
 
-        // One that is set meanwhile, before the one for which it waits, which is canceled.
+        // A timer is set in the meantime, before the one that the wait is for, which is canceled.
         let seen = Semaphore::new(1);
         let far = queue.timer(LONG, 2);
         scope(io, |group| {
@@ -281,13 +281,13 @@ fn timers_of_a_queue_are_deadlines(on: &On) {
             assert_eq!(waiter.join(io).tag, 3);
         });
 
-        // One that is canceled is no deadline any more.
+        // A canceled timer is no longer a deadline.
         let near = queue.timer(2 * SHORT, 4);
         scope(io, |group| {
             let deadline = io.now() + 4 * SHORT;
             let (queue, seen) = (&queue, &seen);
             let waiter = concurrently(group, move |io| io.select((queue.on_wait(), seen.on_acquire_many(2), deadline)));
-            // It may have fired, and the waiter ended, before anybody could look.
+            // It may have fired, and the waiter may have ended, before anybody could look.
             until(io, || seen.try_acquire().is_none() || waiter.is_finished());
             let was_there = queue.cancel(near);
             match waiter.join(io).expect("not canceled") {
@@ -340,7 +340,7 @@ fn a_completion_is_taken_or_still_there(on: &On) {
     });
 }
 
-/// Half of the crowd submits operations and sets timers, half takes what happens, all with two queues.
+/// Half of the crowd submits operations and sets timers, half takes completions, all with two queues.
 fn every_completion_is_accounted_for(one: &On, other: &On, executors: usize) {
     crowd("every completion", &one.executors(executors), other, |crowd| {
         let per_task = rounds(500);

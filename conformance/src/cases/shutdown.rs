@@ -1,4 +1,4 @@
-//! The end of a runtime: what lives is torn down and waited for, and nothing hangs.
+//! The end of a runtime: everything that lives is torn down and waited for, and nothing hangs.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -130,7 +130,7 @@ fn a_handle_says_shut_down_afterwards(on: &On) {
     says_so(TcpStream::connect(&*handle, "127.0.0.1:1").expect_err("shut down"));
     says_so(listener.accept(&*handle).expect_err("shut down"));
     says_so(iolite_io::fs::File::open(&*handle, "/dev/null").expect_err("shut down"));
-    // What needs no backend goes on: a task run inline, waking, the clock.
+    // Things that need no backend still work: a task that runs inline, waking, the clock.
     assert_eq!(handle.spawn_async(|_| 5).join(&*handle), 5);
     let event = Event::new();
     event.set();
@@ -140,7 +140,7 @@ fn a_handle_says_shut_down_afterwards(on: &On) {
     assert!(on.name().contains(name), "{name}");
 }
 
-/// Tasks that start others while they are torn down.
+/// Tasks start other tasks while they are torn down.
 fn tasks_may_start_others_during_the_shutdown(on: &On) {
     let watchdog = Watchdog::start();
     for _ in 0..rounds(100) {
@@ -178,7 +178,7 @@ fn who_waits_for_a_slot_is_told_of_the_shutdown(on: &On) {
     let ends = thread::spawn({
         let handle = runtime.handle();
         move || {
-            // The runtime is closed by the time that it says so.
+            // The runtime is closed when it reports that.
             while handle.spawn_thread("probe", |_| ()).map(|task| task.join(&*handle)).is_ok() {
                 thread::yield_now();
             }
@@ -240,7 +240,7 @@ fn the_end_of_main_waits_for_tasks_that_were_left(on: &On) {
     }
 }
 
-/// Main is a task as the others: it can be timed out, and its waits wake.
+/// The main task is a task like the others: it can be timed out, and its waits wake.
 fn main_does_all_that_a_task_does(on: &On) {
     let _watchdog = Watchdog::start();
     on.executors(1).main(|io| {
@@ -265,7 +265,7 @@ fn a_task_that_does_not_end_is_named_after_the_grace(on: &On) {
     let kept = reports.clone();
     let report = move |line: &str| {
         kept.lock().unwrap().push(line.to_owned());
-        // Which harms nobody.
+        // This does no harm.
         panic_quietly("out of the report")
     };
     let runtime = on.executors(2).grace(Duration::from_millis(10), report).start();
@@ -297,7 +297,7 @@ fn a_task_that_does_not_end_is_named_after_the_grace(on: &On) {
     assert!(names.all(|name| reports[0].contains(&name)), "{reports:?}");
 }
 
-/// Not that all is well, although the one that waits is torn down a moment later than they.
+/// The result does not say that all is well, although the waiting task is torn down a moment later than the members.
 fn who_waits_for_members_that_are_torn_down_is_told(on: &On) {
     let _watchdog = Watchdog::start();
     for round in 0..rounds(200) {

@@ -1,4 +1,4 @@
-//! Signals to the process. They are everybody's, so these cases take turns.
+//! Signals to the process. All cases share them, so these cases take turns.
 
 use std::fs;
 use std::io;
@@ -38,8 +38,8 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Raises a signal, which then has a handler, on the calling thread: it has been handled when this returns. One
-/// that is sent to the process could arrive after the case has ended, and its handler with it.
+/// Raises a signal, which must have a handler, on the calling thread: it has been handled when this returns. A signal
+/// to the process could arrive after the case, and its handler, has ended.
 pub(crate) fn send(signal: Signal) {
     assert!(has_handler(signal), "{signal} would end the tests");
     signal_hook::low_level::raise(signal.as_raw()).expect("raised");
@@ -140,7 +140,7 @@ fn the_default_comes_back_with_the_last_watcher(on: &On) {
 
 fn a_handler_that_was_there_is_called_and_stays(on: &On) {
     let _alone = alone();
-    // For good: it never gives a signal back.
+    // This is permanent: it never restores a signal.
     let called = Arc::new(AtomicUsize::new(0));
     let count = called.clone();
     let mut previous = signal_hook::iterator::Signals::new([Signal::HANGUP.as_raw()]).expect("registered");
@@ -162,15 +162,15 @@ fn a_handler_that_was_there_is_called_and_stays(on: &On) {
     listener.join().expect("ended");
 }
 
-/// A signal for which this program has no handler yet, and gets one that stays.
+/// Returns a signal for which this program has no handler yet, and which gets one that stays.
 fn unhandled() -> Option<Signal> {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
-    // The last ones: SIGVTALRM, SIGPROF, SIGIO, SIGPWR.
+    // The last ones are SIGVTALRM, SIGPROF, SIGIO, SIGPWR.
     const SIGNALS: [i32; 6] = [Signal::CONTINUE.as_raw(), Signal::ALARM.as_raw(), 26, 27, 29, 30];
     SIGNALS.get(TAKEN.fetch_add(1, Ordering::Relaxed)).copied().map(Signal::from_raw)
 }
 
-/// Somebody puts a handler over ours, which calls ours, and keeps it.
+/// Other code installs a handler over ours, which calls ours, and keeps it.
 fn a_handler_that_came_later_stays(on: &On) {
     let _alone = alone();
     let Some(signal) = unhandled() else { return on.not_run("every signal that it could be tried with has a handler") };
@@ -223,7 +223,7 @@ fn what_cannot_be_watched_is_refused(_on: &On) {
     assert_eq!(Signals::new([Signal::from_raw(33)]).expect_err("libc's own").kind(), io::ErrorKind::InvalidInput);
 }
 
-/// A hundred signals, and whoever waits for something else waits on.
+/// A hundred signals arrive, and a task that waits for something else continues to wait.
 fn a_signal_cancels_nothing(on: &On) {
     let _alone = alone();
     on.run(|io| {
@@ -247,7 +247,7 @@ fn a_signal_cancels_nothing(on: &On) {
     });
 }
 
-/// Runtimes come and go around a watcher, which is of none of them.
+/// Runtimes come and go around a watcher, which belongs to none of them.
 fn a_watcher_outlives_runtimes(first: &On, second: &On) {
     let _alone = alone();
     let mut watcher = watch(Signal::USER2);

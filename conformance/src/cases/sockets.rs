@@ -1,4 +1,4 @@
-//! What all sockets have in common: options, readiness, families and kinds.
+//! The common properties of all sockets: options, readiness, families and kinds.
 
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
@@ -142,7 +142,7 @@ fn a_socket_is_made_step_by_step(on: &On) {
         let Address::Internet(address) = socket.local_addr(io).expect("address") else { panic!("no IP address") };
         let listener: TcpListener = socket.into_typed();
 
-        // A client with a chosen address of its own.
+        // A client that chooses its own address.
         let client = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
         client.bind(io, SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0))).expect("bind");
         client.connect(io, address).expect("connect");
@@ -166,7 +166,7 @@ fn raw_sockets_see_headers(on: &On) {
             Err(error) => panic!("{error}"),
         };
         let to = Address::from(SocketAddr::from((Ipv4Addr::new(127, 0, 0, 7), 0)));
-        // An echo request with the sum of its words.
+        // An echo request with its checksum.
         let request = [8, 0, 0x2f, 0x6c, 0x12, 0x34, 0xb6, 0x5f];
         socket.send_with(io, &[io::IoSlice::new(&request)], Some(&to), &[]).expect("sent");
         let mut packet = [0; 128];
@@ -224,7 +224,7 @@ fn readiness_is_waited_for(on: &On) {
     });
 }
 
-/// Non-blocking sockets of somebody else wait as all others do.
+/// Non-blocking sockets that other code has made wait like all others.
 fn foreign_modes_do_not_matter(on: &On) {
     on.run(|io: &dyn Io| {
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
@@ -250,7 +250,8 @@ fn is_blocking(socket: impl AsFd) -> bool {
     !rustix::fs::fcntl_getfl(socket).expect("read").contains(rustix::fs::OFlags::NONBLOCK)
 }
 
-/// A call that waits on `near` waits whatever its mode is, and is canceled; then what `far` sends comes.
+/// A call that waits on `near` waits in every mode of the socket, and is canceled; then the bytes that `far` sends
+/// arrive.
 fn waits<T: Send + Debug>(io: &dyn Io, receive: impl Fn(&dyn Io) -> io::Result<T> + Sync, send: impl FnOnce()) -> T {
     scope(io, |group| {
         let canceled = started(group, io, &receive);
@@ -328,7 +329,7 @@ fn listeners_come_from_std_in_either_mode_and_go_back_blocking(on: &On) {
             waits(io, |io| listener.accept(io).map(drop), connect);
             assert!(client.is_some() && is_blocking(listener.into_std().expect("set")));
         }
-        // One that was made here does not block, and does where std has it.
+        // A listener that was made here is non-blocking, and becomes blocking when std gets it.
         let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bound");
         assert!(is_blocking(listener.into_std().expect("set")));
     });

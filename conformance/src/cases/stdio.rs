@@ -1,4 +1,4 @@
-//! Standard streams: of another process, which is this program again and runs one of the programs below.
+//! Standard streams of another process, which is this program again and runs one of the programs below.
 
 use std::env;
 use std::ffi::OsStr;
@@ -49,15 +49,15 @@ pub(crate) const CASES: &[Case] = cases![
     a_write_to_a_terminal_is_canceled(Screen::Unread),
 ];
 
-/// The program of the other process, and the subject that it runs on.
+/// Names the program of the other process, and the subject that it runs on.
 const PROGRAM: &str = "IOLITE_TEST_STDIO_PROGRAM";
 const SUBJECT: &str = "IOLITE_TEST_STDIO_SUBJECT";
 
-/// What the other process does.
+/// Runs the program of the other process.
 ///
 /// # Panics
 ///
-/// Where it cannot be done.
+/// If the program fails.
 pub(crate) fn other_process(subjects: &[Arc<dyn FileTarget>]) -> Option<ExitCode> {
     let program = env::var(PROGRAM).ok()?;
     let name = env::var(SUBJECT).expect("beside the program");
@@ -90,7 +90,7 @@ fn lines(io: &dyn Io) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads whatever comes within moments, over and over.
+/// Reads the bytes that arrive within moments, over and over.
 fn impatient(io: &dyn Io) {
     let mut buffer = [0; 64];
     loop {
@@ -102,7 +102,7 @@ fn impatient(io: &dyn Io) {
     }
 }
 
-/// A task waits for input, which comes only when the other has gone on.
+/// A task waits for input, which comes only after the other task has continued.
 fn aside(io: &dyn Io) {
     scope(io, |group| {
         let reader = concurrently(group, |io| stdin().read(io, &mut [0; 8]));
@@ -114,7 +114,7 @@ fn aside(io: &dyn Io) {
     });
 }
 
-/// The other process, not started yet.
+/// Returns the command of the other process, which is not started yet.
 fn command(on: &On, program: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("this program"));
     command.env(PROGRAM, program).env(SUBJECT, on.name()).stdin(Stdio::null());
@@ -176,7 +176,7 @@ fn null_is_empty_and_takes_all(on: &On) {
     });
 }
 
-/// The side of a terminal where there is a person, and where programs find the other.
+/// Opens a terminal: the person's side, and the path of the program's side.
 fn terminal() -> (OwnedFd, PathBuf) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&master).expect("granted");
@@ -258,7 +258,7 @@ fn the_ends_of_a_pipe_fail_as_the_system_says(on: &On) {
     });
 }
 
-/// A read and what it reads, canceled at the same time: the bytes are read or still there.
+/// A read is canceled while its bytes arrive: the bytes are returned or still there.
 fn a_canceled_read_loses_no_byte(on: &On) {
     on.on_thread(|io| {
         let (input, output) = pipe().expect("a pipe");
@@ -277,7 +277,7 @@ fn a_canceled_read_loses_no_byte(on: &On) {
     });
 }
 
-/// Something that several can read from, in blocking mode.
+/// A file that several can read from, in blocking mode.
 #[derive(Clone, Copy, Debug)]
 enum Shared {
     Pipe,
@@ -286,7 +286,7 @@ enum Shared {
 }
 
 impl Shared {
-    /// Both ends.
+    /// Opens both ends.
     fn open(self) -> (InputStream, OutputStream) {
         let read_write = |path: &Path| fs::OpenOptions::new().read(true).write(true).open(path).expect("opened");
         match self {
@@ -306,8 +306,8 @@ impl Shared {
     }
 }
 
-/// Several wait for one byte and find it at the same time: who comes too late can be canceled yet, and keeps nobody
-/// waiting.
+/// Several readers wait for one byte and find it at the same time: a reader that comes too late can still be canceled,
+/// and delays nobody.
 fn the_readers_of_a_pipe_are_all_canceled(on: &On, shared: Shared) {
     on.on_thread(|io| {
         let mut random = Random::new("readers of a pipe");
@@ -334,7 +334,7 @@ fn the_readers_of_a_pipe_are_all_canceled(on: &On, shared: Shared) {
     });
 }
 
-/// Somebody else takes what a reader was told of, so that it would wait for more.
+/// Another process takes the byte that a reader was told of, so the reader would wait for more.
 fn a_reader_that_finds_nothing_any_more_is_canceled(on: &On, shared: Shared) {
     on.run(|io| {
         let (mut ours, mut theirs) = (0, 0);
@@ -372,7 +372,7 @@ fn a_reader_that_finds_nothing_any_more_is_canceled(on: &On, shared: Shared) {
     });
 }
 
-/// Without waiting for a writer, as std's does.
+/// It does not wait for a writer, as std does not.
 fn a_fifo_that_was_opened_without_a_writer_is_at_its_end(on: &On) {
     in_folder(on, |io, folder| {
         let path = folder.join("fifo");
@@ -383,7 +383,7 @@ fn a_fifo_that_was_opened_without_a_writer_is_at_its_end(on: &On) {
         let mut bytes = [0; 8];
         assert_eq!(file.read_vectored(io, &mut [IoSliceMut::new(&mut bytes)]).expect("nobody writes"), 0);
         assert_eq!(file.read_to_end(io, &mut Vec::new()).expect("nobody writes"), 0);
-        // As soon as there is one, it is waited for.
+        // As soon as there is a writer, reads wait for it.
         let mut writer = fs::OpenOptions::new().write(true).open(&path).expect("it has a reader");
         let error = io.timeout(Duration::from_millis(1), |io| file.read(io, &mut [0; 8])).expect_err("nothing yet");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -392,12 +392,12 @@ fn a_fifo_that_was_opened_without_a_writer_is_at_its_end(on: &On) {
     });
 }
 
-/// Why a write to a terminal waits.
+/// The reason why a write to a terminal waits.
 #[derive(Clone, Copy)]
 enum Screen {
     /// Its output is stopped (Ctrl-S).
     Stopped,
-    /// Nobody looks. It is said to be ready for as long as there is room for one more byte.
+    /// Nobody reads. The terminal is reported as ready while there is room for one more byte.
     Unread,
 }
 

@@ -1,4 +1,4 @@
-//! Streams as std's traits.
+//! Streams with std's traits.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -74,7 +74,7 @@ fn files_seek_as_std_does(on: &On) {
     });
 }
 
-/// As libraries demand it: owned, `Send`, `Sync` and `'static`.
+/// As libraries require it: owned, `Send`, `Sync` and `'static`.
 fn an_owned_stream_keeps_its_io(on: &On) {
     fn takes(mut stream: impl Read + Write + Send + Sync + 'static) -> io::Result<String> {
         stream.write_all(b"question")?;
@@ -98,7 +98,7 @@ fn an_owned_stream_keeps_its_io(on: &On) {
     });
 }
 
-/// Std's helpers retry `Interrupted` for ever; a cancellation is something else.
+/// Std's helpers retry `Interrupted` for ever, so a cancellation is a different error.
 fn a_cancellation_ends_stds_helpers(on: &On) {
     on.run(|io| {
         let (client, _server) = tcp_pair(io);

@@ -40,7 +40,7 @@ pub(crate) const CASES: &[Case] = cases![
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Every way to start a task.
+/// Tries every way to start a task.
 fn each_way(io: &dyn Io, mut check: impl FnMut(&str, fn(&dyn Io, Job) -> Task<u32>)) {
     let _ = io;
     check("async", |io, job| io.spawn_async(job));
@@ -109,7 +109,7 @@ fn is_finished_tells_that_join_would_not_wait(on: &On) {
     });
 }
 
-/// Two that can only go on together.
+/// Two tasks can make progress only together.
 fn concurrent_tasks_progress_beside_the_caller(on: &On) {
     for async_limit in [0, 4] {
         on.async_limit(async_limit).run(|io| {
@@ -124,7 +124,7 @@ fn concurrent_tasks_progress_beside_the_caller(on: &On) {
     }
 }
 
-/// A producer and a consumer, none of them the caller.
+/// A producer and a consumer; neither is the caller.
 fn two_concurrent_tasks_progress_beside_each_other(on: &On) {
     on.async_limit(0).run(|io| {
         let (sender, receiver) = channel(0);
@@ -152,7 +152,7 @@ fn closures_and_results_have_any_size_and_alignment(on: &On) {
             .join(io);
         assert_eq!((at(&back), back), (0, Aligned(7)));
 
-        // A debug build copies it some twenty times on its way, each time on the fiber's stack.
+        // A debug build copies it some twenty times, each time on the fiber's stack.
         let mut big = [3_u8; 6_000];
         let back = io
             .spawn_async(move |_| {
@@ -165,10 +165,11 @@ fn closures_and_results_have_any_size_and_alignment(on: &On) {
     });
 }
 
-/// On stacks of the default size, also in a build without optimization: neither is copied from frame to frame.
+/// On stacks of the default size, also in a build without optimization: captures and results are not copied from frame
+/// to frame.
 fn what_closures_own_and_return_may_be_large(on: &On) {
     const BYTES: usize = 16 << 10;
-    // Each with a frame of its own, on a stack of the default size: the case itself may have a larger one.
+    // Each has a frame of its own, on a stack of the default size: the case itself may have a larger one.
     let ways: [fn(&dyn Io); 8] = [
         |io| {
             let large = [1_u8; BYTES];
@@ -276,7 +277,7 @@ fn a_dropped_task_is_torn_down_at_every_point(on: &On) {
         let (sender, receiver) = channel(1);
         drop(
             io.spawn_concurrent(move |io| {
-                // One-shot cancellation would let the second sleep go on for an hour.
+                // With one-shot cancellation the second sleep would last an hour.
                 let canceled = (0..5).filter(|_| io.sleep(LONG).is_err()).count();
                 sender.try_send(canceled).expect("room");
             })
@@ -291,7 +292,7 @@ fn a_dropped_task_is_not_waited_for(on: &On) {
         let go = Arc::new(Event::new());
         let theirs = go.clone();
         drop(io.spawn_concurrent(move |io| theirs.wait_uncancelable(io)).expect("concurrent"));
-        // If the drop had waited, nobody would come here.
+        // If the drop had waited, this line would not be reached.
         go.set();
     });
 }
@@ -312,7 +313,7 @@ fn a_detached_task_lives_on(on: &On) {
     });
 }
 
-/// The order between join and the end of the task differs from round to round.
+/// The order of the join and the end of the task differs from round to round.
 fn join_meets_the_end_of_the_task_at_any_time(on: &On) {
     on.run(|io| {
         for round in 0..rounds(1_000) {
@@ -335,7 +336,7 @@ fn a_task_may_be_joined_by_another_task_or_thread(on: &On) {
 fn spawn_thread_has_a_named_thread_of_its_own_to_block(on: &On) {
     on.concurrent_limit(2).run(|io| {
         let (sender, receiver) = std::sync::mpsc::channel();
-        // More than any limit, each blocked in a call that knows nothing of `Io`.
+        // More tasks than any limit, each blocked in a call that does not use `Io`.
         let (back, count) = std::sync::mpsc::channel();
         let tasks: Vec<_> = (0..8)
             .map(|_| {
@@ -366,7 +367,7 @@ fn a_task_on_a_thread_of_its_own_is_canceled_at_its_points(on: &On) {
     });
 }
 
-/// Decision 8: timers of others end beside a computation that goes on until they have, while there is an executor for
+/// Timers of other tasks end during a computation, which continues until they have, as long as there is an executor for
 /// them.
 fn a_computation_does_not_delay_the_timers_of_others(on: &On) {
     on.executors(2).on_thread(|io| {
@@ -414,7 +415,7 @@ fn a_dump_names_who_runs_and_who_was_asked_to_stop(on: &On) {
     });
 }
 
-/// Looked for from a plain thread, while a task computes and lets no other run.
+/// A plain thread calls it while a task computes and lets no other run.
 fn a_dump_waits_for_nobody(on: &On) {
     on.executors(1).on_thread(|io| {
         let (began, over) = (Event::new(), AtomicBool::new(false));

@@ -50,7 +50,7 @@ fn listener(io: &dyn Io) -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// The server of design.md, and several clients.
+/// An echo server, and several clients.
 fn an_echo_server_serves_several_clients(on: &On) {
     fn echo(io: &dyn Io, stream: &TcpStream) -> io::Result<()> {
         let mut buffer = [0; 1024];
@@ -227,7 +227,7 @@ fn vectored_calls_fill_buffers_in_order(on: &On) {
     });
 }
 
-/// More buffers than one system call takes.
+/// More buffers than one system call accepts.
 fn vectored_calls_take_any_number_of_buffers(on: &On) {
     on.run(|io| {
         let (client, server) = tcp_pair(io);
@@ -277,14 +277,14 @@ fn a_canceled_read_exact_tells_how_far_it_came(on: &On) {
             let read = Incomplete::count_of(&error);
             assert!(read == 3 || read == 0, "{read}");
             assert!(Canceled::is_in(&error), "{error}");
-            // What was not read is still there.
+            // The bytes that were not read are still there.
             let mut rest = [0; 3];
             client.read_exact(io, &mut rest[read..]).expect("the rest");
         });
     });
 }
 
-/// Whatever a canceled writer reports is what arrived.
+/// Exactly the bytes that a canceled writer reports have arrived.
 fn a_canceled_write_all_tells_how_far_it_came(on: &On) {
     on.run(|io| {
         let bytes: Vec<u8> = (0..=250).cycle().take(8 << 20).collect();
@@ -417,7 +417,7 @@ fn a_canceled_close_closes_nevertheless(on: &On) {
             });
             member.request_cancel();
             go.set();
-            // Both answers are right; the descriptor is gone in any case.
+            // Both results are right; the descriptor is closed in any case.
             if let Err(error) = member.join(io) {
                 assert!(Canceled::is_in(&error), "{error}");
             }
@@ -426,7 +426,7 @@ fn a_canceled_close_closes_nevertheless(on: &On) {
     });
 }
 
-/// Descriptors come from and go to std as they are.
+/// Descriptors are converted from and to std's types unchanged.
 fn std_streams_become_ours(on: &On) {
     on.run(|io| {
         let theirs = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -444,7 +444,7 @@ fn std_streams_become_ours(on: &On) {
     });
 }
 
-/// A listener and streams that somebody made non-blocking work as the others.
+/// A listener and streams that other code made non-blocking work like the others.
 fn non_blocking_descriptors_block_the_caller_nevertheless(on: &On) {
     on.run(|io| {
         let theirs = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -466,7 +466,7 @@ fn non_blocking_descriptors_block_the_caller_nevertheless(on: &On) {
     });
 }
 
-/// An acceptor on each executor, whose connections stay with it.
+/// An acceptor runs on each executor, and its connections stay there.
 fn each_executor_accepts_at_one_address(on: &On) {
     let on = &on.executors(3);
     on.run(|io| {
@@ -506,7 +506,7 @@ fn each_executor_accepts_at_one_address(on: &On) {
     });
 }
 
-/// The option is read back on both sides, also where the kernel accepts ahead.
+/// The option is read back on both sides, also if the kernel accepts ahead.
 fn small_pieces_are_delayed_only_where_that_is_asked_for(on: &On) {
     on.run(|io| {
         let check = |listener: &TcpListener, listen: bool, options: &ConnectOptions| {

@@ -48,7 +48,7 @@ fn timed_out<T>(result: &Result<T, WaitError>) -> bool {
     matches!(result, Err(WaitError::TimedOut(_)))
 }
 
-/// Nobody can look into it, and so the timeout cannot.
+/// An error that nobody can look into, so the timeout cannot either.
 #[derive(Debug, PartialEq, Eq)]
 struct Foreign(String);
 
@@ -260,7 +260,7 @@ fn a_deadline_that_has_passed_returns_at_once(on: &On) {
     });
 }
 
-/// `select` takes what is there, also if a deadline beside it has passed.
+/// `select` takes what is ready, even if a deadline beside it has passed.
 fn a_deadline_that_has_passed_takes_what_is_there(on: &On) {
     on.run(|io| {
         let (mutex, semaphore, event) = (Mutex::new(()), Semaphore::new(1), Event::new());
@@ -294,7 +294,7 @@ fn the_longest_time_never_comes(on: &On) {
     });
 }
 
-/// The count that was reached is in the error, through the timeout.
+/// The error contains the count that was reached, also through the timeout.
 fn a_timed_out_read_exact_tells_its_count(on: &On) {
     on.run(|io| {
         let (client, server) = tcp_pair(io);
@@ -304,7 +304,7 @@ fn a_timed_out_read_exact_tells_its_count(on: &On) {
         let error = result.expect_err("the rest never comes");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(!iolite_io::Canceled::is_in(&error), "it was delivered");
-        // All three, unless the time was over before the call came to read.
+        // All three, unless the time was over before the call began to read.
         let count = iolite_io::Incomplete::count_of(&error);
         assert!([0, 3].contains(&count), "{count}");
         assert_eq!(buffer[..count], b"abc"[..count]);
@@ -329,7 +329,7 @@ fn many_timers_end_in_their_order(on: &On) {
             }
         });
         let ended = ended.into_inner();
-        // A machine that is busy elsewhere may delay them past one another.
+        // A machine that is busy with other work may delay them past one another.
         if ended.iter().all(|(_, late)| *late < Duration::from_millis(40)) {
             assert_eq!(ended.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
         }
@@ -355,7 +355,7 @@ fn ticks_come_at_their_times_and_a_canceled_wait_takes_none(on: &On) {
     });
 }
 
-/// Whatever brought the request out of `call`, alone or as the cause of another error.
+/// The request may leave `call` in any form, alone or as the cause of another error.
 fn a_boxed_error_tells_which_timeout_it_is_of(on: &On) {
     type Boxed = Box<dyn Error + Send + Sync>;
 
@@ -384,7 +384,7 @@ fn a_boxed_error_tells_which_timeout_it_is_of(on: &On) {
             &|io| Ok(sender.send(io, 1_u32).map_err(SendErrorKind::from)?),
             &|io| Ok(receiver.recv(io).map(drop)?),
             &|io| Ok(reader.clone().recv(io).map(drop)?),
-            // The call finds the request that was handed back.
+            // The call finds the request that was put back.
             &|io| {
                 io.recancel(io.sleep(LONG).expect_err("it fires"));
                 Ok(bridge.call(io, |()| ())?)
@@ -397,7 +397,7 @@ fn a_boxed_error_tells_which_timeout_it_is_of(on: &On) {
             let caused = caused.expect_err("nothing comes");
             assert!(caused.is::<TimedOut>(), "{number}: {caused}");
         }
-        // The request of another one stays what it is.
+        // The request of another timeout is not changed.
         let outer = io.timeout(SHORT, |io| io.timeout(LONG, |io| calls[2](io)));
         assert!(outer.expect_err("nothing comes").is::<TimedOut>());
         let mut passed = None;
@@ -417,7 +417,7 @@ fn a_foreign_error_is_timed_out_only_by_its_timeout(on: &On) {
     on.run(|io| {
         let sleep = |io: &dyn Io| -> Result<u32, Foreign> { Ok(io.sleep(LONG).map(|()| 7)?) };
         assert_eq!(io.timeout_any(SHORT, sleep), Err(TimedOut));
-        // Before its time, and after it, where no point has told it.
+        // Before its time, and after it, if no cancellation point has delivered the request.
         assert_eq!(io.timeout_any(LONG, |_| mine()), Ok(mine()));
         assert_eq!(io.timeout_any(Duration::ZERO, |_| mine()), Ok(mine()));
         // An `Ok` wins.
@@ -426,13 +426,13 @@ fn a_foreign_error_is_timed_out_only_by_its_timeout(on: &On) {
             Ok::<_, Foreign>(7)
         });
         assert_eq!(swallowed, Ok(Ok(7)));
-        // Handed back, the request is not what it has failed with.
+        // If the request was put back, it is not the reason for the failure.
         let given_back = io.timeout_any(Duration::ZERO, |io| {
             io.recancel(io.sleep(LONG).expect_err("it fires"));
             mine()
         });
         assert_eq!(given_back, Ok(mine()));
-        // The outer one's is none of the inner one's.
+        // The outer timeout's request does not belong to the inner one.
         let mut inner = None;
         let outer = io.timeout_any(SHORT, |io| {
             let result = io.timeout_any(LONG, sleep);
@@ -440,7 +440,7 @@ fn a_foreign_error_is_timed_out_only_by_its_timeout(on: &On) {
             result.expect("not the inner one")
         });
         assert_eq!((outer, inner), (Err(TimedOut), Some(true)));
-        // Nor is a request from outside.
+        // Neither does a request from outside.
         scope(io, |group| {
             let task = concurrently(group, |io| io.timeout_any(LONG, sleep));
             let canceled = task.cancel(io).expect("it is not over").expect_err("asked to stop");
@@ -455,7 +455,7 @@ fn a_foreign_error_of_a_task_is_timed_out(on: &On) {
         let sleep = |io: &dyn Io| -> Result<(), Foreign> { Ok(io.sleep(LONG)?) };
         let result = io.timeout_any(SHORT, |io| io.group(|group| concurrently(group, sleep).join(io)));
         assert_eq!(result, Err(TimedOut));
-        // A task that was not told has failed by itself.
+        // A task that got no request has failed by itself.
         let result = io.timeout_any(LONG, |io| {
             io.group(|group| concurrently(group, |_| Err::<(), _>(Foreign("mine".into()))).join(io))
         });

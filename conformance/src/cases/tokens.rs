@@ -1,4 +1,4 @@
-//! Cancellation tokens: trees of them, what they bind, and what they leave alone.
+//! Cancellation tokens: trees of them, the calls that they cancel, and those that they do not.
 
 use std::io;
 use std::sync::Arc;
@@ -40,10 +40,10 @@ fn a_token_cancels_those_below_it_and_no_others(on: &On) {
         assert!(left.is_canceled() && same.is_canceled() && leaf.is_canceled());
         assert!(!root.is_canceled() && !right.is_canceled());
         assert!(left.child_token().is_canceled(), "made too late");
-        // One whose own parent is gone still is below the others.
+        // A token whose parent is dropped is still below the others.
         let orphan = right.child_token().child_token();
         drop(right);
-        // A place that was given back is used again.
+        // A place that was freed is used again.
         drop((0..9).map(|_| root.child_token()).collect::<Vec<_>>());
         let late = root.child_token();
         root.cancel();
@@ -70,7 +70,7 @@ fn every_point_of_what_it_runs_is_canceled_and_none_after_it(on: &On) {
         });
         assert_eq!(value, 7);
         io.check_cancel().expect("nothing is left of it");
-        // One that is canceled already runs its body all the same.
+        // A token that is already canceled still runs its body.
         token.run(io, |io| io.check_cancel().expect_canceled("it is canceled"));
         let panic = panic_of(|| token.run(io, |_| panic_quietly("the body's")));
         assert_eq!(panic, "the body's");
@@ -78,7 +78,7 @@ fn every_point_of_what_it_runs_is_canceled_and_none_after_it(on: &On) {
     });
 }
 
-/// Some of each kind of wait.
+/// Some calls of each kind of wait.
 fn every_blocked_call_is_ended(on: &On) {
     type Blocks<'a> = &'a (dyn Fn(&dyn Io) -> io::Result<()> + Sync);
     on.run(|io| {
@@ -104,7 +104,7 @@ fn every_blocked_call_is_ended(on: &On) {
             let child = token.child_token();
             scope(io, |group| {
                 let task = started(group, io, |io| child.run(io, block));
-                // The same on the calling context, whatever that is.
+                // The same on the calling context, whatever kind it is.
                 let canceler = concurrently(group, |io| {
                     io.sleep(SHORT).expect("not canceled");
                     token.cancel();
@@ -121,7 +121,7 @@ fn every_blocked_call_is_ended(on: &On) {
     });
 }
 
-/// Whichever way they were started.
+/// In whatever way the tasks were started.
 fn tasks_are_bound_for_as_long_as_they_live(on: &On) {
     on.run(|io| {
         for canceled_within in [false, true] {
@@ -196,13 +196,13 @@ fn a_shield_holds_it_back_and_timeouts_go_on(on: &On) {
                 io.sleep(Duration::from_micros(10)).expect("shielded");
                 let timed_out = io.timeout(SHORT, |io| io.sleep(LONG));
                 assert!(matches!(timed_out, Err(WaitError::TimedOut(_))));
-                // One that is opened inside is effective there.
+                // A token that is used inside takes effect there.
                 token.run(io, |io| io.check_cancel().expect_canceled("its own"));
                 io.check_cancel().expect("shielded");
             });
             io.check_cancel().expect_canceled("no longer");
         });
-        // A timeout tells its own request from the token's.
+        // A timeout distinguishes its own request from the token's.
         let open = CancellationToken::new();
         let outer = io.timeout(SHORT, |io| open.run(io, |io| io.sleep(LONG)));
         assert!(matches!(outer, Err(WaitError::TimedOut(_))));

@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = cases![
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Errors that say whose they are.
+/// Errors that name their origin.
 #[derive(Debug, PartialEq)]
 enum Failed {
     Member(usize),
@@ -83,7 +83,7 @@ fn the_body_is_stopped_where_it_waits(on: &On) {
     on.run(|io| {
         let result: Result<(), _> = io.try_group(|group| {
             drop(group.spawn_concurrent(|_| Err::<(), _>(Failed::Member(1))).expect("concurrent"));
-            // For good: a loop with back-off does not swallow it.
+            // The group stays failed: a loop with back-off does not swallow it.
             for _ in 0..3 {
                 assert_eq!(sleep(io), Err(Failed::Stopped));
             }
@@ -183,7 +183,7 @@ fn a_request_from_outside_reaches_members_and_body(on: &On) {
     });
 }
 
-/// Of several failures at once exactly one is returned, and every error is dropped.
+/// If several fail at once, exactly one error is returned, and every error is dropped.
 fn members_that_fail_at_once(on: &On) {
     on.run(|io| {
         for _ in 0..rounds(200) {

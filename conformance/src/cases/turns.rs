@@ -1,6 +1,6 @@
-//! Tasks that share a thread take turns, also where nobody has to wait, and whatever takes long.
+//! Tasks that share a thread take turns, even if none has to wait, and even if a call takes long.
 //!
-//! What is counted are turns and calls, never time: what a task does between two turns of another one.
+//! The cases count turns and calls, never time: the number of calls that a task makes between two turns of another one.
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -30,14 +30,15 @@ pub(crate) const CASES: &[Case] = cases![
     a_task_that_computes_between_its_calls_delays_timers_by_one,
 ];
 
-/// How many turns the neighbour of a busy task takes.
+/// The number of turns that the neighbour of a busy task takes.
 const TURNS: u32 = 50;
 
-/// How many calls that need not wait a task makes in one turn, at most. (A number of ours: it may become smaller.)
+/// The maximum number of calls that a task makes in one turn without having to wait. (Our own number, which may become
+/// smaller.)
 const CALLS_PER_TURN: u32 = 128;
 
-/// Sees that `busy` asks no more than `calls_max` times whether it goes on for each turn of a neighbour on the same
-/// executor, until that has had its turns.
+/// Checks that `busy` asks at most `calls_max` times whether to continue, for each turn of a neighbour on the same
+/// executor, until the neighbour has had its turns.
 fn takes_turns(
     on: &On,
     io: &dyn Io,
@@ -64,14 +65,14 @@ fn takes_turns(
         neighbour.join(io);
         busy.join(io)
     });
-    // Threads have their turns from the kernel.
+    // Threads get their turns from the kernel.
     assert!(
         on.tasks_are_threads() || calls <= (TURNS + 2) * calls_max,
         "{name}: {calls} calls in {TURNS} turns of the neighbour"
     );
 }
 
-/// The same of a task that makes one call after the other.
+/// Checks the same for a task that makes one call after another.
 fn calls_take_turns(on: &On, io: &dyn Io, name: &str, calls_max: u32, mut call: impl FnMut(&dyn Io) + Send) {
     takes_turns(on, io, name, calls_max, |io, goes_on| {
         while goes_on() {
@@ -164,7 +165,7 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
         let udp = UdpSocket::bind(io, (Ipv4Addr::LOCALHOST, 0)).expect("bind");
         udp.connect(io, udp.local_addr(io).expect("address")).expect("connect");
         takes_turns("a socket that is never empty", &mut |io| {
-            // A batch that is not full: the rest is lost, or found by the next call.
+            // A batch that is not full: the remaining messages are lost, or found by the next call.
             udp.send_many(io, &[(); 4].map(|()| OutgoingMessage { bytes: b"x", to: None })).expect("sent");
             udp.recv_many(io, &mut [Message::with_room(1), Message::with_room(1)]).expect("received");
         });
@@ -181,7 +182,7 @@ fn calls_that_need_not_wait_let_others_run(on: &On) {
     });
 }
 
-/// Without a unit of concurrency each runs on top of who starts it, which so never waits.
+/// Without a unit of concurrency, each task runs on top of its starter, which therefore never waits.
 fn tasks_that_run_inline_let_others_run(on: &On) {
     on.executors(1).async_limit(0).run(|io| {
         calls_take_turns(on, io, "spawn_async and join", CALLS_PER_TURN, |io| io.spawn_async(|_| ()).join(io));
@@ -191,7 +192,7 @@ fn tasks_that_run_inline_let_others_run(on: &On) {
     });
 }
 
-/// A loop that goes on whatever its calls return is a mistake, and must not be one for all the others.
+/// A loop that ignores the errors of its calls is a bug, but must not harm all other tasks.
 fn each_call_that_is_refused_lets_others_run(on: &On) {
     on.executors(1).on_thread(|io| {
         for (name, point) in POINTS {
@@ -211,7 +212,7 @@ fn each_call_that_is_refused_lets_others_run(on: &On) {
     });
 }
 
-/// Uses the processor for so long that nobody could take it for a short turn.
+/// Uses the processor for longer than any short turn.
 fn compute() {
     let began = std::time::Instant::now();
     while began.elapsed() < Duration::from_millis(3) {
@@ -219,8 +220,8 @@ fn compute() {
     }
 }
 
-/// Runs `body` beside a task on the same executor that computes and lets others run with `between`; `body` is handed
-/// the number of computations that have begun.
+/// Runs `body` beside a task on the same executor that computes and lets others run with `between`. `body` is given the
+/// number of computations that have begun.
 fn beside_computations<T: Send>(
     io: &dyn Io,
     between: fn(&dyn Io),
@@ -245,7 +246,7 @@ fn beside_computations<T: Send>(
     })
 }
 
-/// For some sleeps, how many computations began between the deadline and the end.
+/// Returns, for some sleeps, how many computations began between the deadline and the end of the sleep.
 fn computations_after_deadlines(io: &dyn Io, between: fn(&dyn Io)) -> Vec<u64> {
     beside_computations(io, between, |io, begun| {
         let sleep = |_| {
@@ -272,7 +273,7 @@ fn a_task_that_computes_between_its_turns_delays_timers_by_one(on: &On) {
     });
 }
 
-/// Before the first delay it cannot be known that its calls are far apart.
+/// Before the first delay, the executor cannot know that the task's calls are far apart.
 fn a_task_that_computes_between_its_calls_delays_timers_by_one(on: &On) {
     on.executors(1).run(|io| {
         let late = computations_after_deadlines(io, |io| io.check_cancel().expect("not canceled"));

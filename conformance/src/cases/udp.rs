@@ -147,7 +147,7 @@ fn many_messages_wait_for_the_first_only(on: &On) {
     });
 }
 
-/// A message is received by the one who was canceled, or by the next one.
+/// Either the canceled receive or the next one gets the message.
 fn a_canceled_receive_loses_no_message(on: &On) {
     on.on_thread(|io| {
         let ((near, _), (far, address)) = (socket(io), socket(io));

@@ -36,7 +36,7 @@ pub(crate) const CASES: &[Case] = cases![
     sequenced_packets,
 ];
 
-/// A name that no other test has.
+/// Returns a name that no other test has.
 fn fresh_name() -> UnixAddress {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -73,7 +73,7 @@ fn errors_are_the_systems(on: &On) {
         let path = folder.path().join("socket");
         assert_eq!(UnixStream::connect(io, &path).expect_err("nothing").kind(), io::ErrorKind::NotFound);
         drop(UnixListener::bind(io, &path).expect("bind"));
-        // The path stays.
+        // The path still exists.
         assert_eq!(UnixStream::connect(io, &path).expect_err("nobody").kind(), io::ErrorKind::ConnectionRefused);
         for bad in ["", "nul\0", &"long".repeat(30)] {
             assert_eq!(UnixStream::connect(io, bad).expect_err("no path").kind(), io::ErrorKind::InvalidInput);
@@ -81,7 +81,7 @@ fn errors_are_the_systems(on: &On) {
     });
 }
 
-/// Everything that streams can is one code, so this looks only whether it is there.
+/// All streams share their code, so this only checks that their calls exist.
 fn unix_streams_are_streams(on: &On) {
     on.run(|io| {
         let (near, far) = UnixStream::pair(io).expect("pair");
@@ -142,7 +142,7 @@ fn datagrams_arrive_whole_and_in_order(on: &On) {
     });
 }
 
-/// Where the receiver is slow the sender waits, connected or not, and loses nothing.
+/// If the receiver is slow, the sender waits, connected or not, and nothing is lost.
 fn a_full_queue_makes_the_sender_wait(on: &On, connected: bool) {
     const COUNT: u32 = 3_000;
     on.run(|io| {
@@ -174,7 +174,7 @@ fn a_full_queue_makes_the_sender_wait(on: &On, connected: bool) {
     });
 }
 
-/// What has no room in a queue waits, and can be canceled and timed out there.
+/// A message without room in a queue waits, and can be canceled and timed out there.
 fn waits_for_room_end(on: &On) {
     on.run(|io| {
         let (stream_name, datagram_name) = (fresh_name(), fresh_name());
@@ -208,7 +208,7 @@ fn waits_for_room_end(on: &On) {
     });
 }
 
-/// Room comes for some of many messages while their sender is canceled: each number is received once, in its turn.
+/// Some of many messages get room while their sender is canceled: each number is received once, in order.
 fn a_canceled_send_of_many_counts_what_it_sent(on: &On) {
     on.on_thread(|io| {
         let (near, far) = UnixDatagram::pair(io).expect("pair");
@@ -303,7 +303,7 @@ fn the_peer_is_known(on: &On) {
     });
 }
 
-/// Messages over a connection, by the socket that can be anything.
+/// Messages over a connection, with the generic socket type.
 fn sequenced_packets(on: &On) {
     on.run(|io| {
         let (near, far) = Socket::pair(io, Domain::UNIX, SocketType::SEQUENCED_PACKETS, 0).expect("pair");

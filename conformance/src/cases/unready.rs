@@ -1,5 +1,5 @@
-//! Descriptors that are said to be ready for good, although there is nothing to be had: a call on them ends, or waits
-//! without trying again and again, and a request reaches it.
+//! Descriptors that are always reported as ready, although nothing is available: a call on them ends, or waits without
+//! trying again and again, and a request reaches it.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -35,7 +35,7 @@ pub(crate) const CASES: &[Case] = cases![
     a_unix_listener_that_was_shut_down_accepts_nobody,
 ];
 
-/// How the kernel has the socket.
+/// The mode of the socket in the kernel.
 #[derive(Clone, Copy)]
 enum Mode {
     Blocking,
@@ -53,7 +53,7 @@ impl Mode {
     }
 }
 
-/// A call that receives something, and how much it was: bytes or messages.
+/// A call that receives something and returns the amount: bytes or messages.
 type Receive = fn(&dyn Io, &UdpSocket) -> io::Result<usize>;
 
 const RECEIVES: [Receive; 3] = [receive, receive_many, peek];
@@ -70,7 +70,7 @@ fn peek(io: &dyn Io, socket: &UdpSocket) -> io::Result<usize> {
     socket.peek(io, &mut [0; 16])
 }
 
-/// Two sockets that are connected to each other, with the second's address.
+/// Returns two sockets that are connected to each other, with the second one's address.
 fn pair(io: &dyn Io, mode: Mode) -> (UdpSocket, UdpSocket, SocketAddr) {
     let [near, far] = [(); 2].map(|()| UdpSocket::bind(io, own_address()).expect("bind"));
     let [near_address, far_address] = [&near, &far].map(|socket| socket.local_addr(io).expect("address"));
@@ -80,7 +80,7 @@ fn pair(io: &dyn Io, mode: Mode) -> (UdpSocket, UdpSocket, SocketAddr) {
     (near, far, far_address)
 }
 
-/// A socket whose peer was not there when it sent: the error was told, and stays in the queue of errors.
+/// Returns a socket whose peer did not exist when it sent: the error was reported, and stays in the error queue.
 fn beside_an_unread_error(io: &dyn Io, mode: Mode) -> (UdpSocket, SocketAddr) {
     let (near, far, far_address) = pair(io, mode);
     near.set_option(io, option::ERROR_QUEUE, true).expect("set");
@@ -155,7 +155,7 @@ fn a_request_reaches_a_receive_beside_an_unread_error(on: &On, mode: Mode) {
     });
 }
 
-/// What is counted is the processor's time, of which a busy machine only gives less.
+/// The case measures processor time, of which a busy machine only gives less.
 fn a_wait_beside_an_unread_error_uses_no_processor(on: &On, mode: Mode) {
     const WAIT: Duration = Duration::from_millis(50);
     on.executors(1).run(|io| {

@@ -1,4 +1,4 @@
-//! What the tests of `std.Io` and zio state and no other file has.
+//! Facts from the tests of `std.Io` and zio that no other file covers.
 
 use std::collections::VecDeque;
 use std::fs as std_fs;
@@ -94,7 +94,7 @@ fn a_request_comes_before_a_timeout_that_has_passed(on: &On) {
                 io.timeout(Duration::ZERO, |io| {
                     go.wait_uncancelable(io);
                     let first = io.check_cancel();
-                    // The time is over all the same.
+                    // The time is still over.
                     (io.check_cancel(), first).1
                 })
             });
@@ -105,7 +105,7 @@ fn a_request_comes_before_a_timeout_that_has_passed(on: &On) {
     });
 }
 
-/// std and tokio close what they would write before they wait: many programs end only then.
+/// std and tokio close the input before they wait: many programs end only then.
 fn waiting_for_a_program_closes_its_input(on: &On) {
     on.run(|io| {
         let cat = || {
@@ -119,7 +119,7 @@ fn waiting_for_a_program_closes_its_input(on: &On) {
     });
 }
 
-/// Partial progress wins, also in one call with many buffers: every byte that was counted arrives, and no other.
+/// Partial progress wins, also in one call with many buffers: exactly the counted bytes arrive.
 fn a_canceled_vectored_write_counts_what_it_wrote(on: &On) {
     on.run(|io| {
         let (near, far) = tcp_pair(io);
@@ -133,7 +133,7 @@ fn a_canceled_vectored_write_counts_what_it_wrote(on: &On) {
                     Ok(count) => counted += count,
                     Err(error) => assert!(Canceled::is_in(&error), "{error}"),
                 }
-                // Makes room for the next.
+                // This makes room for the next ones.
                 let mut part = vec![0; 1 << 20];
                 if counted > received.len() {
                     let count = far.read(io, &mut part).expect("received");
@@ -159,7 +159,7 @@ fn a_stream_is_read_to_its_end(on: &On) {
             });
             assert_eq!(reading.join(io), io::ErrorKind::TimedOut);
         });
-        // All of that, unless the time was over before the call came to read.
+        // All of that, unless the time was over before the call began to read.
         assert!([&b"before "[..], b"before and "].contains(&&bytes[..]), "what was read by then: {bytes:?}");
         far.write_all(io, &[b'x'; 100_000]).expect("sent");
         drop(far);
@@ -204,7 +204,7 @@ fn many_wait_for_a_value_that_somebody_sets(on: &On) {
     });
 }
 
-/// An initialiser that fails lets nobody go who waits for a value.
+/// An initializer that fails does not release tasks that wait for a value.
 fn a_value_that_could_not_be_made_is_waited_for_on(on: &On) {
     on.run(|io| {
         let cell = OnceLock::<u32>::new();
@@ -214,7 +214,7 @@ fn a_value_that_could_not_be_made_is_waited_for_on(on: &On) {
     });
 }
 
-/// The value is seen, or the request is.
+/// Either the value is seen, or the request is delivered.
 fn a_value_is_seen_or_the_wait_canceled(on: &On) {
     on.on_thread(|io| {
         Race::new("a wait for a value", 300).run(|start| {
@@ -261,7 +261,7 @@ fn access_tells_what_may_be_done(on: &On) {
     });
 }
 
-/// `std.Io`: `Dir.stat`, `Dir.iterate`, `Dir.setPermissions`: on the open directory, wherever it is by now.
+/// `std.Io`: `Dir.stat`, `Dir.iterate`, `Dir.setPermissions`: they work on the open directory, wherever it was moved.
 fn an_open_directory_is_a_place(on: &On) {
     in_folder(on, |io, folder| {
         std_fs::create_dir_all(folder.join("old/below")).expect("made");
@@ -276,7 +276,7 @@ fn an_open_directory_is_a_place(on: &On) {
         let mut names = Vec::new();
         for entry in fs::read_dir(io, &dir).expect("opened") {
             let entry = entry.expect("read");
-            // Its path leads on from the directory.
+            // Its path continues from the directory.
             let metadata = fs::metadata(io, dir.at(&entry.path())).expect("there");
             names.push((entry.file_name(), metadata.len() * u64::from(metadata.is_file())));
         }

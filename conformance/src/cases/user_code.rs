@@ -1,5 +1,5 @@
-//! Code of the program that runs where nobody calls it: destructors of errors, results, panics and values of a task's
-//! own. It may panic, wait and call back, and no scope ends before its members for it.
+//! Code of the program that runs without being called by the program: destructors of errors, results, panics and
+//! task-local values. It may panic, wait and call back, and no scope ends before its members because of it.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -33,10 +33,10 @@ pub(crate) const CASES: &[Case] = cases![
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Does what any destructor of a program may do, and tells that it did.
+/// Does what any destructor of a program may do, and reports that it has run.
 struct Drops {
     dropped: Arc<Event>,
-    /// Waits, in between.
+    /// The destructor waits in between, if there is an `Io`.
     waits: Option<Arc<dyn Io>>,
     panics: bool,
 }
@@ -47,9 +47,9 @@ impl Drop for Drops {
             io.shield(|io| io.sleep(Duration::from_micros(10))).expect("it is shielded");
         }
         self.dropped.set();
-        // A second panic in an unwinding aborts, here as anywhere.
+        // A second panic during an unwinding aborts, here as everywhere.
         if self.panics && !thread::panicking() {
-            // As does the destructor of what it panics with.
+            // The destructor of its payload panics too.
             resume_unwind(Box::new(Drops { dropped: Arc::default(), waits: None, panics: true }));
         }
     }
@@ -59,7 +59,7 @@ fn panics(dropped: &Arc<Event>) -> Drops {
     Drops { dropped: dropped.clone(), waits: None, panics: true }
 }
 
-/// A member of a scope that has not ended before it is told, and does not hurry then.
+/// Returns a member of a scope that does not end before `go` is set, and ends late.
 fn slow(go: &Event, ended: &AtomicBool) -> impl FnOnce(&dyn Io) + Send {
     |io| {
         go.wait_uncancelable(io);
@@ -68,7 +68,7 @@ fn slow(go: &Event, ended: &AtomicBool) -> impl FnOnce(&dyn Io) + Send {
     }
 }
 
-/// A panic whose destructor may panic is forgotten, after a look whether `ended`.
+/// Runs the closure, asserts that the member has `ended`, and leaks the panic, whose destructor may panic.
 fn outlives(ended: &AtomicBool, run: impl FnOnce()) {
     let outcome = catch_unwind(AssertUnwindSafe(run));
     assert!(ended.load(Ordering::SeqCst), "the scope has ended before its member");
@@ -124,7 +124,7 @@ enum Scope {
     JoinSet,
 }
 
-/// A member's panic is resumed, and what the body has returned, and members have, is dropped for it.
+/// A member's panic is resumed, and therefore the results of the body and of members are dropped.
 fn what_a_scope_does_not_return_may_panic_when_it_is_dropped(on: &On, kind: Scope) {
     on.run(|io| {
         let dropped = [(); 2].map(|()| Arc::new(Event::new()));
@@ -160,7 +160,7 @@ fn what_a_scope_does_not_return_may_panic_when_it_is_dropped(on: &On, kind: Scop
     });
 }
 
-/// Whether somebody asks a group for the panics of its members.
+/// The choice whether somebody asks a group for the panics of its members.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asks {
     Never,
@@ -168,7 +168,7 @@ enum Asks {
 }
 
 fn a_panic_that_nobody_asks_for_is_dropped_in_its_task(on: &On, asks: Asks) {
-    // One after the other, on the only worker and the only executor: what harms it shows.
+    // One after another, on the only worker and the only executor, so that any damage shows.
     let on = &on.async_limit(0).concurrent_limit(2).executors(1);
     on.run(|io| {
         let handle = io.handle().expect("a handle");
@@ -193,7 +193,7 @@ fn a_panic_that_nobody_asks_for_is_dropped_in_its_task(on: &On, asks: Asks) {
     });
 }
 
-/// The group has it when it is dropped.
+/// The group owns the panic when it is dropped.
 fn a_panic_that_nobody_asks_for_is_dropped_with_the_group(on: &On) {
     on.run(|io| {
         let (dropped, group) = (Arc::new(Event::new()), OwnedGroup::new(io.handle().expect("a handle")));
@@ -206,7 +206,7 @@ fn a_panic_that_nobody_asks_for_is_dropped_with_the_group(on: &On) {
     });
 }
 
-/// The number of a task, whose destructor tells.
+/// The number of a task, whose destructor reports it.
 #[derive(Default)]
 struct Number(Cell<usize>, RefCell<Option<Arc<AtomicUsize>>>);
 
@@ -223,7 +223,7 @@ fiber_local! {
     static AFTER: Number = Number::default();
 }
 
-/// Its destructor waits, and uses a value of its task and one that nobody has made before.
+/// Its destructor waits, and uses a task-local value that exists and one that does not.
 struct Logs(Arc<dyn Io>, Arc<AtomicUsize>, Arc<Event>);
 
 impl Drop for Logs {
@@ -277,7 +277,7 @@ impl Drop for StartsTasks {
         let (io, text) = (&*self.0, String::from("text"));
         let count = scope(io, |group| {
             let inline = group.spawn_async(|_| text.len()).join(io);
-            // The runtime may shut down.
+            // The runtime may be shutting down.
             let beside = group.spawn_concurrent(|_| text.len()).map_or(text.len(), |member| member.join(io));
             inline + beside
         });
@@ -294,8 +294,8 @@ fn the_end_of_a_thread_may_start_tasks(on: &On) {
         let counted = Arc::new(AtomicUsize::new(0));
         let ends = || AT_END.set(Some(StartsTasks(io.handle().expect("a handle"), counted.clone())));
         thread::scope(|scope| {
-            // The first has used the runtime before, the second has not. Joined, since the scope does not wait for
-            // their destructors.
+            // The first thread has used the runtime before, the second has not. They are joined, because the scope does
+            // not wait for their destructors.
             let first = scope.spawn(|| {
                 ends();
                 assert_eq!(io.spawn_async(|_| 1).join(io), 1);
@@ -305,7 +305,7 @@ fn the_end_of_a_thread_may_start_tasks(on: &On) {
                 .for_each(|thread| thread.join().expect("its destructors do not panic"));
         });
         assert_eq!(counted.load(Ordering::SeqCst), 2 * 8);
-        // A thread of the runtime's own, and, where tasks are threads, a worker.
+        // A thread of the runtime itself, and, if tasks are threads, a worker.
         let theirs = (io.handle().expect("a handle"), counted.clone());
         let set = |(io, counted)| AT_END.set(Some(StartsTasks(io, counted)));
         let ending = io.spawn_thread("ends", move |_| set(theirs)).map_err(|error| error.kind).expect("a thread");
@@ -335,7 +335,7 @@ fn a_panic_ends_the_timeout_and_the_shield_that_it_passes(on: &On) {
     });
 }
 
-/// The queue that it is in, once it is.
+/// The queue that contains it, once it is queued.
 struct Tag(Weak<CompletionQueue<Tag, Tag>>, Arc<AtomicUsize>);
 
 impl Drop for Tag {
@@ -355,7 +355,7 @@ fn a_tag_may_use_its_queue_when_it_is_dropped(on: &On) {
         queue.timer(LONG, tag());
         queue.cancel_all();
         assert_eq!(dropped.load(Ordering::SeqCst), 2);
-        // One that is refused, and one whose result is dropped, too.
+        // One that is refused, and one whose result is dropped.
         let result = tag();
         queue.submit(tag(), move |_| result).map_err(|error| error.kind).expect("there is room");
         drop(queue.wait(io).expect("not canceled"));
@@ -363,7 +363,7 @@ fn a_tag_may_use_its_queue_when_it_is_dropped(on: &On) {
     });
 }
 
-/// Sends on when it is copied, and when it is dropped.
+/// Sends on the channel when it is cloned, and when it is dropped.
 struct Item(u32, broadcast::Sender<Item>);
 
 impl Clone for Item {
@@ -386,7 +386,7 @@ fn an_item_may_use_the_channel_that_holds_it(on: &On) {
         let (sender, mut receiver) = broadcast::channel(2);
         let mut other = receiver.clone();
         for number in 1..10 {
-            // From the third on, the oldest is dropped.
+            // From the third item on, the oldest one is dropped.
             assert!(sender.send(Item(number, sender.clone())).is_ok(), "there are receivers");
         }
         for receiver in [&mut receiver, &mut other] {

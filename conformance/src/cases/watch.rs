@@ -1,4 +1,4 @@
-//! Watched values: the last one is always seen.
+//! Watched values: the last value is always seen.
 
 use std::io;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Small things that many cases need.
+//! Small helpers that many cases need.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use iolite_io::{Canceled, Group, Io, ScopedTask};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-/// A group whose body does not fail.
+/// Runs a group whose body does not fail.
 pub fn scope<'env, T>(io: &'env (dyn Io + 'env), body: impl for<'scope> FnOnce(&'scope Group<'scope, 'env>) -> T) -> T {
     let Ok(value) = io.group(|group| Ok::<T, Infallible>(body(group)));
     value
@@ -33,7 +33,7 @@ where
     group.spawn_concurrent(closure).expect("a unit of concurrency is free")
 }
 
-/// Starts a member beside the caller and returns when it runs, and is about to do what it does.
+/// Starts a member beside the caller and returns once the member runs and is about to call its closure.
 pub fn started<'scope, F, T>(group: &'scope Group<'scope, '_>, io: &dyn Io, closure: F) -> ScopedTask<'scope, T>
 where
     F: FnOnce(&dyn Io) -> T + Send + 'scope,
@@ -49,19 +49,19 @@ where
     member
 }
 
-/// Yields until `fact`, which another context brings about.
+/// Yields until `fact` returns true; another context has to bring that about.
 pub fn until(io: &dyn Io, mut fact: impl FnMut() -> bool) {
     while !fact() {
         io.yield_now();
     }
 }
 
-/// Panics without a word on stderr.
+/// Panics without output on stderr.
 pub fn panic_quietly(text: &str) -> ! {
     resume_unwind(Box::new(text.to_owned()))
 }
 
-/// The text with which `f` panics; fails the test when it does not.
+/// Returns the text with which `f` panics; fails the test if it does not.
 #[track_caller]
 pub fn panic_of<T>(f: impl FnOnce() -> T) -> String {
     match catch_unwind(AssertUnwindSafe(f)) {
@@ -70,7 +70,7 @@ pub fn panic_of<T>(f: impl FnOnce() -> T) -> String {
     }
 }
 
-/// The text of a panic that was caught.
+/// Returns the text of a caught panic.
 pub fn text_of(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
         (Some(text), _) => text.clone(),
@@ -79,9 +79,9 @@ pub fn text_of(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// For results of which a case wants to see that they are a cancellation.
+/// For results that a case expects to be a cancellation.
 pub trait ExpectCanceled {
-    /// Takes the request as delivered; panics where there is none.
+    /// Takes the request as delivered; panics if there is none.
     fn expect_canceled(self, why: &str);
 }
 
@@ -92,7 +92,7 @@ impl<T: Debug> ExpectCanceled for Result<T, Canceled> {
     }
 }
 
-/// The two ends of a connection on loopback.
+/// Returns the two ends of a connection on loopback.
 pub fn tcp_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(io, "127.0.0.1:0").expect("bind");
     // The kernel completes the connection from its backlog, so one task can do both.
@@ -101,10 +101,10 @@ pub fn tcp_pair(io: &dyn Io) -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-/// Writes until the system takes nothing more, and has not for a while; how many bytes it took.
+/// Writes until the system accepts nothing more, and has not for a while. Returns the number of bytes that it accepted.
 ///
-/// That the time of a call is over says nothing: on a busy machine it may be over before the system was asked. So the
-/// system is asked, in a way that cannot wait, and once more when what is on its way to the peer has arrived there.
+/// The timeout of a call proves nothing: on a busy machine, the time may be over before the system was asked. So the
+/// system is asked in a way that cannot wait, and again after the bytes on their way to the peer have arrived there.
 pub fn fill(io: &dyn Io, stream: &TcpStream) -> usize {
     let chunk = vec![1; 1 << 20];
     let (mut taken, mut was_full) = (0, false);
@@ -121,12 +121,12 @@ pub fn fill(io: &dyn Io, stream: &TcpStream) -> usize {
     }
 }
 
-/// A listener whose backlog is full, so that connecting to it waits.
+/// Returns a listener whose backlog is full, so that connecting to it waits.
 pub fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
     let listener = TcpListener::bind_with(io, "127.0.0.1:0", &options).expect("bind");
     let address = listener.local_addr(io).expect("address");
-    // For these there is room, however long they take.
+    // There is room for these, however long they take.
     let mut waiting: Vec<_> = (0..2).map(|_| TcpStream::connect(io, address).expect("room for two")).collect();
     while let Ok(stream) = io.timeout(Duration::from_millis(50), |io| TcpStream::connect(io, address)) {
         waiting.push(stream);
@@ -135,17 +135,17 @@ pub fn full_listener(io: &dyn Io) -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     (listener, address, waiting)
 }
 
-/// An address on loopback, with any port, that nobody else uses: what is bound to it is followed, once it is closed, by
-/// no other case that runs beside this one and was given the same port.
+/// Returns an address on loopback, with any port, that no other case uses. Otherwise a case that runs beside this one
+/// could be given the port of a socket that this case has closed.
 pub fn own_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = process::id().wrapping_mul(4096).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-    // From 127.0.1.0 to 127.255.255.253: neither 127.0.0.1, where all others are, nor to all.
+    // From 127.0.1.0 to 127.255.255.253: neither 127.0.0.1, which all other cases use, nor a broadcast address.
     let host = 0x7f00_0100 + number % 0x00ff_fefe;
     (Ipv4Addr::from(host), 0).into()
 }
 
-/// An address on which nobody listens, held by a socket that is bound and does not.
+/// Returns an address on which nobody listens. A socket that is bound and does not listen holds it.
 pub fn refusing(io: &dyn Io) -> (Socket, SocketAddr) {
     let socket = Socket::new(io, Domain::IPV4, SocketType::STREAM, 0).expect("made");
     socket.bind(io, SocketAddr::from(([127, 0, 0, 1], 0))).expect("bind");
@@ -154,8 +154,8 @@ pub fn refusing(io: &dyn Io) -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// The command by which the case that calls this runs again, alone, in a process of its own. It must be called on the
-/// thread of the case; some variable of the environment has to say to the other process what it is.
+/// Returns the command that runs the calling case again, alone, in a process of its own. It must be called on the
+/// thread of the case. A variable of the environment has to tell the other process its role.
 #[must_use]
 pub fn again() -> Command {
     let mut command = Command::new(env::current_exe().expect("this program"));

@@ -1,4 +1,4 @@
-//! What cases are written with, and tests of a backend's own can be: races with seeds, a watchdog, small things.
+//! The helpers of the cases, which tests of a backend can use, too: races with seeds, a watchdog, small helpers.
 
 mod common;
 mod folder;

@@ -9,33 +9,34 @@ use iolite_io::{Canceled, Io};
 
 use super::{Random, Watchdog, concurrently, note, rounds, scope};
 
-/// A completion and a cancellation that are let go at nearly the same time, many times over.
+/// A completion and a cancellation that are released at nearly the same time, many times over.
 ///
-/// A race proves nothing unless both sides win often. So the time between the two is steered: when
-/// the completion wins, the cancellation comes earlier the next time, and the other way round.
+/// A race proves nothing unless both sides win often. So the race steers the time between the two: if the completion
+/// wins, the cancellation comes earlier the next time, and the other way round.
 #[derive(Debug)]
 pub struct Race {
     name: &'static str,
     random: Random,
     rounds: usize,
-    /// How long after the completion the cancellation is let go; negative when before.
+    /// The time from the release of the completion to that of the cancellation; negative if the cancellation comes
+    /// first.
     lead_nanos: i64,
-    /// How much the next outcome moves it; signed as the last one moved it.
+    /// The amount by which the next outcome changes it; signed like the last change.
     step_nanos: i64,
     completed: usize,
     canceled: usize,
 }
 
-/// From how many rounds on each side has to win some of them. In fewer the lead may not have been found, on a machine
-/// that others use above all.
+/// The number of rounds from which on each side has to win some of them. With fewer rounds the right lead may not have
+/// been found, above all on a machine that others use.
 const SHARED_FROM: usize = 1_000;
 
-/// How much an outcome moves the time between the two, the first time and at most.
+/// The amount by which an outcome changes the time between the two, at first and at most.
 const STEP_NANOS: i64 = 2_000;
 const STEP_NANOS_MAX: i64 = 64_000;
 
 impl Race {
-    /// A race of so many rounds, or of `IOLITE_TEST_ROUNDS`, with a seed that it notes by its name.
+    /// Makes a race of this number of rounds, or of `IOLITE_TEST_ROUNDS`, with a seed that it notes under its name.
     pub fn new(name: &'static str, default_rounds: usize) -> Self {
         Self {
             name,
@@ -48,7 +49,7 @@ impl Race {
         }
     }
 
-    /// Runs all rounds. `round` lets both go, by [`Start::go`], and says whether the completion won.
+    /// Runs all rounds. `round` releases both sides with [`Start::go`], and returns true if the completion won.
     pub fn run(mut self, mut round: impl FnMut(Start) -> bool) {
         for number in 0..self.rounds {
             if number % 1_000 == 0 {
@@ -71,7 +72,7 @@ impl Race {
         }
     }
 
-    /// Moves the lead up or down, the further the more often it went there.
+    /// Moves the lead up or down, by more each time that it moves in the same direction.
     fn steer(&mut self, direction: i64) {
         let again = self.step_nanos.signum() == direction;
         let step = if again { (2 * self.step_nanos.abs()).min(STEP_NANOS_MAX) } else { STEP_NANOS };
@@ -87,7 +88,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// Lets both go, in this round's order and distance.
+    /// Releases both sides, in this round's order and with its distance.
     pub fn go(self, complete: impl FnOnce(), cancel: impl FnOnce()) {
         if self.lead_nanos >= 0 {
             complete();
@@ -100,23 +101,23 @@ impl Start {
         }
     }
 
-    /// For races against a clock that cancels after `base`: when to let the completion go.
+    /// For races against a clock that cancels after `base`: returns the delay of the completion.
     pub fn completion_delay(self, base: Duration) -> Duration {
         later(base, -self.lead_nanos)
     }
 
-    /// For races against a clock that completes after `base`: when to let the cancellation go.
+    /// For races against a clock that completes after `base`: returns the delay of the cancellation.
     pub fn cancellation_delay(self, base: Duration) -> Duration {
         later(base, self.lead_nanos)
     }
 
-    /// Burns the time between the two: a sleep would be far too coarse.
+    /// Spins for the time between the two: a sleep would be far too coarse.
     fn spin(self) {
         spin(Duration::from_nanos(self.lead_nanos.unsigned_abs()));
     }
 }
 
-/// One round: a task attempts something, while its completion and its cancellation are let go.
+/// Runs one round: a task attempts something, while its completion and its cancellation are released.
 pub fn attempt<T: Send>(
     io: &dyn Io,
     start: Start,
@@ -151,7 +152,7 @@ fn later(base: Duration, nanos: i64) -> Duration {
     Duration::from_nanos(u64::try_from(base + nanos).unwrap_or(0))
 }
 
-/// Burns some time.
+/// Spins for some time.
 pub fn spin(duration: Duration) {
     let begin = Instant::now();
     while begin.elapsed() < duration {

@@ -6,17 +6,17 @@ use std::hash::BuildHasher;
 
 use super::note;
 
-/// How many rounds a randomized test runs: `IOLITE_TEST_ROUNDS`, or else what the test asks for.
+/// Returns the number of rounds of a randomized test: `IOLITE_TEST_ROUNDS`, or else the test's own number.
 pub fn rounds(default: usize) -> usize {
     env::var("IOLITE_TEST_ROUNDS").map_or(default, |rounds| rounds.parse().expect("IOLITE_TEST_ROUNDS is a number"))
 }
 
-/// A stream of numbers from a seed, which it notes: `IOLITE_TEST_SEED` repeats a run.
+/// A sequence of numbers from a seed, which it notes: `IOLITE_TEST_SEED` repeats a run.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of `IOLITE_TEST_SEED`, or else of a seed of its own, noted as that `of` somebody.
+    /// Makes the sequence from `IOLITE_TEST_SEED`, or else from a new seed, which is noted under the name `of`.
     pub fn new(of: &str) -> Self {
         let seed = env::var("IOLITE_TEST_SEED").map_or_else(
             |_| RandomState::new().hash_one(of),
@@ -26,7 +26,7 @@ impl Random {
         Self(seed)
     }
 
-    /// The next number (splitmix64).
+    /// Returns the next number (splitmix64).
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
@@ -35,12 +35,12 @@ impl Random {
         value ^ (value >> 31)
     }
 
-    /// Another stream, which goes its own way.
+    /// Makes another, independent sequence.
     pub fn fork(&mut self) -> Self {
         Self(self.number())
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.number() % bound
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::record;
 
-/// No case needs a fraction of it.
+/// No case needs more than a fraction of this time.
 const LIMIT: Duration = Duration::from_secs(60);
 
 enum Said {
@@ -18,23 +18,23 @@ enum Said {
 }
 
 thread_local! {
-    /// The beats of the watchdog that this thread made.
+    /// The channel for the beats of the watchdog that this thread has made.
     static HERE: RefCell<Option<mpsc::Sender<Said>>> = const { RefCell::new(None) };
 }
 
-/// While it lives, a plain thread waits beside the test; after 60 s without a [`beat`](Self::beat)
-/// it prints the name of the test and what was noted meanwhile, and ends the process.
+/// A plain thread that waits beside the test while this value lives. After 60 s without a [`beat`](Self::beat) it
+/// prints the name of the test and the notes since its beginning, and ends the process.
 pub struct Watchdog {
     beats: mpsc::Sender<Said>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
-    /// Watches the test that runs on the calling thread, which is named after it.
+    /// Watches the test that runs on the calling thread, which has the test's name.
     ///
     /// # Panics
     ///
-    /// When there can be no thread.
+    /// If no thread can be started.
     pub fn start() -> Self {
         let name = thread::current().name().unwrap_or("a test without a name").to_owned();
         let before = record::length();
@@ -49,7 +49,7 @@ impl Watchdog {
                         Err(RecvTimeoutError::Timeout) => break,
                     }
                 }
-                // Not `eprintln`, which goes into the captured output of a test that never ends.
+                // This does not use `eprintln`, whose output would be captured with that of a test that never ends.
                 let said = record::since(before);
                 let _ = writeln!(std::io::stderr(), "\nHANG: `{name}` made no progress for {LIMIT:?}\n{said}");
                 process::abort();
@@ -59,12 +59,12 @@ impl Watchdog {
         Self { beats, thread: Some(thread) }
     }
 
-    /// Says that the test makes progress.
+    /// Notes that the test makes progress.
     pub fn beat(&self) {
         let _ = self.beats.send(Said::Progress);
     }
 
-    /// Says that the test of the calling thread makes progress, if it is watched.
+    /// Notes that the test of the calling thread makes progress, if it is watched.
     pub fn beat_here() {
         HERE.with_borrow(|beats| {
             if let Some(beats) = beats {
@@ -75,7 +75,7 @@ impl Watchdog {
 }
 
 impl Drop for Watchdog {
-    /// Waits for the thread, so that nothing of this test is left beside the next one.
+    /// Waits for the thread, so that nothing of this test runs beside the next one.
     fn drop(&mut self) {
         HERE.take();
         let _ = self.beats.send(Said::Over);

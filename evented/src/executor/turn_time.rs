@@ -1,33 +1,34 @@
-//! When fibers have run for long enough that timers, completions and other threads are looked after.
+//! The time for which fibers run before timers, completions and other threads are served.
 //!
-//! A turn has a number of resumptions and a time. The clock costs as much as a few resumptions, so it is not read after
-//! each of them, but after the first, the second, the fourth, and so on, up to every eighth: fibers that take long show
-//! themselves at once. Once some were slow, the steps stay short for as long as there are slow ones.
+//! A turn has a number of resumptions and a time. Reading the clock costs as much as a few resumptions. So it is not
+//! read after each of them, but after the first, the second, the fourth, and so on, up to every eighth: slow fibers are
+//! detected at once. When some were slow, the steps stay short for as long as there are slow ones.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use iolite_io::Instant;
 
-/// How long fibers run before others are looked after.
+/// The time for which fibers run before others are served.
 const TURN: Duration = Duration::from_micros(200);
 
-/// How many resumptions there are between two looks at the clock, at most.
+/// The maximum number of resumptions between two readings of the clock.
 const STEP_MAX: u32 = 8;
 
 /// The time of an executor's turn.
 #[derive(Debug)]
 pub(super) struct TurnTime {
-    /// Whether there was something to look after when it began. If not, it is over as soon as something comes up.
+    /// True if there was something to serve when the turn began. If not, the turn is over as soon as something comes
+    /// up.
     serves: Cell<bool>,
-    /// When it began, or was first asked for; `None` where it was not told.
+    /// The time at which the turn began, or at which its time was first checked; `None` before that.
     began: Cell<Option<Instant>>,
     looked: Cell<Instant>,
-    /// Resumptions until the next look.
+    /// The number of resumptions until the next reading.
     left: Cell<u32>,
-    /// Those between two looks.
+    /// The number of resumptions between two readings.
     step: Cell<u32>,
-    /// The same, at most: fewer where fibers were slow in recent turns.
+    /// The maximum of `step`: it is smaller if fibers were slow in recent turns.
     step_max: Cell<u32>,
 }
 
@@ -45,8 +46,8 @@ impl Default for TurnTime {
 }
 
 impl TurnTime {
-    /// Begins a turn, in which there is something to look after or not. `now` is asked for where there is, and where
-    /// fibers were slow.
+    /// Begins a turn; `serves` says whether there is something to serve. `now` is called if there is, and if fibers
+    /// were slow.
     pub(super) fn begin(&self, serves: bool, now: impl FnOnce() -> Instant) {
         let now = (serves || self.was_slow()).then(now);
         self.serves.set(serves);
@@ -57,19 +58,19 @@ impl TurnTime {
         self.step_max.set((self.step_max.get() * 2).min(STEP_MAX));
     }
 
-    /// Whether there was something to look after when it began.
+    /// Returns true if there was something to serve when the turn began.
     #[inline]
     pub(super) fn serves(&self) -> bool {
         self.serves.get()
     }
 
-    /// Whether fibers were slow in recent turns. Then the clock is worth its price at the beginning of each, also where there
-    /// is nothing to look after: who computes between its calls has others wait that are ready.
+    /// Returns true if fibers were slow in recent turns. Then it pays to read the clock at the beginning of each turn,
+    /// even if there is nothing to serve: a fiber that computes between its calls delays the other ready fibers.
     fn was_slow(&self) -> bool {
         self.step_max.get() < STEP_MAX
     }
 
-    /// Counts a resumption; whether it is time to look at the clock.
+    /// Counts a resumption. Returns true if it is time to read the clock.
     #[inline]
     #[must_use]
     pub(super) fn is_look_due(&self) -> bool {
@@ -84,12 +85,12 @@ impl TurnTime {
         true
     }
 
-    /// Has the clock be looked at after the next resumption.
+    /// Makes the clock be read after the next resumption.
     pub(super) fn look_next(&self) {
         self.left.set(1);
     }
 
-    /// Whether the time of the turn is over. That of one that has none begins now.
+    /// Returns true if the time of the turn is over. If the turn has no beginning yet, it begins now.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let Some(began) = self.began.get() else {
             self.began.set(Some(now));
@@ -110,7 +111,7 @@ impl TurnTime {
 mod tests {
     use super::*;
 
-    /// How long a turn takes in which each resumption takes as long as is told.
+    /// Returns how long a turn takes in which `takes` gives the duration of each resumption.
     fn turn(turn: &TurnTime, mut takes: impl FnMut(u32) -> Duration) -> Duration {
         let began = Instant::from_nanos(1_000_000_000);
         turn.begin(true, || began);

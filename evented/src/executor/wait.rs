@@ -1,4 +1,4 @@
-//! What an executor waits for, and for how long, when there is nothing to run.
+//! The wait of an executor that has nothing to run: the events that end it, and its duration.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use iolite_io::backend::monotonic_now;
 use super::state::{Executor, Shutdown};
 use crate::ring::Wait;
 
-/// How much later than its deadline a timer may wake an executor that sleeps, so that timers near each
-/// other cost one wake-up. As much as Linux allows itself for a thread that sleeps.
+/// The time by which a timer may wake a sleeping executor too late, so that timers near each other cost one wake-up.
+/// Linux allows itself the same for a sleeping thread.
 const TIMER_SLACK: Duration = Duration::from_micros(50);
 
 impl Executor {
-    /// What the next turn of the ring may wait for.
+    /// Returns the wait for the next turn of the ring.
     #[inline]
     pub(super) fn wait(&self) -> Wait {
         if !self.ready.is_empty() || self.overdue.get().is_some() || self.ring.has_collected() || self.can_start() {
@@ -21,7 +21,7 @@ impl Executor {
         self.tell_load();
         self.registered.release_unused(&self.ring);
         if self.buffers.release_unused(&self.ring) {
-            // Somebody may have waited for one of them.
+            // A task may have been waiting for one of them.
             return Wait::No;
         }
         let trim_at = self.trim();
@@ -41,7 +41,8 @@ impl Executor {
         if self.ring.has_collected() || !self.inbox.begin_sleep() {
             return Wait::No;
         }
-        // Once more, after the announcement: whoever left something elsewhere before it did not wake us.
+        // This is repeated after the announcement: a thread that left something elsewhere before it did not wake this
+        // executor.
         if self.runtime.executors().take_messages(self.index, |message| self.perform_message(message))
             || self.can_start()
             || self.runtime.is_closing() && !self.may_sleep_closing()
@@ -52,8 +53,8 @@ impl Executor {
         nanos.map_or(Wait::Forever, |nanos| Wait::Nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
-    /// Waits a moment for what other threads may leave; whether they did. Completions do not count: that
-    /// they are waited for costs no more in `enter`.
+    /// Waits briefly for messages from other threads. Returns true if there were any. Completions do not count, because
+    /// waiting for them in `enter` costs no more.
     fn wait_patiently(&self) -> bool {
         if !self.patience.pays() {
             return false;

@@ -70,7 +70,7 @@ fn is_fifo(at: PathAt<'_>) -> bool {
 
 #[cold]
 fn no_thread(source: io::Error) -> io::Error {
-    explained(io::ErrorKind::Other, "the system starts no thread to wait for the other end of a FIFO", source)
+    explained(io::ErrorKind::Other, "the system cannot start a thread to wait for the other end of a FIFO", source)
 }
 
 /// Returns true if the file is a FIFO that may have been opened without the other end, so that the open has to wait for

@@ -1,4 +1,4 @@
-//! The harness of this folder's tests: they are ignored aloud where the kernel has no io_uring for us.
+//! The harness of this folder's tests: they are ignored with a message where the kernel denies io_uring.
 
 // Each test target uses a part of it.
 #![allow(dead_code)]
@@ -14,7 +14,7 @@ pub(crate) fn run(lists: &'static [&'static [Case]]) -> ExitCode {
     iolite_conformance::run_cases(vec![Arc::new(Fibers)], lists)
 }
 
-/// For cases that look at what belongs to the process.
+/// Runs cases that look at state of the whole process, one at a time.
 pub(crate) fn run_one_by_one(lists: &'static [&'static [Case]]) -> ExitCode {
     iolite_conformance::run_one_by_one(vec![Arc::new(Fibers)], lists)
 }

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::database::{Location, Synchronous};
 
-/// A relay in the shape of the AT Protocol's: it follows many hosts, stores their events, and sends
-/// them on. By default it starts hosts of its own and runs once on each backend.
+/// A relay like those of the AT Protocol: it follows many hosts, stores their events, and sends them on. By default it
+/// starts hosts of its own and runs once on each backend.
 #[derive(Debug, Parser)]
 #[command(name = "relay", args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
@@ -20,67 +20,65 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The hosts that the relay follows, in a process of its own. Prints its address.
+    /// Runs the hosts that the relay follows, in a process of its own. Prints its address.
     Upstreams(UpstreamsArguments),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RelayArguments {
-    /// The backend; by default what IOLITE_BACKEND says, or else both, one after the other.
+    /// The backend; by default that of IOLITE_BACKEND, or else both, one after the other.
     #[arg(long, value_enum)]
     pub(crate) backend: Option<Backends>,
-    /// How many hosts to follow; by default 300 on threads and 1000 on fibers.
+    /// The number of hosts to follow; by default 300 on threads and 1000 on fibers.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) hosts: Option<u32>,
-    /// How many events per second each host emits (of the relay's own hosts).
+    /// The number of events per second that each host emits (for the relay's own hosts).
     #[arg(long, default_value_t = 5.0, value_parser = rate)]
     pub(crate) rate: f64,
-    /// How long to run; by default 12 with hosts of its own, and until Ctrl-C with --upstreams.
+    /// The time to run in seconds; by default 12 with hosts of its own, and until Ctrl-C with --upstreams.
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
-    /// How to print the summary.
+    /// The format of the summary.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
-    /// A file, or postgres://user@host/name (with the feature `postgres`); by default a temporary
-    /// file.
+    /// A file, or postgres://user@host/name (with the feature `postgres`); by default a temporary file.
     #[arg(long, value_parser = location)]
     pub(crate) database: Option<Location>,
-    /// How careful the database is with what is acknowledged.
+    /// The durability of acknowledged events in the database.
     #[arg(long, value_enum, default_value = "full")]
     pub(crate) synchronous: Synchronous,
-    /// Follow the hosts at this address (`relay upstreams`) instead of own ones.
+    /// Follow the hosts at this address (`relay upstreams`) instead of starting own ones.
     #[arg(long)]
     pub(crate) upstreams: Option<SocketAddr>,
-    /// Where to serve /subscribe and /metrics.
+    /// The address at which to serve /subscribe and /metrics.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
-    /// How many tasks may run at once; by default what IOLITE_CONCURRENT_LIMIT says, or else 1024
-    /// on threads.
+    /// The number of tasks that may run at once; by default that of IOLITE_CONCURRENT_LIMIT, or else 1024 on threads.
     #[arg(long)]
     pub(crate) concurrent_limit: Option<usize>,
-    /// Let the relay's own hosts behave: no pauses, no cut frames, no dropped connections.
+    /// Let the relay's own hosts behave well: no pauses, no cut frames, no dropped connections.
     #[arg(long)]
     pub(crate) no_faults: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct UpstreamsArguments {
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
-    /// How many hosts there are.
+    /// The number of hosts.
     #[arg(long, default_value_t = 4000)]
     pub(crate) hosts: u32,
-    /// How many events per second each host emits.
+    /// The number of events per second that each host emits.
     #[arg(long, default_value_t = 5.0, value_parser = rate)]
     pub(crate) rate: f64,
-    /// Behave: no pauses, no cut frames, no malformed ones, no dropped connections.
+    /// Behave well: no pauses, no cut frames, no malformed frames, no dropped connections.
     #[arg(long)]
     pub(crate) no_faults: bool,
-    /// The backend; by default what IOLITE_BACKEND says, or else auto.
+    /// The backend; by default that of IOLITE_BACKEND, or else auto.
     #[arg(long)]
     pub(crate) backend: Option<UpstreamsBackend>,
-    /// End when standard input does: for whoever started this process.
+    /// End when standard input ends, for the process that started this one.
     #[arg(long, hide = true)]
     pub(crate) until_stdin_closes: bool,
 }
@@ -103,14 +101,14 @@ pub(crate) enum UpstreamsBackend {
 pub(crate) enum Format {
     /// A table.
     Table,
-    /// One JSON object per backend and line.
+    /// One JSON object per backend, each on a line.
     Json,
 }
 
 fn location(text: &str) -> Result<Location, String> {
     let postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
     match text {
-        // A database of one connection each, which is gone with it.
+        // A database of one connection each, which disappears with the connection.
         "" | ":memory:" => Err("it keeps nothing; name a file, or leave it out for a temporary one".into()),
         _ if postgres && cfg!(not(feature = "postgres")) => {
             Err("this relay was built without the feature `postgres`".into())

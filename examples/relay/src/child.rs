@@ -1,4 +1,4 @@
-//! The relay's own upstreams: this program again, in a process of its own.
+//! The relay's own upstreams: this program, started again in a process of its own.
 
 use std::env;
 use std::io::{self, BufRead, BufReader};
@@ -10,7 +10,7 @@ use iolite::Io;
 use iolite::process::{self, Child};
 use iolite::stdio::OutputStream;
 
-/// How to start it.
+/// The settings of the process.
 #[derive(Clone, Debug)]
 pub(crate) struct ChildSettings {
     pub(crate) hosts: u32,
@@ -19,28 +19,28 @@ pub(crate) struct ChildSettings {
     pub(crate) backend: &'static str,
 }
 
-/// The running process; ended by dropping.
+/// The running process. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct UpstreamsChild {
     settings: ChildSettings,
     child: Child,
-    /// It ends when this closes, however this process ends.
+    /// The process ends when this closes, however this process ends.
     _stdin: Option<OutputStream>,
     pub(crate) address: SocketAddr,
 }
 
 impl UpstreamsChild {
-    /// Starts it and waits until it listens.
+    /// Starts the process and waits until it listens.
     pub(crate) fn start(io: &dyn Io, settings: ChildSettings) -> io::Result<Self> {
         Self::start_at(io, settings, SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// The process has ended, which nobody asked for.
+    /// Returns the status of the process if it has ended without a request.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Starts it anew at the address that the hosts had.
+    /// Restarts the process at the address that the hosts had.
     pub(crate) fn restart(io: &dyn Io, settings: ChildSettings, address: SocketAddr) -> io::Result<Self> {
         Self::start_at(io, settings, address)
     }
@@ -56,7 +56,7 @@ impl UpstreamsChild {
         command.arg("--hosts").arg(settings.hosts.to_string());
         command.arg("--rate").arg(settings.rate.to_string());
         command.args((!settings.faults).then_some("--no-faults"));
-        // The configuration is the relay's; and so is Ctrl-C, which a terminal sends to the group.
+        // The configuration belongs to the relay; so does Ctrl-C, which a terminal sends to the whole process group.
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("IOLITE_")) {
             command.env_remove(name);
         }

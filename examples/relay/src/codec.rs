@@ -1,8 +1,8 @@
-//! Websockets over streams: tungstenite wants one owner for reading and sending, we want two tasks.
+//! Websockets over streams. tungstenite needs one owner for reading and sending, but the relay uses two tasks.
 //!
-//! So the reader owns the codec, over a [`Duplex`] whose reads come from the stream and whose
-//! writes (answers to pings, the closing handshake) go frame by frame through a bounded channel to
-//! the one task that writes. Where one task does both, [`Patient`] gives each read a deadline.
+//! So the reader owns the codec, over a [`Duplex`]. Its reads come from the stream. Its writes (answers to pings, the
+//! closing handshake) go frame by frame through a bounded channel to the one task that writes. Where one task does
+//! both, [`Patient`] gives each read a deadline.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -17,23 +17,23 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, WebSocket};
 
-/// The codec's read buffer: there are thousands of them.
+/// The size of the codec's read buffer: there are thousands of them.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// A longer message ends the connection.
+/// The maximum size of a message; a longer one ends the connection.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-/// How many frames may wait for the writing task; then the reader waits too.
+/// The number of frames that may wait for the writing task; beyond it, the reader waits too.
 const OUTGOING_CAPACITY: usize = 4;
 
-/// What the writing task of a connection is told.
+/// A message to the writing task of a connection.
 #[derive(Debug)]
 pub(crate) enum OutgoingMessage {
-    /// From now on it writes to this stream.
+    /// The task writes to this stream from now on.
     Connected(Arc<TcpStream>),
-    /// Encoded frames of the codec, whole.
+    /// Whole encoded frames of the codec.
     Frames(Vec<u8>),
     /// There is something new to send.
     Wake,
-    /// It has no stream any more.
+    /// The task has no stream any more.
     Disconnected,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn outgoing() -> (Sender<OutgoingMessage>, Receiver<OutgoingMessage>)
     channel(OUTGOING_CAPACITY)
 }
 
-/// The codec of one side of a connection, which begins with the bytes `rest`.
+/// Makes the codec of one side of a connection, which begins with the bytes `rest`.
 pub(crate) fn websocket<S: Read + Write>(stream: S, rest: Vec<u8>, role: Role) -> WebSocket<S> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -52,14 +52,14 @@ pub(crate) fn websocket<S: Read + Write>(stream: S, rest: Vec<u8>, role: Role) -
     WebSocket::from_partially_read(stream, rest, role, Some(config))
 }
 
-/// Reads from the stream; writes through the channel.
+/// A stream that is read from directly, and written to through the channel.
 #[derive(Debug)]
 pub(crate) struct Duplex<'a> {
     pub(crate) io: &'a dyn Io,
     pub(crate) stream: &'a TcpStream,
     pub(crate) outgoing: &'a Sender<OutgoingMessage>,
-    /// When bytes last arrived, in nanoseconds of the monotonic clock: for the writing task, which
-    /// ends a connection that has fallen silent.
+    /// The time at which bytes last arrived, in nanoseconds of the monotonic clock. The writing task ends a connection
+    /// that has fallen silent.
     pub(crate) heard: &'a AtomicU64,
 }
 
@@ -72,7 +72,7 @@ impl Read for Duplex<'_> {
 }
 
 impl Write for Duplex<'_> {
-    /// Takes all: the codec writes whole frames.
+    /// Accepts all bytes, because the codec writes whole frames.
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
         self.outgoing.send(self.io, OutgoingMessage::Frames(frames.to_vec()))?;
         Ok(frames.len())
@@ -83,8 +83,8 @@ impl Write for Duplex<'_> {
     }
 }
 
-/// Reads until a deadline, then says `WouldBlock`, after which the codec can be asked again:
-/// completion wins, so no byte is lost to the deadline.
+/// Reads until a deadline and then returns `WouldBlock`, after which the codec can be asked again. Completion wins, so
+/// a deadline loses no byte.
 #[derive(Debug)]
 pub(crate) struct Patient<'a> {
     pub(crate) io: &'a dyn Io,
@@ -110,12 +110,12 @@ impl Write for Patient<'_> {
     }
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The task was asked to stop, and ends on it.
+    /// The task was asked to stop, and ends.
     Canceled,
-    /// Something else, which is no reason to stop.
+    /// Any other error, which is no reason to stop the task.
     Failed(String),
 }
 
@@ -143,22 +143,22 @@ impl From<Error> for End {
     }
 }
 
-/// An encoded binary message of a server.
+/// Returns an encoded binary message of a server.
 pub(crate) fn binary(payload: Vec<u8>) -> Vec<u8> {
     encoded(Frame::message(payload, OpCode::Data(Data::Binary), true))
 }
 
-/// An encoded text message of a client.
+/// Returns an encoded text message of a client.
 pub(crate) fn text_masked(io: &dyn Io, text: String) -> io::Result<Vec<u8>> {
     masked(io, Frame::message(text.into_bytes(), OpCode::Data(Data::Text), true))
 }
 
-/// An encoded ping of a server.
+/// Returns an encoded ping of a server.
 pub(crate) fn ping() -> Vec<u8> {
     encoded(Frame::ping(&b""[..]))
 }
 
-/// An encoded ping of a client.
+/// Returns an encoded ping of a client.
 pub(crate) fn ping_masked(io: &dyn Io) -> io::Result<Vec<u8>> {
     masked(io, Frame::ping(&b""[..]))
 }
@@ -185,8 +185,7 @@ mod test {
 
     use super::{binary, ping, websocket};
 
-    /// A stream that arrives in the given pieces, with a `WouldBlock` between them; what is
-    /// written is kept.
+    /// A stream that arrives in the given pieces, with a `WouldBlock` between them; it stores the written bytes.
     struct Pieces<'a> {
         pieces: Vec<&'a [u8]>,
         blocked: bool,
@@ -221,8 +220,8 @@ mod test {
         }
     }
 
-    /// All that a client makes of the pieces, the first of which came with the handshake: the
-    /// messages, the error at the end, and how many bytes it answered.
+    /// Returns everything that a client reads from the pieces, the first of which came with the handshake: the
+    /// messages, the error at the end, and the number of bytes that it answered.
     fn messages(rest: &[u8], pieces: Vec<&[u8]>) -> (Vec<Message>, String, usize) {
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let stream = Pieces { pieces, blocked: false, written: Vec::new() };

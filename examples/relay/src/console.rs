@@ -1,4 +1,4 @@
-//! Standard error: progress on a terminal, plain lines elsewhere, and never many lines of one kind.
+//! Standard error: progress on a terminal, plain lines elsewhere, and few lines of one kind.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,20 +7,20 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use iolite::time::monotonic_now;
 
-/// Between two lines of one kind.
+/// The minimum interval between two lines of one kind.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// On a terminal.
+    /// The progress bar, on a terminal.
     bar: Option<ProgressBar>,
 }
 
 /// Lets one line of a kind pass per second, and counts the others.
 #[derive(Debug, Default)]
 pub(crate) struct Limit {
-    /// When the next may pass, in nanoseconds of the monotonic clock.
+    /// The time at which the next line may pass, in nanoseconds of the monotonic clock.
     next: AtomicU64,
     suppressed: AtomicU64,
 }
@@ -35,12 +35,12 @@ impl Console {
         Self { bar }
     }
 
-    /// How often progress should be shown here.
+    /// Returns the interval at which progress should be shown here.
     pub(crate) fn interval(&self) -> Duration {
         if self.bar.is_some() { Duration::from_millis(200) } else { Duration::from_secs(2) }
     }
 
-    /// Shows how things are.
+    /// Shows the progress.
     pub(crate) fn progress(&self, text: String) {
         match &self.bar {
             Some(bar) => {
@@ -77,7 +77,7 @@ impl Console {
 }
 
 impl Limit {
-    /// How many were suppressed since the last that passed, if this one may pass.
+    /// Returns the number of suppressed lines since the last one that passed, if this one may pass.
     fn pass(&self) -> Option<u64> {
         let now = monotonic_now();
         let next = self.next.load(Relaxed);

@@ -1,4 +1,4 @@
-//! What a run counts.
+//! The counters of a run.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,7 +8,7 @@ use iolite::ErrorChain;
 
 use crate::console::{Console, Limit};
 
-/// Counters of one run. Each stands for itself, so their updates are relaxed.
+/// The counters of one run. They are independent of each other, so their updates are relaxed.
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// Connections that are up.
@@ -16,17 +16,17 @@ pub(crate) struct Counts {
     pub(crate) disconnects: AtomicU64,
     /// Events that came in order and were handed to the database.
     pub(crate) received: AtomicU64,
-    /// Events that a reconnected upstream told again and that were dropped before the database.
+    /// Events that a reconnected upstream repeated and that were dropped before the database.
     pub(crate) replayed: AtomicU64,
     /// Events that are committed.
     pub(crate) stored: AtomicU64,
-    /// Events that the database was offered although it had them.
+    /// Events that were offered to the database although it had them.
     pub(crate) duplicates: AtomicU64,
     pub(crate) malformed: AtomicU64,
     pub(crate) acknowledgements: AtomicU64,
     pub(crate) transactions: AtomicU64,
     pub(crate) transactions_failed: AtomicU64,
-    /// Why the last transaction failed, if it did.
+    /// The error of the last transaction, if it failed.
     failure: Mutex<Option<String>>,
     console: Arc<Console>,
     failures: Limit,
@@ -51,7 +51,7 @@ impl Counts {
         }
     }
 
-    /// A transaction failed.
+    /// Notes that a transaction failed.
     pub(crate) fn fail(&self, error: &dyn Error) {
         self.transactions_failed.fetch_add(1, Relaxed);
         let failure = ErrorChain::new(error).to_string();
@@ -59,13 +59,13 @@ impl Counts {
         *self.lock() = Some(failure);
     }
 
-    /// A transaction has succeeded.
+    /// Notes that a transaction has succeeded.
     pub(crate) fn succeed(&self) {
         self.transactions.fetch_add(1, Relaxed);
         *self.lock() = None;
     }
 
-    /// Why the last transaction failed, and what was handed over since is not stored; `None` if it did not.
+    /// Returns the error of the last transaction if it failed; events that were handed over since are not stored.
     pub(crate) fn failure(&self) -> Option<String> {
         self.lock().clone()
     }

@@ -15,22 +15,22 @@ use crate::http;
 use crate::live::{Event, Next};
 use crate::relay::Relay;
 
-/// A client has to send its request in this time.
+/// The time in which a client has to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// A subscriber that does not take an event in this time is given up.
+/// The time in which a subscriber has to accept an event before it is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the kernel may hold for a subscriber who does not take it.
+/// The number of bytes that the kernel may buffer for a subscriber.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
-/// How many events are sent, or read from the database, at once.
+/// The number of events that are sent, or read from the database, at once.
 const PAGE_EVENTS: usize = 128;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// A subscriber from whom nothing comes for so long, pongs included, is given up.
+/// The time of silence, without even a pong, after which a subscriber is dropped.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// After a failed accept: first and longest.
+/// The first and the longest pause after a failed accept.
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// Accepts connections, each a member of the group, until it is canceled.
+/// Accepts connections until it is canceled; each is a member of the group.
 pub(crate) fn serve<'scope>(
     io: &dyn Io,
     relay: &'scope Relay,
@@ -42,7 +42,7 @@ pub(crate) fn serve<'scope>(
         let stream = match listener.accept(io) {
             Ok((stream, _)) => stream,
             Err(error) if Canceled::is_in(&error) => return,
-            // No free descriptor, for instance: the connection waits in the queue.
+            // No descriptor is free, for instance: the connection waits in the queue.
             Err(error) => {
                 relay.console.limited(&relay.limits.accept, || {
                     format!("accepting a subscriber failed: {}", ErrorChain::new(&error))
@@ -61,7 +61,7 @@ pub(crate) fn serve<'scope>(
             }
         };
         if let Err(error) = group.spawn_concurrent(conversation) {
-            // Its closure is dropped, and closes the connection.
+            // The closure is dropped, which closes the connection.
             relay
                 .console
                 .limited(&relay.limits.accept, || format!("a subscriber was turned away: {}", ErrorChain::new(&error)));
@@ -84,7 +84,7 @@ fn converse(io: &dyn Io, relay: &Relay, stream: &TcpStream) -> Result<(), End> {
     Ok(request.respond(io, stream, status, "text/plain; version=0.0.4", body.as_bytes())?)
 }
 
-/// Two tasks again: this one reads and owns the codec, the other one writes.
+/// There are two tasks again: this one reads and owns the codec, the other one writes.
 fn subscribe(io: &dyn Io, relay: &Relay, stream: &TcpStream, rest: Vec<u8>, cursor: u64) -> Result<(), End> {
     let (sender, receiver) = codec::outgoing();
     let heard = AtomicU64::new(io.now().as_nanos());
@@ -93,7 +93,7 @@ fn subscribe(io: &dyn Io, relay: &Relay, stream: &TcpStream, rest: Vec<u8>, curs
         let writer = group.spawn_concurrent(|io| {
             let subscriber = Subscriber { relay, stream, heard: &heard, position: cursor, pinged: io.now() };
             let end = subscriber.write(io, &receiver);
-            // The reader sees its end.
+            // The reader notices the end.
             let _ = stream.shutdown(io, std::net::Shutdown::Both);
             end
         });
@@ -105,8 +105,8 @@ fn subscribe(io: &dyn Io, relay: &Relay, stream: &TcpStream, rest: Vec<u8>, curs
                 break error.into();
             }
         };
-        // Asked to end, because it may be in a write that the subscriber does not take. It may know
-        // better why this is the end.
+        // The writer has to be asked to end, because it may be in a write that the subscriber does not accept. It may
+        // know the reason for the end better.
         match (writer.cancel(io), end) {
             (Err(better @ End::Failed(_)), End::Failed(_)) => Err(better),
             (_, end) => Err(end),
@@ -124,8 +124,8 @@ struct Subscriber<'a> {
 }
 
 impl Subscriber<'_> {
-    /// Replays from the database, then follows live: always the events after `position`, which are
-    /// contiguous, so that nothing is missing or doubled where the two meet.
+    /// Replays from the database, and then follows live. It always sends the events after `position`, which are
+    /// contiguous, so nothing is missing or repeated at the transition.
     fn write(mut self, io: &dyn Io, outgoing: &Receiver<OutgoingMessage>) -> Result<(), End> {
         loop {
             let more = self.send_page(io)?;
@@ -147,7 +147,7 @@ impl Subscriber<'_> {
         }
     }
 
-    /// Sends some of the events that are there; says whether there may be more.
+    /// Sends some of the available events. Returns true if there may be more.
     fn send_page(&mut self, io: &dyn Io) -> Result<bool, End> {
         match self.relay.live.after(self.position, PAGE_EVENTS) {
             Next::UpToDate => return Ok(false),
@@ -164,7 +164,7 @@ impl Subscriber<'_> {
     }
 
     fn send_event(&mut self, io: &dyn Io, event: &Event) -> Result<(), End> {
-        // Checked when it came, so this is the relay's fault if anybody's.
+        // The event was checked when it came, so an error here is a bug of the relay.
         let mut commit = frame::decode(&event.frame).map_err(|malformed| End::Failed(malformed.to_string()))?;
         commit.seq = event.position;
         self.send(io, &codec::binary(commit.encode()))?;

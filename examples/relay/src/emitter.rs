@@ -1,4 +1,4 @@
-//! One host's firehose, and what can go wrong with it.
+//! The firehose of one host, and the faults in it.
 
 use std::cell::Cell;
 use std::io;
@@ -16,9 +16,9 @@ use crate::codec::{self, End, Patient};
 use crate::frame::{self, Noise};
 use crate::report::HostReport;
 
-/// A relay that does not take a frame in this time is given up.
+/// The time in which a relay has to accept a frame before it is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often, in frames, each of the faults happens.
+/// The average number of frames between two faults of each kind.
 const FRAMES_PER_DROP: u64 = 600;
 const FRAMES_PER_PAUSE: u64 = 300;
 const FRAMES_PER_CUT: u64 = 60;
@@ -28,7 +28,7 @@ const PAUSE_MAX_MILLIS: u64 = 1500;
 /// The longest piece of a frame that is cut.
 const PIECE_BYTES_MAX: u64 = 40;
 
-/// What all hosts have in common.
+/// The settings that all hosts share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// Events per second.
@@ -46,8 +46,8 @@ pub(crate) struct Emitter {
     acknowledged: AtomicU64,
 }
 
-/// When time began for this host: with the first relay that came. The event after its cursor is
-/// the first new one; from then on events happen at the set rate, whether a relay is there or not.
+/// The start of a host's clock: the arrival of the first relay. The event after that relay's cursor is the first new
+/// one. From then on, events happen at the set rate, whether a relay is connected or not.
 #[derive(Clone, Copy, Debug)]
 struct Start {
     cursor: u64,
@@ -66,20 +66,20 @@ impl Emitter {
         Self { number, settings, start: OnceLock::new(), sent, acknowledged }
     }
 
-    /// What it says it sent and was acknowledged, if a relay ever came.
+    /// Returns the events that the host has sent and that were acknowledged, if a relay ever came.
     pub(crate) fn report(&self) -> Option<HostReport> {
         self.start.get()?;
         let (sent, acknowledged) = (self.sent.load(Relaxed), self.acknowledged.load(Relaxed));
         Some(HostReport { host: self.number, sent, acknowledged })
     }
 
-    /// Emits the events after `cursor`, past ones at once and new ones when they happen.
+    /// Emits the events after `cursor`: past events at once, and new ones when they happen.
     ///
     /// # Cancellation
     ///
     /// A cancellation point.
     pub(crate) fn emit(&self, io: &dyn Io, stream: &TcpStream, rest: Vec<u8>, cursor: u64) -> Result<(), End> {
-        // Hosts do not tick in step.
+        // The hosts do not tick in step.
         let phase = Duration::from_secs_f64(f64::from(self.number % 97) / 97.0 / self.settings.rate);
         let start = *self.start.get_or_init(|| Start { cursor, at: io.now() + phase });
         let mut seed = [0; 8];
@@ -98,7 +98,7 @@ impl Emitter {
                 next += 1;
                 continue;
             }
-            // Until then it listens.
+            // Until then the host listens.
             socket.get_ref().deadline.set(due);
             match socket.read() {
                 Ok(Message::Text(text)) => self.acknowledge(&text),
@@ -115,7 +115,7 @@ impl Emitter {
         }
     }
 
-    /// Sends an event, with luck. `false` is the end of the connection.
+    /// Sends an event, perhaps with a fault. Returns false at the end of the connection.
     fn send(&self, io: &dyn Io, stream: &TcpStream, seq: u64, dice: &mut Noise) -> Result<bool, End> {
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let payload = frame::emitted(self.number, seq, &time);
@@ -128,12 +128,12 @@ impl Emitter {
             io.sleep(Duration::from_millis(dice.next() % PAUSE_MAX_MILLIS))?;
         }
         if dice.one_in(FRAMES_PER_MALFORMED) {
-            // In addition: no event is lost by it.
+            // This is sent in addition, so no event is lost.
             whole(io, &codec::binary(payload[..payload.len() / 2].to_vec()))?;
         }
         let bytes = codec::binary(payload);
         if dice.one_in(FRAMES_PER_DROP) {
-            // In the middle of a frame, and half of the time with a reset.
+            // The connection ends in the middle of a frame, in half of the cases with a reset.
             whole(io, &bytes[..dice.next() as usize % bytes.len()])?;
             if dice.one_in(2) {
                 stream.set_linger(io, Some(Duration::ZERO))?;
@@ -148,7 +148,7 @@ impl Emitter {
         Ok(true)
     }
 
-    /// Sends a frame in pieces, each a segment of its own.
+    /// Sends a frame in pieces; each is a segment of its own.
     fn send_cut(
         &self,
         io: &dyn Io,
@@ -169,10 +169,10 @@ impl Emitter {
 }
 
 impl Start {
-    /// When event `seq` happens, or happened.
+    /// Returns the time at which event `seq` happens, or happened.
     fn due(&self, seq: u64, rate: f64) -> Instant {
         match seq.saturating_sub(self.cursor + 1) {
-            // Also what lies before the beginning.
+            // This includes events before the beginning.
             0 => self.at,
             later => self.at + Duration::try_from_secs_f64(later as f64 / rate).unwrap_or(Duration::MAX),
         }

@@ -21,20 +21,20 @@ use crate::host::{Host, Offer};
 use crate::http;
 use crate::relay::Relay;
 
-/// Connecting and shaking hands take no longer.
+/// The time limit for connecting and the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The first pause before connecting again; it doubles up to the longest.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// How often the writing task acknowledges what was committed meanwhile.
+/// The interval at which the writing task acknowledges new commits.
 const TICK: Duration = Duration::from_secs(1);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// A connection on which nothing arrives for so long, pongs included, is given up.
+/// The time of silence, without even a pong, after which a connection is dropped.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// A peer that does not take a few bytes in this time is given up.
+/// The time in which a peer has to accept a few bytes before it is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The reading task: connects, reads, and after a pause connects again, until it is canceled.
+/// Runs the reading task: it connects, reads, and connects again after a pause, until it is canceled.
 pub(crate) fn read(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Sender<OutgoingMessage>) {
     let mut backoff = BACKOFF_MIN;
     while let Err(Restart { reason, fruitful }) = read_connections(io, relay, host, &outgoing) {
@@ -49,14 +49,14 @@ pub(crate) fn read(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Sender<Out
     }
 }
 
-/// A connection ended; after a pause there is to be another.
+/// A connection ended, and another one is needed after a pause.
 struct Restart {
     reason: String,
-    /// Events of it are stored.
+    /// True if events of the connection are stored.
     fruitful: bool,
 }
 
-/// `Ok` when the task is canceled.
+/// Returns `Ok` when the task is canceled.
 fn read_connections(
     io: &dyn Io,
     relay: &Relay,
@@ -74,7 +74,7 @@ struct Connection<'a> {
     io: &'a dyn Io,
     relay: &'a Relay,
     host: &'a Host,
-    /// The last event that came.
+    /// The last event that arrived.
     received: u64,
 }
 
@@ -89,7 +89,7 @@ impl Connection<'_> {
         let Err(end) = self.converse(stream, rest, outgoing);
         self.relay.counts.online.fetch_sub(1, Relaxed);
         self.relay.counts.disconnects.fetch_add(1, Relaxed);
-        // Whatever is requested meanwhile: the writer is at hand, and must not keep the stream.
+        // This ignores requests: the writer answers soon, and must not keep the stream.
         let _ = outgoing.send_uncancelable(self.io, OutgoingMessage::Disconnected);
         end
     }
@@ -145,7 +145,7 @@ impl Connection<'_> {
         if seq > self.received + 1 {
             return Err(End::Failed(format!("event {} is missing before {seq}", self.received + 1)));
         }
-        // It copies the frame, so that the codec can use its read buffer again.
+        // The offer copies the frame, so that the codec can use its read buffer again.
         let offer = Offer::new(&relay.hosts, host, seq, bytes);
         let posted = relay.database.post_keyed(self.io, host.number, move |database| database.store(offer));
         posted.map_err(|error| io::Error::from(error.kind))?;
@@ -155,20 +155,20 @@ impl Connection<'_> {
     }
 }
 
-/// Waits for half of `backoff` to all of it, at random, so that hosts do not come in step.
+/// Waits for a random time between half of `backoff` and all of it, so that hosts do not reconnect in step.
 fn pause(io: &dyn Io, backoff: Duration) -> Result<(), Canceled> {
     let mut random = [0; 4];
-    // Without randomness they come in step, and that is all.
+    // Without randomness they reconnect in step, which is harmless.
     let _ = io.random(&mut random);
     let jitter = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
     io.sleep(backoff.mul_f64(0.5 + jitter / 2.0))
 }
 
-/// The writing task: writes what the codec sends, acknowledges what is committed, pings, and ends
-/// connections that have fallen silent. It ends with the reading task, or when it is canceled.
+/// Runs the writing task: it writes the frames of the codec, acknowledges committed events, pings, and ends connections
+/// that have fallen silent. It ends with the reading task, or when it is canceled.
 pub(crate) fn write(io: &dyn Io, relay: &Relay, host: &Host, outgoing: Receiver<OutgoingMessage>) {
     let mut writer = Writer { io, relay, host, stream: None, acknowledged: 0, pinged: io.now() };
-    // Hosts tick at different times.
+    // The hosts tick at different times.
     let mut tick = io.now() + TICK.mul_f64(f64::from(host.number % 64) / 64.0);
     loop {
         let done = match io.timeout_at(tick, |io| outgoing.recv(io)) {
@@ -236,10 +236,10 @@ impl Writer<'_> {
         }
     }
 
-    /// Ends the connection, so that the reader sees its end.
+    /// Ends the connection, so that the reader notices the end.
     fn give_up(&mut self) {
         if let Some(stream) = self.stream.take() {
-            // It may be gone already.
+            // The connection may be gone already.
             let _ = stream.shutdown(self.io, Shutdown::Both);
         }
     }

@@ -7,15 +7,15 @@ use ipld_core::cid::multihash::Multihash;
 use serde::{Deserialize, Serialize};
 use serde_ipld_dagcbor::{de::Deserializer, to_writer};
 
-/// The header's operation of an ordinary frame; -1 announces an error.
+/// The operation in the header of an ordinary frame; -1 announces an error.
 const OPERATION_MESSAGE: i64 = 1;
-/// The one type of message that is relayed.
+/// The only type of message that is relayed.
 const KIND_COMMIT: &str = "#commit";
 /// The content hash of these addresses: SHA-256.
 const HASH_SHA2_256: u64 = 0x12;
 /// The content codec of these addresses: DAG-CBOR.
 const CODEC_DAG_CBOR: u64 = 0x71;
-/// No repository operation list is longer, as in the AT Protocol.
+/// The maximum length of a list of repository operations, as in the AT Protocol.
 const OPS_MAX: usize = 200;
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -25,10 +25,10 @@ struct Header<'a> {
     t: Option<&'a str>,
 }
 
-/// One commit to a repository, as a host tells it. Borrows from the frame.
+/// One commit to a repository, as a host reports it. Borrows from the frame.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Commit<'a> {
-    /// The number of the event: contiguous per host, and of a relay its own position.
+    /// The number of the event: contiguous per host. In the relay's own events it is the position.
     pub(crate) seq: u64,
     pub(crate) repo: &'a str,
     pub(crate) time: &'a str,
@@ -38,7 +38,7 @@ pub(crate) struct Commit<'a> {
     pub(crate) blocks: &'a [u8],
 }
 
-/// What the commit did to one record.
+/// The effect of the commit on one record.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct RepoOp<'a> {
     pub(crate) action: &'a str,
@@ -46,14 +46,14 @@ pub(crate) struct RepoOp<'a> {
     pub(crate) cid: Option<Cid>,
 }
 
-/// Why a frame is not relayed.
+/// The reason why a frame is not relayed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
-    /// The first object is no header.
+    /// The first object is not a header.
     Header(String),
-    /// A header of something else than a commit.
+    /// The header belongs to something other than a commit.
     Kind(String),
-    /// The second object is no commit, or something follows it.
+    /// The second object is not a commit, or something follows it.
     Body(String),
     /// The commit breaks a rule.
     Rule(&'static str),
@@ -84,7 +84,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Commit<'_>, Malformed> {
 }
 
 impl Commit<'_> {
-    /// The frame of this commit.
+    /// Returns the frame of this commit.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256 + self.blocks.len());
         let header = Header { op: OPERATION_MESSAGE, t: Some(KIND_COMMIT) };
@@ -108,8 +108,8 @@ impl Commit<'_> {
     }
 }
 
-/// The frame that host `host` emits under the number `seq`: always the same but for its time, so
-/// that an upstreams process can tell again what it, or one before it, has told.
+/// Returns the frame that host `host` emits under the number `seq`. Only its time varies, so an upstreams process can
+/// repeat what it, or an earlier process, has sent.
 pub(crate) fn emitted(host: u32, seq: u64, time: &str) -> Vec<u8> {
     let mut noise = Noise((u64::from(host) << 32) ^ seq);
     let repo = format!("did:plc:{:016x}", ((noise.next() % 1000) << 16) | u64::from(host));
@@ -125,7 +125,7 @@ fn address(digest: &[u8]) -> Cid {
     Cid::new_v1(CODEC_DAG_CBOR, Multihash::wrap(HASH_SHA2_256, digest).expect("32 bytes fit"))
 }
 
-/// A stream of numbers that depends on its seed alone (splitmix64): test content, and dice.
+/// A sequence of numbers that depends only on its seed (splitmix64), for test content and for dice.
 pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
@@ -137,7 +137,7 @@ impl Noise {
         mixed ^ (mixed >> 31)
     }
 
-    /// Whether the one in `times` came up.
+    /// Returns true with a probability of one in `times`.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.next().is_multiple_of(times)
     }
@@ -206,7 +206,7 @@ mod test {
 
     #[test]
     fn other_kinds_are_refused() {
-        // {"op": -1}: an error frame.
+        // {"op": -1} is an error frame.
         assert!(matches!(decode(&[0xa1, 0x62, b'o', b'p', 0x20]), Err(Malformed::Kind(_))));
         assert!(matches!(decode(b"\xff"), Err(Malformed::Header(_))));
     }

@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use iolite::{Canceled, Io};
 
-/// How long to wait between looks at whether the database is done with a host's events.
+/// The interval of checks whether the database is done with a host's events.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What the tasks of a host and the database share about it.
+/// The state of a host that its tasks and the database share.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// From 1.
+    /// The number of the host, from 1.
     pub(crate) number: u32,
-    /// The last event that is committed. Written by the database's worker.
+    /// The last event that is committed. The database's worker writes it.
     pub(crate) committed: AtomicU64,
-    /// How many [`Offer`]s of its events there are. Read by the reading task; SeqCst, so that who
-    /// sees that one is gone sees what became of it in `committed` and `rewind`.
+    /// The number of [`Offer`]s of its events. The reading task reads it. SeqCst, so that a thread that sees the end of
+    /// an offer also sees its outcome in `committed` and `rewind`.
     offers: AtomicU64,
-    /// An event was given up: the reader has to start again from `committed`.
+    /// Set if an event was given up: the reader has to start again from `committed`.
     pub(crate) rewind: AtomicBool,
-    /// When bytes last arrived.
+    /// The time at which bytes last arrived.
     pub(crate) heard: AtomicU64,
-    /// It was connected once in this run.
+    /// Set once the host was connected in this run.
     pub(crate) connected: AtomicBool,
 }
 
@@ -46,8 +46,8 @@ impl Host {
         }
     }
 
-    /// Waits until the database has committed or given up all that it was handed, so that the last
-    /// stored cursor is the place to go on from: nothing is offered twice.
+    /// Waits until the database has committed or given up all events that it was handed. Then the last stored cursor is
+    /// the place to continue from, and nothing is offered twice.
     pub(crate) fn settle(&self, io: &dyn Io) -> Result<u64, Canceled> {
         while self.offers.load(SeqCst) > 0 {
             io.sleep(SETTLE_INTERVAL)?;
@@ -57,8 +57,8 @@ impl Host {
     }
 }
 
-/// An event on its way to the database. Dropped before it is stored, for whatever reason (no room,
-/// a failed transaction, a panic), it makes its host's reader start again from the last cursor.
+/// An event on its way to the database. If it is dropped before it is stored, for any reason (no room, a failed
+/// transaction, a panic), it makes its host's reader start again from the last cursor.
 #[derive(Debug)]
 pub(crate) struct Offer {
     hosts: Arc<[Host]>,
@@ -78,7 +78,7 @@ impl Offer {
         &self.hosts[self.host as usize - 1]
     }
 
-    /// The event is committed, or was before.
+    /// Notes that the event is committed, now or earlier.
     pub(crate) fn stored(mut self) {
         self.host().committed.fetch_max(self.seq, SeqCst);
         self.stored = true;

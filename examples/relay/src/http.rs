@@ -1,4 +1,4 @@
-//! The little HTTP there is: heads of requests and responses, websocket upgrades, one `GET`.
+//! The small part of HTTP that the relay needs: heads of requests and responses, websocket upgrades, one `GET`.
 
 use std::error::Error;
 use std::fmt;
@@ -11,16 +11,16 @@ use iolite::{ErrorChain, Io};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
-/// A longer head is refused.
+/// The maximum size of a head.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// A head with more headers is refused.
+/// The maximum number of headers.
 const HEADERS_MAX: usize = 48;
-/// How much is read at once: heads are short, and what follows one is handed on.
+/// The number of bytes that are read at once: heads are short, and the bytes after a head are passed on.
 const READ_BYTES: usize = 512;
-/// A longer body is refused.
+/// The maximum size of a body.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Listens on an address, which an error names.
+/// Listens on an address; an error names the address.
 pub(crate) fn listen(io: &dyn Io, address: SocketAddr) -> io::Result<TcpListener> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("listening on {address}: {}", ErrorChain::new(&error)));
@@ -46,7 +46,7 @@ pub(crate) struct Response {
 #[derive(Debug, PartialEq, Eq)]
 struct Headers(Vec<(String, String)>);
 
-/// Why a head is not understood.
+/// The reason why a head is not understood.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BadHead {
     Syntax(httparse::Error),
@@ -77,9 +77,9 @@ impl From<BadHead> for io::Error {
     }
 }
 
-/// The head of a message, from its first line to the empty one.
+/// The head of a message, from its first line to the empty line.
 pub(crate) trait Head: Sized {
-    /// The head at the beginning of `bytes` and its length, `None` if it is not complete.
+    /// Returns the head at the beginning of `bytes` and its length, or `None` if it is not complete.
     fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, BadHead>;
 }
 
@@ -118,7 +118,7 @@ impl Incoming {
     /// Takes the next piece; returns the head, once it is complete, and the bytes after it.
     pub(crate) fn feed<H: Head>(&mut self, piece: &[u8]) -> Result<Option<(H, Vec<u8>)>, BadHead> {
         self.0.extend_from_slice(piece);
-        // The limit speaks of the head alone: what came along with its last piece does not count.
+        // The limit applies to the head alone: bytes that arrived with its last piece do not count.
         match H::parse(&self.0[..self.0.len().min(HEAD_BYTES_MAX)])? {
             Some((head, length)) => Ok(Some((head, self.0.split_off(length)))),
             None if self.0.len() >= HEAD_BYTES_MAX => Err(BadHead::TooLong),
@@ -127,7 +127,8 @@ impl Incoming {
     }
 }
 
-/// Reads the request at the beginning of a connection and what came with it; the answer to one that is none is an error.
+/// Reads the request at the beginning of a connection and the bytes that came with it. If the bytes are not a valid
+/// request, this sends the answer and returns an error.
 ///
 /// # Cancellation
 ///
@@ -145,7 +146,7 @@ pub(crate) fn read_request(io: &dyn Io, stream: &TcpStream) -> io::Result<(Reque
     result
 }
 
-/// Reads a head and what came with it.
+/// Reads a head and the bytes that came with it.
 ///
 /// # Cancellation
 ///
@@ -164,9 +165,9 @@ pub(crate) fn read_head<H: Head>(io: &dyn Io, stream: &TcpStream) -> io::Result<
     }
 }
 
-/// Makes a websocket of a fresh connection, as its client; returns what came after the handshake.
+/// Makes a websocket from a new connection, as its client. Returns the bytes that came after the handshake.
 ///
-/// Not tungstenite's own handshake, which takes a response in many small segments for an attack.
+/// It does not use tungstenite's own handshake, which takes a response in many small segments for an attack.
 ///
 /// # Cancellation
 ///
@@ -229,7 +230,8 @@ fn write_response(
 }
 
 impl Request {
-    /// Answers it, and that is all on this connection. `HEAD` gets no body, and what is neither that nor `GET` 405.
+    /// Answers the request; the connection then ends. `HEAD` gets no body, and methods other than `GET` and `HEAD` get
+    /// 405.
     ///
     /// # Cancellation
     ///
@@ -249,7 +251,7 @@ impl Request {
         }
     }
 
-    /// The response that makes the connection a websocket, if the request asks for one.
+    /// Returns the response that turns the connection into a websocket, if the request asks for one.
     pub(crate) fn upgrade(&self) -> Option<String> {
         let has = |name, word: &str| {
             self.headers
@@ -266,7 +268,8 @@ impl Request {
         ))
     }
 
-    /// The number under `name` in the query; 0 if it is not there. `None` when it is none that a database can have.
+    /// Returns the number under `name` in the query, or 0 if it is missing. Returns `None` if it is not a number that a
+    /// database can have.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         let value = self.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         value.map_or(Some(0), |value| value.parse().ok().filter(|&number| number <= i64::MAX as u64))
@@ -290,8 +293,8 @@ mod test {
 
     type Outcome<H> = Result<Option<(H, Vec<u8>)>, BadHead>;
 
-    /// Feeds the pieces until there is an outcome; what is left after the head includes what was
-    /// not fed any more.
+    /// Feeds the pieces until there is an outcome; the bytes after the head include the pieces that were not fed any
+    /// more.
     fn feed<H: Head>(pieces: &[&[u8]]) -> Outcome<H> {
         let mut incoming = Incoming::default();
         for (index, piece) in pieces.iter().enumerate() {

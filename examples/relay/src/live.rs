@@ -1,4 +1,4 @@
-//! The events that were committed last, for subscribers that follow live.
+//! The most recently committed events, for subscribers that follow live.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,21 +7,21 @@ use iolite::sync::mpmc::Sender;
 
 use crate::codec::OutgoingMessage;
 
-/// How many events are kept; who is further behind reads from the database.
+/// The number of events that are kept; a subscriber that is further behind reads from the database.
 const EVENTS_MAX: usize = 4096;
 
 /// A committed event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// The relay's own number of it, contiguous from 1.
+    /// The relay's own number of the event, contiguous from 1.
     pub(crate) position: u64,
     pub(crate) frame: Box<[u8]>,
 }
 
-/// The tail of what is committed, and who waits for more.
+/// The tail of the committed events, and the subscribers that wait for more.
 ///
-/// Its lock is std's: it is held for moments, never over a suspension, and the database's worker,
-/// who publishes, has no `Io` at hand.
+/// Its lock is std's: it is held only briefly and never across a suspension, and the database's worker, which
+/// publishes, has no `Io` at hand.
 #[derive(Debug, Default)]
 pub(crate) struct Live(Mutex<State>);
 
@@ -29,25 +29,25 @@ pub(crate) struct Live(Mutex<State>);
 struct State {
     /// The position of the last committed event.
     head: u64,
-    /// Events up to `head`.
+    /// The events up to `head`.
     recent: VecDeque<Arc<Event>>,
     followers: Vec<(u64, Sender<OutgoingMessage>)>,
     followers_ever: u64,
 }
 
-/// What comes after a position.
+/// The events after a position.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// These events, and perhaps more.
     Events(Vec<Arc<Event>>),
-    /// Events that only the database has.
+    /// The next events are only in the database.
     Older,
-    /// Nothing yet.
+    /// There are no events yet.
     UpToDate,
 }
 
 impl Live {
-    /// What is committed up to `head` is in the database; this process goes on after it.
+    /// Notes that the committed events up to `head` are in the database; this process continues after them.
     pub(crate) fn start_at(&self, head: u64) {
         let mut state = self.lock();
         if state.head != head {
@@ -70,7 +70,7 @@ impl Live {
         state.wake();
     }
 
-    /// The events after `position`, `count` at most.
+    /// Returns the events after `position`, at most `count`.
     pub(crate) fn after(&self, position: u64, count: usize) -> Next {
         let state = self.lock();
         if position >= state.head {
@@ -83,7 +83,7 @@ impl Live {
         }
     }
 
-    /// The position of the last committed event.
+    /// Returns the position of the last committed event.
     pub(crate) fn head(&self) -> u64 {
         self.lock().head
     }
@@ -97,7 +97,7 @@ impl Live {
         Following { live: self, id }
     }
 
-    /// How many follow.
+    /// Returns the number of followers.
     pub(crate) fn followers(&self) -> usize {
         self.lock().followers.len()
     }
@@ -110,13 +110,14 @@ impl Live {
 impl State {
     fn wake(&self) {
         for (_, follower) in &self.followers {
-            // Full: it has something to wake up for anyway, and then looks here. Closed: it leaves.
+            // If the channel is full, the follower has something to wake up for anyway, and then looks here. If it is
+            // closed, the follower is leaving.
             let _ = follower.try_send(OutgoingMessage::Wake);
         }
     }
 }
 
-/// A follower's place, given up by dropping.
+/// A follower's place; dropping it gives up the place.
 #[derive(Debug)]
 pub(crate) struct Following<'a> {
     live: &'a Live,

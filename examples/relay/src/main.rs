@@ -1,5 +1,5 @@
-//! A relay: it follows many hosts over websockets, stores their events in a database, and sends
-//! them on. One program for threads and for fibers; `README.md` of this package tells the rest.
+//! A relay: it follows many hosts over websockets, stores their events in a database, and sends them on. The same
+//! program runs on threads and on fibers. `README.md` of this package explains the rest.
 
 #![forbid(unsafe_code)]
 
@@ -51,7 +51,7 @@ use summary::Summary;
 
 /// The default where threads are the unit of concurrency: two per host, and some for subscribers.
 const CONCURRENT_LIMIT_THREADED: usize = 1024;
-/// The default where the hosts are the relay's own.
+/// The default if the hosts are the relay's own.
 const SECONDS: u64 = 12;
 
 fn main() -> ExitCode {
@@ -72,20 +72,20 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("relay: {}", ErrorChain::new(&*error));
-            // A setting of the other backend, for example, is found out when one is made.
+            // An error of a setting for the other backend, for example, appears only when a backend is made.
             let config = matches!(error.downcast_ref(), Some(RunError::Config(_)));
             if config { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
-/// Runs on each of the wanted backends; says whether all went well.
+/// Runs on each of the requested backends. Returns true if all runs went well.
 fn run_backends(arguments: &RelayArguments, config: &Config) -> Result<bool, Box<dyn Error>> {
     let stop = Stop::on_signals()?;
     let mut summaries: Vec<Summary> = Vec::new();
     let mut well = true;
     for choice in choices(arguments, config) {
-        // Where `auto` had to take threads, the run on threads has been.
+        // If `auto` had to use threads, the run on threads is already done.
         if stop.is_set() || choice == BackendChoice::Threaded && summaries.iter().any(|run| run.backend == "threaded") {
             continue;
         }
@@ -113,14 +113,14 @@ fn run_backends(arguments: &RelayArguments, config: &Config) -> Result<bool, Box
     Ok(well)
 }
 
-/// Fibers first: what they leave of the heap is little beside what threads leave.
+/// Fibers come first: they leave little on the heap in comparison with threads.
 fn choices(arguments: &RelayArguments, config: &Config) -> Vec<BackendChoice> {
     match (arguments.backend, config.backend) {
         (Some(Backends::Threaded), _) => vec![BackendChoice::Threaded],
         (Some(Backends::Evented), _) => vec![BackendChoice::Evented],
         (Some(Backends::Both), _) => vec![BackendChoice::Evented, BackendChoice::Threaded],
         (None, Some(choice)) => vec![choice],
-        // Where there are no fibers, one line says why and it goes on with threads.
+        // If fibers are not available, one line says why, and the program continues with threads.
         (None, None) => vec![BackendChoice::Auto, BackendChoice::Threaded],
     }
 }
@@ -132,7 +132,7 @@ fn config_for(arguments: &RelayArguments, config: &Config, choice: BackendChoice
         (None, Some(_)) => config,
         (None, None) if choice == BackendChoice::Evented => config,
         (None, None) => {
-            // `auto` may take threads, whose default is smaller, or fibers, whose hosts are more.
+            // `auto` may choose threads, whose default is smaller, or fibers, which have more hosts.
             let hosts = arguments.hosts.unwrap_or(0) as usize;
             let fibers = if choice == BackendChoice::Auto { (2 * hosts + 64).max(4096) } else { 0 };
             config.concurrent_limit(CONCURRENT_LIMIT_THREADED.max(fibers))
@@ -142,7 +142,7 @@ fn config_for(arguments: &RelayArguments, config: &Config, choice: BackendChoice
 
 fn run_backend(arguments: &RelayArguments, config: Config, stop: &Stop) -> Result<Summary, Box<dyn Error>> {
     let console = Arc::new(Console::new());
-    // Removed at the end of the run.
+    // It is removed at the end of the run.
     let directory = tempfile::Builder::new().prefix("iolite-relay-").tempdir()?;
     let location = arguments.database.clone().unwrap_or_else(|| {
         let path = directory.path().join("relay.db");

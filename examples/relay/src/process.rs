@@ -1,4 +1,4 @@
-//! What the system says about this process.
+//! The system's figures about this process.
 
 use std::io;
 
@@ -6,17 +6,17 @@ use iolite::Io;
 use iolite::fs::File;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// More than the file has.
+/// The maximum size of the status file.
 const STATUS_BYTES_MAX: usize = 16 * 1024;
 
-/// What the process holds.
+/// The resources that the process holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     pub(crate) threads: u64,
     pub(crate) resident_bytes: u64,
 }
 
-/// Where to look it up. Kept open, because in need no descriptor may be free.
+/// The files with these figures. They are kept open, because no descriptor may be free when they are needed.
 #[derive(Debug)]
 pub(crate) struct Status(File);
 
@@ -25,7 +25,7 @@ impl Status {
         Ok(Self(File::open(io, "/proc/self/status")?))
     }
 
-    /// The usage now.
+    /// Returns the current usage.
     pub(crate) fn usage(&self, io: &dyn Io) -> io::Result<Usage> {
         let mut bytes = vec![0; STATUS_BYTES_MAX];
         let count = self.0.read_at(io, &mut bytes, 0)?;
@@ -40,10 +40,10 @@ impl Status {
     }
 }
 
-/// Raises the limit of open files as far as it goes without privileges: there is one per host.
+/// Raises the limit of open files as far as possible without privileges: there is one per host.
 pub(crate) fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it fails, the limit shows itself as EMFILE, which connecting and accepting survive.
+    // If this fails, the limit shows as EMFILE, which connecting and accepting survive.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -1,4 +1,4 @@
-//! What the tasks of a run share.
+//! The state that the tasks of a run share.
 
 use std::fmt::Write;
 use std::io;
@@ -16,27 +16,26 @@ use crate::host::Host;
 use crate::live::Live;
 use crate::settings::Settings;
 
-/// How many events may wait for the database; then the readers wait, and then TCP makes the hosts
-/// wait.
+/// The number of events that may wait for the database. Beyond it the readers wait, and then TCP makes the hosts wait.
 const QUEUE_EVENTS: usize = 8 * 1024;
-/// How many events one transaction holds at most.
+/// The maximum number of events in one transaction.
 const TRANSACTION_EVENTS: usize = 2 * 1024;
-/// What the tasks of a run share.
+/// The state that the tasks of a run share.
 pub(crate) struct Relay {
     pub(crate) backend: &'static str,
     pub(crate) upstreams: SocketAddr,
     pub(crate) hosts: Arc<[Host]>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) live: Arc<Live>,
-    /// One worker, so that there is one order of events. In runs of jobs, a transaction each.
+    /// There is one worker, so there is one order of events. Each run of jobs is a transaction.
     pub(crate) database: Bridge<Database>,
-    /// For subscribers that replay, beside the writing.
+    /// For subscribers that replay while the other worker writes.
     pub(crate) reader: Bridge<Reader>,
     pub(crate) console: Arc<Console>,
     pub(crate) limits: Limits,
 }
 
-/// Each kind of line at most once a second.
+/// Limits each kind of line to one per second.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     pub(crate) connection: Limit,
@@ -81,7 +80,7 @@ impl Relay {
         Ok(Self { backend, upstreams, hosts, counts, live, database, reader, console, limits: Limits::default() })
     }
 
-    /// In Prometheus' text format.
+    /// Returns the metrics in Prometheus' text format.
     pub(crate) fn metrics(&self) -> String {
         let (counts, database) = (&self.counts, self.database.metrics());
         let mut text = String::new();

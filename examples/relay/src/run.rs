@@ -20,14 +20,14 @@ use crate::report::{HostReport, Report};
 use crate::settings::{Settings, UpstreamsChoice};
 use crate::summary::Summary;
 
-/// The hosts are asked at the end what they sent; the answer may not hold up the end.
+/// The time limit for the hosts' report at the end, which must not delay the end.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often the main task looks after the upstreams process.
+/// The interval at which the main task checks the upstreams process.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const HOSTS_THREADED: u32 = 300;
 const HOSTS_EVENTED: u32 = 1000;
 
-/// What was seen when the run was asked to end, and how long that took.
+/// The state when the run was asked to end, and the time that the end took.
 struct Ended {
     tasks: usize,
     usage: Usage,
@@ -38,15 +38,14 @@ struct Ended {
 ///
 /// # Cancellation
 ///
-/// Ended by the wish to stop in `settings` rather than by cancellation, which it reports as an
-/// error.
+/// The request to stop in `settings` ends it. A cancellation is reported as an error.
 pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
     let backend = io.backend().name;
     let hosts = settings.hosts.unwrap_or(if backend == "threaded" { HOSTS_THREADED } else { HOSTS_EVENTED });
     let mut child = match settings.upstreams {
         UpstreamsChoice::At(_) => None,
         UpstreamsChoice::Own { rate, faults } => {
-            // Where fibers are not to be had, the relay has said so already.
+            // If fibers are not available, the relay has said so already.
             let backend = if backend == "threaded" { "threaded" } else { "auto" };
             Some(UpstreamsChild::start(io, ChildSettings { hosts, rate, faults, backend })?)
         }
@@ -73,7 +72,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
         let (tasks, usage) = (group.len() + 1, status.usage(io)?);
         let asked = io.now();
         group.cancel(io);
-        // All that was handed over is committed after this.
+        // After this, all events that were handed over are committed.
         relay.database.close(io);
         io::Result::Ok(Ended { tasks, usage, shutdown: io.now() - asked })
     })?;
@@ -85,7 +84,7 @@ pub(crate) fn run(io: &dyn Io, settings: &Settings) -> io::Result<Summary> {
 }
 
 impl Relay {
-    /// Starts two tasks per host; returns the hosts for which there was no room.
+    /// Starts two tasks per host. Returns the hosts for which there was no room.
     pub(crate) fn take_hosts<'scope>(&'scope self, group: &'scope Group<'scope, '_>) -> Vec<String> {
         let mut untaken = Vec::new();
         let mut reason: Option<SpawnErrorKind> = None;
@@ -93,7 +92,7 @@ impl Relay {
             let (sender, receiver) = codec::outgoing();
             let writer =
                 group.spawn_concurrent(move |io| follow::write(io, self, host, receiver)).map_err(|error| error.kind);
-            // Without its reader the writer ends: the sender goes with the reader's closure.
+            // Without its reader the writer ends: the sender is dropped with the reader's closure.
             let reader = writer.and_then(|_| {
                 group.spawn_concurrent(move |io| follow::read(io, self, host, sender)).map_err(|error| error.kind)
             });
@@ -109,7 +108,7 @@ impl Relay {
         untaken
     }
 
-    /// Shows progress and looks after the upstreams process, until the end is wished for or due.
+    /// Shows progress and checks the upstreams process, until the end is requested or due.
     ///
     /// # Cancellation
     ///
@@ -151,7 +150,7 @@ impl Relay {
         )
     }
 
-    /// Starts the upstreams process anew if it has ended: its hosts go on where they are asked to.
+    /// Restarts the upstreams process if it has ended: its hosts continue where the relay asks them to.
     ///
     /// # Cancellation
     ///
@@ -169,7 +168,7 @@ impl Relay {
         Ok(())
     }
 
-    /// What the hosts say they sent, if they can be asked.
+    /// Returns the report of the hosts, if they can be asked.
     fn report(&self, io: &dyn Io) -> Option<Report> {
         let body = io.timeout(REPORT_TIMEOUT, |io| http::get(io, self.upstreams, "/report"));
         let report = body.and_then(|body| serde_json::from_slice(&body).map_err(io::Error::from));
@@ -217,8 +216,8 @@ impl Relay {
     }
 }
 
-/// Events that are missing: of each host all up to the highest that it was told is stored, that
-/// the cursor names, or that is stored, less those of them that are in the database.
+/// Returns the number of missing events. For each host, these are all events up to the highest one that the host was
+/// told is stored, that the cursor names, or that is stored, without those that are in the database.
 pub(crate) fn lost(hosts: &[Host], report: &Report, audit: &[Audited]) -> u64 {
     let mut expected: std::collections::BTreeMap<u32, (u64, u64)> = std::collections::BTreeMap::new();
     for host in hosts {

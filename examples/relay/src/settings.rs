@@ -1,4 +1,4 @@
-//! What a run is asked to do.
+//! The settings of a run.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use crate::console::Console;
 use crate::database::Place;
 use crate::stop::Stop;
 
-/// What to run.
+/// The settings of a run.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// By default as many as suit the backend.
+    /// By default, a number that suits the backend.
     pub(crate) hosts: Option<u32>,
-    /// By default until the wish to stop.
+    /// By default, until the request to stop.
     pub(crate) duration: Option<Duration>,
     pub(crate) place: Place,
     pub(crate) upstreams: UpstreamsChoice,

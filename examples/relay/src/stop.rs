@@ -1,4 +1,4 @@
-//! The wish to stop, from signals and other threads that know no `Io`.
+//! The request to stop, from signals and from other threads that have no `Io`.
 
 use std::io;
 use std::process;
@@ -10,17 +10,17 @@ use iolite::{Io, stdio};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Set once; any task of any backend can wait for it.
+/// A flag that is set once; any task of any backend can wait for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<Event>);
 
 impl Stop {
-    /// Set by Ctrl-C and SIGTERM. A second signal ends the process at once.
+    /// Makes a flag that Ctrl-C and SIGTERM set. A second signal ends the process at once.
     pub(crate) fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
         let event = stop.0.clone();
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        // A plain thread, because it waits for what no backend knows, beyond the end of any.
+        // It is a plain thread, because it waits for something that no backend knows, beyond the end of any of them.
         thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in signals.forever() {
                 if event.is_set() {
@@ -32,7 +32,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Sets it when standard input ends.
+    /// Sets the flag when standard input ends.
     pub(crate) fn when_stdin_closes(&self, io: &dyn Io) {
         let mut buffer = [0; 64];
         while stdio::stdin().read(io, &mut buffer).is_ok_and(|count| count > 0) {}

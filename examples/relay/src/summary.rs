@@ -1,4 +1,4 @@
-//! What a run comes to, as a table or as JSON.
+//! The summary of a run, as a table or as JSON.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -19,7 +19,7 @@ pub(crate) struct Summary {
     pub(crate) events_lost: u64,
     pub(crate) duplicates: u64,
     pub(crate) malformed: u64,
-    /// Why the database stored nothing more at the end, if it did not.
+    /// The reason why the database stored nothing more at the end, if it did not.
     #[serde(skip)]
     pub(crate) failure: Option<String>,
     pub(crate) shutdown_ms: u64,
@@ -29,18 +29,18 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// One JSON object, on one line.
+    /// Returns one JSON object, on one line.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("a summary is JSON")
     }
 
-    /// Nothing is missing, nothing is doubled, and the database stored to the end.
+    /// Returns true if nothing is missing or repeated, and the database stored to the end.
     pub(crate) fn is_sound(&self) -> bool {
         self.events_lost == 0 && self.duplicates == 0 && self.failure.is_none()
     }
 }
 
-/// One column per run.
+/// Returns a table with one column per run.
 pub(crate) fn table(summaries: &[Summary]) -> String {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);

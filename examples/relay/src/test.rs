@@ -1,4 +1,4 @@
-//! The whole relay in one process, on threads and on whatever `auto` chooses here.
+//! Tests of the whole relay in one process, on threads and on the backend that `auto` chooses here.
 
 use std::collections::HashSet;
 use std::io;
@@ -40,7 +40,7 @@ fn settings(directory: &TempDir, upstreams: SocketAddr) -> Settings {
     Settings {
         hosts: Some(HOSTS),
         duration: None,
-        // A slow disk is no part of these tests.
+        // The speed of the disk must not matter in these tests.
         place: Place { location, synchronous: Synchronous::Normal },
         upstreams: UpstreamsChoice::At(upstreams),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -49,8 +49,8 @@ fn settings(directory: &TempDir, upstreams: SocketAddr) -> Settings {
     }
 }
 
-/// Runs a relay against `upstreams` while `body` runs, with the address of its own side; then
-/// drains it and returns the audit.
+/// Runs a relay against `upstreams` while `body` runs with the relay's own address. Then it drains the relay and
+/// returns the audit.
 fn with_relay(
     io: &dyn Io,
     settings: &Settings,
@@ -63,7 +63,7 @@ fn with_relay(
     io.group(|group| {
         group.spawn_concurrent(|io| downstream::serve(io, &relay, &listener, group))?;
         assert_eq!(relay.take_hosts(group), Vec::<String>::new());
-        // One who never takes anything may not hold up the end.
+        // A subscriber that never accepts anything must not delay the end.
         let _stalled = stalled_subscriber(io, address)?;
         body(&relay, address)?;
         let asked = io.now();
@@ -77,7 +77,7 @@ fn with_relay(
     Ok((relay, audit))
 }
 
-/// Follows the relay from `cursor` on, and hands the events on, until `count` have come.
+/// Follows the relay from `cursor` on, and passes the events on until `count` have arrived.
 fn subscribe(
     io: &dyn Io,
     address: SocketAddr,
@@ -127,17 +127,17 @@ fn nothing_is_lost_or_doubled_between_hosts_database_and_subscribers(#[case] cho
     run(choice, |io| {
         with_upstreams(io, |upstreams, address| {
             let settings = settings(&directory, address);
-            // Twice on one file, as after a kill.
+            // The relay runs twice on one file, as after a kill.
             for _ in 0..2 {
                 let (relay, audit) = with_relay(io, &settings, address, |relay, own| {
                     let before = relay.live.head();
                     let mut repositories: HashSet<String> = HashSet::new();
-                    // From the beginning: the first ones are replayed, the last ones are live.
+                    // It starts at the beginning: the first events are replayed, the last ones are live.
                     subscribe(io, own, 0, before + 3000, |commit| {
                         repositories.insert(commit.repo.into());
                     })?;
                     assert!(repositories.len() > HOSTS as usize, "many repositories");
-                    // From the future: nothing comes before it is there.
+                    // The cursor is in the future: nothing comes before that event exists.
                     subscribe(io, own, before + 4000, 500, |_| ())?;
                     let metrics = String::from_utf8(http::get(io, own, "/metrics")?).unwrap();
                     assert!(metrics.contains(&format!("relay_hosts{{backend=\"test\"}} {HOSTS}")), "{metrics}");
@@ -189,7 +189,7 @@ fn a_handshake_in_segments_of_any_size_is_a_handshake(#[case] choice: BackendCho
     });
 }
 
-/// What is answered to the bytes, on a connection of their own.
+/// Returns the answer to the bytes, on a connection of their own.
 fn answer(io: &dyn Io, address: SocketAddr, request: &str) -> io::Result<String> {
     let stream = TcpStream::connect(io, address)?;
     stream.write_all(io, request.as_bytes())?;

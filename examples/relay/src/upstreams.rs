@@ -1,7 +1,7 @@
-//! The hosts: a process that the relay follows, itself a program on `Io`.
+//! The hosts: a process that the relay follows, and itself a program on `Io`.
 //!
-//! Events are made up from the host's and their own number, so nothing has to be stored: whatever
-//! cursor a relay comes with, the host can go on after it, even when this process is a new one.
+//! Events are generated from the host's number and their own number, so nothing has to be stored. Whatever cursor a
+//! relay sends, the host can continue after it, even in a new process.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,12 +18,12 @@ use crate::http;
 use crate::report::Report;
 use crate::stop::Stop;
 
-/// A client has to send its request in this time.
+/// The time in which a client has to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// Connections beside those of the hosts: reports, and hosts that connect again while the end of
-/// their last connection is not yet seen.
+/// The number of connections besides those of the hosts: for reports, and for hosts that connect again before the end
+/// of their last connection was noticed.
 const CONNECTIONS_MORE: usize = 1024;
-/// After a failed accept: first and longest.
+/// The first and the longest pause after a failed accept.
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
@@ -44,9 +44,9 @@ pub(crate) fn main(arguments: &UpstreamsArguments) -> ExitCode {
     iolite::main(config, |io| serve(io, arguments))
 }
 
-/// The hosts, and what the tasks of the process share.
+/// The hosts, and the state that the tasks of the process share.
 pub(crate) struct Upstreams {
-    /// Host 1 first.
+    /// Host 1 comes first.
     emitters: Vec<Emitter>,
     console: Console,
     accept: Limit,
@@ -115,7 +115,7 @@ pub(crate) fn accept<'scope>(
     }
 }
 
-/// How a relay's connection ends is the relay's business.
+/// The relay decides how its connection ends.
 fn converse(io: &dyn Io, upstreams: &Upstreams, stream: &TcpStream) {
     let _: Result<(), End> = answer(io, upstreams, stream);
 }

@@ -9,11 +9,11 @@ use crate::switch::{Main, Switch};
 
 /// A stack and the context that is saved on it.
 ///
-/// A coroutine stays on the thread on which it first ran. It runs until it suspends or its [`Main`] returns. Dropped
-/// before it has ended, it leaks its stack, with all that is on it.
+/// A coroutine stays on the thread on which it first ran. It runs until it suspends or its [`Main`] returns. If it is
+/// dropped before it has ended, it leaks its stack and everything on it.
 pub struct Coroutine {
     switch: Switch,
-    /// Where its stack has the name of the task that it runs.
+    /// The place on its stack with the name of the task that it runs.
     name: NameSlot,
 }
 
@@ -27,20 +27,20 @@ impl Coroutine {
     /// Prepares `main(argument)` to run on `stack` when the coroutine is first resumed.
     pub fn new(stack: Stack, main: Main, argument: *const ()) -> Self {
         let name = stack.name();
-        // SAFETY: the stack is there, and nobody else has it. No name.
+        // SAFETY: the stack exists, and nobody else has it. No name is set.
         unsafe { name.set(None) };
         Self { switch: Switch::new(stack, main, argument), name }
     }
 
-    /// Runs the coroutine from where it suspended last. Returns when it suspends again, or has ended.
+    /// Runs the coroutine from the place where it suspended last. Returns when it suspends again, or has ended.
     ///
     /// # Safety
     ///
-    /// The coroutine is suspended, has not ended, and stays where it is until this returns. It has run on the calling
-    /// thread before, or never. The argument that it was made with is fit for its `main`.
+    /// The coroutine is suspended, has not ended, and stays in place until this returns. It has run on the calling
+    /// thread before, or never. The argument that it was made with is still valid for its `main`.
     #[inline(always)]
     pub unsafe fn resume(&self) {
-        // SAFETY: as this function's caller says.
+        // SAFETY: this function's caller promises the same.
         unsafe { self.switch.resume() };
     }
 
@@ -48,10 +48,10 @@ impl Coroutine {
     ///
     /// # Safety
     ///
-    /// Called by what runs on this coroutine.
+    /// It must be called by the code that runs on this coroutine.
     #[inline(always)]
     pub unsafe fn suspend(&self) {
-        // SAFETY: as this function's caller says.
+        // SAFETY: this function's caller promises the same.
         unsafe { self.switch.suspend() };
     }
 
@@ -59,16 +59,16 @@ impl Coroutine {
     ///
     /// # Safety
     ///
-    /// A name stays valid until another one, or none, is set, or the coroutine is resumed no more. The coroutine has not
-    /// ended, and is not resumed by another thread meanwhile.
+    /// The name stays valid until another one, or none, is set, or until the coroutine is never resumed again. The coroutine
+    /// has not ended, and no other thread resumes it during the call.
     #[inline]
     pub unsafe fn set_name(&self, name: Option<&str>) {
-        // SAFETY: a coroutine has its stack until `into_stack`. The rest is as this function's caller says.
+        // SAFETY: a coroutine has its stack until `into_stack`. This function's caller promises the rest.
         unsafe { self.name.set(name) };
     }
 
-    /// Where the coroutine's innermost frame begins while it is suspended, for [`prefetch`](crate::prefetch); null where
-    /// that is not known.
+    /// Returns the beginning of the coroutine's innermost frame while it is suspended, for
+    /// [`prefetch`](crate::prefetch), or null if that is not known.
     #[inline]
     pub fn place(&self) -> *const u8 {
         self.switch.place()

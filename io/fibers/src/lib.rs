@@ -1,13 +1,14 @@
-//! What the fibers of iolite run on: stacks, the switch between them, and an overflow of a stack that names its task.
+//! The base of iolite's fibers: stacks, the switch between them, and a report of stack overflows that names the task.
 //!
-//! A program does not use this crate; a backend of iolite does. It decides when a fiber runs, and this crate how:
+//! Programs do not use this crate; backends of iolite do. The backend decides when a fiber runs, and this crate runs
+//! it:
 //!
-//! - [`Stack`]: a stack with a guard, from a pool of the process. [`StackClass`] is its size, and [`stack_use`] says how
-//!   deep stacks were used.
-//! - [`Coroutine`]: a stack and the context that is saved on it. [`resume`](Coroutine::resume) goes to it, and
-//!   [`suspend`](Coroutine::suspend) goes back.
-//! - [`prepare_thread`]: has an overflow of a coroutine's stack on the calling thread reported in one line, which names
-//!   the task that overflowed it, before the process aborts.
+//! - [`Stack`]: a stack with a guard, from a pool of the process. [`StackClass`] is its size, and [`stack_use`] says
+//!   how deep stacks were used.
+//! - [`Coroutine`]: a stack and the context that is saved on it. [`resume`](Coroutine::resume) switches to it, and
+//!   [`suspend`](Coroutine::suspend) switches back.
+//! - [`prepare_thread`]: prepares the calling thread so that an overflow of a coroutine's stack is reported in one
+//!   line, which names the task that overflowed it, before the process aborts.
 //!
 //! ```
 //! use std::cell::{Cell, OnceCell};

@@ -1,3 +1,3 @@
-//! The atomics of the lock-free files, which the models in `tests/` replace by loom's.
+//! The atomics of the lock-free files, which the models in `tests/` replace with loom's.
 
 pub(crate) use std::sync::atomic::{AtomicPtr, Ordering};

@@ -8,15 +8,15 @@
 //!    64 KiB   size class    base
 //! ```
 //!
-//! All stacks of a slab have one size, a power of two: a stack that a task has left fits the next one
-//! that asks for about as much.
+//! All stacks of a slab have one size, a power of two, so the next task that asks for about as much can use a stack
+//! that another task has left.
 //!
-//! Guards are installed with `MADV_GUARD_INSTALL` (Linux 6.13), which splits no mapping; on older
-//! kernels, and in locked memory, with `mprotect`, of which `vm.max_map_count` allows some 32,000. They
-//! are 64 KiB, since C code does not probe its frames: a large frame of a C function can still jump one.
+//! Guards are installed with `MADV_GUARD_INSTALL` (Linux 6.13), which splits no mapping. On older kernels, and in
+//! locked memory, they are made with `mprotect`, of which `vm.max_map_count` allows some 32,000. They have 64 KiB,
+//! because C code does not probe its frames; a still larger frame of a C function can jump over one.
 //!
-//! The base of a stack is moved down by a different multiple of 64 bytes for each (colouring):
-//! otherwise the hot top of every stack falls into the same few cache sets.
+//! The base of each stack is moved down by a different multiple of 64 bytes (colouring). Otherwise the hot top of every
+//! stack would fall into the same few cache sets.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -33,31 +33,31 @@ use crate::slabs::{COLOUR_BYTES, GUARD_BYTES, Slab, colour, register_slab};
 use crate::sys::memory;
 use crate::usage::note_use;
 
-/// What is set aside at the beginning of every stack: its name, and nothing else on the same cache line.
+/// The bytes that are reserved at the beginning of every stack: a cache line, for its name.
 const RESERVED_MIN: usize = COLOUR_BYTES;
 
 const SLAB_BYTES: usize = 64 * 1024 * 1024;
 
-/// A stack on which nothing runs, from the pool of the process. [`Stack::give_back`] returns it to the pool; dropped
-/// otherwise, it is leaked.
+/// A stack on which nothing runs, from the pool of the process. [`Stack::give_back`] returns it to the pool; if it is
+/// dropped in any other way, it is leaked.
 #[derive(Debug)]
 pub struct Stack {
     /// The lowest usable address; the guard lies below it.
     bottom: usize,
     class: StackClass,
     colour: usize,
-    /// Bytes above the base that are its fiber's and its name's.
+    /// The number of bytes above the base that belong to its fiber and to its name.
     reserved: usize,
 }
 
 impl Stack {
-    /// Where it begins: the end of its memory, moved down by its colour and by what is reserved. A
-    /// multiple of 64.
+    /// Returns the beginning of the stack: the end of its memory, moved down by its colour and by the reserved bytes.
+    /// It is a multiple of 64.
     pub(crate) fn base(&self) -> usize {
         self.top() - self.reserved
     }
 
-    /// The end of its memory, moved down by its colour.
+    /// Returns the end of its memory, moved down by its colour.
     fn top(&self) -> usize {
         self.range().end - self.colour * COLOUR_BYTES
     }
@@ -69,25 +69,25 @@ impl Stack {
         unsafe { NameSlot::below(self.top()) }
     }
 
-    /// Sets bytes at the stack's beginning aside, which what runs on it leaves alone, in place of those that were set aside
-    /// before. Returns where they are, at a multiple of 64. They are uninitialized, and there until the stack is given
-    /// back.
+    /// Reserves bytes at the stack's beginning, which the code on the stack does not touch, in place of those that were
+    /// reserved before. Returns their address, a multiple of 64. They are uninitialized, and exist until the stack is
+    /// given back.
     pub fn reserve(&mut self, bytes: usize) -> NonNull<u8> {
         self.reserved = (bytes + NameSlot::BYTES).next_multiple_of(COLOUR_BYTES);
         NonNull::new(self.base() as *mut u8).expect("mappings are not at address 0")
     }
 
-    /// The lowest usable address.
+    /// Returns the lowest usable address.
     #[cfg(any(feature = "portable-switch", not(target_arch = "x86_64")))]
     pub(crate) fn bottom(&self) -> usize {
         self.bottom
     }
 
-    /// Takes a stack of a size out of the pool, or maps new ones.
+    /// Takes a stack of a size class from the pool, or maps new ones.
     ///
     /// # Errors
     ///
-    /// When the system gives no more memory or mappings.
+    /// If the system gives no more memory or mappings.
     pub fn take(class: StackClass) -> io::Result<Self> {
         let pool = &mut pools()[class.index()];
         if pool.is_empty() {
@@ -96,18 +96,18 @@ impl Stack {
         Ok(pool.pop().expect("a slab has at least one stack"))
     }
 
-    /// Gives stacks back to the pool, for everybody in the process, and their memory to the system. Neighbours are cheaper
-    /// together.
+    /// Returns stacks to the pool, for the whole process, and their memory to the system. Returning neighbours together
+    /// is cheaper.
     pub fn give_back(stacks: impl IntoIterator<Item = Self>) {
         let mut stacks: Vec<_> = stacks.into_iter().collect();
         stacks.sort_unstable_by_key(|stack| stack.bottom);
-        // Neighbours together: a call costs as much as freeing several pages. The guards between them
-        // survive it.
+        // Neighbours are discarded together, because one call costs as much as freeing several pages. The guards
+        // between them survive it.
         for run in stacks.chunk_by(|lower, upper| lower.range().end + GUARD_BYTES == upper.bottom) {
             let range = run[0].bottom..run[run.len() - 1].range().end;
             note_use(run.iter().map(|stack| (stack.class, stack.range())), range.clone());
-            // SAFETY: the range is these stacks and their guards. Nothing runs on a stack that somebody has, and what was
-            // set aside is there no longer than that.
+            // SAFETY: the range consists of these stacks and their guards. Nothing runs on a stack that code can hold,
+            // and its reserved bytes exist only until now.
             unsafe { memory::discard(range) };
         }
         let mut pools = pools();
@@ -116,7 +116,7 @@ impl Stack {
         }
     }
 
-    /// Its size.
+    /// Returns the size class of the stack.
     pub fn class(&self) -> StackClass {
         self.class
     }
@@ -128,17 +128,17 @@ impl Stack {
 
 type Pools = [Vec<Stack>; StackClass::COUNT];
 
-/// Free stacks by size. Slabs are never unmapped, so a stack belongs to the process.
+/// The free stacks by size. Slabs are never unmapped, so a stack belongs to the process.
 fn pools() -> MutexGuard<'static, Pools> {
     static POOLS: Mutex<Pools> = Mutex::new([const { Vec::new() }; StackClass::COUNT]);
     POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether guards are made by `mprotect`: its limit then counts.
+/// True if guards are made with `mprotect`, so that its limit counts.
 static PROTECTED: AtomicBool = AtomicBool::new(false);
 
-/// How many guarded stacks this process can have, where that is less than memory allows: on kernels before Linux 6.13, of
-/// which each guard takes two mappings. Known once a stack was taken.
+/// Returns the number of guarded stacks that this process can have, if that is less than memory allows: on kernels
+/// before Linux 6.13, where each guard takes two mappings. It is known once a stack was taken.
 pub fn guarded_stacks_max() -> Option<usize> {
     if !PROTECTED.load(Ordering::Relaxed) {
         return None;
@@ -147,7 +147,7 @@ pub fn guarded_stacks_max() -> Option<usize> {
     Some(maps / 2)
 }
 
-/// Maps a slab with the best guards that the kernel has for it.
+/// Maps a slab with the best guards that the kernel supports for it.
 fn slab(class: StackClass) -> io::Result<Vec<Stack>> {
     if !PROTECTED.load(Ordering::Relaxed) {
         match map_slab(class, memory::install_guard) {
@@ -160,8 +160,7 @@ fn slab(class: StackClass) -> io::Result<Vec<Stack>> {
     map_slab(class, memory::protect_guard)
 }
 
-/// Maps a slab, guards its stacks and hands them out, lowest address last (so that it is used
-/// first).
+/// Maps a slab, guards its stacks and returns them, the lowest address last (so that it is used first).
 fn map_slab(class: StackClass, guard: memory::Guard) -> io::Result<Vec<Stack>> {
     let slot = GUARD_BYTES + class.bytes();
     let count = (SLAB_BYTES / slot).max(1);
@@ -169,7 +168,7 @@ fn map_slab(class: StackClass, guard: memory::Guard) -> io::Result<Vec<Stack>> {
     for index in 0..count {
         // SAFETY: the guard is the lowest part of a slot of the new mapping, which nobody uses yet.
         if let Err(error) = unsafe { guard(start + index * slot, GUARD_BYTES) } {
-            // SAFETY: nothing was handed out of this mapping.
+            // SAFETY: no part of this mapping was handed out.
             unsafe { memory::unmap(start, slot * count) };
             return Err(error);
         }
@@ -192,7 +191,7 @@ mod tests {
     use crate::slabs::stack_of_guard;
     use crate::usage::{StackUse, stack_use};
 
-    /// Whether the kernel can read there; it answers EFAULT where a read here would be a fault.
+    /// Returns true if the kernel can read there; it answers EFAULT if a read here would fault.
     fn is_readable(address: usize) -> bool {
         let (_out, into) = rustix::pipe::pipe().unwrap();
         memory::is_readable(&into, address)
@@ -201,7 +200,7 @@ mod tests {
     #[test]
     fn stacks_do_not_overlap_and_their_guards_are_known() {
         for guard in [memory::install_guard as memory::Guard, memory::protect_guard] {
-            // More than a slab's worth.
+            // This is more than a slab has.
             let class = StackClass::of_exactly(64 << 10);
             let stacks: Vec<_> = (0..2).flat_map(|_| map_slab(class, guard).unwrap()).collect();
             let mut ranges: Vec<_> = stacks.iter().map(Stack::range).collect();
@@ -250,7 +249,7 @@ mod tests {
         assert_eq!(of_class(), None);
         let stacks: Vec<_> = (0..3).map(|_| Stack::take(class).unwrap()).collect();
         for (stack, depth) in stacks.iter().zip([10_000, 1_000_000, 1]) {
-            // SAFETY: an address of this stack, which nothing uses.
+            // SAFETY: it is an address of this stack, which nothing uses.
             unsafe { ((stack.range().end - depth) as *mut u8).write(1) };
         }
         let page = rustix::param::page_size();

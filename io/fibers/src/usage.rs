@@ -1,6 +1,7 @@
-//! How deep stacks were used: what the kernel says of their pages.
+//! The depth to which stacks were used, according to the kernel's information about their pages.
 //!
-//! A page that was touched stays until the stack is given back, which notes how many there were once somebody has asked.
+//! A page that was touched stays until the stack is given back. That notes how many there were, once somebody has
+//! asked.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,34 +10,34 @@ use crate::class::StackClass;
 use crate::slabs::{GUARD_BYTES, slabs};
 use crate::sys::memory;
 
-/// Somebody has asked for the use of stacks, so that those that are given back note theirs.
+/// Set once somebody has asked for the use of stacks, so that stacks note their use when they are given back.
 static IS_ASKED: AtomicBool = AtomicBool::new(false);
 
-/// The most bytes that a stack of each size had used when it was given back.
+/// The maximum number of bytes that a stack of each size had used when it was given back.
 static HIGH_WATER: [AtomicUsize; StackClass::COUNT] = [const { AtomicUsize::new(0) }; StackClass::COUNT];
 
-/// How deep fibers have used their stacks of one size; see [`stack_use`].
+/// The depth to which fibers have used their stacks of one size; see [`stack_use`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StackUse {
-    /// The size of these stacks, in bytes: what was asked for, rounded up to a power of two.
+    /// The size of these stacks in bytes: the requested size, rounded up to a power of two.
     pub stack_bytes: usize,
-    /// How many of them hold memory now, those kept warm for later tasks included.
+    /// The number of these stacks that hold memory now, including those kept warm for later tasks.
     pub stacks: usize,
-    /// The most that one of them has ever used, in bytes, in whole pages. Includes up to 2 KiB by which
-    /// the bases of stacks differ.
+    /// The maximum that one of them has ever used, in bytes, in whole pages. It includes up to 2 KiB by which the bases
+    /// of stacks differ.
     pub high_water_bytes: usize,
 }
 
-/// Tells how deep the fibers of this process have used their stacks, the smallest size first, sizes
-/// that nobody used left out.
+/// Returns how deep the fibers of this process have used their stacks, the smallest size first, without sizes that
+/// nobody used.
 ///
-/// It asks the kernel which pages have been touched, so it costs nothing before it is called, and
-/// then some 0.1 ms for each 64 MiB of stacks. Stacks whose memory was given back before the first call,
-/// a second after they were last wanted or at the end of a runtime, do not count; nor do pages that have
-/// been swapped out meanwhile.
+/// It asks the kernel which pages have been touched, so it costs nothing before it is called, and then some 0.1 ms for
+/// each 64 MiB of stacks. Stacks whose memory was given back before the first call do not count (this happens a second
+/// after they were last needed, or at the end of a runtime). Pages that have since been swapped out do not count
+/// either.
 ///
-/// Nor are the stacks of threads: those of `spawn_thread`, of the bridge and of the program.
+/// It does not include the stacks of threads: those of `spawn_thread`, of the bridge and of the program.
 pub fn stack_use() -> Vec<StackUse> {
     IS_ASKED.store(true, Ordering::Relaxed);
     let mut uses: Vec<_> = StackClass::all()
@@ -52,7 +53,7 @@ pub fn stack_use() -> Vec<StackUse> {
             all.high_water_bytes = all.high_water_bytes.max(used);
         }
     }
-    // Last: a stack that is given back notes what it used before it forgets it.
+    // This comes last: a stack that is given back notes its use before it loses it.
     for (all, noted) in uses.iter_mut().zip(&HIGH_WATER) {
         all.high_water_bytes = all.high_water_bytes.max(noted.load(Ordering::Relaxed));
     }
@@ -60,7 +61,7 @@ pub fn stack_use() -> Vec<StackUse> {
     uses
 }
 
-/// Notes how much of themselves neighbouring stacks, which are all in `range`, have used, if somebody has asked.
+/// Notes how much neighbouring stacks, which are all in `range`, have used, if somebody has asked.
 pub(crate) fn note_use(stacks: impl IntoIterator<Item = (StackClass, Range<usize>)>, range: Range<usize>) {
     if !IS_ASKED.load(Ordering::Relaxed) {
         return;
@@ -71,7 +72,7 @@ pub(crate) fn note_use(stacks: impl IntoIterator<Item = (StackClass, Range<usize
     }
 }
 
-/// Which pages of a range have been touched.
+/// The pages of a range that have been touched.
 struct Pages {
     start: usize,
     bytes_each: usize,
@@ -84,7 +85,7 @@ impl Pages {
         Self { start, bytes_each, touched: memory::touched_pages(range, bytes_each) }
     }
 
-    /// How many bytes at the upper end of a stack reach down to its lowest touched page.
+    /// Returns the number of bytes from the upper end of a stack down to its lowest touched page.
     fn used(&self, stack: Range<usize>) -> usize {
         let page = |address: usize| (address - self.start) / self.bytes_each;
         let pages = &self.touched[page(stack.start)..page(stack.end)];

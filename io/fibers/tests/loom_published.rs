@@ -1,4 +1,4 @@
-//! A model of what handlers of signals find: loom runs `published.rs` itself through every interleaving.
+//! A model of values for signal handlers: loom runs `published.rs` itself through every interleaving.
 
 #[path = "../../tests/support/loom_primitive.rs"]
 mod primitive;

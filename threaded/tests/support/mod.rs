@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers that the tests of this crate share.
 #![allow(dead_code)]
 
 use std::fs;
@@ -13,7 +13,7 @@ pub(crate) fn threaded(async_limit: usize, concurrent_limit: usize) -> Threaded 
     Threaded::new(Options { async_limit, concurrent_limit, ..Options::default() }).unwrap()
 }
 
-/// Two ends of a connection.
+/// Returns the two ends of a connection.
 pub(crate) fn connection(io: &dyn Io) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(io, "127.0.0.1:0").unwrap();
     let client = TcpStream::connect(io, listener.local_addr(io).unwrap()).unwrap();
@@ -21,7 +21,7 @@ pub(crate) fn connection(io: &dyn Io) -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-/// Runs `call` as a task, cancels it when its thread is asleep, and returns what it returned.
+/// Runs `call` as a task, cancels it when its thread is asleep, and returns its result.
 pub(crate) fn cancel_when_asleep<T: Send + 'static>(
     io: &dyn Io,
     call: impl FnOnce(&dyn Io) -> T + Send + 'static,
@@ -38,12 +38,12 @@ pub(crate) fn cancel_when_asleep<T: Send + 'static>(
     task.cancel(io)
 }
 
-/// The calling thread, for [`wait_until_asleep`].
+/// Returns the path of the calling thread in `/proc`, for [`wait_until_asleep`].
 pub(crate) fn this_thread() -> String {
     fs::read_link("/proc/thread-self").unwrap().to_str().unwrap().to_owned()
 }
 
-/// Waits until the system says that the thread sleeps.
+/// Waits until the system reports that the thread sleeps.
 pub(crate) fn wait_until_asleep(thread: &str) {
     loop {
         let stat = fs::read_to_string(format!("/proc/{thread}/stat")).unwrap();

@@ -1,4 +1,4 @@
-//! The database: what a worker of the bridge does with events, on one of two stores.
+//! The database: the work of a bridge's worker on events, with one of two stores.
 
 mod place;
 #[cfg(feature = "postgres")]
@@ -25,20 +25,20 @@ use crate::counts::Counts;
 use crate::host::{Host, Offer};
 use crate::live::{Event, Live};
 
-/// The state of the one worker that writes: events in a transaction per run of jobs.
+/// The state of the one worker that writes: it stores the events of each run of jobs in a transaction.
 ///
-/// It alone decides what is stored: of each host the event that follows the last one, so that a
-/// cursor never passes a gap, and no event is stored twice.
+/// It alone decides what is stored: for each host, only the event that follows the last one. So a cursor never passes a
+/// gap, and no event is stored twice.
 pub(crate) struct Database {
     place: Place,
     store: Box<dyn Store>,
     hosts: Arc<[Host]>,
     counts: Arc<Counts>,
     live: Arc<Live>,
-    /// The last event of each host that is stored or part of the transaction.
+    /// For each host, the last event that is stored or part of the transaction.
     last: Vec<u64>,
-    /// Up to here the events of each host are stored although their commit seemed to fail; they
-    /// may come again from readers that heard of the failure alone.
+    /// For each host, the last event that is stored although its commit seemed to fail. Such events may come again from
+    /// readers that heard only of the failure.
     in_doubt: Vec<u64>,
     /// The position of the last event that is stored or part of the transaction.
     position: u64,
@@ -48,12 +48,12 @@ pub(crate) struct Database {
 enum Transaction {
     None,
     Open(Vec<(u64, Offer)>),
-    /// Nothing of it will be stored, and `last` and `position` have to be read again.
+    /// Nothing of the transaction will be stored, and `last` and `position` have to be read again.
     Failed,
 }
 
 impl Database {
-    /// Opens the store and tells the hosts their cursors.
+    /// Opens the store and gives the hosts their cursors.
     pub(crate) fn open(
         place: &Place,
         hosts: &Arc<[Host]>,
@@ -79,8 +79,8 @@ impl Database {
         Ok(database)
     }
 
-    /// Makes the event part of the run's transaction. One that is refused makes its host's reader
-    /// start again from the last cursor, by being dropped.
+    /// Makes the event part of the run's transaction. An event that is refused is dropped, which makes its host's
+    /// reader start again from the last cursor.
     pub(crate) fn store(&mut self, offer: Offer) {
         if let Err(error) = self.try_store(offer) {
             self.fail(&*error);
@@ -156,10 +156,10 @@ impl Database {
         self.transaction = Transaction::Failed;
     }
 
-    /// Leaves a failed transaction. As long as that does not work, events are refused.
+    /// Leaves a failed transaction. Events are refused until that succeeds.
     fn recover(&mut self) {
         self.transaction = Transaction::None;
-        // It fails when the store has rolled back by itself, or is gone.
+        // This fails if the store has rolled back by itself, or is gone.
         let _ = self.store.roll_back();
         let recovered = self.reload().or_else(|_| {
             self.store = self.place.open()?;
@@ -171,10 +171,11 @@ impl Database {
         }
     }
 
-    /// A commit whose answer was lost may have succeeded: then what it stored is told now.
+    /// Resolves a commit whose answer was lost, because it may have succeeded: then the stored events are announced
+    /// now.
     fn resolve_doubt(&mut self) {
         for (index, host) in self.hosts.iter().enumerate() {
-            // Less than before, where a store that is not careful has lost what it had committed.
+            // The number can become smaller if a store with less durability has lost events that it had committed.
             if host.committed.swap(self.last[index], SeqCst) < self.last[index] {
                 self.in_doubt[index] = self.last[index];
             }
@@ -186,7 +187,7 @@ impl Database {
     fn reload(&mut self) -> StoreResult<()> {
         self.last = vec![0; self.hosts.len()];
         for (host, seq) in self.store.cursors()? {
-            // A file of an earlier run may know more hosts.
+            // The file of an earlier run may contain more hosts.
             if let Some(last) = self.last.get_mut(host as usize - 1) {
                 *last = seq;
             }

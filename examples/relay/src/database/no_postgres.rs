@@ -1,4 +1,4 @@
-//! Stands for PostgreSQL where the program was built without it.
+//! Takes the place of PostgreSQL if the program was built without it.
 
 use super::store::{Store, StoreResult, Synchronous};
 

@@ -1,4 +1,4 @@
-//! Where the store of a run is.
+//! The place of the store of a run.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use iolite::ErrorChain;
 use super::store::{Store, StoreResult, Synchronous};
 use super::{postgres, sqlite};
 
-/// Which store, and how careful it is.
+/// The choice of the store, and its durability.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) location: Location,

@@ -1,10 +1,10 @@
-//! Reading beside the writing.
+//! Reading in parallel with the writing.
 
 use super::place::Place;
 use super::store::{Audited, Store, StoreResult};
 use crate::live::Event;
 
-/// The state of the worker that reads. It opens its store again where that has failed.
+/// The state of the worker that reads. It opens its store again after that has failed.
 pub(crate) struct Reader {
     place: Place,
     store: Box<dyn Store>,
@@ -15,12 +15,12 @@ impl Reader {
         Ok(Self { place: place.clone(), store: place.open()? })
     }
 
-    /// As [`Store::page`].
+    /// Returns events as [`Store::page`] does.
     pub(crate) fn page(&mut self, position: u64, count: usize) -> StoreResult<Vec<Event>> {
         self.read(|store| store.page(position, count))
     }
 
-    /// As [`Store::audit`].
+    /// Audits as [`Store::audit`] does.
     pub(crate) fn audit(&mut self) -> StoreResult<Vec<Audited>> {
         self.read(|store| store.audit())
     }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::store::{Audited, Store, StoreResult, Synchronous, audited, cursor, position};
 use crate::live::Event;
 
-/// Another process may hold the lock of the file for so long.
+/// The time for which another process may hold the lock of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
@@ -29,7 +29,7 @@ pub(super) struct Sqlite(Connection);
 
 impl Sqlite {
     pub(super) fn open(path: &Path, synchronous: Synchronous) -> StoreResult<Self> {
-        // A path and nothing else: what looks like a URI is a name, too.
+        // The location is a path and nothing else: a name that looks like a URI is a path, too.
         let flags = OpenFlags::default() & !OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -104,7 +104,7 @@ impl Store for Sqlite {
     }
 }
 
-/// As SQLite has it.
+/// Converts a number to SQLite's form.
 fn signed(number: u64) -> StoreResult<i64> {
     Ok(i64::try_from(number)?)
 }

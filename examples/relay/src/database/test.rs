@@ -40,7 +40,7 @@ impl Fixture {
         Offer::new(&self.hosts, &self.hosts[host as usize - 1], seq, &[host as u8, seq as u8])
     }
 
-    /// One run of jobs.
+    /// Runs one run of jobs.
     fn run(&self, database: &mut Database, events: &[(u32, u64)]) {
         for &(host, seq) in events {
             database.store(self.offer(host, seq));
@@ -128,7 +128,7 @@ fn a_failed_transaction_stores_nothing_and_is_made_up_for() {
         assert!(matches!(database.transaction, Transaction::None), "{fault:?}");
         assert_eq!(fixture.counts.transactions_failed.load(SeqCst), 1);
 
-        // A reader that has not noticed yet goes on where it was: that would be a gap.
+        // A reader that has not noticed yet continues where it was: that would be a gap.
         fixture.run(&mut database, &[(1, 4)]);
         assert_eq!((fixture.committed(), fixture.rewound()), (vec![1, 1, 0], vec![true, false, false]));
 
@@ -200,7 +200,7 @@ fn a_commit_whose_answer_is_lost_is_found() {
     assert_eq!(fixture.counts.stored.load(SeqCst), 5);
     assert!(matches!(fixture.live.after(4, 1), Next::Older), "followers read it from the database");
 
-    // Offered again by who heard of the failure alone.
+    // A reader that heard only of the failure offers them again.
     fixture.run(&mut database, &[(1, 3), (1, 4)]);
     assert_eq!((fixture.committed(), fixture.counts.stored.load(SeqCst)), (vec![4, 2, 0], 6));
     assert_eq!((fixture.counts.replayed.load(SeqCst), fixture.counts.duplicates.load(SeqCst)), (1, 0));
@@ -213,7 +213,7 @@ enum Fault {
     Insert,
     SetCursor,
     Commit,
-    /// It is committed, but says that it is not.
+    /// The commit succeeds but reports a failure.
     Answer,
 }
 

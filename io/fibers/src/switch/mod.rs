@@ -1,13 +1,13 @@
 //! The switch between a thread's stack and that of a coroutine.
 //!
-//! A [`Switch`] is a stack with the context that is saved on it. `resume` goes to it, `suspend`
-//! back to the one that resumed it.
+//! A [`Switch`] is a stack with the context that is saved on it. `resume` switches to it, and `suspend` switches back
+//! to the code that resumed it.
 //!
-//! On x86-64 the switch is ours: inlined on both sides, it leaves by a jump. A switch that calls and
-//! returns, as corosensei's does, is paid twice: the processor predicts that a `ret` goes to the
-//! last `call`, which after a switch was made on another stack, so that the frames around each
-//! suspension are mispredicted, some 15 ns per pair of switches. On other architectures, and with
-//! the feature `portable-switch`, which sanitizers need, it is corosensei's.
+//! On x86-64 the switch is ours: it is inlined on both sides and leaves by a jump. A switch that calls and returns, as
+//! corosensei's does, is paid for twice. The processor predicts that a `ret` returns to the last `call`, but after a
+//! switch the last call was made on another stack. So the frames around each suspension are mispredicted, which costs
+//! some 15 ns per pair of switches. On other architectures, and with the feature `portable-switch`, which sanitizers
+//! need, the switch is corosensei's.
 
 #[cfg(any(feature = "portable-switch", not(target_arch = "x86_64")))]
 mod portable;
@@ -19,7 +19,8 @@ pub(crate) use portable::Switch;
 #[cfg(not(any(feature = "portable-switch", not(target_arch = "x86_64"))))]
 pub(crate) use x86_64::Switch;
 
-/// What runs on a coroutine, with the pointer that the coroutine was made with. It must not unwind: that ends the process.
+/// The function that runs on a coroutine, with the pointer that the coroutine was made with. It must not unwind: that
+/// would end the process.
 pub type Main = unsafe fn(*const ());
 
 #[cfg(test)]
@@ -44,13 +45,13 @@ mod tests {
     impl Shared {
         fn suspend(&self) {
             let switch = ptr::from_ref(&**self.switch.borrow().as_ref().expect("made"));
-            // SAFETY: called by what runs on the switch; the box stays where it is.
+            // SAFETY: the code on the switch calls this; the box stays in place.
             unsafe { (*switch).suspend() };
         }
 
         fn resume(&self) {
             let switch = ptr::from_ref(&**self.switch.borrow().as_ref().expect("made"));
-            // SAFETY: nobody runs on it; it has not ended.
+            // SAFETY: nobody runs on it, and it has not ended.
             unsafe { (*switch).resume() };
         }
     }
@@ -63,7 +64,7 @@ mod tests {
         let shared = unsafe { &*shared.cast::<Shared>() };
         for step in 0..3 {
             shared.log.borrow_mut().push(step);
-            // Values in registers of every class live across the switch.
+            // Values in registers of every class have to survive the switch.
             let (a, b) = (f64::from(step) + 0.5, f64::from(step) * 3.0);
             shared.suspend();
             shared.sum.set(shared.sum.get() + a * b);

@@ -1,4 +1,4 @@
-//! The switch of corosensei, for every architecture that it knows, and for sanitizers.
+//! The switch of corosensei, for every architecture that it supports, and for sanitizers.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -13,11 +13,11 @@ use super::Main;
 use crate::slabs::GUARD_BYTES;
 use crate::stack::Stack;
 
-/// A stack as corosensei takes it.
+/// A stack in the form that corosensei needs.
 struct Memory(Stack);
 
-// SAFETY: between `bottom` and `base` lies memory that is this stack's alone, of a multiple of the
-// page size, and `GUARD_BYTES` below it are inaccessible.
+// SAFETY: the memory between `bottom` and `base` belongs to this stack alone and is a multiple of the page size, and
+// the `GUARD_BYTES` below it are inaccessible.
 unsafe impl corosensei::stack::Stack for Memory {
     fn base(&self) -> StackPointer {
         address(self.0.base())
@@ -33,11 +33,11 @@ fn address(value: usize) -> StackPointer {
     NonZeroUsize::new(value).expect("mappings are not at address 0")
 }
 
-/// A stack and the context saved on it.
+/// A stack and the context that is saved on it.
 pub(crate) struct Switch {
-    /// Not dropped, which would unwind what runs on it.
+    /// It is never dropped, because that would unwind the code on it.
     coroutine: ManuallyDrop<RefCell<Coroutine<*const Switch, (), (), Memory>>>,
-    /// Set when it first runs; valid as long as its stack.
+    /// Set when the coroutine first runs, and valid for as long as its stack.
     yielder: Cell<*const Yielder<*const Switch, ()>>,
 }
 
@@ -45,9 +45,9 @@ impl Switch {
     /// Prepares `main(argument)` to run on `stack` at the first resumption.
     pub(crate) fn new(stack: Stack, main: Main, argument: *const ()) -> Self {
         let coroutine = Coroutine::with_stack(Memory(stack), move |yielder: &Yielder<_, ()>, switch: *const Switch| {
-            // SAFETY: `resume` passes the switch that it resumes, by a reference, and its caller keeps that in place while
-            // it runs. `main` gets the argument for which it was given to `new`; that it is still what `main` needs is a
-            // condition of `resume`.
+            // SAFETY: `resume` passes the switch that it resumes by reference, and its caller keeps the switch in place
+            // while it runs. `main` gets the argument that was given to `new` together with it; `resume` requires that
+            // the argument is still valid for `main`.
             unsafe {
                 (*switch).yielder.set(yielder);
                 main(argument);
@@ -56,11 +56,11 @@ impl Switch {
         Self { coroutine: ManuallyDrop::new(RefCell::new(coroutine)), yielder: Cell::new(ptr::null()) }
     }
 
-    /// Goes on where the other side suspended; returns when it suspends again or has ended.
+    /// Continues the other side where it has suspended. Returns when it suspends again or has ended.
     ///
     /// # Safety
     ///
-    /// As [`Coroutine::resume`](crate::Coroutine::resume).
+    /// The same as for [`Coroutine::resume`](crate::Coroutine::resume).
     pub(crate) unsafe fn resume(&self) {
         self.coroutine.borrow_mut().resume(self);
     }
@@ -69,18 +69,18 @@ impl Switch {
     ///
     /// # Safety
     ///
-    /// Called by what runs on it.
+    /// It must be called by the code that runs on the switch.
     pub(crate) unsafe fn suspend(&self) {
-        // SAFETY: set by what runs, on this stack, which is the one that runs.
+        // SAFETY: the code that runs has set it, on this stack, which is the one that runs.
         unsafe { &*self.yielder.get() }.suspend(());
     }
 
-    /// Where its innermost frame begins while it is suspended, for hints: not known.
+    /// Returns the beginning of the innermost frame while the other side is suspended, for hints: here it is not known.
     pub(crate) fn place(&self) -> *const u8 {
         ptr::null()
     }
 
-    /// The stack, if what ran on it has ended; else it is leaked.
+    /// Returns the stack if the code on it has ended; otherwise leaks it.
     pub(crate) fn into_stack(self) -> Option<Stack> {
         let coroutine = ManuallyDrop::into_inner(self.coroutine).into_inner();
         if coroutine.done() {

@@ -5,19 +5,19 @@ use std::io;
 use std::ops::Range;
 use std::ptr;
 
-/// Linux 6.13; not in every libc crate yet.
+/// Since Linux 6.13; not every libc crate has it yet.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
-/// A way to make so many bytes from an address on inaccessible.
+/// A way to make a number of bytes from an address on inaccessible.
 ///
 /// # Safety
 ///
-/// The range lies in a mapping of [`map`], and nobody uses it.
+/// The range lies in a mapping made by [`map`], and nobody uses it.
 pub(crate) type Guard = unsafe fn(usize, usize) -> io::Result<()>;
 
 /// Maps memory, which the system commits page by page as it is touched.
 pub(crate) fn map(bytes: usize) -> io::Result<usize> {
-    // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+    // SAFETY: it is a new anonymous mapping at an address of the kernel's choice.
     let start = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -31,38 +31,38 @@ pub(crate) fn map(bytes: usize) -> io::Result<usize> {
     if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // A huge page would commit a whole stack at its first touch. Linux from 6.7 on does so by itself for
-    // `MAP_STACK`; where it fails there are no huge pages.
-    // SAFETY: advice on the new mapping.
+    // A huge page would commit a whole stack at its first touch. Since 6.7, Linux avoids that by itself for
+    // `MAP_STACK`. If the call fails, there are no huge pages.
+    // SAFETY: it is advice on the new mapping.
     unsafe { libc::madvise(start, bytes, libc::MADV_NOHUGEPAGE) };
     Ok(start as usize)
 }
 
 /// # Safety
 ///
-/// It is a mapping of [`map`], and nobody uses any part of it.
+/// It is a mapping made by [`map`], and nobody uses any part of it.
 pub(crate) unsafe fn unmap(start: usize, bytes: usize) {
-    // SAFETY: as this function's caller says.
+    // SAFETY: this function's caller promises the same.
     unsafe { libc::munmap(start as *mut libc::c_void, bytes) };
 }
 
-/// Gives memory back to the system; what was in it is lost. Guards in the range survive.
+/// Returns memory to the system; its content is lost. Guards in the range survive.
 ///
 /// # Safety
 ///
-/// The range lies in a mapping of [`map`], and nobody uses what is in it.
+/// The range lies in a mapping made by [`map`], and nobody uses its content.
 pub(crate) unsafe fn discard(range: Range<usize>) {
-    // SAFETY: as this function's caller says.
+    // SAFETY: this function's caller promises the same.
     unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), libc::MADV_DONTNEED) };
 }
 
-/// Makes a guard without a mapping of its own; EINVAL where the kernel cannot.
+/// Makes a guard without a mapping of its own. Fails with EINVAL if the kernel cannot.
 ///
 /// # Safety
 ///
-/// As [`Guard`].
+/// The same as for [`Guard`].
 pub(crate) unsafe fn install_guard(start: usize, bytes: usize) -> io::Result<()> {
-    // SAFETY: nobody uses the range, as this function's caller says.
+    // SAFETY: this function's caller promises that nobody uses the range.
     match unsafe { libc::madvise(start as *mut libc::c_void, bytes, MADV_GUARD_INSTALL) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -73,16 +73,16 @@ pub(crate) unsafe fn install_guard(start: usize, bytes: usize) -> io::Result<()>
 ///
 /// # Safety
 ///
-/// As [`Guard`].
+/// The same as for [`Guard`].
 pub(crate) unsafe fn protect_guard(start: usize, bytes: usize) -> io::Result<()> {
-    // SAFETY: nobody uses the range, as this function's caller says, so that nobody loses access.
+    // SAFETY: this function's caller promises that nobody uses the range, so nobody loses access.
     match unsafe { libc::mprotect(start as *mut libc::c_void, bytes, libc::PROT_NONE) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Returns a byte for each page of a range, of which the lowest bit is set if the page was touched; none is where the
+/// Returns a byte for each page of a range; its lowest bit is set if the page was touched. Returns no bytes if the
 /// range is not mapped.
 pub(crate) fn touched_pages(range: Range<usize>, page_bytes: usize) -> Vec<u8> {
     let mut touched = vec![0; range.len().div_ceil(page_bytes)];
@@ -91,7 +91,7 @@ pub(crate) fn touched_pages(range: Range<usize>, page_bytes: usize) -> Vec<u8> {
     touched
 }
 
-/// Whether the kernel can read at an address, of which it writes a byte into the pipe.
+/// Returns true if the kernel can read at an address, by letting it write a byte from there into the pipe.
 #[cfg(test)]
 pub(crate) fn is_readable(pipe: &std::os::fd::OwnedFd, address: usize) -> bool {
     use std::os::fd::AsRawFd;
