@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The counts of a [`Bridge`](crate::Bridge)'s work since its start. While jobs are on their way, the counts may be out
-/// of step with each other. After [`close`](crate::Bridge::close) they are exact: `accepted = ran + panicked + canceled
-/// + refused`.
+/// of step with each other. After [`close`](crate::Bridge::close) they are exact:
+/// `accepted = ran + panicked + canceled + refused`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -83,8 +83,8 @@ impl<T> Ring<T> {
             if sequence == 2 * position {
                 match self.tail.0.compare_exchange_weak(position, position + 1, Ordering::Relaxed, Ordering::Relaxed) {
                     Ok(_) => {
-                        // SAFETY: this producer alone moved `tail` past `position`, and while the cell says `2 *
-                        // position` nobody else touches it. Its previous item was moved out before the consumer's
+                        // SAFETY: this producer alone moved `tail` past `position`, and while the cell says
+                        // `2 * position` nobody else touches it. Its previous item was moved out before the consumer's
                         // Release that the load above has acquired.
                         cell.item.with_mut(|slot| unsafe { (*slot).write(item) });
                         // Release: pairs with the Acquire load in `pop`.

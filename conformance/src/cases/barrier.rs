@@ -14,7 +14,7 @@ use crate::tools::{ExpectCanceled, concurrently, rounds, scope, started};
 pub(crate) const CASES: &[Case] =
     cases![a_barrier_of_ten, who_is_canceled_has_not_come, a_barrier_of_none_or_one_holds_nobody,];
 
-/// The barrier of ten of `std.Io`'s tests, again and again, with two plain threads among the ten.
+/// The barrier of ten of zio's tests, again and again, with two plain threads among the ten.
 fn a_barrier_of_ten(on: &On) {
     on.run(|io| {
         let (barrier, arrived, leaders) = (Barrier::new(10), AtomicUsize::new(0), AtomicUsize::new(0));

@@ -94,7 +94,7 @@ fn one_or_all_are_notified(on: &On) {
     });
 }
 
-/// A case of `std.Io`'s tests: a timeout, then a signal.
+/// From upstream's tests: a timeout, then a signal.
 fn a_timeout_leaves_the_mutex_held(on: &On) {
     on.run(|io| {
         let (mutex, condvar) = (Mutex::new(0), Condvar::new());

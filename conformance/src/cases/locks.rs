@@ -410,7 +410,7 @@ fn an_event_may_be_dropped_by_who_was_let_go(on: &On) {
     });
 }
 
-/// The four steps of `std.Io`'s tests, with a plain thread.
+/// The four steps of upstream's test, with a plain thread.
 fn a_handshake_with_a_plain_thread(on: &On) {
     on.run(|io| {
         let steps = [const { Event::new() }; 4];

@@ -170,7 +170,7 @@ fn capacity_zero_is_a_rendezvous(on: &On) {
     });
 }
 
-/// From `std.Io`'s tests: producers that have no unit of concurrency, or two that have one.
+/// From upstream's tests: producers that have no unit of concurrency, or two that have one.
 fn two_producers_meet_one_consumer(on: &On, async_limit: usize) {
     on.async_limit(async_limit).run(|io| {
         let queue = Queue::new(0);

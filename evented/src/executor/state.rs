@@ -31,8 +31,7 @@ pub(crate) struct Executor {
     pub(super) inbox: &'static Inbox,
     pub(super) ring: Ring,
     pub(super) ready: RunQueue,
-    /// A fiber that can continue, but has used up a whole turn of the executor. It is queued behind the fibers that
-    /// were served since.
+    /// The fiber that yielded when the executor's turn was over. It is queued behind the fibers that were served since.
     pub(super) overdue: Cell<Option<FiberRef>>,
     /// Tasks that this executor's fibers have started, if it is the only executor: nobody could steal them.
     pub(super) unstarted: RefCell<UnstartedQueue<Admitted>>,

@@ -354,7 +354,7 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// Returns true if a request has arrived; it looks only until the first one.
+    /// Returns true if the first request has arrived; it does not check for further ones.
     fn looks_for_request(&self, until: Until<'_>, asked: &mut Asked) -> bool {
         if asked.request.is_some() || matches!(until, Until::Completed) {
             return false;

@@ -134,7 +134,7 @@ impl Asking {
 }
 
 impl CanceledById {
-    /// Returns true if `error` is or contains this error.
+    /// Returns true if `error` contains this error.
     pub fn is_in(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|source| source.is::<Self>())
     }
