@@ -20,6 +20,7 @@ const CASES: &[Case] = whole![
     any_number_of_pools_reads_what_is_there,
     a_pool_too_large_for_the_kernel_reads_plainly,
     a_pool_beyond_the_limit_of_locked_memory_reads_plainly,
+    a_runtime_starts_while_the_kernel_frees_the_one_before,
 ];
 
 fn main() -> ExitCode {
@@ -127,14 +128,18 @@ fn a_pool_too_large_for_the_kernel_reads_plainly() {
     });
 }
 
-/// Without the right to lock memory beyond the limit, there is no error, and the reads are plain.
-fn a_pool_beyond_the_limit_of_locked_memory_reads_plainly() {
-    let limit = Rlimit { current: Some(4 << 20), ..getrlimit(Resource::Memlock) };
+/// Limits the locked memory of this process, also if it has the right to lock more. New threads inherit that.
+fn limit_locked_memory(bytes: u64) {
+    let limit = Rlimit { current: Some(bytes), ..getrlimit(Resource::Memlock) };
     setrlimit(Resource::Memlock, limit).unwrap();
     let mut sets = capabilities(None).unwrap();
     sets.effective.remove(CapabilitySet::IPC_LOCK);
     set_capabilities(None, sets).unwrap();
-    // The executor's thread inherits the rights of this one.
+}
+
+/// Without the right to lock memory beyond the limit, there is no error, and the reads are plain.
+fn a_pool_beyond_the_limit_of_locked_memory_reads_plainly() {
+    limit_locked_memory(4 << 20);
     on_a_fiber(|io| {
         let file = pages(3);
         let (large, small) = (BufferPool::new(2048, 4096), BufferPool::new(8, 4096));
@@ -143,4 +148,12 @@ fn a_pool_beyond_the_limit_of_locked_memory_reads_plainly() {
         read_all(io, &file, 3, &small);
         assert_eq!(registered(), [8 * 4096]);
     });
+}
+
+/// The kernel frees a ring in the background, and there is room for few.
+fn a_runtime_starts_while_the_kernel_frees_the_one_before() {
+    limit_locked_memory(128 << 10);
+    for _ in 0..300 {
+        on_a_fiber(|io| io.yield_now());
+    }
 }

@@ -1,10 +1,14 @@
 //! The features of the running kernel.
 
 use std::io;
+use std::thread;
+use std::time::Duration;
 
-use crate::sys;
 use io_uring::{IoUring, Probe, opcode};
-use iolite_io::backend::explained;
+use iolite_io::backend::{explained, monotonic_now};
+
+use super::closed::{may_be_freed_soon, note_close};
+use crate::sys;
 
 /// The features of a ring on this kernel.
 #[derive(Clone, Debug, Default)]
@@ -82,14 +86,23 @@ const FILES: &str = "files";
 /// An error with the cause in words: io_uring is missing (old kernel) or denied (seccomp, `io_uring_disabled`), there
 /// is no memory, or this kernel does not have an operation.
 pub(crate) fn probe() -> io::Result<()> {
-    build(8, 16).map(drop)
+    let _ring = build(8, 16)?;
+    note_close();
+    Ok(())
 }
 
 /// Makes a ring with the best flags that the kernel accepts.
 pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Features)> {
     let mut entries = (sq_entries, cq_entries);
+    let give_up = monotonic_now() + FREEING_MAX;
     let (ring, mut features) = loop {
         match build_flags(entries.0, entries.1) {
+            // The memory of the rings that this process has closed comes back soon.
+            Err(error)
+                if error.raw_os_error() == Some(sys::ENOMEM) && may_be_freed_soon() && monotonic_now() < give_up =>
+            {
+                thread::sleep(FREEING_PAUSE);
+            }
             // The cause is RLIMIT_MEMLOCK, so a smaller ring may fit.
             Err(error) if error.raw_os_error() == Some(sys::ENOMEM) && entries.0 > 8 => {
                 entries = (entries.0 / 2, entries.1 / 2);
@@ -110,6 +123,10 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
     }
     Ok((ring, features))
 }
+
+/// The longest wait for the kernel to free rings of this process, and the pause between two looks.
+const FREEING_MAX: Duration = Duration::from_secs(2);
+const FREEING_PAUSE: Duration = Duration::from_millis(1);
 
 /// Limits the kernel's threads for the rings of the calling thread: to the usual number plus `kept`.
 pub(super) fn bound_workers(ring: &IoUring, kept: u32) -> io::Result<()> {

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod buffers;
+mod closed;
 mod features;
 mod passage;
 mod registered;
@@ -19,6 +20,7 @@ use iolite_io::backend::{AbortOnUnwind, PoolMemory};
 
 use crate::sys;
 pub(crate) use buffers::BufferRings;
+use closed::note_close;
 pub(crate) use features::{Features, probe};
 pub(crate) use passage::{Inside, Passage};
 pub(crate) use registered::RegisteredPools;
@@ -69,6 +71,12 @@ pub(crate) struct Ring {
 /// Identifies a queued entry by the number of entries that were queued before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pushed(u64);
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        note_close();
+    }
+}
 
 impl Ring {
     /// Makes the ring, on the thread that will use it. It submits first whatever is `urgent`.
