@@ -22,6 +22,7 @@ mod pool;
 mod queue;
 mod worker;
 
+mod dispatch;
 mod fiber;
 mod operate;
 
