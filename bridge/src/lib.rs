@@ -78,6 +78,8 @@
 //!
 //! The protocol, with its races, is told in `README.md` beside the sources.
 
+#![warn(missing_debug_implementations)]
+
 mod bridge;
 mod builder;
 mod error;

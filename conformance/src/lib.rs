@@ -91,6 +91,7 @@
 //! [`On`] and [`tools`] serve tests of another harness, too: `On::new(subject).run(|io| ..)` runs one in all contexts.
 
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 mod case;
 mod cases;

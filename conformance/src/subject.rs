@@ -61,6 +61,12 @@ pub struct Running {
     end: Box<dyn FnOnce() + Send + Sync>,
 }
 
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("io", &self.io).finish_non_exhaustive()
+    }
+}
+
 impl Running {
     /// The runtime of which `io` is the `Io` that is tested, and which `end` ends: it tears the tasks down and waits
     /// until they have ended. So does the drop of `end`, which owns the runtime.

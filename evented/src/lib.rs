@@ -12,6 +12,8 @@
 //! - [`op`]: every operation of io_uring, with its own arguments.
 //! - [`probe`]: whether io_uring can be used here, and why not.
 
+#![warn(missing_debug_implementations)]
+
 mod evented;
 mod options;
 

@@ -13,7 +13,7 @@
 //! From a fiber of another backend the same calls work: the operation is performed on a worker,
 //! counted against `concurrent_limit`, while the fiber waits and its executor goes on.
 
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs)]
 
 mod options;
 mod runtime;

@@ -24,6 +24,7 @@ thread_local! {
 
 /// While it lives, a plain thread waits beside the test; after 60 s without a [`beat`](Self::beat)
 /// it prints the name of the test and what was noted meanwhile, and ends the process.
+#[derive(Debug)]
 pub struct Watchdog {
     beats: mpsc::Sender<Said>,
     thread: Option<JoinHandle<()>>,
