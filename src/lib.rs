@@ -259,7 +259,7 @@
 //! says what is guaranteed, and `examples/` has whole programs.
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs)]
 
 mod config;
 pub mod prelude;

@@ -75,6 +75,8 @@
 //!
 //! `README.md` beside the sources describes the protocol and its races.
 
+#![warn(missing_debug_implementations)]
+
 mod bridge;
 mod builder;
 mod error;

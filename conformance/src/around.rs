@@ -1,5 +1,6 @@
 //! Decorators as subjects.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -21,6 +22,12 @@ pub struct Around<F> {
     name: String,
     subject: Arc<dyn FileTarget>,
     decorate: F,
+}
+
+impl<F> fmt::Debug for Around<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Around").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Around<F> {
@@ -55,6 +62,7 @@ impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> FileTarget for Around<F> {
 }
 
 /// The smallest decorator: it passes every call on, and is its own handle.
+#[derive(Debug)]
 pub struct Plain {
     io: Arc<dyn Io>,
     this: Weak<Self>,

@@ -5,6 +5,7 @@ use crate::On;
 /// A fact that has to hold on one subject, or on several.
 ///
 /// [`cases!`](macro@crate::cases), [`pairs!`](macro@crate::pairs) and [`whole!`](macro@crate::whole) make lists of them.
+#[derive(Debug)]
 pub struct Case {
     /// The path of the module that contains it.
     module: &'static str,
@@ -14,7 +15,7 @@ pub struct Case {
 }
 
 /// The function of a case, by the subjects on which it runs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Body {
     /// Runs on each subject.
     One(fn(&On)),

@@ -92,6 +92,7 @@
 //! harness can use [`On`] and [`tools`], too: `On::new(subject).run(|io| ..)` runs one in all contexts.
 
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 mod case;
 mod cases;

@@ -1,5 +1,6 @@
 //! The argument of a case.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,6 +18,15 @@ pub struct On {
     wanted: Wanted,
     /// Shared by all values that a case makes from the one that it was given.
     obstacle: Arc<OnceLock<String>>,
+}
+
+impl fmt::Debug for On {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("On")
+            .field("subject", &self.subject.name())
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
+    }
 }
 
 impl On {

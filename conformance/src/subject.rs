@@ -63,6 +63,12 @@ pub struct Running {
     end: Box<dyn FnOnce() + Send + Sync>,
 }
 
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("io", &self.io).finish_non_exhaustive()
+    }
+}
+
 impl Running {
     /// Wraps a runtime: `io` is the `Io` that is tested, and `end` ends the runtime, which tears the tasks down and
     /// waits until they have ended. Dropping `end`, which owns the runtime, does the same.

@@ -12,6 +12,8 @@
 //! - [`op`]: every operation of io_uring, with its own arguments.
 //! - [`probe`]: checks that io_uring can be used here.
 
+#![warn(missing_debug_implementations)]
+
 mod evented;
 mod options;
 

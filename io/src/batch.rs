@@ -311,7 +311,37 @@ impl<'a> Buffers<'a> {
             | Operation::ReceiveMessage { buffers, .. }
             | Operation::Attempt(Attempt::ReceiveMessage { buffers, .. }) => Self::Buffers(buffers),
             Operation::ReceiveMany { messages, .. } => Self::Messages(messages),
-            _ => Self::Nothing,
+            // An operation that lends something has an arm here, and one in `perform`.
+            Operation::Attempt(Attempt::Accept { .. } | Attempt::Send { .. } | Attempt::SendMessage { .. })
+            | Operation::Accept { .. }
+            | Operation::Connect { .. }
+            | Operation::Ready { .. }
+            | Operation::Send { .. }
+            | Operation::SendMessage { .. }
+            | Operation::SendMany { .. }
+            | Operation::SendZeroCopy { .. }
+            | Operation::Resolve { .. }
+            | Operation::Open { .. }
+            | Operation::Write { .. }
+            | Operation::WriteVectored { .. }
+            | Operation::Splice { .. }
+            | Operation::Sync { .. }
+            | Operation::File(_)
+            | Operation::Offload { .. }
+            | Operation::Spawn { .. }
+            | Operation::Native { .. }
+            | Operation::Close { .. }
+            | Operation::Nop
+            | Operation::Socket { .. }
+            | Operation::SocketPair { .. }
+            | Operation::Bind { .. }
+            | Operation::Listen { .. }
+            | Operation::Shutdown { .. }
+            | Operation::SetOption { .. }
+            | Operation::GetOption { .. }
+            | Operation::LocalAddress { .. }
+            | Operation::PeerAddress { .. }
+            | Operation::Seek { .. } => Self::Nothing,
         }
     }
 }

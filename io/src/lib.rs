@@ -16,7 +16,7 @@
 //! - [`testing`]: `Io`s on which things go wrong, for tests of programs.
 //! - [`backend`]: for those who implement an `Io`.
 
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs)]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("iolite is for 64-bit Linux: its backends stand on io_uring, and on how Linux interrupts system calls");

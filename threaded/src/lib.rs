@@ -13,7 +13,7 @@
 //! From a fiber of another backend the same calls work: a worker performs the operation and counts against
 //! `concurrent_limit`, while the fiber waits and its executor continues.
 
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs)]
 
 mod options;
 mod runtime;
@@ -22,6 +22,7 @@ mod pool;
 mod queue;
 mod worker;
 
+mod dispatch;
 mod fiber;
 mod operate;
 

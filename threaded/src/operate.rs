@@ -11,7 +11,7 @@
 //! blocking call would wait for room for all bytes.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use iolite_io::backend::{
@@ -19,8 +19,9 @@ use iolite_io::backend::{
     finish_connect, interruptible, interruptible_until, is_ready, lacks_descriptor, receive_message, send_many,
     send_message, try_receive_many, try_splice, wait_ready,
 };
-use iolite_io::net::Address;
-use iolite_io::operation::{Descriptor, Operation, Output};
+use iolite_io::fs::{OpenOptions, PathAt};
+use iolite_io::net::{Address, Message, OutgoingMessage, Received};
+use iolite_io::operation::{Descriptor, Output};
 use iolite_io::{Canceled, Io};
 use rustix::fs::{FileType, OFlags, fcntl_getfl};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, readv, retry_on_intr, write, writev};
@@ -39,80 +40,63 @@ const PIPE_BYTES: usize = 4096;
 /// The offset that stands for the file's own position.
 const POSITION: u64 = u64::MAX;
 
-/// Performs an operation on the calling thread, whose context is `context`.
-pub(crate) fn perform(io: &dyn Io, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
-    Caller { io, context }.perform(operation)
-}
-
-/// The calling thread, as a context of the vocabulary.
-struct Caller<'a> {
+/// The calling context, which makes system calls in the place of operations.
+pub(crate) struct Caller<'a> {
     io: &'a dyn Io,
     context: &'a Context,
 }
 
-impl Caller<'_> {
-    fn perform(&self, operation: Operation<'_>) -> io::Result<Output> {
-        match operation {
-            Operation::Accept { listener } => self.accept(listener),
-            Operation::Connect { socket, address } => self.connect(socket, address).map(|()| Output::Done),
-            Operation::Ready { descriptor, interest } => self.ready(descriptor, interest).map(|()| Output::Done),
-            Operation::Receive { socket, buffer, peek } => self.receive(socket, buffer, peek).map(Output::Count),
-            Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
-                let attempt = |wait| receive_message(socket, buffers, peek, descriptors_max, wait);
-                self.until_done(socket, Interest::Readable, attempt)
-                    .map(Option::unwrap_or_default)
-                    .map(Output::Received)
-            }
-            Operation::ReceiveMany { socket, messages } => {
-                // A call that waits mistakes the end of a socket that was shut down for a message.
-                let attempt = || try_receive_many(socket, messages);
-                self.until_tried(socket, Interest::Readable, attempt).map(Option::unwrap_or_default).map(Output::Count)
-            }
-            Operation::Send { socket, buffer, all } => self.send(socket, buffer, all).map(Output::Count),
-            Operation::SendMessage { socket, buffers, to, descriptors } => {
-                let attempt = |wait| Ok(send_message(socket, buffers, to, descriptors, wait)?);
-                self.until_sent(socket, to, attempt).map(Output::Count)
-            }
-            Operation::SendMany { socket, messages } => {
-                let to = messages.first().and_then(|message| message.to.as_ref());
-                let attempt = |wait| match wait {
-                    SocketWait::Refused => send_many(socket, messages, wait),
-                    // Only the first message has to wait; the others need not.
-                    SocketWait::Allowed => send_many(socket, &messages[..messages.len().min(1)], wait),
-                };
-                self.until_sent(socket, to, attempt).map(Output::Count)
-            }
-            Operation::SendZeroCopy { socket, bytes, from } => {
-                self.send(socket, bytes.rest(from), true).map(Output::Count)
-            }
-            Operation::Open { at, options } => {
-                self.until_returned(|| backend::open_file(at, options)).map(Output::Opened)
-            }
-            Operation::Read { file, buffer, offset, .. } => self.read(file, buffer, offset).map(Output::Count),
-            Operation::Write { file, buffer, offset, .. } => self.write(file, buffer, offset).map(Output::Count),
-            Operation::ReadVectored { file, buffers, offset } => {
-                self.read_vectored(file, buffers, offset).map(Output::Count)
-            }
-            Operation::WriteVectored { file, buffers, offset } => {
-                self.write_vectored(file, buffers, offset).map(Output::Count)
-            }
-            Operation::File(operation) => backend::perform_file(operation),
-            Operation::Offload { job } => {
-                self.io.shield(|_| job.run());
-                Ok(Output::Done)
-            }
-            Operation::Splice { from, from_offset, to, bytes } => {
-                self.splice(from, from_offset, to, bytes).map(Output::Count)
-            }
-            Operation::Sync { file, data_only: true } => done(retry_on_intr(|| rustix::fs::fdatasync(file))),
-            Operation::Sync { file, data_only: false } => done(retry_on_intr(|| rustix::fs::fsync(file))),
-            Operation::Spawn { command } => Ok(Output::Spawned(backend::spawn_program(self.io, command)?.into())),
-            Operation::Close { descriptor } => backend::close(descriptor).map(|()| Output::Done),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "the threaded backend cannot perform this operation")),
-        }
+impl<'a> Caller<'a> {
+    pub(crate) fn new(io: &'a dyn Io, context: &'a Context) -> Self {
+        Self { io, context }
     }
 
-    fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
+    pub(crate) fn open(&self, at: PathAt<'_>, options: &OpenOptions) -> io::Result<Descriptor> {
+        self.until_returned(|| backend::open_file(at, options))
+    }
+
+    pub(crate) fn sync(&self, file: &Descriptor, data_only: bool) -> io::Result<()> {
+        Ok(retry_on_intr(|| if data_only { rustix::fs::fdatasync(file) } else { rustix::fs::fsync(file) })?)
+    }
+
+    pub(crate) fn receive_message(
+        &self,
+        socket: &Descriptor,
+        buffers: &mut [IoSliceMut<'_>],
+        peek: bool,
+        descriptors_max: usize,
+    ) -> io::Result<Received> {
+        let attempt = |wait| receive_message(socket, buffers, peek, descriptors_max, wait);
+        self.until_done(socket, Interest::Readable, attempt).map(Option::unwrap_or_default)
+    }
+
+    pub(crate) fn receive_many(&self, socket: &Descriptor, messages: &mut [Message]) -> io::Result<usize> {
+        // A call that waits takes the end of a socket that was shut down for a message.
+        let attempt = || try_receive_many(socket, messages);
+        self.until_tried(socket, Interest::Readable, attempt).map(Option::unwrap_or_default)
+    }
+
+    pub(crate) fn send_message(
+        &self,
+        socket: &Descriptor,
+        buffers: &[IoSlice<'_>],
+        to: Option<&Address>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<usize> {
+        self.until_sent(socket, to, |wait| Ok(send_message(socket, buffers, to, descriptors, wait)?))
+    }
+
+    pub(crate) fn send_many(&self, socket: &Descriptor, messages: &[OutgoingMessage<'_>]) -> io::Result<usize> {
+        let to = messages.first().and_then(|message| message.to.as_ref());
+        let attempt = |wait| match wait {
+            SocketWait::Refused => send_many(socket, messages, wait),
+            // One has to wait, the others need not.
+            SocketWait::Allowed => send_many(socket, &messages[..messages.len().min(1)], wait),
+        };
+        self.until_sent(socket, to, attempt)
+    }
+
+    pub(crate) fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
         let accept = || match backend::accept(listener) {
             // The kernel looks for a free descriptor number first, even if there is no connection.
             Err(error) if lacks_descriptor(&error) && !is_ready(listener, Interest::Readable)? => {
@@ -129,7 +113,7 @@ impl Caller<'_> {
         Ok(accepted.ok_or(Errno::INVAL)?)
     }
 
-    fn connect(&self, socket: &Descriptor, address: &Address) -> io::Result<()> {
+    pub(crate) fn connect(&self, socket: &Descriptor, address: &Address) -> io::Result<()> {
         let mut was_interrupted = false;
         loop {
             self.context.check(self.io)?;
@@ -151,7 +135,7 @@ impl Caller<'_> {
         self.until_tried(socket, Interest::Writable, || finish_connect(socket)).map(Option::unwrap_or_default)
     }
 
-    fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
+    pub(crate) fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<()> {
         if interest == Interest::HungUp {
             // A poll also ends if the descriptor has a pending error.
             return self
@@ -162,7 +146,7 @@ impl Caller<'_> {
         Ok(())
     }
 
-    fn receive(&self, socket: &Descriptor, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+    pub(crate) fn receive(&self, socket: &Descriptor, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -171,7 +155,7 @@ impl Caller<'_> {
         self.until_done(socket, Interest::Readable, attempt).map(Option::unwrap_or_default)
     }
 
-    fn send(&self, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<usize> {
+    pub(crate) fn send(&self, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<usize> {
         if !all {
             let attempt = |wait: SocketWait| Ok(net::send(socket, buffer, wait.send_flags())?);
             return if buffer.is_empty() { Ok(0) } else { self.until_sent(socket, None, attempt) };
@@ -229,7 +213,7 @@ impl Caller<'_> {
         Ok(())
     }
 
-    fn read(&self, file: &Descriptor, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
+    pub(crate) fn read(&self, file: &Descriptor, buffer: &mut [u8], offset: Option<u64>) -> io::Result<usize> {
         match offset {
             _ if buffer.is_empty() => Ok(0),
             Some(offset) => self.until_returned(|| Ok(rustix::io::pread(file, &mut *buffer, offset)?)),
@@ -244,7 +228,7 @@ impl Caller<'_> {
         }
     }
 
-    fn read_vectored(
+    pub(crate) fn read_vectored(
         &self,
         file: &Descriptor,
         buffers: &mut [IoSliceMut<'_>],
@@ -266,7 +250,7 @@ impl Caller<'_> {
         }
     }
 
-    fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
+    pub(crate) fn write(&self, file: &Descriptor, buffer: &[u8], offset: Option<u64>) -> io::Result<usize> {
         match offset {
             _ if buffer.is_empty() => Ok(0),
             Some(offset) => self.until_returned(|| Ok(rustix::io::pwrite(file, buffer, offset)?)),
@@ -275,7 +259,12 @@ impl Caller<'_> {
         }
     }
 
-    fn write_vectored(&self, file: &Descriptor, buffers: &[IoSlice<'_>], offset: Option<u64>) -> io::Result<usize> {
+    pub(crate) fn write_vectored(
+        &self,
+        file: &Descriptor,
+        buffers: &[IoSlice<'_>],
+        offset: Option<u64>,
+    ) -> io::Result<usize> {
         let Some(first) = buffers.iter().find(|buffer| !buffer.is_empty()) else { return Ok(0) };
         let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
         match offset {
@@ -315,7 +304,13 @@ impl Caller<'_> {
         result.map(Option::unwrap_or_default)
     }
 
-    fn splice(&self, from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<usize> {
+    pub(crate) fn splice(
+        &self,
+        from: &Descriptor,
+        from_offset: Option<u64>,
+        to: &Descriptor,
+        bytes: usize,
+    ) -> io::Result<usize> {
         let mut rounds = Rounds::between(from, to);
         loop {
             match interruptible(|| try_splice(from, from_offset, to, bytes, DiskWait::Allowed)) {
@@ -435,8 +430,4 @@ fn is_nonblocking(descriptor: &Descriptor) -> io::Result<bool> {
 /// Returns true if reading and writing wait only for the disk.
 fn is_always_ready(file: &Descriptor) -> io::Result<bool> {
     Ok(matches!(file_type(file)?, FileType::RegularFile | FileType::Directory | FileType::BlockDevice))
-}
-
-fn done(result: rustix::io::Result<()>) -> io::Result<Output> {
-    Ok(result.map(|()| Output::Done)?)
 }

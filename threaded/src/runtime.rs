@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use iolite_io::backend::{
     Lookups, Refused, Report, SpawnMode, Start, TaskRef, Ticket, current, guard_panic_hook, make_room_for_descriptors,
-    monotonic_now, perform_attempt, perform_nonblocking, system_random,
+    monotonic_now, perform_nonblocking, system_random,
 };
 use iolite_io::{
     Backend, Instant, Io,
@@ -14,8 +14,8 @@ use iolite_io::{
     operation::{Operation, Output},
 };
 
+use crate::dispatch;
 use crate::fiber;
-use crate::operate;
 use crate::options::Options;
 use crate::pool::{EXECUTORS, Pool};
 
@@ -68,9 +68,9 @@ impl Io for Runtime {
             }
             match perform_nonblocking(operation) {
                 Ok(result) => result,
-                Err(Operation::Attempt(attempt)) => perform_attempt(attempt),
-                Err(Operation::Resolve { host, port }) => self.lookups.resolve(self, host, port).map(Output::Addresses),
-                Err(operation) if context.is_thread() => operate::perform(self, context, operation),
+                Err(operation) if context.is_thread() || !dispatch::needs_thread(&operation) => {
+                    dispatch::operate(self, &self.lookups, context, operation)
+                }
                 Err(operation) => fiber::perform(self, context, operation),
             }
         })

@@ -44,16 +44,7 @@ pub(super) const THREADED: Backend = Backend { choice: BackendChoice::Threaded, 
 
 impl Backend {
     pub(super) fn serve(&self, buffer_bytes: usize, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
-        self.run(CONNECTIONS_MAX, |io| {
-            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
-            ready(listener.local_addr(io)?);
-            io.group(|group| {
-                loop {
-                    let (stream, _) = listener.accept(io)?;
-                    group.spawn_waiting(move |io| echo(io, &stream, buffer_bytes))?;
-                }
-            })
-        })
+        self.accept(ready, |io, stream| echo(io, &stream, buffer_bytes))
     }
 
     /// Serves like `serve`, but the kernel accepts connections and receives bytes by itself, and an idle connection
@@ -74,39 +65,31 @@ impl Backend {
     }
 
     pub(super) fn serve_stream(&self, piece_bytes: usize, way: Way, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
-        self.run(CONNECTIONS_MAX, |io| {
-            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
-            ready(listener.local_addr(io)?);
-            io.group(|group| {
-                loop {
-                    let (stream, _) = listener.accept(io)?;
-                    group.spawn_waiting(move |io| pump(io, &stream, piece_bytes, way))?;
-                }
-            })
-        })
+        self.accept(ready, |io, stream| pump(io, &stream, piece_bytes, way))
     }
 
     pub(super) fn serve_files(&self, folder: &Path, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
-        self.run(CONNECTIONS_MAX, |io| {
-            let listener = TcpListener::bind(io, "127.0.0.1:0")?;
-            ready(listener.local_addr(io)?);
-            io.group(|group| {
-                loop {
-                    let (stream, _) = listener.accept(io)?;
-                    group.spawn_waiting(move |io| answer_files(io, &stream, folder))?;
-                }
-            })
-        })
+        self.accept(ready, |io, stream| answer_files(io, &stream, folder))
     }
 
     pub(super) fn proxy(&self, origin: SocketAddr, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+        self.accept(ready, |io, client| pass_on(io, &client, origin))
+    }
+
+    /// Accepts connections on a port of its own, which it passes to `ready`, and serves each in a task.
+    fn accept(
+        &self,
+        ready: impl FnOnce(SocketAddr),
+        serve: impl Fn(&dyn Io, TcpStream) -> io::Result<()> + Sync,
+    ) -> io::Result<()> {
         self.run(CONNECTIONS_MAX, |io| {
             let listener = TcpListener::bind(io, "127.0.0.1:0")?;
             ready(listener.local_addr(io)?);
+            let serve = &serve;
             io.group(|group| {
                 loop {
-                    let (client, _) = listener.accept(io)?;
-                    group.spawn_waiting(move |io| pass_on(io, &client, origin))?;
+                    let (stream, _) = listener.accept(io)?;
+                    group.spawn_waiting(move |io| serve(io, stream))?;
                 }
             })
         })

@@ -24,6 +24,7 @@ thread_local! {
 
 /// A plain thread that waits beside the test while this value lives. After 60 s without a [`beat`](Self::beat) it
 /// prints the name of the test and the notes since its beginning, and ends the process.
+#[derive(Debug)]
 pub struct Watchdog {
     beats: mpsc::Sender<Said>,
     thread: Option<JoinHandle<()>>,

@@ -1,13 +1,15 @@
-//! Maps each operation to the file that performs it.
+//! The file that performs each operation of the vocabulary.
 
-use std::io;
+use std::any::Any;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
+use std::process::Command;
+use std::sync::Arc;
 
-use iolite_io::backend::{Context, perform_attempt, perform_nonblocking};
-use iolite_io::net::Address;
-use iolite_io::{
-    error::ShutDown,
-    operation::{Operation, Output},
-};
+use iolite_io::backend::{Context, Interest, Perform, PoolMemory, dispatch, perform_attempt, perform_nonblocking};
+use iolite_io::fs::{FileOperation, OpenOptions, PathAt};
+use iolite_io::net::{Address, Message, OutgoingMessage};
+use iolite_io::operation::{Attempt, Descriptor, Job, Operation, Output, SharedBytes};
 
 use super::perform::Performer;
 use super::{
@@ -17,48 +19,160 @@ use crate::runtime::Runtime;
 
 /// Performs an operation for the calling context, which has passed its cancellation point.
 pub(crate) fn operate(runtime: &Runtime, context: &Context, operation: Operation<'_>) -> io::Result<Output> {
-    let performer = Performer::new(runtime, context);
-    match operation {
-        Operation::Accept { listener } => accept::perform(&performer, listener),
-        Operation::Connect { socket, address: address @ Address::Internet(_) } => {
-            connect::perform(&performer, socket, address)
-        }
-        Operation::Receive { socket, buffer, peek } => receive::perform(&performer, socket, buffer, peek),
-        Operation::ReceiveMessage { socket, buffers, peek, descriptors_max } => {
-            message::receive(&performer, socket, buffers, peek, descriptors_max)
-        }
-        Operation::Send { socket, buffer, all } => send::perform(&performer, socket, buffer, all),
-        Operation::SendMessage { socket, buffers, to, descriptors } => {
-            message::send(&performer, socket, buffers, to, descriptors)
-        }
-        Operation::SendZeroCopy { socket, bytes, from } => send::perform_zero_copy(&performer, socket, &bytes, from),
-        Operation::Ready { descriptor, interest } => poll::perform(&performer, descriptor, interest),
-        Operation::Resolve { host, port } => runtime.names().resolve(runtime, host, port).map(Output::Addresses),
-        Operation::Open { at, options } => open::perform(&performer, at, options),
-        Operation::Read { file, buffer, memory, offset } => read::perform(&performer, file, buffer, memory, offset),
-        Operation::Write { file, buffer, memory, offset } => write::perform(&performer, file, buffer, memory, offset),
-        Operation::ReadVectored { file, buffers, offset } => read::perform_vectored(&performer, file, buffers, offset),
-        Operation::WriteVectored { file, buffers, offset } => {
-            write::perform_vectored(&performer, file, buffers, offset)
-        }
-        Operation::Sync { file, data_only } => sync::perform(&performer, file, data_only),
-        Operation::Spawn { command } => spawn::perform(runtime, command),
-        Operation::Close { descriptor } => close::perform(&performer, descriptor),
-        // Operations that do not, or not always, need a ring also fail once the runtime has ended, as they do on every
-        // backend.
-        _ if runtime.is_closed() => Err(ShutDown.into()),
-        Operation::Attempt(attempt) => perform_attempt(attempt),
-        Operation::Connect { socket, address: address @ Address::Unix(_) } => {
-            connect::perform_unix(&performer, socket, address)
-        }
-        Operation::ReceiveMany { socket, messages } => message::receive_many(&performer, socket, messages),
-        Operation::SendMany { socket, messages } => message::send_many(&performer, socket, messages),
-        Operation::File(operation) => files::perform(runtime, context, &performer, operation),
-        Operation::Offload { job } => offload::perform(runtime, context, job),
-        Operation::Native { operation } => typed::perform_native(runtime, &performer, operation),
-        Operation::Splice { from, from_offset, to, bytes } => splice::perform(&performer, from, from_offset, to, bytes),
-        other => perform_nonblocking(other).unwrap_or_else(|operation| {
+    dispatch(&Dispatch { runtime, context, performer: Performer::new(runtime, context) }, operation)
+}
+
+/// The ring and the pools of a runtime, for one operation of one context.
+///
+/// Every operation fails once the runtime has ended, as it does on every backend. The ring refuses an entry then; what needs
+/// no ring, or does not always need one, asks first ([`check_open`](Performer::check_open)).
+struct Dispatch<'a> {
+    runtime: &'a Runtime,
+    context: &'a Context,
+    performer: Performer<'a>,
+}
+
+impl Perform for Dispatch<'_> {
+    fn nonblocking(&self, operation: Operation<'_>) -> io::Result<Output> {
+        self.performer.check_open()?;
+        perform_nonblocking(operation).unwrap_or_else(|operation| {
             Err(io::Error::new(io::ErrorKind::Unsupported, format!("the evented backend cannot perform {operation:?}")))
-        }),
+        })
+    }
+
+    fn accept(&self, listener: &Descriptor) -> io::Result<Output> {
+        accept::perform(&self.performer, listener)
+    }
+
+    fn connect(&self, socket: &Descriptor, address: &Address) -> io::Result<Output> {
+        if let Address::Internet(_) = address {
+            return connect::perform(&self.performer, socket, address);
+        }
+        self.performer.check_open()?;
+        connect::perform_unix(&self.performer, socket, address)
+    }
+
+    fn ready(&self, descriptor: &Descriptor, interest: Interest) -> io::Result<Output> {
+        poll::perform(&self.performer, descriptor, interest)
+    }
+
+    fn receive(&self, socket: &Descriptor, buffer: &mut [u8], peek: bool) -> io::Result<Output> {
+        receive::perform(&self.performer, socket, buffer, peek)
+    }
+
+    fn receive_message(
+        &self,
+        socket: &Descriptor,
+        buffers: &mut [IoSliceMut<'_>],
+        peek: bool,
+        descriptors_max: usize,
+    ) -> io::Result<Output> {
+        message::receive(&self.performer, socket, buffers, peek, descriptors_max)
+    }
+
+    fn receive_many(&self, socket: &Descriptor, messages: &mut [Message]) -> io::Result<Output> {
+        self.performer.check_open()?;
+        message::receive_many(&self.performer, socket, messages)
+    }
+
+    fn send(&self, socket: &Descriptor, buffer: &[u8], all: bool) -> io::Result<Output> {
+        send::perform(&self.performer, socket, buffer, all)
+    }
+
+    fn send_message(
+        &self,
+        socket: &Descriptor,
+        buffers: &[IoSlice<'_>],
+        to: Option<&Address>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Output> {
+        message::send(&self.performer, socket, buffers, to, descriptors)
+    }
+
+    fn send_many(&self, socket: &Descriptor, messages: &[OutgoingMessage<'_>]) -> io::Result<Output> {
+        self.performer.check_open()?;
+        message::send_many(&self.performer, socket, messages)
+    }
+
+    fn send_zero_copy(&self, socket: &Descriptor, bytes: SharedBytes, from: usize) -> io::Result<Output> {
+        send::perform_zero_copy(&self.performer, socket, &bytes, from)
+    }
+
+    fn attempt(&self, attempt: Attempt<'_>) -> io::Result<Output> {
+        self.performer.check_open()?;
+        perform_attempt(attempt)
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> io::Result<Output> {
+        self.runtime.names().resolve(self.runtime, host, port).map(Output::Addresses)
+    }
+
+    fn open(&self, at: PathAt<'_>, options: &OpenOptions) -> io::Result<Output> {
+        open::perform(&self.performer, at, options)
+    }
+
+    fn read(
+        &self,
+        file: &Descriptor,
+        buffer: &mut [u8],
+        memory: Option<&Arc<PoolMemory>>,
+        offset: Option<u64>,
+    ) -> io::Result<Output> {
+        read::perform(&self.performer, file, buffer, memory, offset)
+    }
+
+    fn write(
+        &self,
+        file: &Descriptor,
+        buffer: &[u8],
+        memory: Option<&Arc<PoolMemory>>,
+        offset: Option<u64>,
+    ) -> io::Result<Output> {
+        write::perform(&self.performer, file, buffer, memory, offset)
+    }
+
+    fn read_vectored(
+        &self,
+        file: &Descriptor,
+        buffers: &mut [IoSliceMut<'_>],
+        offset: Option<u64>,
+    ) -> io::Result<Output> {
+        read::perform_vectored(&self.performer, file, buffers, offset)
+    }
+
+    fn write_vectored(&self, file: &Descriptor, buffers: &[IoSlice<'_>], offset: Option<u64>) -> io::Result<Output> {
+        write::perform_vectored(&self.performer, file, buffers, offset)
+    }
+
+    fn splice(&self, from: &Descriptor, from_offset: Option<u64>, to: &Descriptor, bytes: usize) -> io::Result<Output> {
+        self.performer.check_open()?;
+        splice::perform(&self.performer, from, from_offset, to, bytes)
+    }
+
+    fn sync(&self, file: &Descriptor, data_only: bool) -> io::Result<Output> {
+        sync::perform(&self.performer, file, data_only)
+    }
+
+    fn file(&self, operation: FileOperation<'_>) -> io::Result<Output> {
+        self.performer.check_open()?;
+        files::perform(self.runtime, self.context, &self.performer, operation)
+    }
+
+    fn offload(&self, job: Job<'_>) -> io::Result<Output> {
+        self.performer.check_open()?;
+        offload::perform(self.runtime, self.context, job)
+    }
+
+    fn spawn(&self, command: &mut Command) -> io::Result<Output> {
+        spawn::perform(self.runtime, command)
+    }
+
+    fn native(&self, operation: &mut (dyn Any + Send)) -> io::Result<Output> {
+        self.performer.check_open()?;
+        typed::perform_native(self.runtime, &self.performer, operation)
+    }
+
+    fn close(&self, descriptor: Descriptor) -> io::Result<Output> {
+        close::perform(&self.performer, descriptor)
     }
 }

@@ -1,6 +1,7 @@
 //! The header of a message, with its addresses and descriptors.
 #![allow(unsafe_code)]
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -30,6 +31,12 @@ impl Default for Header {
         // SAFETY: all zeros are a valid header: numbers, and null pointers.
         let header = unsafe { mem::zeroed() };
         Self { header, to: None, from: AddressBuffer::new(), control: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header").finish_non_exhaustive()
     }
 }
 

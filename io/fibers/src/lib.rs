@@ -51,6 +51,8 @@
 //! # }
 //! ```
 
+#![warn(missing_debug_implementations)]
+
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("iolite-fibers is for 64-bit Linux: it maps and guards stacks by its system calls");
 

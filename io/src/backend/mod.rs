@@ -5,6 +5,7 @@ mod closing;
 mod hand_over;
 mod live_tasks;
 mod lookup;
+mod perform;
 mod scoped;
 mod shutdown;
 
@@ -13,6 +14,7 @@ pub use closing::{Closing, Count};
 pub use hand_over::spawn_with;
 pub use live_tasks::{LiveIndex, LiveTasks};
 pub use lookup::Lookups;
+pub use perform::{Perform, dispatch};
 pub use scoped::ScopedOutcome;
 pub use shutdown::ShutdownReport;
 

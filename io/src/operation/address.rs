@@ -1,4 +1,4 @@
-//! Where sockets are bound, and whom they talk to.
+//! The addresses of sockets.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
 use crate::sys::sockets::sa_family_t;
 
-/// The address of a socket, of whatever family.
+/// The address of a socket of any family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
@@ -22,23 +22,23 @@ pub enum Address {
     Unix(UnixAddress),
 }
 
-/// The name of a Unix socket: a path, an abstract name (Linux), or none.
+/// The name of a Unix socket: a path, an abstract name (Linux), or no name.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UnixAddress {
-    /// As the kernel has it, without the NUL behind a path: abstract names begin with a NUL. Empty
-    /// when there is no name, which most clients have none of: then nothing is allocated.
+    /// The name as the kernel has it, without the NUL behind a path: abstract names begin with a NUL. Empty
+    /// if there is no name, as for most clients: then nothing is allocated.
     name: Box<[u8]>,
 }
 
-/// How many bytes a name has at most, with the NUL before an abstract one or behind a path.
+/// The largest number of bytes of a name, with the NUL before an abstract one or behind a path.
 const NAME_BYTES_MAX: usize = 108;
 
 impl UnixAddress {
-    /// A path in the file system.
+    /// Makes an address of a path in the file system.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] when it is empty, longer than 107 bytes or contains a NUL.
+    /// [`io::ErrorKind::InvalidInput`] if it is empty, longer than 107 bytes or contains a NUL.
     pub fn path(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().as_os_str().as_bytes();
         match path {
@@ -49,11 +49,11 @@ impl UnixAddress {
         }
     }
 
-    /// A name that is in no file system and is gone with the socket.
+    /// Makes an address of an abstract name, which is in no file system and disappears with the socket.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] when it is longer than 107 bytes.
+    /// [`io::ErrorKind::InvalidInput`] if it is longer than 107 bytes.
     pub fn abstract_name(name: impl AsRef<[u8]>) -> io::Result<Self> {
         let name = name.as_ref();
         if name.len() >= NAME_BYTES_MAX {
@@ -62,13 +62,13 @@ impl UnixAddress {
         Ok(Self { name: [&[0], name].concat().into() })
     }
 
-    /// No name: what a socket has that was not bound. To bind to it lets the system choose an abstract
-    /// one.
+    /// Returns the address without a name, which every socket has that was not bound. When a socket is bound to it, the
+    /// system chooses an abstract name.
     pub fn unnamed() -> Self {
         Self { name: Box::default() }
     }
 
-    /// The path, if it is one.
+    /// Returns the path, if the address is one.
     pub fn as_path(&self) -> Option<&Path> {
         match &*self.name {
             [] | [0, ..] => None,
@@ -76,7 +76,7 @@ impl UnixAddress {
         }
     }
 
-    /// The abstract name, if it is one.
+    /// Returns the abstract name, if the address is one.
     pub fn as_abstract_name(&self) -> Option<&[u8]> {
         match &*self.name {
             [0, name @ ..] => Some(name),
@@ -84,7 +84,7 @@ impl UnixAddress {
         }
     }
 
-    /// Whether there is no name.
+    /// Returns true if there is no name.
     pub fn is_unnamed(&self) -> bool {
         self.name.is_empty()
     }
@@ -108,7 +108,7 @@ impl UnixAddress {
 }
 
 impl fmt::Display for UnixAddress {
-    /// A path as it is, an abstract name behind an `@`, as `ss` and `netstat` print it.
+    /// Writes a path as it is, and an abstract name behind an `@`, as `ss` and `netstat` do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.as_abstract_name(), self.as_path()) {
             (Some(name), _) => write!(f, "@{}", name.escape_ascii()),
@@ -145,13 +145,13 @@ impl From<UnixAddress> for Address {
     }
 }
 
-/// Something that names a Unix socket: an address, or a path.
+/// A value that names a Unix socket: an address, or a path.
 pub trait ToUnixAddress {
-    /// The address.
+    /// Returns the address.
     ///
     /// # Errors
     ///
-    /// As [`UnixAddress::path`].
+    /// Those of [`UnixAddress::path`].
     fn to_unix_address(&self) -> io::Result<UnixAddress>;
 }
 
@@ -167,7 +167,7 @@ impl<T: ToUnixAddress + ?Sized> ToUnixAddress for &T {
     }
 }
 
-/// For types that are paths.
+/// Implements [`ToUnixAddress`] for types that are paths.
 macro_rules! paths {
     ($($type:ty),*) => {$(
         impl ToUnixAddress for $type {
@@ -180,7 +180,7 @@ macro_rules! paths {
 
 paths!(Path, PathBuf, str, String, OsStr);
 
-/// The address in the kernel's form.
+/// Converts an address to the kernel's form.
 pub fn kernel_address(address: &Address) -> SocketAddrAny {
     match address {
         Address::Internet(address) => SocketAddrAny::from(*address),
@@ -188,11 +188,11 @@ pub fn kernel_address(address: &Address) -> SocketAddrAny {
     }
 }
 
-/// The address that the kernel has given.
+/// Converts an address from the kernel's form.
 ///
 /// # Errors
 ///
-/// `EAFNOSUPPORT` when it is of another family.
+/// `EAFNOSUPPORT` if the address is of another family.
 pub fn address_from_kernel(address: SocketAddrAny) -> io::Result<Address> {
     if let Ok(address) = SocketAddr::try_from(address.clone()) {
         return Ok(Address::Internet(address));

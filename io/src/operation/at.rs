@@ -1,4 +1,4 @@
-//! Where a file is.
+//! The places of files: paths, and the directories that they start from.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,18 +6,19 @@ use std::path::Path;
 
 use crate::descriptor::Descriptor;
 
-/// Where a file is: a path, relative to the working directory or [at a `Dir`](crate::fs::Dir::at).
+/// The place of a file: a path, relative to the working directory or [at a `Dir`](crate::fs::Dir::at).
 #[derive(Clone, Copy, Debug)]
 pub struct PathAt<'a> {
-    /// From where the path goes on, and what it does not leave; `None` for the working directory.
+    /// The directory that the path starts from and does not leave; `None` for the working directory.
     pub directory: Option<&'a Descriptor>,
     /// The path.
     pub path: &'a Path,
 }
 
-/// What says where a file is: every form of a path, [`Dir::at`](crate::fs::Dir::at), and a `&Dir`, which is the directory itself.
+/// A value that says where a file is: every form of a path, [`Dir::at`](crate::fs::Dir::at), and a `&Dir`, which is the
+/// directory itself.
 ///
-/// So each call of this module works on both:
+/// So each call of this module takes paths and places in directories:
 ///
 /// ```
 /// use iolite_io::{Io, fs};
@@ -33,7 +34,7 @@ pub struct PathAt<'a> {
     note = "a path does, a place in a directory (`dir.at(\"name\")`), and a directory by reference (`&dir`)"
 )]
 pub trait AsPathAt {
-    /// Where the file is.
+    /// Returns the place of the file.
     fn locate(&self) -> PathAt<'_>;
 }
 
@@ -50,28 +51,28 @@ impl AsPathAt for PathAt<'_> {
 }
 
 impl<'a> PathAt<'a> {
-    /// The folder in which the file is, and its name there as the path has it, with the slashes that follow it: they
-    /// make the kernel refuse what is no directory. A path that ends in `.` has that as its name, which the kernel
-    /// refuses in its own ways. `None` for a path that ends in `..`, in nothing, or in the root.
+    /// Returns the folder in which the file is, and its name there as the path has it, with the slashes that follow it: they
+    /// make the kernel refuse a file that is not a directory. A path that ends in `.` has that as its name, which the kernel
+    /// refuses in its own ways. Returns `None` for a path that ends in `..` or in the root, and for an empty one.
     pub(crate) fn split(self) -> Option<(PathAt<'a>, &'a Path)> {
         let (folder, name) = cut(self.path)?;
         let folder = if folder == "" { Path::new(".") } else { folder };
         (first_of(name) != b"..").then_some((PathAt { path: folder, ..self }, name))
     }
 
-    /// Whether the path says by its end that it leads to a directory: `name/`, `name/.`, `.`.
+    /// Returns true if the path says by its end that it leads to a directory: `name/`, `name/.`, `.`.
     pub(crate) fn ends_as_directory(self) -> bool {
         let path = self.path.as_os_str().as_bytes();
         path.ends_with(b"/") || self.ends_in_dot()
     }
 
-    /// Whether the path ends in `.`, perhaps with slashes.
+    /// Returns true if the path ends in `.`, with or without slashes behind it.
     pub(crate) fn ends_in_dot(self) -> bool {
         cut(self.path).is_some_and(|(_, name)| first_of(name) == b".")
     }
 }
 
-/// A path without its last name, and that with the slashes behind it; `None` where there is no name.
+/// Returns a path without its last name, and that name with the slashes behind it; `None` if there is no name.
 pub(crate) fn cut(path: &Path) -> Option<(&Path, &Path)> {
     let bytes = path.as_os_str().as_bytes();
     let end = bytes.iter().rposition(|byte| *byte != b'/')? + 1;
@@ -80,7 +81,7 @@ pub(crate) fn cut(path: &Path) -> Option<(&Path, &Path)> {
     Some((path_from(folder), path_from(name)))
 }
 
-/// A name without the slashes behind it.
+/// Returns a name without the slashes behind it.
 fn first_of(name: &Path) -> &[u8] {
     name.as_os_str().as_bytes().split(|byte| *byte == b'/').next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What is asked of a file system, as data.
+//! The operations on a file system.
 
 use std::ffi::OsString;
 use std::num::NonZeroU64;
@@ -11,37 +11,37 @@ use super::job::Job;
 use super::metadata::{FileTimes, FileType, Metadata};
 use crate::descriptor::Descriptor;
 
-/// What is asked of a file system, beside opening files, reading and writing.
+/// An operation on a file system, other than to open, read or write a file.
 ///
 /// None waits for anything but the file system. Paths in a directory are single names, so that none leads out
-/// of it. Answered with `Done` where nothing else is said.
+/// of it. The answer is `Done`, unless the variant says otherwise.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FileOperation<'a> {
-    /// Tells what there is to know about a file.
+    /// Reads the metadata of a file.
     Metadata {
-        /// Of which.
+        /// The file.
         of: FileTarget<'a>,
-        /// Where to put it.
+        /// Where to put the metadata.
         metadata: &'a mut Option<Metadata>,
     },
-    /// Tells whether the process may use a file so.
+    /// Checks whether the process may use a file in a way, and fails if it may not.
     Access {
-        /// Which one.
+        /// The file.
         of: FileTarget<'a>,
-        /// How.
+        /// The way of use.
         access: Access,
     },
     /// Sets the permission bits.
     SetMode {
-        /// Of which file. A link itself has none: `EOPNOTSUPP`.
+        /// The file. A link itself has no permission bits: `EOPNOTSUPP`.
         of: FileTarget<'a>,
         /// The bits, as in `chmod`.
         mode: u32,
     },
-    /// Sets who owns a file; `None` leaves what is.
+    /// Sets the owner of a file; `None` leaves the user or the group as it is.
     SetOwner {
-        /// Which one.
+        /// The file.
         of: FileTarget<'a>,
         /// The user.
         user: Option<u32>,
@@ -50,9 +50,9 @@ pub enum FileOperation<'a> {
     },
     /// Sets the times.
     SetTimes {
-        /// Of which file.
+        /// The file.
         of: FileTarget<'a>,
-        /// Those to set; the others stay.
+        /// The times to set; the others stay.
         times: &'a FileTimes,
     },
     /// Cuts or extends a file (with zeros).
@@ -70,10 +70,10 @@ pub enum FileOperation<'a> {
         offset: u64,
         /// Its length in bytes.
         length: u64,
-        /// What is to be done with it.
+        /// The change.
         how: Allocation,
     },
-    /// Tells how a part of a file will be used.
+    /// Tells the kernel how a part of a file will be used.
     Advise {
         /// A file.
         file: &'a Descriptor,
@@ -81,33 +81,34 @@ pub enum FileOperation<'a> {
         offset: u64,
         /// Its length in bytes.
         length: NonZeroU64,
-        /// How.
+        /// The kind of use.
         advice: Advice,
     },
-    /// Locks a file as a whole, or lets it go; `EWOULDBLOCK` when somebody else's lock is in the way.
+    /// Locks a file as a whole, or unlocks it. Fails with `EWOULDBLOCK` if the lock of another holder is in the way.
     Lock {
         /// A file; the lock belongs to it and its duplicates.
         file: &'a Descriptor,
-        /// In place of the lock that it has.
+        /// The lock, in place of the one that it has; `None` unlocks it.
         lock: Option<Lock>,
     },
-    /// Copies from one file's position to another's, which move, inside the kernel. Answered with `Count`, 0 at
-    /// the end. `EXDEV`, `EINVAL`, `EOPNOTSUPP` where the kernel does not do that.
+    /// Copies from one file's position to another's, which move, inside the kernel. Answered with `Count`, which is 0 at
+    /// the end. Fails with `EXDEV`, `EINVAL` or `EOPNOTSUPP` if the kernel cannot do that.
     CopyRange {
         /// A file.
         from: &'a Descriptor,
         /// Another file.
         to: &'a Descriptor,
-        /// How many bytes at most.
+        /// The largest number of bytes to copy.
         bytes: usize,
     },
-    /// Reads on in a directory. Answered with `Count`, how many entries were added, 0 only at the end.
+    /// Reads further entries of a directory. Answered with `Count`, the number of entries that were added, which is 0 only at
+    /// the end.
     ReadDirectory {
         /// A directory, whose position moves.
         directory: &'a Descriptor,
-        /// To which the entries are added; without `.` and `..`.
+        /// The list to which the entries are added, without `.` and `..`.
         entries: &'a mut Vec<Entry>,
-        /// Set where these are the last ones, if that is known already.
+        /// Set to true if these entries are known to be the last ones.
         ended: &'a mut bool,
     },
     /// Reads a link. Answered with `Path`.
@@ -117,7 +118,7 @@ pub enum FileOperation<'a> {
     },
     /// Makes a directory.
     MakeDirectory {
-        /// Where.
+        /// The directory's place.
         at: PathAt<'a>,
         /// Its permission bits, before the process' mask.
         mode: u32,
@@ -126,7 +127,7 @@ pub enum FileOperation<'a> {
     Remove {
         /// The name.
         at: PathAt<'a>,
-        /// An empty directory's; else a file's.
+        /// True for the name of an empty directory, false for the name of a file.
         directory: bool,
     },
     /// Gives a file another name, in one step.
@@ -135,12 +136,12 @@ pub enum FileOperation<'a> {
         from: PathAt<'a>,
         /// Its new name, on the same file system.
         to: PathAt<'a>,
-        /// What happens to a file that has this name.
+        /// What happens to a file that already has the new name.
         how: Rename,
     },
     /// Gives a file a second name.
     Link {
-        /// A name that it has; not followed if that is a link.
+        /// A name that it has; a link is not followed.
         from: PathAt<'a>,
         /// The second name.
         to: PathAt<'a>,
@@ -152,31 +153,31 @@ pub enum FileOperation<'a> {
         /// The name.
         to: PathAt<'a>,
     },
-    /// Makes another call of this library's, which waits for the file system alone; unlike a closure of
-    /// [`offload`](crate::Io#method.offload), which may wait for anything, an operation on files too.
+    /// Makes another call of this library, which waits for the file system alone. A closure of
+    /// [`offload`](crate::Io#method.offload), in contrast, may wait for anything, also for an operation on files.
     Call {
         /// The call.
         job: Job<'a>,
     },
     /// Makes a symbolic link.
     Symlink {
-        /// What is in it.
+        /// The path that the link contains.
         target: &'a Path,
         /// Its name.
         at: PathAt<'a>,
     },
 }
 
-/// A file, as an operation on one is told of it.
+/// The file that an operation is about.
 #[derive(Clone, Copy, Debug)]
 pub enum FileTarget<'a> {
-    /// One that is open, also for nothing (`O_PATH`).
+    /// A file that is open, or only named by its descriptor (`O_PATH`).
     Open(&'a Descriptor),
-    /// The one that has this name. In a directory, a link is not followed, whatever is said.
+    /// The file that has this name. In a directory, a link is never followed.
     Named {
         /// The name.
         at: PathAt<'a>,
-        /// Whether the name of a link stands for what the link leads to.
+        /// True if the name of a link stands for the file that the link leads to.
         follow: bool,
     },
 }
@@ -185,11 +186,12 @@ pub enum FileTarget<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Allocation {
-    /// Finds room for it, so that writing there cannot fail for want of it. The file grows if it ends before.
+    /// Reserves room for the part, so that no write to it fails for lack of room. The file grows if it ends before the end of
+    /// the part.
     Extend,
-    /// As `Extend`, but the length stays.
+    /// Reserves room as `Extend` does, but keeps the length of the file.
     Reserve,
-    /// Gives the room back: it reads as zeros. The length stays.
+    /// Gives the room back, so that the part reads as zeros. The length stays.
     PunchHole,
 }
 
@@ -197,20 +199,20 @@ pub enum Allocation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rename {
-    /// It loses the name.
+    /// The file loses the name.
     Replace,
-    /// It keeps the name, and the answer is `EEXIST`.
+    /// The file keeps the name, and the operation fails with `EEXIST`.
     NoReplace,
-    /// Both files swap their names.
+    /// The two files swap their names.
     Exchange,
 }
 
 /// An advisory lock of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// With others that are shared.
+    /// A lock that several holders may have at the same time.
     Shared,
-    /// With nobody.
+    /// A lock that excludes all others.
     Exclusive,
 }
 
@@ -219,8 +221,8 @@ pub enum Lock {
 pub struct Entry {
     /// The name.
     pub name: OsString,
-    /// The number of its file.
+    /// The inode number of its file.
     pub inode: u64,
-    /// The file's type, where the file system tells.
+    /// The file's type, if the file system reports it.
     pub file_type: Option<FileType>,
 }

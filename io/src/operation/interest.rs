@@ -1,12 +1,12 @@
-//! What a descriptor is waited for.
+//! The events that a descriptor is waited for.
 
-/// What a descriptor is waited for.
+/// The event that a descriptor is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Until a read, a receive or an accept would not block.
+    /// A read, a receive or an accept would not block.
     Readable,
-    /// Until a write, a send or a connect would not block.
+    /// A write, a send or a connect would not block.
     Writable,
-    /// Until the peer has finished sending, or the connection is gone, whatever is still to be read.
+    /// The peer has finished sending, or the connection is gone, even if there are bytes left to be read.
     HungUp,
 }

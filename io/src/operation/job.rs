@@ -1,4 +1,4 @@
-//! A closure as data of an operation.
+//! Closures as parts of operations.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use std::fmt;
 pub struct Job<'a>(&'a mut (dyn FnMut() + Send));
 
 impl<'a> Job<'a> {
-    /// Lends a closure, which is called once at most.
+    /// Makes a job of a closure, which is called at most once.
     pub fn new(closure: &'a mut (dyn FnMut() + Send)) -> Self {
         Self(closure)
     }
 
-    /// Runs it, here.
+    /// Runs the closure on the calling thread.
     pub fn run(self) {
         (self.0)();
     }

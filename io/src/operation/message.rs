@@ -2,7 +2,7 @@
 
 use super::address::Address;
 
-/// Room for a message, and what came into it.
+/// Room for a message, and the message that was received last.
 #[derive(Debug)]
 pub struct Message {
     pub(crate) buffer: Box<[u8]>,
@@ -12,22 +12,22 @@ pub struct Message {
 }
 
 impl Message {
-    /// Room for a message of at most `bytes_max` bytes.
+    /// Makes room for a message of at most `bytes_max` bytes.
     pub fn with_room(bytes_max: usize) -> Self {
         Self { buffer: vec![0; bytes_max].into(), count: 0, from: None, truncated: false }
     }
 
-    /// What was received last.
+    /// Returns the bytes that were received last.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.count]
     }
 
-    /// Who sent it; nobody is named where there is a connection, or the sender has no name.
+    /// Returns the sender; `None` if the socket is connected, or if the sender has no name.
     pub fn from(&self) -> Option<&Address> {
         self.from.as_ref()
     }
 
-    /// Whether there was more of it than room.
+    /// Returns true if the message was longer than the room for it.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
@@ -36,8 +36,8 @@ impl Message {
 /// A message to be sent.
 #[derive(Clone, Debug)]
 pub struct OutgoingMessage<'a> {
-    /// What it says.
+    /// The content.
     pub bytes: &'a [u8],
-    /// To whom; `None` for whom the socket is connected to.
+    /// The receiver; `None` for the peer that the socket is connected to.
     pub to: Option<Address>,
 }

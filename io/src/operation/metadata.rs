@@ -1,4 +1,4 @@
-//! What there is to know about a file.
+//! The metadata of files.
 
 use std::fs::Permissions;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Statx, StatxFlags, StatxTimestamp};
 
-/// What there is to know about a file, as in std.
+/// The metadata of a file, as in std.
 #[derive(Clone, Copy, Debug)]
 pub struct Metadata {
     statx: Statx,
@@ -20,41 +20,41 @@ impl From<Statx> for Metadata {
 }
 
 impl Metadata {
-    /// What has to be asked of the kernel.
+    /// The fields that have to be requested from the kernel.
     pub const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
-    /// What kind of file it is.
+    /// Returns the type of the file.
     pub fn file_type(&self) -> FileType {
         rustix::fs::FileType::from_raw_mode(self.statx.stx_mode.into()).into()
     }
 
-    /// Whether it is a directory.
+    /// Returns true if the file is a directory.
     pub fn is_dir(&self) -> bool {
         self.file_type().is_dir()
     }
 
-    /// Whether it is a regular file.
+    /// Returns true if the file is a regular file.
     pub fn is_file(&self) -> bool {
         self.file_type().is_file()
     }
 
-    /// Whether it is a symbolic link.
+    /// Returns true if the file is a symbolic link.
     pub fn is_symlink(&self) -> bool {
         self.file_type().is_symlink()
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "as in std")]
     pub fn len(&self) -> u64 {
         self.statx.stx_size
     }
 
-    /// The permissions.
+    /// Returns the permissions.
     pub fn permissions(&self) -> Permissions {
         Permissions::from_mode(self.mode())
     }
 
-    /// When the content was last changed.
+    /// Returns the time at which the content was last changed.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Metadata {
         self.time(StatxFlags::MTIME, self.statx.stx_mtime)
     }
 
-    /// When the content was last read, as far as the file system keeps count.
+    /// Returns the time at which the content was last read, as far as the file system records that.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Metadata {
         self.time(StatxFlags::ATIME, self.statx.stx_atime)
     }
 
-    /// When the file was made.
+    /// Returns the time at which the file was made.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Metadata {
         self.time(StatxFlags::BTIME, self.statx.stx_btime)
     }
 
-    /// When content or metadata were last changed.
+    /// Returns the time at which content or metadata were last changed.
     ///
     /// # Errors
     ///
@@ -90,47 +90,47 @@ impl Metadata {
         self.time(StatxFlags::CTIME, self.statx.stx_ctime)
     }
 
-    /// The device on which the file is.
+    /// Returns the device on which the file is.
     pub fn dev(&self) -> u64 {
         rustix::fs::makedev(self.statx.stx_dev_major, self.statx.stx_dev_minor)
     }
 
-    /// The number of the file on its device.
+    /// Returns the number of the file on its device.
     pub fn ino(&self) -> u64 {
         self.statx.stx_ino
     }
 
-    /// Type and permission bits.
+    /// Returns the bits of the type and of the permissions.
     pub fn mode(&self) -> u32 {
         self.statx.stx_mode.into()
     }
 
-    /// How many names the file has.
+    /// Returns the number of names that the file has.
     pub fn nlink(&self) -> u64 {
         self.statx.stx_nlink.into()
     }
 
-    /// The user to whom it belongs.
+    /// Returns the user that owns the file.
     pub fn uid(&self) -> u32 {
         self.statx.stx_uid
     }
 
-    /// The group to which it belongs.
+    /// Returns the group that owns the file.
     pub fn gid(&self) -> u32 {
         self.statx.stx_gid
     }
 
-    /// Which device it stands for, if it does.
+    /// Returns the device that the file stands for, if it stands for one.
     pub fn rdev(&self) -> u64 {
         rustix::fs::makedev(self.statx.stx_rdev_major, self.statx.stx_rdev_minor)
     }
 
-    /// How many bytes to read and write at once.
+    /// Returns the number of bytes that are best read and written at once.
     pub fn blksize(&self) -> u64 {
         self.statx.stx_blksize.into()
     }
 
-    /// How many blocks of 512 bytes it takes on the disk.
+    /// Returns the number of blocks of 512 bytes that the file takes on the disk.
     pub fn blocks(&self) -> u64 {
         self.statx.stx_blocks
     }
@@ -145,7 +145,7 @@ impl Metadata {
     }
 }
 
-/// What kind of file it is, as in std.
+/// The type of a file, as in std.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileType(rustix::fs::FileType);
 
@@ -156,43 +156,43 @@ impl From<rustix::fs::FileType> for FileType {
 }
 
 impl FileType {
-    /// A directory.
+    /// Returns true for a directory.
     pub fn is_dir(&self) -> bool {
         self.0 == rustix::fs::FileType::Directory
     }
 
-    /// A regular file.
+    /// Returns true for a regular file.
     pub fn is_file(&self) -> bool {
         self.0 == rustix::fs::FileType::RegularFile
     }
 
-    /// A symbolic link.
+    /// Returns true for a symbolic link.
     pub fn is_symlink(&self) -> bool {
         self.0 == rustix::fs::FileType::Symlink
     }
 
-    /// A pipe that has a name.
+    /// Returns true for a pipe that has a name.
     pub fn is_fifo(&self) -> bool {
         self.0 == rustix::fs::FileType::Fifo
     }
 
-    /// A socket.
+    /// Returns true for a socket.
     pub fn is_socket(&self) -> bool {
         self.0 == rustix::fs::FileType::Socket
     }
 
-    /// A device that is read in blocks.
+    /// Returns true for a device that is read in blocks.
     pub fn is_block_device(&self) -> bool {
         self.0 == rustix::fs::FileType::BlockDevice
     }
 
-    /// A device that is read in bytes.
+    /// Returns true for a device that is read in bytes.
     pub fn is_char_device(&self) -> bool {
         self.0 == rustix::fs::FileType::CharacterDevice
     }
 }
 
-/// Times to be set, as in std; those that are not named stay.
+/// The times of a file that are to be set, as in std; the others stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileTimes {
     pub(crate) accessed: Option<SystemTime>,
@@ -200,18 +200,18 @@ pub struct FileTimes {
 }
 
 impl FileTimes {
-    /// None yet.
+    /// Makes a value with no time to be set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// When the content was last read.
+    /// Sets the time at which the content was last read.
     #[must_use]
     pub fn set_accessed(self, time: SystemTime) -> Self {
         Self { accessed: Some(time), ..self }
     }
 
-    /// When the content was last changed.
+    /// Sets the time at which the content was last changed.
     #[must_use]
     pub fn set_modified(self, time: SystemTime) -> Self {
         Self { modified: Some(time), ..self }

@@ -1,6 +1,6 @@
-//! Operations as data: what a program can ask an [`Io`](crate::Io) to do, and what answers that.
+//! Operations as data: the requests that a program can make of an [`Io`](crate::Io), and their answers.
 //!
-//! Nothing in here performs: the handles that do are in [`net`](crate::net), [`fs`](crate::fs) and their siblings.
+//! Nothing in here performs an operation: the handles that do are in [`net`](crate::net), [`fs`](crate::fs) and their siblings.
 
 mod output;
 mod request;

@@ -1,11 +1,11 @@
-//! Operations that answer more than once.
+//! Multishot operations: their subjects and their completions.
 
 use std::io;
 
 use crate::descriptor::Descriptor;
 use crate::pool::{BufferPool, PooledBuffer};
 
-/// What keeps arriving.
+/// The subject of a multishot operation.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Source<'a> {
@@ -18,12 +18,12 @@ pub enum Source<'a> {
     Bytes {
         /// A connected socket.
         socket: &'a Descriptor,
-        /// Where buffers come from.
+        /// The pool that the buffers come from.
         pool: &'a BufferPool,
     },
 }
 
-/// One answer.
+/// One completion of a multishot operation.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Arrival {
@@ -43,7 +43,7 @@ impl Arrival {
         }
     }
 
-    /// The bytes; `None` at the end.
+    /// Returns the bytes, or `None` at the end.
     pub(crate) fn bytes(self) -> io::Result<Option<PooledBuffer>> {
         match self {
             Arrival::Bytes(buffer) => Ok(Some(buffer)),
@@ -53,7 +53,7 @@ impl Arrival {
     }
 }
 
-/// A `Multishot` brought something that does not come from its source.
+/// Makes the error for a `Multishot` that delivered something that does not come from its source.
 #[cold]
 fn wrong(arrival: &Arrival) -> io::Error {
     io::Error::other(format!("the Io delivered {arrival:?}, which does not fit the operation"))

@@ -1,4 +1,4 @@
-//! What answers an operation.
+//! The answers to operations.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,21 +14,21 @@ use crate::descriptor::Descriptor;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// It is done.
+    /// The operation has been performed.
     Done,
-    /// That many bytes.
+    /// A number, of bytes unless the operation says otherwise.
     Count(usize),
     /// A new socket or file.
     Opened(Descriptor),
     /// Two new sockets.
     OpenedPair(Descriptor, Descriptor),
-    /// A connection, and whose.
+    /// A connection, and the address of its peer.
     Accepted(Descriptor, Address),
-    /// A message, and what came with it.
+    /// A message, with its sender and its descriptors.
     Received(Received),
     /// An address.
     Address(Address),
-    /// What a name stands for, in the order in which to try.
+    /// The addresses of a host, in the order in which to try them.
     Addresses(Vec<SocketAddr>),
     /// The value of an option.
     Option(OptionValue),
@@ -36,11 +36,11 @@ pub enum Output {
     Position(u64),
     /// A path.
     Path(PathBuf),
-    /// A program that runs.
+    /// A program that was started.
     Spawned(Box<Spawned>),
 }
 
-/// An `Io` answered an operation with something that is no answer to it.
+/// Makes the error for an `Io` that answered an operation with the answer to another one.
 #[cold]
 fn wrong(output: &Output) -> io::Error {
     io::Error::other(format!("the Io answered an operation with {output:?}, which does not fit the operation"))
@@ -54,7 +54,7 @@ impl Output {
         }
     }
 
-    /// The count, checked: `Io` is a safe trait, and a count past the buffer must not reach anyone.
+    /// Returns the count, checked: `Io` is a safe trait, and no caller may see a count past its buffer.
     pub(crate) fn count(self, available: usize) -> io::Result<usize> {
         match self {
             Output::Count(count) if count <= available => Ok(count),
@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// What was received, with its count checked as in [`count`](Self::count).
+    /// Returns the received message, with its count checked as in [`count`](Self::count).
     pub(crate) fn received(self, available: usize) -> io::Result<Received> {
         match self {
             Output::Received(received) if received.count <= available => Ok(received),

@@ -1,4 +1,4 @@
-//! Operations as data: what a program can ask an [`Io`](crate::Io) to do.
+//! The operations: what a program can ask an [`Io`](crate::Io) to do.
 
 use std::any::Any;
 use std::io::{IoSlice, IoSliceMut, SeekFrom};
@@ -20,14 +20,14 @@ use super::socket_option::{OptionName, OptionValue};
 use crate::descriptor::Descriptor;
 use crate::pool::PoolMemory;
 
-/// One request, with what it borrows from the caller until it has ended.
+/// A request to an [`Io`](crate::Io), with what it borrows from the caller until it has ended.
 ///
-/// Each variant says what [`Output`](crate::operation::Output) answers it. Counts are bytes. An empty buffer is answered with
-/// `Count(0)`.
+/// Each variant says with which [`Output`](crate::operation::Output) it is answered. Counts are bytes unless the variant says
+/// otherwise. The answer for an empty buffer is `Count(0)`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Operation<'a> {
-    /// Does nothing, through the whole machinery. Answered with `Done`.
+    /// Does nothing, but takes the way of every operation. Answered with `Done`.
     Nop,
     /// Makes a socket, closed on exec. Answered with `Opened`.
     Socket {
@@ -54,13 +54,13 @@ pub enum Operation<'a> {
         /// Port 0 and the unnamed Unix address let the system choose.
         address: &'a Address,
     },
-    /// Makes a listener of a socket. Answered with `Done`. From then on it is non-blocking
+    /// Makes a socket listen. Answered with `Done`. From then on the socket is non-blocking
     /// (`O_NONBLOCK`), so that two acceptors on threads can race for one connection and both stay
-    /// cancelable; connections accepted from it are not.
+    /// cancelable; connections accepted from it are not non-blocking.
     Listen {
         /// A bound socket.
         socket: &'a Descriptor,
-        /// How many connections may wait to be accepted; the kernel caps it.
+        /// The number of connections that may wait to be accepted; the kernel caps it.
         backlog: u32,
     },
     /// Takes the next connection, closed on exec. Answered with `Accepted`.
@@ -68,21 +68,22 @@ pub enum Operation<'a> {
         /// A listener.
         listener: &'a Descriptor,
     },
-    /// Connects a socket. Answered with `Done`. After an error it is for closing.
+    /// Connects a socket. Answered with `Done`. After an error the socket can only be closed.
     Connect {
         /// A socket that is not connected yet, or one for messages.
         socket: &'a Descriptor,
         /// The peer.
         address: &'a Address,
     },
-    /// Waits until a descriptor is ready, or has an error or an end to tell. Answered with `Done`.
+    /// Waits until a descriptor is ready, or has an error or an end to report. Answered with `Done`.
     Ready {
-        /// What can be polled.
+        /// A descriptor that can be polled.
         descriptor: &'a Descriptor,
-        /// For what.
+        /// What to wait for.
         interest: Interest,
     },
-    /// Receives bytes: what is there, at least one. Answered with `Count`, 0 when the peer has finished.
+    /// Receives the bytes that have arrived, and waits for at least one. Answered with `Count`, which is 0 when the peer has
+    /// finished.
     Receive {
         /// A connected socket.
         socket: &'a Descriptor,
@@ -91,8 +92,8 @@ pub enum Operation<'a> {
         /// Leave the bytes in the socket's queue.
         peek: bool,
     },
-    /// Receives one message, or what is there of a stream. Answered with `Received`. Also with no room for
-    /// a single byte: then the message is gone.
+    /// Receives one message, or the bytes of a stream that have arrived. Answered with `Received`. It receives a message even
+    /// if there is no room for a single byte: then the message is lost.
     ReceiveMessage {
         /// A socket.
         socket: &'a Descriptor,
@@ -100,10 +101,10 @@ pub enum Operation<'a> {
         buffers: &'a mut [IoSliceMut<'a>],
         /// Leave the message in the socket's queue.
         peek: bool,
-        /// How many descriptors may come with it.
+        /// The number of descriptors that may come with it.
         descriptors_max: usize,
     },
-    /// Receives messages, waiting for the first only. Answered with `Count`, of messages.
+    /// Receives messages, and waits for the first one only. Answered with `Count`, of messages.
     ReceiveMany {
         /// A socket for messages.
         socket: &'a Descriptor,
@@ -116,7 +117,7 @@ pub enum Operation<'a> {
         socket: &'a Descriptor,
         /// What to send.
         buffer: &'a [u8],
-        /// Wait until all of it is sent, where that costs nothing more. The answer may be short
+        /// Wait until all of it is sent, if that costs nothing more. The count may be short
         /// nevertheless.
         all: bool,
     },
@@ -126,44 +127,44 @@ pub enum Operation<'a> {
         socket: &'a Descriptor,
         /// Sent in order.
         buffers: &'a [IoSlice<'a>],
-        /// To whom, where the socket is not connected.
+        /// The receiver, if the socket is not connected.
         to: Option<&'a Address>,
         /// Descriptors of which duplicates go with it.
         descriptors: &'a [BorrowedFd<'a>],
     },
-    /// Sends messages in their order, waiting for room for the first only. Answered with `Count`, of messages.
+    /// Sends messages in their order, and waits for room for the first one only. Answered with `Count`, of messages.
     SendMany {
         /// A socket for messages.
         socket: &'a Descriptor,
-        /// What, and to whom.
+        /// The messages, with their receivers.
         messages: &'a [OutgoingMessage<'a>],
     },
-    /// As `Send` with `all`, without copying the bytes where that is possible. Answered with `Count`.
+    /// Sends bytes as `Send` with `all` does, without copying them if that is possible. Answered with `Count`.
     ///
-    /// The bytes are kept until the kernel has let them go, which may be long after the answer.
+    /// The bytes are kept until the kernel has released them, which may be long after the answer.
     SendZeroCopy {
         /// A connected socket.
         socket: &'a Descriptor,
         /// What to send.
         bytes: SharedBytes,
-        /// Where in `bytes` to begin.
+        /// The position in `bytes` at which to begin.
         from: usize,
     },
-    /// Attempts on a socket what would have to wait otherwise: answered as the operation of that name, or with the error
-    /// `EAGAIN`. Never waits, lets nobody else run, and is no cancellation point.
+    /// Attempts an operation on a socket that might have to wait: answered as the operation of that name, or with the error
+    /// `EAGAIN` if it would wait. Never waits, lets no other task run, and is not a cancellation point.
     Attempt(Attempt<'a>),
     /// Shuts one or both directions of a connection down. Answered with `Done`.
     Shutdown {
         /// A connected socket.
         socket: &'a Descriptor,
-        /// Which directions.
+        /// The directions.
         how: Shutdown,
     },
     /// Sets a socket option. Answered with `Done`.
     SetOption {
         /// A socket.
         socket: &'a Descriptor,
-        /// Which.
+        /// The option.
         name: OptionName,
         /// Its new value.
         value: OptionValue,
@@ -172,46 +173,46 @@ pub enum Operation<'a> {
     GetOption {
         /// A socket.
         socket: &'a Descriptor,
-        /// Which.
+        /// The option.
         name: OptionName,
     },
-    /// The address a socket is bound to. Answered with `Address`.
+    /// Returns the address that a socket is bound to. Answered with `Address`.
     LocalAddress {
         /// A socket.
         socket: &'a Descriptor,
     },
-    /// The address a socket is connected to. Answered with `Address`.
+    /// Returns the address that a socket is connected to. Answered with `Address`.
     PeerAddress {
         /// A connected socket.
         socket: &'a Descriptor,
     },
-    /// Looks a host name up, as the system's configuration says. Answered with `Addresses`.
+    /// Looks up a host name, as the system is configured. Answered with `Addresses`.
     Resolve {
         /// A host name or an address.
         host: &'a str,
-        /// Goes into the addresses.
+        /// The port of the addresses in the answer.
         port: u16,
     },
     /// Opens a file. Answered with `Opened`.
     Open {
-        /// Where it is. In a directory it is looked for beneath that: a path that leads out of it, also
+        /// The file's place. A path in a directory stays beneath it: a path that leads out of the directory, also
         /// through a link, is refused with `EXDEV`.
         at: PathAt<'a>,
-        /// How.
+        /// How to open it.
         options: &'a OpenOptions,
     },
-    /// Reads from a file. Answered with `Count`, 0 at the end.
+    /// Reads from a file. Answered with `Count`, which is 0 at the end.
     Read {
         /// A file.
         file: &'a Descriptor,
         /// Where to put the bytes.
         buffer: &'a mut [u8],
-        /// What the buffer is a part of, if of a pool: a backend may tell the kernel about it once.
+        /// The memory of the pool that the buffer is from, if it is from one: a backend may register it with the kernel once.
         memory: Option<&'a Arc<PoolMemory>>,
-        /// From where, in bytes; `None` from the file's position, which moves.
+        /// Where to begin, in bytes; `None` reads at the file's position, which moves.
         offset: Option<u64>,
     },
-    /// Writes to a file. Answered with `Count`, short when the disk is full in the middle.
+    /// Writes to a file. Answered with `Count`, which is short if the disk fills up on the way.
     Write {
         /// A file.
         file: &'a Descriptor,
@@ -219,41 +220,41 @@ pub enum Operation<'a> {
         buffer: &'a [u8],
         /// As in `Read`.
         memory: Option<&'a Arc<PoolMemory>>,
-        /// Where to, in bytes; `None` to the file's position, which moves.
+        /// Where to begin, in bytes; `None` writes at the file's position, which moves.
         offset: Option<u64>,
     },
-    /// Moves bytes between two descriptors, of which one is a pipe, or from a file to a socket, without passing them
-    /// through memory. Waits for at least one byte, and for room for it. Answered with `Count`, 0 at the end.
+    /// Moves bytes between two descriptors, of which one is a pipe, or from a file to a socket, without copying them
+    /// through memory. Waits for at least one byte, and for room for it. Answered with `Count`, which is 0 at the end.
     ///
-    /// The pipe's other side is a pipe, a socket or a file on a disk. Anything else, a file that is appended to, and a
-    /// file of which nothing is left to be sent, is refused with `EINVAL`, before a byte was moved. A blocking socket is made
-    /// non-blocking (`O_NONBLOCK`) for moments: whoever else uses a duplicate of it sees that,
-    /// and must not change it meanwhile.
+    /// The other descriptor is a pipe, a socket or a file on a disk. Anything else, a file in append mode, and a
+    /// file of which nothing is left to be sent, is refused with `EINVAL`, before a byte is moved. A blocking socket is made
+    /// non-blocking (`O_NONBLOCK`) for moments: other users of a duplicate of it see that,
+    /// and must not change the mode during the operation.
     Splice {
-        /// Where the bytes are.
+        /// The descriptor that the bytes come from.
         from: &'a Descriptor,
-        /// From where in a file, in bytes; `None` from the file's position, which moves.
+        /// Where to begin in a file, in bytes; `None` reads at the file's position, which moves.
         from_offset: Option<u64>,
-        /// Where they go; to a file's position, which moves.
+        /// The descriptor that the bytes go to; a file is written at its position, which moves.
         to: &'a Descriptor,
-        /// How many at most.
+        /// The largest number of bytes to move.
         bytes: usize,
     },
-    /// Brings a file's content to the disk. Answered with `Done`.
+    /// Writes a file's content through to the disk. Answered with `Done`.
     Sync {
         /// A file.
         file: &'a Descriptor,
-        /// Without the metadata that reading the content does not need.
+        /// Leave out the metadata that is not needed to read the content.
         data_only: bool,
     },
     /// Moves a file's position. Answered with `Position`.
     Seek {
         /// A file.
         file: &'a Descriptor,
-        /// Where to.
+        /// The new position.
         position: SeekFrom,
     },
-    /// As `Read`, into several buffers.
+    /// Reads as `Read` does, into several buffers.
     ReadVectored {
         /// A file.
         file: &'a Descriptor,
@@ -262,7 +263,7 @@ pub enum Operation<'a> {
         /// As in `Read`.
         offset: Option<u64>,
     },
-    /// As `Write`, from several buffers.
+    /// Writes as `Write` does, from several buffers.
     WriteVectored {
         /// A file.
         file: &'a Descriptor,
@@ -271,55 +272,56 @@ pub enum Operation<'a> {
         /// As in `Write`.
         offset: Option<u64>,
     },
-    /// What else is asked of a file system. Each says what answers it.
+    /// Performs one of the other operations on a file system. Each says with what it is answered.
     File(FileOperation<'a>),
     /// Runs a closure that may block its thread, and waits for its end. Answered with `Done`.
     ///
-    /// The closure is canceled by nobody, nor is what it calls through an `Io`; as long as it has
-    /// not begun, it can be withdrawn.
+    /// No request cancels the closure, or the calls that it makes through an `Io`; until it has
+    /// begun, it can be withdrawn.
     Offload {
         /// The closure.
         job: Job<'a>,
     },
     /// Starts a program, as [`process::spawn`](crate::process::spawn) says. Answered with `Spawned`.
     Spawn {
-        /// What to start.
+        /// The program.
         command: &'a mut Command,
     },
-    /// An operation that one backend has beside those of the vocabulary, and that nobody else can look into;
-    /// its crate makes it and reads what becomes of it. Answered with `Done`; by other backends with an error
+    /// Performs an operation that one backend has beside those of the vocabulary, and that is opaque to all others:
+    /// the backend's crate makes it and reads its outcome. Answered with `Done`; by other backends with an error
     /// of kind [`Unsupported`](std::io::ErrorKind::Unsupported).
     Native {
-        /// Of a type of that backend's.
+        /// A value of a type of that backend.
         operation: &'a mut (dyn Any + Send),
     },
-    /// Closes a descriptor and reports what went wrong. Answered with `Done`. The descriptor is
-    /// gone, also after an error or a cancellation.
+    /// Closes a descriptor and reports an error of that. Answered with `Done`. The descriptor is
+    /// closed in any case, also after an error or a cancellation.
     Close {
-        /// What to close.
+        /// The descriptor.
         descriptor: Descriptor,
     },
 }
 
 impl Operation<'_> {
-    /// Whether it is a cancellation point, before which an `Io` asks for requests: everything but an
-    /// [`Attempt`](Operation::Attempt) is.
+    /// Returns true if the operation is a cancellation point, before which an `Io` looks for requests: every operation but an
+    /// [`Attempt`](Operation::Attempt) is one.
     #[inline]
     pub fn is_point(&self) -> bool {
         !matches!(self, Operation::Attempt(_))
     }
 }
 
-/// What [`Operation::Attempt`] attempts.
+/// An operation that [`Operation::Attempt`] attempts.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Attempt<'a> {
-    /// As [`Operation::Accept`]; fails with [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported) where the listener is in blocking mode.
+    /// Attempts [`Operation::Accept`]. Fails with [`io::ErrorKind::Unsupported`](std::io::ErrorKind::Unsupported) if the
+    /// listener is in blocking mode.
     Accept {
         /// A listener.
         listener: &'a Descriptor,
     },
-    /// As [`Operation::Receive`].
+    /// Attempts [`Operation::Receive`].
     Receive {
         /// A connected socket.
         socket: &'a Descriptor,
@@ -328,7 +330,7 @@ pub enum Attempt<'a> {
         /// Leave the bytes in the socket's queue.
         peek: bool,
     },
-    /// As [`Operation::ReceiveMessage`], of a socket for messages, without descriptors.
+    /// Attempts [`Operation::ReceiveMessage`] of a socket for messages, without descriptors.
     ReceiveMessage {
         /// A socket.
         socket: &'a Descriptor,
@@ -337,20 +339,20 @@ pub enum Attempt<'a> {
         /// Leave the message in the socket's queue.
         peek: bool,
     },
-    /// As [`Operation::Send`].
+    /// Attempts [`Operation::Send`].
     Send {
         /// A connected socket.
         socket: &'a Descriptor,
         /// What to send.
         buffer: &'a [u8],
     },
-    /// As [`Operation::SendMessage`], without descriptors.
+    /// Attempts [`Operation::SendMessage`], without descriptors.
     SendMessage {
         /// A socket.
         socket: &'a Descriptor,
         /// Sent in order.
         buffers: &'a [IoSlice<'a>],
-        /// To whom, where the socket is not connected.
+        /// The receiver, if the socket is not connected.
         to: Option<&'a Address>,
     },
 }

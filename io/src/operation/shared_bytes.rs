@@ -3,17 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Bytes that several owners share, whatever holds them.
+/// Bytes that several owners share, in a container of any type.
 #[derive(Clone)]
 pub struct SharedBytes(Arc<dyn AsRef<[u8]> + Send + Sync>);
 
 impl SharedBytes {
-    /// Shares what `bytes` refers to.
+    /// Shares the bytes that `bytes` refers to.
     pub fn new<B: AsRef<[u8]> + Send + Sync + 'static>(bytes: Arc<B>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes from position `from` on; none past the end.
+    /// Returns the bytes from position `from` on; none if it is past the end.
     pub fn rest(&self, from: usize) -> &[u8] {
         self.as_ref().get(from..).unwrap_or_default()
     }

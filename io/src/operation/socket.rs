@@ -1,4 +1,4 @@
-//! What is said of sockets, as data: families, kinds, and what a call that receives has found.
+//! The families and kinds of sockets, and the result of receiving a message.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use super::address::Address;
 use crate::descriptor::Descriptor;
 use crate::sys::sockets;
 
-/// The numbers of the system behind a name.
+/// Makes types for the system's numbers, with names for some of them.
 macro_rules! numbers {
     ($($(#[$doc:meta])* $type:ident { $($(#[$entry:meta])* $name:ident = $value:expr,)* })*) => {$(
         $(#[$doc])*
@@ -46,17 +46,17 @@ numbers! {
     Domain {
         /// IP version 4.
         IPV4 = sockets::AF_INET,
-        /// IP version 6; and 4 too, unless [`ONLY_V6`](crate::net::option::ONLY_V6) is set.
+        /// IP version 6, and also 4, unless [`ONLY_V6`](crate::net::option::ONLY_V6) is set.
         IPV6 = sockets::AF_INET6,
         /// Unix sockets.
         UNIX = sockets::AF_UNIX,
     }
 
-    /// What a socket carries, by its number.
+    /// The kind of a socket, by its number.
     SocketType {
         /// A stream of bytes.
         STREAM = sockets::SOCK_STREAM,
-        /// Messages that may be lost or change their order; not so between Unix sockets.
+        /// Messages that may be lost or change their order; between Unix sockets they are not, and do not.
         DATAGRAM = sockets::SOCK_DGRAM,
         /// Messages over a connection.
         SEQUENCED_PACKETS = sockets::SOCK_SEQPACKET,
@@ -66,7 +66,7 @@ numbers! {
 }
 
 impl Domain {
-    /// The family of an address.
+    /// Returns the family of an address.
     pub fn of(address: &Address) -> Self {
         match address {
             Address::Internet(SocketAddr::V4(_)) => Self::IPV4,
@@ -76,17 +76,17 @@ impl Domain {
     }
 }
 
-/// What a call that receives a message found.
+/// A message that was received: its length, its sender and its descriptors.
 #[derive(Debug, Default)]
 pub struct Received {
-    /// How many bytes it put into the buffers.
+    /// The number of bytes that were put into the buffers.
     pub count: usize,
-    /// Who sent it; nobody is named where there is a connection.
+    /// The sender; `None` if the socket is connected.
     pub from: Option<Address>,
-    /// The message was longer than the buffers, and its rest is gone.
+    /// True if the message was longer than the buffers; its rest is lost.
     pub truncated: bool,
     /// The descriptors that came with it, closed on exec.
     pub descriptors: Vec<Descriptor>,
-    /// More descriptors came than were asked for; the others are closed.
+    /// True if more descriptors came than were asked for; the others are closed.
     pub descriptors_truncated: bool,
 }

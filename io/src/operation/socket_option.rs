@@ -1,4 +1,4 @@
-//! Socket options: one table, of which each entry says what the option is called, and what its value is.
+//! Socket options: one table, in which each entry has the option's name and the type of its value.
 //!
 //! ```
 //! use iolite_io::net::{TcpStream, option};
@@ -11,7 +11,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Where the socket has no such option, the system says so, with an errno.
+//! If the socket has no such option, the call fails with the system's errno.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,8 @@ pub struct SocketOption<T> {
     value: PhantomData<fn(T) -> T>,
 }
 
-/// Which option: one of those in the table, for in the value of some others the kernel would find pointers.
+/// The name of an option in the table. Other names cannot be made, since the kernel would find pointers in the values of some
+/// options.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OptionName {
     level: c_int,
@@ -45,22 +46,22 @@ pub struct OptionValue {
 }
 
 impl OptionName {
-    /// The level: `SOL_SOCKET` or a protocol.
+    /// Returns the level: `SOL_SOCKET` or a protocol.
     pub fn level(self) -> i32 {
         self.level
     }
 
-    /// The number of the option on its level.
+    /// Returns the number of the option on its level.
     pub fn name(self) -> i32 {
         self.name
     }
 }
 
 impl OptionValue {
-    /// How long a value can be.
+    /// The largest length of a value.
     pub const BYTES_MAX: usize = 32;
 
-    /// As many of the first bytes as there is room for.
+    /// Makes a value of the first bytes, as many as there is room for.
     pub fn new(bytes: &[u8]) -> Self {
         let length = bytes.len().min(Self::BYTES_MAX);
         let mut value = Self { bytes: [0; Self::BYTES_MAX], length: length as u8 };
@@ -68,7 +69,7 @@ impl OptionValue {
         value
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
@@ -87,7 +88,7 @@ impl fmt::Debug for OptionValue {
 }
 
 impl<T> SocketOption<T> {
-    /// Which it is.
+    /// Returns the name of the option.
     pub const fn name(&self) -> OptionName {
         self.name
     }
@@ -124,10 +125,10 @@ impl<T> fmt::Debug for SocketOption<T> {
     }
 }
 
-/// Who is at the other end of a Unix socket, as it was when the two were connected.
+/// The peer of a Unix socket, as it was when the two were connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    /// The process; 0 when it is none that this one can see.
+    /// The process; 0 if this process cannot see it.
     pub process: u32,
     /// The effective user.
     pub user: u32,
@@ -144,7 +145,7 @@ macro_rules! options {
 }
 
 options! {
-    /// `SO_ERROR`: what went wrong since one last asked; asking clears it. It cannot be set.
+    /// `SO_ERROR`: the error since the option was last read; reading clears it. It cannot be set.
     PENDING_ERROR: Option<io::Error> = error(SOL_SOCKET, sockets::SO_ERROR);
     /// `SO_DOMAIN`. It cannot be set.
     DOMAIN: Domain = domain(SOL_SOCKET, sockets::SO_DOMAIN);
@@ -152,16 +153,16 @@ options! {
     TYPE: SocketType = socket_type(SOL_SOCKET, sockets::SO_TYPE);
     /// `SO_PROTOCOL`: the protocol's number. It cannot be set.
     PROTOCOL: i32 = signed(SOL_SOCKET, sockets::SO_PROTOCOL);
-    /// `SO_ACCEPTCONN`: whether the socket listens. It cannot be set.
+    /// `SO_ACCEPTCONN`: true if the socket listens. It cannot be set.
     LISTENING: bool = flag(SOL_SOCKET, sockets::SO_ACCEPTCONN);
     /// `SO_COOKIE`: a number that no other socket of this boot has. It cannot be set.
     COOKIE: u64 = long(SOL_SOCKET, sockets::SO_COOKIE);
 
     /// `SO_REUSEADDR`: bind although connections of an earlier socket linger.
     REUSE_ADDRESS: bool = flag(SOL_SOCKET, sockets::SO_REUSEADDR);
-    /// `SO_REUSEPORT`: let several sockets share an address, among which the system spreads what comes.
+    /// `SO_REUSEPORT`: let several sockets share an address; the system spreads connections and messages among them.
     REUSE_PORT: bool = flag(SOL_SOCKET, sockets::SO_REUSEPORT);
-    /// `SO_KEEPALIVE`: ask a silent peer now and then whether it is there.
+    /// `SO_KEEPALIVE`: ask a silent peer now and then whether it is still alive.
     KEEP_ALIVE: bool = flag(SOL_SOCKET, sockets::SO_KEEPALIVE);
     /// `SO_BROADCAST`: let datagrams go to broadcast addresses.
     BROADCAST: bool = flag(SOL_SOCKET, sockets::SO_BROADCAST);
@@ -169,29 +170,29 @@ options! {
     DONT_ROUTE: bool = flag(SOL_SOCKET, sockets::SO_DONTROUTE);
     /// `SO_OOBINLINE`: receive urgent bytes among the others.
     OUT_OF_BAND_INLINE: bool = flag(SOL_SOCKET, sockets::SO_OOBINLINE);
-    /// `SO_LINGER`: what closing does with unsent bytes; `Some(ZERO)` resets the connection. Whole
+    /// `SO_LINGER`: how long to keep sending unsent bytes when the socket is closed; `Some(ZERO)` resets the connection. Whole
     /// seconds, rounded up.
     LINGER: Option<Duration> = linger(SOL_SOCKET, sockets::SO_LINGER);
     /// `SO_RCVBUF`, in bytes; the kernel doubles what is set.
     RECEIVE_BUFFER_SIZE: usize = size(SOL_SOCKET, sockets::SO_RCVBUF);
     /// `SO_SNDBUF`, in bytes; the kernel doubles what is set.
     SEND_BUFFER_SIZE: usize = size(SOL_SOCKET, sockets::SO_SNDBUF);
-    /// `SO_RCVLOWAT`: how many bytes make a stream readable.
+    /// `SO_RCVLOWAT`: the number of bytes that make a stream readable.
     RECEIVE_LOW_WATER: usize = size(SOL_SOCKET, sockets::SO_RCVLOWAT);
-    /// `SO_PRIORITY` of what is sent.
+    /// `SO_PRIORITY` of the packets that are sent.
     PRIORITY: u32 = number(SOL_SOCKET, sockets::SO_PRIORITY);
-    /// `SO_MARK` of what is sent, for routing and filters; needs `CAP_NET_ADMIN`.
+    /// `SO_MARK` of the packets that are sent, for routing and filters; needs `CAP_NET_ADMIN`.
     MARK: u32 = number(SOL_SOCKET, sockets::SO_MARK);
-    /// `SO_BUSY_POLL`: for how long to look for packets before waiting. Whole microseconds, rounded up.
+    /// `SO_BUSY_POLL`: the time to look for packets before waiting. Whole microseconds, rounded up.
     BUSY_POLL: Duration = microseconds(SOL_SOCKET, sockets::SO_BUSY_POLL);
     /// `SO_INCOMING_CPU`: the CPU that packets of this socket arrive on.
     INCOMING_CPU: u32 = number(SOL_SOCKET, sockets::SO_INCOMING_CPU);
-    /// `SO_TIMESTAMPING`: which packets get times, and who takes them (`SOF_TIMESTAMPING_TX_SOFTWARE` and others). Those of
-    /// what was sent come through the queue of errors.
+    /// `SO_TIMESTAMPING`: the packets that get times, and what takes the times (`SOF_TIMESTAMPING_TX_SOFTWARE` and others).
+    /// The times of sent packets come through the queue of errors.
     TIMESTAMPS: u32 = number(SOL_SOCKET, sockets::SO_TIMESTAMPING);
     /// `SO_BINDTODEVICE`: use one network interface only, by name; empty for any.
     DEVICE: String = text(SOL_SOCKET, sockets::SO_BINDTODEVICE);
-    /// `SO_PEERCRED`: who is at the other end of a Unix socket. It cannot be set.
+    /// `SO_PEERCRED`: the peer of a Unix socket. It cannot be set.
     PEER_CREDENTIALS: Credentials = credentials(SOL_SOCKET, sockets::SO_PEERCRED);
 
     /// `TCP_NODELAY`: send small packets at once.
@@ -202,32 +203,32 @@ options! {
     QUICK_ACK: bool = flag(IPPROTO_TCP, sockets::TCP_QUICKACK);
     /// `TCP_MAXSEG`, in bytes.
     MAX_SEGMENT_SIZE: u32 = number(IPPROTO_TCP, sockets::TCP_MAXSEG);
-    /// `TCP_KEEPIDLE`: after what silence to ask for the first time. Whole seconds, rounded up.
+    /// `TCP_KEEPIDLE`: the silence after which to ask for the first time. Whole seconds, rounded up.
     KEEP_ALIVE_TIME: Duration = seconds(IPPROTO_TCP, sockets::TCP_KEEPIDLE);
-    /// `TCP_KEEPINTVL`: how long to wait for an answer before asking again. Whole seconds, rounded up.
+    /// `TCP_KEEPINTVL`: the time to wait for an answer before asking again. Whole seconds, rounded up.
     KEEP_ALIVE_INTERVAL: Duration = seconds(IPPROTO_TCP, sockets::TCP_KEEPINTVL);
-    /// `TCP_KEEPCNT`: how often to ask before giving up.
+    /// `TCP_KEEPCNT`: the number of times to ask before giving up.
     KEEP_ALIVE_RETRIES: u32 = number(IPPROTO_TCP, sockets::TCP_KEEPCNT);
-    /// `TCP_USER_TIMEOUT`: how long bytes that were sent may stay without an answer; zero for the system's
+    /// `TCP_USER_TIMEOUT`: the time that sent bytes may stay unacknowledged; zero for the system's
     /// default. Whole milliseconds, rounded up.
     USER_TIMEOUT: Duration = milliseconds(IPPROTO_TCP, sockets::TCP_USER_TIMEOUT);
-    /// `TCP_SYNCNT`: how often to try to connect.
+    /// `TCP_SYNCNT`: the number of attempts to connect.
     CONNECT_RETRIES: u32 = number(IPPROTO_TCP, sockets::TCP_SYNCNT);
-    /// `TCP_DEFER_ACCEPT`: let a connection be accepted when its first bytes are there. Whole seconds,
+    /// `TCP_DEFER_ACCEPT`: let a connection be accepted once its first bytes have arrived. Whole seconds,
     /// rounded up.
     DEFER_ACCEPT: Duration = seconds(IPPROTO_TCP, sockets::TCP_DEFER_ACCEPT);
-    /// `TCP_FASTOPEN`, of a listener: how many connections may come with bytes in their first packet.
+    /// `TCP_FASTOPEN`, of a listener: the number of connections that may come with bytes in their first packet.
     FAST_OPEN: u32 = number(IPPROTO_TCP, sockets::TCP_FASTOPEN);
-    /// `TCP_NOTSENT_LOWAT`: how many unsent bytes the kernel takes, in bytes.
+    /// `TCP_NOTSENT_LOWAT`: the number of unsent bytes that the kernel takes.
     NOT_SENT_LOW_WATER: u32 = number(IPPROTO_TCP, sockets::TCP_NOTSENT_LOWAT);
     /// `TCP_CONGESTION`: the name of the algorithm.
     CONGESTION: String = text(IPPROTO_TCP, sockets::TCP_CONGESTION);
 
-    /// `IP_TTL`: over how many routers packets of IPv4 go.
+    /// `IP_TTL`: the number of routers that packets of IPv4 may pass.
     TIME_TO_LIVE: u32 = number(IPPROTO_IP, sockets::IP_TTL);
     /// `IP_TOS`: the type of service.
     TYPE_OF_SERVICE: u32 = number(IPPROTO_IP, sockets::IP_TOS);
-    /// `IP_FREEBIND`: bind to an address that is not there (yet).
+    /// `IP_FREEBIND`: bind to an address that this machine does not have (yet).
     FREE_BIND: bool = flag(IPPROTO_IP, sockets::IP_FREEBIND);
     /// `IP_BIND_ADDRESS_NO_PORT`, of IPv6, too: a `bind` to port 0 leaves the port open until the socket is connected, so
     /// that connections to different peers may share one.
@@ -236,44 +237,44 @@ options! {
     TRANSPARENT: bool = flag(IPPROTO_IP, sockets::IP_TRANSPARENT);
     /// `IP_RECVERR`: keep what routers and peers report, in a queue of errors that `MSG_ERRQUEUE` reads.
     ERROR_QUEUE: bool = flag(IPPROTO_IP, sockets::IP_RECVERR);
-    /// `IP_HDRINCL`, of raw sockets: what is sent has its header.
+    /// `IP_HDRINCL`, of raw sockets: packets are sent with the header that the program gives them.
     HEADER_INCLUDED: bool = flag(IPPROTO_IP, sockets::IP_HDRINCL);
-    /// `IP_MULTICAST_TTL`: over how many routers multicast goes.
+    /// `IP_MULTICAST_TTL`: the number of routers that multicast packets may pass.
     MULTICAST_TIME_TO_LIVE: u32 = number(IPPROTO_IP, sockets::IP_MULTICAST_TTL);
-    /// `IP_MULTICAST_LOOP`: whether this machine hears its own multicast.
+    /// `IP_MULTICAST_LOOP`: true if this machine receives its own multicast packets.
     MULTICAST_LOOP: bool = flag(IPPROTO_IP, sockets::IP_MULTICAST_LOOP);
-    /// `IP_MULTICAST_IF`: from which interface multicast goes out, by its address.
+    /// `IP_MULTICAST_IF`: the interface that multicast packets are sent from, by its address.
     MULTICAST_INTERFACE: Ipv4Addr = address_v4(IPPROTO_IP, sockets::IP_MULTICAST_IF);
-    /// `IP_ADD_MEMBERSHIP`: hear a group, on the interface that has an address (unspecified: any). It can
+    /// `IP_ADD_MEMBERSHIP`: join a group, on the interface that has an address (unspecified: any). It can
     /// only be set.
     JOIN_MULTICAST: (Ipv4Addr, Ipv4Addr) = membership_v4(IPPROTO_IP, sockets::IP_ADD_MEMBERSHIP);
-    /// `IP_DROP_MEMBERSHIP`: hear it no more. It can only be set.
+    /// `IP_DROP_MEMBERSHIP`: leave a group. It can only be set.
     LEAVE_MULTICAST: (Ipv4Addr, Ipv4Addr) = membership_v4(IPPROTO_IP, sockets::IP_DROP_MEMBERSHIP);
 
     /// `IPV6_V6ONLY`: leave IPv4 alone.
     ONLY_V6: bool = flag(IPPROTO_IPV6, sockets::IPV6_V6ONLY);
-    /// `IPV6_UNICAST_HOPS`: over how many routers packets of IPv6 go.
+    /// `IPV6_UNICAST_HOPS`: the number of routers that packets of IPv6 may pass.
     HOP_LIMIT: u32 = number(IPPROTO_IPV6, sockets::IPV6_UNICAST_HOPS);
     /// `IPV6_RECVERR`: as [`ERROR_QUEUE`], of IPv6.
     ERROR_QUEUE_V6: bool = flag(IPPROTO_IPV6, sockets::IPV6_RECVERR);
     /// `IPV6_TCLASS`: the traffic class.
     TRAFFIC_CLASS: u32 = number(IPPROTO_IPV6, sockets::IPV6_TCLASS);
-    /// `IPV6_MULTICAST_HOPS`: over how many routers multicast goes.
+    /// `IPV6_MULTICAST_HOPS`: the number of routers that multicast packets may pass.
     MULTICAST_HOP_LIMIT: u32 = number(IPPROTO_IPV6, sockets::IPV6_MULTICAST_HOPS);
-    /// `IPV6_MULTICAST_LOOP`: whether this machine hears its own multicast.
+    /// `IPV6_MULTICAST_LOOP`: true if this machine receives its own multicast packets.
     MULTICAST_LOOP_V6: bool = flag(IPPROTO_IPV6, sockets::IPV6_MULTICAST_LOOP);
-    /// `IPV6_MULTICAST_IF`: from which interface multicast goes out, by its index.
+    /// `IPV6_MULTICAST_IF`: the interface that multicast packets are sent from, by its index.
     MULTICAST_INTERFACE_V6: u32 = number(IPPROTO_IPV6, sockets::IPV6_MULTICAST_IF);
-    /// `IPV6_ADD_MEMBERSHIP`: hear a group, on the interface with an index (0: any). It can only be set.
+    /// `IPV6_ADD_MEMBERSHIP`: join a group, on the interface with an index (0: any). It can only be set.
     JOIN_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, sockets::IPV6_ADD_MEMBERSHIP);
-    /// `IPV6_DROP_MEMBERSHIP`: hear it no more. It can only be set.
+    /// `IPV6_DROP_MEMBERSHIP`: leave a group. It can only be set.
     LEAVE_MULTICAST_V6: (Ipv6Addr, u32) = membership_v6(IPPROTO_IPV6, sockets::IPV6_DROP_MEMBERSHIP);
 
-    /// `UDP_SEGMENT`, in bytes: what is sent at once goes out as messages of that size, of which the last may be shorter;
+    /// `UDP_SEGMENT`, in bytes: the bytes of one send go out as messages of that size, of which the last may be shorter;
     /// 0 for one message.
     SEGMENT_SIZE: u32 = number(SOL_UDP, sockets::UDP_SEGMENT);
-    /// `UDP_GRO`: let several messages of one sender be received as one. Where one of them ends and the next begins,
-    /// what receives them here does not tell: it is for protocols that know.
+    /// `UDP_GRO`: let several messages of one sender be received as one. The calls that receive do not report where one of
+    /// them ends and the next begins: this is for protocols that know.
     COALESCE_RECEIVED: bool = flag(SOL_UDP, sockets::UDP_GRO);
 }
 
@@ -391,7 +392,7 @@ fn ints(values: &[c_int]) -> OptionValue {
     value
 }
 
-/// The `index`th int of a value. Some options that are a byte long are answered with a byte.
+/// Returns the `index`th int of a value. The kernel returns a byte for some options that are a byte long.
 fn int(bytes: &[u8], index: usize) -> io::Result<c_int> {
     if let (&[byte], 0) = (bytes, index) {
         return Ok(byte.into());

@@ -49,7 +49,30 @@ pub fn perform_nonblocking(operation: Operation<'_>) -> Result<io::Result<Output
         Operation::Seek { file, position } => {
             rustix::fs::seek(file, rustix_seek(position)).map(Output::Position).map_err(io::Error::from)
         }
-        other => return Err(other),
+        Operation::Accept { .. }
+        | Operation::Connect { .. }
+        | Operation::Ready { .. }
+        | Operation::Receive { .. }
+        | Operation::ReceiveMessage { .. }
+        | Operation::ReceiveMany { .. }
+        | Operation::Send { .. }
+        | Operation::SendMessage { .. }
+        | Operation::SendMany { .. }
+        | Operation::SendZeroCopy { .. }
+        | Operation::Attempt(_)
+        | Operation::Resolve { .. }
+        | Operation::Open { .. }
+        | Operation::Read { .. }
+        | Operation::Write { .. }
+        | Operation::ReadVectored { .. }
+        | Operation::WriteVectored { .. }
+        | Operation::Splice { .. }
+        | Operation::Sync { .. }
+        | Operation::File(_)
+        | Operation::Offload { .. }
+        | Operation::Spawn { .. }
+        | Operation::Native { .. }
+        | Operation::Close { .. } => return Err(operation),
     })
 }
 

@@ -1,4 +1,4 @@
-//! With what operations fail where the system works: the errors that a program has to expect.
+//! The errors that a program has to expect of operations on a system that works.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::fs::FileOperation;
 use crate::operation::Operation;
 
-/// The errors of an operation, at least one, the likeliest first.
+/// Returns the errors of an operation: at least one, the likeliest first.
 pub(super) fn errors_of(operation: &Operation<'_>) -> &'static [Errno] {
     match operation {
         Operation::Socket { .. } | Operation::SocketPair { .. } | Operation::Open { .. } => {
@@ -38,11 +38,18 @@ pub(super) fn errors_of(operation: &Operation<'_>) -> &'static [Errno] {
         | Operation::File(_)
         | Operation::Close { .. } => &[Errno::IO],
         Operation::Spawn { .. } | Operation::Offload { .. } => &[Errno::AGAIN],
-        _ => &[Errno::NOMEM],
+        Operation::Ready { .. }
+        | Operation::Native { .. }
+        | Operation::Nop
+        | Operation::SetOption { .. }
+        | Operation::GetOption { .. }
+        | Operation::LocalAddress { .. }
+        | Operation::PeerAddress { .. }
+        | Operation::Seek { .. } => &[Errno::NOMEM],
     }
 }
 
-/// One of the errors of an operation.
+/// Returns one of the errors of an operation, chosen by `number`.
 pub(super) fn error_of(operation: &Operation<'_>, number: usize) -> io::Error {
     let errors = errors_of(operation);
     errors[number % errors.len()].into()

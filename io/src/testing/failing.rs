@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// An `Io` on which every operation fails, with an error that a program has to expect of it
-/// (no free descriptor, connection refused, disk full), and that has no unit of concurrency: tasks of
+/// (no free descriptor, connection refused, disk full). It has no unit of concurrency either: tasks of
 /// `spawn_async` run inline, others are refused.
 ///
-/// Time passes, and locks and channels work: they are not operations. It needs no runtime.
+/// Time passes, and locks and channels work, since they are not operations. It needs no runtime.
 ///
 /// ```
 /// use iolite_io::Io;

@@ -1,4 +1,4 @@
-//! How often what goes wrong.
+//! The rates of faults, and the dice.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::Instant;
 use crate::operation::Operation;
 
-/// How often [`Faulty`](super::Faulty) does what. Rates are from 0 (never) to 1 (each time); at first all are 0.
+/// The rates of the faults that [`Faulty`](super::Faulty) injects. Rates are from 0 (never) to 1 (each time); at first all
+/// are 0.
 ///
-/// For another rate for another kind of operation, put one `Faulty` around another, each with its own
+/// To give kinds of operations different rates, put one `Faulty` around another, each with its own
 /// [`only`](Self::only).
 #[derive(Clone)]
 pub struct Faults {
@@ -21,15 +22,15 @@ pub struct Faults {
     only: fn(&Operation<'_>) -> bool,
 }
 
-/// How many faults there were.
+/// The numbers of faults that were injected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Injected {
     /// Operations that failed instead of being performed.
     pub errors: usize,
-    /// Operations that were asked to do less.
+    /// Operations that were performed on fewer bytes or messages.
     pub short_counts: usize,
-    /// Operations that began later.
+    /// Operations that were delayed.
     pub delays: usize,
     /// Requests for cancellation. Several before the next cancellation point are delivered as one.
     pub cancellations: usize,
@@ -44,7 +45,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// Makes rates with which nothing goes wrong.
     pub const fn new() -> Self {
         Self {
             errors: 0.0,
@@ -57,21 +58,21 @@ impl Faults {
         }
     }
 
-    /// How many operations fail, with one of the errors that are to be expected of them, before
+    /// Sets the rate of operations that fail, with one of the errors that are to be expected of them, before
     /// anything is done: no byte is moved, no connection taken, nothing made. Only
-    /// [`Operation::Close`] closes nevertheless.
+    /// [`Operation::Close`] closes the descriptor nevertheless.
     ///
     /// # Panics
     ///
-    /// As each of these, when the rate is not from 0 to 1.
+    /// If the rate is not from 0 to 1, as for each of these rates.
     #[must_use]
     pub const fn errors(self, rate: f64) -> Self {
         Self { errors: checked(rate), ..self }
     }
 
-    /// How many of the operations that answer with a count are asked for fewer bytes, or messages, than the
-    /// program asks for, at least one. The others are not lost: they are not asked for. Messages
-    /// are not cut, nor is what a descriptor with `O_DIRECT` reads and writes.
+    /// Sets the rate of operations with a count that are performed on fewer bytes, or messages, than the
+    /// program asks for, but on at least one. The others are not lost: nobody asks for them. Messages
+    /// are not cut, and neither are reads and writes of a descriptor with `O_DIRECT`.
     ///
     /// # Panics
     ///
@@ -81,7 +82,7 @@ impl Faults {
         Self { short_counts: checked(rate), ..self }
     }
 
-    /// How many operations begin later, by up to `delay_max`. Requests and timeouts arrive meanwhile.
+    /// Sets the rate of operations that begin later, by up to `delay_max`. Requests and timeouts can arrive in that time.
     ///
     /// # Panics
     ///
@@ -91,13 +92,13 @@ impl Faults {
         Self { delays: checked(rate), delay_max, ..self }
     }
 
-    /// How often the running task is asked to stop: in front of an operation, which then returns `Canceled`;
+    /// Sets the rate of requests to cancel the running task: before an operation, which then returns `Canceled`;
     /// during one, which succeeds and leaves the request to the next cancellation point; and in each wait of
     /// the vocabulary (a sleep, a lock, a channel, a join). These are requests like any other: delivered once,
-    /// held back by [`shield`](crate::Io#method.shield), copied to who is waited for. A
-    /// plain thread outside of every task cannot be asked.
+    /// held back by [`shield`](crate::Io#method.shield), copied to the tasks that are waited for. A
+    /// plain thread outside of every task cannot be canceled.
     ///
-    /// A task may be asked again while it cleans up after an earlier request.
+    /// A task may be canceled again while it cleans up after an earlier request.
     ///
     /// # Panics
     ///
@@ -107,7 +108,7 @@ impl Faults {
         Self { cancellations: checked(rate), ..self }
     }
 
-    /// How many tasks find no unit of concurrency free: those of `spawn_async` run inline, others come back
+    /// Sets the rate of tasks that find no unit of concurrency free: those of `spawn_async` run inline, others come back
     /// in the error.
     ///
     /// # Panics
@@ -118,7 +119,7 @@ impl Faults {
         Self { refusals: checked(rate), ..self }
     }
 
-    /// Leaves all operations alone but those for which `only` says yes.
+    /// Restricts the faults to the operations for which `only` returns true.
     #[must_use]
     pub const fn only(self, only: fn(&Operation<'_>) -> bool) -> Self {
         Self { only, ..self }
@@ -143,29 +144,29 @@ const fn checked(rate: f64) -> f64 {
     rate
 }
 
-/// What happens to one operation.
+/// The faults of one operation.
 #[derive(Debug, Default)]
 pub(super) struct Fate {
     pub(super) cancellation: Option<When>,
     pub(super) delay: Option<Duration>,
-    /// Which of its errors, where it is to fail.
+    /// The number of its error, if it is to fail.
     pub(super) error: Option<usize>,
     pub(super) share: Option<Share>,
 }
 
-/// When a request arrives.
+/// The time at which a request arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     Before,
     Meanwhile,
 }
 
-/// How much of what it could do an operation is asked for: a part of 1.
+/// The part of its bytes or messages that an operation is performed on: from 0 to 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share(f64);
 
 impl Share {
-    /// So many of `count`: at least one, and not all, of two or more.
+    /// Returns this share of `count`: of two or more at least one, and not all.
     pub(super) fn of(self, count: usize) -> usize {
         match count {
             0 | 1 => count,
@@ -174,15 +175,15 @@ impl Share {
     }
 }
 
-/// The dice: what comes next, of one seed.
+/// The dice of one seed, which decide what goes wrong next.
 #[derive(Debug)]
 pub(super) struct Dice {
     faults: Faults,
     state: u64,
     injected: Injected,
-    /// How many waits there were since the last operation.
+    /// The number of waits since the last operation.
     waits: u64,
-    /// Until when the last of them is to park.
+    /// The deadline until which the last of them parks.
     parked_until: Option<Instant>,
 }
 
@@ -208,9 +209,9 @@ impl Dice {
         }
     }
 
-    /// Whether a wait that parks until `deadline` is to be canceled.
+    /// Returns true if a wait that parks until `deadline` is to be canceled.
     ///
-    /// How often a wait parks, and whether a sleep parks at all, is up to the clock. So a wait that parks again
+    /// The clock decides how often a wait parks, and whether a sleep parks at all. So a wait that parks again
     /// is the same wait, and waits take no numbers away from the operations.
     pub(super) fn wait(&mut self, deadline: Option<Instant>) -> bool {
         if deadline.is_some() && deadline == self.parked_until {
@@ -225,7 +226,7 @@ impl Dice {
         self.falls(self.faults.refusals)
     }
 
-    /// Counts faults that came to pass.
+    /// Counts a fault that was injected.
     pub(super) fn count(&mut self, count: impl FnOnce(&mut Injected) -> &mut usize) {
         *count(&mut self.injected) += 1;
     }
@@ -242,14 +243,14 @@ impl Dice {
         part(self.next())
     }
 
-    /// The next number (splitmix64).
+    /// Returns the next number (splitmix64).
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed(self.state)
     }
 }
 
-/// A number as a part of 1: from 0 to less than 1.
+/// Converts a number to one from 0 to less than 1.
 fn part(number: u64) -> f64 {
     (number >> 11) as f64 / (1_u64 << 53) as f64
 }

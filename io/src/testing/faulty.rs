@@ -1,4 +1,4 @@
-//! An `Io` on which things go wrong, as a seed says.
+//! An `Io` on which things go wrong, at random from a seed.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -21,18 +21,18 @@ use crate::{
     operation::{Operation, Output},
 };
 
-/// Another `Io`, on which things go wrong as [`Faults`] and a seed say. It keeps every promise of the
-/// vocabulary: what goes wrong is what a program has to expect of a system that works.
+/// Another `Io`, on which things go wrong as often as [`Faults`] say, at random from a seed. It keeps every promise of the
+/// vocabulary: it injects only faults that a program has to expect of a system that works.
 ///
 /// The same seed brings the same faults, at the same calls, to a program in which one task at a time
-/// makes them. Where several do, they share the dice in the order in which they come. Only the clock decides
-/// whether a sleep is over before it can be canceled.
+/// makes calls. If several tasks do, they share the dice in the order of their calls. Only the clock decides
+/// whether a sleep ends before it can be canceled.
 ///
-/// What answers many times ([`incoming`](crate::net::TcpListener::incoming)) is performed as single operations, so
+/// Multishot operations ([`incoming`](crate::net::TcpListener::incoming)) are performed as single operations, so
 /// that each can go wrong.
 ///
-/// A test runs its program with many seeds and asks each time whether anything was lost. It prints the seed in
-/// front of each run: what stands there when it fails is the seed with which to repeat the run.
+/// A test runs its program with many seeds and checks each time whether anything was lost. It prints the seed
+/// before each run: the last seed that it prints before it fails is the one with which to repeat the run.
 ///
 /// ```no_run
 /// use std::io;
@@ -72,17 +72,17 @@ pub struct Faulty {
 }
 
 impl Faulty {
-    /// Puts faults around `io`, for it and for the tasks that are started through it.
+    /// Makes an `Io` that injects faults into calls of `io`, also into those of the tasks that are started through it.
     pub fn new(io: Arc<dyn Io>, seed: u64, faults: Faults) -> Arc<Self> {
         Arc::new_cyclic(|this| Self { io, seed, dice: Lock::new(Dice::new(seed, faults)), this: this.clone() })
     }
 
-    /// The seed, with which to repeat what happened.
+    /// Returns the seed, with which a run can be repeated.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How many faults there were so far.
+    /// Returns the number of faults so far.
     pub fn injected(&self) -> Injected {
         self.dice.lock().injected()
     }
@@ -91,14 +91,14 @@ impl Faulty {
         self.dice.lock().count(count);
     }
 
-    /// Asks the running task to stop, if there is one.
+    /// Requests cancellation of the running task, if there is one.
     fn cancel(&self) {
         if context::current(|context| context.request()) {
             self.count(|injected| &mut injected.cancellations);
         }
     }
 
-    /// Performs an operation that is asked for a share of what the program asks it for, where it can be.
+    /// Performs an operation on a share of the bytes or messages that the program asks for, if the operation is divisible.
     fn operate_short(&self, operation: Operation<'_>, share: Share) -> io::Result<Output> {
         if !self.is_divisible(&operation)? {
             return self.io.operate(operation);
@@ -145,11 +145,12 @@ impl Faulty {
                 let bytes = share.of(bytes);
                 self.io.operate(Operation::Splice { from, from_offset, to, bytes })
             }
+            // Not divisible.
             other => self.io.operate(other),
         }
     }
 
-    /// Whether an operation can be asked for a part of what it is asked for, without losing the rest.
+    /// Returns true if an operation can be performed on a part of its bytes or messages without losing the rest.
     fn is_divisible(&self, operation: &Operation<'_>) -> io::Result<bool> {
         Ok(match operation {
             Operation::Receive { socket, buffer, .. } => buffer.len() > 1 && self.is_stream(socket)?,
@@ -165,11 +166,36 @@ impl Faulty {
             Operation::Read { file, buffer, .. } => buffer.len() > 1 && takes_any_length(file),
             Operation::Write { file, buffer, .. } => buffer.len() > 1 && takes_any_length(file),
             Operation::Splice { from, to, bytes, .. } => *bytes > 1 && takes_any_length(from) && takes_any_length(to),
-            _ => false,
+            Operation::Accept { .. }
+            | Operation::Connect { .. }
+            | Operation::Ready { .. }
+            | Operation::SendZeroCopy { .. }
+            | Operation::Attempt(_)
+            | Operation::Resolve { .. }
+            | Operation::Open { .. }
+            | Operation::ReadVectored { .. }
+            | Operation::WriteVectored { .. }
+            | Operation::Sync { .. }
+            | Operation::File(_)
+            | Operation::Offload { .. }
+            | Operation::Spawn { .. }
+            | Operation::Native { .. }
+            | Operation::Close { .. }
+            | Operation::Nop
+            | Operation::Socket { .. }
+            | Operation::SocketPair { .. }
+            | Operation::Bind { .. }
+            | Operation::Listen { .. }
+            | Operation::Shutdown { .. }
+            | Operation::SetOption { .. }
+            | Operation::GetOption { .. }
+            | Operation::LocalAddress { .. }
+            | Operation::PeerAddress { .. }
+            | Operation::Seek { .. } => false,
         })
     }
 
-    /// Whether a socket carries bytes, and not messages, of which a part is lost when it is not asked for.
+    /// Returns true if a socket carries bytes, and not messages, of which the part without room is lost.
     fn is_stream(&self, socket: &Descriptor) -> io::Result<bool> {
         let name = option::TYPE.name();
         match self.io.operate(Operation::GetOption { socket, name }).and_then(Output::option) {
@@ -180,7 +206,7 @@ impl Faulty {
     }
 }
 
-/// Whether what a descriptor reads and writes has no boundaries: files have with `O_DIRECT`, and so have pipes.
+/// Returns true if a descriptor reads and writes any number of bytes: files with `O_DIRECT` do not, nor do such pipes.
 fn takes_any_length(descriptor: &Descriptor) -> bool {
     fcntl_getfl(descriptor.as_fd()).is_ok_and(|flags| !flags.contains(OFlags::DIRECT))
 }
@@ -244,7 +270,7 @@ impl Decorator for Faulty {
 
     fn park(&self, deadline: Option<Instant>) {
         if self.dice.lock().wait(deadline) {
-            // Who waits looks for requests each time it wakes.
+            // The waiter looks for requests each time it wakes.
             return self.cancel();
         }
         self.io.park(deadline);

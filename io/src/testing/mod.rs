@@ -1,8 +1,8 @@
-//! For tests of programs: `Io`s on which things go wrong.
+//! `Io`s on which things go wrong, for tests of programs.
 //!
-//! [`Failing`] performs nothing: what does a program do when everything fails? [`Faulty`], around any
-//! other `Io`, makes some of its operations fail, fall short or come late, and cancels tasks, as a
-//! seed says: does a program lose something when anything may happen?
+//! [`Failing`] performs nothing; it shows what a program does when everything fails. [`Faulty`], around any
+//! other `Io`, makes some of its operations fail, fall short or come late, and cancels tasks, at random from a
+//! seed; it shows whether a program loses something when anything may happen.
 
 mod errors;
 mod failing;

@@ -12,7 +12,7 @@
 //! The models of `tests/loom_choice.rs` run this very file, and the queue's, under loom.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{mem, ptr};
+use std::{fmt, mem, ptr};
 
 use crate::context::Unparker;
 use crate::primitive::Lock;
@@ -24,6 +24,13 @@ pub struct Choice {
     /// A bit for the address of each queue in which the waiter has places, and [`STANDS_TWICE`]. Relaxed: only the waiter
     /// writes this, and what it says of a queue is written and read under that queue's lock.
     queues: AtomicUsize,
+}
+
+// Written by hand: under loom, a lock has no `Debug`.
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Choice").finish_non_exhaustive()
+    }
 }
 
 /// Set when two of the places may be in the same queue.

@@ -81,19 +81,19 @@ fn a_permit_is_taken_or_still_there(on: &On) {
 }
 
 /// Two runtimes and plain threads, all of which wait for several things.
-pub(super) struct Crowd<'a> {
+pub(crate) struct Crowd<'a> {
     one: &'a dyn Io,
     other: &'a dyn Io,
     random: Random,
 }
 
 impl<'a> Crowd<'a> {
-    pub(super) fn runtimes(&self) -> [&'a dyn Io; 2] {
+    pub(crate) fn runtimes(&self) -> [&'a dyn Io; 2] {
         [self.one, self.other]
     }
 
     /// Runs `work` on two plain threads and in two tasks of each runtime, which are canceled again and again.
-    pub(super) fn run(&mut self, work: impl Fn(&dyn Io, usize, Random) + Sync) {
+    pub(crate) fn run(&mut self, work: impl Fn(&dyn Io, usize, Random) + Sync) {
         let (work, ended) = (&work, &AtomicUsize::new(0));
         let mut randoms = (0..6).map(|_| self.random.fork()).collect::<Vec<_>>().into_iter().enumerate();
         let mut job = || {
@@ -128,7 +128,7 @@ impl<'a> Crowd<'a> {
 }
 
 /// Runs the case with two runtimes.
-pub(super) fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Crowd<'_>)) {
+pub(crate) fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Crowd<'_>)) {
     let _watchdog = Watchdog::start();
     let (one, other) = (one.start(), other.start());
     case(&mut Crowd { one: one.io(), other: other.io(), random: Random::new(name) });
@@ -137,7 +137,7 @@ pub(super) fn crowd(name: &str, one: &On, other: &On, case: impl FnOnce(&mut Cro
 }
 
 /// Waits for one of the sources, sometimes with a short timeout. Returns `None` if it was canceled or timed out.
-pub(super) fn impatiently<S: Selectable>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
+pub(crate) fn impatiently<S: Selectable>(io: &dyn Io, random: &mut Random, sources: S) -> Option<S::Output> {
     match random.below(4) {
         0 => io.timeout(Duration::from_micros(random.below(100)), |io| io.select(sources)).ok(),
         _ => io.select(sources).ok(),

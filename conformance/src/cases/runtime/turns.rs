@@ -14,9 +14,9 @@ use iolite_io::sync::{Event, Mutex, Queue, RwLock, Semaphore, broadcast, futex, 
 use iolite_io::time::Clock;
 use iolite_io::{Canceled, Instant, Interval, Io, JoinSet, time::MissedTicks};
 
-use super::points::{POINTS, Ready};
 use crate::On;
 use crate::case::{Case, cases};
+use crate::cases::cancellation::points::{POINTS, Ready};
 use crate::tools::{concurrently, scope, tcp_pair, until};
 
 pub(crate) const CASES: &[Case] = cases![

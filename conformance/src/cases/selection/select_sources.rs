@@ -17,10 +17,10 @@ use iolite_io::{
     select::{OneOf2, OneOf3, OneOf4},
 };
 
-use super::processes::{endless, shell, state_of};
-use super::signals::{alone, send, watch};
 use crate::On;
 use crate::case::{Case, cases, pairs};
+use crate::cases::process::processes::{endless, shell, state_of};
+use crate::cases::process::signals::{alone, send, watch};
 use crate::tools::{ExpectCanceled, Race, Random, Watchdog, attempt, concurrently, rounds, scope, started, until};
 
 pub(crate) const CASES: &[Case] = cases![

@@ -7,9 +7,9 @@ use std::time::Duration;
 use iolite_io::sync::{Event, Semaphore, futex};
 use iolite_io::{Group, Io, WaitError, select::OneOf2};
 
-use super::select_races::crowd;
 use crate::On;
 use crate::case::{Case, cases, pairs};
+use crate::cases::selection::select_races::crowd;
 use crate::tools::{ExpectCanceled, Race, attempt, concurrently, rounds, scope, started, until};
 
 pub(crate) const CASES: &[Case] = cases![
