@@ -97,9 +97,9 @@ impl House {
 }
 
 /// Two places do something together, `rounds` times. Returns how often it was done.
-type FileTarget = fn(&House, &dyn Io, (Place, Place), usize) -> io::Result<usize>;
+type Subject = fn(&House, &dyn Io, (Place, Place), usize) -> io::Result<usize>;
 
-fn each_pair_of_places_works_together(subject: FileTarget, on: On) {
+fn each_pair_of_places_works_together(subject: Subject, on: On) {
     let watchdog = Watchdog::start();
     let house = House::new();
     let io = house.io(&on);

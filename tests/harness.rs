@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use iolite::testing::{Faults, Faulty};
 use iolite::{Io, operation::Operation};
-use iolite_conformance::{Around, FileTarget, Running, Wanted, run};
+use iolite_conformance::{Around, Running, Subject, Wanted, run};
 
 /// In the other process: the subject on which it runs the suite.
 const SUBJECT: &str = "IOLITE_TEST_HARNESS_SUBJECT";
@@ -95,7 +95,7 @@ fn suite_that_requires(required: &str, subject: &str, arguments: &[&str]) -> (En
     (ended, text)
 }
 
-fn subject(name: &str) -> Arc<dyn FileTarget> {
+fn subject(name: &str) -> Arc<dyn Subject> {
     let threaded = support::subjects().remove(0);
     match name {
         "sound" => threaded,
@@ -111,7 +111,7 @@ fn subject(name: &str) -> Arc<dyn FileTarget> {
 /// A backend that is never available.
 struct Missing;
 
-impl FileTarget for Missing {
+impl Subject for Missing {
     fn name(&self) -> &str {
         "missing"
     }

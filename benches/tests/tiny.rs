@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use iolite::evented::{self, Evented};
 use iolite::threaded::{self, Threaded};
-use iolite_conformance::{Case, FileTarget, On, Running, Wanted, cases, run_cases, whole};
+use iolite_conformance::{Case, On, Running, Subject, Wanted, cases, run_cases, whole};
 use serde_json::Value;
 
 const CASES: &[Case] = cases![
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 /// The peers that need no io_uring.
 struct Threads;
 
-impl FileTarget for Threads {
+impl Subject for Threads {
     fn name(&self) -> &str {
         "threaded"
     }
@@ -51,7 +51,7 @@ impl FileTarget for Threads {
 /// All peers.
 struct Fibers;
 
-impl FileTarget for Fibers {
+impl Subject for Fibers {
     fn name(&self) -> &str {
         "evented"
     }

@@ -6,21 +6,21 @@ use std::sync::{Arc, Weak};
 
 use iolite_io::{Io, backend::Decorator};
 
-use crate::{FileTarget, Main, Running, Wanted};
+use crate::{Main, Running, Subject, Wanted};
 
 /// A decorator as a subject: another subject, with the decorator put around each of its `Io`s.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// # use iolite_conformance::{Around, Plain, FileTarget};
-/// # fn fibers() -> Arc<dyn FileTarget> { todo!() }
+/// # use iolite_conformance::{Around, Plain, Subject};
+/// # fn fibers() -> Arc<dyn Subject> { todo!() }
 /// # let _ =
 /// iolite_conformance::run(vec![fibers(), Arc::new(Around::new("plain-fibers", fibers(), Plain::around))])
 /// # ;
 /// ```
 pub struct Around<F> {
     name: String,
-    subject: Arc<dyn FileTarget>,
+    subject: Arc<dyn Subject>,
     decorate: F,
 }
 
@@ -32,12 +32,12 @@ impl<F> fmt::Debug for Around<F> {
 
 impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Around<F> {
     /// Makes a subject from another one, with the result of `decorate` for each of its `Io`s, which must have a handle.
-    pub fn new(name: impl Into<String>, subject: Arc<dyn FileTarget>, decorate: F) -> Self {
+    pub fn new(name: impl Into<String>, subject: Arc<dyn Subject>, decorate: F) -> Self {
         Self { name: name.into(), subject, decorate }
     }
 }
 
-impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> FileTarget for Around<F> {
+impl<F: Fn(Arc<dyn Io>) -> Arc<dyn Io> + Send + Sync> Subject for Around<F> {
     fn name(&self) -> &str {
         &self.name
     }

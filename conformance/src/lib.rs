@@ -1,14 +1,14 @@
 //! The conformance suite: the behaviour that every [`Io`](iolite_io::Io) must have, written once against `&dyn Io`.
 //!
 //! A backend, or a decorator around one, is checked in a test target without a harness: it has `harness = false` in
-//! `Cargo.toml`, and its `main` calls [`run`] with the [`FileTarget`]s.
+//! `Cargo.toml`, and its `main` calls [`run`] with the [`Subject`]s.
 //!
 //! ```no_run
 //! use std::io;
 //! use std::process::ExitCode;
 //! use std::sync::Arc;
 //!
-//! use iolite_conformance::{Around, Plain, Running, FileTarget, Wanted};
+//! use iolite_conformance::{Around, Plain, Running, Subject, Wanted};
 //! # use iolite_io::Io;
 //! #
 //! # #[derive(Clone)]
@@ -22,7 +22,7 @@
 //!
 //! struct Simulated;
 //!
-//! impl FileTarget for Simulated {
+//! impl Subject for Simulated {
 //!     fn name(&self) -> &str {
 //!         "simulator"
 //!     }
@@ -109,5 +109,5 @@ pub mod tools;
 pub use around::{Around, Plain};
 pub use case::Case;
 pub use on::On;
-pub use subject::{FileTarget, Main, Running, Wanted};
+pub use subject::{Main, Running, Subject, Wanted};
 pub use suite::{run, run_cases, run_chosen, run_one_by_one};

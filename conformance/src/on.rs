@@ -9,12 +9,12 @@ use iolite_io::Io;
 
 use crate::record::note;
 use crate::tools::{Watchdog, concurrently, scope};
-use crate::{FileTarget, Running, Wanted};
+use crate::{Running, Subject, Wanted};
 
 /// A subject on which a case runs, with the options that the case requests of it.
 #[derive(Clone)]
 pub struct On {
-    subject: Arc<dyn FileTarget>,
+    subject: Arc<dyn Subject>,
     wanted: Wanted,
     /// Shared by all values that a case makes from the one that it was given.
     obstacle: Arc<OnceLock<String>>,
@@ -32,7 +32,7 @@ impl fmt::Debug for On {
 impl On {
     /// Makes it from a subject with its defaults.
     #[must_use]
-    pub fn new(subject: Arc<dyn FileTarget>) -> Self {
+    pub fn new(subject: Arc<dyn Subject>) -> Self {
         Self { subject, wanted: Wanted::default(), obstacle: Arc::default() }
     }
 
@@ -76,13 +76,13 @@ impl On {
         })
     }
 
-    /// Returns [`FileTarget::name`].
+    /// Returns [`Subject::name`].
     #[must_use]
     pub fn name(&self) -> &str {
         self.subject.name()
     }
 
-    /// Returns [`FileTarget::tasks_are_threads`].
+    /// Returns [`Subject::tasks_are_threads`].
     #[must_use]
     pub fn tasks_are_threads(&self) -> bool {
         self.subject.tasks_are_threads()
@@ -131,7 +131,7 @@ impl On {
         runtime.shutdown();
     }
 
-    /// Runs the case as the main function of a program, with [`FileTarget::main`].
+    /// Runs the case as the main function of a program, with [`Subject::main`].
     ///
     /// # Panics
     ///
@@ -139,7 +139,7 @@ impl On {
     pub fn main<T>(&self, main: impl FnOnce(&dyn Io) -> T) -> T {
         let mut value = None;
         self.started(self.subject.main(&self.wanted, Box::new(|io| value = Some(main(io)))));
-        value.expect("`FileTarget::main` runs what it was given")
+        value.expect("`Subject::main` runs what it was given")
     }
 
     /// Makes a runtime, for cases that end it themselves.

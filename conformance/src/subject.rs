@@ -9,7 +9,7 @@ use iolite_io::Io;
 use iolite_io::backend::Report;
 
 /// A backend, or a decorator around one, that the suite checks.
-pub trait FileTarget: Send + Sync {
+pub trait Subject: Send + Sync {
     /// Returns the name that cases on this subject get: the name of its backend ([`iolite_io::Backend::name`]), and a
     /// part that distinguishes it from the other subjects of the run.
     fn name(&self) -> &str;
@@ -57,7 +57,7 @@ pub trait FileTarget: Send + Sync {
 /// The main function of a program.
 pub type Main<'a> = Box<dyn FnOnce(&dyn Io) + 'a>;
 
-/// A runtime that a [`FileTarget`] has made. Dropping it ends the runtime, too.
+/// A runtime that a [`Subject`] has made. Dropping it ends the runtime, too.
 pub struct Running {
     io: Arc<dyn Io>,
     end: Box<dyn FnOnce() + Send + Sync>,

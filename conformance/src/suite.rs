@@ -13,7 +13,7 @@ use iolite_io::ErrorChain;
 use crate::case::{Body, Case};
 use crate::report::Report;
 use crate::tools::{Watchdog, text_of};
-use crate::{FileTarget, On, Running, Wanted, cases, record};
+use crate::{On, Running, Subject, Wanted, cases, record};
 
 /// Runs every case on every subject, according to the arguments of the process. It is the `main` of a test target
 /// without a harness.
@@ -31,7 +31,7 @@ use crate::{FileTarget, On, Running, Wanted, cases, record};
 ///
 /// If two subjects have the same name.
 #[must_use]
-pub fn run(subjects: Vec<Arc<dyn FileTarget>>) -> ExitCode {
+pub fn run(subjects: Vec<Arc<dyn Subject>>) -> ExitCode {
     run_chosen(subjects, |_| true)
 }
 
@@ -43,7 +43,7 @@ pub fn run(subjects: Vec<Arc<dyn FileTarget>>) -> ExitCode {
 ///
 /// The same as for [`run`].
 #[must_use]
-pub fn run_chosen(subjects: Vec<Arc<dyn FileTarget>>, chosen: impl Fn(&str) -> bool) -> ExitCode {
+pub fn run_chosen(subjects: Vec<Arc<dyn Subject>>, chosen: impl Fn(&str) -> bool) -> ExitCode {
     if let Some(code) = cases::other_process(&subjects) {
         return code;
     }
@@ -58,8 +58,8 @@ pub fn run_chosen(subjects: Vec<Arc<dyn FileTarget>>, chosen: impl Fn(&str) -> b
 /// ```no_run
 /// # use std::process::ExitCode;
 /// # use std::sync::Arc;
-/// # use iolite_conformance::{Case, On, FileTarget, cases};
-/// # fn fibers() -> Arc<dyn FileTarget> { todo!() }
+/// # use iolite_conformance::{Case, On, Subject, cases};
+/// # fn fibers() -> Arc<dyn Subject> { todo!() }
 /// const CASES: &[Case] = cases![a_yield_returns];
 ///
 /// fn main() -> ExitCode {
@@ -75,7 +75,7 @@ pub fn run_chosen(subjects: Vec<Arc<dyn FileTarget>>, chosen: impl Fn(&str) -> b
 ///
 /// The same as for [`run`].
 #[must_use]
-pub fn run_cases(subjects: Vec<Arc<dyn FileTarget>>, lists: &'static [&'static [Case]]) -> ExitCode {
+pub fn run_cases(subjects: Vec<Arc<dyn Subject>>, lists: &'static [&'static [Case]]) -> ExitCode {
     perform(Arguments::from_args(), subjects, &flat(lists), 0)
 }
 
@@ -86,7 +86,7 @@ pub fn run_cases(subjects: Vec<Arc<dyn FileTarget>>, lists: &'static [&'static [
 ///
 /// The same as for [`run`].
 #[must_use]
-pub fn run_one_by_one(subjects: Vec<Arc<dyn FileTarget>>, lists: &'static [&'static [Case]]) -> ExitCode {
+pub fn run_one_by_one(subjects: Vec<Arc<dyn Subject>>, lists: &'static [&'static [Case]]) -> ExitCode {
     perform(Arguments { test_threads: Some(1), ..Arguments::from_args() }, subjects, &flat(lists), 0)
 }
 
@@ -97,7 +97,7 @@ fn flat(lists: &'static [&'static [Case]]) -> Vec<&'static Case> {
 /// Runs these cases. `left_out` is the number of cases that the program did not choose.
 fn perform(
     arguments: Arguments,
-    subjects: Vec<Arc<dyn FileTarget>>,
+    subjects: Vec<Arc<dyn Subject>>,
     cases: &[&'static Case],
     left_out: usize,
 ) -> ExitCode {
@@ -120,13 +120,13 @@ const REQUIRE: &str = "IOLITE_TEST_REQUIRE";
 
 /// A subject of the run.
 struct Candidate {
-    subject: Arc<dyn FileTarget>,
+    subject: Arc<dyn Subject>,
     /// The reason why it is not available, if it is not; the first case that needs it finds out.
     obstacle: OnceLock<Option<String>>,
 }
 
 impl Candidate {
-    fn new(subject: Arc<dyn FileTarget>) -> Self {
+    fn new(subject: Arc<dyn Subject>) -> Self {
         Self { subject, obstacle: OnceLock::new() }
     }
 

@@ -11,7 +11,7 @@ use iolite::Io;
 use iolite::evented::{self, Evented};
 use iolite::testing::{Faults, Faulty};
 use iolite::threaded::{self, Threaded};
-use iolite_conformance::{Around, FileTarget, Main, On, Plain, Running, Wanted};
+use iolite_conformance::{Around, Main, On, Plain, Running, Subject, Wanted};
 
 /// The bounded-thread backend.
 pub(crate) fn threaded() -> On {
@@ -24,13 +24,13 @@ pub(crate) fn evented() -> On {
 }
 
 /// Returns both.
-pub(crate) fn subjects() -> Vec<Arc<dyn FileTarget>> {
+pub(crate) fn subjects() -> Vec<Arc<dyn Subject>> {
     vec![around(Arc::new(Threads)), around(Arc::new(Fibers))]
 }
 
 /// Decorates a subject as `IOLITE_TEST_AROUND` says: `plain` puts [`Plain`] around it, `faulty` puts [`Faulty`] without
 /// a fault around it. Both have no multishot operations. Without the variable the subject is not changed.
-fn around(subject: Arc<dyn FileTarget>) -> Arc<dyn FileTarget> {
+fn around(subject: Arc<dyn Subject>) -> Arc<dyn Subject> {
     let name = subject.name().to_owned();
     match env::var("IOLITE_TEST_AROUND").as_deref() {
         Err(_) => subject,
@@ -42,7 +42,7 @@ fn around(subject: Arc<dyn FileTarget>) -> Arc<dyn FileTarget> {
 
 struct Threads;
 
-impl FileTarget for Threads {
+impl Subject for Threads {
     fn name(&self) -> &str {
         "threaded"
     }
@@ -64,7 +64,7 @@ impl FileTarget for Threads {
 
 struct Fibers;
 
-impl FileTarget for Fibers {
+impl Subject for Fibers {
     fn name(&self) -> &str {
         "evented"
     }

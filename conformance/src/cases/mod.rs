@@ -14,7 +14,7 @@ mod task;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::FileTarget;
+use crate::Subject;
 use crate::case::Case;
 
 /// The lists of each topic. A topic that is missing here is dead code.
@@ -32,6 +32,6 @@ pub(crate) const LISTS: &[&[&[Case]]] = &[
 ];
 
 /// Runs the program of a case, and no cases, if this process is another one that a case has started.
-pub(crate) fn other_process(subjects: &[Arc<dyn FileTarget>]) -> Option<ExitCode> {
+pub(crate) fn other_process(subjects: &[Arc<dyn Subject>]) -> Option<ExitCode> {
     process::stdio::other_process(subjects)
 }

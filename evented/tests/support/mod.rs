@@ -7,7 +7,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use iolite_conformance::{Case, FileTarget, Running, Wanted};
+use iolite_conformance::{Case, Running, Subject, Wanted};
 use iolite_evented::{Evented, Options};
 
 pub(crate) fn run(lists: &'static [&'static [Case]]) -> ExitCode {
@@ -21,7 +21,7 @@ pub(crate) fn run_one_by_one(lists: &'static [&'static [Case]]) -> ExitCode {
 
 struct Fibers;
 
-impl FileTarget for Fibers {
+impl Subject for Fibers {
     fn name(&self) -> &str {
         "evented"
     }

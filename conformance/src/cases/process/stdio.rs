@@ -25,7 +25,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::case::{Case, cases};
 use crate::tools::{Race, Random, attempt, concurrently, in_folder, note, rounds, scope, spin, started, until};
-use crate::{FileTarget, On};
+use crate::{On, Subject};
 
 pub(crate) const CASES: &[Case] = cases![
     pipes_are_read_and_written("echo"),
@@ -58,7 +58,7 @@ const SUBJECT: &str = "IOLITE_TEST_STDIO_SUBJECT";
 /// # Panics
 ///
 /// If the program fails.
-pub(crate) fn other_process(subjects: &[Arc<dyn FileTarget>]) -> Option<ExitCode> {
+pub(crate) fn other_process(subjects: &[Arc<dyn Subject>]) -> Option<ExitCode> {
     let program = env::var(PROGRAM).ok()?;
     let name = env::var(SUBJECT).expect("beside the program");
     let subject = subjects.iter().find(|subject| subject.name() == name).expect("a subject of its parent");
