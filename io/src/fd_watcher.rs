@@ -156,7 +156,7 @@ impl Watched {
 
     fn start_thread(&mut self, set: &'static OwnedFd) -> io::Result<()> {
         if !self.has_thread {
-            thread::Builder::new().name("iolite-lookout".into()).spawn(|| run(set))?;
+            thread::Builder::new().name("iolite-fd-watch".into()).spawn(|| run(set))?;
             self.has_thread = true;
         }
         Ok(())

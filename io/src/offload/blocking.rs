@@ -243,7 +243,11 @@ impl Shared {
     /// Has no errno, because the errno of the system would look like that of the requested call.
     #[cold]
     fn no_thread(&self, source: io::Error) -> io::Error {
-        explained(io::ErrorKind::Other, format!("the system starts no thread for the pool `{}`", self.name), source)
+        explained(
+            io::ErrorKind::Other,
+            format!("the system cannot start a thread for the pool `{}`", self.name),
+            source,
+        )
     }
 
     fn work(&self) {

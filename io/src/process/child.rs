@@ -73,7 +73,7 @@ impl Child {
     /// returns again. For [`select`](crate::Io#method.select). Unlike [`wait`](Self::wait), this does not close the
     /// standard input of the program.
     ///
-    /// The waiter is woken by a thread of the process, `iolite-lookout`, which runs while there are such waits, through
+    /// The waiter is woken by a thread of the process, `iolite-fd-watch`, which runs while there are such waits, through
     /// whatever `Io`.
     ///
     /// # Errors

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! When a [`Child`] is dropped, its program goes on, as with std, unless [`kill_on_drop`](Child::kill_on_drop) is set.
-//! Unlike with std, it leaves no zombie: when it ends, it is reaped by a thread of this process, `iolite-lookout`,
+//! Unlike with std, it leaves no zombie: when it ends, it is reaped by a thread of this process, `iolite-fd-watch`,
 //! which runs while such children exist.
 //!
 //! # Inheritance

@@ -175,7 +175,7 @@ impl Signals {
     /// Returns a source that takes the next signal. For [`select`](crate::Io#method.select). A signal that it does not
     /// take is kept, also for [`next`](Self::next).
     ///
-    /// The waiter is woken by a thread of the process, `iolite-lookout`, which runs while there are such waits, through
+    /// The waiter is woken by a thread of the process, `iolite-fd-watch`, which runs while there are such waits, through
     /// whatever `Io`.
     ///
     /// # Errors
