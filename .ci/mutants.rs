@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The folders with lock-free files and models.
-const CRATES: [&str; 4] = ["io", "threaded", "evented", "bridge"];
+const CRATES: [&str; 5] = ["io", "io/fibers", "threaded", "evented", "bridge"];
 const ORDERINGS: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
 /// The time limit of a model: if a change makes a model run for ever, the model has noticed it.
 const TIME_MAX: Duration = Duration::from_secs(60);

@@ -123,7 +123,7 @@
 //!
 //! A task of `spawn_async` that waits for its own caller never ends if it runs on top of that caller. On `threaded` with the
 //! default `async_limit` (one less than there are CPUs), this happens with the first task on a machine with one CPU; on
-//! `evented`, only when 10,000 tasks run. No report names such a deadlock, since it looks like a wait for a slow peer. Run
+//! `evented`, only when 10,000 tasks run. The library cannot detect such a deadlock, which looks like a wait for a slow peer. Run
 //! your tests once with `IOLITE_ASYNC_LIMIT=0`: then every `spawn_async` runs on top of its caller, on both backends, and a
 //! task that waits for its caller stops there. In a debugger, such a deadlock is one stack.
 //!

@@ -79,10 +79,11 @@ impl<S: 'static> Bridge<S> {
         self.call_unkeyed(io, f, false)
     }
 
-    /// Runs `f` as [`call`](Self::call) does, and returns only after the run of the job was committed, which is after
-    /// [`after_run`](crate::Builder::after_run) if there is one. So the caller may acknowledge the job afterwards.
+    /// Runs `f` as [`call`](Self::call) does, and returns only after the job was committed, so that the caller may
+    /// acknowledge it.
     ///
-    /// All jobs of a run share one commit, so the call takes as long as all of them.
+    /// A worker runs the jobs that are waiting one after another; these are a *run*. All jobs of a run are committed together,
+    /// by [`after_run`](crate::Builder::after_run) if there is one. So the call takes as long as all of them.
     ///
     /// ```
     /// use iolite_bridge::{Bridge, CallError};
@@ -308,7 +309,7 @@ impl<S: 'static> Bridge<S> {
             self.name(),
         );
         self.request_close();
-        // A second caller waits for the same end.
+        // All callers wait until the workers have ended.
         self.shared.ended.wait_uncancelable(io);
         let workers = mem::take(&mut *self.lock_workers());
         workers.into_iter().for_each(|worker| worker.join(io));

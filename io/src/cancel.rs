@@ -6,11 +6,12 @@
 //!   its documentation says so.
 //! - [`recancel`](crate::Io#method.recancel) takes a `Canceled` back and re-arms the request.
 //! - **Tear-down is permanent**: shutdown, a dropped [`Task`](crate::Task) and a group that ends by error or panic make
-//!   *every* later point return `Canceled`, so that a loop with back-off cannot swallow it. Clean-up I/O then goes into
-//!   `shield` plus `timeout`. [`Task::abort`](crate::Task::abort) and [`Group::abort`](crate::Group::abort) request the
+//!   *every* later point return `Canceled`, so that a loop with back-off cannot swallow it. Wrap clean-up
+//!   I/O in `shield`, with a `timeout` inside. [`Task::abort`](crate::Task::abort) and [`Group::abort`](crate::Group::abort) request the
 //!   same.
-//! - A [`CancellationToken`](crate::CancellationToken) tears down work that has no single owner: the points inside its
-//!   [`run`](crate::CancellationToken::run), and those of the tasks that were started there. Tokens have children.
+//! - A [`CancellationToken`](crate::CancellationToken) tears down work that has no single owner. Once it is canceled,
+//!   every point inside its [`run`](crate::CancellationToken::run), and in the tasks that were started there, returns
+//!   `Canceled`. Tokens have children.
 //! - A scope fails when one of its members panics or, in a [`try_group`](crate::Io#method.try_group), returns an error.
 //!   It then tears down its other members and its own body, so that the scope can end and report the failure. The code
 //!   after the scope is not affected.
@@ -21,8 +22,8 @@
 //! - A request to a task that waits for a task or a group is **copied** to them and also stays pending on the waiter,
 //!   whose next point returns it.
 //! - A **timeout** ([`timeout`](crate::Io#method.timeout)) is a cancellation with a scope. Timeouts nest, and the tasks
-//!   started within one inherit it. A timeout is told apart from a request by its identity: only the `timeout` whose
-//!   own request comes back in the error reports that the time is over.
+//!   started within one inherit it. Each timeout has an identity, which its `Canceled` carries. Only the `timeout` that
+//!   finds its own identity in the error returns `TimedOut`; the others pass the error on.
 
 use std::error::Error;
 use std::fmt;
@@ -57,9 +58,9 @@ pub(crate) enum Cause {
     Requested,
     /// A timeout around the call has passed.
     TimedOut(TimeoutId),
-    /// A member of the group whose body runs has failed.
+    /// The call was made in the body of a group, and a member of that group has failed.
     Aborted,
-    /// The token was canceled in whose `run` the call was made or the task was started.
+    /// A token was canceled, and the call was made, or its task was started, inside the token's `run`.
     Token,
     /// The call was made inside a panic hook.
     PanicHook,
@@ -222,8 +223,8 @@ pub trait CarriesCanceled: Sized {
     /// Converts an error that `timeout` passes on unchanged.
     fn into_or_timed_out(self) -> Self::OrTimedOut;
 
-    /// Converts an error that carries the timeout's own request. Keep everything else that the error says or hands
-    /// back, such as how far the call had come, or an item.
+    /// Converts an error that carries the timeout's own request. Keep the rest of the error, such as a
+    /// number of bytes or an item.
     fn into_timed_out(self) -> Self::OrTimedOut;
 }
 

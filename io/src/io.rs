@@ -46,14 +46,14 @@ use crate::Canceled;
 /// implementation does. To be *useful*, an implementation keeps these rules:
 ///
 /// - [`operate`](Self::operate) is a cancellation point: it calls
-///   [`Context::check_operation`](crate::backend::Context::check_operation) before it begins, gives up when a request
-///   arrives during the operation, and reports a success even if it was being canceled, after
-///   [`Context::recancel`](crate::backend::Context::recancel). Only an attempt is not a cancellation point
-///   ([`Operation::is_point`](crate::operation::Operation::is_point)).
+///   [`Context::check_operation`](crate::backend::Context::check_operation) before it begins, and gives up when a request
+///   arrives during the operation. If the operation succeeds while it is being canceled, it calls
+///   [`Context::recancel`](crate::backend::Context::recancel) and reports the success. An attempt is not a cancellation
+///   point ([`Operation::is_point`](crate::operation::Operation::is_point)).
 /// - [`park`](Self::park) blocks the *calling* context, of whatever kind, and may return early.
 /// - [`start`](Self::start) runs every [`Start`] that it accepts, even during shutdown.
-/// - During a wait, `park`, `yield_now` and `now` do not panic: a panic ends the process, because waiters are linked from
-///   their stack frames.
+/// - During a wait, `park`, `yield_now` and `now` do not panic: a panic ends the process, because wait queues point
+///   into the stack frames of waiters.
 pub trait Io: Send + Sync {
     /// Starts a task with the options that it asks for ([`Start::options`]), or gives it back.
     ///
@@ -191,8 +191,8 @@ impl<T: Io + ?Sized> Wait for T {
 /// [`next`](Self::next).
 ///
 /// The operation stays in the kernel between calls, and arrivals are kept until a call takes them. Dropping the handle
-/// stops the operation and drops the arrivals that were not taken. Nothing is taken from the kernel after the drop, on
-/// whatever thread or context the drop happens. The drop does not suspend.
+/// stops the operation and drops the arrivals that were not taken. After the drop, nothing more is accepted or
+/// received, whichever thread drops it. The drop does not suspend.
 ///
 /// # For implementers
 ///
@@ -201,10 +201,9 @@ impl<T: Io + ?Sized> Wait for T {
 pub trait Multishot: fmt::Debug + Send + Sync {
     /// Waits for the next arrival and returns it. `source` is the same in each call.
     ///
-    /// Returns `None` if the caller has to perform a single operation this time, because the kernel does not support
-    /// multishot, because the context would gain nothing from it, or because the pool has no free buffer. In that case
-    /// every earlier arrival has been taken, and no request is left in the kernel that could overtake the single
-    /// operation.
+    /// Returns `None` if the caller has to perform a single operation this time: the kernel does not support multishot, the
+    /// context would gain nothing from it, or the pool has no free buffer. Every earlier arrival has been taken then, and the
+    /// kernel has no request that could overtake the single operation.
     ///
     /// # Cancellation
     ///

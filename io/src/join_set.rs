@@ -309,8 +309,8 @@ impl<F: FnOnce(&dyn Io) -> T, T> Body<F, ()> for Entrant<'_, T> {
 }
 
 impl<'io> dyn Io + 'io {
-    /// Runs `body` with a set of tasks and returns when all of them have ended. The body takes the results as they
-    /// come; those that nobody takes are dropped. A scope like [`group`](crate::Io#method.group).
+    /// Runs `body` with a set of tasks whose results it takes in the order in which the tasks end, and returns when all
+    /// tasks have ended. Results that nobody takes are dropped. A scope like [`group`](crate::Io#method.group).
     ///
     /// ```
     /// use iolite_io::{Io, net::TcpStream};

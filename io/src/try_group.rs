@@ -14,7 +14,8 @@ use crate::sealed::Token;
 use crate::select::Selectable;
 use crate::task::{Body, TaskBuilder, TaskIo, call_reporting, sealed};
 
-/// A group whose members may fail; see [`try_group`](crate::Io#method.try_group).
+/// A group whose first error cancels its other members and its body; from
+/// [`io.try_group`](crate::Io#method.try_group).
 pub struct TryGroup<'scope, 'env, E> {
     group: Group<'scope, 'env>,
     failure: Arc<Failure<E>>,

@@ -71,7 +71,7 @@ impl<'a> Caller<'a> {
     }
 
     pub(crate) fn receive_many(&self, socket: &Descriptor, messages: &mut [Message]) -> io::Result<usize> {
-        // A call that waits takes the end of a socket that was shut down for a message.
+        // On a socket that was shut down, a call that waits would report the end as an empty message.
         let attempt = || try_receive_many(socket, messages);
         self.until_tried(socket, Interest::Readable, attempt).map(Option::unwrap_or_default)
     }
@@ -90,7 +90,7 @@ impl<'a> Caller<'a> {
         let to = messages.first().and_then(|message| message.to.as_ref());
         let attempt = |wait| match wait {
             SocketWait::Refused => send_many(socket, messages, wait),
-            // One has to wait, the others need not.
+            // Waits only to send the first message.
             SocketWait::Allowed => send_many(socket, &messages[..messages.len().min(1)], wait),
         };
         self.until_sent(socket, to, attempt)
@@ -376,7 +376,7 @@ impl<'a> Caller<'a> {
         Ok(true)
     }
 
-    /// Repeats a call that waits for no descriptor until it is not interrupted.
+    /// Repeats a call until it returns without an interruption. For calls that wait for no descriptor.
     fn until_returned<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
             self.context.check(self.io)?;

@@ -74,7 +74,7 @@ impl Executor {
         let outer = unsafe { (run_queue::set_current(&self.ready), set_current(&self)) };
         while self.turn() {}
         self.end();
-        // SAFETY: a frame below this one has set them before.
+        // SAFETY: these were current before `run`, and their frames are still on the stack.
         unsafe {
             run_queue::set_current(outer.0);
             set_current(outer.1);
@@ -121,7 +121,7 @@ impl Executor {
         unsafe { self.push(message.entry()) };
     }
 
-    /// Gives back buffers that the kernel could fill, if somebody waits for one.
+    /// Takes buffers back from the kernel that it has not filled, if somebody waits for one.
     fn return_wanted_buffers(&self) {
         if !self.inbox.take_call_in() || !self.buffers.withdraw(&self.ring) {
             return;
@@ -136,8 +136,8 @@ impl Executor {
         self.buffers.empty();
     }
 
-    /// Allows the kernel one thread for each operation that occupies one. Such operations wait for other programs, and
-    /// file operations must not wait for them.
+    /// Raises the kernel's limit of threads by one for each operation that keeps a thread busy. Such operations wait for
+    /// other programs, and file operations must not queue behind them.
     fn grant_workers(&self) {
         let kept = self.inbox.kept_workers();
         if self.kept_workers.replace(kept) != kept {

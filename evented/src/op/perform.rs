@@ -34,7 +34,7 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(1);
 pub(super) struct Performer<'a> {
     runtime: &'a Runtime,
     context: &'a Context,
-    /// Set if each operation occupies a thread of the kernel, which it must not take from others.
+    /// True if each operation keeps a thread of the kernel busy. The kernel is then allowed one more thread for it.
     keeps_worker: bool,
     /// Set if the last operation left bytes in the socket that it received from.
     left_more: Cell<bool>,
@@ -206,7 +206,7 @@ impl<'a> Performer<'a> {
             let wanted = asked.request.is_none() && !asked.by_id && !matches!(until, Until::Completed);
             if wanted && result == -sys::EINTR {
                 // A close is not repeated: the descriptor is gone, and its number may belong to another file. An
-                // operation that is interrupted each time must not hide a request.
+                // operation that is interrupted each time would hide a request, so that is checked first.
                 self.check()?;
                 continue;
             }
@@ -314,7 +314,7 @@ impl<'a> Performer<'a> {
         // The same as in `run_here`.
         let bomb = AbortOnUnwind;
         let _kept = self.keeps_worker.then(|| inbox.keep_worker());
-        // It stays where it was allowed to occupy a thread of the kernel.
+        // Pinned: only this executor's ring was allowed one more thread of the kernel.
         let role = if self.keeps_worker { Role::Pinned } else { Role::Operation };
         let message = Message::new(entry.clone(), self.context.unparker(), role);
         // SAFETY: `wait` returns only when there is a result, and never unwinds past the bomb.
@@ -368,8 +368,8 @@ impl<'a> Performer<'a> {
     }
 }
 
-/// Returns true if an operation that nobody canceled was not performed because the system has no thread left: the
-/// kernel then cancels operations that it would do on one of its own. Errors of requests have no errno, so they are not
+/// Returns true if the kernel has canceled an operation by itself, as it does if it needs a thread and the system has none
+/// left. Errors of requests have no errno, so they are not
 /// mistaken for this.
 pub(super) fn lacks_thread(error: &io::Error) -> bool {
     error.raw_os_error() == Some(sys::ECANCELED)

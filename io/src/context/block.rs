@@ -66,7 +66,7 @@ impl WakeBlock {
     }
 
     /// Announces that the owner goes to sleep. Returns false if there was a token, which is consumed; the owner then
-    /// has to go on. Call it when the owner's context is saved.
+    /// has to go on. A thread calls it before it sleeps; see [`take_token`](Self::take_token) for executors.
     #[must_use]
     #[inline]
     pub fn begin_park(&self) -> bool {

@@ -69,7 +69,7 @@ impl Context {
         self.deliver(now)
     }
 
-    /// Delivers a pending request, once, in the middle of a wait whose beginning was a point. Never lets others run,
+    /// Does the same as [`check`](Self::check) inside a wait that has already passed its point. Never lets others run,
     /// because its caller may rely on what it has seen until it parks.
     ///
     /// # Errors
@@ -139,8 +139,8 @@ impl Context {
     }
 }
 
-/// The requests to a waiter that were passed on to the tasks for which it waits. Each request is passed on as often as
-/// it is made.
+/// The requests to a waiter that were passed on to the tasks for which it waits. A request that is made again
+/// is passed on again.
 #[derive(Debug, Default)]
 pub(super) struct PassedOn {
     requests: u32,

@@ -19,8 +19,8 @@ pub(crate) enum WaitEnd {
 /// This is a cancellation point, but only while `ready` returns false: completion wins. The caller checks for a request
 /// before it begins.
 ///
-/// If the deadline has passed before the context could park, this lets others run once, as a wait would have. So a caller
-/// that asks again and again with such a deadline does not keep others from bringing what it asks for.
+/// If the deadline is already over, this lets others run once before it gives up, so that polling with such a deadline does
+/// not starve the others.
 pub(crate) fn wait(
     io: &(impl Wait + ?Sized),
     deadline: Option<Instant>,

@@ -10,7 +10,7 @@ use crate::context::TORN_DOWN;
 use crate::dropping::drop_panic;
 use crate::task::TaskIo;
 
-/// A [`Group`] of tasks that borrow nothing, for a field of a struct that lives long.
+/// A [`Group`] without a scope: its tasks borrow nothing, and dropping it cancels them. It can be a field of a struct.
 ///
 /// Dropping it requests permanent cancellation of every member and does not wait; the runtime waits for them at its end.
 /// [`wait`](Group::wait) and [`cancel`](Group::cancel) wait.

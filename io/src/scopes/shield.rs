@@ -4,8 +4,8 @@ use crate::Io;
 use crate::context;
 
 impl<'io> dyn Io + 'io {
-    /// Runs `f` shielded from requests that come from outside: they wait and are delivered after it. A timeout that is
-    /// opened inside `f` still works. Shields nest.
+    /// Runs `f` without delivering requests from outside: they wait until `f` has returned. A timeout that is opened inside
+    /// `f` still works. Shields nest.
     ///
     /// ```
     /// use std::time::Duration;

@@ -61,13 +61,12 @@
 //!   the sources are written.
 //! - [`source.map(f)`](Selectable::map) applies `f` to the output, so that sources with different outputs fit into one `Vec`.
 //! - One `select` may name a lock or a semaphore several times, as `(lock.on_write(), lock.on_read())` does. Its places in the
-//!   queue keep others out, but not itself.
-//! - Two callers of `select` meet on a rendezvous channel like any two tasks. One `select` that both sends to and receives
-//!   from the same channel does not meet itself.
+//!   queue do not block each other.
+//! - One `select` can send to another one over a rendezvous channel, but not to itself.
 //! - A [`Condvar`](crate::sync::Condvar) and a [`Barrier`](crate::sync::Barrier) cannot be selected; their documentation
 //!   says why.
 //! - An operation such as reading a file cannot be selected either: start a task that performs it, and select the end of the
-//!   task. A socket reports that an operation would not block; the operation follows.
+//!   task. For a socket, select `on_readable` or `on_writable`, and then make the call.
 
 mod arms;
 mod source;

@@ -1,7 +1,7 @@
 //! Sources, the arms of which they consist, and the three kinds of arms.
 //!
-//! - An arm that hands something to one of its waiters is a [`Call`](crate::sync::Call) in a queue; the server decides
-//!   the choice of the waiter.
+//! - An arm that hands something to one of its waiters is a [`Call`](crate::sync::Call) in a queue; the context
+//!   that serves the waiter decides the waiter's choice.
 //! - A [`Fact`] is true for everyone who looks, and stays true. The waiter decides its own choice, and the context that
 //!   makes the fact true wakes the waiters.
 //! - A [`Polled`](super::Polled) object can be taken by others, or its state can pass. All waiters poll it under its
@@ -130,8 +130,7 @@ pub(crate) mod sealed {
 
         /// Polls the arms in order until one has something to take, and returns the number of that arm.
         ///
-        /// A visitor could do the same; this form needs no calls through pointers, because most waits find something at
-        /// once.
+        /// Most waits find something at once, so this form avoids the indirect calls of a visitor.
         fn poll_all(&self, io: &dyn Io, token: Token) -> Option<usize>;
 
         /// Calls `visitor` with each arm in order until it returns true. Returns true if it did.
@@ -154,7 +153,7 @@ pub(crate) mod sealed {
         /// The arm and `choice` stay where they are until [`leave`](Self::leave) has returned.
         unsafe fn enter(&self, choice: &Choice) -> bool;
 
-        /// Does the same as [`enter`](Self::enter) for an arm that was entered and whose readiness nobody else reports.
+        /// Checks an entered arm again, as [`enter`](Self::enter) does, if nobody else decides for it.
         fn look(&self, io: &dyn Io, choice: &Choice) -> bool {
             let _ = (io, choice);
             false

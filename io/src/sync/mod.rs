@@ -20,8 +20,8 @@
 //!
 //! Every blocking call comes in two forms: the plain one, which is a cancellation point even if it does not have to
 //! wait, and `*_uncancelable`. Both panic inside [`no_suspend`](crate::no_suspend), even if they do not have to wait.
-//! [`io.timeout`](crate::Io#method.timeout) sets a time limit for a region of calls. Calls with a `try_*` form do not
-//! wait in that form. All other calls, including the drop of a guard or a handle, never suspend and may be made from
+//! [`io.timeout`](crate::Io#method.timeout) sets a time limit for a region of calls. `try_*` forms never wait.
+//! All other calls, including the drop of a guard or a handle, never suspend and may be made from
 //! any thread.
 //!
 //! `on_recv` is the call `recv` as a source for [`select`](crate::Io#method.select), `on_wait` is `wait`, and so on:
@@ -29,9 +29,9 @@
 //!
 //! Waiters are served in order of arrival, so none starves. Locks are not poisoned: a panic unlocks them.
 //!
-//! All primitives are built on one [wait queue](self): a waiter links a node of its own stack frame and parks, and
-//! **the context that removes the node decides**. A waiter that gives up but cannot remove its node was given what it
-//! waited for, and keeps it. A waiter of `select` has a node in each queue and one choice; a context that serves it
+//! All primitives are built on one queue (`waiting/wait_queue.rs`): a waiter links a node of its own stack frame and parks, and
+//! **the context that removes the node decides**. If a waiter gives up and its node is already gone, it was served, so
+//! it keeps what it got. A waiter of `select` has a node in each queue and one choice; a context that serves it
 //! decides the choice first.
 
 mod acquire;

@@ -10,8 +10,8 @@
 //!   because results may borrow what the group's scope borrows.
 //!
 //! A task that waits in a queue of its backend may be begun by the context that joins it. The queue gives its `Start`
-//! to one of the two, so there is still one runner. A joiner that begins the task waits below it on the same context,
-//! and no other context touches the join word.
+//! to one of the two, so there is still one runner. Such a joiner runs the task on its own stack, so only its
+//! context touches the join word.
 //!
 //! A task can leave values of the program behind: its task-local values, a result that nobody takes, a panic. Their
 //! destructors may wait, panic and use task-local values. So all of them are dropped while the task still counts as
@@ -44,8 +44,8 @@ pub(crate) trait Outcome<T>: Owned + Send + Sync {
     fn is_done(&self) -> bool;
     /// Waits for the task to end and passes requests to the waiter on to it.
     fn wait(&self, io: &dyn Io);
-    /// Registers `waiter` to be woken when the task ends. Returns `None` if it has ended. Called only by the only
-    /// handle.
+    /// Registers `waiter` to be woken when the task ends. Returns `None` if it has ended. Only the handle
+    /// calls this.
     fn watch(&self, waiter: Unparker) -> Option<Watch>;
     /// Reverts the [`watch`](Self::watch) that returned `watch`.
     fn unwatch(&self, watch: Watch);
@@ -53,7 +53,7 @@ pub(crate) trait Outcome<T>: Owned + Send + Sync {
     ///
     /// # Safety
     ///
-    /// The caller consumes the only handle, and [`is_done`](Self::is_done). It reads the result, once, before it drops
+    /// The caller consumes the only handle, and [`is_done`](Self::is_done) has returned true. It reads the result, once, before it drops
     /// the owner.
     unsafe fn take(&self) -> thread::Result<*mut T>;
     /// Gives the handle up. The later of handle and runner disposes of the result.
@@ -364,8 +364,8 @@ impl<B: Send, F: Send, T: Send> Outcome<T> for TaskCell<B, F, T> {
     }
 
     fn wait(&self, io: &dyn Io) {
-        // Without this point, a loop that starts and joins tasks that have ended, or that the joiner begins by itself,
-        // would never reach one.
+        // Without this point, a loop that starts and joins tasks that are already done, or that the joiner runs itself,
+        // would never let others run.
         context::current(Context::pass_point);
         if self.is_done() {
             return;

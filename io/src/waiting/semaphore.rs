@@ -56,8 +56,8 @@ impl Semaphore {
         self.permits.take(count).then(|| SemaphorePermit { semaphore: self, count })
     }
 
-    /// Adds `count` permits, which need not have been taken before: permits that were
-    /// [forgotten](SemaphorePermit::forget), or new ones. An acquired permit comes back by itself when it is dropped.
+    /// Adds `count` permits: new ones, or those that were [forgotten](SemaphorePermit::forget). A permit that is dropped is
+    /// added without this call.
     ///
     /// # Panics
     ///

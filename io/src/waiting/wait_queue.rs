@@ -170,8 +170,8 @@ impl<V> WaitQueue<V> {
         Self { waiters: List::new() }
     }
 
-    /// Returns true if no place is linked. A waiter whose place is linked may have been served elsewhere and be about to
-    /// leave.
+    /// Returns true if no place is linked. A waiter whose place is linked may already have been served through
+    /// another queue.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
@@ -180,7 +180,7 @@ impl<V> WaitQueue<V> {
         self.waiters.len()
     }
 
-    /// Returns true if the first waiter is `comer` itself, with another place.
+    /// Returns true if the first place belongs to `comer`.
     pub(crate) fn is_first(&self, comer: &Choice) -> bool {
         // SAFETY: a node that is linked is alive until somebody unlinks it, which needs `&mut` of this queue.
         let choice = self.waiters.first().and_then(|node| unsafe { node.as_ref() }.value.choice);
@@ -232,9 +232,9 @@ impl<V> WaitQueue<V> {
         Served(unparker)
     }
 
-    /// Does the same if choices have to be decided. Unlinks waiters that were served elsewhere.
+    /// The slow path, for places whose waiters have a choice. Unlinks waiters that were served through other queues.
     ///
-    /// Nothing gets ahead of a place that does not want to be served, except another place of the same waiter.
+    /// If a place is not ready to be served, only other places of its waiter may be served before it.
     #[cold]
     fn decide_slow(
         &mut self,
@@ -328,8 +328,8 @@ impl<V> WaitQueue<V> {
     }
 
     /// Lets the first waiter that can be served exchange a part of the value that it brought, in place. If `exchange`
-    /// returns true, the waiter is served. Otherwise it waits on, which is not allowed for a waiter with a choice,
-    /// because that is decided.
+    /// returns true, the waiter is served. Otherwise the waiter keeps waiting. A waiter with a choice must be
+    /// served, because its choice is already decided.
     pub(crate) fn meet(&mut self, comer: Option<&Choice>, exchange: impl FnOnce(&mut V) -> bool) -> Met {
         let Some(node) = self.find(comer, |brought| brought.is_some()) else { return Met::Nobody };
         // SAFETY: linked, so its frame is there.
