@@ -65,6 +65,9 @@
 //! that a server at its limit stops accepting instead of failing. `contain_panics` reports the panic of a handler and keeps
 //! the others running.
 //!
+//! The slots are those of the whole program (`concurrent_limit`). To limit one server, acquire a permit of a
+//! [`Semaphore`](sync::Semaphore) that lives outside of the group before you accept, and move it into the handler.
+//!
 //! ```
 //! # use iolite::net::{TcpListener, TcpStream};
 //! # use iolite::prelude::*;
@@ -126,6 +129,9 @@
 //! `evented`, only when 10,000 tasks run. The library cannot detect such a deadlock, which looks like a wait for a slow peer. Run
 //! your tests once with `IOLITE_ASYNC_LIMIT=0`: then every `spawn_async` runs on top of its caller, on both backends, and a
 //! task that waits for its caller stops there. In a debugger, such a deadlock is one stack.
+//!
+//! A task of `spawn_waiting` waits for a slot of the whole program. If the tasks that have the slots wait for that task, nothing
+//! goes on: with a `concurrent_limit` of 1, a consumer that is started first keeps its producer from starting.
 //!
 //! # 3. Timeouts and cancellation
 //!

@@ -22,7 +22,7 @@
 //! - A request to a task that waits for a task or a group is **copied** to them and also stays pending on the waiter,
 //!   whose next point returns it.
 //! - A **timeout** ([`timeout`](crate::Io#method.timeout)) is a cancellation with a scope. Timeouts nest, and the tasks
-//!   started within one inherit it. Each timeout has an identity, which its `Canceled` carries. Only the `timeout` that
+//!   started within one inherit it; a task that was started outside and is only waited for does not. Each timeout has an identity, which its `Canceled` carries. Only the `timeout` that
 //!   finds its own identity in the error returns `TimedOut`; the others pass the error on.
 
 use std::error::Error;

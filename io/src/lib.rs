@@ -87,6 +87,9 @@ pub mod completion {
 }
 
 /// Errors that few programs name, and the conversion of an error with all its causes into one line of text.
+///
+/// `?` converts every error of this library into [`std::io::Error`], and so into `Box<dyn Error>` and `anyhow::Error`:
+/// `Canceled`, `TimedOut`, `WaitError`, `SpawnError` and its kind, the errors of channels, and those of the bridge.
 pub mod error {
     pub use crate::error_chain::{ByConversion, ByForgetting, IntoError};
     pub use crate::runnable::{ConcurrencyUnavailable, InvalidOption, ShutDown};

@@ -144,3 +144,21 @@ fn there_may_be_eight_arms() -> Result<(), Canceled> {
     }
     Ok(())
 }
+
+#[test]
+fn blocks_end_with_or_without_a_comma() -> Result<(), Canceled> {
+    let (first, second) = (Event::new(), Event::new());
+    second.set();
+    let with = select!(IO, {
+        () = first.on_wait() => { 1 },
+        () = first.on_wait(), if true => { 2 },
+        () = second.on_wait() => { 3 },
+    })?;
+    let without = select!(IO, {
+        () = first.on_wait() => { 1 }
+        () = first.on_wait(), if true => { 2 }
+        () = second.on_wait() => { 3 }
+    })?;
+    assert_eq!((with, without), (3, 3));
+    Ok(())
+}

@@ -17,6 +17,9 @@ use crate::task::{self, Body, TaskBuilder, TaskCell, TaskIo, sealed};
 
 /// A group whose members may borrow from outside of it; see [`group`](crate::Io#method.group).
 ///
+/// The values that a member borrows live outside of `io.group`. Values that the body makes are moved into the member, so this
+/// does not compile:
+///
 /// ```compile_fail
 /// # fn demo(io: &dyn iolite_io::Io) -> std::io::Result<()> {
 /// io.group(|group| {
@@ -113,6 +116,10 @@ impl<'scope, 'env> Group<'scope, 'env> {
     ///
     /// A cancellation point. A request is copied to every member, and when this returns [`Canceled`], all of them have
     /// ended. It also returns `Canceled` if the shutdown of a runtime has canceled a member.
+    ///
+    /// A [timeout](crate::Io#method.timeout) around this call is not copied to members that were started outside of it, so
+    /// it does not end the wait. To stop waiting after a time, [`select`](crate::Io#method.select) from
+    /// [`on_finish`](Self::on_finish) and a deadline.
     ///
     /// # Panics
     ///

@@ -41,6 +41,9 @@ impl<F: Family> TypedSocket<F, Listener> {
     /// comes from other code and blocks, each attempt puts it into non-blocking mode for a moment, which every holder
     /// of the same open socket can see.
     ///
+    /// If no descriptor is free for a connection, this source is ready at once with that error, and does not pause first as
+    /// [`accept`](Self::accept) does. A loop that continues after errors has to pause by itself.
+    ///
     /// This source calls `accept` itself: an `Io` that changes operations, such as [`Faulty`](crate::testing::Faulty),
     /// does not see it.
     ///

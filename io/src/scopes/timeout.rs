@@ -35,6 +35,12 @@ impl<'io> dyn Io + 'io {
     /// }
     /// ```
     ///
+    /// The `io` that `f` is given is this same `Io`, and calls through another reference to it count as well.
+    ///
+    /// A timeout reaches the tasks that are started within `f`, but not a task or a group for which a call in `f` only
+    /// waits: [`Task::join`](crate::Task::join) and [`Group::wait`](crate::Group::wait) then go on until that ends. To
+    /// limit such a wait, [`select`](crate::Io#method.select) from `on_finish()` and a deadline, and then `abort`.
+    ///
     /// # Cancellation
     ///
     /// Not a cancellation point itself: nothing ends before `f` reaches a point. Therefore a timeout never stops a

@@ -33,6 +33,7 @@
 /// - An arm with a condition, `item = receiver.on_recv(), if !paused => ..`, takes part only if the condition is true.
 ///   If no arm takes part, the wait ends only by cancellation.
 /// - Patterns have to match every output, as in `let`. Take a `Result` apart in the expression.
+/// - An arm ends with a comma. After a block the comma may be left out, as in `match`.
 /// - There are one to eight arms. Several sources of one kind go into one arm as an array or a `Vec`, whose output is the
 ///   index and the value.
 ///
@@ -62,13 +63,21 @@ macro_rules! select {
     (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr, if $condition:expr => $body:expr $(,)?) => {
         $crate::select!(@wait $io; $($done)* ($output) (if $condition { Some($source) } else { None }) ($body))
     };
-    (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr => $body:block $(,)? $($rest:tt)+) => {
+    (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr => $body:block, $($rest:tt)+) => {
+        $crate::select!(@parse $io; [$($done)* ($output) ($source) ($body)]; $($rest)+)
+    };
+    (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr => $body:block $($rest:tt)+) => {
         $crate::select!(@parse $io; [$($done)* ($output) ($source) ($body)]; $($rest)+)
     };
     (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr => $body:expr, $($rest:tt)+) => {
         $crate::select!(@parse $io; [$($done)* ($output) ($source) ($body)]; $($rest)+)
     };
-    (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr, if $condition:expr => $body:block $(,)? $($rest:tt)+) => {
+    (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr, if $condition:expr => $body:block, $($rest:tt)+) => {
+        $crate::select!(@parse $io; [
+            $($done)* ($output) (if $condition { Some($source) } else { None }) ($body)
+        ]; $($rest)+)
+    };
+    (@parse $io:expr; [$($done:tt)*]; $output:pat = $source:expr, if $condition:expr => $body:block $($rest:tt)+) => {
         $crate::select!(@parse $io; [
             $($done)* ($output) (if $condition { Some($source) } else { None }) ($body)
         ]; $($rest)+)
