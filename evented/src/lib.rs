@@ -45,6 +45,9 @@ pub use options::Options;
 
 /// Checks that io_uring can be used here.
 ///
+/// If there is no memory for a ring, but this process has closed one within the last second, it waits for that memory, up
+/// to 2 s. On a fiber, other fibers run meanwhile; in [`no_suspend`](iolite_io::no_suspend) it does not wait.
+///
 /// # Errors
 ///
 /// An error with the cause in words: the kernel does not have io_uring or one of the operations, it is denied, or there

@@ -7,6 +7,7 @@ use iolite_conformance::{Case, whole};
 use std::convert::Infallible;
 use std::fs;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use iolite_evented::{Evented, Options};
 use iolite_io::Io;
@@ -21,6 +22,7 @@ const CASES: &[Case] = whole![
     a_pool_too_large_for_the_kernel_reads_plainly,
     a_pool_beyond_the_limit_of_locked_memory_reads_plainly,
     a_runtime_starts_while_the_kernel_frees_the_one_before,
+    a_fiber_that_waits_for_the_memory_of_a_ring_lets_others_run,
 ];
 
 fn main() -> ExitCode {
@@ -156,4 +158,20 @@ fn a_runtime_starts_while_the_kernel_frees_the_one_before() {
     for _ in 0..300 {
         on_a_fiber(|io| io.yield_now());
     }
+}
+
+fn a_fiber_that_waits_for_the_memory_of_a_ring_lets_others_run() {
+    limit_locked_memory(1 << 20);
+    on_a_fiber(|io| {
+        // A ring was closed just now, and there is no room for another one.
+        iolite_evented::probe().unwrap();
+        limit_locked_memory(4096);
+        let neighbour = AtomicBool::new(false);
+        let Ok(has_run) = io.group(|group| {
+            group.spawn_concurrent(|_| neighbour.store(true, Ordering::Relaxed)).unwrap();
+            assert!(iolite_evented::probe().is_err());
+            Ok::<_, Infallible>(neighbour.load(Ordering::Relaxed))
+        });
+        assert!(has_run, "the executor was blocked");
+    });
 }

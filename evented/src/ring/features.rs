@@ -1,11 +1,10 @@
 //! The features of the running kernel.
 
 use std::io;
-use std::thread;
 use std::time::Duration;
 
 use io_uring::{IoUring, Probe, opcode};
-use iolite_io::backend::{explained, monotonic_now};
+use iolite_io::backend::{Context, current, explained, monotonic_now, park};
 
 use super::closed::{may_be_freed_soon, note_close};
 use crate::sys;
@@ -97,11 +96,15 @@ pub(super) fn build(sq_entries: u32, cq_entries: u32) -> io::Result<(IoUring, Fe
     let give_up = monotonic_now() + FREEING_MAX;
     let (ring, mut features) = loop {
         match build_flags(entries.0, entries.1) {
-            // The memory of the rings that this process has closed comes back soon.
+            // The memory of the rings that this process has closed comes back soon. A fiber may ask, so the context waits
+            // and not the thread.
             Err(error)
-                if error.raw_os_error() == Some(sys::ENOMEM) && may_be_freed_soon() && monotonic_now() < give_up =>
+                if error.raw_os_error() == Some(sys::ENOMEM)
+                    && may_be_freed_soon()
+                    && monotonic_now() < give_up
+                    && current(Context::may_suspend) =>
             {
-                thread::sleep(FREEING_PAUSE);
+                park(Some(monotonic_now() + FREEING_PAUSE));
             }
             // The cause is RLIMIT_MEMLOCK, so a smaller ring may fit.
             Err(error) if error.raw_os_error() == Some(sys::ENOMEM) && entries.0 > 8 => {
