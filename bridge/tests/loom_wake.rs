@@ -156,7 +156,7 @@ fn who_goes_to_sleep_sees_a_keyed_job_or_is_woken() {
     Bridge::a_worker_does_not_sleep_beside_a_job(Bridge::post_keyed);
 }
 
-/// As a closing bridge takes back a job.
+/// A closing bridge takes a job back.
 #[test]
 fn who_goes_to_sleep_sees_a_change_or_is_woken_with_all() {
     Bridge::a_worker_does_not_sleep_beside_a_job(|bridge| {

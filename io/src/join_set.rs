@@ -62,9 +62,7 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_concurrent(closure)
     }
 
     /// Starts a task as [`Group::spawn_waiting`](crate::Group::spawn_waiting) does.
@@ -81,9 +79,7 @@ impl<'scope, 'env, T: Send + 'scope> JoinSet<'scope, 'env, T> {
     where
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_waiting(closure)
     }
 
     /// Returns a builder for a task with a name, a stack size or a placement.

@@ -58,9 +58,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_concurrent(closure)
     }
 
     /// Starts a member as [`Group::spawn_waiting`] does. Joining it returns `Canceled` if the member has failed.
@@ -78,9 +76,7 @@ impl<'scope, E: Send + 'scope> TryGroup<'scope, '_, E> {
         F: FnOnce(&dyn Io) -> Result<T, E> + Send + 'scope,
         T: Send + 'scope,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_waiting(closure)
     }
 
     /// Returns a builder for a member with a name, a stack size or a placement.

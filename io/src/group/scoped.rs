@@ -78,9 +78,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_concurrent(closure)
     }
 
     /// Waits for a unit of concurrency, then starts a member that makes progress beside the caller.
@@ -99,9 +97,7 @@ impl<'scope, 'env> Group<'scope, 'env> {
         F: FnOnce(&dyn Io) -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_waiting(closure)
     }
 
     /// Returns a builder for a member with a name, a stack size or a placement.

@@ -53,9 +53,7 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Concurrent, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_concurrent(closure)
     }
 
     /// Waits for a unit of concurrency, then starts a task that makes progress beside the caller.
@@ -74,9 +72,7 @@ impl<'io> dyn Io + 'io {
         F: FnOnce(&dyn Io) -> T + Send + 'static,
         T: Send + 'static,
     {
-        let mut parcel = Parcel::of(closure);
-        let started = self.task().spawn(SpawnMode::Waiting, &mut parcel);
-        parcel.unless_refused(started)
+        self.task().spawn_waiting(closure)
     }
 
     /// Starts a task on an operating-system thread of its own, named `name`. The task may block the thread with calls

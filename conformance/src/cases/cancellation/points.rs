@@ -267,7 +267,7 @@ struct Blocked {
     receiver: Receiver<u32>,
     stream: TcpStream,
     listener: TcpListener,
-    /// Its queue is full: connecting waits for an `accept`.
+    /// The address of a listener whose queue is full, so that a connection waits for an `accept`.
     full: SocketAddr,
     udp: UdpSocket,
     unix: UnixStream,

@@ -87,7 +87,7 @@ fn a_second_locker_waits(on: &On) {
     });
 }
 
-/// Whether or not it had begun to wait, it has no lock, and the locks of others are unchanged.
+/// A canceled waiter has no lock, even if it had begun to wait, and the locks of others are unchanged.
 fn a_waiting_locker_is_canceled(on: &On) {
     in_folder(on, |io, folder| {
         let (one, other) = (opened(io, folder), opened(io, folder));

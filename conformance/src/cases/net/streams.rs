@@ -74,7 +74,7 @@ fn files_seek_as_std_does(on: &On) {
     });
 }
 
-/// As libraries require it: owned, `Send`, `Sync` and `'static`.
+/// Libraries require a stream that is owned, `Send`, `Sync` and `'static`.
 fn an_owned_stream_keeps_its_io(on: &On) {
     fn takes(mut stream: impl Read + Write + Send + Sync + 'static) -> io::Result<String> {
         stream.write_all(b"question")?;
